@@ -1,0 +1,16 @@
+"""The errors that this package raises on purpose."""
+
+
+class BGANError(Exception):
+    """Base class of every error that the package raises on purpose."""
+
+
+class InputError(BGANError, ValueError):
+    """An argument, a file or a data set that cannot be used.
+
+    The message is one line: it names the argument, the value that was received and what would be right.
+    """
+
+
+class NonFiniteError(BGANError, ArithmeticError):
+    """A loss or a tensor became inf or NaN; raised before the optimiser takes the step."""
