@@ -1,0 +1,142 @@
+"""What the scripts share: flags from configuration classes, and errors in one line."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from bgan_discrete.errors import BGANError, InputError
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of examples; shows a default unless it is None or the help tells it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.default in (None, False, argparse.SUPPRESS) or "(default" in text:
+            return text
+        return f"{text} (default: {action.default})"
+
+
+def make_parser(description: str, example: str) -> ArgumentParser:
+    """A parser with a description, an example at its end, and no exits of its own.
+
+    Args:
+        description: What the script does.
+        example: Command lines that work.
+
+    Returns:
+        The parser, without arguments.
+    """
+    return ArgumentParser(
+        description=description,
+        epilog=f"example:\n{example}",
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+        default_env=False,
+    )
+
+
+def add_section(parser: ArgumentParser, section: type, title: str, only: tuple[str, ...] | None = None) -> None:
+    """Add a flag for each field of a configuration class: ``num_draws`` becomes ``--num-draws``.
+
+    Args:
+        parser: Where to.
+        section: A dataclass whose fields were made by `bgan_discrete.training.config.option`.
+        title: Heading in the help.
+        only: The fields to take; all if None.
+    """
+    group = parser.add_argument_group(title)
+    hints = get_type_hints(section)
+    for entry in fields(section):
+        if only is not None and entry.name not in only:
+            continue
+        assert entry.default is not MISSING
+        flag = f"--{entry.name.replace('_', '-')}"
+        text = entry.metadata["help"].replace("%", "%%")
+        if hints[entry.name] is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=entry.default, help=text)
+        else:
+            metavar = _metavar(hints[entry.name])
+            group.add_argument(flag, type=hints[entry.name], default=entry.default, help=text, metavar=metavar)
+
+
+def _metavar(hint: Any) -> str:
+    """What stands behind a flag in the help: its choices, or the kind of its value."""
+    if get_origin(hint) is Literal:
+        return "{" + ",".join(map(str, get_args(hint))) + "}"
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    return "|".join(kind.__name__.upper() for kind in kinds)
+
+
+def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, Any]:
+    """Parse a command line into a dictionary of field names and values.
+
+    Args:
+        parser: From `make_parser`.
+        argv: Arguments; the process's own if None.
+
+    Returns:
+        Names, with underscores, and values, without the parser's own entries.
+
+    Raises:
+        InputError: If the command line is wrong, in one line.
+    """
+    try:
+        values = parser.parse_args(argv).as_dict()
+    except ArgumentError as error:
+        raise InputError(_plain(str(error))) from None
+    values.pop("config", None)
+    return values
+
+
+def _plain(message: str) -> str:
+    """A parser's message in the words of a command line."""
+    message = " ".join(message.split())
+    message = re.sub(r'Parser key "(\w+)": ', lambda found: f"--{found[1].replace('_', '-')}: ", message)
+    message = re.sub(r"Expected a typing\.Literal\[([^]]*)\]", lambda found: f"expected one of {found[1]}", message)
+    message = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", message)
+    union = re.search(r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] .*Given value: (.*)", message)
+    if union:
+        kinds = [kind for kind in re.findall(r"<class '(\w+)'>", union[1]) if kind != "NoneType"]
+        message = f"{message[: union.start()]}expected {' or '.join(kinds)}. Got value: {union[2]}"
+    return message
+
+
+def run_script(main: Callable[[], int | None]) -> None:
+    """Run a script's main function; end the process with a one-line message where it fails on purpose.
+
+    Exit codes: 0, 2 for bad input, 1 for another error of this package or a lack of disk, 130 after Ctrl-C.
+
+    Args:
+        main: The function; it may return an exit code.
+    """
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except InputError as error:
+        code = _complain(error, EXIT_BAD_INPUT)
+    except (BGANError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader has gone (`| head`): nothing to say, and nothing left to flush at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        code = _complain(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        code = _complain("interrupted", 130)
+    sys.exit(code)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,261 @@
+"""Policy-gradient estimators: log weights of the draws -> advantages.
+
+The generator's gradient is always ``-1/N sum_n sum_m a[m, n] grad log g(x[m, n] | z_n)``; an estimator is the choice of
+the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``; no gradient flows through it.
+
+With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
+`bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from bounded
+and biased to unbounded and, in direction, unbiased.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.weights import Normalization, check_draws, log_partition, normalized_weights
+
+
+def bgan(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+    """The paper's estimator: the normalised weights ``w~``; biased by O(1/M), without a baseline.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``, M >= 2 over the latent.
+        over: What the weights are normalised over; see `bgan_discrete.weights.log_normalized_weights`.
+
+    Returns:
+        Advantages ``[M, N]``.
+
+    Raises:
+        InputError: If M = 1 with weights over the latent.
+
+    Source:
+        Hjelm et al. (2018), equation 10 and algorithm 1.
+    """
+    return normalized_weights(log_w_MN, over)
+
+
+def bgan_centered(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+    """``w~ - 1/M``: exactly the mean of `bgan`, since ``E grad log g = 0``, with less variance.
+
+    Arguments, result and errors as in `bgan`.
+    """
+    return normalized_weights(log_w_MN, over) - 1 / log_w_MN.shape[0]
+
+
+def vimco(log_w_MN: Tensor) -> Tensor:
+    """``log Zhat - log Zhat without m``, where ``Zhat`` is the mean weight: unbiased for ``grad E[log Zhat_M]``.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``, M >= 2.
+
+    Returns:
+        Advantages ``[M, N]``.
+
+    Raises:
+        InputError: If M = 1.
+
+    Source:
+        Mnih and Rezende, "Variational inference for Monte Carlo objectives" (2016), with the arithmetic mean of the
+        other weights as the baseline.
+    """
+    return log_partition(log_w_MN, over="latent") - _log_mean_of_others(log_w_MN)
+
+
+def loo(log_w_MN: Tensor) -> Tensor:
+    """``(r - 1) / M`` with ``r = w_m / mean of the others``: in direction exactly unbiased for ``grad log Z``.
+
+    Its variance has no bound when the effective sample size is low. Arguments, result and errors as in `vimco`.
+    """
+    return torch.expm1(log_w_MN - _log_mean_of_others(log_w_MN)) / log_w_MN.shape[0]
+
+
+def rloo(log_w_MN: Tensor) -> Tensor:
+    """``(F_m - mean of the others) / M``: unbiased for ``grad E_g[F]`` (reverse KL), with a free baseline.
+
+    Arguments, result and errors as in `vimco`.
+
+    Source:
+        Kool, van Hoof, Welling, "Buy 4 REINFORCE samples, get a baseline for free" (2019).
+    """
+    num_draws = _at_least_two_draws(log_w_MN)
+    # F_m - (S - F_m)/(M - 1) = M/(M - 1) (F_m - S/M), so dividing by M leaves 1/(M - 1).
+    return (log_w_MN - log_w_MN.mean(0)) / (num_draws - 1)
+
+
+def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
+    """``(F - log beta_EMA - 1) / M``: reverse KL with a moving-average baseline.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``, any M >= 1.
+        log_beta_ema: Moving average of ``log beta`` over the steps before this one (so that it stays independent of
+            this step's draws).
+
+    Returns:
+        Advantages ``[M, N]``.
+
+    Source:
+        Hjelm et al. (2018), section 2.3 and its appendix.
+    """
+    return (log_w_MN - log_beta_ema - 1) / log_w_MN.shape[0]
+
+
+def maligan(log_w_MN: Tensor) -> Tensor:
+    """``N w / (sum of w over the batch) - 1/M``: one partition function for the batch, and a mean baseline.
+
+    The factor N gives the gradient the scale of the other estimators, which the average over latents divides by N.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``, any M >= 1.
+
+    Returns:
+        Advantages ``[M, N]``, summing to zero over the batch.
+
+    Source:
+        Che et al., "Maximum-likelihood augmented discrete GANs" (2017), section 3.2.
+    """
+    return bgan_centered(log_w_MN, over="batch")
+
+
+def _at_least_two_draws(log_w_MN: Tensor) -> int:
+    check_draws(log_w_MN.shape[0], "latent")
+    return log_w_MN.shape[0]
+
+
+def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
+    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``.
+
+    By prefix and suffix sums in the log domain: subtracting ``w_m`` from the total loses every digit once one weight
+    dominates, and ``log(1 - w~)`` is -inf once ``w~`` rounds to 1.
+    """
+    num_draws = _at_least_two_draws(log_w_MN)
+    nothing = log_w_MN.new_full((1, log_w_MN.shape[1]), -math.inf)
+    before = torch.cat([nothing, torch.logcumsumexp(log_w_MN, dim=0)[:-1]])
+    after = torch.cat([torch.logcumsumexp(log_w_MN.flip(0), dim=0)[:-1].flip(0), nothing])
+    return torch.logaddexp(before, after) - math.log(num_draws - 1)
+
+
+@dataclass
+class Estimator:
+    """An estimator as the training step uses it: a function of log weights with its properties and options.
+
+    Attributes:
+        name: Name for logs.
+        function: Maps log weights ``[M, N]`` to advantages ``[M, N]``.
+        zero_sum: The advantages of each latent sum to zero over its draws, which the surrogate makes use of.
+        minimum_draws: The smallest M that carries a signal.
+        tempering: Log weights are multiplied by this exponent first. 1 is exact; below 1 the weights are flattened,
+            which biases the gradient.
+        log_weight_clip: Log weights are clamped to ``[-c, c]`` first. None is exact; a number biases the gradient.
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    zero_sum: bool = False
+    minimum_draws: int = 2
+    tempering: float = 1.0
+    log_weight_clip: float | None = None
+
+    @torch.no_grad()
+    def __call__(self, log_w_MN: Tensor) -> Tensor:
+        """Advantages ``[M, N]`` of log weights ``[M, N]``; float32 at least, without gradients."""
+        log_w_MN = log_w_MN if log_w_MN.dtype == torch.float64 else log_w_MN.float()
+        if self.log_weight_clip is not None:
+            log_w_MN = log_w_MN.clamp(-self.log_weight_clip, self.log_weight_clip)
+        if self.tempering != 1.0:
+            log_w_MN = log_w_MN * self.tempering
+        return self.advantages(log_w_MN)
+
+    def advantages(self, log_w_MN: Tensor) -> Tensor:
+        """The function itself, on log weights whose options have been applied."""
+        return self.function(log_w_MN)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold; empty for a pure function."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+@dataclass
+class ReinforceEstimator(Estimator):
+    """`reinforce` with its state: the moving average of ``log beta``, which starts at 0, its value at the optimum.
+
+    Attributes:
+        decay: Decay of the moving average per step, in [0, 1).
+        log_beta_ema: The moving average, a scalar tensor on the device of the weights after the first step.
+    """
+
+    decay: float = 0.95
+    log_beta_ema: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def advantages(self, log_w_MN: Tensor) -> Tensor:
+        """Advantages by the baseline of the steps before, then the update of the baseline."""
+        baseline = self.log_beta_ema.to(log_w_MN)
+        self.log_beta_ema = torch.lerp(log_partition(log_w_MN), baseline, self.decay)
+        return reinforce(log_w_MN, baseline)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The moving average."""
+        return {"log_beta_ema": self.log_beta_ema.detach().clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take the moving average back."""
+        self.log_beta_ema = state["log_beta_ema"].clone()
+
+
+ESTIMATORS: tuple[str, ...] = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan")
+"""Names that `make_estimator` knows."""
+
+
+def make_estimator(
+    name: str,
+    *,
+    normalization: Normalization = "latent",
+    tempering: float = 1.0,
+    log_weight_clip: float | None = None,
+) -> Estimator:
+    """Build an estimator by its name.
+
+    Args:
+        name: One of `ESTIMATORS`.
+        normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
+        tempering: Exponent of the weights in (0, 1]; below 1 it biases.
+        log_weight_clip: Positive bound of the absolute log weight; None for none; a number biases.
+
+    Returns:
+        A new estimator, with its own state where it has one.
+
+    Raises:
+        InputError: If a name or an option is unknown or out of range, or `normalization` is given to an estimator that
+            fixes its own.
+    """
+    if name not in ESTIMATORS:
+        raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")
+    if not 0 < tempering <= 1:
+        raise InputError(f"tempering must lie in (0, 1], got {tempering}")
+    if log_weight_clip is not None and not log_weight_clip > 0:
+        raise InputError(f"log_weight_clip must be positive, got {log_weight_clip}")
+    check_draws(2, normalization)
+    over_batch = normalization == "batch"
+    if over_batch and name not in ("bgan", "bgan_centered"):
+        raise InputError(
+            f"normalization 'batch' applies to the estimators bgan and bgan_centered; {name} fixes its own, use 'latent'"
+        )
+    minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
+    zero_sum = name == "rloo" or (name == "bgan_centered" and not over_batch)
+    if name == "reinforce":
+        return ReinforceEstimator(name, reinforce, False, minimum, tempering, log_weight_clip)
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "bgan": lambda log_w: bgan(log_w, normalization),
+        "bgan_centered": lambda log_w: bgan_centered(log_w, normalization),
+        "vimco": vimco,
+        "loo": loo,
+        "rloo": rloo,
+        "maligan": maligan,
+    }
+    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip)

@@ -1,0 +1,208 @@
+"""Convolutional generator and discriminator for images of any size from 8x8 up."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
+
+SMALLEST_SIDE = 8
+MAX_CHANNEL_FACTOR = 8
+"""Channels double with each halving of the image up to this multiple of the width."""
+
+
+def image_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Sizes from the full image down, each side halved and rounded up, until one side is below 8.
+
+    Args:
+        height: Rows, >= 8.
+        width: Columns, >= 8.
+
+    Returns:
+        At least two sizes, the full one first.
+
+    Raises:
+        InputError: If a side is below 8 pixels.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(f"images must be at least 8x8 pixels for the convolutional networks, got {height}x{width}")
+    sizes = [(height, width)]
+    while min(sizes[-1]) >= SMALLEST_SIDE:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def _image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
+    """(channels, height, width) of an event shape ``[H, W]`` or ``[C, H, W]``."""
+    if len(event_shape) == 2:
+        return 1, event_shape[0], event_shape[1]
+    if len(event_shape) == 3:
+        return event_shape[0], event_shape[1], event_shape[2]
+    raise InputError(f"event_shape of images must be (H, W) or (C, H, W), got {tuple(event_shape)}")
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+
+
+def _channels(width: int, level: int) -> int:
+    return width * min(2**level, MAX_CHANNEL_FACTOR)
+
+
+class _GeneratorBlock(nn.Module):
+    """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
+        self.convolve = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.convolve(torch.relu(self.normalize(x)))
+
+
+class ConvGenerator(nn.Module):
+    """Latent -> convolutions at growing sizes -> independent categorical distributions of the pixels.
+
+    Args:
+        event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
+        num_categories: K.
+        latent_size: Z.
+        width: Channels at the full size; they double with each halving, up to eightfold.
+        depth: Convolution blocks at each size.
+
+    Raises:
+        InputError: If a size is out of range.
+    """
+
+    def __init__(
+        self, event_shape: Sequence[int], num_categories: int, latent_size: int = 64, width: int = 32, depth: int = 1
+    ) -> None:
+        super().__init__()
+        self.settings = {
+            "event_shape": list(event_shape),
+            "num_categories": num_categories,
+            "latent_size": latent_size,
+            "width": width,
+            "depth": depth,
+        }
+        self.event_shape = tuple(event_shape)
+        self.num_categories = num_categories
+        self.latent_size = latent_size
+        channels, height, image_width = _image_shape(event_shape)
+        _check_sizes(latent_size=latent_size, width=width, depth=depth)
+        sizes = image_sizes(height, image_width)
+        self.start_size, self.target_sizes = sizes[-1], sizes[-2::-1]
+        deepest = _channels(width, len(sizes) - 1)
+        self.expand = nn.Linear(latent_size, deepest * self.start_size[0] * self.start_size[1])
+        self.levels = nn.ModuleList()
+        inputs = deepest
+        for level in range(len(sizes) - 2, -1, -1):
+            outputs = _channels(width, level)
+            blocks = [_GeneratorBlock(inputs if i == 0 else outputs, outputs) for i in range(depth)]
+            self.levels.append(nn.Sequential(*blocks))
+            inputs = outputs
+        self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
+        self.to_logits = nn.Conv2d(inputs, channels * num_categories, 3, padding=1)
+        # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
+        self.to(memory_format=torch.channels_last)
+        # One bias for each pixel and category, where the data's log-frequencies can be put; zero otherwise.
+        self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, num_categories))
+
+    def set_output_bias(self, log_frequencies: Tensor) -> None:
+        """Start at given per-position distributions: they become the output bias, and the last weights shrink.
+
+        Args:
+            log_frequencies: ``[*event_shape, K]``, finite.
+
+        Raises:
+            InputError: If the shape does not fit.
+        """
+        set_output_bias(self.position_bias, self.to_logits, log_frequencies)
+
+    def forward(self, latents: Tensor) -> FactorizedCategorical:
+        """The distributions of a batch of latents ``[N, Z]``."""
+        x = rearrange(self.expand(latents), "n (c h w) -> n c h w", h=self.start_size[0], w=self.start_size[1])
+        for level, size in zip(self.levels, self.target_sizes, strict=True):
+            x = level(interpolate(x, size=size, mode="nearest"))
+        logits = self.to_logits(torch.relu(self.normalize(x)))
+        if len(self.event_shape) == 2:
+            logits = rearrange(logits, "n k h w -> n h w k")
+        else:
+            logits = rearrange(logits, "n (c k) h w -> n c h w k", k=self.num_categories)
+        return FactorizedCategorical(logits + self.position_bias)
+
+
+@torch.no_grad()
+def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: Tensor) -> None:
+    """Copy log-frequencies into an output bias and make the last layer's own output small beside them."""
+    if log_frequencies.shape != bias.shape or not torch.isfinite(log_frequencies).all():
+        raise InputError(
+            f"log_frequencies must be finite, of shape {list(bias.shape)}, got {list(log_frequencies.shape)}"
+        )
+    bias.copy_(log_frequencies)
+    for parameter in last_layer.parameters():
+        parameter.mul_(0.1)
+
+
+class ConvDiscriminator(nn.Module):
+    """Codes -> convolutions at shrinking sizes -> one log-ratio F.
+
+    Args:
+        event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
+        num_categories: K.
+        width: Channels after the first convolution; they double with each halving, up to eightfold.
+        depth: Convolutions at each size; the last of a size halves it.
+        encoding: How codes are read; `default_encoding` if None.
+        ordered: The codes are a scale; for the default encoding.
+
+    Raises:
+        InputError: If a size is out of range.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        num_categories: int,
+        width: int = 32,
+        depth: int = 1,
+        encoding: InputEncoding | None = None,
+        ordered: bool = False,
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        channels, height, image_width = _image_shape(event_shape)
+        _check_sizes(width=width, depth=depth)
+        self.read = CodeInput(num_categories, encoding or default_encoding(num_categories, ordered))
+        sizes = image_sizes(height, image_width)
+        layers: list[nn.Module] = []
+        inputs = channels * self.read.num_features
+        for level in range(len(sizes) - 1):
+            outputs = _channels(width, level)
+            for _ in range(depth - 1):
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2)]
+                inputs = outputs
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            inputs = outputs
+        outputs = _channels(width, len(sizes) - 1)
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2)]
+        self.convolve = nn.Sequential(*layers)
+        self.to(memory_format=torch.channels_last)
+        self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """F of codes ``[B, *event_shape]`` or soft one-hots ``[B, *event_shape, K]``: ``[B]``."""
+        features = self.read(codes, len(self.event_shape))
+        if len(self.event_shape) == 2:
+            x = rearrange(features, "b h w f -> b f h w")
+        else:
+            x = rearrange(features, "b c h w f -> b (c f) h w")
+        return self.to_log_ratio(self.convolve(x).flatten(1)).squeeze(1)

@@ -1,0 +1,174 @@
+"""Regularisers of the discriminator: gradient penalties on soft one-hots, and spectral normalisation.
+
+A gradient penalty needs a derivative with respect to the sample, so the codes enter as one-hots ``[B, *event_shape, K]``,
+which every discriminator of this package accepts. Norms run over all positions and categories of a sample.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.sampling import as_index
+
+Discriminator = Callable[[Tensor], Tensor]
+
+
+class Penalty(Protocol):
+    """A regulariser of the discriminator, to be added to its loss."""
+
+    def __call__(
+        self,
+        discriminator: Discriminator,
+        real: Tensor,
+        fake: Tensor,
+        num_categories: int,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The unweighted penalty, a scalar, of codes ``real`` and ``fake``, ``[B, *event_shape]`` each."""
+
+
+def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """``F(x)`` and ``|dF/dx|^2`` for each sample of soft one-hots, both ``[B]``, differentiable twice."""
+    inputs = inputs.requires_grad_()
+    log_ratio = discriminator(inputs)
+    (gradient,) = torch.autograd.grad(log_ratio.sum(), inputs, create_graph=True)
+    return log_ratio, gradient.flatten(1).square().sum(1)
+
+
+def _one_hot(codes: Tensor, num_categories: int) -> Tensor:
+    return one_hot(as_index(codes), num_categories).to(torch.get_default_dtype())
+
+
+def r1_penalty(
+    discriminator: Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """``1/2 E_P |dF/dx|^2``: the gradient on real data only.
+
+    Args:
+        discriminator: Maps soft one-hots ``[B, *event_shape, K]`` to ``F [B]``.
+        real: Codes ``[B, *event_shape]``.
+        fake: Not used.
+        num_categories: K.
+        generator: Not used.
+
+    Returns:
+        Scalar.
+
+    Source:
+        Mescheder, Geiger, Nowozin, "Which training methods for GANs do actually converge?" (2018), equation 9.
+    """
+    _, squared_norm = _squared_gradient_norm(discriminator, _one_hot(real, num_categories))
+    return 0.5 * squared_norm.mean()
+
+
+def roth_penalty(
+    discriminator: Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """``1/2 (E_P[(1 - D)^2 |dF/dx|^2] + E_Q[D^2 |dF/dx|^2])`` with ``D = sigmoid(F)``.
+
+    Arguments and result as in `r1_penalty`; the fake codes are used.
+
+    Source:
+        Roth et al., "Stabilizing training of GANs through regularization" (2017), equation 28.
+    """
+    log_ratio_real, norm_real = _squared_gradient_norm(discriminator, _one_hot(real, num_categories))
+    log_ratio_fake, norm_fake = _squared_gradient_norm(discriminator, _one_hot(fake, num_categories))
+    real_term = torch.sigmoid(-log_ratio_real).square() * norm_real
+    fake_term = torch.sigmoid(log_ratio_fake).square() * norm_fake
+    return 0.5 * (real_term.mean() + fake_term.mean())
+
+
+def wgan_gp_penalty(
+    discriminator: Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """``E (|dF/dx| - 1)^2`` at points drawn uniformly on the lines between real and generated one-hots.
+
+    Args:
+        discriminator: As in `r1_penalty`.
+        real: Codes ``[B, *event_shape]``.
+        fake: Codes ``[B', *event_shape]``; the first ``min(B, B')`` pairs are used.
+        num_categories: K.
+        generator: Source of the random positions on the lines.
+
+    Returns:
+        Scalar.
+
+    Source:
+        Gulrajani et al., "Improved training of Wasserstein GANs" (2017), equation 3.
+    """
+    pairs = min(len(real), len(fake))
+    start, end = _one_hot(real[:pairs], num_categories), _one_hot(fake[:pairs], num_categories)
+    shape = (pairs,) + (1,) * (start.ndim - 1)
+    position = torch.rand(shape, generator=generator, device=start.device)
+    _, squared_norm = _squared_gradient_norm(discriminator, torch.lerp(start, end, position))
+    # The square root has no derivative at 0; the smallest normal number keeps it finite and changes nothing else.
+    norm = squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny).sqrt()
+    return (norm - 1).square().mean()
+
+
+PENALTIES: dict[str, Penalty] = {"r1": r1_penalty, "roth": roth_penalty, "wgan_gp": wgan_gp_penalty}
+"""Every gradient penalty by its name."""
+
+
+def get_penalty(name: str) -> Penalty | None:
+    """Look up a gradient penalty.
+
+    Args:
+        name: A key of `PENALTIES`, or ``"none"``.
+
+    Returns:
+        The penalty, or None for ``"none"``.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name == "none":
+        return None
+    if name not in PENALTIES:
+        raise InputError(f"penalty {name!r} is unknown; choose one of none, {', '.join(PENALTIES)}")
+    return PENALTIES[name]
+
+
+def apply_spectral_normalization(module: nn.Module) -> int:
+    """Constrain every linear, convolution and embedding weight inside a module to spectral norm 1.
+
+    Walks through all submodules: applied to the top module alone it would change nothing.
+
+    Args:
+        module: A discriminator; changed in place.
+
+    Returns:
+        The number of weights that were normalised.
+
+    Raises:
+        InputError: If there is no weight to normalise.
+
+    Source:
+        Miyato et al., "Spectral normalization for generative adversarial networks" (2018).
+    """
+    normalized = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Bilinear)
+    targets = [part for part in module.modules() if isinstance(part, normalized)]
+    targets = [part for part in targets if not parametrize.is_parametrized(part, "weight")]
+    if not targets:
+        raise InputError("spectral normalisation found no linear, convolution or embedding weight to normalise")
+    for part in targets:
+        spectral_norm(part, "weight")
+    return len(targets)

@@ -1,0 +1,161 @@
+"""A trained generator with its codec: all that generating needs, in one folder and one object."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bgan_discrete.codecs import ImageCodec, load_codec
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn import ConvGenerator, MLPGenerator
+from bgan_discrete.training.trainer import resolve_device, sample_codes
+
+FORMAT_VERSION = 1
+CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
+
+GENERATORS: dict[str, type[nn.Module]] = {"ConvGenerator": ConvGenerator, "MLPGenerator": MLPGenerator}
+"""Generators that a saved model can name."""
+
+
+@dataclass
+class GeneratedImages:
+    """Samples of an image model.
+
+    Attributes:
+        codes: Integers ``[N, H, W]`` or ``[N, C, H, W]``.
+        images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``.
+    """
+
+    codes: np.ndarray
+    images: np.ndarray
+
+
+class ImagePipeline:
+    """Generates images from a trained generator.
+
+    Args:
+        generator: A generator of this package.
+        codec: The codec of the data that it was trained on.
+        device: Where it runs; see `bgan_discrete.training.trainer.resolve_device`.
+
+    Raises:
+        InputError: If generator and codec differ in their number of categories.
+    """
+
+    def __init__(self, generator: nn.Module, codec: ImageCodec, device: str = "cpu") -> None:
+        if _setting(generator, "num_categories") != codec.num_categories:
+            raise InputError(
+                f"generator and codec must have the same num_categories, got {_setting(generator, 'num_categories')} "
+                f"and {codec.num_categories}"
+            )
+        self.device = resolve_device(device)
+        self.generator = generator.to(self.device).eval()
+        self.codec = codec
+
+    def generate(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> GeneratedImages:
+        """Draw samples: one latent each, and one draw of its categorical pixels.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            batch_size: How many at once; the samples depend on it.
+
+        Returns:
+            Codes and decoded images.
+
+        Raises:
+            InputError: If a number is below 1.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        latent_size = _setting(self.generator, "latent_size")
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size)
+        return GeneratedImages(codes, self.codec.decode(codes))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights (safetensors), configuration and codec into a folder.
+
+        Args:
+            folder: Made if missing; files of an earlier model in it are replaced.
+
+        Raises:
+            InputError: If the generator is not one of this package, which could not be built again.
+        """
+        name = type(self.generator).__name__
+        if GENERATORS.get(name) is not type(self.generator):
+            raise InputError(f"generator must be one of {', '.join(GENERATORS)} to be saved, got {name}")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {key: value.contiguous().cpu() for key, value in self.generator.state_dict().items()}
+        config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
+        temporary = folder / f".{WEIGHTS_FILE}"
+        save_file(tensors, temporary)
+        self.codec.save(folder / CODEC_FILE)
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(folder / WEIGHTS_FILE)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "ImagePipeline":
+        """Load what `save_pretrained` wrote; strict, and nothing in the folder is executed.
+
+        Args:
+            folder: The model's folder.
+            device: Where it will run.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            InputError: If a file is missing, damaged, of a newer format, or its weights do not fit the configuration.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"model {str(folder)!r} is not a folder; give the 'model' folder of a run")
+        generator = _build_generator(_read_config(folder / CONFIG_FILE), folder / CONFIG_FILE)
+        try:
+            tensors = load_file(folder / WEIGHTS_FILE)
+            generator.load_state_dict(tensors, strict=True)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"weights {str(folder / WEIGHTS_FILE)!r} cannot be loaded: {reason}") from None
+        return cls(generator, load_codec(folder / CODEC_FILE), device)
+
+
+def _setting(generator: nn.Module, name: str) -> int:
+    value = getattr(generator, name, None)
+    if not isinstance(value, int):
+        raise InputError(f"the generator must have an integer attribute {name!r}, got {value!r}")
+    return value
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"model configuration {str(path)!r} cannot be read: {error}") from None
+    expected = {"format_version", "generator", "settings"}
+    if not isinstance(config, dict) or set(config) != expected or not isinstance(config["settings"], dict):
+        raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(expected))}")
+    if not isinstance(config["format_version"], int) or config["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"model configuration {str(path)!r} has format {config['format_version']!r}; "
+            f"this version reads up to {FORMAT_VERSION}"
+        )
+    return config
+
+
+def _build_generator(config: dict[str, Any], path: Path) -> nn.Module:
+    if config["generator"] not in GENERATORS:
+        raise InputError(
+            f"generator {config['generator']!r} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}"
+        )
+    try:
+        return GENERATORS[config["generator"]](**config["settings"])
+    except (TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"settings in {str(path)!r} do not fit {config['generator']}: {reason}") from None

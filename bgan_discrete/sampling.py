@@ -1,0 +1,161 @@
+"""Exact samplers that draw many codes from each categorical distribution at once.
+
+All of them draw independently: stratified or antithetic draws would bias the leave-one-out baselines of the estimators.
+
+Letters: M draws, K categories, ``...`` any shape of independent categoricals (``[N, P]`` in the training step).
+"""
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.errors import InputError
+
+COMPARISON_MAX_CATEGORIES = 64
+"""Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""
+
+MULTINOMIAL_MAX_CATEGORIES = 2**24
+"""``torch.multinomial`` takes no more categories than this."""
+
+
+def code_dtype(num_categories: int) -> torch.dtype:
+    """The smallest integer dtype that holds codes in ``[0, num_categories)``.
+
+    Args:
+        num_categories: K >= 2.
+
+    Returns:
+        ``torch.uint8`` up to 256 categories, ``torch.int16`` up to 32,768, else ``torch.int32``.
+
+    Raises:
+        InputError: If K is below 2 or above 2^24.
+    """
+    if not 2 <= num_categories <= MULTINOMIAL_MAX_CATEGORIES:
+        raise InputError(f"num_categories must lie between 2 and 2**24, got {num_categories}")
+    if num_categories <= 256:
+        return torch.uint8
+    if num_categories <= 32768:
+        return torch.int16
+    return torch.int32
+
+
+def as_index(codes: Tensor) -> Tensor:
+    """Cast codes to int64 so that they can index a tensor.
+
+    The one place of this cast: a uint8 tensor used as an index is silently taken for a boolean mask.
+
+    Args:
+        codes: Integers of any shape.
+
+    Returns:
+        The same values as int64.
+
+    Raises:
+        InputError: If the codes are not integers.
+    """
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+        raise InputError(f"codes must be integers, got dtype {codes.dtype}")
+    return codes.long()
+
+
+@torch.no_grad()
+def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw ``num_draws`` independent codes from every categorical distribution.
+
+    Dispatches by K: one Bernoulli comparison for K = 2, comparison with the cumulated probabilities up to
+    `COMPARISON_MAX_CATEGORIES`, ``torch.multinomial`` above.
+
+    Args:
+        logits: ``[..., K]``, unnormalised log-probabilities, finite.
+        num_draws: M >= 1.
+        generator: Source of the random numbers, on the device of the logits; torch's global one if None.
+
+    Returns:
+        Codes ``[M, ...]`` of dtype `code_dtype`.
+
+    Raises:
+        InputError: If ``num_draws`` < 1 or K is out of range.
+    """
+    if num_draws < 1:
+        raise InputError(f"num_draws must be at least 1, got {num_draws}")
+    num_categories = logits.shape[-1]
+    code_dtype(num_categories)
+    if num_categories > COMPARISON_MAX_CATEGORIES:
+        return sample_by_multinomial(logits, num_draws, generator)
+    uniforms = torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
+    return bernoulli_codes(logits, uniforms) if num_categories == 2 else comparison_codes(logits, uniforms)
+
+
+def bernoulli_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Codes of two categories from uniforms: 1 where ``u >= p(0)``, so equal to `comparison_codes` for K = 2.
+
+    Args:
+        logits: ``[..., 2]``.
+        uniforms: ``[M, ...]`` in ``[0, 1)``.
+
+    Returns:
+        uint8 codes ``[M, ...]``.
+    """
+    probability_of_zero = torch.sigmoid(logits[..., 0].float() - logits[..., 1].float())
+    return (uniforms >= probability_of_zero).to(torch.uint8)
+
+
+def comparison_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Codes from uniforms by inverting the distribution function: the number of thresholds at or below ``u``.
+
+    Accumulates straight into the codes' small dtype, one category at a time.
+
+    Args:
+        logits: ``[..., K]``.
+        uniforms: ``[M, ...]`` in ``[0, 1)``.
+
+    Returns:
+        Codes ``[M, ...]`` of dtype `code_dtype`.
+    """
+    thresholds = _thresholds(logits)
+    codes = torch.zeros(uniforms.shape, dtype=code_dtype(logits.shape[-1]), device=uniforms.device)
+    for threshold in thresholds.unbind(-1):
+        codes += uniforms >= threshold
+    return codes
+
+
+def search_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Codes from uniforms by binary search: the same map as `comparison_codes`, in ``log2 K`` steps.
+
+    Args:
+        logits: ``[..., K]``.
+        uniforms: ``[M, ...]`` in ``[0, 1)``.
+
+    Returns:
+        Codes ``[M, ...]`` of dtype `code_dtype`.
+    """
+    draws_last = uniforms.movedim(0, -1).contiguous()
+    found = torch.searchsorted(_thresholds(logits).contiguous(), draws_last, right=True, out_int32=True)
+    return found.movedim(-1, 0).to(code_dtype(logits.shape[-1]))
+
+
+@torch.no_grad()
+def sample_by_multinomial(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw by ``torch.multinomial`` with replacement: the choice for large K.
+
+    Args:
+        logits: ``[..., K]``.
+        num_draws: M.
+        generator: As in `sample_categorical`.
+
+    Returns:
+        Codes ``[M, ...]`` of dtype `code_dtype`.
+    """
+    num_categories = logits.shape[-1]
+    probabilities = torch.softmax(logits.float(), dim=-1).reshape(-1, num_categories)
+    drawn = torch.multinomial(probabilities, num_draws, replacement=True, generator=generator)
+    return drawn.t().to(code_dtype(num_categories)).reshape(num_draws, *logits.shape[:-1])
+
+
+def _thresholds(logits: Tensor) -> Tensor:
+    """``P(code <= k)`` for k = 0 .. K-2.
+
+    Divided by the last cumulated sum, which in float32 is seldom exactly 1: so the last category keeps exactly its
+    share, and a category of probability zero is never drawn.
+    """
+    cumulated = torch.softmax(logits.float(), dim=-1).cumsum(-1)
+    return cumulated[..., :-1] / cumulated[..., -1:]

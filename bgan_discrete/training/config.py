@@ -1,0 +1,276 @@
+"""The configuration of a run: typed, documented, and free of torch, so that ``--help`` answers at once.
+
+Each field is a flag of the scripts (``num_draws`` is ``--num-draws``) and a key of the YAML file (``num_draws``). The
+text beside a field is its help.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from bgan_discrete.errors import InputError
+
+EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan"]
+DivergenceName = str  # checked by name, so that total variation can be refused with its reason
+PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
+Section = TypeVar("Section")
+
+
+def option(default: Any, help: str, *, free: bool = False) -> Any:
+    """A field of a configuration.
+
+    Args:
+        default: Its default.
+        help: What it is, with its unit or range.
+        free: It may change when a run is resumed, because the steps that follow do not depend on it.
+    """
+    return field(default=default, metadata={"help": help, "free": free})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the images come from and how they become codes."""
+
+    dataset: str = option("digits", "'digits' (embedded), a Hub id, a .parquet/.npy/.npz file, or a folder of them or of images")
+    image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
+    label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
+    split: str = option("train", "split to train on")
+    resize: str | None = option(None, "resize images to HxW, or to one number for both sides")
+    color: Literal["auto", "grey", "rgb"] = option("auto", "read images as grey or rgb (auto: as the first image is)")
+    limit: int | None = option(None, "use only the first so many images of the split")
+    holdout: float = option(0.1, "share of the images held out for the metrics where there is no test split, in (0, 1)")
+    codec: Literal["levels", "binary", "palette"] = option("levels", "how pixels become codes")
+    num_categories: int | None = option(
+        None, "K, categories of a pixel, 2 to 256 (default: 17 levels for digits, else 16; 2 if binary)"
+    )
+    binary_threshold: int = option(128, "binary codec: grey values from here on are 1, in [1, 255]")
+    stochastic: bool = option(False, "binary codec: draw each pixel once with its grey value as probability")
+    dither: bool = option(False, "palette codec: Floyd-Steinberg error diffusion")
+    data_seed: int = option(0, "seed of the palette, of stochastic binarisation and of the held-out split")
+    cache_dir: str | None = option(
+        None, "folder of the quantised data (default: $BGAN_DISCRETE_CACHE or ~/.cache/bgan_discrete)", free=True
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The two networks."""
+
+    latent_size: int = option(64, "Z, width of the latent")
+    generator_width: int = option(32, "channels of the generator at full size; they double with each halving")
+    generator_depth: int = option(1, "convolution blocks of the generator at each size")
+    discriminator_width: int = option(32, "channels of the discriminator's first convolution; likewise")
+    discriminator_depth: int = option(1, "convolutions of the discriminator at each size")
+    input_encoding: Literal["auto", "scalar", "onehot", "embedding"] = option(
+        "auto", "how the discriminator reads codes (auto: scalar for a scale, one-hot for small K, else embedding)"
+    )
+    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
+    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The algorithm, its optimisers and the run."""
+
+    estimator: EstimatorName = option("bgan_centered", "log weights of the draws -> advantages")
+    divergence: DivergenceName = option(
+        "gan", "gan, jensen_shannon, kl, reverse_kl, squared_hellinger, pearson_chi2 or neyman_chi2"
+    )
+    num_draws: int = option(20, "M, draws per latent that the discriminator scores")
+    normalization: Literal["latent", "batch"] = option("latent", "what weights are normalised over (bgan, bgan_centered)")
+    tempering: float = option(1.0, "exponent of the weights in (0, 1]; below 1 it biases the gradient")
+    log_weight_clip: float | None = option(None, "bound of the absolute log weight; biases the gradient (default: none)")
+    batch_size: int = option(64, "N, latents and real samples in a step")
+    discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
+    discriminator_steps: int = option(1, "discriminator steps before each generator step")
+    penalty: PenaltyName = option("r1", "gradient penalty of the discriminator")
+    penalty_weight: float = option(1.0, "gamma, weight of the penalty")
+    penalty_interval: int = option(1, "take the penalty every so many discriminator steps, scaled by as much")
+    generator_lr: float = option(5e-4, "Adam's learning rate of the generator")
+    discriminator_lr: float = option(5e-4, "Adam's learning rate of the discriminator")
+    adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
+    adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
+    lr_decay: Literal["none", "linear"] = option(
+        "none", "linear: constant for the first half of max_steps, then down to 2 % on a line"
+    )
+    ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
+    max_steps: int = option(6000, "generator steps")
+    max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
+    seed: int = option(0, "seed of initialisation, batches, latents and draws")
+    device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the networks; weights and losses stay float32")
+    threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
+    score_chunk: int | None = option(None, "most samples that the discriminator scores at once (default: all M x N)")
+    log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
+    sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", free=True)
+    checkpoint_interval: int = option(1000, "write a checkpoint every so many steps; 0 for only at the end", free=True)
+    keep_last: int = option(2, "checkpoints to keep", free=True)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run writes, and what it does at its end."""
+
+    output_dir: str = option("runs/images", "folder of the run", free=True)
+    resume: str | None = option(None, "'latest' or a checkpoint of this run: go on from there", free=True)
+    overwrite: bool = option(False, "delete another run that output_dir holds", free=True)
+    report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
+    num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
+
+
+@dataclass(frozen=True)
+class ImageTrainingConfig:
+    """All of `scripts/train_images.py`: its sections, whose fields have distinct names."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @classmethod
+    def from_flat(cls, values: dict[str, Any]) -> "ImageTrainingConfig":
+        """Build the sections from one dictionary of fields, as `to_flat` gives it.
+
+        Args:
+            values: Field names and values; what is absent keeps its default.
+
+        Returns:
+            The configuration, checked.
+
+        Raises:
+            InputError: If a key is unknown or a value out of range.
+        """
+        sections = {}
+        known = set()
+        for section in fields(cls):
+            section_class: type = section.default_factory  # type: ignore[assignment]
+            names = {f.name for f in fields(section_class)}
+            known |= names
+            sections[section.name] = section_class(**{k: v for k, v in values.items() if k in names})
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"unknown configuration key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        config = cls(**sections)
+        check_config(config)
+        return config
+
+    def to_flat(self) -> dict[str, Any]:
+        """One dictionary of all fields, in the order of the sections."""
+        return {k: v for section in dataclasses.asdict(self).values() for k, v in section.items()}
+
+    def differences(self, other: "ImageTrainingConfig") -> list[str]:
+        """What stands in the way of resuming a run of ``other`` with this configuration.
+
+        Returns:
+            One ``name: theirs -> ours`` for each field that differs and is not free to change.
+        """
+        mine, theirs = self.to_flat(), other.to_flat()
+        free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
+        if self.training.lr_decay == "none":
+            free.add("max_steps")
+        return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
+
+    def save(self, path: str | Path) -> None:
+        """Write the configuration as YAML."""
+        Path(path).write_text(yaml.safe_dump(self.to_flat(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def load_config_values(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of configuration keys.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        InputError: If it is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"config {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"config {str(path)!r} must hold a mapping of option names to values")
+    return values
+
+
+def check_config(config: ImageTrainingConfig) -> None:
+    """Raise InputError for the first value that is out of range, before any work starts."""
+    for section in (config.data, config.model, config.training, config.run):
+        for name, low, high, inclusive in _RANGES:
+            value = getattr(section, name, None)
+            if value is not None:
+                _check_range(name, value, low, high, inclusive)
+    training = config.training
+    per_latent = training.estimator not in ("reinforce", "maligan") and training.normalization == "latent"
+    if per_latent and training.num_draws < 2:
+        raise InputError(
+            f"num_draws must be at least 2 with weights normalised per latent, got {training.num_draws}: "
+            "a single draw always has weight 1, which carries no signal"
+        )
+    if training.discriminator_draws > training.num_draws:
+        raise InputError(
+            f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
+        )
+    data = config.data
+    if data.codec == "binary" and data.num_categories not in (None, 2):
+        raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
+    if data.stochastic and data.codec != "binary":
+        raise InputError(f"stochastic applies to the binary codec, got codec {data.codec!r}")
+    if data.dither and data.codec != "palette":
+        raise InputError(f"dither applies to the palette codec, got codec {data.codec!r}")
+
+
+def _check_range(name: str, value: float, low: float, high: float, inclusive: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{name} must be a number, got {value!r}")
+    if not (low <= value <= high) or (not inclusive and value in (low, high)) or not math.isfinite(value):
+        bounds = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
+        bounds = f"above {low}" if math.isinf(high) and not inclusive else bounds
+        raise InputError(f"{name} must be {bounds}{'' if inclusive or math.isinf(high) else ', exclusive'}, got {value}")
+
+
+_RANGES: tuple[tuple[str, float, float, bool], ...] = (
+    ("num_categories", 2, 256, True),
+    ("binary_threshold", 1, 255, True),
+    ("limit", 1, math.inf, True),
+    ("holdout", 0, 1, False),
+    ("data_seed", 0, 2**63 - 1, True),
+    ("latent_size", 1, 65536, True),
+    ("generator_width", 1, 4096, True),
+    ("generator_depth", 1, 64, True),
+    ("discriminator_width", 1, 4096, True),
+    ("discriminator_depth", 1, 64, True),
+    ("num_draws", 1, math.inf, True),
+    ("tempering", 0, math.inf, False),
+    ("tempering", 0, 1, True),
+    ("log_weight_clip", 0, math.inf, False),
+    ("batch_size", 1, math.inf, True),
+    ("discriminator_draws", 0, math.inf, True),
+    ("discriminator_steps", 1, math.inf, True),
+    ("penalty_weight", 0, math.inf, True),
+    ("penalty_interval", 1, math.inf, True),
+    ("generator_lr", 0, math.inf, False),
+    ("discriminator_lr", 0, math.inf, False),
+    ("adam_beta1", 0, 0.99999, True),
+    ("adam_beta2", 0, 0.99999, True),
+    ("ema_decay", 0, 0.99999999, True),
+    ("max_steps", 1, math.inf, True),
+    ("max_seconds", 0, math.inf, False),
+    ("seed", 0, 2**63 - 1, True),
+    ("threads", 1, 1024, True),
+    ("score_chunk", 1, math.inf, True),
+    ("log_interval", 1, math.inf, True),
+    ("sample_interval", 0, math.inf, True),
+    ("checkpoint_interval", 0, math.inf, True),
+    ("keep_last", 1, math.inf, True),
+    ("num_samples", 0, math.inf, True),
+)

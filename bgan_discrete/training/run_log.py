@@ -1,0 +1,114 @@
+"""What a run says while it trains: metrics.jsonl, a progress bar or plain lines, and TensorBoard on request."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+PLAIN_LINE_SECONDS = 15.0
+"""Without a terminal, a line of progress this often."""
+
+
+class RunLog:
+    """Writes a run's figures; a context manager.
+
+    Args:
+        folder: The run's folder, or None to write nothing.
+        start_step: Steps taken before; later lines of an interrupted run are dropped, since they come again.
+        max_steps: For the estimate of the time that remains.
+        progress: Whether to report progress on stderr: a bar on a terminal, plain lines otherwise.
+        tensorboard: Whether to write event files into ``folder/tensorboard``.
+    """
+
+    def __init__(
+        self, folder: Path | None, start_step: int, max_steps: int, progress: bool = True, tensorboard: bool = False
+    ) -> None:
+        self._started = self._last_line = time.monotonic()
+        self._start_step, self._max_steps = start_step, max_steps
+        self._progress = progress
+        self._bar = tqdm(total=max_steps, initial=start_step, unit="step", disable=None if progress else True)
+        self._file = None if folder is None else _open_after(folder / "metrics.jsonl", start_step)
+        self._writer = _tensorboard_writer(folder) if folder is not None and tensorboard else None
+
+    def advance(self, step: int) -> None:
+        """Move the bar; called after every step."""
+        self._bar.update(step - self._bar.n)
+
+    def write(self, step: int, figures: dict[str, Any]) -> None:
+        """Log the figures of a step.
+
+        Args:
+            step: Generator steps taken.
+            figures: Names and plain numbers.
+        """
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **figures}) + "\n")
+            self._file.flush()
+        if self._writer is not None:
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, step)
+        if not self._progress:
+            return
+        short = (
+            f"D(real) {figures['d_real']:.3f}  D(fake) {figures['d_fake']:.3f}  "
+            f"log beta {figures['log_beta']:+.2f}  ESS/M {figures['ess_fraction']:.2f}"
+        )
+        if not self._bar.disable:
+            self._bar.set_postfix_str(short)
+        elif time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS or step >= self._max_steps:
+            self._last_line = time.monotonic()
+            print(f"step {step}/{self._max_steps}  {short}  ETA {self._remaining(step)}", file=sys.stderr, flush=True)
+
+    def write_grid(self, step: int, grid: np.ndarray) -> None:
+        """Log a picture of samples, uint8 ``[H, W, 3]``, to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image("samples", grid, step, dataformats="HWC")
+
+    def _remaining(self, step: int) -> str:
+        done = step - self._start_step
+        seconds = (time.monotonic() - self._started) / max(done, 1) * (self._max_steps - step)
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        if self._file is not None:
+            self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl``; a last line that a crash cut short is left out."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _open_after(path: Path, step: int) -> Any:
+    """Open a metrics file for appending after a step, without the lines of later steps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    temporary.replace(path)
+    return path.open("a", encoding="utf-8")
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,452 @@
+"""The training loop, top to bottom."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from bgan_discrete.batches import BatchOrder
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.divergences import get_divergence
+from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step
+from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
+from bgan_discrete.training.config import TrainingConfig
+from bgan_discrete.training.run_log import RunLog
+
+RESIDENT_BYTES = 2 * 1024**3
+"""Codes up to this size are kept on the accelerator as a whole."""
+
+EMA_WARMUP = 10
+"""The average's decay at step t is at most (1 + t) / (EMA_WARMUP + t), so that it forgets the initial weights."""
+
+FINAL_LR_SHARE = 0.02
+"""Where the linear decay of the learning rate ends, as a share of its start."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a training ended.
+
+    Attributes:
+        steps: Generator steps taken in all.
+        seconds: Wall-clock time of this call.
+        stopped_by: ``"max_steps"``, ``"max_seconds"``, ``"SIGINT"`` or ``"SIGTERM"``.
+    """
+
+    steps: int
+    seconds: float
+    stopped_by: str
+
+
+class Trainer:
+    """Trains a generator against a discriminator on an integer array.
+
+    Args:
+        generator: Module that maps latents ``[N, Z]`` to a distribution over N samples.
+        discriminator: Module that maps codes ``[B, *event_shape]`` to log-ratios ``F [B]``; with a penalty, also soft
+            one-hots ``[B, *event_shape, K]``.
+        codes: Integers ``[S, *event_shape]`` in ``[0, K)``: the data; may be memory-mapped.
+        config: The algorithm, its optimisers and the run.
+        output_dir: Where metrics and checkpoints go; None writes nothing.
+        num_categories: K; the generator's attribute ``num_categories`` if None.
+        latent_size: Z; the generator's attribute ``latent_size`` if None.
+        progress: Whether to report progress on stderr.
+        tensorboard: Whether to write TensorBoard files into the folder.
+        on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
+            behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, for TensorBoard.
+
+    Raises:
+        InputError: If the codes or the configuration cannot be used.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        codes: np.ndarray | Tensor,
+        config: TrainingConfig | None = None,
+        *,
+        output_dir: str | Path | None = None,
+        num_categories: int | None = None,
+        latent_size: int | None = None,
+        progress: bool = True,
+        tensorboard: bool = False,
+        on_samples: Callable[[int, np.ndarray], np.ndarray | None] | None = None,
+    ) -> None:
+        self.config = config = config or TrainingConfig()
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.device = resolve_device(config.device)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        self.num_categories = _attribute(generator, "num_categories", num_categories)
+        self.latent_size = _attribute(generator, "latent_size", latent_size)
+        self.codes = _checked_codes(codes, self.num_categories, self.device)
+        self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
+        self.objective = _make_objective(config, self.device)
+        self.generator = generator.to(self.device).train()
+        self.discriminator = discriminator.to(self.device).train()
+        self.average = AveragedModel(self.generator, multi_avg_fn=_ema_update(config.ema_decay), use_buffers=True).eval()
+        betas = (config.adam_beta1, config.adam_beta2)
+        self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
+        self.discriminator_optimizer = torch.optim.Adam(
+            discriminator.parameters(), config.discriminator_lr, betas, fused=True
+        )
+        self.rng = torch.Generator(self.device).manual_seed(config.seed)
+        self.step = 0
+        self._sums: Diagnostics = {}
+        self._summed_steps = 0
+        self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
+
+    def train(self) -> TrainingSummary:
+        """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
+
+        SIGINT and SIGTERM end the training after the step under way, with a checkpoint.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it.
+        """
+        config, started = self.config, time.monotonic()
+        stopped_by = "max_steps"
+        log = RunLog(self.output_dir, self.step, config.max_steps, self._progress, self._tensorboard)
+        with log, _catch_signals() as caught:
+            last_time, last_step = started, self.step
+            while self.step < config.max_steps:
+                self._set_learning_rates()
+                try:
+                    diagnostics = self._train_step()
+                except NonFiniteError as error:
+                    raise NonFiniteError(f"step {self.step + 1} was not taken: {error}") from None
+                self.step += 1
+                self._accumulate(diagnostics)
+                log.advance(self.step)
+                if self.step % config.log_interval == 0 or self.step == config.max_steps:
+                    now = time.monotonic()
+                    speed = (self.step - last_step) / max(now - last_time, 1e-9)
+                    log.write(self.step, self._figures(speed))
+                    last_time, last_step = now, self.step
+                if config.sample_interval and self.step % config.sample_interval == 0:
+                    self._show_samples(log)
+                if config.checkpoint_interval and self.step % config.checkpoint_interval == 0:
+                    self.save()
+                if caught:
+                    stopped_by = caught[0].name
+                    break
+                if config.max_seconds is not None and time.monotonic() - started >= config.max_seconds:
+                    stopped_by = "max_seconds"
+                    break
+        self.save()
+        return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
+
+    def _train_step(self) -> Diagnostics:
+        """One generator step after ``discriminator_steps`` of the discriminator, then the average."""
+        config = self.config
+        for repeat in range(config.discriminator_steps):
+            count = self.step * config.discriminator_steps + repeat
+            penalized = (count + 1) % config.penalty_interval == 0
+            found = discriminator_step(
+                self._distribution,
+                self.discriminator,
+                self.discriminator_optimizer,
+                self._real_batch(count),
+                self._latents(config.batch_size),
+                self.objective,
+                self.rng,
+                penalty_scale=config.penalty_interval if penalized else 0,
+            )
+        latents = self._latents(config.batch_size)
+        found |= generator_step(
+            self._distribution, self.discriminator, self.generator_optimizer, latents, self.objective, self.rng
+        )
+        self.average.update_parameters(self.generator)
+        return found
+
+    @torch.no_grad()
+    def sample(self, num_samples: int, seed: int, batch_size: int = 1000) -> np.ndarray:
+        """Draw samples from the averaged generator, in eval mode, one draw for each latent.
+
+        Args:
+            num_samples: How many.
+            seed: Of the latents and draws; training's own randomness is not touched.
+            batch_size: How many at once; the samples depend on it.
+
+        Returns:
+            Codes ``[num_samples, *event_shape]``.
+        """
+        return sample_codes(self.average, self.latent_size, num_samples, seed, self.device, batch_size)
+
+    def save(self) -> Path | None:
+        """Write a checkpoint into ``output_dir/checkpoints`` (None where there is no folder)."""
+        if self.output_dir is None:
+            return None
+        return save_checkpoint(self.output_dir / "checkpoints", self.step, self.state_dict(), self.config.keep_last)
+
+    def resume(self, path: str | Path) -> None:
+        """Go on from a checkpoint: the run is then bit for bit the one that was not interrupted.
+
+        Raises:
+            InputError: If the checkpoint cannot be read or belongs to other networks.
+        """
+        state = load_checkpoint(Path(path), self.device)
+        try:
+            self.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on: tensors and plain types."""
+        return {
+            "step": self.step,
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "estimator": self.objective.estimator.state_dict(),
+            "rng": self.rng.get_state(),
+            # Networks of the user's own may draw from torch's global generators (dropout).
+            "global_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "sums": self._sums,
+            "summed_steps": self._summed_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.average.load_state_dict(state["average"])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.objective.estimator.load_state_dict(state["estimator"])
+        self.rng.set_state(state["rng"].cpu())
+        torch.set_rng_state(state["global_rng"].cpu())
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
+        self._sums, self._summed_steps = state["sums"], state["summed_steps"]
+        self.step = state["step"]
+
+    def _distribution(self, latents: Tensor) -> Distribution:
+        return cast(Distribution, self.generator(latents))
+
+    def _latents(self, count: int) -> Tensor:
+        return torch.randn(count, self.latent_size, generator=self.rng, device=self.device)
+
+    def _real_batch(self, count: int) -> Tensor:
+        indices = self.order.indices(count)
+        if isinstance(self.codes, Tensor):
+            return self.codes[torch.from_numpy(indices).to(self.device)]
+        return torch.from_numpy(np.ascontiguousarray(self.codes[indices])).to(self.device)
+
+    def _set_learning_rates(self) -> None:
+        config, scale = self.config, 1.0
+        if config.lr_decay == "linear":
+            remaining = 1 - self.step / config.max_steps
+            scale = max(min(1.0, 2 * remaining), FINAL_LR_SHARE)
+        for optimizer, rate in (
+            (self.generator_optimizer, config.generator_lr),
+            (self.discriminator_optimizer, config.discriminator_lr),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * scale
+
+    def _accumulate(self, diagnostics: Diagnostics) -> None:
+        # The penalty is absent from steps that leave it out, so each figure has its own count.
+        for name, value in diagnostics.items():
+            total, count = f"{name}/sum", f"{name}/count"
+            self._sums[total] = self._sums.get(total, torch.zeros_like(value)) + value
+            self._sums[count] = self._sums.get(count, torch.zeros_like(value)) + 1
+        self._summed_steps += 1
+
+    def _figures(self, steps_per_second: float) -> dict[str, float]:
+        """Means of the diagnostics since the last call, and throughput."""
+        names = [key.removesuffix("/sum") for key in self._sums if key.endswith("/sum")]
+        figures = {name: (self._sums[f"{name}/sum"] / self._sums[f"{name}/count"]).item() for name in names}
+        self._sums, self._summed_steps = {}, 0
+        config = self.config
+        return {
+            "epoch": self.step * config.discriminator_steps * config.batch_size / len(self.codes),
+            "learning_rate": self.generator_optimizer.param_groups[0]["lr"],
+            **figures,
+            "steps_per_second": steps_per_second,
+            "draws_per_second": steps_per_second * config.batch_size * config.num_draws,
+        }
+
+    def _show_samples(self, log: RunLog) -> None:
+        if self._on_samples is None:
+            return
+        picture = self._on_samples(self.step, self.sample(64, seed=self.config.seed))
+        if picture is not None:
+            log.write_grid(self.step, picture)
+
+
+@torch.no_grad()
+def sample_codes(
+    generator: nn.Module, latent_size: int, num_samples: int, seed: int, device: torch.device, batch_size: int = 1000
+) -> np.ndarray:
+    """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
+
+    Args:
+        generator: Maps latents to a distribution.
+        latent_size: Z.
+        num_samples: How many, >= 1.
+        seed: Of the latents and the draws.
+        device: Where the generator is.
+        batch_size: How many at once; the samples depend on it.
+
+    Returns:
+        Codes ``[num_samples, *event_shape]``.
+
+    Raises:
+        InputError: If ``num_samples`` < 1.
+    """
+    if num_samples < 1:
+        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    rng = torch.Generator(device).manual_seed(seed)
+    was_training = generator.training
+    generator.eval()
+    parts = []
+    for start in range(0, num_samples, batch_size):
+        # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
+        latents = torch.randn(batch_size, latent_size, generator=rng, device=device)
+        codes = generator(latents).sample(1, rng)[0]
+        parts.append(codes[: num_samples - start].cpu().numpy())
+    generator.train(was_training)
+    return np.concatenate(parts)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that a configuration names.
+
+    Args:
+        name: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+
+    Returns:
+        The device.
+
+    Raises:
+        InputError: If the name is unknown or the device is absent.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used: {reason}") from None
+    return device
+
+
+def _make_objective(config: TrainingConfig, device: torch.device) -> Objective:
+    estimator = make_estimator(
+        config.estimator,
+        normalization=config.normalization,
+        tempering=config.tempering,
+        log_weight_clip=config.log_weight_clip,
+    )
+    if config.num_draws < estimator.minimum_draws:
+        raise InputError(
+            f"num_draws must be at least {estimator.minimum_draws} with {config.estimator}, got {config.num_draws}: "
+            "a single draw always has weight 1, which carries no signal"
+        )
+
+    def autocast() -> AbstractContextManager[object]:
+        if config.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16)
+
+    return Objective(
+        estimator=estimator,
+        num_draws=config.num_draws,
+        divergence=get_divergence(config.divergence),
+        discriminator_draws=config.discriminator_draws or config.num_draws,
+        penalty=get_penalty(config.penalty),
+        penalty_weight=config.penalty_weight,
+        score_chunk=config.score_chunk,
+        autocast=autocast,
+    )
+
+
+def _ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average over all parameters at once, forgetting its start."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+        steps = int(num_averaged)
+        weight = 1 - min(decay, (1 + steps) / (EMA_WARMUP + steps))
+        torch._foreach_lerp_(averaged, current, weight)
+
+    return update
+
+
+def _attribute(generator: nn.Module, name: str, given: int | None) -> int:
+    value = given if given is not None else getattr(generator, name, None)
+    if not isinstance(value, int):
+        raise InputError(f"{name} must be given, since the generator has no integer attribute {name!r}")
+    return value
+
+
+def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torch.device) -> np.ndarray | Tensor:
+    """Codes that are integers, whole, and inside [0, K); on the accelerator as a whole where they fit."""
+    is_integer = (
+        not (codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool)
+        if isinstance(codes, Tensor)
+        else np.issubdtype(codes.dtype, np.integer)
+    )
+    if not is_integer:
+        raise InputError(f"codes must be an integer array, got dtype {codes.dtype}")
+    if codes.ndim < 2 or math.prod(codes.shape) == 0:
+        raise InputError(f"codes must have shape [samples, *event_shape] and hold data, got {list(codes.shape)}")
+    for start in range(0, len(codes), 65536):
+        part = codes[start : start + 65536]
+        low, high = int(part.min()), int(part.max())
+        if low < 0 or high >= num_categories:
+            raise InputError(
+                f"codes must lie in [0, {num_categories}), got {low if low < 0 else high} "
+                f"among rows {start} to {start + len(part) - 1}"
+            )
+    size = codes.nbytes
+    if isinstance(codes, Tensor):
+        return codes.to(device) if size <= RESIDENT_BYTES else codes
+    if device.type != "cpu" and size <= RESIDENT_BYTES:
+        return torch.from_numpy(np.ascontiguousarray(codes)).to(device)
+    return codes
+
+
+@contextmanager
+def _catch_signals() -> Iterator[list[signal.Signals]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once."""
+    caught: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(signal.Signals(number))
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in watched}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

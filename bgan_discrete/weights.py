@@ -1,0 +1,112 @@
+"""Importance weights of draws, from the discriminator's log-ratios, all in the log domain.
+
+``log_w_MN`` is ``F(x[m, n])``, the log weight of draw m of latent n.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.errors import InputError
+
+Normalization = Literal["latent", "batch"]
+
+
+def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+    """Logarithm of the normalised weights.
+
+    ``over="latent"``: ``w~[m, n] = w[m, n] / sum_m' w[m', n]``, summing to 1 for each latent (the partition function
+    "alpha" of each latent). ``over="batch"``: ``w~[m, n] = N w[m, n] / sum_m'n' w[m', n']``, summing to N over the batch
+    (one partition function "beta" for all): the mean weight is 1/M in both.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``.
+        over: What the weights are normalised over.
+
+    Returns:
+        ``[M, N]``.
+
+    Raises:
+        InputError: If ``over`` is unknown, or if M = 1 with weights over the latent, which are 1 whatever F says.
+
+    Source:
+        Hjelm et al. (2018), equations 8 to 10.
+    """
+    check_draws(log_w_MN.shape[0], over)
+    if over == "latent":
+        return torch.log_softmax(log_w_MN, dim=0)
+    return log_w_MN - torch.logsumexp(log_w_MN, dim=(0, 1)) + math.log(log_w_MN.shape[1])
+
+
+def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+    """The exponential of `log_normalized_weights`; arguments and errors as there."""
+    return log_normalized_weights(log_w_MN, over).exp()
+
+
+def check_draws(num_draws: int, over: Normalization) -> None:
+    """Raise InputError for a normalisation that is unknown or carries no signal with this many draws."""
+    if over not in ("latent", "batch"):
+        raise InputError(f"normalization must be 'latent' or 'batch', got {over!r}")
+    if over == "latent" and num_draws < 2:
+        raise InputError(
+            f"num_draws must be at least 2 with weights normalised per latent, got {num_draws}: "
+            "a single draw always has weight 1, which carries no signal"
+        )
+
+
+def effective_sample_size(log_w_MN: Tensor) -> Tensor:
+    """``ESS[n] = (sum_m w)^2 / sum_m w^2``, between 1 and M.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``.
+
+    Returns:
+        ``[N]``, in draws.
+
+    Source:
+        Kong (1992); Kish (1965).
+    """
+    return torch.exp(2 * torch.logsumexp(log_w_MN, dim=0) - torch.logsumexp(2 * log_w_MN, dim=0))
+
+
+def log_partition(log_w_MN: Tensor, over: Normalization = "batch") -> Tensor:
+    """Logarithm of the estimated partition function, the mean weight.
+
+    Over the batch it estimates ``log beta = log E_q[w]``, which is 0 for a calibrated discriminator; over the latent
+    ``log alpha(z) = log E_g(x|z)[w]``.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``.
+        over: ``"batch"`` for one number, ``"latent"`` for one of each latent.
+
+    Returns:
+        A scalar, or ``[N]``.
+
+    Source:
+        Hjelm et al. (2018), equations 5 and 9.
+    """
+    if over == "latent":
+        return torch.logsumexp(log_w_MN, dim=0) - math.log(log_w_MN.shape[0])
+    return torch.logsumexp(log_w_MN, dim=(0, 1)) - math.log(log_w_MN.numel())
+
+
+@torch.no_grad()
+def weight_diagnostics(log_w_MN: Tensor) -> dict[str, Tensor]:
+    """Health of a step's weights, as scalar tensors on the weights' device (nothing is synchronised).
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``.
+
+    Returns:
+        ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight), ``log_beta``,
+        ``log_weight_std`` (over the batch).
+    """
+    log_normalized = torch.log_softmax(log_w_MN, dim=0)
+    return {
+        "ess_fraction": effective_sample_size(log_w_MN).mean() / log_w_MN.shape[0],
+        "max_weight": log_normalized.amax(0).exp().mean(),
+        "log_beta": log_partition(log_w_MN),
+        "log_weight_std": log_w_MN.std(unbiased=False),
+    }
