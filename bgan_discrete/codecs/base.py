@@ -1,0 +1,288 @@
+"""What every codec has in common: the checks of its input, and how it is written down."""
+
+import hashlib
+import json
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError
+
+MAX_CATEGORIES = 256
+"""Pixels are bytes, so no codec of images needs more categories; codes then are bytes as well."""
+
+FILE_FORMAT = "bgan_discrete.codec"
+FILE_VERSION = 1
+
+
+class ImageCodec(ABC):
+    """A map from uint8 images to integer codes and back.
+
+    Attributes:
+        name: Of the kind of codec, as in ``build_codec``.
+        num_categories: K, 2 .. 256; codes lie in ``[0, K)``.
+        channels: Of the images: 1 (grey) or 3 (RGB).
+        ordered: Whether codes are a scale (neighbouring codes look alike) rather than names.
+    """
+
+    name: ClassVar[str]
+    channels_first: ClassVar[bool] = False
+    """Whether images of three channels have codes ``[N, 3, H, W]``, one for each channel, rather than ``[N, H, W]``."""
+
+    num_categories: int
+    channels: int
+    ordered: bool
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the codec can encode; only a codec that learns from data ever says no."""
+        return True
+
+    def fit(self, images: NDArray[np.uint8]) -> Self:
+        """Learn from images what the codec needs to know of them; most codecs learn nothing.
+
+        Args:
+            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
+
+        Returns:
+            The codec itself.
+
+        Raises:
+            InputError: If the images have the wrong dtype or shape.
+        """
+        self.validate_images(images)
+        return self
+
+    def encode(self, images: NDArray[np.uint8], first_row: int = 0) -> NDArray[np.uint8]:
+        """Map images to codes; the codes of an image do not depend on the images beside it.
+
+        Args:
+            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
+            first_row: The number of the first image in its data set, >= 0. Stochastic codecs derive their noise from it, so
+                that a data set encoded in pieces gets the codes of the data set encoded at once.
+
+        Returns:
+            uint8 codes ``[N, H, W]``, or ``[N, 3, H, W]`` where `channels_first` and the images are RGB.
+
+        Raises:
+            InputError: If the images have the wrong dtype or shape, or the codec is not fitted.
+        """
+        self.validate_images(images)
+        if first_row < 0:
+            raise InputError(f"first_row must be at least 0, got {first_row}")
+        self._require_fitted()
+        return self._encode(images, first_row)
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Map codes to images.
+
+        Args:
+            codes: Integers in ``[0, K)``, of the shape that `encode` gives.
+
+        Returns:
+            uint8 images ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
+
+        Raises:
+            InputError: If the codes are not integers in ``[0, K)`` of that shape, or the codec is not fitted.
+        """
+        self.validate_codes(codes)
+        self._require_fitted()
+        return self._decode(codes.astype(np.uint8, copy=False))
+
+    @abstractmethod
+    def _encode(self, images: NDArray[np.uint8], first_row: int) -> NDArray[np.uint8]: ...
+
+    @abstractmethod
+    def _decode(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in one line, to a human, what the codec does."""
+
+    @abstractmethod
+    def to_config(self) -> dict[str, Any]:
+        """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
+
+    def fingerprint(self) -> str:
+        """A short digest of the configuration: two codecs with equal fingerprints give equal codes.
+
+        Returns:
+            32 hexadecimal digits.
+        """
+        return config_fingerprint(self.to_config())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the codec as readable JSON; ``load_codec`` reads it. A crash never leaves half a file under that name.
+
+        Args:
+            path: Of the file; its folder must exist.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        config = self.to_config()
+        document = {
+            "format": FILE_FORMAT,
+            "format_version": FILE_VERSION,
+            "fingerprint": config_fingerprint(config),
+            "codec": config,
+        }
+        write_text_atomically(Path(path), json.dumps(document, indent=2) + "\n")
+
+    def validate_images(self, images: NDArray[Any]) -> None:
+        """Check that images are what `encode` takes.
+
+        Args:
+            images: Of any kind.
+
+        Raises:
+            InputError: If they are not uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`, with at least one pixel.
+        """
+        wanted = "[N, H, W]" if self.channels == 1 else "[N, H, W, 3]"
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+            kind = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise InputError(f"images must be a uint8 array {wanted}, got {kind}")
+        right_shape = images.ndim == 3 if self.channels == 1 else images.ndim == 4 and images.shape[-1] == 3
+        if not right_shape or images.size == 0:
+            raise InputError(f"images for the {self.name} codec must have the shape {wanted}, got {list(images.shape)}")
+
+    def validate_codes(self, codes: NDArray[Any]) -> None:
+        """Check that codes are what `decode` takes.
+
+        Args:
+            codes: Of any kind.
+
+        Raises:
+            InputError: If they are not integers in ``[0, K)``, ``[N, H, W]`` or ``[N, 3, H, W]``.
+        """
+        if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
+            kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
+            raise InputError(f"codes must be an array of integers, got {kind}")
+        planes = self.channels_first and self.channels == 3
+        right_shape = codes.ndim == 4 and codes.shape[1] == 3 if planes else codes.ndim == 3
+        if not right_shape or codes.size == 0:
+            wanted = "[N, 3, H, W]" if planes else "[N, H, W]"
+            raise InputError(f"codes of the {self.name} codec must have the shape {wanted}, got {list(codes.shape)}")
+        for value in (codes.min(), codes.max()):
+            if not 0 <= int(value) < self.num_categories:
+                raise InputError(f"codes must lie in [0, {self.num_categories}), got {int(value)}")
+
+    def _require_fitted(self) -> None:
+        if not self.is_fitted:
+            raise InputError(f"the {self.name} codec has not seen data yet: call fit(images) first")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
+
+
+def config_fingerprint(config: dict[str, Any]) -> str:
+    """Digest of a configuration, the same for the same content whatever the order of its keys.
+
+    Args:
+        config: Plain JSON types.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    text = json.dumps({"version": FILE_VERSION, "config": config}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def validate_num_categories(num_categories: Any) -> int:
+    """Check K.
+
+    Args:
+        num_categories: Of any kind.
+
+    Returns:
+        K.
+
+    Raises:
+        InputError: If it is not an integer, 2 .. 256.
+    """
+    if isinstance(num_categories, bool) or not isinstance(num_categories, int | np.integer):
+        raise InputError(f"num_categories must be an integer, 2 .. {MAX_CATEGORIES}, got {num_categories!r}")
+    if not 2 <= num_categories <= MAX_CATEGORIES:
+        raise InputError(f"num_categories must lie between 2 and {MAX_CATEGORIES}, got {num_categories}")
+    return int(num_categories)
+
+
+def validate_channels(channels: Any) -> int:
+    """Check the number of channels.
+
+    Args:
+        channels: Of any kind.
+
+    Returns:
+        1 or 3.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if isinstance(channels, bool) or channels not in (1, 3):
+        raise InputError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
+    return int(channels)
+
+
+def validate_seed(seed: Any) -> int:
+    """Check a seed.
+
+    Args:
+        seed: Of any kind.
+
+    Returns:
+        The seed.
+
+    Raises:
+        InputError: If it is not an integer, 0 .. 2^63 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be an integer, 0 .. 2**63 - 1, got {seed!r}")
+    return int(seed)
+
+
+def validate_flag(name: str, value: Any) -> bool:
+    """Check a yes-or-no option, so that the string "false" of a configuration is not taken for yes.
+
+    Args:
+        name: Of the option, for the message.
+        value: Of any kind.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: If it is not a boolean.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false, got {value!r}")
+    return value
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and then move it to its own.
+
+    Args:
+        path: Of the file.
+        text: Its content.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes files that only their owner can read; a model folder is there to be shared.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

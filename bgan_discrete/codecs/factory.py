@@ -1,0 +1,178 @@
+"""Building codecs: by name, from a configuration, from a file."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bgan_discrete.codecs.base import FILE_FORMAT, FILE_VERSION, ImageCodec, config_fingerprint
+from bgan_discrete.codecs.binary import BinaryCodec
+from bgan_discrete.codecs.levels import LevelsCodec
+from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
+from bgan_discrete.errors import InputError
+
+DEFAULT_NUM_CATEGORIES = {"levels": 17, "binary": 2, "palette": 16}
+"""K where nobody asks for one: 17 are the levels of the embedded digits."""
+
+CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
+
+
+def build_codec(
+    name: str,
+    num_categories: int | None = None,
+    channels: int = 1,
+    *,
+    seed: int = 0,
+    threshold: int = 128,
+    stochastic: bool = False,
+    dither: bool = False,
+) -> ImageCodec:
+    """Build a codec by name; a palette still has to be fitted.
+
+    Args:
+        name: ``binary``, ``levels`` or ``palette``.
+        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None. 2 for ``binary``.
+        channels: Of the images, 1 or 3. 1 for ``binary``.
+        seed: Of k-means and of stochastic binarisation.
+        threshold: Of ``binary``: the least pixel that becomes 1, 1 .. 255.
+        stochastic: Of ``binary``: draw the codes with probability pixel / 255.
+        dither: Of ``palette``: spread each pixel's error to its neighbours.
+
+    Returns:
+        The codec.
+
+    Raises:
+        InputError: If the name is unknown or an argument is out of its range.
+    """
+    if name not in CODEC_NAMES:
+        raise InputError(f"codec must be one of {', '.join(CODEC_NAMES)}, got {name!r}")
+    categories = DEFAULT_NUM_CATEGORIES[name] if num_categories is None else num_categories
+    if name == "levels":
+        return LevelsCodec(categories, channels)
+    if name == "palette":
+        return PaletteCodec(categories, channels, seed=seed, dither=dither)
+    if categories != 2:
+        raise InputError(f"num_categories of the binary codec is 2, got {categories}; levels and palette take others")
+    if channels != 1:
+        raise InputError(f"the binary codec takes grey images, got {channels} channels: make them grey (--color grey)")
+    return BinaryCodec(threshold, stochastic=stochastic, seed=seed)
+
+
+@dataclass(frozen=True)
+class CodecOptions:
+    """What one has to know of a codec before the data are seen.
+
+    Attributes:
+        name: ``binary``, ``levels`` or ``palette``.
+        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None.
+        seed: Of k-means and of stochastic binarisation.
+        threshold: Of ``binary``: the least pixel that becomes 1, 1 .. 255.
+        stochastic: Of ``binary``: draw the codes with probability pixel / 255.
+        dither: Of ``palette``: spread each pixel's error to its neighbours.
+
+    Raises:
+        InputError: If the name is unknown or a value is out of its range.
+    """
+
+    name: str = "levels"
+    num_categories: int | None = None
+    seed: int = 0
+    threshold: int = 128
+    stochastic: bool = False
+    dither: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse wrong values now rather than after the data have been read."""
+        self.build(channels=1)
+
+    def build(self, channels: int) -> ImageCodec:
+        """Build the codec for images of so many channels.
+
+        Args:
+            channels: 1 or 3.
+
+        Returns:
+            The codec; a palette still has to be fitted.
+
+        Raises:
+            InputError: If the codec does not take so many channels.
+        """
+        return build_codec(
+            self.name,
+            self.num_categories,
+            channels,
+            seed=self.seed,
+            threshold=self.threshold,
+            stochastic=self.stochastic,
+            dither=self.dither,
+        )
+
+
+def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
+    colours = None if palette is None else palette_from_hex(palette, channels)
+    return PaletteCodec(channels=channels, palette=colours, **others)
+
+
+_BUILDERS: dict[str, tuple[frozenset[str], Callable[..., ImageCodec]]] = {
+    "binary": (frozenset({"threshold", "stochastic", "seed"}), BinaryCodec),
+    "levels": (frozenset({"num_categories", "channels"}), LevelsCodec),
+    "palette": (frozenset({"num_categories", "channels", "seed", "dither", "palette"}), _palette_codec),
+}
+
+
+def codec_from_config(config: Any) -> ImageCodec:
+    """Build a codec again from what its ``to_config`` gave.
+
+    Args:
+        config: A dictionary of plain JSON types.
+
+    Returns:
+        A codec with the same fingerprint.
+
+    Raises:
+        InputError: If a key is missing, unknown or has a value that the codec refuses.
+    """
+    if not isinstance(config, dict):
+        raise InputError(f"a codec's configuration must be a dictionary, got {config!r}")
+    name = config.get("name")
+    if not isinstance(name, str) or name not in _BUILDERS:
+        raise InputError(f"a codec's configuration must have a name of {', '.join(_BUILDERS)}, got {name!r}")
+    keys, builder = _BUILDERS[name]
+    given = set(config) - {"name"}
+    if given != keys:
+        faults = [f"lacks {key}" for key in sorted(keys - given)] + [f"has the unknown {key}" for key in sorted(given - keys)]
+        raise InputError(f"the configuration of the {name} codec {', '.join(faults)}")
+    return builder(**{key: config[key] for key in keys})
+
+
+def load_codec(path: str | os.PathLike[str]) -> ImageCodec:
+    """Read a codec that ``codec.save`` wrote.
+
+    Args:
+        path: Of the JSON file.
+
+    Returns:
+        The codec.
+
+    Raises:
+        InputError: If the file is missing, damaged, of a later format or no codec.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the codec {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"the codec {path} is not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
+        raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")
+    if document.get("format_version") != FILE_VERSION:
+        raise InputError(f"{path} has the format version {document.get('format_version')!r}; this program reads {FILE_VERSION}")
+    try:
+        codec = codec_from_config(document.get("codec"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if document.get("fingerprint") != config_fingerprint(codec.to_config()):
+        raise InputError(f"{path} is damaged or was edited: its fingerprint does not fit its content")
+    return codec
