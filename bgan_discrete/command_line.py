@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.training.config import ImageTrainingConfig, load_config_values
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -47,19 +48,19 @@ def make_parser(description: str, example: str) -> ArgumentParser:
     )
 
 
-def add_section(parser: ArgumentParser, section: type, title: str, only: tuple[str, ...] | None = None) -> None:
+def add_section(parser: ArgumentParser, section: type, title: str, without: tuple[str, ...] = ()) -> None:
     """Add a flag for each field of a configuration class: ``num_draws`` becomes ``--num-draws``.
 
     Args:
         parser: Where to.
         section: A dataclass whose fields were made by `bgan_discrete.training.config.option`.
         title: Heading in the help.
-        only: The fields to take; all if None.
+        without: Fields that get no flag.
     """
     group = parser.add_argument_group(title)
     hints = get_type_hints(section)
     for entry in fields(section):
-        if only is not None and entry.name not in only:
+        if entry.name in without:
             continue
         assert entry.default is not MISSING
         flag = f"--{entry.name.replace('_', '-')}"
@@ -98,6 +99,32 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
         raise InputError(_plain(str(error))) from None
     values.pop("config", None)
     return values
+
+
+def parse_run(parser: ArgumentParser, argv: list[str]) -> ImageTrainingConfig:
+    """Parse the command line of a training; with ``--resume``, on top of the options that the run began with.
+
+    Args:
+        parser: With all sections of `ImageTrainingConfig`.
+        argv: Arguments.
+
+    Returns:
+        The configuration, checked.
+
+    Raises:
+        InputError: If the command line is wrong, or there is no run to resume, in one line.
+    """
+    values = parse(parser, argv)
+    if values["resume"] is not None:
+        saved = Path(values["output_dir"]) / "config.yaml"
+        if not saved.is_file():
+            raise InputError(f"--resume finds no run in {values['output_dir']!r}: there is no config.yaml")
+        began = ImageTrainingConfig.from_flat(load_config_values(saved)).to_flat()
+        # How a run was started says nothing about how it goes on.
+        kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
+        parser.set_defaults(kept)
+        values = parse(parser, argv)
+    return ImageTrainingConfig.from_flat(values)
 
 
 def _plain(message: str) -> str:

@@ -169,6 +169,11 @@ class Estimator:
             log_w_MN = log_w_MN * self.tempering
         return self.advantages(log_w_MN)
 
+    def check_num_draws(self, num_draws: int) -> None:
+        """Raise InputError if so few draws per latent carry no signal."""
+        if num_draws < self.minimum_draws:
+            check_draws(num_draws, "latent")
+
     def advantages(self, log_w_MN: Tensor) -> Tensor:
         """The function itself, on log weights whose options have been applied."""
         return self.function(log_w_MN)

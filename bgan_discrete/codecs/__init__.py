@@ -1,7 +1,7 @@
 """Codecs: image <-> integer codes. NumPy only; importing this package does not import torch.
 
-Images are uint8 ``[N, H, W]`` (grey) or ``[N, H, W, 3]`` (RGB); codes are uint8 in ``[0, K)``, K <= 256, ``[N, H, W]`` or, for the
-levels of three channels, ``[N, 3, H, W]``.
+Images are uint8 ``[N, H, W]`` (grey) or ``[N, H, W, 3]`` (RGB); codes are uint8 in ``[0, K)``, K <= 256,
+``[N, H, W]`` or, for the levels of three channels, ``[N, 3, H, W]``.
 """
 
 from bgan_discrete.codecs.base import MAX_CATEGORIES, ImageCodec

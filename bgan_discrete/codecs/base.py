@@ -6,7 +6,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class ImageCodec(ABC):
 
     Attributes:
         name: Of the kind of codec, as in ``build_codec``.
-        num_categories: K, 2 .. 256; codes lie in ``[0, K)``.
+        num_categories: K, 2 .. 256; codes lie in ``[0, K)``. 0 where `fit` has yet to choose it.
         channels: Of the images: 1 (grey) or 3 (RGB).
         ordered: Whether codes are a scale (neighbouring codes look alike) rather than names.
     """
@@ -43,7 +43,7 @@ class ImageCodec(ABC):
         """Whether the codec can encode; only a codec that learns from data ever says no."""
         return True
 
-    def fit(self, images: NDArray[np.uint8]) -> Self:
+    def fit(self, images: NDArray[np.uint8]) -> "ImageCodec":
         """Learn from images what the codec needs to know of them; most codecs learn nothing.
 
         Args:
@@ -63,8 +63,8 @@ class ImageCodec(ABC):
 
         Args:
             images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
-            first_row: The number of the first image in its data set, >= 0. Stochastic codecs derive their noise from it, so
-                that a data set encoded in pieces gets the codes of the data set encoded at once.
+            first_row: The number of the first image in its data set, >= 0. Stochastic codecs derive their noise from
+                it, so that a data set encoded in pieces gets the codes of the data set encoded at once.
 
         Returns:
             uint8 codes ``[N, H, W]``, or ``[N, 3, H, W]`` where `channels_first` and the images are RGB.
@@ -90,8 +90,8 @@ class ImageCodec(ABC):
         Raises:
             InputError: If the codes are not integers in ``[0, K)`` of that shape, or the codec is not fitted.
         """
-        self.validate_codes(codes)
         self._require_fitted()
+        self.validate_codes(codes)
         return self._decode(codes.astype(np.uint8, copy=False))
 
     @abstractmethod
@@ -280,8 +280,8 @@ def write_text_atomically(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         # mkstemp makes files that only their owner can read; a model folder is there to be shared.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -12,8 +12,9 @@ from bgan_discrete.errors import InputError
 class BinaryCodec(ImageCodec):
     """Grey images as codes 0 and 1, shown as black and white.
 
-    Either ``code = 1[pixel >= threshold]``, or stochastic binarisation ``code ~ Bernoulli(pixel / 255)``, drawn once for each image:
-    the noise is a function of the seed, the image's row and the pixel's place, not of how the data are cut into pieces.
+    Either ``code = 1[pixel >= threshold]``, or stochastic binarisation ``code ~ Bernoulli(pixel / 255)``, drawn once
+    for each image: the noise is a function of the seed, the image's row and the pixel's place, not of how the data are
+    cut into pieces.
 
     Args:
         threshold: 1 .. 255; the least pixel that becomes 1. Not used when stochastic.
@@ -49,7 +50,7 @@ class BinaryCodec(ImageCodec):
         return codes
 
     def _noise(self, shape: tuple[int, ...], first_row: int) -> NDArray[np.uint32]:
-        """Uniform 32-bit integers from a counter-based generator, whose counter starts anew at a place fixed by the row."""
+        """Uniform 32-bit integers of a counter-based generator; its counter starts at a place fixed by the row."""
         num_rows, num_pixels = shape[0], int(np.prod(shape[1:]))
         # One step of Philox's counter gives four 64-bit words, that is eight draws.
         steps_per_row = -(-num_pixels // 8)

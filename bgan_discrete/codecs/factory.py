@@ -13,8 +13,8 @@ from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
 from bgan_discrete.errors import InputError
 
-DEFAULT_NUM_CATEGORIES = {"levels": 17, "binary": 2, "palette": 16}
-"""K where nobody asks for one: 17 are the levels of the embedded digits."""
+DEFAULT_NUM_CATEGORIES: dict[str, int | None] = {"levels": None, "binary": 2, "palette": 16}
+"""K where nobody asks for one; None where it depends on the data (`bgan_discrete.codecs.levels.choose_num_levels`)."""
 
 CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
 
@@ -29,11 +29,12 @@ def build_codec(
     stochastic: bool = False,
     dither: bool = False,
 ) -> ImageCodec:
-    """Build a codec by name; a palette still has to be fitted.
+    """Build a codec by name; a palette, and levels without K, still have to be fitted.
 
     Args:
         name: ``binary``, ``levels`` or ``palette``.
-        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None. 2 for ``binary``.
+        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None; for ``levels``, `fit` then
+            chooses it. 2 for ``binary``.
         channels: Of the images, 1 or 3. 1 for ``binary``.
         seed: Of k-means and of stochastic binarisation.
         threshold: Of ``binary``: the least pixel that becomes 1, 1 .. 255.
@@ -52,6 +53,7 @@ def build_codec(
     if name == "levels":
         return LevelsCodec(categories, channels)
     if name == "palette":
+        assert categories is not None
         return PaletteCodec(categories, channels, seed=seed, dither=dither)
     if categories != 2:
         raise InputError(f"num_categories of the binary codec is 2, got {categories}; levels and palette take others")
@@ -66,7 +68,7 @@ class CodecOptions:
 
     Attributes:
         name: ``binary``, ``levels`` or ``palette``.
-        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None.
+        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None: `fit` chooses that of ``levels``.
         seed: Of k-means and of stochastic binarisation.
         threshold: Of ``binary``: the least pixel that becomes 1, 1 .. 255.
         stochastic: Of ``binary``: draw the codes with probability pixel / 255.
@@ -94,7 +96,7 @@ class CodecOptions:
             channels: 1 or 3.
 
         Returns:
-            The codec; a palette still has to be fitted.
+            The codec, which may still have to be fitted.
 
         Raises:
             InputError: If the codec does not take so many channels.
@@ -142,7 +144,8 @@ def codec_from_config(config: Any) -> ImageCodec:
     keys, builder = _BUILDERS[name]
     given = set(config) - {"name"}
     if given != keys:
-        faults = [f"lacks {key}" for key in sorted(keys - given)] + [f"has the unknown {key}" for key in sorted(given - keys)]
+        faults = [f"lacks {key}" for key in sorted(keys - given)]
+        faults += [f"has the unknown {key}" for key in sorted(given - keys)]
         raise InputError(f"the configuration of the {name} codec {', '.join(faults)}")
     return builder(**{key: config[key] for key in keys})
 
@@ -168,7 +171,8 @@ def load_codec(path: str | os.PathLike[str]) -> ImageCodec:
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
         raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")
     if document.get("format_version") != FILE_VERSION:
-        raise InputError(f"{path} has the format version {document.get('format_version')!r}; this program reads {FILE_VERSION}")
+        version = document.get("format_version")
+        raise InputError(f"{path} has the format version {version!r}; this program reads {FILE_VERSION}")
     try:
         codec = codec_from_config(document.get("codec"))
     except InputError as error:

@@ -52,7 +52,7 @@ def nearest_centre(points: NDArray[_Float], centres: NDArray[_Float]) -> NDArray
 def _plus_plus_start(
     points: NDArray[np.float64], weights: NDArray[Any], num_centres: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Each next centre is a point drawn in proportion to its weight times its squared distance to the centres so far."""
+    """Each next centre is a point drawn in proportion to weight times squared distance to the centres so far."""
     chosen = np.empty(num_centres, dtype=np.int64)
     distance = np.ones(len(points))
     for number in range(num_centres):

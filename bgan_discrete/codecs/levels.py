@@ -5,7 +5,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import ImageCodec, validate_channels, validate_num_categories
+from bgan_discrete.codecs.base import MAX_CATEGORIES, ImageCodec, validate_channels, validate_num_categories
+
+MAX_EXACT_LEVELS = 64
+"""Up to so many levels a codec that may choose keeps every pixel as it is."""
+
+DEFAULT_LEVELS = 16
+"""K of data that would need more than `MAX_EXACT_LEVELS`, such as photographs."""
+
+_PIXELS_AT_ONCE = 2**22
 
 
 class LevelsCodec(ImageCodec):
@@ -14,7 +22,7 @@ class LevelsCodec(ImageCodec):
     ``encode(decode(codes))`` gives back the codes for every K; with K = 256 pixels are kept as they are.
 
     Args:
-        num_categories: K, 2 .. 256.
+        num_categories: K, 2 .. 256; None for `fit` to choose it (`choose_num_levels`), until when the attribute is 0.
         channels: 1 for grey images with codes ``[N, H, W]``, 3 for RGB with codes ``[N, 3, H, W]``.
 
     Raises:
@@ -24,27 +32,78 @@ class LevelsCodec(ImageCodec):
     name: ClassVar[str] = "levels"
     channels_first: ClassVar[bool] = True
 
-    def __init__(self, num_categories: int, channels: int = 1) -> None:
-        self.num_categories = validate_num_categories(num_categories)
+    def __init__(self, num_categories: int | None, channels: int = 1) -> None:
+        self.num_categories = 0 if num_categories is None else validate_num_categories(num_categories)
         self.channels = validate_channels(channels)
         self.ordered = True
-        steps = self.num_categories - 1
-        # Integer arithmetic, rounding halves up: the same on every machine.
-        self._code_of_pixel = ((2 * np.arange(256) * steps + 255) // 510).astype(np.uint8)
-        self._pixel_of_code = ((2 * np.arange(self.num_categories) * 255 + steps) // (2 * steps)).astype(np.uint8)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether K is known."""
+        return self.num_categories > 0
+
+    def fit(self, images: NDArray[np.uint8]) -> "LevelsCodec":
+        """Choose K by `choose_num_levels`, unless it was given.
+
+        Args:
+            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
+
+        Returns:
+            The codec itself.
+
+        Raises:
+            InputError: If the images have the wrong dtype or shape.
+        """
+        self.validate_images(images)
+        if not self.is_fitted:
+            self.num_categories = choose_num_levels(images)
+        return self
 
     def _encode(self, images: NDArray[np.uint8], first_row: int) -> NDArray[np.uint8]:
         planes = images if self.channels == 1 else np.moveaxis(images, -1, 1)
-        return np.ascontiguousarray(self._code_of_pixel[planes])
+        return np.ascontiguousarray(level_of_pixel(self.num_categories)[planes])
 
     def _decode(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         planes = codes if self.channels == 1 else np.moveaxis(codes, 1, -1)
-        return np.ascontiguousarray(self._pixel_of_code[planes])
+        return np.ascontiguousarray(pixel_of_level(self.num_categories)[planes])
 
     def describe(self) -> str:
         """Say in one line what the codec does."""
-        return f"{self.num_categories} {'grey levels' if self.channels == 1 else 'levels for each of R, G and B'}"
+        count = str(self.num_categories) if self.is_fitted else "as many as the data need"
+        return f"{count} {'grey levels' if self.channels == 1 else 'levels for each of R, G and B'}"
 
     def to_config(self) -> dict[str, Any]:
-        """All that the codec is, as plain JSON types."""
-        return {"name": self.name, "num_categories": self.num_categories, "channels": self.channels}
+        """All that the codec is, as plain JSON types; K is null as long as it is not known."""
+        return {"name": self.name, "num_categories": self.num_categories or None, "channels": self.channels}
+
+
+def level_of_pixel(num_levels: int) -> NDArray[np.uint8]:
+    """The table ``round(pixel (K-1) / 255)``, uint8 ``[256]``."""
+    # Integer arithmetic, rounding halves up: the same on every machine.
+    return ((2 * np.arange(MAX_CATEGORIES) * (num_levels - 1) + 255) // 510).astype(np.uint8)
+
+
+def pixel_of_level(num_levels: int) -> NDArray[np.uint8]:
+    """The table ``round(level 255 / (K-1))``, uint8 ``[K]``."""
+    steps = num_levels - 1
+    return ((2 * np.arange(num_levels) * 255 + steps) // (2 * steps)).astype(np.uint8)
+
+
+def choose_num_levels(images: NDArray[np.uint8]) -> int:
+    """The smallest K whose uniform levels keep every pixel of the images exactly; `DEFAULT_LEVELS` if that exceeds 64.
+
+    Args:
+        images: uint8 of any shape.
+
+    Returns:
+        2 for black and white, 17 for sixteenths of 255, 16 for a photograph.
+    """
+    present = np.zeros(MAX_CATEGORIES, dtype=bool)
+    rows_at_once = max(1, _PIXELS_AT_ONCE // images[0].size)
+    for start in range(0, len(images), rows_at_once):
+        present[images[start : start + rows_at_once]] = True
+    pixels = np.flatnonzero(present)
+    for num_levels in range(2, MAX_EXACT_LEVELS + 1):
+        if np.isin(pixels, pixel_of_level(num_levels)).all():
+            return num_levels
+    return DEFAULT_LEVELS

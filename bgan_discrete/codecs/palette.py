@@ -1,6 +1,6 @@
 """K colours learnt from the data."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ _LUMINANCE = np.array([299, 587, 114])
 class PaletteCodec(ImageCodec):
     """A palette of K colours (or grey levels) found by k-means; a pixel's code is the nearest colour's number.
 
-    Colours are sorted by luminance. Nearest means the least squared distance of RGB values, the lower code where two are equally near.
+    Colours are sorted by luminance. Nearest means the least squared distance of RGB values, the lower
+    code where two are equally near.
 
     Args:
         num_categories: K, 2 .. 256.
@@ -70,7 +71,7 @@ class PaletteCodec(ImageCodec):
         """Whether the palette is known."""
         return self.palette is not None
 
-    def fit(self, images: NDArray[np.uint8]) -> Self:
+    def fit(self, images: NDArray[np.uint8]) -> "PaletteCodec":
         """Learn the palette by k-means on at most `MAX_FITTED_PIXELS` pixels, drawn by the seed.
 
         Args:
@@ -219,9 +220,7 @@ def palette_from_hex(colours: Any, channels: int) -> NDArray[np.uint8]:
     return np.array(rows, dtype=np.uint8).reshape(len(rows), -1)
 
 
-def _drawn_pixels(
-    images: NDArray[np.uint8], channels: int, generator: np.random.Generator
-) -> NDArray[np.uint8]:
+def _drawn_pixels(images: NDArray[np.uint8], channels: int, generator: np.random.Generator) -> NDArray[np.uint8]:
     num_pixels = images.size // channels
     if num_pixels <= MAX_FITTED_PIXELS:
         return images.reshape(-1, channels)
@@ -240,7 +239,8 @@ def _pack(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def _unpack(packed: NDArray[np.integer[Any]], channels: int) -> NDArray[np.uint8]:
-    return np.stack([(packed >> (8 * (channels - 1 - channel))) & 255 for channel in range(channels)], 1).astype(np.uint8)
+    shifts = 8 * np.arange(channels - 1, -1, -1)
+    return ((packed[:, None] >> shifts) & 255).astype(np.uint8)
 
 
 def _count_colours(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -15,7 +15,7 @@ import yaml
 from bgan_discrete.errors import InputError
 
 EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan"]
-DivergenceName = str  # checked by name, so that total variation can be refused with its reason
+DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 Section = TypeVar("Section")
 
@@ -45,7 +45,7 @@ class DataConfig:
     holdout: float = option(0.1, "share of the images held out for the metrics where there is no test split, in (0, 1)")
     codec: Literal["levels", "binary", "palette"] = option("levels", "how pixels become codes")
     num_categories: int | None = option(
-        None, "K, categories of a pixel, 2 to 256 (default: 17 levels for digits, else 16; 2 if binary)"
+        None, "K, 2 to 256 (default: levels the fewest that keep every pixel, 16 if over 64; binary 2; palette 16)"
     )
     binary_threshold: int = option(128, "binary codec: grey values from here on are 1, in [1, 255]")
     stochastic: bool = option(False, "binary codec: draw each pixel once with its grey value as probability")
@@ -54,6 +54,11 @@ class DataConfig:
     cache_dir: str | None = option(
         None, "folder of the quantised data (default: $BGAN_DISCRETE_CACHE or ~/.cache/bgan_discrete)", free=True
     )
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        _check_ranges(self)
+        _check_data(self)
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,11 @@ class TrainingConfig:
     checkpoint_interval: int = option(1000, "write a checkpoint every so many steps; 0 for only at the end", free=True)
     keep_last: int = option(2, "checkpoints to keep", free=True)
 
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        _check_ranges(self)
+        _check_training(self)
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -155,8 +165,15 @@ class ImageTrainingConfig:
         if unknown:
             raise InputError(f"unknown configuration key {unknown[0]!r}; known are {', '.join(sorted(known))}")
         config = cls(**sections)
-        check_config(config)
+        config.check()
         return config
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, before any work starts."""
+        self.data.check()
+        self.training.check()
+        _check_ranges(self.model)
+        _check_ranges(self.run)
 
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""
@@ -202,25 +219,33 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def check_config(config: ImageTrainingConfig) -> None:
-    """Raise InputError for the first value that is out of range, before any work starts."""
-    for section in (config.data, config.model, config.training, config.run):
-        for name, low, high, inclusive in _RANGES:
-            value = getattr(section, name, None)
-            if value is not None:
-                _check_range(name, value, low, high, inclusive)
-    training = config.training
-    per_latent = training.estimator not in ("reinforce", "maligan") and training.normalization == "latent"
-    if per_latent and training.num_draws < 2:
-        raise InputError(
-            f"num_draws must be at least 2 with weights normalised per latent, got {training.num_draws}: "
-            "a single draw always has weight 1, which carries no signal"
-        )
+def _check_ranges(section: Any) -> None:
+    """Raise InputError for the first value of a section that is out of range."""
+    kinds = {entry.name: str(entry.type) for entry in fields(section)}
+    for name, low, high, inclusive in _RANGES:
+        value = getattr(section, name, None)
+        if value is not None:
+            if kinds[name].startswith(("int", "<class 'int'")) and not isinstance(value, int):
+                raise InputError(f"{name} must be an integer, got {value!r}")
+            _check_range(name, value, low, high, inclusive)
+
+
+def _check_training(training: TrainingConfig) -> None:
+    # These import torch, for which `--help` does not wait.
+    from bgan_discrete.divergences import get_divergence
+    from bgan_discrete.estimators import make_estimator
+    from bgan_discrete.penalties import get_penalty
+
+    get_divergence(training.divergence)
+    get_penalty(training.penalty)
+    make_estimator(training.estimator, normalization=training.normalization).check_num_draws(training.num_draws)
     if training.discriminator_draws > training.num_draws:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
         )
-    data = config.data
+
+
+def _check_data(data: DataConfig) -> None:
     if data.codec == "binary" and data.num_categories not in (None, 2):
         raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
     if data.stochastic and data.codec != "binary":

@@ -1,5 +1,6 @@
 """The training loop, top to bottom."""
 
+import hashlib
 import math
 import signal
 import threading
@@ -34,6 +35,9 @@ EMA_WARMUP = 10
 
 FINAL_LR_SHARE = 0.02
 """Where the linear decay of the learning rate ends, as a share of its start."""
+
+DIGEST_ROWS = 4096
+"""The data are recognised on resume by at most so many rows, evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Trainer:
         on_samples: Callable[[int, np.ndarray], np.ndarray | None] | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
+        config.check()
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.device = resolve_device(config.device)
         if config.threads is not None:
@@ -205,7 +210,7 @@ class Trainer:
         state = load_checkpoint(Path(path), self.device)
         try:
             self.load_state_dict(state)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError) as error:  # InputError is a ValueError
             reason = " ".join(str(error).split())
             raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
 
@@ -213,6 +218,7 @@ class Trainer:
         """Everything the next step depends on: tensors and plain types."""
         return {
             "step": self.step,
+            "data": _data_digest(self.codes),
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
@@ -228,7 +234,13 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Take back what `state_dict` gave.
+
+        Raises:
+            InputError: If the state belongs to other data.
+        """
+        if state["data"] != _data_digest(self.codes):
+            raise InputError("the data are not those that the run began with")
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
@@ -361,11 +373,6 @@ def _make_objective(config: TrainingConfig, device: torch.device) -> Objective:
         tempering=config.tempering,
         log_weight_clip=config.log_weight_clip,
     )
-    if config.num_draws < estimator.minimum_draws:
-        raise InputError(
-            f"num_draws must be at least {estimator.minimum_draws} with {config.estimator}, got {config.num_draws}: "
-            "a single draw always has weight 1, which carries no signal"
-        )
 
     def autocast() -> AbstractContextManager[object]:
         if config.dtype == "float32":
@@ -428,6 +435,13 @@ def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torc
     if device.type != "cpu" and size <= RESIDENT_BYTES:
         return torch.from_numpy(np.ascontiguousarray(codes)).to(device)
     return codes
+
+
+def _data_digest(codes: np.ndarray | Tensor) -> str:
+    """A digest by which a resumed run knows its data again, without reading all of them."""
+    part = codes[:: max(1, len(codes) // DIGEST_ROWS)]
+    array = part.cpu().numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
+    return hashlib.sha256(f"{array.dtype} {tuple(codes.shape)}".encode() + array.tobytes()).hexdigest()
 
 
 @contextmanager

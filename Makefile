@@ -1,0 +1,57 @@
+# make demo   trains on the embedded digits and shows the result      make test   runs all checks
+# Both set up .venv by themselves, and again only when the packaging files change.
+
+PYTHON ?= python3
+PACKAGING := setup.cfg pyproject.toml constraints.txt
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup clean check-python check-place
+
+help:
+	@echo "make demo    train on the embedded digits (some minutes) and print the metrics and the picture's path"
+	@echo "make test    ruff, mypy and the tests"
+	@echo "make setup   only make .venv, with everything that developers need"
+	@echo "make clean   remove .venv and caches (not runs/)"
+	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
+
+demo: .venv/.installed
+	@$(PY) scripts/train_images.py --dataset digits --output-dir runs/demo --overwrite --max-seconds 240
+
+test: .venv/.installed-dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -n auto -q
+
+setup: .venv/.installed-dev
+
+# An environment that was moved or copied still points to its old place: it is made anew.
+check-place:
+	@if [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ]; then \
+		echo ".venv belongs to another place or is incomplete: making it anew"; rm -rf .venv; fi
+
+check-python:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+		echo "error: '$(PYTHON)' was not found; install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); Python 3.10 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+
+.venv/.made: | check-place check-python
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "error: '$(PYTHON)' lacks the venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Setting up .venv (once, some minutes at most)"
+	@rm -rf .venv && "$(PYTHON)" -m venv .venv && pwd > .venv/.place && touch $@
+
+.venv/.installed: $(PACKAGING) .venv/.made
+	@echo "Installing bgan_discrete and what it needs into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "Installing what the checks need into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev,report,tensorboard]'
+	@touch $@
+
+clean:
+	rm -rf .venv .ruff_cache .mypy_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,67 @@
+"""The order in which training sees the data: a function of (seed, epoch, step), so that a resumed run goes on alike."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError
+
+
+class BatchOrder:
+    """Rows of every batch, computed rather than remembered.
+
+    Each epoch is its own permutation of the rows; a batch that reaches the end of an epoch goes on with the next one.
+    So every row is drawn once an epoch and every batch is full. The permutation last used stays in memory.
+
+    Args:
+        num_samples: Rows of the data, >= 1.
+        batch_size: Rows of a batch, >= 1; may exceed ``num_samples``.
+        seed: Of the permutations, 0 .. 2^63 - 1.
+
+    Raises:
+        InputError: If a number is out of its range.
+    """
+
+    def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
+        for name, value, low in (("num_samples", num_samples, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+            _check_integer(name, value, low)
+        self.num_samples = int(num_samples)
+        self.batch_size = int(batch_size)
+        self.seed = int(seed)
+        self._epoch = -1
+        self._permutation = np.empty(0, np.int64)
+
+    def indices(self, count: int) -> NDArray[np.int64]:
+        """The rows of one batch.
+
+        Args:
+            count: The number of the batch, from 0.
+
+        Returns:
+            int64 ``[batch_size]``, in ``[0, num_samples)``.
+
+        Raises:
+            InputError: If ``count`` is not an integer, or negative.
+        """
+        _check_integer("count", count, 0)
+        position, end = count * self.batch_size, (count + 1) * self.batch_size
+        parts = []
+        while position < end:
+            epoch, offset = divmod(position, self.num_samples)
+            taken = min(end - position, self.num_samples - offset)
+            parts.append(self._rows(epoch)[offset : offset + taken])
+            position += taken
+        return np.concatenate(parts)
+
+    def _rows(self, epoch: int) -> NDArray[np.int64]:
+        if epoch != self._epoch:
+            # A counter-based generator: any epoch is reached at once, and epochs do not overlap.
+            generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            self._permutation, self._epoch = generator.permutation(self.num_samples), epoch
+        return self._permutation
+
+
+def _check_integer(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**63:
+        raise InputError(f"{name} must be an integer of at least {low} and below 2**63, got {value!r}")

@@ -1,0 +1,1 @@
+"""What one script does, as one function: prepare data, train, generate, evaluate."""

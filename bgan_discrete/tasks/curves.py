@@ -1,0 +1,47 @@
+"""The figures of a training as one picture; needs matplotlib (the extra ``report``)."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+PANELS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
+    ("mean D", ("d_real", "d_fake"), 0.5),
+    ("mean F", ("log_ratio_real", "log_ratio_fake"), 0.0),
+    ("log beta", ("log_beta",), 0.0),
+    ("ESS / M", ("ess_fraction",), 1.0),
+    ("losses", ("generator_loss", "discriminator_loss"), None),
+    ("gradient norms", ("generator_gradient_norm", "discriminator_gradient_norm"), None),
+)
+"""Title, figures of ``metrics.jsonl``, and the value at the optimum."""
+
+
+def plot_curves(lines: list[dict[str, Any]], path: Path) -> bool:
+    """Draw the curves of a run, if matplotlib is installed.
+
+    Args:
+        lines: The lines of ``metrics.jsonl``.
+        path: The PNG to write.
+
+    Returns:
+        Whether it was written: not without matplotlib, nor without at least two lines.
+    """
+    if importlib.util.find_spec("matplotlib") is None or len(lines) < 2:
+        return False
+    # The object interface: pyplot would choose a window system and keep figures in a global list.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 3).flat
+    steps = [line["step"] for line in lines]
+    for panel, (title, names, optimum) in zip(axes, PANELS, strict=True):
+        for name in names:
+            panel.plot(steps, [line.get(name) for line in lines], label=name, linewidth=1.2)
+        if optimum is not None:
+            panel.axhline(optimum, color="grey", linewidth=0.8, linestyle="--", label="at the optimum")
+        panel.set_title(title)
+        panel.set_xlabel("step")
+        panel.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    return True

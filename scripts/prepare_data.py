@@ -1,0 +1,26 @@
+#!/usr/bin/env python
+"""Decode, quantise and cache a data set ahead of training, and say what is in it."""
+
+from bgan_discrete.command_line import add_section, make_parser, parse, run_script
+from bgan_discrete.training.config import DataConfig
+
+EXAMPLE = """\
+  python scripts/prepare_data.py --dataset digits
+  python scripts/prepare_data.py --dataset photos/ --resize 32 --codec palette --num-categories 16"""
+
+
+def main() -> None:
+    """Parse, load, describe."""
+    parser = make_parser("Decode, quantise and cache a data set, and say what is in it.", EXAMPLE)
+    add_section(parser, DataConfig, "data")
+    config = DataConfig(**parse(parser))
+    config.check()
+
+    from bgan_discrete.sources import describe
+    from bgan_discrete.tasks.images import prepare_data
+
+    print(describe(prepare_data(config)))
+
+
+if __name__ == "__main__":
+    run_script(main)

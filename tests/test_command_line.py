@@ -1,0 +1,132 @@
+"""Flags from configuration classes, and errors in one line."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bgan_discrete.command_line import add_section, make_parser, parse, parse_run, run_script
+from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, RunConfig, TrainingConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+SECTIONS = (RunConfig, DataConfig, ModelConfig, TrainingConfig)
+
+
+def full_parser() -> Any:
+    parser = make_parser("Train.", "  example")
+    parser.add_argument("--config", action="config")
+    for section in SECTIONS:
+        add_section(parser, section, section.__name__)
+    return parser
+
+
+def test_no_flags_give_the_defaults() -> None:
+    assert ImageTrainingConfig.from_flat(parse(full_parser(), [])) == ImageTrainingConfig()
+
+
+def test_every_field_is_a_flag_with_help() -> None:
+    text = full_parser().format_help()
+    for section in SECTIONS:
+        for entry in fields(section):
+            assert f"--{entry.name.replace('_', '-')}" in text
+            assert entry.metadata["help"].split()[0] in text
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("num_draws: 7\ncodec: palette\n", encoding="utf-8")
+    values = parse(full_parser(), ["--config", str(path), "--num-draws", "9"])
+    assert (values["num_draws"], values["codec"], values["batch_size"]) == (9, "palette", 64)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--num-draws", "many"], "--num-draws: expected int"),
+        (["--num-draws", "2.5"], "--num-draws"),
+        (["--codec", "jpeg"], "--codec: expected one of"),
+        (["--no-such-flag", "1"], "--no-such-flag"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--threads", "two"], "--threads: expected int"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(argv: list[str], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(full_parser(), argv)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["num_drawz: 3\n", "num_draws: many\n", "- 1\n", "a: [\n"])
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        parse(full_parser(), ["--config", str(path)])
+    assert "\n" not in str(caught.value)
+
+
+def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:
+    ImageTrainingConfig.from_flat({"num_draws": 7, "output_dir": "elsewhere", "overwrite": True}).save(
+        tmp_path / "config.yaml"
+    )
+    config = parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest", "--log-interval", "3"])
+    assert (config.training.num_draws, config.training.log_interval) == (7, 3)
+    assert (config.run.output_dir, config.run.resume, config.run.overwrite) == (str(tmp_path), "latest", False)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="finds no run"):
+        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (InputError("width must be\nat least 1, got 0"), 2, "error: width must be at least 1, got 0"),
+        (BGANError("diverged"), 1, "error: diverged"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_script_ends_with_one_line_and_a_code(
+    error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert told in said
+    assert said.count("\n") == 1
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_script(main)
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
+def test_help_has_an_example_and_does_not_wait_for_torch(script: str) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = [{script!r}, '--help']\n"
+        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as ended:\n    assert ended.code in (0, None), ended.code\n"
+        "assert not {'torch', 'datasets'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace(f"[{script!r}", f"[{str(ROOT / 'scripts' / script)!r}")],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"python scripts/{script}" in done.stdout

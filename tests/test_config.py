@@ -1,0 +1,101 @@
+"""The configuration: flags, YAML, ranges, and what may change on resume."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.training.config import ImageTrainingConfig, TrainingConfig, load_config_values
+
+
+def test_defaults_pass_their_own_check() -> None:
+    ImageTrainingConfig().check()
+
+
+def test_field_names_are_distinct_over_the_sections() -> None:
+    names = [name for section in dataclasses.asdict(ImageTrainingConfig()).values() for name in section]
+    assert len(names) == len(set(names))
+
+
+def test_saving_and_loading_gives_the_same_configuration(tmp_path: Path) -> None:
+    config = ImageTrainingConfig.from_flat({"num_draws": 7, "codec": "palette", "generator_lr": 1e-4, "dataset": "a/ü"})
+    config.save(tmp_path / "config.yaml")
+    assert ImageTrainingConfig.from_flat(load_config_values(tmp_path / "config.yaml")) == config
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))["num_draws"] == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"num_draws": 1}, "num_draws must be at least 2"),
+        ({"num_draws": 0, "estimator": "reinforce"}, "num_draws must be at least 1"),
+        ({"num_draws": 2.5}, "num_draws must be an integer"),
+        ({"num_draws": "many"}, "num_draws must be an integer"),
+        ({"num_categories": 1}, "num_categories must be between 2 and 256"),
+        ({"num_categories": 257}, "num_categories must be between 2 and 256"),
+        ({"codec": "binary", "num_categories": 3}, "num_categories must be 2 with the binary codec"),
+        ({"stochastic": True}, "stochastic applies to the binary codec"),
+        ({"dither": True}, "dither applies to the palette codec"),
+        ({"discriminator_draws": 21}, "discriminator_draws must be at most num_draws"),
+        ({"generator_lr": 0.0}, "generator_lr must be above 0"),
+        ({"generator_lr": float("nan")}, "generator_lr must be above 0"),
+        ({"tempering": 0.0}, "tempering must be above 0"),
+        ({"tempering": 1.5}, "tempering must be between 0 and 1"),
+        ({"holdout": 1.0}, "holdout must be between 0 and 1, exclusive"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"adam_beta1": True}, "adam_beta1 must be a number"),
+        ({"seed": -1}, "seed must be between 0"),
+        ({"divergence": "total_variation"}, "not strictly convex"),
+        ({"divergence": "hinge"}, "divergence 'hinge' is unknown"),
+        ({"estimator": "wake_sleep"}, "estimator 'wake_sleep' is unknown"),
+        ({"penalty": "r2"}, "penalty 'r2' is unknown"),
+        ({"estimator": "rloo", "normalization": "batch"}, "normalization 'batch' applies to"),
+        ({"learning_rate": 1.0}, "unknown configuration key 'learning_rate'"),
+    ],
+)
+def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        ImageTrainingConfig.from_flat(values)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "maligan"])
+def test_one_draw_is_enough_where_weights_are_not_per_latent(estimator: str) -> None:
+    ImageTrainingConfig.from_flat({"num_draws": 1, "estimator": estimator})
+    ImageTrainingConfig.from_flat({"num_draws": 1, "estimator": "bgan", "normalization": "batch"})
+
+
+def test_every_estimator_is_a_choice() -> None:
+    for estimator in ESTIMATORS:
+        TrainingConfig(estimator=estimator).check()  # type: ignore[arg-type]
+
+
+def test_what_may_change_on_resume() -> None:
+    before = ImageTrainingConfig.from_flat({"lr_decay": "none"})
+    assert before.differences(ImageTrainingConfig.from_flat({"lr_decay": "none", "max_steps": 9, "log_interval": 3})) == []
+    changed = ImageTrainingConfig.from_flat({"lr_decay": "none", "seed": 5}).differences(before)
+    assert changed == ["seed: 0 -> 5"]
+
+
+def test_a_decaying_learning_rate_ties_the_run_to_its_length() -> None:
+    before = ImageTrainingConfig.from_flat({"lr_decay": "linear", "max_steps": 10})
+    after = ImageTrainingConfig.from_flat({"lr_decay": "linear", "max_steps": 20})
+    assert after.differences(before) == ["max_steps: 10 -> 20"]
+
+
+@pytest.mark.parametrize(("text", "told"), [("a: [", "is not YAML"), ("- 1", "must hold a mapping"), ("", "mapping")])
+def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=told):
+        load_config_values(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load_config_values(tmp_path / "none.yaml")

@@ -1,0 +1,303 @@
+"""The trainer: repeatable, resumable bit for bit, honest in its log, and safe with bad input."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
+from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from bgan_discrete.training.run_log import read_metrics
+
+CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
+
+
+def small_config(**changes: Any) -> TrainingConfig:
+    values: dict[str, Any] = {
+        "num_draws": 4, "batch_size": 8, "max_steps": 12, "log_interval": 5, "sample_interval": 0,
+        "checkpoint_interval": 0, "threads": 1, "device": "cpu", "penalty_interval": 2, "discriminator_steps": 2,
+    }  # fmt: skip
+    return TrainingConfig(**{**values, **changes})
+
+
+def small_trainer(config: TrainingConfig, folder: Path | None = None, **options: Any) -> Trainer:
+    torch.manual_seed(config.seed)
+    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
+    discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
+    return Trainer(generator, discriminator, CODES, config, output_dir=folder, progress=False, **options)
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs() -> None:
+    states = []
+    for seed in (0, 0, 1):
+        trainer = small_trainer(small_config(seed=seed))
+        trainer.train()
+        states.append(trainer.state_dict())
+    assert equal(states[0], states[1])
+    assert not equal(states[0]["generator"], states[2]["generator"])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("stop", [3, 5, 10])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, estimator: str, stop: int) -> None:
+    whole = small_trainer(small_config(estimator=estimator, lr_decay="linear", checkpoint_interval=stop), tmp_path / "a")
+    whole.train()
+    path = tmp_path / "a" / "checkpoints" / f"step-{stop:08d}.pt"
+    torch.manual_seed(99)  # what happened in between must not matter
+    resumed = small_trainer(small_config(estimator=estimator, lr_decay="linear"), tmp_path / "b")
+    torch.manual_seed(77)
+    resumed.resume(path)
+    assert resumed.step == stop
+    resumed.train()
+    assert equal(whole.state_dict(), resumed.state_dict())
+    assert np.array_equal(whole.sample(20, seed=3), resumed.sample(20, seed=3))
+
+
+def test_the_log_of_a_resumed_run_is_that_of_the_uninterrupted_one(tmp_path: Path) -> None:
+    def figures(folder: Path) -> list[dict[str, float]]:
+        lines = read_metrics(folder / "metrics.jsonl")
+        return [{k: v for k, v in line.items() if not k.endswith("per_second")} for line in lines]
+
+    small_trainer(small_config(), tmp_path / "whole").train()
+    # Stopped between two lines of the log: the sums so far are in the checkpoint. Later lines are written anew.
+    first = small_trainer(small_config(checkpoint_interval=7), tmp_path / "parts")
+    first.train()
+    second = small_trainer(small_config(checkpoint_interval=7), tmp_path / "parts")
+    second.resume(tmp_path / "parts" / "checkpoints" / "step-00000007.pt")
+    second.train()
+    assert [line["step"] for line in figures(tmp_path / "whole")] == [5, 10, 12]
+    assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
+
+
+def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path) -> None:
+    small_trainer(small_config(), tmp_path).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    wanted = {
+        "step", "epoch", "learning_rate", "generator_loss", "discriminator_loss", "log_ratio_real", "log_ratio_fake",
+        "d_real", "d_fake", "log_beta", "ess_fraction", "max_weight", "log_weight_std", "penalty",
+        "generator_gradient_norm", "discriminator_gradient_norm", "steps_per_second", "draws_per_second",
+    }  # fmt: skip
+    for line in lines:
+        assert wanted <= set(line)
+        assert 0 < line["d_real"] < 1
+        assert 0.25 <= line["ess_fraction"] <= 1
+        assert line["penalty"] > 0, "the mean over the steps that took it"
+
+
+def test_sampling_while_training_does_not_change_the_run() -> None:
+    seen: list[tuple[int, tuple[int, ...]]] = []
+    plain, watched = small_trainer(small_config()), small_trainer(
+        small_config(sample_interval=3), on_samples=lambda step, codes: seen.append((step, codes.shape))
+    )
+    plain.train()
+    watched.train()
+    assert equal(plain.state_dict(), watched.state_dict())
+    assert seen == [(step, (64, 6)) for step in (3, 6, 9, 12)]
+
+
+def test_the_grids_show_the_same_latents_each_time() -> None:
+    trainer = small_trainer(small_config())
+    assert np.array_equal(trainer.sample(10, seed=0), trainer.sample(10, seed=0))
+    assert np.array_equal(trainer.sample(10, seed=0), trainer.sample(30, seed=0)[:10])
+
+
+def test_the_average_follows_the_generator() -> None:
+    trainer = small_trainer(small_config(ema_decay=0.0))
+    trainer.train()
+    for averaged, current in zip(trainer.average.module.parameters(), trainer.generator.parameters(), strict=True):
+        assert torch.equal(averaged, current)
+    slow = small_trainer(small_config(ema_decay=0.999, max_steps=3))
+    start = [parameter.detach().clone() for parameter in slow.generator.parameters()]
+    values = [start]
+    while slow.step < 3:
+        slow._train_step()
+        slow.step += 1
+        values.append([parameter.detach().clone() for parameter in slow.generator.parameters()])
+    # The first update copies; then the decay at step t is (1 + t)/(10 + t), far below 0.999.
+    expected = values[1][0]
+    for t, now in ((1, values[2][0]), (2, values[3][0])):
+        decay = (1 + t) / (10 + t)
+        expected = decay * expected + (1 - decay) * now
+    torch.testing.assert_close(next(iter(slow.average.module.parameters())), expected)
+
+
+def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:
+    trainer = small_trainer(small_config(max_steps=10**6, max_seconds=0.2), tmp_path)
+    summary = trainer.train()
+    assert summary.stopped_by == "max_seconds"
+    assert summary.seconds < 20
+    assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}.pt"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
+    def send(step: int, codes: np.ndarray) -> None:
+        os.kill(os.getpid(), number)
+
+    trainer = small_trainer(small_config(sample_interval=4), tmp_path, on_samples=send)
+    summary = trainer.train()
+    assert (summary.stopped_by, summary.steps) == (number.name, 4)
+    assert load_checkpoint(find_checkpoint(tmp_path / "checkpoints", "latest"), torch.device("cpu"))["step"] == 4
+
+
+class _Poisoned(nn.Module):
+    """A discriminator that returns NaN from some call on."""
+
+    def __init__(self, inner: nn.Module, calls: int) -> None:
+        super().__init__()
+        self.inner, self.calls = inner, calls
+
+    def forward(self, codes: Tensor) -> Tensor:
+        self.calls -= 1
+        return self.inner(codes) * (1 if self.calls >= 0 else float("nan"))
+
+
+def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> None:
+    torch.manual_seed(0)
+    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
+    discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
+    config = small_config(discriminator_steps=1, penalty="none", checkpoint_interval=1)
+    trainer = Trainer(generator, discriminator, CODES, config, progress=False)
+    with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is nan"):
+        trainer.train()
+    assert trainer.step == 3
+    assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
+
+
+def test_a_networks_own_distribution_and_data_are_enough() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.logits = nn.Parameter(torch.zeros(5, 4))
+
+        def forward(self, latents: Tensor) -> FactorizedCategorical:
+            return FactorizedCategorical(self.logits.expand(len(latents), -1, -1))
+
+    class Score(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(5, 4))
+
+        def forward(self, codes: Tensor) -> Tensor:
+            return torch.nn.functional.one_hot(codes.long(), 4).float().mul(self.table).sum((1, 2))
+
+    probabilities = np.array([0.7, 0.1, 0.15, 0.05])
+    codes = np.random.default_rng(0).choice(4, (2000, 5), p=probabilities)
+    config = small_config(
+        max_steps=400, penalty="none", discriminator_steps=1, generator_lr=0.05, discriminator_lr=0.05, num_draws=8,
+        batch_size=64, ema_decay=0.98,
+    )  # fmt: skip
+    trainer = Trainer(Table(), Score(), codes, config, num_categories=4, latent_size=1, progress=False)
+    trainer.train()
+    frequencies = np.stack([(trainer.sample(4000, seed=1) == k).mean(0) for k in range(4)], axis=-1)
+    observed = np.stack([(codes == k).mean(0) for k in range(4)], axis=-1)
+    assert 0.5 * np.abs(frequencies - observed).sum(-1).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        (CODES.astype(np.float32), "codes must be an integer array"),
+        (CODES.astype(bool), "codes must be an integer array"),
+        (CODES.astype(np.int64) - 1, r"codes must lie in \[0, 3\), got -1 among rows 0 to 49"),
+        (CODES + 1, r"codes must lie in \[0, 3\), got 3"),
+        (CODES[:, 0], "codes must have shape"),
+        (CODES[:0], "codes must have shape"),
+        (torch.from_numpy(CODES).float(), "codes must be an integer array"),
+    ],
+)
+def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Trainer(MLPGenerator((6,), 3), MLPDiscriminator((6,), 3), codes, small_config(), progress=False)
+
+
+def test_wrong_settings_are_refused() -> None:
+    networks = MLPGenerator((6,), 3), MLPDiscriminator((6,), 3)
+    with pytest.raises(InputError, match="num_draws must be at least 2"):
+        Trainer(*networks, CODES, small_config(num_draws=1))
+    with pytest.raises(InputError, match="device 'tpu0' cannot be used"):
+        Trainer(*networks, CODES, small_config(device="tpu0"))
+    with pytest.raises(InputError, match="num_categories must be given"):
+        Trainer(nn.Linear(1, 1), networks[1], CODES, small_config())
+
+
+def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path) -> None:
+    trainer = small_trainer(small_config(max_steps=1), tmp_path)
+    trainer.train()
+    path = find_checkpoint(tmp_path / "checkpoints", "latest")
+    other = Trainer(MLPGenerator((6,), 3, width=8), MLPDiscriminator((6,), 3), CODES, small_config(), progress=False)
+    with pytest.raises(InputError, match="does not fit this configuration") as caught:
+        other.resume(path)
+    assert "\n" not in str(caught.value)
+    torch.manual_seed(0)
+    networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
+    with pytest.raises(InputError, match="the data are not those"):
+        Trainer(*networks, CODES[::-1], small_config(), progress=False).resume(path)
+
+
+def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> None:
+    for step in range(4):
+        save_checkpoint(tmp_path, step, {"value": step}, keep_last=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002.pt", "step-00000003.pt"]
+    with pytest.raises(Exception, match=r"pickle|Can't"):
+        save_checkpoint(tmp_path, 4, {"value": lambda: None}, keep_last=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002.pt", "step-00000003.pt"]
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, ("touch /tmp/bgan-bomb-went-off",))
+
+
+def test_a_damaged_or_hostile_checkpoint_is_refused_and_not_executed(tmp_path: Path) -> None:
+    path = tmp_path / "step-00000001.pt"
+    for damage in ("bomb", "text", "short", "absent"):
+        if damage == "bomb":
+            torch.save({"format_version": 1, "bomb": _Bomb()}, path)
+        elif damage == "text":
+            path.write_text("no checkpoint", encoding="utf-8")
+        elif damage == "short":
+            torch.save({"format_version": 1, "x": torch.zeros(1000)}, path)
+            path.write_bytes(path.read_bytes()[:500])
+        else:
+            path.unlink()
+        with pytest.raises(InputError, match="checkpoint") as caught:
+            load_checkpoint(path, torch.device("cpu"))
+        assert "\n" not in str(caught.value)
+    assert not Path("/tmp/bgan-bomb-went-off").exists()
+
+
+def test_bfloat16_and_chunked_scoring_train_too() -> None:
+    torch.manual_seed(0)
+    codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
+    networks = ConvGenerator((8, 9), 4, 8, 8), ConvDiscriminator((8, 9), 4, 8, ordered=True)
+    config = small_config(dtype="bfloat16", score_chunk=7, max_steps=3, discriminator_draws=0)
+    trainer = Trainer(*networks, codes, config, progress=False)
+    trainer.train()
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())
+
+
+def test_tensorboard_files_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    grid = np.zeros((8, 8, 3), np.uint8)
+    config = small_config(sample_interval=6)
+    small_trainer(config, tmp_path, tensorboard=True, on_samples=lambda step, codes: grid).train()
+    assert list((tmp_path / "tensorboard").iterdir())
