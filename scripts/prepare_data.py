@@ -17,7 +17,7 @@ def main() -> None:
     config.check()
 
     from bgan_discrete.sources import describe
-    from bgan_discrete.tasks.images import prepare_data
+    from bgan_discrete.tasks.data import prepare_data
 
     print(describe(prepare_data(config)))
 

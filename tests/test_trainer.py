@@ -58,11 +58,12 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs() -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("stop", [3, 5, 10])
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, estimator: str, stop: int) -> None:
-    whole = small_trainer(small_config(estimator=estimator, lr_decay="linear", checkpoint_interval=stop), tmp_path / "a")
+    options = {"estimator": estimator, "lr_decay": "linear"}
+    whole = small_trainer(small_config(**options, checkpoint_interval=stop, keep_last=9), tmp_path / "a")
     whole.train()
     path = tmp_path / "a" / "checkpoints" / f"step-{stop:08d}.pt"
     torch.manual_seed(99)  # what happened in between must not matter
-    resumed = small_trainer(small_config(estimator=estimator, lr_decay="linear"), tmp_path / "b")
+    resumed = small_trainer(small_config(**options), tmp_path / "b")
     torch.manual_seed(77)
     resumed.resume(path)
     assert resumed.step == stop

@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from bgan_discrete import __version__
-from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, evaluate_images, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
-from bgan_discrete.sources import ImageData, describe, load_images
+from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
+from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
@@ -61,42 +61,6 @@ class ImageRun:
 def say(line: str) -> None:
     """Print a line for the user, at once."""
     print(line, flush=True)
-
-
-def prepare_data(config: DataConfig, codec: ImageCodec | None = None) -> ImageData:
-    """Load, quantise and cache the images that a configuration names.
-
-    Args:
-        config: The data.
-        codec: A codec to encode with, such as that of a trained model; None to make the configuration's.
-
-    Returns:
-        Codes of the training and held-out images.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
-    options = CodecOptions(
-        name=config.codec,
-        num_categories=config.num_categories,
-        seed=config.data_seed,
-        threshold=config.binary_threshold,
-        stochastic=config.stochastic,
-        dither=config.dither,
-    )
-    return load_images(
-        config.dataset,
-        image_column=config.image_column,
-        label_column=config.label_column,
-        split=config.split,
-        resize=config.resize,
-        color=config.color,
-        limit=config.limit,
-        holdout=config.holdout,
-        codec=options if codec is None else codec,
-        seed=config.data_seed,
-        cache_dir=config.cache_dir,
-    )
 
 
 def build_networks(

@@ -1,0 +1,41 @@
+"""The data that a configuration names."""
+
+from bgan_discrete.codecs import CodecOptions, ImageCodec
+from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.training.config import DataConfig
+
+
+def prepare_data(config: DataConfig, codec: ImageCodec | None = None) -> ImageData:
+    """Load, quantise and cache the images that a configuration names.
+
+    Args:
+        config: The data.
+        codec: A codec to encode with, such as that of a trained model; None to make the configuration's.
+
+    Returns:
+        Codes of the training and held-out images.
+
+    Raises:
+        InputError: If the data cannot be used.
+    """
+    options = CodecOptions(
+        name=config.codec,
+        num_categories=config.num_categories,
+        seed=config.data_seed,
+        threshold=config.binary_threshold,
+        stochastic=config.stochastic,
+        dither=config.dither,
+    )
+    return load_images(
+        config.dataset,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        split=config.split,
+        resize=config.resize,
+        color=config.color,
+        limit=config.limit,
+        holdout=config.holdout,
+        codec=options if codec is None else codec,
+        seed=config.data_seed,
+        cache_dir=config.cache_dir,
+    )
