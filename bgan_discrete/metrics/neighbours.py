@@ -1,0 +1,170 @@
+"""Figures from nearest neighbours: two-sample accuracy, precision and its kin, copies of the training data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError
+
+_ROWS_AT_ONCE = 1024
+_RELATIVE_TIE = 1e-9
+"""Squared distances that differ by less than this share of the largest are equal: rounding must not break ties."""
+
+Features = NDArray[np.floating]
+
+
+def squared_distances(a: Features, b: Features) -> NDArray[np.float64]:
+    """``|a_i - b_j|^2``, in float64, never negative.
+
+    Args:
+        a: ``[n, D]``.
+        b: ``[m, D]``.
+
+    Returns:
+        ``[n, m]``.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    # About a common centre the squares are small, so that little is lost in their difference.
+    centre = b.mean(0)
+    a, b = a - centre, b - centre
+    distances = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * (a @ b.T)
+    return np.maximum(distances, 0, out=distances)
+
+
+@dataclass(frozen=True)
+class TwoSampleAccuracy:
+    """Accuracy of a leave-one-out 1-nearest-neighbour classifier of real against generated.
+
+    Attributes:
+        accuracy: Of all; 0.5 for two sets from one distribution, 1 for sets that are apart, below 0.5 for copies.
+        real: On the real samples: high where generated samples miss a part of the data.
+        fake: On the generated samples: high where they lie outside the data, or in few places.
+    """
+
+    accuracy: float
+    real: float
+    fake: float
+
+
+def nearest_neighbour_accuracy(real: Features, fake: Features) -> TwoSampleAccuracy:
+    """Leave-one-out 1-nearest-neighbour two-sample test; a tie counts by the share of the tied neighbours.
+
+    Args:
+        real: ``[n, D]``, n >= 2.
+        fake: ``[n, D]``, as many.
+
+    Returns:
+        The accuracies.
+
+    Raises:
+        InputError: If the sets differ in size or width, or have fewer than two rows.
+
+    Source:
+        Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (2017).
+    """
+    if len(real) != len(fake) or len(real) < 2:
+        raise InputError(f"real and fake must have one number of rows, at least 2, got {len(real)} and {len(fake)}")
+    _check_width(real, fake)
+    points = np.concatenate([real, fake]).astype(np.float64)
+    is_real = np.arange(len(points)) < len(real)
+    correct = np.empty(len(points))
+    for start in range(0, len(points), _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(points)))
+        distances = squared_distances(points[rows], points)
+        tolerance = _RELATIVE_TIE * max(distances.max(), 1e-300)
+        distances[rows - start, rows] = np.inf
+        nearest = distances <= distances.min(1, keepdims=True) + tolerance
+        same_kind = is_real[rows][:, None] == is_real
+        correct[rows] = (nearest & same_kind).sum(1) / nearest.sum(1)
+    return TwoSampleAccuracy(float(correct.mean()), float(correct[is_real].mean()), float(correct[~is_real].mean()))
+
+
+@dataclass(frozen=True)
+class ManifoldFigures:
+    """How two sets cover each other, by balls that reach to the k-th neighbour of their own set.
+
+    Attributes:
+        precision: Share of generated samples inside a real ball.
+        recall: Share of real samples inside a generated ball.
+        density: Mean number of real balls around a generated sample, divided by k; about 1 is right, more is possible.
+        coverage: Share of real balls with a generated sample inside.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def precision_recall_density_coverage(real: Features, fake: Features, k: int = 5) -> ManifoldFigures:
+    """Precision and recall, density and coverage.
+
+    Args:
+        real: ``[n, D]``, n > k.
+        fake: ``[m, D]``, m > k.
+        k: Neighbours that define a ball, not counting the centre.
+
+    Returns:
+        The four figures.
+
+    Raises:
+        InputError: If a set has no more than k rows, or the widths differ.
+
+    Source:
+        Kynkäänniemi et al., "Improved precision and recall metric" (2019); Naeem et al., "Reliable fidelity and
+        diversity metrics" (2020), equations 3 to 6.
+    """
+    if min(len(real), len(fake)) <= k or k < 1:
+        raise InputError(f"real and fake must have more than k = {k} rows each, got {len(real)} and {len(fake)}")
+    _check_width(real, fake)
+    real_radius, fake_radius = _kth_distance(real, k), _kth_distance(fake, k)
+    distances = squared_distances(real, fake)
+    in_real_ball = distances < real_radius[:, None]
+    return ManifoldFigures(
+        precision=float(in_real_ball.any(0).mean()),
+        recall=float((distances < fake_radius).any(1).mean()),
+        density=float(in_real_ball.sum(0).mean() / k),
+        coverage=float((distances.min(1) < real_radius).mean()),
+    )
+
+
+def hamming_to_nearest(
+    codes: NDArray[np.integer], references: NDArray[np.integer], num_categories: int
+) -> NDArray[np.float64]:
+    """Hamming distance of each sample to the nearest reference, as a share of the positions; 0 is a copy.
+
+    Args:
+        codes: Integers ``[n, *event_shape]`` in ``[0, K)``.
+        references: Integers ``[m, *event_shape]`` in ``[0, K)``, m >= 1.
+        num_categories: K.
+
+    Returns:
+        ``[n]``, between 0 and 1.
+
+    Raises:
+        InputError: If the event shapes differ, or there is no reference.
+    """
+    if codes.shape[1:] != references.shape[1:] or len(references) == 0:
+        raise InputError(f"references must be [m, {codes.shape[1:]}] with m >= 1, got {list(references.shape)}")
+    a, b = codes.reshape(len(codes), -1), references.reshape(len(references), -1)
+    equal = np.zeros((len(a), len(b)), np.float32)
+    # One product of matrices for each category counts the positions where both have it; sums of ones are exact.
+    for category in range(num_categories):
+        has_a, has_b = a == category, b == category
+        if has_a.any() and has_b.any():
+            equal += has_a.astype(np.float32) @ has_b.astype(np.float32).T
+    return 1 - equal.max(1).astype(np.float64) / a.shape[1]
+
+
+def _kth_distance(points: Features, k: int) -> NDArray[np.float64]:
+    """Squared distance of each point to its k-th neighbour."""
+    distances = squared_distances(points, points)
+    # The k + 1 smallest include the point itself at distance 0, which rounding may have moved.
+    np.fill_diagonal(distances, 0)
+    return np.partition(distances, k, axis=1)[:, k]
+
+
+def _check_width(real: Features, fake: Features) -> None:
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise InputError(f"real and fake must be [n, D] of one width, got {list(real.shape)} and {list(fake.shape)}")
