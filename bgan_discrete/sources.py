@@ -1,8 +1,8 @@
 """Data sets -> uint8 images -> cached codes.
 
 `load_images` goes one way: open the rows of a data set without decoding them (from an array, files, a folder or the
-Hub), decode each image once, hold some out, fit the codec on the rest, encode both parts, and keep the codes in a cache.
-Only data are read: no loading script is run and nothing is unpickled.
+Hub), decode each image once, hold some out, fit the codec on the rest, encode both parts, and keep the codes in a
+cache. Only data are read: no loading script is run and nothing is unpickled.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,20 +120,20 @@ def load_images(
 ) -> ImageData:
     """Load images, hold some out, and turn both parts into codes; a second call reads the codes from a cache.
 
-    Images are uint8, grey or RGB. EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8
-    bits. The held-out images are the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows) where there is
-    one, and else rows drawn from ``split``, where all copies of an image go to the same side.
+    Images are uint8, grey or RGB. EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to
+    8 bits. The held-out images are the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows) where there
+    is one, and else rows drawn from ``split``, where all copies of an image go to the same side.
 
     Args:
         dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder that
-            ``datasets.load_dataset`` opens; the images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
+            ``datasets.load_dataset`` opens; images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
         image_column: Column (.npz: key) of the images; None for the only one that holds images.
         label_column: Column (.npz: key) of the labels; None for the only class column or an integer column ``label``.
         split: To train on; a single file or array is the split ``train``.
-        resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where both sides shrink, else
+        resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where no side grows, else
             Lanczos.
-        color: 'grey', 'rgb', or 'auto': as the first image is (grey for the binary codec, and as the codec wants where a
-            codec is given).
+        color: 'grey', 'rgb', or 'auto': as the first image is, but grey for the binary codec and as the codec wants
+            where a codec is given.
         limit: Take only the first so many rows of the split, >= 1.
         holdout: Share of rows held out where there is no other split, in (0, 1).
         codec: Options of a codec to build and fit; or a fitted codec, such as that of a trained model.
@@ -175,7 +175,7 @@ def load_images(
             opened = _open_numpy_file(place, settings)
         else:
             assert isinstance(place, Path)
-            # The library's own copy of local files would be stale after a change that keeps their dates: it is not kept.
+            # The library's own copy of local files goes stale after a change that keeps their dates: it is not kept.
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
             opened = _open_table(_load_local(place, scratch), name, settings)
         return _build_cached(opened, settings, folder, name)
@@ -193,16 +193,16 @@ def describe(data: ImageData) -> str:
     counts = _category_counts(data.codes, data.num_categories)
     common = int(counts.argmax())
     sides = " x ".join(str(side) for side in data.event_shape)
-    training, heldout = _row_digests(data.codes), _row_digests(data.heldout_codes)
-    repeated = len(training) - len(set(training))
-    leaked = sum(digest in set_of_training for set_of_training in [set(training)] for digest in heldout)
+    training = set(_row_digests(data.codes))
+    repeated = len(data.codes) - len(training)
+    leaked = sum(digest in training for digest in _row_digests(data.heldout_codes))
     lines = [
         f"data set:    {data.name}",
         f"images:      {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
         f"codes:       {sides}, K = {data.num_categories} ({data.codec.describe()})",
         f"most common: category {common}, {counts[common] / counts.sum():.1%} of the training codes",
         f"classes:     {_describe_classes(data)}",
-        f"duplicates:  {repeated:,} training images repeat an earlier one; {leaked:,} held-out images are also in training",
+        f"duplicates:  {repeated:,} training codes repeat earlier ones; {leaked:,} held-out codes are in training too",
         f"cache:       {'read' if data.from_cache else 'made now'}",
     ]
     return "\n".join(lines)
@@ -318,7 +318,8 @@ def _locate(dataset: Any) -> "NDArray[Any] | Path | str":
 
 def _unknown(name: str, reason: str) -> InputError:
     return InputError(
-        f"dataset {name!r} is neither '{EMBEDDED}', nor an existing path, nor a Hub data set that could be reached: {reason}"
+        f"dataset {name!r} is neither '{EMBEDDED}', nor an existing path, nor a Hub data set that could be reached: "
+        f"{reason}"
     )
 
 
@@ -344,7 +345,7 @@ class _Rows:
 
     place: str
     count: int
-    read: Callable[[int, int], Sequence[Any]]
+    read: Callable[[int, int], Any]
     labels: NDArray[np.int64] | None
 
 
@@ -395,7 +396,7 @@ def _open_npz(archive: Any, path: Path, settings: _Settings) -> _Opened:
 
     def rows(split: str) -> _Rows:
         guessed = NPZ_KEYS.get(keys[split], "labels")
-        label_key = settings.label_column if settings.label_column and split == "train" else guessed
+        label_key = settings.label_column if settings.label_column and split == settings.split else guessed
         wanted = label_key in archive.files or label_key == settings.label_column
         labels = _npz_array(archive, label_key, "label_column", path) if wanted else None
         images = _npz_array(archive, keys[split], "image_column", path)
@@ -446,13 +447,14 @@ def _quiet_datasets() -> Iterator[Any]:
     """The library without its progress bars and its log, whose settings are put back afterwards."""
     import datasets
 
-    verbosity, bars_were_on = datasets.logging.get_verbosity(), not datasets.are_progress_bars_disabled()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    log = datasets.utils.logging
+    verbosity, bars_were_on = log.get_verbosity(), not datasets.are_progress_bars_disabled()
+    log.set_verbosity(log.CRITICAL)
     datasets.disable_progress_bars()
     try:
         yield datasets
     finally:
-        datasets.logging.set_verbosity(verbosity)
+        log.set_verbosity(verbosity)
         if bars_were_on:
             datasets.enable_progress_bars()
 
@@ -490,8 +492,8 @@ def _load_hub(name: str) -> Mapping[str, Any]:
             raise _unknown(name, "HF_HUB_OFFLINE is set; earlier downloads go by owner/name")
     else:
         try:
-            # Asked first, because loading would try an unreachable Hub for long. The answer also tells the full name, so
-            # that a name such as 'csv' is never taken for the library's own way to read files.
+            # Asked first, because loading would try an unreachable Hub for long. The answer also tells the full name,
+            # so that a name such as 'csv' is never taken for the library's own way to read files.
             name = huggingface_hub.HfApi().dataset_info(name, timeout=HUB_TIMEOUT_SECONDS).id
         except Exception as error:  # of whichever HTTP library is in use
             raise _unknown(name, _one_line(error)) from error
@@ -636,16 +638,16 @@ def _decode_chunk(rows: _Rows, start: int, stop: int, form: _Form) -> NDArray[np
         if pixels.shape[:2] != form.size:
             first, other = "x".join(map(str, form.size)), "x".join(map(str, pixels.shape[:2]))
             raise InputError(
-                f"images must have one size, got {first} in {form.learnt_from} and {other} in row {row} of {rows.place}: "
-                f"bring them to one with --resize, such as --resize {first}"
+                f"images must have one size, got {first} in {form.learnt_from} and {other} in row {row} of "
+                f"{rows.place}: bring them to one with --resize, such as --resize {first}"
             )
         decoded.append(pixels)
     return np.stack(decoded)
 
 
-def _read_rows(rows: _Rows, start: int, stop: int) -> Sequence[Any]:
+def _read_rows(rows: _Rows, start: int, stop: int) -> list[Any]:
     try:
-        return rows.read(start, stop)
+        return list(rows.read(start, stop))
     except Exception as error:  # Arrow's own errors are of many kinds
         raise InputError(f"rows {start} to {stop - 1} of {rows.place} cannot be read: {_one_line(error)}") from error
 
@@ -686,15 +688,22 @@ def _to_pixels(raw: Any, grey: bool, size: tuple[int, int] | None) -> NDArray[np
 def _open_image(raw: Any) -> Image.Image:
     if isinstance(raw, (np.ndarray, list)):
         return Image.fromarray(_byte_array(raw))
-    content, path = (raw.get("bytes"), raw.get("path")) if isinstance(raw, dict) else (raw, None)
-    if content is None and path is None:
-        raise InputError("it is missing")
-    if content is not None and not isinstance(content, bytes):
-        raise InputError(f"it must be an encoded image or an array of integers, got {type(content).__name__}")
-    image = Image.open(io.BytesIO(content) if content is not None else path)
+    image = Image.open(io.BytesIO(_encoded_bytes(raw)))
     if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
         return ImageOps.exif_transpose(image)
     return image
+
+
+def _encoded_bytes(raw: Any) -> bytes:
+    """An undecoded image: bytes, or ``{"bytes", "path"}`` of which one is None."""
+    content = raw.get("bytes") if isinstance(raw, dict) else raw
+    if content is None and isinstance(raw, dict) and raw.get("path"):
+        return Path(raw["path"]).read_bytes()
+    if content is None:
+        raise InputError("it is missing")
+    if not isinstance(content, bytes):
+        raise InputError(f"it must be an encoded image or an array of integers, got {type(content).__name__}")
+    return content
 
 
 def _byte_array(values: Any) -> NDArray[np.uint8]:
@@ -902,19 +911,11 @@ def _hub_digest(splits: Mapping[str, Any], settings: _Settings) -> str:
         labels = b"" if rows.labels is None else rows.labels.tobytes()
         digest.update(f"{rows.place}\0{rows.count}\0{opened.class_names}\0".encode() + labels)
         for start in range(0, rows.count, _ROWS_AT_ONCE):
-            for raw in _read_rows(rows, start, min(start + _ROWS_AT_ONCE, rows.count)):
-                content = _undecoded_bytes(raw)
+            for row, raw in enumerate(_read_rows(rows, start, min(start + _ROWS_AT_ONCE, rows.count)), start):
+                with _naming_row(rows, row, raw):
+                    content = repr(raw).encode() if isinstance(raw, list) else _encoded_bytes(raw)
                 digest.update(f"{len(content)}\0".encode() + content)
     return digest.hexdigest()
-
-
-def _undecoded_bytes(raw: Any) -> bytes:
-    if isinstance(raw, dict):
-        content, path = raw.get("bytes"), raw.get("path")
-        return content if content is not None else Path(path).read_bytes() if path else b""
-    if isinstance(raw, bytes):
-        return raw
-    return json.dumps(raw).encode()
 
 
 def _read_cache(folder: Path, name: str, verify: bool = True) -> ImageData | None:
