@@ -133,7 +133,9 @@ def _plain(message: str) -> str:
     message = re.sub(r'Parser key "(\w+)": ', lambda found: f"--{found[1].replace('_', '-')}: ", message)
     message = re.sub(r"Expected a typing\.Literal\[([^]]*)\]", lambda found: f"expected one of {found[1]}", message)
     message = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", message)
-    union = re.search(r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] .*Given value: (.*)", message)
+    union = re.search(
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] .*Given value: (.*)", message
+    )
     if union:
         kinds = [kind for kind in re.findall(r"<class '(\w+)'>", union[1]) if kind != "NoneType"]
         message = f"{message[: union.start()]}expected {' or '.join(kinds)}. Got value: {union[2]}"

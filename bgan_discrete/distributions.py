@@ -117,8 +117,8 @@ class FactorizedCategorical:
     ) -> Tensor:
         """``sum_m a[m, n] log g(x_m | z_n)``: the policy-gradient surrogate.
 
-        Equal to ``(advantages * self.log_prob(codes)).sum(0)``, for the price of one ``[N, P, K]`` tensor whatever M is:
-        with the weighted counts ``C`` it is ``sum_pk C[p, k] logits[p, k] - (sum_m a_m) sum_p logsumexp(logits[p])``.
+        Equal to ``(advantages * self.log_prob(codes)).sum(0)``, at the price of one ``[N, P, K]`` tensor for any M:
+        with weighted counts ``C`` it is ``sum_pk C[p, k] logits[p, k] - (sum_m a_m) sum_p logsumexp(logits[p])``.
 
         Args:
             codes: Integers ``[M, N, *event_shape]`` in ``[0, K)``.
@@ -134,7 +134,9 @@ class FactorizedCategorical:
         """
         self._check_codes(codes)
         if advantages.shape != codes.shape[:2]:
-            raise InputError(f"advantages must have shape [M, N] = {list(codes.shape[:2])}, got {list(advantages.shape)}")
+            raise InputError(
+                f"advantages must have shape [M, N] = {list(codes.shape[:2])}, got {list(advantages.shape)}"
+            )
         if method not in (None, "counts", "gather"):
             raise InputError(f"method must be 'counts', 'gather' or None, got {method!r}")
         advantages = advantages.detach().to(self.logits.dtype)

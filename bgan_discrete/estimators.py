@@ -4,8 +4,8 @@ The generator's gradient is always ``-1/N sum_n sum_m a[m, n] grad log g(x[m, n]
 the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``; no gradient flows through it.
 
 With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
-`bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from bounded
-and biased to unbounded and, in direction, unbiased.
+`bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from
+bounded and biased to unbounded and, in direction, unbiased.
 """
 
 import math
@@ -249,7 +249,7 @@ def make_estimator(
     over_batch = normalization == "batch"
     if over_batch and name not in ("bgan", "bgan_centered"):
         raise InputError(
-            f"normalization 'batch' applies to the estimators bgan and bgan_centered; {name} fixes its own, use 'latent'"
+            f"normalization 'batch' applies to the estimators bgan and bgan_centered; {name} has its own, use 'latent'"
         )
     minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
     zero_sum = name == "rloo" or (name == "bgan_centered" and not over_batch)

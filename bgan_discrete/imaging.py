@@ -52,5 +52,5 @@ def save_png(image: np.ndarray, path: str | Path) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".png")
     with os.fdopen(descriptor, "wb") as file:
         Image.fromarray(image).save(file, format="PNG")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)

@@ -1,6 +1,6 @@
 """Regularisers of the discriminator: gradient penalties on soft one-hots, and spectral normalisation.
 
-A gradient penalty needs a derivative with respect to the sample, so the codes enter as one-hots ``[B, *event_shape, K]``,
+A gradient penalty needs a derivative with respect to the sample, so codes enter as one-hots ``[B, *event_shape, K]``,
 which every discriminator of this package accepts. Norms run over all positions and categories of a sample.
 """
 

@@ -18,8 +18,8 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> 
     """Logarithm of the normalised weights.
 
     ``over="latent"``: ``w~[m, n] = w[m, n] / sum_m' w[m', n]``, summing to 1 for each latent (the partition function
-    "alpha" of each latent). ``over="batch"``: ``w~[m, n] = N w[m, n] / sum_m'n' w[m', n']``, summing to N over the batch
-    (one partition function "beta" for all): the mean weight is 1/M in both.
+    "alpha" of each latent). ``over="batch"``: ``w~[m, n] = N w[m, n] / sum_m'n' w[m', n']``, summing to N over the
+    batch (one partition function "beta" for all): the mean weight is 1/M in both.
 
     Args:
         log_w_MN: Log weights ``[M, N]``.
@@ -100,8 +100,8 @@ def weight_diagnostics(log_w_MN: Tensor) -> dict[str, Tensor]:
         log_w_MN: Log weights ``[M, N]``.
 
     Returns:
-        ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight), ``log_beta``,
-        ``log_weight_std`` (over the batch).
+        ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight),
+        ``log_beta``, ``log_weight_std`` (over the batch).
     """
     log_normalized = torch.log_softmax(log_w_MN, dim=0)
     return {

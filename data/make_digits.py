@@ -24,7 +24,7 @@ FEATURES = Features({"image": Image(), "label": ClassLabel(names=[str(digit) for
 
 
 def levels_to_pixels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Spread the levels 0 .. 16 over 0 .. 255: ``round(level * 255 / 16)``, from which the level is found again exactly.
+    """Spread levels 0 .. 16 over 0 .. 255: ``round(level * 255 / 16)``, from which the level is found again exactly.
 
     Args:
         levels: uint8 of any shape, 0 .. 16.

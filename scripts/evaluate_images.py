@@ -7,7 +7,7 @@ from bgan_discrete.command_line import add_section, make_parser, parse, run_scri
 from bgan_discrete.training.config import DataConfig
 
 EXAMPLE = """\
-  python scripts/evaluate_images.py --model runs/digits/model --dataset digits --num-samples 2000 --output report.json"""
+  python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
 CODEC_OPTIONS = ("codec", "num_categories", "binary_threshold", "stochastic", "dither")
 
 

@@ -8,7 +8,7 @@ from bgan_discrete.training.config import DataConfig, ModelConfig, RunConfig, Tr
 
 EXAMPLE = """\
   python scripts/train_images.py --dataset digits --output-dir runs/digits
-  python scripts/train_images.py --dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/photos
+  python scripts/train_images.py --dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/p
   python scripts/train_images.py --output-dir runs/digits --resume latest"""
 
 

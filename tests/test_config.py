@@ -77,7 +77,9 @@ def test_every_estimator_is_a_choice() -> None:
 
 def test_what_may_change_on_resume() -> None:
     before = ImageTrainingConfig.from_flat({"lr_decay": "none"})
-    assert before.differences(ImageTrainingConfig.from_flat({"lr_decay": "none", "max_steps": 9, "log_interval": 3})) == []
+    assert (
+        before.differences(ImageTrainingConfig.from_flat({"lr_decay": "none", "max_steps": 9, "log_interval": 3})) == []
+    )
     changed = ImageTrainingConfig.from_flat({"lr_decay": "none", "seed": 5}).differences(before)
     assert changed == ["seed: 0 -> 5"]
 

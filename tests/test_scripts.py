@@ -166,7 +166,9 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_resume_with_a_changed_configuration_is_refused(finished: Path, tmp_path: Path) -> None:
     before = tree(finished)
-    said = refused("train_images", "--output-dir", str(finished), "--resume", "latest", "--num-draws", "5", cwd=tmp_path)
+    said = refused(
+        "train_images", "--output-dir", str(finished), "--resume", "latest", "--num-draws", "5", cwd=tmp_path
+    )
     assert "num_draws: 3 -> 5" in said
     assert "finds no run" in refused("train_images", "--output-dir", "none", "--resume", "latest", cwd=tmp_path)
     assert tree(finished) == before

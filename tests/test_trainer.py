@@ -105,8 +105,9 @@ def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path) -> No
 
 def test_sampling_while_training_does_not_change_the_run() -> None:
     seen: list[tuple[int, tuple[int, ...]]] = []
-    plain, watched = small_trainer(small_config()), small_trainer(
-        small_config(sample_interval=3), on_samples=lambda step, codes: seen.append((step, codes.shape))
+    plain, watched = (
+        small_trainer(small_config()),
+        small_trainer(small_config(sample_interval=3), on_samples=lambda step, codes: seen.append((step, codes.shape))),
     )
     plain.train()
     watched.train()

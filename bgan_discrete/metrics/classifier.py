@@ -1,7 +1,8 @@
-"""A small classifier of the labelled codes: which classes a generator reaches, and features for the Fréchet distance."""
+"""A small classifier of labelled codes: which classes a generator reaches, and features for the Fréchet distance."""
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -44,10 +45,7 @@ class _Network(nn.Module):
 
     def _maps(self, codes: Tensor) -> Tensor:
         x = self.read(codes, self.event_ndim)
-        if self.event_ndim == 2:
-            x = x.movedim(-1, 1)
-        else:
-            x = x.movedim(-1, 2).flatten(1, 2)
+        x = rearrange(x, "b h w f -> b f h w" if self.event_ndim == 2 else "b c h w f -> b (c f) h w")
         return self.convolve(x).flatten(1)
 
     def features(self, codes: Tensor) -> Tensor:
@@ -102,7 +100,7 @@ def train_classifier(
     """Train a small convolutional classifier on labelled codes, on the CPU, within seconds to a minute.
 
     Args:
-        codes: Integers ``[n, H, W]`` or ``[n, C, H, W]`` in ``[0, K)``; of more than `MAX_TRAINING_ROWS`, some are drawn.
+        codes: Integers ``[n, H, W]`` or ``[n, C, H, W]`` in ``[0, K)``; `MAX_TRAINING_ROWS` are drawn of more.
         labels: ``[n]``, in ``[0, num_classes)``.
         num_categories: K.
         ordered: Whether codes are a scale.

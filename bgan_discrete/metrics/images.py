@@ -142,9 +142,10 @@ def evaluate_images(
 ) -> ImageReport:
     """Judge samples against real images.
 
-    The samples are cut into blocks of as many as there are held-out images (at most `MAX_BLOCK`), and each figure is the
-    mean over the blocks, so that both sides of every comparison, and its floor, have one size. Distances to the training
-    images have the held-out images as their floor; comparisons with the held-out images have training images as theirs.
+    The samples are cut into blocks of as many as there are held-out images (at most `MAX_BLOCK`), and each figure is
+    the mean over the blocks, so that both sides of every comparison, and its floor, have one size. Distances to the
+    training images have the held-out images as their floor; comparisons with the held-out images have training images
+    as theirs.
 
     Args:
         samples: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
@@ -303,10 +304,14 @@ def _add_classes(
     """Classes reached and their histogram, for the samples, the held-out images and the baseline."""
     histograms = [np.bincount(classifier.predict(codes), minlength=len(shares)) / len(codes) for codes in sets]
     present = shares > 0
-    reached = [float((histogram[present] >= REACHED_SHARE * shares[present]).sum()) for histogram in histograms]
-    distance = [0.5 * float(np.abs(histogram - shares).sum()) for histogram in histograms]
-    report.figures["classes_reached"] = Figure(*reached, "higher", f"classes reached, of {int(present.sum())}")
-    report.figures["class_total_variation"] = Figure(*distance, "lower", "total variation of the class histogram")
+    model, floor, baseline = (float((h[present] >= REACHED_SHARE * shares[present]).sum()) for h in histograms)
+    report.figures["classes_reached"] = Figure(
+        model, floor, baseline, "higher", f"classes reached, of {int(present.sum())}"
+    )
+    model, floor, baseline = (0.5 * float(np.abs(h - shares).sum()) for h in histograms)
+    report.figures["class_total_variation"] = Figure(
+        model, floor, baseline, "lower", "total variation of the class histogram"
+    )
     names = [class_names[i] if class_names else str(i) for i in range(len(shares))]
     report.class_histogram = {name: round(float(v), 4) for name, v in zip(names, histograms[0], strict=True)}
     report.class_shares = {name: round(float(v), 4) for name, v in zip(names, shares, strict=True)}

@@ -34,9 +34,7 @@ def category_counts(codes: NDArray[np.integer], num_categories: int) -> NDArray[
     return counts.reshape(*codes.shape[1:], num_categories)
 
 
-def log_frequencies(
-    codes: NDArray[np.integer], num_categories: int, pseudo_count: float = 1.0
-) -> NDArray[np.float32]:
+def log_frequencies(codes: NDArray[np.integer], num_categories: int, pseudo_count: float = 1.0) -> NDArray[np.float32]:
     """Logarithms of the per-position frequencies, finite for categories that never occur.
 
     Args:
@@ -57,9 +55,7 @@ def log_frequencies(
     return np.log(frequencies).astype(np.float32)
 
 
-def marginal_total_variation(
-    codes_a: NDArray[np.integer], codes_b: NDArray[np.integer], num_categories: int
-) -> float:
+def marginal_total_variation(codes_a: NDArray[np.integer], codes_b: NDArray[np.integer], num_categories: int) -> float:
     """``1/2 sum_k |p_a(k) - p_b(k)|``, averaged over positions.
 
     Args:
@@ -80,9 +76,7 @@ def marginal_total_variation(
     return float(0.5 * np.abs(frequencies_a - frequencies_b).sum(-1).mean())
 
 
-def independent_pixels(
-    codes: NDArray[np.integer], num_samples: int, rng: np.random.Generator
-) -> NDArray[np.integer]:
+def independent_pixels(codes: NDArray[np.integer], num_samples: int, rng: np.random.Generator) -> NDArray[np.integer]:
     """The trivial model: every position drawn by itself from the data's marginal.
 
     Args:

@@ -113,7 +113,7 @@ class ConvGenerator(nn.Module):
         self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
         self.to_logits = nn.Conv2d(inputs, channels * num_categories, 3, padding=1)
         # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # One bias for each pixel and category, where the data's log-frequencies can be put; zero otherwise.
         self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, num_categories))
 
@@ -195,7 +195,7 @@ class ConvDiscriminator(nn.Module):
         outputs = _channels(width, len(sizes) - 1)
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2)]
         self.convolve = nn.Sequential(*layers)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
 
     def forward(self, codes: Tensor) -> Tensor:

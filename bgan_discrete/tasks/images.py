@@ -256,7 +256,12 @@ def write_report(path: Path, report: ImageReport, data: ImageData, details: dict
 
 
 def evaluate_model(
-    model: Path, config: DataConfig, num_samples: int, output: Path | None, seed: int = METRICS_SEED, device: str = "auto"
+    model: Path,
+    config: DataConfig,
+    num_samples: int,
+    output: Path | None,
+    seed: int = METRICS_SEED,
+    device: str = "auto",
 ) -> ImageReport:
     """Judge a saved model, as ``scripts/evaluate_images.py`` does.
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a run in one file, written so that a crash leaves either the old files or the new one."""
+"""Checkpoints: the whole state of a run in one file; a crash while writing leaves the old ones."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
             torch.save({"format_version": FORMAT_VERSION, "step": step, **state}, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

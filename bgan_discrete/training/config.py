@@ -35,7 +35,9 @@ def option(default: Any, help: str, *, free: bool = False) -> Any:
 class DataConfig:
     """Where the images come from and how they become codes."""
 
-    dataset: str = option("digits", "'digits' (embedded), a Hub id, a .parquet/.npy/.npz file, or a folder of them or of images")
+    dataset: str = option(
+        "digits", "'digits' (embedded), a Hub id, a .parquet/.npy/.npz file, or a folder of them or of images"
+    )
     image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
     label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
     split: str = option("train", "split to train on")
@@ -86,9 +88,13 @@ class TrainingConfig:
         "gan", "gan, jensen_shannon, kl, reverse_kl, squared_hellinger, pearson_chi2 or neyman_chi2"
     )
     num_draws: int = option(20, "M, draws per latent that the discriminator scores")
-    normalization: Literal["latent", "batch"] = option("latent", "what weights are normalised over (bgan, bgan_centered)")
+    normalization: Literal["latent", "batch"] = option(
+        "latent", "what weights are normalised over (bgan, bgan_centered)"
+    )
     tempering: float = option(1.0, "exponent of the weights in (0, 1]; below 1 it biases the gradient")
-    log_weight_clip: float | None = option(None, "bound of the absolute log weight; biases the gradient (default: none)")
+    log_weight_clip: float | None = option(
+        None, "bound of the absolute log weight; biases the gradient (default: none)"
+    )
     batch_size: int = option(64, "N, latents and real samples in a step")
     discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
     discriminator_steps: int = option(1, "discriminator steps before each generator step")
@@ -107,7 +113,9 @@ class TrainingConfig:
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
-    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the networks; weights and losses stay float32")
+    dtype: Literal["float32", "bfloat16"] = option(
+        "float32", "precision of the networks; weights and losses stay float32"
+    )
     threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
     score_chunk: int | None = option(None, "most samples that the discriminator scores at once (default: all M x N)")
     log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
@@ -260,7 +268,9 @@ def _check_range(name: str, value: float, low: float, high: float, inclusive: bo
     if not (low <= value <= high) or (not inclusive and value in (low, high)) or not math.isfinite(value):
         bounds = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
         bounds = f"above {low}" if math.isinf(high) and not inclusive else bounds
-        raise InputError(f"{name} must be {bounds}{'' if inclusive or math.isinf(high) else ', exclusive'}, got {value}")
+        raise InputError(
+            f"{name} must be {bounds}{'' if inclusive or math.isinf(high) else ', exclusive'}, got {value}"
+        )
 
 
 _RANGES: tuple[tuple[str, float, float, bool], ...] = (

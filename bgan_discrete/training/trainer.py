@@ -103,7 +103,9 @@ class Trainer:
         self.objective = _make_objective(config, self.device)
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
-        self.average = AveragedModel(self.generator, multi_avg_fn=_ema_update(config.ema_decay), use_buffers=True).eval()
+        self.average = AveragedModel(
+            self.generator, multi_avg_fn=_ema_update(config.ema_decay), use_buffers=True
+        ).eval()
         betas = (config.adam_beta1, config.adam_beta2)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
