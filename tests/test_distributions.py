@@ -1,0 +1,152 @@
+"""The factorised categorical: log-probabilities, and the fast surrogate against the naive one-hot gradient."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from bgan_discrete.distributions import Distribution, FactorizedCategorical
+from bgan_discrete.errors import InputError
+from bgan_discrete.estimators import ESTIMATORS, make_estimator
+
+METHODS = ["counts", "gather", None]
+
+
+def make(event_shape: tuple[int, ...], categories: int, latents: int = 3, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(categories)
+    return torch.randn(latents, *event_shape, categories, generator=generator, dtype=dtype)
+
+
+def naive_log_prob(logits: Tensor, codes: Tensor) -> Tensor:
+    """By one-hots: the textbook formula, ``[M, N, *event, K]`` in memory."""
+    picked = one_hot(codes.long(), logits.shape[-1]).to(logits.dtype) * torch.log_softmax(logits, -1)
+    return picked.flatten(2).sum(-1)
+
+
+@pytest.mark.parametrize("categories", [2, 3, 17, 64, 65, 1000])
+@pytest.mark.parametrize("event_shape", [(1,), (5,), (4, 3), (3, 2, 4)])
+def test_log_prob(categories: int, event_shape: tuple[int, ...]) -> None:
+    logits = make(event_shape, categories)
+    distribution = FactorizedCategorical(logits)
+    codes = distribution.sample(4)
+    assert codes.shape == (4, 3, *event_shape)
+    torch.testing.assert_close(distribution.log_prob(codes), naive_log_prob(logits, codes))
+
+
+def test_probabilities_of_all_outcomes_sum_to_one() -> None:
+    distribution = FactorizedCategorical(make((3,), 4, latents=2))
+    outcomes = torch.tensor(list(itertools.product(range(4), repeat=3)))
+    total = distribution.log_prob(outcomes[:, None].expand(-1, 2, -1)).exp().sum(0)
+    torch.testing.assert_close(total, torch.ones(2).double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("categories", [2, 3, 17, 80])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_surrogate_equals_the_naive_gradient(name: str, categories: int, dtype: torch.dtype) -> None:
+    estimator = make_estimator(name)
+    plain = make((4, 3), categories, dtype=dtype)
+    codes = FactorizedCategorical(plain).sample(6, torch.Generator().manual_seed(0))
+    advantages = estimator(torch.randn(6, 3, dtype=dtype, generator=torch.Generator().manual_seed(1)))
+    logits = plain.clone().requires_grad_()
+    expected = (advantages * naive_log_prob(logits, codes)).sum(0)
+    (expected_gradient,) = torch.autograd.grad(expected.mean(), logits)
+    for method, zero_sum in itertools.product(METHODS, {False, estimator.zero_sum}):
+        logits = plain.clone().requires_grad_()
+        surrogate = FactorizedCategorical(logits).weighted_log_prob(codes, advantages, zero_sum, method)
+        (gradient,) = torch.autograd.grad(surrogate.mean(), logits)
+        assert surrogate.shape == (3,)
+        torch.testing.assert_close(gradient, expected_gradient)
+        torch.testing.assert_close(surrogate, expected, rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=1e-5)
+
+
+def test_counts_by_hand() -> None:
+    codes = torch.tensor([[[0, 2]], [[2, 2]], [[1, 0]]], dtype=torch.uint8)
+    distribution = FactorizedCategorical(torch.zeros(1, 2, 3))
+    counts = distribution.weighted_counts(codes, torch.tensor([[0.5], [-0.2], [1.0]]))
+    torch.testing.assert_close(counts, torch.tensor([[[0.5, 1.0, -0.2], [1.0, 0.0, 0.3]]]))
+    binary = FactorizedCategorical(torch.zeros(1, 2, 2))
+    counts = binary.weighted_counts(torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[0.5], [0.25]]))
+    torch.testing.assert_close(counts, torch.tensor([[[0.5, 0.25], [0.0, 0.75]]]))
+
+
+def test_zero_sum_advantages_have_the_counts_as_their_gradient() -> None:
+    logits = make((5,), 7).requires_grad_()
+    distribution = FactorizedCategorical(logits)
+    codes = distribution.sample(4)
+    advantages = make_estimator("rloo")(torch.randn(4, 3, dtype=torch.float64))
+    (gradient,) = torch.autograd.grad(distribution.weighted_log_prob(codes, advantages, zero_sum=True).sum(), logits)
+    torch.testing.assert_close(gradient, distribution.weighted_counts(codes, advantages).reshape(gradient.shape))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size of the largest tensor that any operation gives back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.elements = max(self.elements, leaf.untyped_storage().nbytes() // leaf.element_size())
+        return result
+
+
+@pytest.mark.parametrize("categories", [2, 16, 64, 65, 500])
+@pytest.mark.parametrize("method", METHODS)
+def test_no_tensor_grows_with_draws_times_categories(categories: int, method: str | None) -> None:
+    draws, latents, positions = 50, 4, 10
+    logits = make((positions,), categories, latents, torch.float32).requires_grad_()
+    with LargestTensor() as watch:
+        distribution = FactorizedCategorical(logits)
+        codes = distribution.sample(draws)
+        advantages = make_estimator("bgan")(torch.randn(draws, latents))
+        distribution.weighted_log_prob(codes, advantages, method=method).mean().backward()
+    assert watch.elements <= max(draws * latents * positions, latents * positions * categories)
+
+
+def test_half_precision_logits_are_raised_to_float32() -> None:
+    distribution = FactorizedCategorical(torch.randn(2, 3, 4, dtype=torch.bfloat16))
+    assert distribution.log_prob(distribution.sample(2)).dtype == torch.float32
+
+
+def test_entropy() -> None:
+    torch.testing.assert_close(
+        FactorizedCategorical(torch.zeros(2, 3, 4)).entropy(), torch.full((2,), 3 * torch.log(torch.tensor(4.0)))
+    )
+
+
+def test_it_is_a_distribution() -> None:
+    distribution = FactorizedCategorical(torch.zeros(2, 3, 5, 4))
+    assert isinstance(distribution, Distribution)
+    assert (distribution.batch_size, distribution.event_shape) == (2, (3, 5))
+    assert (distribution.num_positions, distribution.num_categories) == (15, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda d: FactorizedCategorical(torch.zeros(2, 3)), r"logits must have shape \[N, \*event_shape, K\]"),
+        (lambda d: FactorizedCategorical(torch.zeros(2, 3, 4, dtype=torch.int64)), "floating point, got dtype"),
+        (lambda d: FactorizedCategorical(torch.zeros(2, 3, 1)), "num_categories must lie between 2"),
+        (lambda d: d.log_prob(torch.zeros(5, 2, 4, dtype=torch.uint8)), r"codes must have shape \[M, 2, 3\]"),
+        (lambda d: d.log_prob(torch.zeros(5, 2, 3)), "codes must be integers"),
+        (
+            lambda d: d.weighted_log_prob(torch.zeros(5, 2, 3, dtype=torch.uint8), torch.zeros(2, 5)),
+            r"advantages must have shape \[M, N\] = \[5, 2\]",
+        ),
+        (
+            lambda d: d.weighted_log_prob(torch.zeros(5, 2, 3, dtype=torch.uint8), torch.zeros(5, 2), method="sum"),
+            "method must be 'counts', 'gather' or None",
+        ),
+    ],
+)
+def test_errors(call, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call(FactorizedCategorical(torch.zeros(2, 3, 4)))

@@ -1,0 +1,254 @@
+"""Exact means and variances of all estimators, by enumeration; their behaviour at the edges of float32."""
+
+import math
+
+import pytest
+import torch
+from enumeration import Game, exact_moments, gradient_of, random_game
+from torch import Tensor
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, make_estimator, reinforce
+
+TIGHT = {"rtol": 1e-11, "atol": 1e-13}
+GAMES = [(random_game(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
+BASELINE = 0.37
+
+
+# The definitions, by loops over the draws and without logarithms.
+
+
+def mean_of_others(values: Tensor, m: int) -> Tensor:
+    return torch.cat([values[:m], values[m + 1 :]]).mean(0)
+
+
+def naive(name: str, log_w: Tensor) -> Tensor:
+    w, draws, latents = log_w.exp(), *log_w.shape
+    if name == "bgan":
+        return w / w.sum(0)
+    if name == "bgan_centered":
+        return w / w.sum(0) - 1 / draws
+    if name == "vimco":
+        return torch.stack([w.mean(0).log() - mean_of_others(w, m).log() for m in range(draws)])
+    if name == "loo":
+        return torch.stack([(w[m] / mean_of_others(w, m) - 1) / draws for m in range(draws)])
+    if name == "rloo":
+        return torch.stack([(log_w[m] - mean_of_others(log_w, m)) / draws for m in range(draws)])
+    if name == "reinforce":
+        return (log_w - BASELINE - 1) / draws
+    assert name == "maligan"
+    return latents * (w / w.sum() - 1 / (draws * latents))
+
+
+def ours(name: str, log_w: Tensor) -> Tensor:
+    if name == "reinforce":
+        return reinforce(log_w, BASELINE)
+    return make_estimator(name)(log_w)
+
+
+# What each estimator's mean must be, by autograd through an enumerated objective that knows nothing of estimators.
+
+
+def mean_log_ratio(game: Game, logits: Tensor) -> Tensor:
+    return (game.log_prob(logits).exp() * game.log_ratio).sum() / len(logits)
+
+
+def mean_log_partition(game: Game, draws: int, logits: Tensor) -> Tensor:
+    """E[log Zhat_M] of a game with one latent."""
+    tuples, _ = game.draws(draws)
+    probabilities = game.log_prob(logits)[0].exp()[tuples[..., 0]].prod(1)
+    return (probabilities * game.log_ratio.exp()[tuples[..., 0]].mean(1).log()).sum()
+
+
+def self_normalized(game: Game, draws: int, logits: Tensor) -> Tensor:
+    """E[sum_m w~_m log g(x_m)] with the probabilities and the weights held fixed."""
+    tuples, probabilities = game.draws(draws)
+    w = game.log_ratio.exp()[tuples]
+    latents = torch.arange(len(logits))
+    log_g = game.log_prob(logits)[latents, tuples]
+    return (probabilities[:, None, None] * w / w.sum(1, keepdim=True) * log_g).sum() / len(logits)
+
+
+def batch_normalized(game: Game, draws: int, logits: Tensor) -> Tensor:
+    tuples, probabilities = game.draws(draws)
+    w = game.log_ratio.exp()[tuples]
+    log_g = game.log_prob(logits)[torch.arange(len(logits)), tuples]
+    return (probabilities[:, None, None] * w / w.sum((1, 2), keepdim=True) * log_g).sum()
+
+
+def expected_mean(name: str, game: Game, draws: int) -> Tensor:
+    if name in ("bgan", "bgan_centered"):
+        return gradient_of(game, lambda logits: self_normalized(game, draws, logits))
+    if name == "vimco":
+        return gradient_of(game, lambda logits: mean_log_partition(game, draws, logits))
+    if name == "loo":
+        # The draw and the others are independent: E[w grad log g] E[1 / mean of the others].
+        partition = gradient_of(game, lambda logits: (game.log_prob(logits).exp() * game.log_ratio.exp()).sum())
+        tuples, probabilities = game.draws(draws - 1)
+        return partition * (probabilities / game.log_ratio.exp()[tuples[..., 0]].mean(1)).sum()
+    if name in ("rloo", "reinforce"):
+        return gradient_of(game, lambda logits: mean_log_ratio(game, logits))
+    assert name == "maligan"
+    return gradient_of(game, lambda logits: batch_normalized(game, draws, logits))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize(("game", "draws"), GAMES)
+def test_exact_mean_and_variance(name: str, game: Game, draws: int) -> None:
+    mean, variance = exact_moments(game, draws, lambda log_w: ours(name, log_w))
+    naive_mean, naive_variance = exact_moments(game, draws, lambda log_w: naive(name, log_w))
+    torch.testing.assert_close(mean, expected_mean(name, game, draws), **TIGHT)
+    torch.testing.assert_close(mean, naive_mean, **TIGHT)
+    torch.testing.assert_close(variance, naive_variance, **TIGHT)
+    assert variance > 0
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_exact_mean_and_variance_over_two_latents(name: str) -> None:
+    game, draws = random_game(3, latents=2, positions=2, categories=2), 2
+    mean, variance = exact_moments(game, draws, lambda log_w: ours(name, log_w))
+    _, naive_variance = exact_moments(game, draws, lambda log_w: naive(name, log_w))
+    if name in ("maligan", "rloo", "reinforce", "bgan", "bgan_centered"):
+        torch.testing.assert_close(mean, expected_mean(name, game, draws), **TIGHT)
+    torch.testing.assert_close(variance, naive_variance, **TIGHT)
+
+
+def test_batch_normalisation_of_the_papers_weights() -> None:
+    game = random_game(4, latents=2, positions=1, categories=3)
+    for name in ("bgan", "bgan_centered"):
+        estimator = make_estimator(name, normalization="batch")
+        mean, _ = exact_moments(game, 2, estimator)
+        expected = gradient_of(game, lambda logits: batch_normalized(game, 2, logits))
+        torch.testing.assert_close(mean, expected, **TIGHT)
+        # One draw per latent carries a signal here, since the other latents' draws share the normaliser.
+        assert exact_moments(game, 1, estimator)[0].abs().max() > 1e-3
+    centred, plain = (
+        exact_moments(game, 2, make_estimator(name, normalization="batch"))[1] for name in ("bgan_centered", "bgan")
+    )
+    assert centred < plain
+
+
+def test_centring_lowers_the_variance_and_nothing_else() -> None:
+    for game, draws in GAMES:
+        plain_mean, plain = exact_moments(game, draws, make_estimator("bgan"))
+        centred_mean, centred = exact_moments(game, draws, make_estimator("bgan_centered"))
+        torch.testing.assert_close(centred_mean, plain_mean, **TIGHT)
+        assert centred < plain / 1.04
+
+
+def test_the_papers_bias_is_mostly_shrinkage_and_falls_with_the_draws() -> None:
+    game = random_game(5, positions=1, categories=3, spread=0.5)
+    target = gradient_of(game, lambda logits: (game.log_prob(logits).exp() * game.log_ratio.exp()).sum().log())
+    errors, shrunk = [], []
+    for draws in (2, 4, 8):
+        mean, _ = exact_moments(game, draws, make_estimator("bgan"))
+        errors.append(float((mean - target).norm() / target.norm()))
+        shrunk.append(float((mean - (1 - 1 / draws) * target).norm() / target.norm()))
+    assert errors[1] < 0.6 * errors[0]
+    assert errors[2] < 0.6 * errors[1]
+    assert all(b < a / 3 for a, b in zip(errors, shrunk, strict=True))
+
+
+def test_the_leave_one_out_direction_is_that_of_the_partition_function() -> None:
+    for game, draws in GAMES:
+        mean, _ = exact_moments(game, draws, make_estimator("loo"))
+        target = gradient_of(game, lambda logits, g=game: (g.log_prob(logits).exp() * g.log_ratio.exp()).sum().log())
+        cosine = torch.cosine_similarity(mean.flatten(), target.flatten(), dim=0)
+        assert cosine == pytest.approx(1, abs=1e-12)
+
+
+def test_three_estimators_are_functions_of_one_ratio() -> None:
+    log_w = 3 * torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    draws = len(log_w)
+    r = torch.stack([log_w[m].exp() / mean_of_others(log_w.exp(), m) for m in range(draws)])
+    torch.testing.assert_close(make_estimator("bgan")(log_w), r / (r + draws - 1))
+    expected = torch.log1p(r / (draws - 1)) - math.log1p(1 / (draws - 1))
+    torch.testing.assert_close(make_estimator("vimco")(log_w), expected)
+    torch.testing.assert_close(make_estimator("loo")(log_w), (r - 1) / draws)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_zero_sum_is_declared_truly(name: str) -> None:
+    log_w = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for normalization in ("latent", "batch") if name.startswith("bgan") else ("latent",):
+        estimator = make_estimator(name, normalization=normalization)
+        sums = estimator(log_w).sum(0).abs().max()
+        assert (sums < 1e-12) == estimator.zero_sum
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("scale", [1.0, 30.0, 80.0])
+def test_finite_and_right_in_float32(name: str, scale: float) -> None:
+    log_w = scale * torch.randn(16, 8, generator=torch.Generator().manual_seed(2))
+    log_w[0] += scale
+    got = ours(name, log_w)
+    assert got.dtype == torch.float32
+    if name == "loo" and scale > 30:
+        # Its weights themselves leave float32's range: that is inf, which the training step refuses by name.
+        return
+    assert torch.isfinite(got).all()
+    torch.testing.assert_close(got.double(), naive(name, log_w.double()), rtol=2e-4, atol=1e-5)
+
+
+def test_a_dominant_weight_keeps_its_leave_one_out_baseline() -> None:
+    # w~ rounds to 1 in float32: log(1 - w~) would be -inf.
+    log_w = torch.tensor([[60.0], [0.0], [1.0]])
+    advantages = make_estimator("vimco")(log_w)
+    torch.testing.assert_close(advantages.double(), naive("vimco", log_w.double()), rtol=1e-5, atol=1e-5)
+
+
+def test_equal_weights_teach_nothing() -> None:
+    log_w = torch.full((5, 3), 1.7)
+    for name in ("bgan_centered", "vimco", "loo", "rloo", "maligan"):
+        assert make_estimator(name)(log_w).abs().max() < 1e-6
+
+
+def test_no_gradient_flows_through_an_estimator() -> None:
+    for name in ESTIMATORS:
+        assert not make_estimator(name)(torch.randn(3, 2, requires_grad=True)).requires_grad
+
+
+def test_the_moving_baseline() -> None:
+    estimator = make_estimator("reinforce")
+    assert isinstance(estimator, ReinforceEstimator)
+    first, second = torch.full((4, 2), 1.0), torch.full((4, 2), 2.0)
+    torch.testing.assert_close(estimator(first), torch.full((4, 2), 0.0))
+    torch.testing.assert_close(estimator.log_beta_ema, torch.tensor(0.05))
+    torch.testing.assert_close(estimator(second), torch.full((4, 2), (2 - 0.05 - 1) / 4))
+    torch.testing.assert_close(estimator.log_beta_ema, torch.tensor(0.95 * 0.05 + 0.05 * 2))
+    other = make_estimator("reinforce")
+    other.load_state_dict(estimator.state_dict())
+    assert torch.equal(other(first), estimator(first))
+
+
+def test_options_that_bias() -> None:
+    log_w = torch.tensor([[0.0, 5.0], [2.0, -5.0]])
+    torch.testing.assert_close(make_estimator("bgan", tempering=0.5)(log_w), torch.softmax(log_w / 2, 0))
+    torch.testing.assert_close(make_estimator("bgan", log_weight_clip=1.0)(log_w), torch.softmax(log_w.clamp(-1, 1), 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "bgam"}, "'bgam' is unknown; choose one of bgan"),
+        ({"name": "bgan", "tempering": 0.0}, "tempering must lie in"),
+        ({"name": "bgan", "tempering": 1.5}, "tempering must lie in"),
+        ({"name": "bgan", "log_weight_clip": -1.0}, "log_weight_clip must be positive"),
+        ({"name": "bgan", "normalization": "row"}, "normalization must be 'latent' or 'batch', got 'row'"),
+        ({"name": "rloo", "normalization": "batch"}, "rloo has its own"),
+    ],
+)
+def test_bad_options_are_refused(arguments: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_estimator(**arguments)
+
+
+def test_a_single_draw_is_refused_where_it_carries_no_signal() -> None:
+    for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo"):
+        with pytest.raises(InputError, match="num_draws must be at least 2"):
+            make_estimator(name)(torch.zeros(1, 3))
+        with pytest.raises(InputError, match="num_draws must be at least 2"):
+            make_estimator(name).check_num_draws(1)
+    for name in ("reinforce", "maligan"):
+        make_estimator(name).check_num_draws(1)
+        assert make_estimator(name)(torch.randn(1, 3)).shape == (1, 3)

@@ -1,0 +1,160 @@
+"""Gradient penalties against formulas and naive loops; spectral normalisation against the singular values."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn import ConvDiscriminator, MLPDiscriminator
+from bgan_discrete.penalties import PENALTIES, apply_spectral_normalization, get_penalty
+
+K = 3
+
+
+class Linear(nn.Module):
+    """F(x) = <a, x>, whose gradient is a everywhere."""
+
+    def __init__(self, a: Tensor) -> None:
+        super().__init__()
+        self.a = nn.Parameter(a)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.a).flatten(1).sum(1)
+
+
+class Curved(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(4 * K, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).squeeze(1)
+
+
+def value(name: str, *arguments: object) -> float:
+    penalty = get_penalty(name)
+    assert penalty is not None
+    return float(penalty(*arguments).detach())
+
+
+def codes(seed: int, count: int = 5) -> Tensor:
+    return torch.randint(0, K, (count, 4), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+@torch.no_grad()
+def naive_squared_norm(discriminator: nn.Module, x: Tensor) -> tuple[float, float]:
+    """F and |dF/dx|^2 of one sample, by central differences."""
+    gradient, step = torch.zeros_like(x), 1e-3
+    for i in range(x.numel()):
+        shift = torch.zeros(x.numel(), dtype=x.dtype)
+        shift[i] = step
+        up, down = (discriminator((x + s * shift.view_as(x))[None]) for s in (1, -1))
+        gradient.view(-1)[i] = (up - down) / (2 * step)
+    return float(discriminator(x[None]).detach()), float(gradient.detach().square().sum())
+
+
+def one_hots(batch: Tensor) -> Tensor:
+    return nn.functional.one_hot(batch.long(), K).double()
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch):
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_of_a_linear_discriminator() -> None:
+    a = torch.randn(4, K)
+    real, fake = codes(0), codes(1)
+    squared = float(a.square().sum())
+    assert value("r1", Linear(a), real, fake, K) == pytest.approx(squared / 2, rel=1e-5)
+    assert value("wgan_gp", Linear(a), real, fake, K) == pytest.approx((squared**0.5 - 1) ** 2, rel=1e-4)
+    d = [torch.sigmoid(Linear(a)(one_hots(part).float())).detach() for part in (real, fake)]
+    expected = float(0.5 * squared * ((1 - d[0]).square().mean() + d[1].square().mean()))
+    assert value("roth", Linear(a), real, fake, K) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.usefixtures("doubles")
+def test_r1_and_roth_against_differences() -> None:
+    discriminator, real, fake = Curved(), codes(2), codes(3)
+    reals = [naive_squared_norm(discriminator, x) for x in one_hots(real)]
+    fakes = [naive_squared_norm(discriminator, x) for x in one_hots(fake)]
+    r1 = 0.5 * sum(norm for _, norm in reals) / len(reals)
+    assert value("r1", discriminator, real, fake, K) == pytest.approx(r1, rel=1e-5)
+    sides = ([(1 - torch.sigmoid(torch.tensor(f))) ** 2 * n for f, n in reals], [])
+    sides[1].extend(torch.sigmoid(torch.tensor(f)) ** 2 * n for f, n in fakes)
+    roth = float(0.5 * sum(sum(side) / len(side) for side in sides))
+    assert value("roth", discriminator, real, fake, K) == pytest.approx(roth, rel=1e-5)
+
+
+@pytest.mark.usefixtures("doubles")
+def test_wgan_gp_looks_between_the_samples() -> None:
+    discriminator, real, fake = Curved(), codes(4), codes(5, 7)
+    generator = torch.Generator().manual_seed(0)
+    got = value("wgan_gp", discriminator, real, fake, K, generator)
+    position = torch.rand((5, 1, 1), generator=torch.Generator().manual_seed(0))
+    points = (1 - position) * one_hots(real) + position * one_hots(fake[:5])
+    norms = [naive_squared_norm(discriminator, x)[1] ** 0.5 for x in points]
+    assert got == pytest.approx(sum((norm - 1) ** 2 for norm in norms) / 5, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_it_trains_the_discriminator_and_nothing_else(name: str) -> None:
+    discriminator = MLPDiscriminator((4,), K, width=8)
+    real, fake = codes(6), codes(7)
+    get_penalty(name)(discriminator, real, fake, K).backward()
+    gradients = [p.grad for p in discriminator.hidden.parameters() if p.grad is not None]
+    assert any(bool(g.abs().max() > 0) for g in gradients)
+    assert real.dtype == torch.uint8
+
+
+def test_a_flat_discriminator_has_finite_gradients() -> None:
+    for name in PENALTIES:
+        discriminator = Linear(torch.zeros(4, K))
+        get_penalty(name)(discriminator, codes(8), codes(9), K).backward()
+        assert torch.isfinite(discriminator.a.grad).all()
+
+
+def test_r1_falls_when_it_is_descended() -> None:
+    discriminator = ConvDiscriminator((8, 8), 5, width=4)
+    real = torch.randint(0, 5, (6, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    optimizer = torch.optim.SGD(discriminator.parameters(), 0.1)
+    values = []
+    for _ in range(20):
+        penalty = get_penalty("r1")(discriminator, real, real, 5)
+        optimizer.zero_grad()
+        penalty.backward()
+        optimizer.step()
+        values.append(float(penalty.detach()))
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("encoding", ["scalar", "onehot", "embedding"])
+def test_spectral_normalisation_reaches_every_weight(encoding: str) -> None:
+    discriminator = ConvDiscriminator((8, 8), 5, width=4, depth=2, encoding=encoding)
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            parameter.mul_(10)
+    count = apply_spectral_normalization(discriminator)
+    assert count == sum(isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding)) for m in discriminator.modules())
+    batch = torch.randint(0, 5, (4, 8, 8)).to(torch.uint8)
+    for _ in range(60):
+        discriminator(batch)
+    for part in discriminator.modules():
+        if isinstance(part, (nn.Linear, nn.Conv2d, nn.Embedding)):
+            assert torch.linalg.svdvals(part.weight.flatten(1).detach())[0] == pytest.approx(1, abs=0.02)
+    assert apply_again_fails(discriminator)
+
+
+def apply_again_fails(module: nn.Module) -> bool:
+    with pytest.raises(InputError, match="found no linear"):
+        apply_spectral_normalization(module)
+    return True
+
+
+def test_names() -> None:
+    assert get_penalty("none") is None
+    with pytest.raises(InputError, match="'r2' is unknown; choose one of none, r1, roth, wgan_gp"):
+        get_penalty("r2")

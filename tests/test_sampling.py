@@ -1,0 +1,148 @@
+"""Samplers: exact shares, each against the others on the same uniforms, dtypes and errors."""
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from bgan_discrete import sampling
+from bgan_discrete.errors import InputError
+from bgan_discrete.sampling import (
+    as_index,
+    bernoulli_codes,
+    code_dtype,
+    comparison_codes,
+    sample_by_multinomial,
+    sample_categorical,
+    search_codes,
+)
+
+
+def by_comparison(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    return comparison_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+
+
+def by_search(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    return search_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+
+
+def by_bernoulli(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    return bernoulli_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+
+
+CASES = [
+    (2, by_bernoulli),
+    *[(k, sampler) for k in (2, 3, 17, 64) for sampler in (by_comparison, by_search, sample_by_multinomial)],
+    *[(k, sample_categorical) for k in (2, 3, 17, 64, 65, 300)],
+]
+
+
+@pytest.mark.parametrize(("categories", "sampler"), CASES)
+def test_chi_square(categories: int, sampler) -> None:
+    generator = torch.Generator().manual_seed(categories)
+    logits = torch.randn(3, categories, generator=generator)
+    codes = sampler(logits, 60_000, generator)
+    assert codes.shape == (60_000, 3)
+    for position in range(3):
+        expected = 60_000 * torch.softmax(logits[position].double(), -1).numpy()
+        counts = torch.bincount(codes[:, position].long(), minlength=categories).numpy()
+        assert stats.chisquare(counts, expected).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("categories", [2, 3, 16, 64])
+def test_samplers_agree_on_the_same_uniforms(categories: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(4, 5, categories, generator=generator)
+    uniforms = torch.rand(200, 4, 5, generator=generator)
+    codes = comparison_codes(logits, uniforms)
+    assert torch.equal(codes, search_codes(logits, uniforms))
+    if categories == 2:
+        assert (codes != bernoulli_codes(logits, uniforms)).float().mean() < 1e-3
+
+
+def test_inversion_by_hand() -> None:
+    logits = torch.tensor([0.25, 0.5, 0.25]).log()
+    uniforms = torch.tensor([0.0, 0.2499, 0.2501, 0.7499, 0.7501, 0.99999994])
+    assert comparison_codes(logits, uniforms).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_draws_are_independent() -> None:
+    codes = sample_categorical(torch.zeros(1, 2), 40_000, torch.Generator().manual_seed(3))[:, 0].float()
+    pairs = (codes[1:] * codes[:-1]).mean()
+    assert pairs == pytest.approx(0.25, abs=0.01)
+    # A stratified sampler would give exactly one half.
+    means = sample_categorical(torch.zeros(500, 2), 64, torch.Generator().manual_seed(4)).float().mean(0)
+    assert means.var() == pytest.approx(0.25 / 64, rel=0.2)
+
+
+@pytest.mark.parametrize("sampler", [by_comparison, by_search, sample_by_multinomial, sample_categorical])
+def test_impossible_categories_are_never_drawn(sampler) -> None:
+    logits = torch.tensor([[-200.0, 0.0, -200.0, 0.0, -200.0]])
+    codes = sampler(logits, 50_000, torch.Generator().manual_seed(1))
+    assert set(codes.flatten().tolist()) == {1, 3}
+
+
+def test_the_largest_uniform_stays_inside() -> None:
+    logits = torch.randn(1000, 37, generator=torch.Generator().manual_seed(5))
+    uniforms = torch.full((1, 1000), 1 - 2**-24)
+    for codes in (comparison_codes(logits, uniforms), search_codes(logits, uniforms)):
+        assert int(codes.max()) == 36
+    assert int(comparison_codes(logits, torch.zeros(1, 1000)).max()) == 0
+
+
+@pytest.mark.parametrize("categories", [2, 17, 100, 40_000])
+def test_a_generator_makes_draws_repeatable_and_leaves_the_global_one_alone(categories: int) -> None:
+    logits = torch.randn(3, categories)
+    state = torch.get_rng_state()
+    first, second = (sample_categorical(logits, 6, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.dtype == code_dtype(categories)
+    assert int(first.max()) < categories
+
+
+def test_any_shape_and_no_gradient() -> None:
+    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+    codes = sample_categorical(logits, 7)
+    assert codes.shape == (7, 2, 3, 4)
+    assert not codes.requires_grad
+
+
+def test_the_dispatch_by_number_of_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in ("bernoulli_codes", "comparison_codes", "sample_by_multinomial"):
+        real = getattr(sampling, name)
+        monkeypatch.setattr(sampling, name, lambda *a, n=name, f=real: (called.append(n), f(*a))[1])
+    for categories in (2, 3, 64, 65):
+        sample_categorical(torch.zeros(1, categories), 2)
+    assert called == ["bernoulli_codes", "comparison_codes", "comparison_codes", "sample_by_multinomial"]
+
+
+def test_large_logits() -> None:
+    logits = torch.tensor([[1e4, 0.0, -1e4]])
+    assert set(sample_categorical(logits, 1000).flatten().tolist()) == {0}
+
+
+def test_dtypes() -> None:
+    assert [code_dtype(k) for k in (2, 256, 257, 32768, 32769)] == [
+        torch.uint8,
+        torch.uint8,
+        torch.int16,
+        torch.int16,
+        torch.int32,
+    ]
+
+
+def test_codes_become_an_index_and_not_a_mask() -> None:
+    table = torch.tensor([10, 20, 30])
+    assert table[as_index(torch.tensor([1, 0, 1], dtype=torch.uint8))].tolist() == [20, 10, 20]
+    for wrong in (torch.zeros(2), torch.zeros(2, dtype=torch.bool)):
+        with pytest.raises(InputError, match="codes must be integers"):
+            as_index(wrong)
+
+
+def test_errors() -> None:
+    with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
+        sample_categorical(torch.zeros(2, 3), 0)
+    with pytest.raises(InputError, match="num_categories must lie between 2"):
+        sample_categorical(torch.zeros(2, 1), 3)

@@ -1,0 +1,234 @@
+"""The two steps: what they change, against the textbook formulas on the same draws."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.steps import Objective, discriminator_step, generator_step, score_draws
+
+SHAPE, K, N, M = (3, 2), 4, 5, 6
+
+
+def networks() -> tuple[MLPGenerator, MLPDiscriminator]:
+    torch.manual_seed(0)
+    return MLPGenerator(SHAPE, K, latent_size=3, width=8), MLPDiscriminator(SHAPE, K, width=8, encoding="onehot")
+
+
+def latents(count: int = N) -> Tensor:
+    return torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
+
+
+def real_codes(count: int = N) -> Tensor:
+    return torch.randint(0, K, (count, *SHAPE), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def sgd(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(module.parameters(), lr=0.1)
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def changed(before: list[Tensor], module: nn.Module) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
+    generator, discriminator = networks()
+    objective = Objective(make_estimator(name), M)
+    before = weights(generator)
+    generator_step(generator, discriminator, sgd(generator), latents(), objective, rng())
+    got = [(a - b.detach()) / 0.1 for a, b in zip(before, generator.parameters(), strict=True)]
+
+    generator, discriminator = networks()
+    distribution = generator(latents())
+    codes = distribution.sample(M, rng())
+    log_w = torch.stack([discriminator(draw) for draw in codes]).detach()
+    advantages = make_estimator(name)(log_w)
+    log_probs = torch.log_softmax(distribution.logits, -1)
+    log_g = (one_hot(codes.long(), K) * log_probs).flatten(2).sum(-1)
+    expected = torch.autograd.grad(-(advantages * log_g).sum() / N, list(generator.parameters()))
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_discriminators_gradient_is_that_of_its_bound(name: str, draws: int) -> None:
+    generator, discriminator = networks()
+    objective = Objective(divergence=get_divergence(name), discriminator_draws=draws)
+    before = weights(discriminator)
+    found = discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng())
+    got = [(a - b.detach()) / 0.1 for a, b in zip(before, discriminator.parameters(), strict=True)]
+
+    generator, discriminator = networks()
+    fake = generator(latents()).sample(draws, rng()).flatten(0, 1)
+    loss = get_divergence(name).discriminator_loss(discriminator(real_codes()), discriminator(fake))
+    expected = torch.autograd.grad(loss, list(discriminator.parameters()))
+    assert float(found["discriminator_loss"]) == pytest.approx(float(loss), rel=1e-5)
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_each_step_changes_one_network() -> None:
+    generator, discriminator = networks()
+    g, d = weights(generator), weights(discriminator)
+    generator_step(generator, discriminator, sgd(generator), latents(), Objective(), rng())
+    assert changed(g, generator)
+    assert not changed(d, discriminator)
+    assert all(p.grad is None for p in discriminator.parameters())
+    g = weights(generator)
+    discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng())
+    assert changed(d, discriminator)
+    assert not changed(g, generator)
+
+
+def test_the_penalty_enters_with_its_weight_and_scale() -> None:
+    def update(weight: float, scale: float) -> list[Tensor]:
+        generator, discriminator = networks()
+        objective = Objective(penalty=get_penalty("r1"), penalty_weight=weight)
+        before = weights(discriminator)
+        discriminator_step(
+            generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng(), scale
+        )
+        return [a - b.detach() for a, b in zip(before, discriminator.parameters(), strict=True)]
+
+    plain, once, thrice = update(1.0, 0.0), update(2.0, 1.0), update(2.0, 3.0)
+    twice_three = update(6.0, 1.0)
+    for p, o, t, other in zip(plain, once, thrice, twice_three, strict=True):
+        torch.testing.assert_close(t - p, 3 * (o - p), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(t, other)
+
+
+def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:
+    seen: list[tuple[bool, bool, int]] = []
+
+    class Watched(MLPDiscriminator):
+        def forward(self, codes: Tensor) -> Tensor:
+            seen.append((self.training, torch.is_grad_enabled(), len(codes)))
+            return super().forward(codes)
+
+    torch.manual_seed(0)
+    discriminator = Watched(SHAPE, K, width=8)
+    codes = torch.stack([real_codes()] * M)
+    codes[1:] = (codes[1:] + 1) % K
+    whole = score_draws(discriminator, codes, Objective())
+    parts = score_draws(discriminator, codes, Objective(score_chunk=7))
+    assert whole.shape == (M, N)
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(whole[2, 3], discriminator(codes[2, 3][None])[0].detach())
+    assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
+    assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
+    assert discriminator.training
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
+    class Broken(MLPDiscriminator):
+        def forward(self, codes: Tensor) -> Tensor:
+            return super().forward(codes) + value
+
+    torch.manual_seed(0)
+    generator, discriminator = networks()[0], Broken(SHAPE, K, width=8)
+    g, d = weights(generator), weights(discriminator)
+    with pytest.raises(NonFiniteError, match=r"the generator's (loss|gradient norm) is .*log_beta"):
+        generator_step(generator, discriminator, sgd(generator), latents(), Objective(), rng())
+    with pytest.raises(NonFiniteError, match=r"the discriminator's loss is .*log_ratio_real"):
+        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng())
+    assert not changed(g, generator)
+    assert not changed(d, discriminator)
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
+    class SquareRoot(nn.Module):
+        """Finite at 0, with an infinite slope."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.zeros(()))
+
+        def forward(self, codes: Tensor) -> Tensor:
+            return self.a.sqrt().expand(len(codes)) * codes.flatten(1).float().mean(1)
+
+    discriminator = SquareRoot()
+    with pytest.raises(NonFiniteError, match="the discriminator's gradient norm is"):
+        discriminator_step(
+            networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng()
+        )
+    assert float(discriminator.a) == 0
+
+
+def test_the_diagnostics() -> None:
+    generator, discriminator = networks()
+    found = generator_step(generator, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())
+    assert set(found) == {
+        *("generator_loss", "ess_fraction", "max_weight", "log_beta", "log_weight_std", "generator_gradient_norm")
+    }
+    found = discriminator_step(
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(penalty=get_penalty("r1"))
+    )
+    assert set(found) == {
+        *("discriminator_loss", "log_ratio_real", "log_ratio_fake", "d_real", "d_fake", "penalty"),
+        "discriminator_gradient_norm",
+    }
+    assert all(value.ndim == 0 and not value.requires_grad for value in found.values())
+
+
+def test_steps_repeat_with_their_generator() -> None:
+    def run() -> list[Tensor]:
+        generator, discriminator = networks()
+        source, objective = rng(), Objective(num_draws=M)
+        for _ in range(3):
+            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, source)
+            generator_step(generator, discriminator, sgd(generator), latents(), objective, source)
+        return weights(generator)
+
+    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+def test_a_tiny_game_is_won() -> None:
+    """A table of logits against a table of log-ratios finds the data's distribution."""
+
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.logits = nn.Parameter(torch.zeros(1, 1, K))
+
+        def forward(self, z: Tensor) -> FactorizedCategorical:
+            return FactorizedCategorical(self.logits.expand(len(z), 1, K))
+
+    class LogRatios(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(K))
+
+        def forward(self, codes: Tensor) -> Tensor:
+            return self.table[codes.long()].squeeze(1)
+
+    data = torch.tensor([0.5, 0.25, 0.15, 0.1])
+    source = torch.Generator().manual_seed(0)
+    generator, discriminator = Table(), LogRatios()
+    g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
+    objective = Objective(make_estimator("bgan_centered"), 16)
+    average = torch.zeros(K)
+    for step in range(400):
+        batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
+        for _ in range(2):
+            discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), objective, source)
+        generator_step(generator, discriminator, g, torch.zeros(64, 1), objective, source)
+        if step >= 200:
+            average += torch.softmax(generator.logits.detach()[0, 0], -1) / 200
+    torch.testing.assert_close(average, data, atol=0.03, rtol=0)

@@ -1,0 +1,76 @@
+"""Normalised weights, effective sample size and partition functions."""
+
+import math
+
+import pytest
+import torch
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.weights import (
+    effective_sample_size,
+    log_partition,
+    normalized_weights,
+    weight_diagnostics,
+)
+
+
+@pytest.fixture
+def log_w() -> torch.Tensor:
+    return 2 * torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def test_normalised_over_the_latent(log_w: torch.Tensor) -> None:
+    torch.testing.assert_close(normalized_weights(log_w), log_w.exp() / log_w.exp().sum(0))
+    torch.testing.assert_close(normalized_weights(log_w).sum(0), torch.ones(4).double())
+
+
+def test_normalised_over_the_batch(log_w: torch.Tensor) -> None:
+    torch.testing.assert_close(normalized_weights(log_w, "batch"), 4 * log_w.exp() / log_w.exp().sum())
+
+
+def test_both_have_the_mean_one_over_m(log_w: torch.Tensor) -> None:
+    for over in ("latent", "batch"):
+        assert normalized_weights(log_w, over).mean() == pytest.approx(1 / 6)
+
+
+def test_effective_sample_size(log_w: torch.Tensor) -> None:
+    w = log_w.exp()
+    torch.testing.assert_close(effective_sample_size(log_w), w.sum(0) ** 2 / (w**2).sum(0))
+    torch.testing.assert_close(effective_sample_size(torch.zeros(7, 2)), torch.full((2,), 7.0))
+    one = torch.full((7, 2), -200.0)
+    one[3] = 0
+    torch.testing.assert_close(effective_sample_size(one), torch.ones(2))
+
+
+def test_partition_functions(log_w: torch.Tensor) -> None:
+    assert log_partition(log_w) == pytest.approx(float(log_w.exp().mean().log()))
+    torch.testing.assert_close(log_partition(log_w, "latent"), log_w.exp().mean(0).log())
+
+
+def test_calibrated_ratios_have_a_partition_function_of_one() -> None:
+    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
+    draws = torch.repeat_interleave(torch.arange(3), (10 * q).round().long())
+    assert log_partition((p / q).log()[draws][:, None]) == pytest.approx(0, abs=1e-6)
+
+
+def test_weights_far_outside_the_range_of_exp() -> None:
+    log_w = torch.tensor([[3000.0, -3000.0], [2999.0, -3001.0]])
+    expected = torch.tensor([1 / (1 + math.exp(-1)), 1 / (1 + math.e)])[:, None].expand(2, 2)
+    torch.testing.assert_close(normalized_weights(log_w), expected)
+    assert all(torch.isfinite(value).all() for value in weight_diagnostics(log_w).values())
+
+
+def test_diagnostics(log_w: torch.Tensor) -> None:
+    found = weight_diagnostics(log_w)
+    assert found["ess_fraction"] == pytest.approx(float(effective_sample_size(log_w).mean() / 6))
+    assert found["max_weight"] == pytest.approx(float(normalized_weights(log_w).amax(0).mean()))
+    assert found["log_beta"] == pytest.approx(float(log_partition(log_w)))
+    assert found["log_weight_std"] == pytest.approx(float(log_w.std(correction=0)))
+
+
+def test_errors() -> None:
+    with pytest.raises(InputError, match="num_draws must be at least 2 with weights normalised per latent, got 1"):
+        normalized_weights(torch.zeros(1, 5))
+    with pytest.raises(InputError, match="'latent' or 'batch', got 'sample'"):
+        normalized_weights(torch.zeros(2, 5), "sample")  # type: ignore[arg-type]
+    assert normalized_weights(torch.zeros(1, 5), "batch").shape == (1, 5)
