@@ -6,7 +6,10 @@ PACKAGING := setup.cfg pyproject.toml constraints.txt
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup clean check-python check-place
+.PHONY: help demo test setup clean check-python anew
+
+# An environment that was moved, copied or left half made is made anew, since it points to its old place.
+MISPLACED := $(shell [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ] && echo anew)
 
 help:
 	@echo "make demo    train on the embedded digits (some minutes) and print the metrics and the picture's path"
@@ -26,18 +29,13 @@ test: .venv/.installed-dev
 
 setup: .venv/.installed-dev
 
-# An environment that was moved or copied still points to its old place: it is made anew.
-check-place:
-	@if [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ]; then \
-		echo ".venv belongs to another place or is incomplete: making it anew"; rm -rf .venv; fi
-
 check-python:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 		echo "error: '$(PYTHON)' was not found; install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "error: '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); Python 3.10 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
 
-.venv/.made: | check-place check-python
+.venv/.made: $(MISPLACED) | check-python
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "error: '$(PYTHON)' lacks the venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "Setting up .venv (once, some minutes at most)"

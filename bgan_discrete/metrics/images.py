@@ -1,6 +1,7 @@
 """All figures of an image model in one report."""
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,6 +27,8 @@ MAX_FLOOR_BLOCKS = 4
 NEIGHBOURS = 5
 REACHED_SHARE = 0.1
 """A class is reached if it has at least this part of the share that it has in the data."""
+
+_TABLE_WIDTH = 100
 
 Codes = NDArray[np.integer]
 Better = Literal["lower", "higher", "half", "floor"]
@@ -117,7 +120,8 @@ class ImageReport:
         lines = [_aligned(row, widths) for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
         if self.class_histogram is not None:
-            lines.append("classes of the samples: " + _histogram_line(self.class_histogram))
+            histogram = "classes of the samples: " + _histogram_line(self.class_histogram)
+            lines += textwrap.wrap(histogram, _TABLE_WIDTH, subsequent_indent="  ")
             lines.append(f"classifier's accuracy on held-out images: {self.classifier_accuracy:.3f}")
         lines.append(
             f"{self.num_samples:,} samples in blocks of {self.block_size:,}; {self.num_training:,} training and "
