@@ -184,7 +184,7 @@ class Trainer:
         return found
 
     @torch.no_grad()
-    def sample(self, num_samples: int, seed: int, batch_size: int = 1000) -> np.ndarray:
+    def sample(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> np.ndarray:
         """Draw samples from the averaged generator, in eval mode, one draw for each latent.
 
         Args:
