@@ -267,7 +267,7 @@ def blank(rows: int, width: int = 8) -> np.ndarray:
         (lambda: train_classifier(blank(2), np.array([0, -1]), 2, ordered=True), "must not be negative"),
         (
             lambda: evaluate_images(*map(blank, (3, 9, 9)), num_categories=2),
-            "samples must hold more than 5 images to be judged, got 3",
+            "more than 5 samples, got 3: raise --num-samples",
         ),
         (
             lambda: evaluate_images(blank(9, 9), blank(9), blank(9), num_categories=2),

@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a user")
     (folder / "scripts").symlink_to(ROOT / "scripts")
     rng = np.random.default_rng(0)
-    for number in range(40):
+    for number in range(80):
         save_png(rng.integers(0, 256, (34, 40, 3)).astype(np.uint8), folder / f"photos/{number}.png")
     return folder
 

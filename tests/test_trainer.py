@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
 from bgan_discrete.estimators import ESTIMATORS
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import read_metrics
 
@@ -303,3 +304,28 @@ def test_tensorboard_files_are_written(tmp_path: Path) -> None:
     config = small_config(sample_interval=6)
     small_trainer(config, tmp_path, tensorboard=True, on_samples=lambda step, codes: grid).train()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    scales: list[float] = []
+    whole = training_loop.discriminator_step
+
+    def watched(*args: Any, penalty_scale: float, **options: Any) -> Any:
+        scales.append(penalty_scale)
+        return whole(*args, penalty_scale=penalty_scale, **options)
+
+    monkeypatch.setattr(training_loop, "discriminator_step", watched)
+    small_trainer(small_config(max_steps=4, penalty_interval=3, discriminator_steps=2)).train()
+    assert scales == [0, 0, 3, 0, 0, 3, 0, 0]
+
+
+def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
+    trainer = small_trainer(small_config(max_steps=8, lr_decay="linear", generator_lr=1e-3, discriminator_lr=2e-3))
+    rates = []
+    for step in range(8):
+        trainer.step = step
+        trainer._set_learning_rates()
+        optimizers = (trainer.generator_optimizer, trainer.discriminator_optimizer)
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+    expected = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    np.testing.assert_allclose(rates, [[1e-3 * share, 2e-3 * share] for share in expected])

@@ -2,7 +2,7 @@
 
 from bgan_discrete.metrics.classifier import ImageClassifier, train_classifier
 from bgan_discrete.metrics.frechet import frechet_distance
-from bgan_discrete.metrics.images import Figure, ImageReport, evaluate_images
+from bgan_discrete.metrics.images import Figure, ImageReport, check_counts, evaluate_images
 from bgan_discrete.metrics.marginals import (
     category_counts,
     independent_pixels,
@@ -25,6 +25,7 @@ __all__ = [
     "ManifoldFigures",
     "TwoSampleAccuracy",
     "category_counts",
+    "check_counts",
     "evaluate_images",
     "frechet_distance",
     "hamming_to_nearest",

@@ -131,6 +131,17 @@ class ImageReport:
         return "\n".join(line.rstrip() for line in lines)
 
 
+def check_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
+    """Raise InputError where there are too few images to judge a model by."""
+    counts = {"samples": num_samples, "training images": num_training, "held-out images": num_heldout}
+    for name, count in counts.items():
+        if count <= NEIGHBOURS:
+            raise InputError(
+                f"the metrics need more than {NEIGHBOURS} {name}, got {count}: raise --num-samples or --holdout, or "
+                "leave the metrics out with --num-samples 0"
+            )
+
+
 def evaluate_images(
     samples: Codes,
     training: Codes,
@@ -169,9 +180,8 @@ def evaluate_images(
     Raises:
         InputError: If the arrays do not fit each other, or a set is too small to be judged.
     """
-    for name, codes in (("samples", samples), ("training", training), ("heldout", heldout)):
-        if len(codes) <= NEIGHBOURS:
-            raise InputError(f"{name} must hold more than {NEIGHBOURS} images to be judged, got {len(codes)}")
+    check_counts(len(samples), len(training), len(heldout))
+    for name, codes in (("samples", samples), ("heldout", heldout)):
         if codes.shape[1:] != training.shape[1:]:
             raise InputError(f"{name} must have the training images' shape {training.shape[1:]}, got {codes.shape[1:]}")
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from torch import nn
 from bgan_discrete import __version__
 from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
-from bgan_discrete.metrics import ImageReport, evaluate_images, log_frequencies
+from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
@@ -118,6 +118,8 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
     folder.check_free(config.run.resume is not None, config.run.overwrite)
     checkpoint = _checkpoint_to_resume(config, folder)
     data = prepare_data(config.data)
+    if config.run.num_samples:
+        check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
     say(describe(data))
     generator, discriminator = build_networks(
         config.model, data.event_shape, data.num_categories, data.codec.ordered, config.training.seed
