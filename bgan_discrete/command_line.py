@@ -24,7 +24,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        if action.default in (None, False, argparse.SUPPRESS) or "(default" in text:
+        silent = action.default is None or action.default is False or action.default == argparse.SUPPRESS
+        if silent or "(default" in text:
             return text
         return f"{text} (default: {action.default})"
 

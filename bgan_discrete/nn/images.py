@@ -1,6 +1,7 @@
 """Convolutional generator and discriminator for images of any size from 8x8 up."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -57,7 +58,10 @@ def _channels(width: int, level: int) -> int:
 
 
 class _GeneratorBlock(nn.Module):
-    """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change."""
+    """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change.
+
+    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,8 +69,11 @@ class _GeneratorBlock(nn.Module):
         self.convolve = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.convolve(torch.relu(self.normalize(x)))
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        shortcut, x = self.skip(x), torch.relu(self.normalize(x))
+        if x.shape[2:] != size:
+            shortcut, x = interpolate(shortcut, size, mode="nearest"), interpolate(x, size, mode="nearest")
+        return shortcut + self.convolve(x)
 
 
 class ConvGenerator(nn.Module):
@@ -108,7 +115,7 @@ class ConvGenerator(nn.Module):
         for level in range(len(sizes) - 2, -1, -1):
             outputs = _channels(width, level)
             blocks = [_GeneratorBlock(inputs if i == 0 else outputs, outputs) for i in range(depth)]
-            self.levels.append(nn.Sequential(*blocks))
+            self.levels.append(nn.ModuleList(blocks))
             inputs = outputs
         self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
         self.to_logits = nn.Conv2d(inputs, channels * num_categories, 3, padding=1)
@@ -130,9 +137,11 @@ class ConvGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> FactorizedCategorical:
         """The distributions of a batch of latents ``[N, Z]``."""
-        x = rearrange(self.expand(latents), "n (c h w) -> n c h w", h=self.start_size[0], w=self.start_size[1])
-        for level, size in zip(self.levels, self.target_sizes, strict=True):
-            x = level(interpolate(x, size=size, mode="nearest"))
+        # Channels vary fastest in memory, as the convolutions like it.
+        x = rearrange(self.expand(latents), "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
+        for blocks, size in zip(self.levels, self.target_sizes, strict=True):
+            for block in cast(nn.ModuleList, blocks):
+                x = block(x, size)
         logits = self.to_logits(torch.relu(self.normalize(x)))
         if len(self.event_shape) == 2:
             logits = rearrange(logits, "n k h w -> n h w k")

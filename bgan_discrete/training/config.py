@@ -67,11 +67,11 @@ class DataConfig:
 class ModelConfig:
     """The two networks."""
 
-    latent_size: int = option(64, "Z, width of the latent")
+    latent_size: int = option(16, "Z, width of the latent")
     generator_width: int = option(32, "channels of the generator at full size; they double with each halving")
-    generator_depth: int = option(1, "convolution blocks of the generator at each size")
+    generator_depth: int = option(2, "convolution blocks of the generator at each size")
     discriminator_width: int = option(32, "channels of the discriminator's first convolution; likewise")
-    discriminator_depth: int = option(1, "convolutions of the discriminator at each size")
+    discriminator_depth: int = option(2, "convolutions of the discriminator at each size")
     input_encoding: Literal["auto", "scalar", "onehot", "embedding"] = option(
         "auto", "how the discriminator reads codes (auto: scalar for a scale, one-hot for small K, else embedding)"
     )
@@ -99,17 +99,17 @@ class TrainingConfig:
     discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
     discriminator_steps: int = option(1, "discriminator steps before each generator step")
     penalty: PenaltyName = option("r1", "gradient penalty of the discriminator")
-    penalty_weight: float = option(1.0, "gamma, weight of the penalty")
-    penalty_interval: int = option(1, "take the penalty every so many discriminator steps, scaled by as much")
-    generator_lr: float = option(5e-4, "Adam's learning rate of the generator")
-    discriminator_lr: float = option(5e-4, "Adam's learning rate of the discriminator")
+    penalty_weight: float = option(0.1, "gamma, weight of the penalty")
+    penalty_interval: int = option(4, "take the penalty every so many discriminator steps, scaled by as much")
+    generator_lr: float = option(4e-3, "Adam's learning rate of the generator")
+    discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator")
     adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
     adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
     lr_decay: Literal["none", "linear"] = option(
-        "none", "linear: constant for the first half of max_steps, then down to 2 % on a line"
+        "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
-    max_steps: int = option(6000, "generator steps")
+    max_steps: int = option(4500, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
@@ -117,7 +117,9 @@ class TrainingConfig:
         "float32", "precision of the networks; weights and losses stay float32"
     )
     threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
-    score_chunk: int | None = option(None, "most samples that the discriminator scores at once (default: all M x N)")
+    score_chunk: int | None = option(
+        None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"
+    )
     log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
     sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", free=True)
     checkpoint_interval: int = option(1000, "write a checkpoint every so many steps; 0 for only at the end", free=True)

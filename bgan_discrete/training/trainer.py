@@ -23,6 +23,7 @@ from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step
+from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
@@ -35,6 +36,9 @@ EMA_WARMUP = 10
 
 FINAL_LR_SHARE = 0.02
 """Where the linear decay of the learning rate ends, as a share of its start."""
+
+SCORED_POSITIONS = 65536
+"""On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
 
 DIGEST_ROWS = 4096
 """The data are recognised on resume by at most so many rows, evenly spaced."""
@@ -94,13 +98,15 @@ class Trainer:
         config.check()
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.device = resolve_device(config.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         self.num_categories = _attribute(generator, "num_categories", num_categories)
         self.latent_size = _attribute(generator, "latent_size", latent_size)
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.objective = _make_objective(config, self.device)
+        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.average = AveragedModel(
@@ -368,7 +374,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _make_objective(config: TrainingConfig, device: torch.device) -> Objective:
+def _make_objective(config: TrainingConfig, device: torch.device, num_positions: int) -> Objective:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -388,9 +394,16 @@ def _make_objective(config: TrainingConfig, device: torch.device) -> Objective:
         discriminator_draws=config.discriminator_draws or config.num_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,
-        score_chunk=config.score_chunk,
+        score_chunk=config.score_chunk or _default_score_chunk(device, num_positions),
         autocast=autocast,
     )
+
+
+def _default_score_chunk(device: torch.device, num_positions: int) -> int | None:
+    """Samples that the discriminator scores at once: on a CPU so few that its activations stay in the cache."""
+    if device.type != "cpu":
+        return None
+    return min(256, max(64, SCORED_POSITIONS // num_positions))
 
 
 def _ema_update(decay: float) -> Callable[[Any, Any, Any], None]:

@@ -1,0 +1,30 @@
+"""The C library's allocator, told to keep memory that a training step frees, because the next step wants it again."""
+
+import ctypes
+import os
+import sys
+
+# Parameters of glibc's mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+TRIM_THRESHOLD = 1 << 30
+MMAP_THRESHOLD = 32 << 20
+"""The largest that glibc accepts: larger blocks are still given back at once."""
+
+
+def keep_freed_memory() -> bool:
+    """Let the process keep up to 1 GiB of freed memory instead of giving it back after every operation.
+
+    By default glibc returns a convolution's buffers to the system and takes them again, page by page, in the next step;
+    that took a quarter of the time of a step on small images. It holds for the whole process. An allocator that the
+    user has set up through ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` is left alone.
+
+    Returns:
+        Whether the allocator was told; False where it is not glibc's.
+    """
+    if not sys.platform.startswith("linux") or {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD)) and bool(mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD))
