@@ -14,3 +14,9 @@ class InputError(BGANError, ValueError):
 
 class NonFiniteError(BGANError, ArithmeticError):
     """A loss or a tensor became inf or NaN; raised before the optimiser takes the step."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of some library says, on one line of up to 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]} ..."

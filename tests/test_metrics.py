@@ -203,6 +203,8 @@ def test_real_images_sit_at_their_floor(digits) -> None:
     assert figures["hamming_nearest"].value == pytest.approx(figures["hamming_nearest"].floor)
     assert figures["nearest_neighbour_accuracy"].floor == pytest.approx(0.5, abs=0.05)
     assert figures["nearest_neighbour_accuracy"].baseline > 0.75
+    both = [figures[f"nearest_neighbour_accuracy_{side}"].value for side in ("real", "fake")]
+    assert np.mean(both) == pytest.approx(figures["nearest_neighbour_accuracy"].value)
 
 
 def test_collapse_and_copies_are_seen(digits) -> None:

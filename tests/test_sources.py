@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bgan_discrete import sources
 from bgan_discrete.codecs import CodecOptions, LevelsCodec, PaletteCodec
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import ImageData, describe, load_images
+from bgan_discrete.sources import ImageData, cache, describe, load_images, storage, tables
+from bgan_discrete.sources import images as loading
 
 EXACT = CodecOptions(num_categories=256)
 """Codes are the pixels."""
@@ -217,7 +217,7 @@ def test_missing_labels(tmp_path: Path) -> None:
     "name", ["./no/such", "/no/such", "~/no-such-folder", "no/such/folder", "none.parquet", "x.npz"]
 )
 def test_missing_paths_are_refused_without_the_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_load_hub", lambda name: pytest.fail("tried the network"))
+    monkeypatch.setattr(loading, "load_hub", lambda name: pytest.fail("tried the network"))
     assert f"dataset {name!r} does not exist" in refusal(lambda: load_images(name))
 
 
@@ -241,18 +241,18 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", unreachable)
     assert refusal(lambda: load_images("owner/name")).endswith("could be reached: no route")
-    assert asked == [sources.HUB_TIMEOUT_SECONDS]
+    assert asked == [tables.HUB_TIMEOUT_SECONDS]
 
 
 def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_annotated(tmp_path / "d" / "train.parquet", GREY)
     loaded = datasets.load_dataset(str(tmp_path / "d"), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(sources, "_load_hub", lambda name: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name: loaded)
     fresh, again = (load_images("owner/name", codec=EXACT) for _ in range(2))
     assert (fresh.from_cache, again.from_cache) == (False, True)
     assert fresh.name == "owner/name"
     assert np.array_equal(fresh.codes, load_images(GREY, codec=EXACT).codes)
-    monkeypatch.setattr(sources, "_load_hub", lambda name: {"train": loaded["train"].select(range(6))})
+    monkeypatch.setattr(loading, "load_hub", lambda name: {"train": loaded["train"].select(range(6))})
     assert not load_images("owner/name", codec=EXACT).from_cache
 
 
@@ -499,7 +499,7 @@ def test_limit_comes_before_holding_out(tmp_path: Path) -> None:
 
 
 def test_a_large_test_split_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_HELDOUT_ROWS", 3)
+    monkeypatch.setattr(loading, "MAX_HELDOUT_ROWS", 3)
     np.savez(tmp_path / "a.npz", x_train=GREY[:6], x_test=GREY[6:])
     assert np.array_equal(load_images(tmp_path / "a.npz", codec=EXACT).heldout_codes, GREY[6:9])
 
@@ -641,14 +641,14 @@ def test_a_full_disk_costs_a_warning(
 
 
 def test_another_process_may_be_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish = sources._publish
+    publish = cache._publish
 
     def after_another(working: Path, folder: Path) -> None:
-        monkeypatch.setattr(sources, "_publish", publish)
+        monkeypatch.setattr(cache, "_publish", publish)
         load_images(GREY, cache_dir=folder.parent)
         publish(working, folder)
 
-    monkeypatch.setattr(sources, "_publish", after_another)
+    monkeypatch.setattr(cache, "_publish", after_another)
     data = load_images(GREY, cache_dir=tmp_path / "cache")
     assert np.array_equal(data.codes, load_images(GREY, cache_dir=tmp_path / "cache").codes)
     assert len(list((tmp_path / "cache").iterdir())) == 1
@@ -657,7 +657,7 @@ def test_another_process_may_be_first(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("images", [GREY, RGB], ids=["grey", "rgb"])
 def test_large_codes_stay_in_their_files(images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load_images(images, cache_dir=tmp_path / "small")
-    monkeypatch.setattr(sources, "MAPPED_BYTES", 200)
+    monkeypatch.setattr(storage, "MAPPED_BYTES", 200)
     for from_cache in (False, True):
         data = load_images(images, cache_dir=tmp_path / "large")
         assert data.from_cache is from_cache
@@ -676,7 +676,7 @@ def test_large_codes_stay_in_their_files(images: np.ndarray, tmp_path: Path, mon
 
 def test_images_are_decoded_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load_images(RGB, codec=CodecOptions("palette", 4, dither=True), cache_dir=tmp_path / "whole")
-    monkeypatch.setattr(sources, "_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(storage, "ROWS_AT_ONCE", 5)
     data = load_images(RGB, codec=CodecOptions("palette", 4, dither=True), cache_dir=tmp_path / "chunks")
     assert np.array_equal(data.codes, expected.codes)
 

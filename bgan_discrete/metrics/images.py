@@ -220,6 +220,8 @@ def evaluate_images(
 
 _FIGURES: dict[str, tuple[Better, str]] = {
     "nearest_neighbour_accuracy": ("half", "1-nearest-neighbour two-sample accuracy"),
+    "nearest_neighbour_accuracy_real": ("half", "  of it, on the real images"),
+    "nearest_neighbour_accuracy_fake": ("half", "  of it, on the samples"),
     "frechet_pixels": ("lower", "Fréchet distance, pixels"),
     "frechet_features": ("lower", "Fréchet distance, classifier's features"),
     "precision": ("higher", "precision"),
@@ -283,9 +285,12 @@ class _Judge:
         pixels = self._pixels(block)
         real = self.heldout_pixels[: len(pixels)]
         pixels = pixels[: len(real)]
+        neighbours = nearest_neighbour_accuracy(real, pixels)
         manifold = precision_recall_density_coverage(real, pixels, NEIGHBOURS)
         return {
-            "nearest_neighbour_accuracy": nearest_neighbour_accuracy(real, pixels).accuracy,
+            "nearest_neighbour_accuracy": neighbours.accuracy,
+            "nearest_neighbour_accuracy_real": neighbours.real,
+            "nearest_neighbour_accuracy_fake": neighbours.fake,
             "precision": manifold.precision,
             "recall": manifold.recall,
             "density": manifold.density,

@@ -1,0 +1,184 @@
+"""Data sets -> uint8 images -> cached codes.
+
+`load_images` goes one way: open the rows of a data set without decoding them (from an array, files, a folder or the
+Hub), decode each image once, hold some out, fit the codec on the rest, encode both parts, and keep the codes in a
+cache. Only data are read: no loading script is run and nothing is unpickled.
+"""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs import CodecOptions, ImageCodec
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
+from bgan_discrete.sources.decoding import decode, learn_form
+from bgan_discrete.sources.digests import content_digest, hub_digest
+from bgan_discrete.sources.image_data import ImageData
+from bgan_discrete.sources.rows import Opened, open_array, open_numpy_file
+from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
+from bgan_discrete.sources.storage import chunks_of, row_digests, stack
+from bgan_discrete.sources.tables import load_hub, load_local, open_table
+
+MAX_HELDOUT_ROWS = 10_000
+MIN_TRAINING_ROWS = 2
+_HOLDOUT_STREAM = 1
+
+
+def load_images(
+    dataset: "str | os.PathLike[str] | NDArray[np.uint8]",
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split: str = "train",
+    resize: str | None = None,
+    color: str = "auto",
+    limit: int | None = None,
+    holdout: float = 0.1,
+    codec: CodecOptions | ImageCodec = CodecOptions(),  # noqa: B008 - it is frozen
+    seed: int = 0,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> ImageData:
+    """Load images, hold some out, and turn both parts into codes; a second call reads the codes from a cache.
+
+    Images are uint8, grey or RGB. EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to
+    8 bits. The held-out images are the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows) where there
+    is one, and else rows drawn from ``split``, where all copies of an image go to the same side.
+
+    Args:
+        dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder that
+            ``datasets.load_dataset`` opens; images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
+        image_column: Column (.npz: key) of the images; None for the only one that holds images.
+        label_column: Column (.npz: key) of the labels; None for the only class column or an integer column ``label``.
+        split: To train on; a single file or array is the split ``train``.
+        resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where no side grows, else
+            Lanczos.
+        color: 'grey', 'rgb', or 'auto': as the first image is, but grey for the binary codec and as the codec wants
+            where a codec is given.
+        limit: Take only the first so many rows of the split, >= 1.
+        holdout: Share of rows held out where there is no other split, in (0, 1).
+        codec: Options of a codec to build and fit; or a fitted codec, such as that of a trained model.
+        seed: Of the drawn held-out rows, 0 .. 2^63 - 1.
+        cache_dir: Folder of the caches; None for ``$BGAN_DISCRETE_CACHE`` or ``~/.cache/bgan_discrete``.
+
+    Returns:
+        The codes.
+
+    Raises:
+        InputError: If an argument or the data cannot be used.
+    """
+    settings = Settings(
+        image_column,
+        label_column,
+        split,
+        parse_size(resize),
+        resolve_color(color, codec),
+        limit,
+        holdout,
+        codec,
+        seed,
+    )
+    settings.check()
+    place = locate(dataset)
+    name = "array" if isinstance(place, np.ndarray) else str(dataset)
+    with contextlib.ExitStack() as stack:
+        hub = load_hub(place) if isinstance(place, str) else None
+        key = settings.cache_key(content_digest(place) if hub is None else hub_digest(hub, settings))
+        folder = cache_root(cache_dir) / key
+        cached = read_cache(folder, name)
+        if cached is not None:
+            return cached
+        if isinstance(place, np.ndarray):
+            opened = open_array(place, settings)
+        elif hub is not None:
+            opened = open_table(hub, name, settings)
+        elif isinstance(place, Path) and place.suffix.lower() in (".npy", ".npz"):
+            opened = open_numpy_file(place, settings)
+        else:
+            assert isinstance(place, Path)
+            # The library's own copy of local files goes stale after a change that keeps their dates: it is not kept.
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
+            opened = open_table(load_local(place, scratch), name, settings)
+        return build_cached(lambda working: _build(opened, settings, working, name), folder, name)
+
+
+def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -> ImageData:
+    training, heldout = opened.training, opened.heldout
+    count = training.count if settings.limit is None else min(settings.limit, training.count)
+    if count < MIN_TRAINING_ROWS:
+        raise InputError(
+            f"dataset must have at least {MIN_TRAINING_ROWS} images to train on, got {count} of {training.place}"
+        )
+    form = learn_form(training, settings)
+    pixels = decode(training, count, form, folder, "pixels")
+    labels = None if training.labels is None else training.labels[:count]
+    if heldout is not None:
+        heldout_count = min(heldout.count, MAX_HELDOUT_ROWS)
+        heldout_pixels = decode(heldout, heldout_count, form, folder, "heldout_pixels")
+        heldout_labels = None if heldout.labels is None else heldout.labels[:heldout_count]
+        source = f"split {opened.heldout_split!r}"
+    else:
+        rows = _draw_heldout(row_digests(pixels), settings.holdout, settings.seed, training.place)
+        kept = np.setdiff1d(np.arange(count), rows)
+        heldout_pixels = _gather(pixels, rows, folder, "heldout_pixels")
+        pixels = _gather(pixels, kept, folder, "training_pixels")
+        heldout_labels = None if labels is None else labels[rows]
+        labels = None if labels is None else labels[kept]
+        source = f"{len(rows)} rows held out of split {settings.split!r}"
+    codec = _fitted_codec(settings.codec, pixels, channels=1 if form.grey else 3)
+    return ImageData(
+        name=name,
+        codes=_encode(codec, pixels, 0, folder, "codes"),
+        labels=labels,
+        heldout_codes=_encode(codec, heldout_pixels, len(pixels), folder, "heldout_codes"),
+        heldout_labels=heldout_labels,
+        class_names=opened.class_names,
+        codec=codec,
+        heldout_source=source,
+        from_cache=False,
+    )
+
+
+def _draw_heldout(digests: list[bytes], share: float, seed: int, place: str) -> NDArray[np.int64]:
+    """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share."""
+    count = len(digests)
+    if count < MIN_TRAINING_ROWS + 1:
+        raise InputError(f"holdout needs at least {MIN_TRAINING_ROWS + 1} images, got {count} of {place}")
+    copies: dict[bytes, list[int]] = {}
+    for row, digest in enumerate(digests):
+        copies.setdefault(digest, []).append(row)
+    sets = list(copies.values())
+    wanted = min(max(1, round(share * count)), count - MIN_TRAINING_ROWS)
+    philox = np.random.Philox(key=np.array([seed, _HOLDOUT_STREAM], dtype=np.uint64))
+    # Raw words, unlike the methods of a Generator, are the same in every version of NumPy.
+    order = np.argsort(philox.random_raw(len(sets)), kind="stable")
+    chosen: list[int] = []
+    for number in order:
+        if len(chosen) + len(sets[number]) <= wanted:
+            chosen += sets[number]
+    if not chosen:
+        chosen = min(sets, key=len)
+    if count - len(chosen) < MIN_TRAINING_ROWS:
+        raise InputError(f"holdout finds no images to hold out: the {count} of {place} are copies of {len(sets)}")
+    return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def _gather(pixels: NDArray[np.uint8], rows: NDArray[np.int64], folder: Path | None, name: str) -> NDArray[np.uint8]:
+    chunks = (pixels[rows[chunk]] for chunk in chunks_of(len(rows)))
+    return stack(chunks, (len(rows), *pixels.shape[1:]), folder, name)
+
+
+def _fitted_codec(codec: CodecOptions | ImageCodec, pixels: NDArray[np.uint8], channels: int) -> ImageCodec:
+    return codec if isinstance(codec, ImageCodec) else codec.build(channels).fit(pixels)
+
+
+def _encode(
+    codec: ImageCodec, pixels: NDArray[np.uint8], first_row: int, folder: Path | None, name: str
+) -> NDArray[np.uint8]:
+    chunks = (codec.encode(pixels[chunk], first_row + chunk.start) for chunk in chunks_of(len(pixels)))
+    planes = (3,) if codec.channels_first and codec.channels == 3 else ()
+    return stack(chunks, (len(pixels), *planes, *pixels.shape[1:3]), folder, name)

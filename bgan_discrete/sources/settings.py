@@ -1,0 +1,129 @@
+"""What is asked for: a place of images, and all that decides what codes come out of it."""
+
+import dataclasses
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs import CodecOptions, ImageCodec
+from bgan_discrete.codecs.base import config_fingerprint, validate_seed
+from bgan_discrete.errors import InputError
+
+EMBEDDED = "digits"
+CACHE_VERSION = 1
+"""Part of every cache's name: raise it when the same input would give other codes."""
+
+PATH_SUFFIXES = (".parquet", ".npy", ".npz")
+MAX_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides what codes come out of the same data."""
+
+    image_column: str | None
+    label_column: str | None
+    split: str
+    size: tuple[int, int] | None
+    color: str
+    limit: int | None
+    holdout: float
+    codec: CodecOptions | ImageCodec
+    seed: int
+
+    def check(self) -> None:
+        """Refuse wrong values before anything is read."""
+        if self.limit is not None and (
+            isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1
+        ):
+            raise InputError(f"limit must be an integer of at least 1, got {self.limit!r}")
+        if isinstance(self.holdout, bool) or not isinstance(self.holdout, (int, float)) or not 0 < self.holdout < 1:
+            raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {self.holdout!r}")
+        if not isinstance(self.split, str) or not self.split:
+            raise InputError(f"split must be the name of a split, got {self.split!r}")
+        validate_seed(self.seed)
+        if isinstance(self.codec, CodecOptions) and self.color != "auto":
+            self.codec.build(channels=1 if self.color == "grey" else 3)
+
+    def cache_key(self, content: str) -> str:
+        """The name of the cache of a content with these settings."""
+        codec = self.codec
+        options = codec.fingerprint() if isinstance(codec, ImageCodec) else dataclasses.asdict(codec)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return config_fingerprint({**values, "codec": options, "content": content, "cache_version": CACHE_VERSION})
+
+
+def parse_size(resize: str | None) -> tuple[int, int] | None:
+    """Height and width."""
+    if resize is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", str(resize).strip())
+    height = int(match[1]) if match else 0
+    width = int(match[2] or match[1]) if match else 0
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise InputError(
+            f"resize must be HxW or one number, such as 32x24 or 32, with sides 1 .. {MAX_SIDE}, got {resize!r}"
+        )
+    return height, width
+
+
+def resolve_color(color: str, codec: CodecOptions | ImageCodec) -> str:
+    """'grey', 'rgb', or 'auto' where the first image decides."""
+    if color not in ("auto", "grey", "rgb"):
+        raise InputError(f"color must be auto, grey or rgb, got {color!r}")
+    if isinstance(codec, CodecOptions):
+        return "grey" if color == "auto" and codec.name == "binary" else color
+    wanted = "grey" if codec.channels == 1 else "rgb"
+    if color not in ("auto", wanted):
+        raise InputError(f"color must be {wanted}, as the codec was made for it, got {color!r}")
+    return wanted
+
+
+def locate(dataset: Any) -> "NDArray[Any] | Path | str":
+    """The array itself, an existing path, or a Hub id."""
+    if isinstance(dataset, np.ndarray):
+        return dataset
+    if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
+        raise InputError(f"dataset must be a name, a path or a NumPy array, got {dataset!r}")
+    text = str(dataset)
+    if text == EMBEDDED:
+        return embedded_folder()
+    path = Path(text).expanduser()
+    try:
+        found = path.exists()
+    except (OSError, ValueError):
+        found = False
+    if found:
+        if path.is_file() and path.suffix.lower() not in PATH_SUFFIXES:
+            raise InputError(f"dataset must be a {', '.join(PATH_SUFFIXES)} file or a folder, got the file {text!r}")
+        return path
+    looks_like_a_path = text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
+    if isinstance(dataset, os.PathLike) or looks_like_a_path or path.suffix.lower() in PATH_SUFFIXES:
+        raise InputError(f"dataset {text!r} does not exist: it is read as the path of a file or folder")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", text, flags=re.ASCII):
+        raise unknown(text, "the Hub has no such names")
+    return text
+
+
+def unknown(name: str, reason: str) -> InputError:
+    """The error for a name that leads to no data."""
+    return InputError(
+        f"dataset {name!r} is neither '{EMBEDDED}', nor an existing path, nor a Hub data set that could be reached: "
+        f"{reason}"
+    )
+
+
+def embedded_folder() -> Path:
+    """Where the embedded digits lie, in an installation or a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "data" / EMBEDDED, package.parent / "data" / EMBEDDED):
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        f"dataset '{EMBEDDED}' is missing from this installation: {package / 'data' / EMBEDDED} does not exist"
+    )

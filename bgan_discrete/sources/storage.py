@@ -1,0 +1,51 @@
+"""Arrays that are filled in chunks: in memory, or in files where they are large."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAPPED_BYTES = 256 * 2**20
+"""Arrays above this size stay in their files and are read through a memory map."""
+
+ROWS_AT_ONCE = 1024
+
+
+def chunks_of(count: int) -> Iterator[slice]:
+    """Slices of up to `ROWS_AT_ONCE` rows that cover ``count`` rows."""
+    return (slice(start, min(start + ROWS_AT_ONCE, count)) for start in range(0, count, ROWS_AT_ONCE))
+
+
+def stack(
+    chunks: Iterable[NDArray[np.uint8]], shape: tuple[int, ...], folder: Path | None, name: str
+) -> NDArray[np.uint8]:
+    """Chunks as one array: in memory, or, where it is large and there is a folder, as a map of a file."""
+    if folder is None or int(np.prod(shape)) <= MAPPED_BYTES:
+        stacked = np.empty(shape, dtype=np.uint8)
+        filled = 0
+        for chunk in chunks:
+            stacked[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+        return stacked
+    path = folder / f"{name}.npy"
+    # Written rather than mapped, because a full disk kills a process that writes through a map.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk).data)
+    return load_array(path)
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """An array of a file; a read-only memory map of it where it is large."""
+    large = path.stat().st_size > MAPPED_BYTES
+    array: NDArray[Any] = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
+    return array
+
+
+def row_digests(images: NDArray[np.uint8]) -> list[bytes]:
+    """A digest of each image, so that copies are found."""
+    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]

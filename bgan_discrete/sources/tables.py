@@ -1,0 +1,163 @@
+"""Rows of images through the `datasets` library: parquet files, folders and the Hub."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources.rows import Opened, Rows, choose_splits, known_labels
+from bgan_discrete.sources.settings import Settings, unknown
+
+HUB_TIMEOUT_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def _quiet_datasets() -> Iterator[Any]:
+    """The library without its progress bars and its log, whose settings are put back afterwards."""
+    import datasets
+
+    log = datasets.utils.logging
+    verbosity, bars_were_on = log.get_verbosity(), not datasets.are_progress_bars_disabled()
+    log.set_verbosity(log.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield datasets
+    finally:
+        log.set_verbosity(verbosity)
+        if bars_were_on:
+            datasets.enable_progress_bars()
+
+
+def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
+    """All splits of a data set that consists of data files alone."""
+    with _quiet_datasets() as datasets:
+        if int(datasets.__version__.split(".")[0]) < 4:
+            # Later versions cannot run loading scripts at all.
+            options["trust_remote_code"] = False
+        loaded: Mapping[str, Any] = datasets.load_dataset(name, **options)
+        return loaded
+
+
+def load_local(path: Path, scratch: str) -> Mapping[str, Any]:
+    """All splits of a parquet file or a folder; the library's own copy goes to ``scratch``."""
+    try:
+        if path.is_file():
+            return _load_dataset("parquet", data_files={"train": _without_patterns(path)}, cache_dir=scratch)
+        return _load_dataset(str(path.resolve()), cache_dir=scratch)
+    except Exception as error:  # the library and what reads files for it raise whatever they like
+        raise InputError(f"dataset {str(path)!r} cannot be opened: {one_line(error.__cause__ or error)}") from error
+
+
+def _without_patterns(path: Path) -> str:
+    """A path as the library takes it: characters of patterns stand for themselves."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path.resolve()))
+
+
+def load_hub(name: str) -> Mapping[str, Any]:
+    """All splits of a data set of the Hub."""
+    import datasets
+    import huggingface_hub
+
+    if datasets.config.HF_HUB_OFFLINE:
+        if "/" not in name:
+            raise unknown(name, "HF_HUB_OFFLINE is set; earlier downloads go by owner/name")
+    else:
+        try:
+            # Asked first, because loading would try an unreachable Hub for long. The answer also tells the full name,
+            # so that a name such as 'csv' is never taken for the library's own way to read files.
+            name = huggingface_hub.HfApi().dataset_info(name, timeout=HUB_TIMEOUT_SECONDS).id
+        except Exception as error:  # of whichever HTTP library is in use
+            raise unknown(name, one_line(error)) from error
+        if "/" not in name:
+            raise unknown(name, "Hub data sets go by owner/name")
+    try:
+        return _load_dataset(name)
+    except Exception as error:
+        raise unknown(name, one_line(error.__cause__ or error)) from error
+
+
+def open_table(splits: Mapping[str, Any], name: str, settings: Settings) -> Opened:
+    """The rows of the split to train on and of the one to judge by."""
+    heldout = choose_splits(splits, settings.split, name)
+    features = splits[settings.split].features
+    image_column = _find_image_column(features, settings.image_column, name)
+    label_column = _find_label_column(features, settings.label_column, name)
+
+    def rows(split: str) -> Rows:
+        return _table_rows(splits[split], image_column, label_column, f"split {split!r} of {name}")
+
+    return Opened(
+        rows(settings.split),
+        rows(heldout) if heldout else None,
+        heldout,
+        tuple(getattr(features[label_column], "names", ())) or None if label_column else None,
+    )
+
+
+def _table_rows(table: Any, image_column: str, label_column: str | None, place: str) -> Rows:
+    import datasets
+
+    if image_column not in table.column_names:
+        raise InputError(f"image_column {image_column!r} is not in {place}, which has: {', '.join(table.column_names)}")
+    if table.num_rows == 0:
+        raise InputError(f"{place} has no rows")
+    images = table.select_columns([image_column])
+    if isinstance(images.features[image_column], datasets.Image):
+        images = images.cast_column(image_column, datasets.Image(decode=False))
+    labels = None
+    if label_column in table.column_names:
+        labels = table.select_columns([label_column])[:][label_column]
+        if None in labels:
+            raise InputError(f"label_column {label_column!r} of {place} has no value in row {labels.index(None)}")
+    return Rows(place, table.num_rows, lambda start, stop: images[start:stop][image_column], known_labels(labels))
+
+
+def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str:
+    import datasets
+
+    if wanted is not None:
+        if wanted not in features:
+            raise InputError(f"image_column {wanted!r} is not in {name}, which has: {', '.join(features)}")
+        return wanted
+    encoded = [
+        column
+        for column, feature in features.items()
+        if isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
+    ]
+    found = encoded or [column for column, feature in features.items() if _is_pixel_array(feature)]
+    if len(found) != 1:
+        problem = f"several columns hold images ({', '.join(found)})" if found else "no column holds images"
+        raise InputError(f"image_column must be given for {name}: {problem}; its columns are: {', '.join(features)}")
+    return found[0]
+
+
+def _is_pixel_array(feature: Any) -> bool:
+    """Whether a feature is rows of integers, as Array2D, Array3D or nested lists."""
+    shape = getattr(feature, "shape", None)
+    depth = len(shape) if shape else 0
+    while shape is None and (isinstance(feature, list) or getattr(feature, "feature", None) is not None):
+        feature = feature[0] if isinstance(feature, list) else feature.feature
+        depth += 1
+    return depth in (2, 3) and str(getattr(feature, "dtype", "")).startswith(("int", "uint"))
+
+
+def _find_label_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str | None:
+    import datasets
+
+    integers = [
+        column
+        for column, feature in features.items()
+        if isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool"))
+    ]
+    classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    if wanted is not None:
+        if wanted not in features:
+            raise InputError(f"label_column {wanted!r} is not in {name}, which has: {', '.join(features)}")
+        if wanted not in integers + classes:
+            raise InputError(f"label_column must hold classes or integers, got {wanted!r} with {features[wanted]}")
+        return wanted
+    if len(classes) == 1:
+        return classes[0]
+    return next((column for column in ("label", "labels") if column in integers), None)
