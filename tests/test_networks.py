@@ -37,7 +37,7 @@ def test_plain_networks_of_any_event_shape(event_shape: tuple[int, ...]) -> None
     assert MLPDiscriminator(event_shape, 5, width=8, depth=3)(codes).shape == (6,)
 
 
-@pytest.mark.parametrize("encoding", ["scalar", "onehot", "embedding"])
+@pytest.mark.parametrize("encoding", ["scalar", "cosine", "onehot", "embedding"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
 @pytest.mark.parametrize(
     "build", [lambda e: ConvDiscriminator((2, 9, 8), 6, 4, 1, e), lambda e: MLPDiscriminator((2, 9, 8), 6, 8, 1, e)]
@@ -50,7 +50,7 @@ def test_codes_and_their_one_hots_score_alike(build, encoding: str, dtype: torch
 
 
 def test_every_category_is_told_apart() -> None:
-    for encoding in ("scalar", "onehot", "embedding"):
+    for encoding in ("scalar", "cosine", "onehot", "embedding"):
         read = CodeInput(7, encoding)
         rows = read(torch.arange(7, dtype=torch.uint8)[:, None], 1)[:, 0]
         distances = torch.cdist(rows, rows) + torch.eye(7)
@@ -60,9 +60,19 @@ def test_every_category_is_told_apart() -> None:
     )
 
 
+def test_cosines_of_a_scale() -> None:
+    read = CodeInput(9, "cosine")(torch.arange(9, dtype=torch.uint8)[None], 1)[0]
+    assert read.shape == (9, 4)
+    assert (read[:, 0].diff() > 0).all(), "the first rises with the level"
+    gram = read.T @ read
+    expected = torch.tensor([9 / 2 / j**4 for j in (1, 2, 3, 4)])
+    torch.testing.assert_close(gram, expected.diag(), atol=1e-5, rtol=1e-5)
+    assert CodeInput(3, "cosine").num_features == 2, "K - 1 tell all there is"
+
+
 def test_default_encodings() -> None:
     assert [default_encoding(k, ordered=False) for k in (2, 3, 32, 33)] == ["scalar", "onehot", "onehot", "embedding"]
-    assert [default_encoding(k, ordered=True) for k in (2, 17, 256)] == ["scalar"] * 3
+    assert [default_encoding(k, ordered=True) for k in (2, 3, 256)] == ["scalar", "cosine", "cosine"]
 
 
 @pytest.mark.parametrize("build", [lambda: ConvGenerator((8, 9), 4, 5, 4), lambda: MLPGenerator((8, 9), 4, 5, 16)])
@@ -108,7 +118,10 @@ def test_the_pyramid_of_sizes() -> None:
         (lambda: ConvGenerator((8, 8), 2, latent_size=0), "latent_size must be at least 1, got 0"),
         (lambda: MLPGenerator((), 2), "event_shape must be at least 1"),
         (lambda: MLPDiscriminator((4,), 2, depth=0), "width and depth must be at least 1"),
-        (lambda: ConvDiscriminator((8, 8), 4, encoding="binary"), "'scalar', 'onehot' or 'embedding', got 'binary'"),  # type: ignore[arg-type]
+        (
+            lambda: ConvDiscriminator((8, 8), 4, encoding="binary"),
+            "'scalar', 'cosine', 'onehot' or 'embedding', got 'binary'",
+        ),  # type: ignore[arg-type]
         (
             lambda: ConvDiscriminator((8, 8), 4)(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)),
             "codes must be integers with 3 axes",

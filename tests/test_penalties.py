@@ -131,7 +131,7 @@ def test_r1_falls_when_it_is_descended() -> None:
     assert values[-1] < values[0]
 
 
-@pytest.mark.parametrize("encoding", ["scalar", "onehot", "embedding"])
+@pytest.mark.parametrize("encoding", ["scalar", "cosine", "onehot", "embedding"])
 def test_spectral_normalisation_reaches_every_weight(encoding: str) -> None:
     discriminator = ConvDiscriminator((8, 8), 5, width=4, depth=2, encoding=encoding)
     with torch.no_grad():

@@ -1,5 +1,6 @@
-"""How a discriminator reads codes: as a scalar, as one-hots or through an embedding; soft one-hots always work too."""
+"""How a discriminator reads codes: on a scale, as one-hots or through an embedding; soft one-hots always work too."""
 
+import math
 from typing import Literal
 
 import torch
@@ -8,9 +9,12 @@ from torch import Tensor, nn
 from bgan_discrete.errors import InputError
 from bgan_discrete.sampling import as_index
 
-InputEncoding = Literal["scalar", "onehot", "embedding"]
+InputEncoding = Literal["scalar", "cosine", "onehot", "embedding"]
 ONEHOT_MAX_CATEGORIES = 32
 """Up to this K, unordered codes are read as one-hots by default; above, through an embedding."""
+
+MAX_COSINES = 4
+"""Features of a code in the cosine encoding, or K - 1 where that is fewer."""
 
 
 def default_encoding(num_categories: int, ordered: bool) -> InputEncoding:
@@ -21,22 +25,29 @@ def default_encoding(num_categories: int, ordered: bool) -> InputEncoding:
         ordered: The codes are a scale (grey levels), not names (palette entries).
 
     Returns:
-        A scalar for a scale or two categories, else one-hots for small K and an embedding above.
+        A scalar for two categories, cosines for a scale, else one-hots for small K and an embedding above.
     """
-    if ordered or num_categories == 2:
+    if num_categories == 2:
         return "scalar"
+    if ordered:
+        return "cosine"
     return "onehot" if num_categories <= ONEHOT_MAX_CATEGORIES else "embedding"
 
 
 class CodeInput(nn.Module):
     """Turns codes into features on the last axis, linearly in the one-hots.
 
-    A table with one row of features for each category: a scale from -1 to 1 (``scalar``), the identity (``onehot``) or
-    learnt (``embedding``). Integer codes select rows; soft one-hots are multiplied with the table, so both agree.
+    A table with one row of features for each category: a scale from -1 to 1 (``scalar``), the scale's first cosines
+    (``cosine``), the identity (``onehot``) or learnt (``embedding``). Integer codes select rows; soft one-hots are
+    multiplied with the table, so both agree.
+
+    The cosines are ``-cos(pi j (k + 1/2) / K) / j^2`` for j = 1 .. `MAX_COSINES`: the first is nearly the scale itself,
+    and the others let a discriminator see how often each level occurs, not only where the levels lie on average.
+    Neighbouring levels stay neighbours, because the higher cosines are small.
 
     Args:
         num_categories: K.
-        encoding: One of the three.
+        encoding: One of the four.
         embedding_size: Features of a learnt row.
 
     Raises:
@@ -48,16 +59,17 @@ class CodeInput(nn.Module):
         self.num_categories = num_categories
         self.encoding = encoding
         self.scale: Tensor
-        if encoding == "scalar":
-            self.register_buffer("scale", torch.linspace(-1, 1, num_categories)[:, None], persistent=False)
-            self.num_features = 1
+        if encoding in ("scalar", "cosine"):
+            scale = _cosines(num_categories) if encoding == "cosine" else torch.linspace(-1, 1, num_categories)[:, None]
+            self.register_buffer("scale", scale, persistent=False)
+            self.num_features = scale.shape[1]
         elif encoding == "onehot":
             self.num_features = num_categories
         elif encoding == "embedding":
             self.table = nn.Embedding(num_categories, embedding_size)
             self.num_features = embedding_size
         else:
-            raise InputError(f"encoding must be 'scalar', 'onehot' or 'embedding', got {encoding!r}")
+            raise InputError(f"encoding must be 'scalar', 'cosine', 'onehot' or 'embedding', got {encoding!r}")
 
     def forward(self, codes: Tensor, event_ndim: int) -> Tensor:
         """Features of codes.
@@ -78,9 +90,11 @@ class CodeInput(nn.Module):
                 f"codes must be integers with {1 + event_ndim} axes, or soft one-hots with {2 + event_ndim} axes "
                 f"and {self.num_categories} categories on the last; got {codes.dtype} of shape {list(codes.shape)}"
             )
+        if self.encoding in ("scalar", "cosine") and soft:
+            return codes @ self.scale.to(codes.dtype)
+        if self.encoding == "cosine":
+            return nn.functional.embedding(as_index(codes), self.scale)
         if self.encoding == "scalar":
-            if soft:
-                return codes @ self.scale.to(codes.dtype)
             return (codes.to(self.scale.dtype) * (2 / (self.num_categories - 1)) - 1)[..., None]
         if self.encoding == "onehot":
             return codes if soft else self._one_hot(codes)
@@ -90,3 +104,10 @@ class CodeInput(nn.Module):
         """One-hots by comparison, without the eightfold detour of an int64 one-hot tensor."""
         categories = torch.arange(self.num_categories, device=codes.device, dtype=codes.dtype)
         return (codes[..., None] == categories).to(torch.get_default_dtype())
+
+
+def _cosines(num_categories: int) -> Tensor:
+    """The table of the cosine encoding, ``[K, min(MAX_COSINES, K - 1)]``."""
+    frequency = torch.arange(1, min(MAX_COSINES, num_categories - 1) + 1, dtype=torch.float64)
+    position = (torch.arange(num_categories, dtype=torch.float64)[:, None] + 0.5) / num_categories
+    return (-torch.cos(math.pi * frequency * position) / frequency**2).to(torch.get_default_dtype())

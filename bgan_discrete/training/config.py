@@ -72,8 +72,9 @@ class ModelConfig:
     generator_depth: int = option(2, "convolution blocks of the generator at each size")
     discriminator_width: int = option(32, "channels of the discriminator's first convolution; likewise")
     discriminator_depth: int = option(2, "convolutions of the discriminator at each size")
-    input_encoding: Literal["auto", "scalar", "onehot", "embedding"] = option(
-        "auto", "how the discriminator reads codes (auto: scalar for a scale, one-hot for small K, else embedding)"
+    input_encoding: Literal["auto", "scalar", "cosine", "onehot", "embedding"] = option(
+        "auto",
+        "how the discriminator reads codes (auto: scalar for K = 2, cosine for a scale, else onehot or embedding by K)",
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
