@@ -103,14 +103,14 @@ class TrainingConfig:
     penalty_weight: float = option(0.1, "gamma, weight of the penalty")
     penalty_interval: int = option(4, "take the penalty every so many discriminator steps, scaled by as much")
     generator_lr: float = option(4e-3, "Adam's learning rate of the generator")
-    discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator")
+    discriminator_lr: float = option(1e-3, "Adam's learning rate of the discriminator")
     adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
     adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
     lr_decay: Literal["none", "linear"] = option(
         "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
-    max_steps: int = option(4500, "generator steps")
+    max_steps: int = option(5000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
