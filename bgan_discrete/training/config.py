@@ -110,7 +110,7 @@ class TrainingConfig:
         "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
-    max_steps: int = option(5000, "generator steps")
+    max_steps: int = option(7000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
