@@ -103,7 +103,7 @@ class TrainingConfig:
     penalty_weight: float = option(0.1, "gamma, weight of the penalty")
     penalty_interval: int = option(4, "take the penalty every so many discriminator steps, scaled by as much")
     generator_lr: float = option(4e-3, "Adam's learning rate of the generator")
-    discriminator_lr: float = option(1e-3, "Adam's learning rate of the discriminator")
+    discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator")
     adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
     adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
     lr_decay: Literal["none", "linear"] = option(
