@@ -100,7 +100,7 @@ class TrainingConfig:
     discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
     discriminator_steps: int = option(1, "discriminator steps before each generator step")
     penalty: PenaltyName = option("r1", "gradient penalty of the discriminator")
-    penalty_weight: float = option(0.1, "gamma, weight of the penalty")
+    penalty_weight: float = option(1.0, "gamma, weight of the penalty")
     penalty_interval: int = option(4, "take the penalty every so many discriminator steps, scaled by as much")
     generator_lr: float = option(4e-3, "Adam's learning rate of the generator")
     discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator")
@@ -110,7 +110,7 @@ class TrainingConfig:
         "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
-    max_steps: int = option(7000, "generator steps")
+    max_steps: int = option(8000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
