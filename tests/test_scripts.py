@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -285,7 +286,8 @@ def test_shipped_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
 
 def test_samples_of_a_foreign_model_can_be_piped_away(tmp_path: Path) -> None:
     ImagePipeline(ConvGenerator((8, 8), 3, 4, 8), LevelsCodec(3)).save_pretrained(tmp_path / "model")
-    command = f"{sys.executable} {ROOT / 'scripts' / 'generate_images.py'} --model model --num-samples 4 | head -c 1"
+    program = shlex.join([sys.executable, str(ROOT / "scripts" / "generate_images.py")])
+    command = f"{program} --model model --num-samples 4 | head -c 1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert os.path.exists(tmp_path / "samples.png")  # noqa: PTH110
