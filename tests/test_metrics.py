@@ -203,6 +203,9 @@ def test_real_images_sit_at_their_floor(digits) -> None:
     assert figures["hamming_nearest"].value == pytest.approx(figures["hamming_nearest"].floor)
     assert figures["nearest_neighbour_accuracy"].floor == pytest.approx(0.5, abs=0.05)
     assert figures["nearest_neighbour_accuracy"].baseline > 0.75
+    # Independent pixels: every real image is nearer to another one, and so are many of the others.
+    assert figures["nearest_neighbour_accuracy_real"].baseline > 0.95
+    assert figures["nearest_neighbour_accuracy_fake"].baseline < 0.8
     both = [figures[f"nearest_neighbour_accuracy_{side}"].value for side in ("real", "fake")]
     assert np.mean(both) == pytest.approx(figures["nearest_neighbour_accuracy"].value)
 

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.divergences import get_divergence
-from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step
@@ -367,10 +367,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used: {reason}") from None
+        torch.zeros(1, device=device).item()  # there are devices that take a tensor and hold nothing
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} cannot be used: {one_line(error)}") from None
     return device
 
 
