@@ -15,7 +15,8 @@ from einops import rearrange
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import as_index, code_dtype, sample_categorical
+from bgan_discrete.sampling import as_index, code_dtype, sample_categorical, sharpen
+from bgan_discrete.sequences import counted_positions, pad_after_end
 
 COUNTS_MAX_CATEGORIES = 64
 """Up to this K, `FactorizedCategorical.weighted_log_prob` counts; above, it gathers."""
@@ -36,7 +37,10 @@ class Distribution(Protocol):
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``."""
 
     def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
-        """``sum_m a[m, n] log g(x_m | z_n)``, ``[N]``, the cheapest way this distribution knows."""
+        """``sum_m a[m, n] log g(x_m | z_n)``, ``[N]``, the cheapest way this distribution knows.
+
+        Advantages ``[M, N, *event_shape]`` give each position its own: ``sum_mp a[m, n, p] log g(x_mp | ..)``.
+        """
 
 
 class FactorizedCategorical:
@@ -110,7 +114,9 @@ class FactorizedCategorical:
             InputError: If the codes have another event shape or batch size, or are not integers.
         """
         self._check_codes(codes)
-        return self._gather(self.log_probs, codes)
+        found_MNP = self._gather(self.log_probs, codes)
+        counted = self._counted(codes)
+        return found_MNP.sum(-1) if counted is None else (found_MNP * counted).sum(-1)
 
     def weighted_log_prob(
         self, codes: Tensor, advantages: Tensor, zero_sum: bool = False, method: str | None = None
@@ -122,8 +128,10 @@ class FactorizedCategorical:
 
         Args:
             codes: Integers ``[M, N, *event_shape]`` in ``[0, K)``.
-            advantages: ``[M, N]``; no gradient flows through them.
-            zero_sum: The advantages of each latent sum to zero, so the normaliser drops out and is not computed.
+            advantages: ``[M, N]``, or ``[M, N, *event_shape]`` with one for each position; no gradient flows through
+                them.
+            zero_sum: The advantages of each latent (and position) sum to zero, so the normaliser drops out and is not
+                computed.
             method: ``"counts"``, ``"gather"`` or None for the faster one at this K.
 
         Returns:
@@ -133,22 +141,27 @@ class FactorizedCategorical:
             InputError: If the shapes do not fit.
         """
         self._check_codes(codes)
-        if advantages.shape != codes.shape[:2]:
-            raise InputError(
-                f"advantages must have shape [M, N] = {list(codes.shape[:2])}, got {list(advantages.shape)}"
-            )
+        check_advantages(codes, advantages)
         if method not in (None, "counts", "gather"):
             raise InputError(f"method must be 'counts', 'gather' or None, got {method!r}")
+        counted = self._counted(codes)
         advantages = advantages.detach().to(self.logits.dtype)
+        if counted is not None:
+            zero_sum = False  # draws that ended earlier leave the sum
+            advantages = counted * (advantages if advantages.ndim > 2 else advantages[:, :, None])
         if (method or ("counts" if self.num_categories <= COUNTS_MAX_CATEGORIES else "gather")) == "counts":
             counts = self.weighted_counts(codes, advantages)
             score = torch.einsum("ni,ni->n", counts.flatten(1), self.logits.flatten(1))
+        elif advantages.ndim == 2:
+            score = (advantages * self._gather(self.logits, codes).sum(-1)).sum(0)
         else:
-            score = (advantages * self._gather(self.logits, codes)).sum(0)
+            score = (advantages.flatten(2) * self._gather(self.logits, codes)).sum((0, 2))
         if zero_sum:
             return score
-        normaliser = torch.logsumexp(self.logits, dim=-1).flatten(1).sum(1)
-        return score - advantages.sum(0) * normaliser
+        normaliser_NP = torch.logsumexp(self.logits, dim=-1).flatten(1)
+        if advantages.ndim == 2:
+            return score - advantages.sum(0) * normaliser_NP.sum(1)
+        return score - (advantages.sum(0).flatten(1) * normaliser_NP).sum(1)
 
     @torch.no_grad()
     def weighted_counts(self, codes: Tensor, advantages: Tensor) -> Tensor:
@@ -156,21 +169,20 @@ class FactorizedCategorical:
 
         Args:
             codes: Integers ``[M, N, *event_shape]`` in ``[0, K)``.
-            advantages: ``[M, N]``.
+            advantages: ``[M, N]`` or ``[M, N, *event_shape]``.
 
         Returns:
             ``[N, P, K]``, of the dtype of the advantages.
         """
         codes_MNP = codes.flatten(2)
+        advantages_MNP = advantages.flatten(2) if advantages.ndim > 2 else advantages[:, :, None].expand_as(codes_MNP)
         num_categories = self.num_categories
         if num_categories == 2:
-            ones_NP = torch.einsum("mn,mnp->np", advantages, codes_MNP.to(advantages.dtype))
-            zeros_NP = advantages.sum(0)[:, None] - ones_NP
-            return torch.stack([zeros_NP, ones_NP], dim=-1)
+            ones_NP = torch.einsum("mnp,mnp->np", advantages_MNP, codes_MNP.to(advantages.dtype))
+            return torch.stack([advantages_MNP.sum(0) - ones_NP, ones_NP], dim=-1)
         counts_NPK = advantages.new_zeros(*codes_MNP.shape[1:], num_categories)
-        for codes_NP, advantages_N in zip(codes_MNP, advantages, strict=True):
-            index = as_index(codes_NP)[..., None]
-            counts_NPK.scatter_add_(2, index, advantages_N[:, None, None].expand_as(index))
+        for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):
+            counts_NPK.scatter_add_(2, as_index(codes_NP)[..., None], advantages_NP[..., None])
         return counts_NPK
 
     @torch.no_grad()
@@ -179,16 +191,75 @@ class FactorizedCategorical:
         return -(self.log_probs.exp() * self.log_probs).flatten(1).sum(1)
 
     def _gather(self, table: Tensor, codes: Tensor) -> Tensor:
-        """``sum_p table[n, p, x[m, n, p]]``.
+        """``table[n, p, x[m, n, p]]``, ``[M, N, P]``.
 
         By flat indices: the gradient of ``gather`` on an expanded table would be as large as ``[M, N, P, K]``.
         """
         codes_MNP = as_index(codes.flatten(2))
         offsets = torch.arange(self.batch_size * self.num_positions, device=codes.device) * self.num_categories
         flat = codes_MNP + rearrange(offsets, "(n p) -> n p", n=self.batch_size)
-        return table.reshape(-1).take(flat).sum(-1)
+        return table.reshape(-1).take(flat)
+
+    def _counted(self, codes: Tensor) -> Tensor | None:
+        """Which positions ``[M, N, P]`` count; None for all of them."""
+        return None
 
     def _check_codes(self, codes: Tensor) -> None:
         expected: Sequence[int] = (self.batch_size, *self.event_shape)
         if list(codes.shape[1:]) != list(expected):
             raise InputError(f"codes must have shape [M, {', '.join(map(str, expected))}], got {list(codes.shape)}")
+
+
+class SequenceCategorical(FactorizedCategorical):
+    """Independent categorical distributions over the positions of a sequence that may end early.
+
+    ``g(x | z) = prod_p softmax(logits[p])[x[p]]`` over the positions up to and including the first end; what is drawn
+    behind it is padding and counts for nothing (see `bgan_discrete.sequences`).
+
+    Args:
+        logits: ``[N, L, K]``, as in `FactorizedCategorical`.
+        end_id: The category that ends a sequence; None where all have L codes.
+    """
+
+    def __init__(self, logits: Tensor, end_id: int | None = None) -> None:
+        super().__init__(logits)
+        if len(self.event_shape) != 1:
+            raise InputError(f"logits of sequences must have shape [N, L, K], got {list(logits.shape)}")
+        self.end_id = check_end_id(end_id, self.num_categories)
+
+    def sample(
+        self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None
+    ) -> Tensor:
+        """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
+
+        Raises:
+            InputError: If a prompt is given: independent positions cannot go on from one.
+        """
+        if prompt is not None:
+            raise InputError("prompt needs an autoregressive generator: this one draws all positions independently")
+        return pad_after_end(super().sample(num_draws, generator), self.end_id)
+
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "SequenceCategorical":
+        """The distribution with its logits changed by `bgan_discrete.sampling.sharpen`; arguments as there."""
+        return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
+
+    def _counted(self, codes: Tensor) -> Tensor | None:
+        return None if self.end_id is None else counted_positions(codes, self.end_id)
+
+
+def check_end_id(end_id: int | None, num_categories: int) -> int | None:
+    """Raise InputError for an end that is not a category."""
+    if end_id is not None and not 0 <= end_id < num_categories:
+        raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
+    return end_id
+
+
+def check_advantages(codes: Tensor, advantages: Tensor) -> None:
+    """Raise InputError for advantages that belong to other draws."""
+    if advantages.shape not in (codes.shape[:2], codes.shape):
+        raise InputError(
+            f"advantages must have shape [M, N] = {list(codes.shape[:2])} or that of the codes, {list(codes.shape)}, "
+            f"got {list(advantages.shape)}"
+        )

@@ -37,6 +37,8 @@ def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tupl
     """``F(x)`` and ``|dF/dx|^2`` for each sample of soft one-hots, both ``[B]``, differentiable twice."""
     inputs = inputs.requires_grad_()
     log_ratio = discriminator(inputs)
+    # A discriminator of prefixes gives [B, L]: the penalised function is the mean over the prefixes.
+    log_ratio = log_ratio.flatten(1).mean(1) if log_ratio.ndim > 1 else log_ratio
     (gradient,) = torch.autograd.grad(log_ratio.sum(), inputs, create_graph=True)
     return log_ratio, gradient.flatten(1).square().sum(1)
 

@@ -5,6 +5,8 @@ All of them draw independently: stratified or antithetic draws would bias the le
 Letters: M draws, K categories, ``...`` any shape of independent categoricals (``[N, P]`` in the training step).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -83,6 +85,50 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
         return sample_by_multinomial(logits, num_draws, generator)
     uniforms = torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
     return bernoulli_codes(logits, uniforms) if num_categories == 2 else comparison_codes(logits, uniforms)
+
+
+def sharpen(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """Logits of a sharper (or flatter) distribution: a temperature, then the most probable categories only.
+
+    Args:
+        logits: ``[..., K]``, finite.
+        temperature: Divides the logits, > 0; below 1 sharpens.
+        top_k: Keep only the so many most probable categories, >= 1; None for all.
+        top_p: Keep only the fewest most probable categories that together have at least this probability, in (0, 1];
+            None for all.
+
+    Returns:
+        ``[..., K]``, finite: what is left out has probability 0.
+
+    Raises:
+        InputError: If a value is out of its range.
+    """
+    check_sharpening(temperature, top_k, top_p)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        least_kept = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least_kept, torch.finfo(logits.dtype).min / 2)
+    if top_p is not None and top_p < 1:
+        ordered, places = logits.sort(dim=-1, descending=True)
+        probabilities = ordered.softmax(-1)
+        # The first category is always kept: nothing stands before it.
+        left_out = probabilities.cumsum(-1) - probabilities >= top_p
+        left_out[..., 0] = False
+        left_out = torch.zeros_like(left_out).scatter(-1, places, left_out)
+        logits = logits.masked_fill(left_out, torch.finfo(logits.dtype).min / 2)
+    return logits
+
+
+def check_sharpening(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raise InputError for a temperature, top_k or top_p out of its range."""
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise InputError(f"temperature must be above 0, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k must be at least 1, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise InputError(f"top_p must be above 0 and at most 1, got {top_p}")
 
 
 def bernoulli_codes(logits: Tensor, uniforms: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Source: Hjelm et al. (2018), algorithm 1.
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -21,6 +22,7 @@ from bgan_discrete.penalties import Penalty
 from bgan_discrete.weights import weight_diagnostics
 
 Diagnostics = dict[str, Tensor]
+Credit = Literal["prefix", "token"]
 
 
 @dataclass
@@ -35,6 +37,9 @@ class Objective:
         penalty: Regulariser of the discriminator, or None.
         penalty_weight: gamma, which multiplies the penalty.
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
+        credit: What a draw's advantages come from, where the discriminator gives ``F`` of each prefix. ``"prefix"``: the
+            log weight of the prefix that a position ends, ``F_t``. ``"token"``: the log weight of the position alone,
+            ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -45,6 +50,7 @@ class Objective:
     penalty: Penalty | None = None
     penalty_weight: float = 1.0
     score_chunk: int | None = None
+    credit: Credit = "prefix"
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -128,8 +134,10 @@ def generator_step(
     with objective.autocast():
         distribution = generator(latents)
     codes = distribution.sample(objective.num_draws, rng)
-    log_w_MN = score_draws(discriminator, codes, objective)
-    advantages = objective.estimator(log_w_MN)
+    log_w = score_draws(discriminator, codes, objective)
+    # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
+    log_w_MN = log_w.flatten(1)
+    advantages = objective.estimator(log_w_MN).view_as(log_w)
     surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
     loss = -surrogate.mean()
     diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
@@ -147,7 +155,7 @@ def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -
         objective: Its `score_chunk` bounds the memory of the pass, its `autocast` sets the precision.
 
     Returns:
-        ``[M, N]``, float32.
+        ``[M, N]``, float32; ``[M, N, L]`` with a discriminator that gives ``F [B, L]``, one for each prefix.
     """
     flat = rearrange(codes, "m n ... -> (m n) ...")
     was_training = discriminator.training
@@ -157,7 +165,44 @@ def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -
             parts = [discriminator(part).float() for part in flat.split(objective.score_chunk or len(flat))]
     finally:
         discriminator.train(was_training)
-    return rearrange(torch.cat(parts), "(m n) -> m n", m=codes.shape[0])
+    log_w = rearrange(torch.cat(parts), "(m n) ... -> m n ...", m=codes.shape[0])
+    if log_w.ndim == 3 and objective.credit == "token":
+        # Before the first code both sides are certain, so the log-ratio of the empty prefix is 0.
+        log_w = torch.diff(log_w, dim=-1, prepend=torch.zeros_like(log_w[..., :1]))
+    return log_w
+
+
+def likelihood_step(
+    generator: Callable[[Tensor], Distribution],
+    optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    latents: Tensor,
+    objective: Objective,
+) -> Diagnostics:
+    """Move the generator towards the data by maximum likelihood, for pre-training and for comparison.
+
+    Ascends ``E_P E_z log g(x | z)``, which is at most the log-likelihood ``E_P log E_z g(x | z)`` and equal to it where
+    the generator does not use its latent.
+
+    Args:
+        generator: Maps latents ``[N, Z]`` to a distribution over N samples.
+        optimizer: Of the generator.
+        real: Codes ``[N, *event_shape]``.
+        latents: ``[N, Z]``, one for each of the real samples.
+        objective: Its `autocast` sets the precision.
+
+    Returns:
+        Scalar tensors: loss (nats a sample), gradient norm.
+
+    Raises:
+        NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
+    """
+    with objective.autocast():
+        distribution = generator(latents)
+        loss = -distribution.log_prob(real[None]).mean()
+    diagnostics = {"likelihood_loss": loss.detach()}
+    diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
+    return diagnostics
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor, diagnostics: Diagnostics, who: str) -> Tensor:

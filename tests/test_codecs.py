@@ -93,8 +93,8 @@ def test_photographs_get_the_default_levels() -> None:
 def test_levels_without_k_wait_for_data() -> None:
     codec = LevelsCodec(None)
     assert not codec.is_fitted
-    assert "fit(images) first" in refusal(lambda: codec.encode(GREY))
-    assert "fit(images) first" in refusal(lambda: codec.decode(GREY))
+    assert "call fit first" in refusal(lambda: codec.encode(GREY))
+    assert "call fit first" in refusal(lambda: codec.decode(GREY))
     assert codec.describe() == "as many as the data need grey levels"
     assert not codec_from_config(codec.to_config()).is_fitted
 
@@ -185,7 +185,7 @@ def test_more_colours_than_the_data_have_are_refused() -> None:
 
 
 def test_an_unfitted_palette_is_refused() -> None:
-    assert "fit(images) first" in refusal(lambda: PaletteCodec(3).encode(RGB))
+    assert "call fit first" in refusal(lambda: PaletteCodec(3).encode(RGB))
 
 
 # --- what is common to all ---

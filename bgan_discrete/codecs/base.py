@@ -20,28 +20,77 @@ FILE_FORMAT = "bgan_discrete.codec"
 FILE_VERSION = 1
 
 
-class ImageCodec(ABC):
-    """A map from uint8 images to integer codes and back.
+class Codec(ABC):
+    """What every codec is: a map to integer codes in ``[0, K)`` and back, which can be written down.
 
     Attributes:
-        name: Of the kind of codec, as in ``build_codec``.
-        num_categories: K, 2 .. 256; codes lie in ``[0, K)``. 0 where `fit` has yet to choose it.
-        channels: Of the images: 1 (grey) or 3 (RGB).
+        name: Of the kind of codec, as in ``build_codec`` or ``build_text_codec``.
+        num_categories: K; 0 where `fit` has yet to choose it.
         ordered: Whether codes are a scale (neighbouring codes look alike) rather than names.
     """
 
     name: ClassVar[str]
-    channels_first: ClassVar[bool] = False
-    """Whether images of three channels have codes ``[N, 3, H, W]``, one for each channel, rather than ``[N, H, W]``."""
-
     num_categories: int
-    channels: int
     ordered: bool
 
     @property
     def is_fitted(self) -> bool:
         """Whether the codec can encode; only a codec that learns from data ever says no."""
         return True
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in one line, to a human, what the codec does."""
+
+    @abstractmethod
+    def to_config(self) -> dict[str, Any]:
+        """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
+
+    def fingerprint(self) -> str:
+        """A short digest of the configuration: two codecs with equal fingerprints give equal codes.
+
+        Returns:
+            32 hexadecimal digits.
+        """
+        return config_fingerprint(self.to_config())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the codec as readable JSON; ``load_codec`` reads it. A crash never leaves half a file under that name.
+
+        Args:
+            path: Of the file; its folder must exist.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        config = self.to_config()
+        document = {
+            "format": FILE_FORMAT,
+            "format_version": FILE_VERSION,
+            "fingerprint": config_fingerprint(config),
+            "codec": config,
+        }
+        write_text_atomically(Path(path), json.dumps(document, indent=2) + "\n")
+
+    def _require_fitted(self) -> None:
+        if not self.is_fitted:
+            raise InputError(f"the {self.name} codec has not seen data yet: call fit first")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
+
+
+class ImageCodec(Codec):
+    """A map from uint8 images to integer codes and back, with 2 to 256 categories.
+
+    Attributes:
+        channels: Of the images: 1 (grey) or 3 (RGB).
+    """
+
+    channels_first: ClassVar[bool] = False
+    """Whether images of three channels have codes ``[N, 3, H, W]``, one for each channel, rather than ``[N, H, W]``."""
+
+    channels: int
 
     def fit(self, images: NDArray[np.uint8]) -> "ImageCodec":
         """Learn from images what the codec needs to know of them; most codecs learn nothing.
@@ -100,40 +149,6 @@ class ImageCodec(ABC):
     @abstractmethod
     def _decode(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
 
-    @abstractmethod
-    def describe(self) -> str:
-        """Say in one line, to a human, what the codec does."""
-
-    @abstractmethod
-    def to_config(self) -> dict[str, Any]:
-        """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
-
-    def fingerprint(self) -> str:
-        """A short digest of the configuration: two codecs with equal fingerprints give equal codes.
-
-        Returns:
-            32 hexadecimal digits.
-        """
-        return config_fingerprint(self.to_config())
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the codec as readable JSON; ``load_codec`` reads it. A crash never leaves half a file under that name.
-
-        Args:
-            path: Of the file; its folder must exist.
-
-        Raises:
-            InputError: If the file cannot be written.
-        """
-        config = self.to_config()
-        document = {
-            "format": FILE_FORMAT,
-            "format_version": FILE_VERSION,
-            "fingerprint": config_fingerprint(config),
-            "codec": config,
-        }
-        write_text_atomically(Path(path), json.dumps(document, indent=2) + "\n")
-
     def validate_images(self, images: NDArray[Any]) -> None:
         """Check that images are what `encode` takes.
 
@@ -171,13 +186,6 @@ class ImageCodec(ABC):
         for value in (codes.min(), codes.max()):
             if not 0 <= int(value) < self.num_categories:
                 raise InputError(f"codes must lie in [0, {self.num_categories}), got {int(value)}")
-
-    def _require_fitted(self) -> None:
-        if not self.is_fitted:
-            raise InputError(f"the {self.name} codec has not seen data yet: call fit(images) first")
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.describe()}>"
 
 
 def config_fingerprint(config: dict[str, Any]) -> str:

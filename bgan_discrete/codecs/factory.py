@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.codecs.base import FILE_FORMAT, FILE_VERSION, ImageCodec, config_fingerprint
+from bgan_discrete.codecs.base import FILE_FORMAT, FILE_VERSION, Codec, ImageCodec, config_fingerprint
 from bgan_discrete.codecs.binary import BinaryCodec
+from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCodec
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
+from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
+from bgan_discrete.codecs.text import TextCodec
 from bgan_discrete.errors import InputError
 
 DEFAULT_NUM_CATEGORIES: dict[str, int | None] = {"levels": None, "binary": 2, "palette": 16}
@@ -112,19 +115,72 @@ class CodecOptions:
         )
 
 
+@dataclass(frozen=True)
+class TextCodecOptions:
+    """What one has to know of a codec of text before the data are seen.
+
+    Attributes:
+        tokenizer: ``char`` or ``sentencepiece``.
+        length: L, the codes of a sequence.
+        ends: Whether sequences may be shorter than L.
+        vocabulary_size: The most codes of ``char`` (None for 4,096); the pieces of ``sentencepiece`` (None for 1,000, or
+            as many as the data have).
+        min_count: Of ``char``: rarer characters become the unknown one.
+        model_type: Of ``sentencepiece``: ``unigram``, ``bpe`` or ``char``.
+        model_file: Of ``sentencepiece``: a ``.model`` file to take rather than to train one.
+
+    Raises:
+        InputError: If a value is out of its range, or the model cannot be read.
+    """
+
+    tokenizer: str = "char"
+    length: int = 32
+    ends: bool = True
+    vocabulary_size: int | None = None
+    min_count: int = 1
+    model_type: str = "unigram"
+    model_file: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse wrong values now rather than after the data have been read."""
+        self.build()
+
+    def build(self) -> TextCodec:
+        """Build the codec, which may still have to be fitted."""
+        if self.tokenizer == "char":
+            size = DEFAULT_MAX_CHARACTERS if self.vocabulary_size is None else self.vocabulary_size
+            return CharacterCodec(self.length, self.ends, max_categories=size, min_count=self.min_count)
+        if self.tokenizer != "sentencepiece":
+            raise InputError(f"tokenizer must be char or sentencepiece, got {self.tokenizer!r}")
+        if self.model_file is not None:
+            return SentencePieceCodec.from_model_file(self.model_file, self.length, self.ends)
+        return SentencePieceCodec(
+            self.length, self.ends, model_type=self.model_type, vocabulary_size=self.vocabulary_size
+        )
+
+
+def _piece_codec(*, model: Any, **others: Any) -> SentencePieceCodec:
+    return SentencePieceCodec(model=model_from_text(model), **others)
+
+
 def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
     colours = None if palette is None else palette_from_hex(palette, channels)
     return PaletteCodec(channels=channels, palette=colours, **others)
 
 
-_BUILDERS: dict[str, tuple[frozenset[str], Callable[..., ImageCodec]]] = {
+_BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
     "binary": (frozenset({"threshold", "stochastic", "seed"}), BinaryCodec),
     "levels": (frozenset({"num_categories", "channels"}), LevelsCodec),
     "palette": (frozenset({"num_categories", "channels", "seed", "dither", "palette"}), _palette_codec),
+    "characters": (
+        frozenset({"length", "ends", "max_categories", "min_count", "vocabulary"}),
+        CharacterCodec,
+    ),
+    "sentencepiece": (frozenset({"length", "ends", "model_type", "vocabulary_size", "model"}), _piece_codec),
 }
 
 
-def codec_from_config(config: Any) -> ImageCodec:
+def codec_from_config(config: Any) -> Codec:
     """Build a codec again from what its ``to_config`` gave.
 
     Args:
@@ -150,7 +206,7 @@ def codec_from_config(config: Any) -> ImageCodec:
     return builder(**{key: config[key] for key in keys})
 
 
-def load_codec(path: str | os.PathLike[str]) -> ImageCodec:
+def load_codec(path: str | os.PathLike[str]) -> Codec:
     """Read a codec that ``codec.save`` wrote.
 
     Args:

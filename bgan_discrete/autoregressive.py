@@ -1,0 +1,201 @@
+"""Sequences that are drawn one code after the other, given a latent.
+
+    g(x | z) = prod_t g(x_t | x_1 .. x_t-1, z)
+
+A decoder knows how to compute the logits; the distribution draws, masks and weighs.
+
+Letters: N latents, M draws, L positions, K categories, B = M * N sequences.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from bgan_discrete.distributions import check_advantages, check_end_id
+from bgan_discrete.errors import InputError
+from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
+from bgan_discrete.sequences import counted_positions
+
+State = Any
+
+
+class Decoder(Protocol):
+    """The network of an autoregressive generator."""
+
+    def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """All logits of given sequences at once: ``[B, L, K]`` of codes ``[B, L]`` and latents ``[B, Z]``.
+
+        Those of position t depend on the codes before t only.
+        """
+
+    def start(self, latents: Tensor, length: int) -> State:
+        """What is remembered before the first code is drawn, for B sequences of up to ``length`` codes."""
+
+    def step(self, previous: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Logits ``[B, K]`` of the next position, after the codes ``[B]`` of the previous one (None at the start)."""
+
+
+class AutoregressiveCategorical:
+    """A distribution over sequences for each of N latents, each position conditioned on those before it.
+
+    Args:
+        decoder: The network.
+        latents: ``[N, Z]``.
+        length: L, the most codes of a sequence.
+        num_categories: K.
+        end_id: The category that ends a sequence; None where all have L codes.
+        temperature: See `bgan_discrete.sampling.sharpen`; it shapes the draws and the log-probabilities alike.
+        top_k: Likewise.
+        top_p: Likewise.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        latents: Tensor,
+        length: int,
+        num_categories: int,
+        end_id: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> None:
+        code_dtype(num_categories)
+        check_sharpening(temperature, top_k, top_p)
+        self.decoder = decoder
+        self.latents = latents
+        self.length = length
+        self.end_id = check_end_id(end_id, num_categories)
+        self._num_categories = num_categories
+        self._sharpening = (temperature, top_k, top_p)
+
+    @property
+    def batch_size(self) -> int:
+        """N, the number of latents."""
+        return self.latents.shape[0]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """``(L,)``."""
+        return (self.length,)
+
+    @property
+    def num_categories(self) -> int:
+        """K, the number of categories of each position."""
+        return self._num_categories
+
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "AutoregressiveCategorical":
+        """The distribution whose every conditional is changed by `bgan_discrete.sampling.sharpen`."""
+        return AutoregressiveCategorical(
+            self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
+        )
+
+    @torch.no_grad()
+    def sample(
+        self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None
+    ) -> Tensor:
+        """Draw sequences, all of them side by side, without gradients.
+
+        Args:
+            num_draws: M >= 1.
+            generator: Source of the random numbers; torch's global one if None.
+            prompt: Codes ``[T]``, T <= L, that every sequence begins with; without an end among them.
+
+        Returns:
+            Codes ``[M, N, L]`` in their canonical form, of the smallest integer dtype that holds K.
+
+        Raises:
+            InputError: If ``num_draws`` < 1 or the prompt does not fit.
+        """
+        if num_draws < 1:
+            raise InputError(f"num_draws must be at least 1, got {num_draws}")
+        given = self._checked_prompt(prompt)
+        latents = repeat(self.latents, "n z -> (m n) z", m=num_draws)
+        codes = torch.full(
+            (len(latents), self.length),
+            0 if self.end_id is None else self.end_id,
+            dtype=code_dtype(self.num_categories),
+            device=latents.device,
+        )
+        ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
+        state, previous = self.decoder.start(latents, self.length), None
+        for position in range(self.length):
+            logits, state = self.decoder.step(previous, state)
+            if position < len(given):
+                drawn = given[position].expand(len(latents))
+            else:
+                drawn = sample_categorical(self._sharpen(logits.float()), 1, generator)[0]
+            if self.end_id is not None:
+                drawn = drawn.masked_fill(ended, self.end_id)
+                ended = ended | (drawn == self.end_id)
+            codes[:, position] = drawn
+            previous = drawn
+            # Asking whether all have ended would stop an accelerator at every code; on a CPU it costs nothing.
+            if self.end_id is not None and codes.device.type == "cpu" and bool(ended.all()):
+                break
+        return rearrange(codes, "(m n) l -> m n l", m=num_draws)
+
+    def position_log_prob(self, codes: Tensor) -> Tensor:
+        """``log g(x_t | x_1 .. x_t-1, z)`` of each position; 0 where padding stands.
+
+        Args:
+            codes: Integers ``[M, N, L]``.
+
+        Returns:
+            ``[M, N, L]``.
+
+        Raises:
+            InputError: If the codes have another length or batch size, or are not integers.
+        """
+        if list(codes.shape[1:]) != [self.batch_size, self.length]:
+            expected = f"[M, {self.batch_size}, {self.length}]"
+            raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
+        flat = rearrange(as_index(codes), "m n l -> (m n) l")
+        logits = self.decoder.logits(flat, repeat(self.latents, "n z -> (m n) z", m=codes.shape[0]))
+        logits = self._sharpen(logits if logits.dtype == torch.float64 else logits.float())
+        found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
+        found = found.masked_fill(~counted_positions(flat, self.end_id), 0.0)
+        return rearrange(found, "(m n) l -> m n l", m=codes.shape[0])
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """``log g(x_m | z_n)``, ``[M, N]``; arguments and errors as in `position_log_prob`."""
+        return self.position_log_prob(codes).sum(-1)
+
+    def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
+        """``sum_m a[m, n] log g(x_m | z_n)``, ``[N]``: the policy-gradient surrogate.
+
+        Args:
+            codes: Integers ``[M, N, L]``.
+            advantages: ``[M, N]``, or ``[M, N, L]`` with one for each position; no gradient flows through them.
+            zero_sum: Of no use here, because each draw has logits of its own.
+
+        Returns:
+            ``[N]``, differentiable with respect to the decoder's parameters.
+
+        Raises:
+            InputError: If the shapes do not fit.
+        """
+        check_advantages(codes, advantages)
+        per_position = advantages if advantages.ndim == 3 else advantages[..., None]
+        return (per_position.detach() * self.position_log_prob(codes)).sum((0, 2))
+
+    def _sharpen(self, logits: Tensor) -> Tensor:
+        return logits if self._sharpening == (1.0, None, None) else sharpen(logits, *self._sharpening)
+
+    def _checked_prompt(self, prompt: Tensor | None) -> Tensor:
+        if prompt is None:
+            return torch.empty(0, dtype=code_dtype(self.num_categories), device=self.latents.device)
+        if prompt.ndim != 1 or len(prompt) > self.length:
+            raise InputError(
+                f"prompt must be codes [T] with T <= {self.length}, the model's length; got {list(prompt.shape)}"
+            )
+        index = as_index(prompt)
+        if len(index) and not (0 <= int(index.min()) and int(index.max()) < self.num_categories):
+            raise InputError(f"prompt must hold codes in [0, {self.num_categories}), got {index.tolist()}")
+        if self.end_id is not None and bool((index == self.end_id).any()):
+            raise InputError(f"prompt must not hold the end of a sequence, {self.end_id}")
+        return prompt.to(self.latents.device, code_dtype(self.num_categories))

@@ -1,0 +1,141 @@
+"""What every codec of text has in common: framing, and how sequences become strings again."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs.base import Codec, validate_flag
+from bgan_discrete.errors import InputError
+
+MAX_LENGTH = 65536
+MAX_TEXT_CATEGORIES = 65536
+
+Codes = NDArray[Any]
+
+
+class TextCodec(Codec):
+    """A map from strings to integer codes ``[N, L]`` and back.
+
+    A codec tokenizes (a string <-> any number of codes) and frames (those codes <-> L positions). With `ends`, code 0 is
+    the end of a sequence and the padding behind it (see `bgan_discrete.sequences`), and longer texts are cut; without,
+    every sequence has exactly L codes.
+
+    Args:
+        length: L, the codes of a sequence, 1 .. 65,536.
+        ends: Whether sequences may be shorter than L.
+
+    Raises:
+        InputError: If an argument is out of its range.
+    """
+
+    def __init__(self, length: int, ends: bool) -> None:
+        if isinstance(length, bool) or not isinstance(length, int | np.integer) or not 1 <= length <= MAX_LENGTH:
+            raise InputError(f"length must be an integer, 1 .. {MAX_LENGTH}, got {length!r}")
+        self.length = int(length)
+        self.ends = validate_flag("ends", ends)
+        self.ordered = False
+        self.num_categories = 0
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a vocabulary."""
+        return self.num_categories > 0
+
+    @property
+    def end_id(self) -> int | None:
+        """The code that ends a sequence, or None."""
+        return 0 if self.ends else None
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """The smallest integer type that holds the codes: uint8, int16 or int32."""
+        if self.num_categories <= 256:
+            return np.dtype(np.uint8)
+        return np.dtype(np.int16 if self.num_categories <= 32768 else np.int32)
+
+    @abstractmethod
+    def fit(self, texts: Iterable[str]) -> "TextCodec":
+        """Learn the vocabulary from texts, which are gone through once.
+
+        Raises:
+            InputError: If there is nothing to learn from, or the vocabulary asked for cannot be made of it.
+        """
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> list[Codes]:
+        """The codes of each text, as many as it has, without an end.
+
+        Raises:
+            InputError: If the codec is not fitted.
+        """
+
+    @abstractmethod
+    def detokenize(self, codes: Codes) -> str:
+        """The text of codes ``[T]`` without an end."""
+
+    @abstractmethod
+    def is_unknown(self, codes: Codes) -> NDArray[np.bool_]:
+        """Which codes stand for a symbol that the vocabulary lacks; of the shape of the codes."""
+
+    def frame(self, tokenized: Sequence[Codes]) -> Codes:
+        """Put tokenized texts into L positions each, cut or ended and padded.
+
+        Args:
+            tokenized: Codes ``[T]`` of each text, from `tokenize`.
+
+        Returns:
+            ``[N, L]`` of type `dtype`.
+
+        Raises:
+            InputError: If a text has fewer than L codes and sequences cannot end.
+        """
+        framed = np.zeros((len(tokenized), self.length), self.dtype)
+        for row, codes in enumerate(tokenized):
+            if len(codes) < self.length and not self.ends:
+                raise InputError(
+                    f"text {row} has {len(codes)} codes, but every sequence of this codec has length = {self.length}"
+                )
+            framed[row, : len(codes)] = codes[: self.length]
+        return framed
+
+    def encode(self, texts: Sequence[str]) -> Codes:
+        """Tokenize and frame; arguments, result and errors as in `tokenize` and `frame`."""
+        return self.frame(self.tokenize(texts))
+
+    def decode(self, codes: Codes) -> list[str]:
+        """Turn sequences into strings; what stands behind an end is left out.
+
+        Args:
+            codes: Integers ``[N, L']`` in ``[0, K)``, any L'.
+
+        Returns:
+            N strings.
+
+        Raises:
+            InputError: If the codes are not such integers, or the codec is not fitted.
+        """
+        self._require_fitted()
+        self.validate_codes(codes)
+        return [self.detokenize(row[:length]) for row, length in zip(codes, self.lengths(codes), strict=True)]
+
+    def lengths(self, codes: Codes) -> NDArray[np.int64]:
+        """Codes before the end of each sequence ``[N, L]``: ``[N]``."""
+        if not self.ends:
+            return np.full(len(codes), codes.shape[1], np.int64)
+        is_end = codes == 0
+        return np.where(is_end.any(1), is_end.argmax(1), codes.shape[1]).astype(np.int64)
+
+    def validate_codes(self, codes: Any) -> None:
+        """Raise InputError for what is not integers ``[N, L']`` in ``[0, K)``."""
+        if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer) or codes.ndim != 2:
+            kind = f"{codes.dtype} {list(codes.shape)}" if isinstance(codes, np.ndarray) else type(codes).__name__
+            raise InputError(f"codes of text must be an array of integers [N, L], got {kind}")
+        if codes.size and not (codes.min() >= 0 and codes.max() < self.num_categories):
+            value = codes.min() if codes.min() < 0 else codes.max()
+            raise InputError(f"codes must lie in [0, {self.num_categories}), got {int(value)}")
+
+    def _describe_frame(self) -> str:
+        return f"up to {self.length} in a sequence" if self.ends else f"{self.length} in a sequence"
