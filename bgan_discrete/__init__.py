@@ -37,6 +37,15 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "Trainer": "training.trainer",
     "ImagePipeline": "pipeline",
+    "TextPipeline": "pipeline",
+    "AutoregressiveCategorical": "autoregressive",
+    "SequenceCategorical": "distributions",
+    "likelihood_step": "steps",
+    "ConvSequenceDiscriminator": "nn",
+    "ConvSequenceGenerator": "nn",
+    "GRUDiscriminator": "nn",
+    "GRUGenerator": "nn",
+    "TransformerGenerator": "nn",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -34,7 +34,10 @@ class Decoder(Protocol):
         """What is remembered before the first code is drawn, for B sequences of up to ``length`` codes."""
 
     def step(self, previous: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Logits ``[B, K]`` of the next position, after the codes ``[B]`` of the previous one (None at the start)."""
+        """Logits ``[B, K]`` of the next position, after the codes ``[B]`` of the previous one (None at the start).
+
+        Used for drawing only, without gradients.
+        """
 
 
 class AutoregressiveCategorical:
@@ -95,9 +98,7 @@ class AutoregressiveCategorical:
         )
 
     @torch.no_grad()
-    def sample(
-        self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """Draw sequences, all of them side by side, without gradients.
 
         Args:
@@ -194,7 +195,7 @@ class AutoregressiveCategorical:
                 f"prompt must be codes [T] with T <= {self.length}, the model's length; got {list(prompt.shape)}"
             )
         index = as_index(prompt)
-        if len(index) and not (0 <= int(index.min()) and int(index.max()) < self.num_categories):
+        if len(index) and not (int(index.min()) >= 0 and int(index.max()) < self.num_categories):
             raise InputError(f"prompt must hold codes in [0, {self.num_categories}), got {index.tolist()}")
         if self.end_id is not None and bool((index == self.end_id).any()):
             raise InputError(f"prompt must not hold the end of a sequence, {self.end_id}")

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError
-from bgan_discrete.training.config import ImageTrainingConfig, load_config_values
+from bgan_discrete.training.config import Sections, load_config_values
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -102,12 +102,13 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     return values
 
 
-def parse_run(parser: ArgumentParser, argv: list[str]) -> ImageTrainingConfig:
+def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections]) -> Sections:
     """Parse the command line of a training; with ``--resume``, on top of the options that the run began with.
 
     Args:
-        parser: With all sections of `ImageTrainingConfig`.
+        parser: With the sections of the configuration.
         argv: Arguments.
+        kind: The configuration's class.
 
     Returns:
         The configuration, checked.
@@ -120,12 +121,12 @@ def parse_run(parser: ArgumentParser, argv: list[str]) -> ImageTrainingConfig:
         saved = Path(values["output_dir"]) / "config.yaml"
         if not saved.is_file():
             raise InputError(f"--resume finds no run in {values['output_dir']!r}: there is no config.yaml")
-        began = ImageTrainingConfig.from_flat(load_config_values(saved)).to_flat()
+        began = kind.from_flat(load_config_values(saved)).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
         parser.set_defaults(kept)
         values = parse(parser, argv)
-    return ImageTrainingConfig.from_flat(values)
+    return kind.from_flat(values)
 
 
 def _plain(message: str) -> str:

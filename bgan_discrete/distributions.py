@@ -227,9 +227,7 @@ class SequenceCategorical(FactorizedCategorical):
             raise InputError(f"logits of sequences must have shape [N, L, K], got {list(logits.shape)}")
         self.end_id = check_end_id(end_id, self.num_categories)
 
-    def sample(
-        self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
 
         Raises:

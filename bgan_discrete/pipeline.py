@@ -3,23 +3,42 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from typing_extensions import Self
 
-from bgan_discrete.codecs import ImageCodec, load_codec
+from bgan_discrete.codecs import Codec, ImageCodec, TextCodec, load_codec
 from bgan_discrete.errors import InputError
-from bgan_discrete.nn import ConvGenerator, MLPGenerator
+from bgan_discrete.nn import ConvGenerator, ConvSequenceGenerator, GRUGenerator, MLPGenerator, TransformerGenerator
+from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import resolve_device, sample_codes
 
 FORMAT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
 
-GENERATORS: dict[str, type[nn.Module]] = {"ConvGenerator": ConvGenerator, "MLPGenerator": MLPGenerator}
+GENERATORS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (ConvGenerator, MLPGenerator, ConvSequenceGenerator, GRUGenerator, TransformerGenerator)
+}
 """Generators that a saved model can name."""
+
+
+@dataclass
+class GeneratedText:
+    """Samples of a text model.
+
+    Attributes:
+        codes: Integers ``[N, L]``.
+        texts: N strings.
+    """
+
+    codes: np.ndarray
+    texts: list[str]
 
 
 @dataclass
@@ -35,8 +54,8 @@ class GeneratedImages:
     images: np.ndarray
 
 
-class ImagePipeline:
-    """Generates images from a trained generator.
+class Pipeline:
+    """A trained generator with the codec of its data; see `ImagePipeline` and `TextPipeline`.
 
     Args:
         generator: A generator of this package.
@@ -44,10 +63,16 @@ class ImagePipeline:
         device: Where it runs; see `bgan_discrete.training.trainer.resolve_device`.
 
     Raises:
-        InputError: If generator and codec differ in their number of categories.
+        InputError: If the codec is of another kind of data, or generator and codec differ in their number of
+            categories.
     """
 
-    def __init__(self, generator: nn.Module, codec: ImageCodec, device: str = "cpu") -> None:
+    kind = "data"
+    codec_class: ClassVar[Any] = Codec
+
+    def __init__(self, generator: nn.Module, codec: Any, device: str = "cpu") -> None:
+        if not isinstance(codec, self.codec_class):
+            raise InputError(f"the model is not one of {self.kind}: its codec is {codec.name!r}")
         if _setting(generator, "num_categories") != codec.num_categories:
             raise InputError(
                 f"generator and codec must have the same num_categories, got {_setting(generator, 'num_categories')} "
@@ -56,26 +81,6 @@ class ImagePipeline:
         self.device = resolve_device(device)
         self.generator = generator.to(self.device).eval()
         self.codec = codec
-
-    def generate(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> GeneratedImages:
-        """Draw samples: one latent each, and one draw of its categorical pixels.
-
-        Args:
-            num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
-            batch_size: How many at once; the samples depend on it.
-
-        Returns:
-            Codes and decoded images.
-
-        Raises:
-            InputError: If a number is below 1.
-        """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        latent_size = _setting(self.generator, "latent_size")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size)
-        return GeneratedImages(codes, self.codec.decode(codes))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights (safetensors), configuration and codec into a folder.
@@ -100,7 +105,7 @@ class ImagePipeline:
         temporary.replace(folder / WEIGHTS_FILE)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "ImagePipeline":
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
         """Load what `save_pretrained` wrote; strict, and nothing in the folder is executed.
 
         Args:
@@ -111,7 +116,8 @@ class ImagePipeline:
             The pipeline.
 
         Raises:
-            InputError: If a file is missing, damaged, of a newer format, or its weights do not fit the configuration.
+            InputError: If a file is missing, damaged, of a newer format or of another kind of data, or its weights do
+                not fit the configuration.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -124,6 +130,104 @@ class ImagePipeline:
             reason = " ".join(str(error).split())
             raise InputError(f"weights {str(folder / WEIGHTS_FILE)!r} cannot be loaded: {reason}") from None
         return cls(generator, load_codec(folder / CODEC_FILE), device)
+
+
+class ImagePipeline(Pipeline):
+    """Generates images from a trained generator; arguments and errors as in `Pipeline`."""
+
+    kind = "images"
+    codec_class = ImageCodec
+    codec: ImageCodec
+
+    def generate(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> GeneratedImages:
+        """Draw samples: one latent each, and one draw of its categorical pixels.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            batch_size: How many at once; the samples depend on it.
+
+        Returns:
+            Codes and decoded images.
+
+        Raises:
+            InputError: If a number is below 1.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        latent_size = _setting(self.generator, "latent_size")
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size)
+        return GeneratedImages(codes, self.codec.decode(codes))
+
+
+class TextPipeline(Pipeline):
+    """Generates text from a trained generator; arguments and errors as in `Pipeline`."""
+
+    kind = "text"
+    codec_class = TextCodec
+    codec: TextCodec
+
+    def generate(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prompt: str = "",
+    ) -> GeneratedText:
+        """Draw samples: one latent each, and one draw of its tokens.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            batch_size: How many at once; the samples depend on it.
+            temperature: Divides the logits of every token, > 0.
+            top_k: Draw from the so many most probable tokens only.
+            top_p: Draw from the fewest most probable tokens that together have this probability.
+            prompt: What every sample begins with; for autoregressive generators.
+
+        Returns:
+            Codes and texts.
+
+        Raises:
+            InputError: If an argument is out of its range; if the prompt is too long, or holds characters that the
+                vocabulary lacks, or the generator draws all positions independently.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        check_sharpening(temperature, top_k, top_p)
+        given = self._prompt_codes(prompt)
+
+        def draw(latents: Tensor, rng: torch.Generator) -> Tensor:
+            distribution = self.generator(latents)
+            if (temperature, top_k, top_p) != (1.0, None, None):
+                distribution = distribution.sharpened(temperature, top_k, top_p)
+            return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
+
+        latent_size = _setting(self.generator, "latent_size")
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw)
+        return GeneratedText(codes, self.codec.decode(codes))
+
+    def _prompt_codes(self, prompt: str) -> Tensor | None:
+        if not prompt:
+            return None
+        if isinstance(self.generator, ConvSequenceGenerator):
+            raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
+        (codes,) = self.codec.tokenize([prompt])
+        unknown = self.codec.is_unknown(codes)
+        if unknown.any():
+            what = sorted(
+                {character for character in prompt if self.codec.is_unknown(self.codec.tokenize([character])[0]).any()}
+            )
+            raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, what))}")
+        if len(codes) > self.codec.length:
+            raise InputError(
+                f"prompt must have at most {self.codec.length} tokens, the model's length; {prompt!r} has {len(codes)}"
+            )
+        return torch.from_numpy(codes.astype(np.int64))
 
 
 def _setting(generator: nn.Module, name: str) -> int:

@@ -87,9 +87,7 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
     return bernoulli_codes(logits, uniforms) if num_categories == 2 else comparison_codes(logits, uniforms)
 
 
-def sharpen(
-    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-) -> Tensor:
+def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
     """Logits of a sharper (or flatter) distribution: a temperature, then the most probable categories only.
 
     Args:

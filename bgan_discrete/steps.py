@@ -37,9 +37,9 @@ class Objective:
         penalty: Regulariser of the discriminator, or None.
         penalty_weight: gamma, which multiplies the penalty.
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
-        credit: What a draw's advantages come from, where the discriminator gives ``F`` of each prefix. ``"prefix"``: the
-            log weight of the prefix that a position ends, ``F_t``. ``"token"``: the log weight of the position alone,
-            ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum.
+        credit: What a draw's advantages come from, where the discriminator gives ``F`` of each prefix. ``"prefix"``:
+            the log weight of the prefix that a position ends, ``F_t``. ``"token"``: the log weight of the position
+            alone, ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 

@@ -4,12 +4,14 @@
 import sys
 
 from bgan_discrete.command_line import add_section, make_parser, parse_run, run_script
-from bgan_discrete.training.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, RunConfig, TrainingConfig
 
 EXAMPLE = """\
   python scripts/train_images.py --dataset digits --output-dir runs/digits
   python scripts/train_images.py --dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/p
   python scripts/train_images.py --output-dir runs/digits --resume latest"""
+
+SEQUENCE_OPTIONS = ("pretrain_steps", "pretrain_lr", "warmup_steps", "credit")
 
 
 def main() -> int:
@@ -19,8 +21,8 @@ def main() -> int:
     add_section(parser, RunConfig, "run")
     add_section(parser, DataConfig, "data")
     add_section(parser, ModelConfig, "networks")
-    add_section(parser, TrainingConfig, "training")
-    config = parse_run(parser, sys.argv[1:])
+    add_section(parser, TrainingConfig, "training", without=SEQUENCE_OPTIONS)
+    config = parse_run(parser, sys.argv[1:], ImageTrainingConfig)
 
     from bgan_discrete.tasks.images import train_images
 

@@ -74,14 +74,16 @@ def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:
     ImageTrainingConfig.from_flat({"num_draws": 7, "output_dir": "elsewhere", "overwrite": True}).save(
         tmp_path / "config.yaml"
     )
-    config = parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest", "--log-interval", "3"])
+    config = parse_run(
+        full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest", "--log-interval", "3"], ImageTrainingConfig
+    )
     assert (config.training.num_draws, config.training.log_interval) == (7, 3)
     assert (config.run.output_dir, config.run.resume, config.run.overwrite) == (str(tmp_path), "latest", False)
 
 
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finds no run"):
-        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"])
+        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
 
 
 @pytest.mark.parametrize(

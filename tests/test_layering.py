@@ -13,8 +13,9 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("sampling",),
+    ("sampling", "sequences"),
     ("distributions",),
+    ("autoregressive",),
     ("divergences",),
     ("weights",),
     ("estimators",),

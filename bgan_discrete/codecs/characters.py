@@ -74,7 +74,7 @@ class CharacterCodec(TextCodec):
         kept = [character for character, count in counts.items() if count >= self.min_count]
         if not kept:
             most = max(counts.values())
-            raise InputError(f"min_count must be at most {most}, what the commonest character has; got {self.min_count}")
+            raise InputError(f"min_count must be at most {most}, the count of the commonest; got {self.min_count}")
         kept.sort(key=lambda character: (-counts[character], character))
         self._set_vocabulary("".join(kept[: self.max_categories - self.unknown_id - 1]))
         return self

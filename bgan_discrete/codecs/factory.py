@@ -123,8 +123,8 @@ class TextCodecOptions:
         tokenizer: ``char`` or ``sentencepiece``.
         length: L, the codes of a sequence.
         ends: Whether sequences may be shorter than L.
-        vocabulary_size: The most codes of ``char`` (None for 4,096); the pieces of ``sentencepiece`` (None for 1,000, or
-            as many as the data have).
+        vocabulary_size: The most codes of ``char`` (None for 4,096); the pieces of ``sentencepiece`` (None for
+            1,000, or as many as the data have).
         min_count: Of ``char``: rarer characters become the unknown one.
         model_type: Of ``sentencepiece``: ``unigram``, ``bpe`` or ``char``.
         model_file: Of ``sentencepiece``: a ``.model`` file to take rather than to train one.

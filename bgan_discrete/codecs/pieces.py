@@ -122,7 +122,7 @@ class SentencePieceCodec(TextCodec):
                 found = self._processor.encode(list(texts))
             else:
                 found = [self._encode_marked(text) for text in texts]
-        except (RuntimeError, UnicodeEncodeError) as error:
+        except (RuntimeError, TypeError, UnicodeEncodeError) as error:
             raise InputError(f"text cannot be tokenized: {one_line(error)}") from None
         return [self._code_of[np.asarray(ids, np.int64)] for ids in found]
 
@@ -133,7 +133,9 @@ class SentencePieceCodec(TextCodec):
 
     def is_unknown(self, codes: Codes) -> NDArray[np.bool_]:
         """Which codes are the model's unknown piece; none with byte fallback."""
-        return np.asarray(codes == self._unknown_code) if self._unknown_code is not None else np.zeros(codes.shape, bool)
+        return (
+            np.asarray(codes == self._unknown_code) if self._unknown_code is not None else np.zeros(codes.shape, bool)
+        )
 
     def describe(self) -> str:
         """Say in one line what the codec does."""
@@ -220,12 +222,12 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
     total = 0
     for text in texts:
         for part in re.split(f"[\0\t\n\r{SPACE_MARK}]", text):
-            part = part.encode("utf-8", "ignore").decode()
-            while part:
-                size = MAX_SENTENCE_BYTES // 4 if len(part.encode()) > MAX_SENTENCE_BYTES else len(part)
-                yield part[:size]
-                total += len(part[:size].encode())
-                part = part[size:]
+            # A character has up to four bytes.
+            step = MAX_SENTENCE_BYTES // 4
+            for sentence in (part[start : start + step] for start in range(0, len(part), step)):
+                whole = sentence.encode("utf-8", "ignore")
+                total += len(whole)
+                yield whole.decode()
         if total >= MAX_TRAINING_BYTES:
             return
 

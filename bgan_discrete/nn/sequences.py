@@ -269,7 +269,7 @@ class TransformerGenerator(_AutoregressiveGenerator):
         return self.to_logits(self.norm(x))
 
     def start(self, latents: Tensor, length: int) -> dict[str, Any]:
-        """The projected latent, and room for the keys and values of ``length`` positions."""
+        """The projected latent, and room for the keys and values of ``length`` positions; for drawing, not deriving."""
         projected = self.project_latent(latents)
         shape = (2, len(self.blocks), len(latents), self.heads, length, projected.shape[1] // self.heads)
         return {"projected": projected, "cache": projected.new_empty(shape), "position": 0}

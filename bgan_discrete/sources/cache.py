@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bgan_discrete.codecs import load_codec
+from bgan_discrete.codecs import ImageCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.digests import file_digest
@@ -45,10 +45,13 @@ def read_cache(folder: Path, name: str, verify: bool = True) -> ImageData | None
         if verify:
             _verify_files(folder, meta["files"])
         arrays = {key: load_array(folder / f"{key}.npy") if f"{key}.npy" in meta["files"] else None for key in _ARRAYS}
+        codec = load_codec(folder / _CODEC_FILE)
+        if not isinstance(codec, ImageCodec):
+            raise ValueError("the codec is not one of images")
         return ImageData(
             name=name,
             class_names=None if meta["class_names"] is None else tuple(meta["class_names"]),
-            codec=load_codec(folder / _CODEC_FILE),
+            codec=codec,
             heldout_source=meta["heldout_source"],
             from_cache=True,
             **arrays,  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The figures of a training as one picture; needs matplotlib (the extra ``report``)."""
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ PANELS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("mean F", ("log_ratio_real", "log_ratio_fake"), 0.0),
     ("log beta", ("log_beta",), 0.0),
     ("ESS / M", ("ess_fraction",), 1.0),
-    ("losses", ("generator_loss", "discriminator_loss"), None),
+    ("losses", ("generator_loss", "discriminator_loss", "likelihood_loss"), None),
     ("gradient norms", ("generator_gradient_norm", "discriminator_gradient_norm"), None),
 )
 """Title, figures of ``metrics.jsonl``, and the value at the optimum."""
@@ -37,11 +38,47 @@ def plot_curves(lines: list[dict[str, Any]], path: Path) -> bool:
     steps = [line["step"] for line in lines]
     for panel, (title, names, optimum) in zip(axes, PANELS, strict=True):
         for name in names:
-            panel.plot(steps, [line.get(name) for line in lines], label=name, linewidth=1.2)
+            if any(name in line for line in lines):
+                values = [line.get(name, math.nan) for line in lines]
+                panel.plot(steps, values, label=name, linewidth=1.2)
         if optimum is not None:
             panel.axhline(optimum, color="grey", linewidth=0.8, linestyle="--", label="at the optimum")
         panel.set_title(title)
         panel.set_xlabel("step")
-        panel.legend(fontsize=8)
+        if panel.lines:
+            panel.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def plot_temperatures(sweeps: dict[str, list[dict[str, float]]], path: Path) -> bool:
+    """Draw quality against diversity over the temperatures, if matplotlib is installed.
+
+    Args:
+        sweeps: Name of a model -> its points, from `bgan_discrete.tasks.text.sweep_temperatures`.
+        path: The PNG to write.
+
+    Returns:
+        Whether it was written.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        return False
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    pairs = (("forward perplexity", "reverse perplexity"), ("Self-BLEU-4", "BLEU-4"))
+    for panel, (across, up) in zip(figure.subplots(1, 2), pairs, strict=True):
+        for name, points in sweeps.items():
+            if all(across in point and up in point for point in points):
+                panel.plot([p[across] for p in points], [p[up] for p in points], marker="o", markersize=3, label=name)
+                for point in points:
+                    panel.annotate(f"{point['temperature']:g}", (point[across], point[up]), fontsize=7)
+        panel.set_xlabel(across)
+        panel.set_ylabel(up)
+        panel.set_title("quality against diversity, by temperature")
+        if panel.lines:
+            panel.legend(fontsize=8)
     figure.savefig(path, dpi=110)
     return True

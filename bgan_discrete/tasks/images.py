@@ -157,7 +157,7 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
 def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Path | None:
     if config.run.resume is None:
         return None
-    changes = config.differences(folder.saved_config())
+    changes = config.differences(folder.saved_config(ImageTrainingConfig))
     if changes:
         raise InputError(
             f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.training.config import ImageTrainingConfig, load_config_values
+from bgan_discrete.training.config import Sections, load_config_values
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,13 @@ class RunFolder:
 
     @property
     def samples(self) -> Path:
-        """Samples of the finished model."""
+        """Samples of the finished model, as a picture."""
         return self.root / "samples.png"
+
+    @property
+    def lines(self) -> Path:
+        """Samples of the finished model, as text."""
+        return self.root / "samples.txt"
 
     @property
     def report(self) -> Path:
@@ -62,9 +67,13 @@ class RunFolder:
         """The sample grid of a step."""
         return self.grids / f"step-{step:07d}.png"
 
+    def sample_lines(self, step: int) -> Path:
+        """The text samples of a step."""
+        return self.grids / f"step-{step:07d}.txt"
+
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
-        files = [self.config, self.metrics, self.curves, self.samples, self.report]
+        files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.report]
         return [*files, self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
 
     def check_free(self, resume: bool, overwrite: bool) -> None:
@@ -99,8 +108,8 @@ class RunFolder:
             else:
                 part.unlink(missing_ok=True)
 
-    def saved_config(self) -> ImageTrainingConfig:
-        """The configuration of the run that is there.
+    def saved_config(self, kind: type[Sections]) -> Sections:
+        """The configuration of the run that is there, of the script that trained it.
 
         Raises:
             InputError: If there is none, or it cannot be used.
@@ -108,6 +117,6 @@ class RunFolder:
         if not self.config.is_file():
             raise InputError(f"resume finds no run in {str(self.root)!r}: there is no {self.config.name}")
         try:
-            return ImageTrainingConfig.from_flat(load_config_values(self.config))
+            return kind.from_flat(load_config_values(self.config))
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from None

@@ -109,6 +109,12 @@ class TrainingConfig:
     lr_decay: Literal["none", "linear"] = option(
         "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
     )
+    pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
+    pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
+    warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
+    credit: Literal["prefix", "token"] = option(
+        "prefix", "log weight of a position, with a discriminator of prefixes: of its prefix, or of its token alone"
+    )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
@@ -143,17 +149,15 @@ class RunConfig:
     num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
 
 
-@dataclass(frozen=True)
-class ImageTrainingConfig:
-    """All of `scripts/train_images.py`: its sections, whose fields have distinct names."""
+Sections = TypeVar("Sections", bound="ScriptConfig")
 
-    run: RunConfig = field(default_factory=RunConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+@dataclass(frozen=True)
+class ScriptConfig:
+    """All options of a training script, in sections whose fields have distinct names."""
 
     @classmethod
-    def from_flat(cls, values: dict[str, Any]) -> "ImageTrainingConfig":
+    def from_flat(cls: type[Sections], values: dict[str, Any]) -> Sections:
         """Build the sections from one dictionary of fields, as `to_flat` gives it.
 
         Args:
@@ -181,16 +185,15 @@ class ImageTrainingConfig:
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
-        self.data.check()
-        self.training.check()
-        _check_ranges(self.model)
-        _check_ranges(self.run)
+        for section in fields(self):
+            part = getattr(self, section.name)
+            part.check() if hasattr(part, "check") else _check_ranges(part)
 
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""
         return {k: v for section in dataclasses.asdict(self).values() for k, v in section.items()}
 
-    def differences(self, other: "ImageTrainingConfig") -> list[str]:
+    def differences(self, other: "ScriptConfig") -> list[str]:
         """What stands in the way of resuming a run of ``other`` with this configuration.
 
         Returns:
@@ -198,13 +201,124 @@ class ImageTrainingConfig:
         """
         mine, theirs = self.to_flat(), other.to_flat()
         free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
-        if self.training.lr_decay == "none":
+        if mine["lr_decay"] == "none":
             free.add("max_steps")
         return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
 
     def save(self, path: str | Path) -> None:
         """Write the configuration as YAML."""
         Path(path).write_text(yaml.safe_dump(self.to_flat(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class ImageTrainingConfig(ScriptConfig):
+    """All of `scripts/train_images.py`."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class TextDataConfig:
+    """Where the text comes from and how it becomes codes."""
+
+    dataset: str = option("arithmetic", "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, or a Hub id")
+    text_column: str | None = option(None, "column of the text, of a Hub data set (default: the only one of strings)")
+    split: str = option("train", "split to train on, of a Hub data set")
+    unit: Literal["line", "paragraph", "text"] = option(
+        "line", "what is one document: a line, a paragraph between blank lines, or a whole text"
+    )
+    layout: Literal["pad", "window"] = option(
+        "pad", "pad: one sample a document, cut at length or ended and padded; window: full windows of each document"
+    )
+    length: int = option(32, "L, tokens of a sample")
+    tokenizer: Literal["char", "sentencepiece"] = option("char", "how text becomes tokens")
+    vocabulary_size: int | None = option(
+        None, "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)"
+    )
+    min_count: int = option(1, "char: rarer characters become unknown")
+    model_type: Literal["unigram", "bpe", "char"] = option(
+        "unigram", "sentencepiece: kind of the model that is trained"
+    )
+    model_file: str | None = option(None, "sentencepiece: a .model file to take rather than to train one")
+    limit: int | None = option(None, "use only the first so many documents")
+    holdout: float = option(
+        0.1, "share of the documents held out for the metrics where there is no test split, in (0, 1)"
+    )
+    heldout: str | None = option(None, "a text file to judge by, rather than a share of the data set")
+    data_seed: int = option(0, "seed of the held-out split")
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        _check_ranges(self)
+        if self.unit == "text" and self.layout == "pad":
+            raise InputError("unit 'text' needs layout 'window': a whole text is longer than a sample")
+
+
+@dataclass(frozen=True)
+class TextModelConfig:
+    """The two networks of text."""
+
+    generator: Literal["conv", "gru", "transformer"] = option(
+        "conv", "conv: all positions at once; gru, transformer: one token after the other"
+    )
+    discriminator: Literal["conv", "gru"] = option("conv", "how the discriminator reads a sample")
+    per_prefix: bool = option(
+        False, "the discriminator gives a log-ratio of every prefix, so that each token has its credit"
+    )
+    latent_size: int = option(64, "Z, width of the latent")
+    generator_width: int = option(128, "channels or units of the generator")
+    generator_depth: int = option(3, "residual blocks or layers of the generator")
+    discriminator_width: int = option(128, "channels or units of the discriminator")
+    discriminator_depth: int = option(3, "residual blocks or layers of the discriminator")
+    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
+    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+
+
+def _other_default(name: str, default: Any) -> Any:
+    """The option of `TrainingConfig` with another default."""
+    (entry,) = (entry for entry in fields(TrainingConfig) if entry.name == name)
+    return field(default=default, metadata=entry.metadata)
+
+
+@dataclass(frozen=True)
+class TextAlgorithmConfig(TrainingConfig):
+    """`TrainingConfig` with the defaults of text."""
+
+    estimator: EstimatorName = _other_default("estimator", "rloo")
+    num_draws: int = _other_default("num_draws", 10)
+    penalty_weight: float = _other_default("penalty_weight", 0.1)
+    generator_lr: float = _other_default("generator_lr", 1e-3)
+    discriminator_lr: float = _other_default("discriminator_lr", 1e-3)
+    max_steps: int = _other_default("max_steps", 7000)
+
+
+@dataclass(frozen=True)
+class TextRunConfig(RunConfig):
+    """`RunConfig` with the defaults of text."""
+
+    output_dir: str = field(default="runs/text", metadata={"help": "folder of the run", "free": True})
+
+
+@dataclass(frozen=True)
+class TextTrainingConfig(ScriptConfig):
+    """All of `scripts/train_text.py`."""
+
+    run: TextRunConfig = field(default_factory=TextRunConfig)
+    data: TextDataConfig = field(default_factory=TextDataConfig)
+    model: TextModelConfig = field(default_factory=TextModelConfig)
+    training: TextAlgorithmConfig = field(default_factory=TextAlgorithmConfig)
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, before any work starts."""
+        super().check()
+        if self.training.pretrain_steps and self.model.generator == "conv":
+            raise InputError(
+                "pretrain_steps needs an autoregressive generator (gru, transformer): by likelihood, a generator of "
+                f"independent positions learns nothing but their frequencies; got {self.training.pretrain_steps}"
+            )
 
 
 def load_config_values(path: str | Path) -> dict[str, Any]:
@@ -297,6 +411,12 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("penalty_weight", 0, math.inf, True),
     ("penalty_interval", 1, math.inf, True),
     ("generator_lr", 0, math.inf, False),
+    ("pretrain_lr", 0, math.inf, False),
+    ("pretrain_steps", 0, math.inf, True),
+    ("warmup_steps", 0, math.inf, True),
+    ("length", 1, 65536, True),
+    ("vocabulary_size", 2, 65536, True),
+    ("min_count", 1, math.inf, True),
     ("discriminator_lr", 0, math.inf, False),
     ("adam_beta1", 0, 0.99999, True),
     ("adam_beta2", 0, 0.99999, True),

@@ -54,10 +54,7 @@ class RunLog:
                 self._writer.add_scalar(name, value, step)
         if not self._progress:
             return
-        short = (
-            f"D(real) {figures['d_real']:.3f}  D(fake) {figures['d_fake']:.3f}  "
-            f"log beta {figures['log_beta']:+.2f}  ESS/M {figures['ess_fraction']:.2f}"
-        )
+        short = _short(figures)
         if not self._bar.disable:
             self._bar.set_postfix_str(short)
         elif time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS or step >= self._max_steps:
@@ -68,6 +65,11 @@ class RunLog:
         """Log a picture of samples, uint8 ``[H, W, 3]``, to TensorBoard."""
         if self._writer is not None:
             self._writer.add_image("samples", grid, step, dataformats="HWC")
+
+    def write_text(self, step: int, text: str) -> None:
+        """Log samples of text to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_text("samples", "\n\n".join(f"    {line}" for line in text.splitlines()), step)
 
     def _remaining(self, step: int) -> str:
         done = step - self._start_step
@@ -85,6 +87,17 @@ class RunLog:
             self._file.close()
         if self._writer is not None:
             self._writer.close()
+
+
+def _short(figures: dict[str, Any]) -> str:
+    parts = (
+        ("likelihood_loss", "nats a sample {:.2f}"),
+        ("d_real", "D(real) {:.3f}"),
+        ("d_fake", "D(fake) {:.3f}"),
+        ("log_beta", "log beta {:+.2f}"),
+        ("ess_fraction", "ESS/M {:.2f}"),
+    )
+    return "  ".join(form.format(figures[name]) for name, form in parts if name in figures)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

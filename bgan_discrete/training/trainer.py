@@ -22,7 +22,7 @@ from bgan_discrete.divergences import get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step
+from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step, likelihood_step
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
@@ -74,7 +74,7 @@ class Trainer:
         progress: Whether to report progress on stderr.
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
-            behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, for TensorBoard.
+            behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, or a text for TensorBoard.
 
     Raises:
         InputError: If the codes or the configuration cannot be used.
@@ -92,7 +92,7 @@ class Trainer:
         latent_size: int | None = None,
         progress: bool = True,
         tensorboard: bool = False,
-        on_samples: Callable[[int, np.ndarray], np.ndarray | None] | None = None,
+        on_samples: Callable[[int, np.ndarray], np.ndarray | str | None] | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
         config.check()
@@ -167,8 +167,19 @@ class Trainer:
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
     def _train_step(self) -> Diagnostics:
-        """One generator step after ``discriminator_steps`` of the discriminator, then the average."""
+        """One generator step after ``discriminator_steps`` of the discriminator, then the average.
+
+        The first ``pretrain_steps`` go by maximum likelihood instead, the ``warmup_steps`` after them train the
+        discriminator alone.
+        """
         config = self.config
+        if self.step < config.pretrain_steps:
+            real = self._real_batch(self.step)
+            found = likelihood_step(
+                self._distribution, self.generator_optimizer, real, self._latents(len(real)), self.objective
+            )
+            self.average.update_parameters(self.generator)
+            return found
         for repeat in range(config.discriminator_steps):
             count = self.step * config.discriminator_steps + repeat
             penalized = (count + 1) % config.penalty_interval == 0
@@ -182,6 +193,8 @@ class Trainer:
                 self.rng,
                 penalty_scale=config.penalty_interval if penalized else 0,
             )
+        if self.step < config.pretrain_steps + config.warmup_steps:
+            return found
         latents = self._latents(config.batch_size)
         found |= generator_step(
             self._distribution, self.discriminator, self.generator_optimizer, latents, self.objective, self.rng
@@ -279,8 +292,9 @@ class Trainer:
         if config.lr_decay == "linear":
             remaining = 1 - self.step / config.max_steps
             scale = max(min(1.0, 2 * remaining), FINAL_LR_SHARE)
+        generator_lr = config.pretrain_lr if self.step < config.pretrain_steps else config.generator_lr
         for optimizer, rate in (
-            (self.generator_optimizer, config.generator_lr),
+            (self.generator_optimizer, generator_lr),
             (self.discriminator_optimizer, config.discriminator_lr),
         ):
             for group in optimizer.param_groups:
@@ -311,14 +325,22 @@ class Trainer:
     def _show_samples(self, log: RunLog) -> None:
         if self._on_samples is None:
             return
-        picture = self._on_samples(self.step, self.sample(64, seed=self.config.seed))
-        if picture is not None:
-            log.write_grid(self.step, picture)
+        shown = self._on_samples(self.step, self.sample(64, seed=self.config.seed))
+        if isinstance(shown, str):
+            log.write_text(self.step, shown)
+        elif shown is not None:
+            log.write_grid(self.step, shown)
 
 
 @torch.no_grad()
 def sample_codes(
-    generator: nn.Module, latent_size: int, num_samples: int, seed: int, device: torch.device, batch_size: int = 1000
+    generator: nn.Module,
+    latent_size: int,
+    num_samples: int,
+    seed: int,
+    device: torch.device,
+    batch_size: int = 1000,
+    draw: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> np.ndarray:
     """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
 
@@ -329,6 +351,7 @@ def sample_codes(
         seed: Of the latents and the draws.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
+        draw: Makes codes ``[B, *event_shape]`` of latents ``[B, Z]``; one draw of the generator's distribution if None.
 
     Returns:
         Codes ``[num_samples, *event_shape]``.
@@ -345,7 +368,7 @@ def sample_codes(
     for start in range(0, num_samples, batch_size):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
         latents = torch.randn(batch_size, latent_size, generator=rng, device=device)
-        codes = generator(latents).sample(1, rng)[0]
+        codes = generator(latents).sample(1, rng)[0] if draw is None else draw(latents, rng)
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)
     return np.concatenate(parts)
@@ -393,6 +416,7 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         discriminator_draws=config.discriminator_draws or config.num_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,
+        credit=config.credit,
         score_chunk=config.score_chunk or _default_score_chunk(device, num_positions),
         autocast=autocast,
     )

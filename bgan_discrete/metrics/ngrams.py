@@ -1,0 +1,218 @@
+"""Character n-grams of texts: their divergence between two sets, and Markov models.
+
+Source of the divergence's use: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), section 5.3.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError
+
+Ids = NDArray[np.int64]
+
+
+def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order: int = 6) -> list[float]:
+    """Jensen-Shannon divergence of the n-gram distributions of two sets of texts, in bits, for n = 1 .. max_order.
+
+    n-grams lie within a text; every occurrence counts.
+
+    Args:
+        texts_a: One set.
+        texts_b: The other.
+        max_order: The largest n.
+
+    Returns:
+        ``max_order`` numbers in [0, 1]; 1 where one of the sets has no n-gram of that length.
+
+    Raises:
+        InputError: If a set is empty.
+    """
+    if not len(texts_a) or not len(texts_b):
+        raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")
+    points, position = _joined([*texts_a, *texts_b])
+    first_of_b = sum(map(len, texts_a))
+    # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
+    _, symbols = np.unique(points, return_inverse=True)
+    found, ids = [], symbols.astype(np.int64)
+    alphabet = int(symbols.max(initial=0)) + 1
+    places = previous_places = np.arange(len(points))
+    for order in range(1, max_order + 1):
+        if order > 1:
+            long_enough = position[places] >= order - 1
+            places = places[long_enough]
+            before = np.full(len(points), -1, np.int64)
+            before[previous_places] = ids
+            _, ids = np.unique(before[places - 1] * alphabet + symbols[places], return_inverse=True)
+        previous_places = places
+        found.append(_divergence(ids[places < first_of_b], ids[places >= first_of_b]))
+    return found
+
+
+def _divergence(ids_a: Ids, ids_b: Ids) -> float:
+    if not len(ids_a) or not len(ids_b):
+        return 1.0
+    size = int(max(ids_a.max(), ids_b.max())) + 1
+    p, q = (np.bincount(ids, minlength=size) / len(ids) for ids in (ids_a, ids_b))
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
+    return float(max(terms.sum() / 2, 0.0))
+
+
+def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint32], Ids]:
+    """Code points of all texts behind one another, and the place of each within its own text."""
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
+    lengths = np.array([len(text) for text in texts], np.int64)
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return points, np.arange(len(points)) - starts
+
+
+class MarkovModel:
+    """Characters of texts, each given the ``order`` characters before it, as often as the training texts have them.
+
+    The start and the end of a text count as characters. Samples copy the continuation of a random occurrence of their
+    last characters, which is the unsmoothed maximum-likelihood model. Probabilities are smoothed: each order is
+    interpolated with the next lower one by the rule of Witten and Bell, down to the uniform distribution.
+
+    Args:
+        texts: The training texts.
+        order: 1 or more.
+
+    Raises:
+        InputError: If there is no text, or the order is below 1.
+
+    Source:
+        Witten and Bell, "The zero-frequency problem" (1991).
+    """
+
+    def __init__(self, texts: Sequence[str], order: int) -> None:
+        if not len(texts):
+            raise InputError("a Markov model needs texts to learn from, got none")
+        if order < 1:
+            raise InputError(f"order must be at least 1, got {order}")
+        self.order = order
+        points, _ = _joined(texts)
+        self._alphabet = np.unique(points)
+        # 0 is the start of a text, 1 its end, 2 a character that was never seen.
+        stream = self._stream(texts)
+        self._keys, self._next = [], []
+        for length in range(order + 1):
+            contexts, following = self._contexts(stream, length)
+            place = np.argsort(contexts, kind="stable")
+            self._keys.append(contexts[place])
+            self._next.append(following[place])
+        self._pairs = [
+            np.sort(_mix(keys, following.astype(np.uint64)))
+            for keys, following in zip(self._keys, self._next, strict=True)
+        ]
+        self._kinds = [
+            np.unique(_mix(k, f.astype(np.uint64)), return_index=True)[1]
+            for k, f in zip(self._keys, self._next, strict=True)
+        ]
+        self._kind_keys = [np.sort(keys[kinds]) for keys, kinds in zip(self._keys, self._kinds, strict=True)]
+
+    def sample(self, num_samples: int, max_length: int, seed: int = 0, end: bool = True) -> list[str]:
+        """Draw texts.
+
+        Args:
+            num_samples: How many.
+            max_length: Characters at which a text is cut.
+            seed: Of the draws.
+            end: Whether texts may end earlier; without, all have ``max_length`` characters as far as the texts allow.
+
+        Returns:
+            The texts.
+        """
+        rng = np.random.default_rng(seed)
+        # The end of a window is not the end of a text: without ends, only characters follow.
+        kept = [slice(None) if end else following != 1 for following in self._next]
+        tables = [(keys[k], following[k]) for keys, following, k in zip(self._keys, self._next, kept, strict=True)]
+        drawn = np.zeros((num_samples, self.order + max_length), np.int64)
+        for column in range(self.order, self.order + max_length):
+            waiting = np.flatnonzero(drawn[:, column - 1] != 1)
+            drawn[:, column] = 1
+            # The longest context that goes on: all do with ends, where the last characters are those of a text.
+            for length in range(self.order, -1, -1):
+                keys, following = tables[length]
+                context = _hash_rows(drawn[waiting, column - length : column])
+                low, high = np.searchsorted(keys, context, "left"), np.searchsorted(keys, context, "right")
+                found = high > low
+                place = low + (rng.random(len(waiting)) * (high - low)).astype(np.int64)
+                drawn[waiting[found], column] = following[place[found]]
+                waiting = waiting[~found]
+        points = np.concatenate([[0, 0, 0], self._alphabet]).astype("<u4")
+        texts = []
+        for row in drawn[:, self.order :]:
+            length = int((row == 1).argmax()) if (row == 1).any() else len(row)
+            texts.append(points[row[:length]].tobytes().decode("utf-32-le", "surrogatepass"))
+        return texts
+
+    def perplexity(self, texts: Sequence[str], end: bool = True) -> float:
+        """``exp`` of the mean negative log-probability of a character.
+
+        Args:
+            texts: What is judged.
+            end: Whether the end of a text counts as a character.
+
+        Returns:
+            1 or more.
+        """
+        stream = self._stream(texts)
+        size = len(self._alphabet) + 2
+        probability = np.full(len(self._contexts(stream, 0)[0]), 1 / size)
+        for length in range(self.order + 1):
+            keys, following = self._contexts(stream, length)
+            total = np.searchsorted(self._keys[length], keys, "right") - np.searchsorted(
+                self._keys[length], keys, "left"
+            )
+            pairs = _mix(keys, following.astype(np.uint64))
+            seen = np.searchsorted(self._pairs[length], pairs, "right") - np.searchsorted(
+                self._pairs[length], pairs, "left"
+            )
+            kinds = np.searchsorted(self._kind_keys[length], keys, "right") - np.searchsorted(
+                self._kind_keys[length], keys, "left"
+            )
+            known = total > 0
+            probability[known] = ((seen + kinds * probability) / np.maximum(total + kinds, 1))[known]
+        following = self._contexts(stream, 0)[1]
+        counted = np.ones(len(following), bool) if end else following != 1
+        return float(np.exp(-np.log(probability[counted]).mean()))
+
+    def _stream(self, texts: Sequence[str]) -> Ids:
+        """All texts behind one another, each after ``order`` starts and before its end."""
+        points, _ = _joined(texts)
+        place = np.searchsorted(self._alphabet, points)
+        place = np.minimum(place, len(self._alphabet) - 1)
+        symbols = np.where(self._alphabet[place] == points, place + 3, 2) if len(points) else place
+        lengths = np.array([len(text) for text in texts], np.int64)
+        stream = np.zeros(len(points) + len(texts) * (self.order + 1), np.int64)
+        offsets = np.repeat(np.arange(len(texts)) * (self.order + 1) + self.order, lengths)
+        stream[np.arange(len(points)) + offsets] = symbols
+        stream[np.cumsum(lengths + self.order + 1) - 1] = 1
+        return stream
+
+    def _contexts(self, stream: Ids, length: int) -> tuple[NDArray[np.uint64], Ids]:
+        """The hashed contexts of every character and end, and what follows them."""
+        counted = np.flatnonzero(stream != 0)
+        windows = (
+            np.stack([stream[counted - back] for back in range(length, 0, -1)], 1)
+            if length
+            else np.zeros((len(counted), 0), np.int64)
+        )
+        return _hash_rows(windows), stream[counted]
+
+
+def _mix(hashed: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One step of a 64-bit hash: contexts are compared by it, and collide once in some billion pairs."""
+    mixed = (hashed ^ (values + np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * np.uint64(0x94D049BB133111EB)
+
+
+def _hash_rows(rows: Ids) -> NDArray[np.uint64]:
+    hashed = np.full(len(rows), 0x2545F4914F6CDD1D, np.uint64)
+    for column in rows.T:
+        hashed = _mix(hashed, column.astype(np.uint64))
+    return hashed

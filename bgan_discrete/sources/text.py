@@ -1,0 +1,278 @@
+"""Data sets -> documents -> tokens -> codes.
+
+`load_text` goes one way: find the documents (embedded, of a file or of the Hub), hold some out by their content, fit
+the codec on the rest, and frame both parts. Files are read line by line and twice, so that only the codes have to fit
+into memory.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs import TextCodec, TextCodecOptions
+from bgan_discrete.codecs.base import validate_seed
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.sources.rows import choose_splits
+from bgan_discrete.sources.settings import unknown
+from bgan_discrete.sources.tables import load_hub
+from bgan_discrete.sources.text_data import TextData, count_repeats
+
+EMBEDDED_TEXTS = ("arithmetic", "python-docs")
+UNITS, LAYOUTS = ("line", "paragraph", "text"), ("pad", "window")
+MAX_HELDOUT_DOCUMENTS = 100_000
+_AT_ONCE = 1024
+
+Documents = Callable[[], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Where the documents are read; each call of a function goes through them anew."""
+
+    training: Documents
+    heldout: Documents | None
+    heldout_source: str
+
+
+def load_text(
+    dataset: str | os.PathLike[str],
+    *,
+    text_column: str | None = None,
+    split: str = "train",
+    unit: str = "line",
+    layout: str = "pad",
+    limit: int | None = None,
+    holdout: float = 0.1,
+    heldout: str | os.PathLike[str] | None = None,
+    codec: TextCodecOptions | TextCodec = TextCodecOptions(),  # noqa: B008 - it is frozen
+    seed: int = 0,
+) -> TextData:
+    """Load text, hold some documents out, and turn both parts into codes.
+
+    The held-out documents are those of ``heldout``; or the split ``test``, ``validation`` or ``valid`` of a Hub data
+    set; or drawn by their content, so that all copies of a document go to the same side.
+
+    Args:
+        dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file, or a Hub id.
+        text_column: Column of the text, of a Hub data set; None for the only one of strings.
+        split: To train on, of a Hub data set.
+        unit: What a document is: ``line``, ``paragraph`` (between blank lines) or ``text`` (a whole file or row).
+        layout: ``pad``: a sample is a document, cut at the length or ended and padded. ``window``: a sample is a full
+            window of a document; the windows follow one another, and what is left over is left out.
+        limit: Take only the first so many documents, >= 1.
+        holdout: Share of the documents held out where there is no other split, in (0, 1).
+        heldout: A UTF-8 text file to judge by.
+        codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
+        seed: Of the drawn held-out documents.
+
+    Returns:
+        The codes.
+
+    Raises:
+        InputError: If an argument or the data cannot be used.
+    """
+    _check(unit, layout, limit, holdout, seed)
+    ends = codec.ends
+    if ends != (layout == "pad"):
+        raise InputError(
+            f"layout must be {'pad' if ends else 'window'} with a codec whose samples "
+            f"{'may end early' if ends else 'all have the full length'}, got {layout!r}"
+        )
+    opened = _open(dataset, text_column, split, unit, heldout)
+
+    def documents(wanted: str) -> Iterator[str]:
+        if opened.heldout is not None:
+            source = opened.training if wanted == "training" else opened.heldout
+            return islice(source(), limit if wanted == "training" else MAX_HELDOUT_DOCUMENTS)
+        taken = islice(opened.training(), limit)
+        return (text for text in taken if _is_held_out(text, holdout, seed) == (wanted == "heldout"))
+
+    built = codec.build() if isinstance(codec, TextCodecOptions) else codec
+    digest = hashlib.blake2b(digest_size=32)
+    if next(documents("training"), None) is None:
+        raise InputError(
+            f"dataset {str(dataset)!r} has no documents to train on: it is empty, or holds blank lines only"
+        )
+    if not built.is_fitted:
+        built.fit(documents("training"))
+    codes, counts = _frame(documents("training"), built, layout, digest)
+    heldout_codes, heldout_counts = _frame(documents("heldout"), built, layout, digest)
+    for part, found, tally in (("train on", codes, counts), ("judge by", heldout_codes, heldout_counts)):
+        if len(found) < 2:
+            reason = (
+                f"its longest document has {tally['longest']} tokens, but a window has length = {built.length}"
+                if layout == "window" and tally["documents"]
+                else f"it has {tally['documents']} documents for that"
+            )
+            raise InputError(
+                f"dataset {str(dataset)!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}"
+            )
+    repeated, leaked = count_repeats(codes, heldout_codes)
+    return TextData(
+        name=str(dataset),
+        digest=digest.hexdigest(),
+        codes=codes,
+        heldout_codes=heldout_codes,
+        codec=built,
+        heldout_source=opened.heldout_source or f"{holdout:.0%} of the documents, by their content",
+        counts={
+            **{name: counts[name] + heldout_counts[name] for name in ("documents", "cut", "left_out")},
+            "unknown": counts["unknown"],
+            "heldout_unknown": heldout_counts["unknown"],
+            "repeated": repeated,
+            "leaked": leaked,
+        },
+    )
+
+
+def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int) -> None:
+    if unit not in UNITS:
+        raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    if layout not in LAYOUTS:
+        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InputError(f"limit must be an integer of at least 1, got {limit!r}")
+    if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
+        raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
+    validate_seed(seed)
+
+
+def _open(
+    dataset: str | os.PathLike[str], column: str | None, split: str, unit: str, heldout: str | os.PathLike[str] | None
+) -> _Opened:
+    judged = None if heldout is None else _file_documents(Path(heldout), unit, "heldout")
+    source = "" if heldout is None else f"file {str(heldout)!r}"
+    text = str(dataset)
+    path = Path(text).expanduser()
+    if text in EMBEDDED_TEXTS:
+        texts = equations() if text == "arithmetic" else _python_docs()
+        return _Opened(lambda: _documents(texts, unit), judged, source)
+    if path.is_dir():
+        raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
+    if path.is_file():
+        return _Opened(_file_documents(path, unit, "dataset"), judged, source)
+    if isinstance(dataset, os.PathLike) or text.startswith((".", "/", "~")) or path.suffix or text.count("/") != 1:
+        raise InputError(
+            f"dataset {text!r} is neither 'arithmetic', 'python-docs', an existing file, nor a Hub id (owner/name)"
+        )
+    return _open_hub(text, column, split, unit, judged, source)
+
+
+def _open_hub(name: str, column: str | None, split: str, unit: str, judged: Documents | None, source: str) -> _Opened:
+    splits = load_hub(name)
+    heldout = choose_splits(splits, split, name)
+    features = splits[split].features
+    strings = [
+        key for key, feature in features.items() if getattr(feature, "dtype", None) in ("string", "large_string")
+    ]
+    if column is None and len(strings) != 1:
+        raise InputError(
+            f"text_column must be given for {name}; its columns of strings are: {', '.join(strings) or 'none'}"
+        )
+    chosen = strings[0] if column is None else column
+    if chosen not in strings:
+        raise InputError(f"text_column must be one of {', '.join(strings) or 'none'} of {name}, got {chosen!r}")
+
+    def rows(table: Any) -> Documents:
+        return lambda: _documents((row[chosen] or "" for row in table.select_columns([chosen])), unit)
+
+    if judged is None and heldout is not None:
+        judged, source = rows(splits[heldout]), f"split {heldout!r}"
+    return _Opened(rows(splits[split]), judged, source)
+
+
+def _file_documents(path: Path, unit: str, option: str) -> Documents:
+    if not path.is_file():
+        raise InputError(f"{option} {str(path)!r} does not exist or is no file")
+
+    def read() -> Iterator[str]:
+        try:
+            with path.open("rb") as file:
+                yield from _units(_decoded_lines(file, path, option), unit)
+        except OSError as error:
+            raise InputError(f"{option} {str(path)!r} cannot be read: {error.strerror or error}") from None
+
+    return read
+
+
+def _decoded_lines(file: Iterable[bytes], path: Path, option: str) -> Iterator[str]:
+    offset = 0
+    for number, raw in enumerate(file, 1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{option} {str(path)!r} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start} "
+                f"(line {number}); convert the file to UTF-8"
+            ) from None
+        offset += len(raw)
+        yield line.removesuffix("\n").removesuffix("\r")
+
+
+def _documents(texts: Iterable[str], unit: str) -> Iterator[str]:
+    for text in texts:
+        yield from _units(iter(text.replace("\r\n", "\n").split("\n")), unit)
+
+
+def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
+    """Documents that are not blank, out of the lines of one text."""
+    if unit == "line":
+        yield from (line for line in lines if line.strip())
+        return
+    gathered: list[str] = []
+    for line in lines:
+        if line.strip() or unit == "text":
+            gathered.append(line)
+        elif gathered:
+            yield "\n".join(gathered)
+            gathered = []
+    if any(line.strip() for line in gathered):
+        yield "\n".join(gathered)
+
+
+def _is_held_out(text: str, share: float, seed: int) -> bool:
+    """By the content, so that copies stay together and a stream needs no memory."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=seed.to_bytes(8, "little"))
+    return int.from_bytes(digest.digest(), "little") < share * 2**64
+
+
+def _frame(documents: Iterator[str], codec: TextCodec, layout: str, digest: Any) -> tuple[NDArray[Any], dict[str, int]]:
+    counts = dict.fromkeys(("documents", "cut", "left_out", "unknown", "longest"), 0)
+    parts = [np.empty((0, codec.length), codec.dtype)]
+    while texts := list(islice(documents, _AT_ONCE)):
+        for text in texts:
+            encoded = text.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "little") + encoded)
+        tokenized = codec.tokenize(texts)
+        sizes = np.array([len(codes) for codes in tokenized])
+        counts["documents"] += len(texts)
+        counts["longest"] = max(counts["longest"], int(sizes.max()))
+        if layout == "window":
+            counts["left_out"] += int((sizes < codec.length).sum())
+            windows = [codes[: len(codes) // codec.length * codec.length] for codes in tokenized]
+            parts.append(np.concatenate(windows).reshape(-1, codec.length).astype(codec.dtype))
+        else:
+            counts["cut"] += int((sizes > codec.length).sum())
+            parts.append(codec.frame(tokenized))
+        counts["unknown"] += int(codec.is_unknown(parts[-1]).sum())
+    return np.concatenate(parts), counts
+
+
+def _python_docs() -> list[str]:
+    """The topics of Python's own documentation, as running text: paragraphs with their line breaks removed."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise unknown("python-docs", "this Python was installed without pydoc_data") from None
+    paragraphs = (part for topic in sorted(topics) for part in topics[topic].split("\n\n"))
+    running = (" ".join(part.split()) for part in paragraphs)
+    # Headings, tables and code are no English: prose ends like a sentence and holds several words.
+    return [text for text in running if text.endswith((".", ":")) and text.count(" ") >= 4]

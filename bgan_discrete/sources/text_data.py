@@ -1,0 +1,70 @@
+"""Texts as codes, and what there is to say of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs import TextCodec
+
+Codes = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TextData:
+    """Texts as codes, in a part to train on and a part to judge by.
+
+    Attributes:
+        name: What was asked for.
+        digest: Of the documents: two runs with the same digest saw the same text.
+        codes: Training codes ``[S, L]``.
+        heldout_codes: Codes of the held-out texts, likewise.
+        codec: Fitted on the training documents only.
+        heldout_source: Where the held-out texts come from.
+        counts: What was done to make them: documents, left out, cut, unknown tokens, duplicates.
+    """
+
+    name: str
+    digest: str
+    codes: Codes
+    heldout_codes: Codes
+    codec: TextCodec
+    heldout_source: str
+    counts: dict[str, int]
+
+    @property
+    def num_categories(self) -> int:
+        """K."""
+        return self.codec.num_categories
+
+
+def describe_text(data: TextData) -> str:
+    """Say in several lines what is in the data.
+
+    Args:
+        data: From `load_text`.
+
+    Returns:
+        Text without a final line break.
+    """
+    count = data.counts
+    lengths = data.codec.lengths(data.codes)
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    lines = [
+        f"data set:    {data.name} (digest {data.digest[:12]})",
+        f"samples:     {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
+        f"codes:       L = {data.codec.length}, K = {data.num_categories} ({data.codec.describe()})",
+        f"lengths:     {shortest} to {longest} tokens, {lengths.mean():.1f} on average",
+        f"documents:   {count['documents']:,}; {count['cut']:,} were cut at the length, {count['left_out']:,} left out",
+        f"unknown:     {count['unknown']:,} tokens of the training samples, {count['heldout_unknown']:,} of the others",
+        f"duplicates:  {count['repeated']:,} training samples repeat earlier ones; "
+        f"{count['leaked']:,} held-out samples are in training too",
+    ]
+    return "\n".join(lines)
+
+
+def count_repeats(codes: Codes, heldout_codes: Codes) -> tuple[int, int]:
+    """Training samples that repeat earlier ones, and held-out samples that are in training too."""
+    training = set(map(bytes, np.ascontiguousarray(codes)))
+    return len(codes) - len(training), sum(bytes(row) in training for row in np.ascontiguousarray(heldout_codes))

@@ -1,0 +1,435 @@
+"""Text from end to end: data -> networks -> training -> samples -> figures."""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch import nn
+
+from bgan_discrete import __version__
+from bgan_discrete.codecs import TextCodec, TextCodecOptions
+from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.errors import InputError
+from bgan_discrete.metrics import log_frequencies
+from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
+from bgan_discrete.nn import (
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    GRUDiscriminator,
+    GRUGenerator,
+    TransformerGenerator,
+)
+from bgan_discrete.penalties import apply_spectral_normalization
+from bgan_discrete.pipeline import TextPipeline
+from bgan_discrete.sampling import check_sharpening
+from bgan_discrete.sources import TextData, describe_text, load_text
+from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
+from bgan_discrete.tasks.images import METRICS_SEED, SIGNAL_EXIT_CODES, say
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.training.checkpoint import find_checkpoint
+from bgan_discrete.training.config import TextDataConfig, TextModelConfig, TextTrainingConfig
+from bgan_discrete.training.run_log import read_metrics
+from bgan_discrete.training.trainer import Trainer, TrainingSummary
+
+SHOWN_LINES = 20
+TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+
+GENERATORS = {"conv": ConvSequenceGenerator, "gru": GRUGenerator, "transformer": TransformerGenerator}
+DISCRIMINATORS = {"conv": ConvSequenceDiscriminator, "gru": GRUDiscriminator}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextRun:
+    """What a training left.
+
+    Attributes:
+        folder: The run's folder.
+        summary: How the training ended.
+        report: The final metrics; None if they were not asked for, or the training was interrupted.
+    """
+
+    folder: RunFolder
+    summary: TrainingSummary
+    report: TextReport | None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the signal which stopped the training."""
+        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
+
+
+def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> TextData:
+    """Load and encode the text that a configuration names.
+
+    Args:
+        config: The data.
+        codec: A codec to encode with, such as that of a trained model; None to make the configuration's.
+
+    Returns:
+        Codes of the training and held-out texts.
+
+    Raises:
+        InputError: If the data cannot be used.
+    """
+    options = codec or TextCodecOptions(
+        tokenizer=config.tokenizer,
+        length=config.length,
+        ends=config.layout == "pad",
+        vocabulary_size=config.vocabulary_size,
+        min_count=config.min_count,
+        model_type=config.model_type,
+        model_file=config.model_file,
+    )
+    return load_text(
+        config.dataset,
+        text_column=config.text_column,
+        split=config.split,
+        unit=config.unit,
+        layout=config.layout if codec is None else ("pad" if codec.ends else "window"),
+        limit=config.limit,
+        holdout=config.holdout,
+        heldout=config.heldout,
+        codec=options,
+        seed=config.data_seed,
+    )
+
+
+def build_text_networks(config: TextModelConfig, codec: TextCodec, seed: int) -> tuple[nn.Module, nn.Module]:
+    """The two networks of a configuration, initialised from a seed.
+
+    Args:
+        config: Kinds, widths, depths and options.
+        codec: Of the data.
+        seed: Of the initial weights.
+
+    Returns:
+        Generator and discriminator.
+    """
+    torch.manual_seed(seed)
+    generator = GENERATORS[config.generator](
+        codec.length,
+        codec.num_categories,
+        codec.end_id,
+        config.latent_size,
+        config.generator_width,
+        config.generator_depth,
+    )
+    discriminator = DISCRIMINATORS[config.discriminator](
+        codec.length,
+        codec.num_categories,
+        codec.end_id,
+        config.discriminator_width,
+        config.discriminator_depth,
+        config.per_prefix,
+    )
+    if config.spectral_norm:
+        apply_spectral_normalization(discriminator)
+    return generator, discriminator
+
+
+def train_text(config: TextTrainingConfig) -> TextRun:
+    """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
+
+    The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.txt``, ``report.json``,
+    ``checkpoints/`` and ``model/``.
+
+    Args:
+        config: The run.
+
+    Returns:
+        What it left.
+
+    Raises:
+        InputError: If an option, the data or the folder cannot be used, before any training.
+        NonFiniteError: If the training diverged; the last checkpoint stays.
+    """
+    folder = RunFolder(Path(config.run.output_dir))
+    folder.check_free(config.run.resume is not None, config.run.overwrite)
+    checkpoint = None
+    if config.run.resume is not None:
+        changes = config.differences(folder.saved_config(TextTrainingConfig))
+        if changes:
+            raise InputError(
+                f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}"
+            )
+        checkpoint = find_checkpoint(folder.checkpoints, config.run.resume)
+    if config.run.num_samples == 1:
+        raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
+    data = prepare_text(config.data)
+    say(describe_text(data))
+    generator, discriminator = build_text_networks(config.model, data.codec, config.training.seed)
+    if config.model.output_bias:
+        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        generator.set_output_bias(frequencies)  # type: ignore[operator]
+    sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
+    say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
+
+    def show_samples(step: int, codes: np.ndarray) -> str:
+        text = "\n".join(data.codec.decode(codes)) + "\n"
+        folder.grids.mkdir(parents=True, exist_ok=True)
+        folder.sample_lines(step).write_text(text, encoding="utf-8", errors="replace")
+        return text
+
+    trainer = Trainer(
+        generator,
+        discriminator,
+        data.codes,
+        config.training,
+        output_dir=folder.root,
+        tensorboard=config.run.report_to == "tensorboard",
+        on_samples=show_samples,
+    )
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+        say(f"resumed from {checkpoint} at step {trainer.step}")
+    else:
+        folder.clear()
+    folder.root.mkdir(parents=True, exist_ok=True)
+    config.save(folder.config)
+    summary = trainer.train()
+    say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+    return _finish(config, folder, data, trainer, summary)
+
+
+def _finish(
+    config: TextTrainingConfig, folder: RunFolder, data: TextData, trainer: Trainer, summary: TrainingSummary
+) -> TextRun:
+    pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
+    pipeline.save_pretrained(folder.model)
+    texts = pipeline.generate(100, seed=config.training.seed).texts
+    write_text_atomically(folder.lines, "".join(f"{text}\n" for text in texts))
+    plot_curves(read_metrics(folder.metrics), folder.curves)
+    report = None
+    if summary.stopped_by in SIGNAL_EXIT_CODES:
+        say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
+    elif config.run.num_samples:
+        report = evaluate_text_pipeline(pipeline, data, config.run.num_samples)
+        details = {"training": dataclasses.asdict(summary), "command": sys.argv}
+        write_text_report(folder.report, report, data, details)
+        say("\n" + report.format_table() + "\n")
+    say("\n".join(["samples:", *(f"    {text}" for text in texts[:SHOWN_LINES])]))
+    say(f"model:   {folder.model}")
+    say(f"samples: {folder.lines}")
+    return TextRun(folder, summary, report)
+
+
+def evaluate_text_pipeline(
+    pipeline: TextPipeline,
+    data: TextData,
+    num_samples: int,
+    seed: int = METRICS_SEED,
+    *,
+    others: dict[str, TextPipeline] | None = None,
+    wgan_gp: bool = False,
+) -> TextReport:
+    """Judge a model's texts.
+
+    Args:
+        pipeline: The model.
+        data: Texts in the codes of the model's codec.
+        num_samples: How many samples are drawn, >= 2.
+        seed: Of the samples.
+        others: Other models, by the names of their rows.
+        wgan_gp: Add the divergences of 640 samples of 32 characters.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If there are too few samples.
+    """
+    if num_samples < 2:
+        raise InputError(f"num_samples must be at least 2, got {num_samples}")
+    training, heldout = data.codec.decode(data.codes), data.codec.decode(data.heldout_codes)
+    texts = pipeline.generate(num_samples, seed=seed).texts
+    if not any(texts):
+        raise InputError("the model generates only empty texts: there is nothing to judge")
+    report = evaluate_text(
+        texts,
+        training,
+        heldout,
+        ends=data.codec.ends,
+        valid=equations() if data.name == "arithmetic" else None,
+        others={name: other.generate(num_samples, seed=seed).texts for name, other in (others or {}).items()},
+    )
+    if wgan_gp:
+        drawn = texts if num_samples >= WGAN_GP_SAMPLES else pipeline.generate(WGAN_GP_SAMPLES, seed=seed).texts
+        report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
+    return report
+
+
+def write_text_report(path: Path, report: TextReport, data: TextData, details: dict[str, Any]) -> None:
+    """Write a report as JSON.
+
+    Args:
+        path: The file; its folder is made if missing.
+        report: The figures.
+        data: What they were taken against.
+        details: What else belongs to them, of plain types.
+    """
+    document = {
+        "dataset": data.name,
+        "dataset_digest": data.digest,
+        "held_out": data.heldout_source,
+        "codec": data.codec.describe(),
+        **report.to_dict(),
+        **details,
+        "version": __version__,
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def evaluate_text_model(
+    model: Path,
+    config: TextDataConfig,
+    num_samples: int,
+    output: Path | None,
+    *,
+    against: Path | None = None,
+    protocol: str = "full",
+    sweep_temperature: bool = False,
+    seed: int = METRICS_SEED,
+    device: str = "auto",
+) -> TextReport:
+    """Judge a saved model, as ``scripts/evaluate_text.py`` does.
+
+    Args:
+        model: Its folder.
+        config: The data; they are encoded by the model's own codec, whatever tokenizer stands here.
+        num_samples: How many samples are drawn.
+        output: Where the report goes; None writes none. The curve of a sweep goes beside it, as a PNG.
+        against: Another model of the same data, such as the same generator trained by maximum likelihood.
+        protocol: ``full``, or ``wgan-gp`` to add the divergences of 640 samples of 32 characters.
+        sweep_temperature: Judge both models at several temperatures too.
+        seed: Of the samples.
+        device: Where the model runs.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If a model or the data cannot be used.
+    """
+    if num_samples < 2:
+        raise InputError(f"num_samples must be at least 2, got {num_samples}")
+    if output is not None and output.is_dir():
+        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    pipeline = TextPipeline.from_pretrained(model, device)
+    others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
+    data = prepare_text(config, codec=pipeline.codec)
+    started = time.monotonic()
+    report = evaluate_text_pipeline(pipeline, data, num_samples, seed, others=others, wgan_gp=protocol == "wgan-gp")
+    if sweep_temperature:
+        report.facts["sweep"] = {
+            name: sweep_temperatures(part, data, num_samples, seed)
+            for name, part in {"model": pipeline, **others}.items()
+        }
+    say(f"dataset: {data.name}; held out: {data.heldout_source}")
+    say("\n" + report.format_table() + "\n")
+    if protocol == "wgan-gp":
+        for name, row in report.facts["wgan_gp"].items():
+            figures = "  ".join(f"{key} {value:.3f}" for key, value in row.items())
+            say(f"640 samples of 32 characters, {name}: {figures}")
+    for name, points in report.facts.get("sweep", {}).items():
+        for point in points:
+            say(f"{name}: " + "  ".join(f"{key} {value:.3f}" for key, value in point.items()))
+    if output is not None:
+        details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
+        write_text_report(output, report, data, details)
+        say(f"report: {output}")
+        if sweep_temperature and plot_temperatures(report.facts["sweep"], output.with_suffix(".png")):
+            say(f"curve:  {output.with_suffix('.png')}")
+    return report
+
+
+def sweep_temperatures(
+    pipeline: TextPipeline, data: TextData, num_samples: int, seed: int = METRICS_SEED
+) -> list[dict[str, float]]:
+    """Quality and diversity at several temperatures: a single point would only measure sharpness.
+
+    Args:
+        pipeline: The model.
+        data: Texts in the codes of the model's codec.
+        num_samples: How many samples are drawn at each temperature.
+        seed: Of the samples.
+
+    Returns:
+        A dictionary for each temperature: the temperature, JSD-4, forward and reverse perplexity, BLEU-4, Self-BLEU-4.
+    """
+    training, heldout = data.codec.decode(data.codes), data.codec.decode(data.heldout_codes)
+    names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
+    points = []
+    for temperature in TEMPERATURES:
+        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature).texts
+        valid = equations() if data.name == "arithmetic" else None
+        report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
+        row = report.rows["model"]
+        points.append({"temperature": temperature, **{name: row[name] for name in names if name in row}})
+    return points
+
+
+def generate_text(
+    model: Path,
+    num_samples: int,
+    *,
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prompt: str = "",
+    output: Path | None = None,
+    device: str = "auto",
+    stream: TextIO = sys.stdout,
+) -> list[str]:
+    """Write samples of a saved model, as ``scripts/generate_text.py`` does.
+
+    Args:
+        model: Its folder.
+        num_samples: How many.
+        seed: Of latents and draws.
+        temperature: See `bgan_discrete.sampling.sharpen`.
+        top_k: Likewise.
+        top_p: Likewise.
+        prompt: What every sample begins with; for autoregressive generators.
+        output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line; None for ``stream``.
+        device: Where the model runs.
+        stream: Where samples go without ``output``.
+
+    Returns:
+        The samples.
+
+    Raises:
+        InputError: If an argument or the model cannot be used.
+    """
+    if num_samples < 1:
+        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_sharpening(temperature, top_k, top_p)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
+    made = TextPipeline.from_pretrained(model, device).generate(
+        num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt
+    )
+    if output is not None and output.suffix == ".jsonl":
+        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in made.texts]
+    else:
+        # One sample a line, whatever it holds.
+        lines = [
+            text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            if "\n" in text or "\r" in text
+            else text
+            for text in made.texts
+        ]
+    content = "".join(f"{line}\n" for line in lines)
+    if output is None:
+        stream.write(content)
+    else:
+        write_text_atomically(output, content)
+    return made.texts

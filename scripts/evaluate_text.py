@@ -1,0 +1,58 @@
+#!/usr/bin/env python
+"""Judge a trained text model against held-out texts, beside Markov models and, on request, another model."""
+
+from pathlib import Path
+
+from bgan_discrete.command_line import add_section, make_parser, parse, run_script
+from bgan_discrete.training.config import TextDataConfig
+
+EXAMPLE = """\
+  python scripts/evaluate_text.py --model runs/lines/model --dataset lines.txt --num-samples 10000 --output report.json
+  python scripts/evaluate_text.py --model runs/gru/model --against runs/likelihood/model --dataset lines.txt \\
+      --sweep-temperature --output sweep.json"""
+TOKENIZER_OPTIONS = ("layout", "length", "tokenizer", "vocabulary_size", "min_count", "model_type", "model_file")
+OWN_OPTIONS = ("model", "against", "num_samples", "protocol", "sweep_temperature", "seed", "output", "device")
+
+
+def main() -> None:
+    """Parse, evaluate, print."""
+    parser = make_parser("Judge a trained model against held-out texts, in the tokens of its own codec.", EXAMPLE)
+    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--against",
+        type=str | None,
+        default=None,
+        metavar="DIR",
+        help="another model of the same data, such as the same generator trained by maximum likelihood",
+    )
+    parser.add_argument("--num-samples", type=int, default=10000, metavar="INT", help="how many samples are judged")
+    parser.add_argument(
+        "--protocol", choices=("full", "wgan-gp"), default="full", help="wgan-gp adds 640 samples of 32 characters"
+    )
+    parser.add_argument("--sweep-temperature", action="store_true", help="judge at several temperatures too")
+    parser.add_argument("--seed", type=int, default=1, metavar="INT", help="seed of the samples")
+    parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+    add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
+    options = parse(parser)
+    own = {name: options.pop(name) for name in OWN_OPTIONS}
+    data = TextDataConfig(**{**options, "layout": "window"})
+    data.check()
+
+    from bgan_discrete.tasks.text import evaluate_text_model
+
+    evaluate_text_model(
+        Path(own["model"]),
+        data,
+        own["num_samples"],
+        None if own["output"] is None else Path(own["output"]),
+        against=None if own["against"] is None else Path(own["against"]),
+        protocol=own["protocol"],
+        sweep_temperature=own["sweep_temperature"],
+        seed=own["seed"],
+        device=own["device"],
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

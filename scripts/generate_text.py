@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Draw text from a trained model: one sample a line on stdout, everything else on stderr."""
+
+from pathlib import Path
+
+from bgan_discrete.command_line import make_parser, parse, run_script
+
+EXAMPLE = """\
+  python scripts/generate_text.py --model runs/text/model --num-samples 20 --seed 0
+  python scripts/generate_text.py --model runs/text/model --num-samples 1000 --temperature 0.8 --output samples.txt
+  python scripts/generate_text.py --model runs/pieces/model --prompt "a man" --top-p 0.9 --output samples.jsonl"""
+
+
+def main() -> None:
+    """Parse, generate, write."""
+    parser = make_parser("Draw text from a trained model, one sample a line.", EXAMPLE)
+    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument("--num-samples", type=int, default=20, metavar="INT", help="how many samples")
+    parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of latents and draws")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="FLOAT", help="divides the logits; below 1 sharpens"
+    )
+    parser.add_argument(
+        "--top-k", type=int | None, default=None, metavar="INT", help="draw from the so many most probable tokens"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float | None,
+        default=None,
+        metavar="FLOAT",
+        help="draw from the fewest most probable tokens that together have this probability",
+    )
+    parser.add_argument("--prompt", type=str, default="", metavar="STR", help="what every sample begins with")
+    parser.add_argument(
+        "--output",
+        type=str | None,
+        default=None,
+        metavar="PATH",
+        help="a file rather than stdout: *.jsonl for one JSON object a line, else text",
+    )
+    parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+    options = parse(parser)
+
+    from bgan_discrete.tasks.text import generate_text
+
+    output = options["output"]
+    generate_text(
+        Path(options["model"]),
+        options["num_samples"],
+        seed=options["seed"],
+        temperature=options["temperature"],
+        top_k=options["top_k"],
+        top_p=options["top_p"],
+        prompt=options["prompt"],
+        output=None if output is None else Path(output),
+        device=options["device"],
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

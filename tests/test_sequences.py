@@ -1,0 +1,331 @@
+"""Sequences that end early, and the distributions over them, factorised and autoregressive, by enumeration."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
+from bgan_discrete.errors import InputError
+from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.nn import (
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    GRUDiscriminator,
+    GRUGenerator,
+    TransformerGenerator,
+)
+from bgan_discrete.penalties import PENALTIES
+from bgan_discrete.sampling import sharpen
+from bgan_discrete.sequences import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
+from bgan_discrete.steps import Objective, discriminator_step, generator_step, likelihood_step, score_draws
+
+L, K, Z, END = 3, 4, 2, 1
+AUTOREGRESSIVE = [GRUGenerator, TransformerGenerator]
+GENERATORS = [ConvSequenceGenerator, *AUTOREGRESSIVE]
+
+
+def make(kind: Callable[..., nn.Module], end: int | None = END, length: int = L, categories: int = K) -> nn.Module:
+    torch.manual_seed(0)
+    module = kind(length, categories, end, Z, width=8, depth=2)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return module.double()
+
+
+def latents(count: int = 2) -> Tensor:
+    return torch.randn(count, Z, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def every_sequence(end: int | None = END, length: int = L, categories: int = K) -> Tensor:
+    """All canonical sequences ``[S, L]``."""
+    codes = torch.tensor(list(itertools.product(range(categories), repeat=length)))
+    return torch.unique(pad_after_end(codes, end), dim=0)
+
+
+def test_what_counts_and_what_pads() -> None:
+    codes = torch.tensor([[2, 1, 3, 2], [0, 2, 3, 0], [1, 1, 1, 1]], dtype=torch.uint8)
+    assert counted_positions(codes, 1).tolist() == [[True, True, False, False], [True] * 4, [True, False, False, False]]
+    assert pad_after_end(codes, 1).tolist() == [[2, 1, 1, 1], [0, 2, 3, 0], [1, 1, 1, 1]]
+    assert sequence_lengths(codes, 1).tolist() == [1, 4, 0]
+    assert sequence_lengths(codes, None).tolist() == [4, 4, 4]
+    assert counted_positions(codes, None).all()
+    values = torch.arange(12.0).reshape(3, 4)
+    carried = carry_to_the_end(values, counted_positions(codes, 1))
+    assert carried.tolist() == [[0, 1, 1, 1], [4, 5, 6, 7], [8, 8, 8, 8]]
+
+
+@pytest.mark.parametrize("end", [END, None])
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_probabilities_sum_to_one_over_all_sequences(kind: Callable[..., nn.Module], end: int | None) -> None:
+    codes = every_sequence(end)
+    distribution: Distribution = make(kind, end)(latents())
+    total = distribution.log_prob(codes[:, None].expand(-1, 2, -1)).exp().sum(0)
+    assert torch.allclose(total, torch.ones(2, dtype=torch.float64), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", AUTOREGRESSIVE)
+def test_log_probabilities_equal_those_of_one_step_after_the_other(kind: Callable[..., nn.Module]) -> None:
+    generator = make(kind)
+    codes = every_sequence()
+    for latent in latents():
+        with torch.no_grad():
+            state, previous = generator.start(latent.expand(len(codes), -1), L), None
+        total = torch.zeros(len(codes), dtype=torch.float64)
+        ended = torch.zeros(len(codes), dtype=torch.bool)
+        for position in range(L):
+            with torch.no_grad():
+                logits, state = generator.step(previous, state)
+            previous = codes[:, position]
+            found = torch.log_softmax(logits, -1)[torch.arange(len(codes)), previous]
+            total += torch.where(ended, 0.0, found)
+            ended |= previous == END
+        assert torch.allclose(total, generator(latent[None]).log_prob(codes[:, None])[:, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_padding_contributes_nothing(kind: Callable[..., nn.Module]) -> None:
+    distribution = make(kind)(latents(1))
+    codes = torch.tensor([[[2, END, END]], [[2, END, 3]], [[2, END, 0]]])
+    found = distribution.log_prob(codes)
+    assert (found == found[0]).all()
+    advantages = torch.tensor([[1.0], [0.5], [-2.0]], dtype=torch.float64)
+    weighted = distribution.weighted_log_prob(codes, advantages)
+    assert torch.allclose(weighted, (advantages * found).sum(0))
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_draws_follow_the_probabilities(kind: Callable[..., nn.Module]) -> None:
+    distribution = make(kind)(latents(1))
+    codes = distribution.sample(40_000, torch.Generator().manual_seed(0))
+    assert codes.dtype == torch.uint8
+    every = every_sequence()
+    expected = distribution.log_prob(every[:, None]).exp()[:, 0] * 40_000
+    place = (codes[:, 0].long()[:, None] == every[None]).all(-1)
+    assert (place.sum(1) == 1).all()  # each draw is canonical
+    observed = place.sum(0)
+    often = expected > 5
+    statistic = ((observed - expected)[often] ** 2 / expected[often]).sum()
+    freedom = int(often.sum())
+    assert statistic < freedom + 5 * (2 * freedom) ** 0.5
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize("dense", [False, True])
+def test_the_surrogate_is_the_weighted_sum(kind: Callable[..., nn.Module], dense: bool) -> None:
+    generator = make(kind)
+    distribution = generator(latents(3))
+    codes = distribution.sample(5, torch.Generator().manual_seed(0))
+    shape = codes.shape if dense else codes.shape[:2]
+    advantages = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    if isinstance(distribution, SequenceCategorical):
+        table = torch.log_softmax(distribution.logits, -1)[None].expand(5, -1, -1, -1)
+        per_position = table.gather(-1, codes.long()[..., None]).squeeze(-1) * counted_positions(codes, END)
+    else:
+        per_position = distribution.position_log_prob(codes)
+    expected = ((advantages if dense else advantages[..., None]) * per_position).sum((0, 2))
+    assert torch.allclose(distribution.weighted_log_prob(codes, advantages), expected)
+    wanted = torch.autograd.grad(expected.sum(), list(generator.parameters()), retain_graph=True, allow_unused=True)
+    surrogate = distribution.weighted_log_prob(codes, advantages).sum()
+    got = torch.autograd.grad(surrogate, list(generator.parameters()), allow_unused=True)
+    for one, other in zip(wanted, got, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("method", ["counts", "gather"])
+@pytest.mark.parametrize("categories", [2, 5])
+@pytest.mark.parametrize("zero_sum", [False, True])
+def test_dense_advantages_of_independent_positions(method: str, categories: int, zero_sum: bool) -> None:
+    logits = torch.randn(2, 3, categories, dtype=torch.float64, requires_grad=True)
+    distribution = FactorizedCategorical(logits)
+    codes = distribution.sample(4)
+    advantages = torch.randn(codes.shape, dtype=torch.float64)
+    if zero_sum:
+        advantages = advantages - advantages.mean(0)
+    table = torch.log_softmax(logits, -1)[None].expand(4, -1, -1, -1)
+    expected = (advantages * table.gather(-1, codes.long()[..., None]).squeeze(-1)).sum((0, 2))
+    found = distribution.weighted_log_prob(codes, advantages, zero_sum, method)
+    (wanted,) = torch.autograd.grad(expected.sum(), logits, retain_graph=True)
+    (got,) = torch.autograd.grad(found.sum(), logits)
+    assert torch.allclose(wanted, got)
+    assert zero_sum or torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize("name", ["rloo", "bgan", "bgan_centered"])
+def test_estimators_by_enumeration_on_an_autoregressive_generator(name: str) -> None:
+    """Two steps, three tokens, two draws: the exact mean of the gradient, with every pair of draws weighed."""
+    generator = make(GRUGenerator, end=0, length=2, categories=3)
+    outcomes = every_sequence(0, 2, 3)
+    log_ratio = torch.randn(len(outcomes), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    distribution = generator(latents(1))
+    log_g = distribution.log_prob(outcomes[:, None])[:, 0]
+    probability = log_g.exp()
+    parameters = list(generator.parameters())
+    estimator = make_estimator(name)
+    assert ESTIMATORS  # the names are those of the menu
+    pairs = torch.tensor(list(itertools.product(range(len(outcomes)), repeat=2)))
+    surrogate = torch.zeros((), dtype=torch.float64)
+    for pair in pairs:
+        advantages = estimator(log_ratio[pair][:, None])
+        surrogate = (
+            surrogate
+            + probability[pair].prod().detach()
+            * distribution.weighted_log_prob(outcomes[pair][:, None], advantages).sum()
+        )
+    got = torch.autograd.grad(surrogate, parameters, retain_graph=True)
+    if name == "rloo":  # unbiased for the gradient of E[F]
+        objective = (probability * log_ratio).sum()
+    else:  # E of the self-normalised weights, with their score function, from the definition
+        weights = torch.softmax(log_ratio[pairs], dim=1)
+        objective = (probability[pairs].prod(1).detach()[:, None] * weights * log_g[pairs]).sum()
+    wanted = torch.autograd.grad(objective, parameters)
+    for one, other in zip(wanted, got, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", AUTOREGRESSIVE)
+def test_a_prompt_begins_every_sequence_and_the_rest_follows_it(kind: Callable[..., nn.Module]) -> None:
+    distribution = make(kind)(latents(2))
+    codes = distribution.sample(500, torch.Generator().manual_seed(0), prompt=torch.tensor([3, 2]))
+    assert (codes[..., :2] == torch.tensor([3, 2])).all()
+    last = codes[:, 0, 2].long()
+    every = torch.tensor([[3, 2, k] for k in range(K)])
+    expected = distribution.log_prob(every[:, None].expand(-1, 2, -1)).exp()[:, 0]
+    expected = expected / expected.sum()
+    assert torch.allclose(torch.bincount(last, minlength=K).double() / 500, expected.detach(), atol=0.09)
+    for wrong, words in (([END], "end of a sequence"), ([0] * 4, "T <= 3"), ([9], "codes in")):
+        with pytest.raises(InputError, match=words):
+            distribution.sample(1, prompt=torch.tensor(wrong))
+
+
+def test_sharpening() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    assert torch.allclose(sharpen(logits, 0.5).softmax(-1), logits.mul(2).softmax(-1))
+    assert torch.allclose(sharpen(logits, top_k=2).softmax(-1), torch.tensor([[0.625, 0.375, 0, 0]]))
+    assert torch.allclose(sharpen(logits, top_p=0.79).softmax(-1), torch.tensor([[0.625, 0.375, 0, 0]]))
+    assert torch.allclose(sharpen(logits, top_p=1e-9).softmax(-1), torch.tensor([[1.0, 0, 0, 0]]))
+    for wrong in ({"temperature": 0.0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            sharpen(logits, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_a_sharpened_generator_draws_the_commonest(kind: Callable[..., nn.Module]) -> None:
+    codes = make(kind)(latents(2)).sharpened(top_k=1).sample(20)
+    assert (codes == codes[:1]).all()
+
+
+DISCRIMINATORS = [ConvSequenceDiscriminator, GRUDiscriminator]
+
+
+def discriminator(
+    kind: Callable[..., nn.Module], per_prefix: bool, end: int | None = END, length: int = 6
+) -> nn.Module:
+    torch.manual_seed(0)
+    return kind(length, K, end, width=8, depth=2, per_prefix=per_prefix).double()
+
+
+@pytest.mark.parametrize("per_prefix", [False, True])
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_discriminators_do_not_see_the_padding(kind: Callable[..., nn.Module], per_prefix: bool) -> None:
+    codes = torch.tensor([[2, 3, END, END, END, END], [2, 3, END, 0, 2, 3]])
+    found = discriminator(kind, per_prefix)(codes)
+    assert found.shape == ((2, 6) if per_prefix else (2,))
+    assert torch.equal(found[0], found[1])
+    if per_prefix:
+        assert (found[0, 2:] == found[0, 2]).all()
+
+
+@pytest.mark.parametrize("per_prefix", [False, True])
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_soft_one_hots_and_penalties(kind: Callable[..., nn.Module], per_prefix: bool) -> None:
+    module = discriminator(kind, per_prefix)
+    codes = every_sequence(END, 6)[::50]
+    soft = nn.functional.one_hot(codes, K).double()
+    assert torch.allclose(module(codes), module(soft))
+    torch.set_default_dtype(torch.float64)
+    try:
+        for penalty in PENALTIES.values():
+            value = penalty(module, codes, codes.flip(0), K, torch.Generator().manual_seed(0))
+            value.backward()
+            assert torch.isfinite(value)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_a_prefix_is_judged_without_what_follows(kind: Callable[..., nn.Module]) -> None:
+    module = discriminator(kind, True, end=None)
+    one, other = torch.tensor([[2, 3, 0, 1, 1, 0], [2, 3, 0, 3, 2, 2]])
+    found, others = module(one[None]), module(other[None])
+    assert torch.allclose(found[:, :3], others[:, :3])
+    assert not torch.allclose(found[:, 3:], others[:, 3:])
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+@pytest.mark.parametrize("credit", ["prefix", "token"])
+def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[..., nn.Module], credit: str) -> None:
+    module = discriminator(kind, True)
+    codes = make(ConvSequenceGenerator, length=6)(latents(3)).sample(5, torch.Generator().manual_seed(0))
+    objective = Objective(num_draws=5, credit=credit)  # type: ignore[arg-type]
+    log_w = score_draws(module, codes, objective)
+    prefixes = module(codes.flatten(0, 1)).float().reshape(5, 3, 6)
+    expected = prefixes if credit == "prefix" else prefixes - nn.functional.pad(prefixes[..., :-1], (1, 0))
+    assert torch.allclose(log_w, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize("per_prefix", [False, True])
+def test_steps_move_both_networks(kind: Callable[..., nn.Module], per_prefix: bool) -> None:
+    generator = make(kind, length=6).float()
+    judge = discriminator(ConvSequenceDiscriminator, per_prefix).float()
+    objective = Objective(num_draws=4, penalty=PENALTIES["r1"])
+    real = every_sequence(END, 6)[:8].to(torch.uint8)
+    z = latents(8).float()
+    for module in (judge, generator):
+        before = [parameter.clone() for parameter in module.parameters()]
+        optimizer = torch.optim.SGD(module.parameters(), 0.1)
+        rng = torch.Generator().manual_seed(0)
+        if module is judge:
+            discriminator_step(generator, judge, optimizer, real, z, objective, rng)
+        else:
+            generator_step(generator, judge, optimizer, z, objective, rng)
+        assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+
+
+def test_likelihood_steps_reach_the_data() -> None:
+    torch.manual_seed(0)
+    generator = GRUGenerator(3, 4, 1, 2, width=32)
+    data = torch.tensor([[2, 3, 1], [3, 1, 1]], dtype=torch.uint8)
+    optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
+    for _ in range(150):
+        found = likelihood_step(generator, optimizer, data.repeat(8, 1), torch.randn(16, 2), Objective())
+    assert found["likelihood_loss"] == pytest.approx(0.693, abs=0.05)
+    drawn = generator(torch.randn(200, 2)).sample(1)[0]
+    share = (drawn == data[0]).all(1).float().mean()
+    assert 0.35 < share < 0.65
+
+
+def test_wrong_arguments_are_named() -> None:
+    for wrong in ({"length": 0}, {"width": 0}, {"depth": 0}, {"latent_size": 0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            GRUGenerator(**{"length": 4, "num_categories": 3, **wrong})
+    with pytest.raises(InputError, match="multiple of heads"):
+        TransformerGenerator(4, 3, width=10, heads=4)
+    with pytest.raises(InputError, match="end_id"):
+        SequenceCategorical(torch.zeros(1, 2, 3), end_id=3)
+    with pytest.raises(InputError, match="advantages"):
+        SequenceCategorical(torch.zeros(1, 2, 3)).weighted_log_prob(torch.zeros(2, 1, 2).long(), torch.zeros(2, 2))
+    with pytest.raises(InputError, match="prompt"):
+        SequenceCategorical(torch.zeros(1, 2, 3)).sample(1, prompt=torch.tensor([0]))
+    distribution = GRUGenerator(4, 3, width=8)(torch.zeros(1, 64))
+    assert isinstance(distribution, AutoregressiveCategorical)
+    with pytest.raises(InputError, match="codes must have shape"):
+        distribution.log_prob(torch.zeros(2, 1, 5).long())
+    with pytest.raises(InputError, match="num_draws"):
+        distribution.sample(0)

@@ -1,0 +1,157 @@
+"""Metrics of text against independent implementations and known answers."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.metrics.bleu import bleu, self_bleu
+from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
+from bgan_discrete.metrics.text import (
+    distinct_share,
+    evaluate_text,
+    validity,
+    wgan_gp_divergences,
+)
+from bgan_discrete.sources.arithmetic import equations
+
+WORDS = ("a", "red", "cat", "sat", "on", "the", "mat")
+
+
+def sentences(count: int, seed: int, low: int = 1, high: int = 9) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(low, high))) for _ in range(count)]
+
+
+def naive_divergence(a: list[str], b: list[str], order: int) -> float:
+    p, q = (Counter(t[i : i + order] for t in texts for i in range(len(t) - order + 1)) for texts in (a, b))
+    if not p or not q:
+        return 1.0
+    total = 0.0
+    for gram in p | q:
+        left, right = p[gram] / p.total(), q[gram] / q.total()
+        middle = (left + right) / 2
+        total += sum(x * math.log2(x / middle) / 2 for x in (left, right) if x)
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(max_size=12), min_size=1, max_size=8), st.lists(st.text("ab\U0001f642", max_size=9), min_size=1)
+)
+def test_divergences_equal_the_definition(a: list[str], b: list[str]) -> None:
+    found = ngram_divergences(a, b)
+    expected = [naive_divergence(a, b, order) for order in range(1, 7)]
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert ngram_divergences(b, a) == pytest.approx(found, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+def test_bleu_equals_nltk(order: int) -> None:
+    candidates, references = sentences(30, 0), sentences(25, 1)
+    weights, smooth = [1 / order] * order, SmoothingFunction().method1
+    split = [text.split() for text in references]
+    expected = [sentence_bleu(split, text.split(), weights, smooth) for text in candidates]
+    assert bleu(candidates, references)[order] == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+def test_self_bleu_equals_nltk_without_the_text_itself(order: int) -> None:
+    texts = [*sentences(25, 2), "a red cat", "a red cat", "on on on on the mat sat sat sat sat sat sat"]
+    weights, smooth = [1 / order] * order, SmoothingFunction().method1
+    expected = [
+        sentence_bleu([o.split() for j, o in enumerate(texts) if j != i], text.split(), weights, smooth)
+        for i, text in enumerate(texts)
+    ]
+    assert self_bleu(texts)[order] == pytest.approx(np.mean(expected))
+
+
+def test_a_markov_model_draws_what_it_saw() -> None:
+    model = MarkovModel(["ab", "ab", "ac", "b"], 1)
+    drawn = Counter(model.sample(8000, 10, seed=0))
+    # start -> a (3/4), b (1/4); a -> b (2/3), c (1/3); b -> end; c -> end
+    for text, probability in {"ab": 0.5, "ac": 0.25, "b": 0.25}.items():
+        assert drawn[text] / 8000 == pytest.approx(probability, abs=0.02)
+    assert set(drawn) == {"ab", "ac", "b"}
+    assert model.sample(5, 10, seed=3) == model.sample(5, 10, seed=3)
+    assert {len(text) for text in MarkovModel(["abcd", "bcda"], 2).sample(50, 4, end=False)} == {4}
+
+
+def test_markov_probabilities_sum_to_one_and_know_the_rule() -> None:
+    texts = ["ab", "ab", "ac"]
+    model = MarkovModel(texts, 1)
+    # Every text up to two characters of the alphabet, plus the mass of longer ones: perplexity over one character.
+    alphabet = "abc"
+    mass = 0.0
+    for length in range(7):
+        for parts in itertools.product(alphabet, repeat=length):
+            text = "".join(parts)
+            mass += model.perplexity([text]) ** -(len(text) + 1)
+    assert 0.9 < mass <= 1.0
+    # order 0: 4 kinds (a, b, c, end) in 9 symbols; uniform over 3 characters, end and unknown
+    zero = (3 + 4 * (1 / 5)) / (9 + 4)
+    after_start = (3 + 1 * zero) / (3 + 1)
+    zero_end = (3 + 4 * (1 / 5)) / (9 + 4)
+    after_a = (0 + 2 * zero_end) / (3 + 2)
+    assert model.perplexity(["a"]) == pytest.approx((after_start * after_a) ** -0.5)
+
+
+def test_perplexity_prefers_what_was_seen() -> None:
+    model = MarkovModel(sentences(300, 0), 4)
+    assert model.perplexity(sentences(50, 5)) < model.perplexity(["zzz qqq", "\U0001f642"])
+
+
+def test_validity_of_equations() -> None:
+    every = equations()
+    full = validity(every, every)
+    assert full == {"valid": 1.0, "distinct valid": 6480.0, "coverage": 1.0, "KL of valid": pytest.approx(0, abs=1e-9)}
+    half = validity([*every[:100], *["10+10=21"] * 100], every)
+    assert (half["valid"], half["distinct valid"]) == (0.5, 100.0)
+    assert half["KL of valid"] == pytest.approx(math.log(6480 / 100))
+    assert "KL of valid" not in validity(["no"], every)
+
+
+def test_distinct_share() -> None:
+    assert distinct_share(["a b a b"], 1) == 0.5
+    assert distinct_share(["a b a b"], 2) == pytest.approx(2 / 3)
+    assert distinct_share(["a"], 2) == 0
+
+
+def test_a_report_has_its_floor_and_markov_models() -> None:
+    training, heldout = sentences(400, 0), sentences(300, 1)
+    report = evaluate_text(sentences(200, 2), training, heldout, others={"other": sentences(200, 3)})
+    assert set(report.rows) == {"model", "floor", "other", *(f"Markov {order}" for order in range(1, 6))}
+    model, floor = report.rows["model"], report.rows["floor"]
+    assert set(model) == set(floor)
+    for name in ("JSD-1", "JSD-6", "BLEU-2", "Self-BLEU-5", "distinct-2", "unique rate", "copies of training",
+                 "forward perplexity", "reverse perplexity", "mean length"):  # fmt: skip
+        assert np.isfinite(model[name]), name
+    assert model["JSD-4"] == pytest.approx(floor["JSD-4"], rel=0.8)  # all of them are real
+    assert evaluate_text(training, training, heldout, markov=False).rows["model"]["copies of training"] == 1
+    assert "JSD-4" in report.format_table()
+    assert report.to_dict()["num_samples"] == 200
+    with pytest.raises(InputError, match="samples must hold"):
+        evaluate_text(["a"], training, heldout)
+
+
+def test_the_wgan_gp_protocol() -> None:
+    training, heldout = sentences(2000, 0, 8, 20), sentences(800, 1, 8, 20)
+    rows = wgan_gp_divergences(heldout[:640], training, heldout)
+    expected = naive_divergence([t[:32] for t in heldout[:640]], [t[:32] for t in training], 4)
+    assert rows["model"]["JSD-4"] == pytest.approx(expected)
+    assert rows["floor"]["JSD-4"] == pytest.approx(expected, rel=0.3)
+    with pytest.raises(InputError, match="640"):
+        wgan_gp_divergences(heldout[:600], training, heldout)
+
+
+def test_empty_sets_are_refused() -> None:
+    for call in (lambda: bleu([], ["a"]), lambda: self_bleu(["a"]), lambda: ngram_divergences([], ["a"]),
+                 lambda: MarkovModel([], 1), lambda: MarkovModel(["a"], 0)):  # fmt: skip
+        with pytest.raises(InputError):
+            call()

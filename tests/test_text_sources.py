@@ -1,0 +1,133 @@
+"""Text data: embedded, files, units, layouts, what is held out, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bgan_discrete.codecs import CharacterCodec, TextCodecOptions
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources import describe_text, load_text
+from bgan_discrete.sources.arithmetic import equations
+
+PAD, WINDOW = TextCodecOptions(length=8), TextCodecOptions(length=8, ends=False)
+
+
+def write(folder: Path, content: str | bytes, name: str = "text.txt") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def lines(count: int = 200) -> list[str]:
+    return [f"line {number} of it" for number in range(count)]
+
+
+def test_every_equation_is_true_and_occurs_once() -> None:
+    every = equations()
+    assert len(set(every)) == len(every) == 6480
+    assert "17+25=42" in every
+    for text in every:
+        left, right = text.split("=")
+        a, b = (int(part) for part in left.replace("-", "+").split("+"))
+        assert int(right) == (a + b if "+" in left else a - b)
+        assert all(10 <= number <= 99 for number in (a, b, int(right)))
+
+
+def test_the_embedded_texts() -> None:
+    data = load_text("arithmetic", layout="window", codec=WINDOW)
+    texts = data.codec.decode(data.codes) + data.codec.decode(data.heldout_codes)
+    assert sorted(texts) == sorted(equations())
+    assert 500 < len(data.heldout_codes) < 800
+    docs = load_text("python-docs", codec=TextCodecOptions(length=32))
+    assert len(docs.codes) > 500
+    assert docs.counts["unknown"] == 0
+    assert docs.digest != data.digest
+
+
+def test_lines_are_split_without_overlap_and_copies_stay_together(tmp_path: Path) -> None:
+    path = write(tmp_path, "\n".join(lines() + lines()) + "\n")
+    data = load_text(path, codec=TextCodecOptions(length=20), holdout=0.3)
+    training, heldout = (data.codec.decode(part) for part in (data.codes, data.heldout_codes))
+    assert sorted(training + heldout) == sorted(lines() * 2)
+    assert not set(training) & set(heldout)
+    assert data.counts["repeated"] == len(training) / 2
+    assert data.counts["leaked"] == 0
+    again = load_text(path, codec=TextCodecOptions(length=20), holdout=0.3)
+    assert again.digest == data.digest
+    assert np.array_equal(again.codes, data.codes)
+    other = load_text(path, codec=TextCodecOptions(length=20), holdout=0.3, seed=1)
+    assert set(other.codec.decode(other.heldout_codes)) != set(heldout)
+    said = describe_text(data)
+    assert "training samples repeat earlier ones" in said
+    assert "200 training" not in said
+
+
+def test_units_and_layouts(tmp_path: Path) -> None:
+    text = "one two\nthree\n\n  \nfour\r\nfive six seven\n" * 40
+    path, other = write(tmp_path, text), write(tmp_path, "x y z\n\n" * 9, "other.txt")
+    wide = TextCodecOptions(length=40)
+    found = load_text(path, codec=wide, heldout=other)
+    assert set(found.codec.decode(found.codes)) == {"one two", "three", "four", "five six seven"}
+    assert found.heldout_source == f"file {str(other)!r}"
+    assert found.counts["heldout_unknown"] == 9 * 2  # y and z; x stands in "six"
+    found = load_text(path, unit="paragraph", codec=wide, heldout=other)
+    assert set(found.codec.decode(found.codes)) >= {"one two\nthree", "four\nfive six seven\none two\nthree"}
+    found = load_text(
+        path, unit="text", layout="window", codec=WINDOW, heldout=write(tmp_path, "abcdefgh" * 3, "h.txt")
+    )
+    running = text.replace("\r\n", "\n").rstrip("\n")
+    assert "".join(found.codec.decode(found.codes)) == running[: len(running) // 8 * 8]
+    found = load_text(path, layout="window", codec=WINDOW, heldout=write(tmp_path, "abcdefghijklmnopq\n", "h.txt"))
+    assert set(found.codec.decode(found.codes)) == {"five six"}
+    assert found.codec.decode(found.heldout_codes)[0].count("\ufffd") > 0
+    assert found.counts["left_out"] == 40 * 3
+
+
+def test_long_lines_are_cut_and_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, "\n".join(lines()))
+    data = load_text(path, codec=PAD)
+    assert data.counts["cut"] == 200
+    assert set(data.codec.lengths(data.codes)) == {8}
+
+
+def test_a_byte_order_mark_and_a_limit(tmp_path: Path) -> None:
+    path = write(tmp_path, b"\xef\xbb\xbf" + "\n".join(lines()).encode())
+    data = load_text(path, codec=TextCodecOptions(length=20), limit=50)
+    assert data.counts["documents"] == 50
+    assert "\ufeff" not in "".join(data.codec.decode(data.codes))
+
+
+def test_the_codec_of_a_model_is_used_as_it_is(tmp_path: Path) -> None:
+    codec = CharacterCodec(8).fit(["abc"])
+    data = load_text(write(tmp_path, "\n".join(lines())), codec=codec)
+    assert data.codec is codec
+    assert data.counts["unknown"] > 0
+    with pytest.raises(InputError, match="layout must be pad"):
+        load_text("arithmetic", layout="window", codec=codec)
+
+
+def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    good = write(tmp_path, "\n".join(lines()), "good.txt")
+    latin = write(tmp_path, "caf\u00e9\nfine\ncaf\u00e9".encode("latin-1"), "latin.txt")
+    for arguments, words in (
+        ({"dataset": write(tmp_path, "", "empty.txt")}, "no documents to train on"),
+        ({"dataset": write(tmp_path, "\n \n", "blank.txt")}, "no documents to train on"),
+        ({"dataset": write(tmp_path, "one", "one.txt")}, "at least 2 are needed"),
+        ({"dataset": latin}, r"not UTF-8: byte 0xe9 at offset 3 \(line 1\)"),
+        ({"dataset": tmp_path}, "is a folder"),
+        ({"dataset": tmp_path / "absent.txt"}, "neither"),
+        ({"dataset": "absent.txt"}, "neither"),
+        ({"dataset": "nobody/nothing"}, "nobody/nothing"),
+        ({"dataset": good, "heldout": tmp_path / "absent.txt"}, "heldout .* does not exist"),
+        ({"dataset": good, "unit": "word"}, "unit"),
+        ({"dataset": good, "layout": "fill"}, "layout"),
+        ({"dataset": good, "limit": 0}, "limit"),
+        ({"dataset": good, "holdout": 1.0}, "holdout"),
+        ({"dataset": good, "seed": -1}, "seed"),
+        ({"dataset": good, "layout": "window", "codec": TextCodecOptions(length=99, ends=False)},
+         "longest document has 14 tokens, but a window has length = 99"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words) as caught:
+            load_text(**{"codec": PAD, **arguments})  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
