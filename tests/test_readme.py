@@ -33,6 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a user")
     (folder / "scripts").symlink_to(ROOT / "scripts")
     rng = np.random.default_rng(0)
+    (folder / "lines.txt").write_text("".join(f"the {n} red cats of {n * 7}\n" for n in range(300)), encoding="utf-8")
     for number in range(80):
         save_png(rng.integers(0, 256, (34, 40, 3)).astype(np.uint8), folder / f"photos/{number}.png")
     return folder
@@ -55,11 +56,13 @@ def shortened(command: str) -> str:
         command += " --dataset digits"
     if "--resume" in command:
         return f"{command} --num-samples 0"
-    if "train_images" in command:
+    if "pretrain" in command:
+        command = command.replace("2500", "2").replace(" 200 ", " 1 ")
+    if "train_" in command:
         return f"{command} {QUICK}"
     if "evaluate" in command:
         return f"{command} --num-samples 40"
-    return command.replace("5000", "50")
+    return command.replace("5000", "50").replace("1000", "50")
 
 
 def test_every_command_runs_in_order(place: Path) -> None:
@@ -68,7 +71,7 @@ def test_every_command_runs_in_order(place: Path) -> None:
     for command in commands:
         assert command.startswith("python scripts/"), command
         run(shortened(command), place)
-    assert {"grid.png", "samples.npz", "report.json"} <= {path.name for path in place.iterdir()}
+    assert {"grid.png", "samples.npz", "report.json", "samples.txt", "text.json"} <= {path.name for path in place.iterdir()}
 
 
 def test_every_program_runs(place: Path) -> None:

@@ -1,0 +1,183 @@
+"""Whole runs of the text scripts, as a user starts them: in their own processes, from another directory."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bgan_discrete import TextPipeline
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources.arithmetic import equations
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
+         "--discriminator-width", "8", "--log-interval", "2", "--sample-interval", "3", "--threads", "1",
+         "--device", "cpu", "--num-samples", "60")  # fmt: skip
+WINDOWS = ("--layout", "window", "--length", "8")
+GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
+       "--per-prefix", "--credit", "token", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
+
+
+def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
+        capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def refused(script: str, *arguments: str, cwd: Path) -> str:
+    """The one line that a script says about bad input."""
+    done = run(script, *arguments, cwd=cwd, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{script}.py: error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a one-shot run of windows, and an autoregressive run of lines in pieces."""
+    folder = tmp_path_factory.mktemp("a folder")
+    (folder / "lines.txt").write_text("".join(f"the {n} red cats of {n * 7}\n" for n in range(300)), encoding="utf-8")
+    run("train_text", "--dataset", "arithmetic", *WINDOWS, "--output-dir", "shot", *QUICK, cwd=folder)
+    run("train_text", "--dataset", "lines.txt", "--tokenizer", "sentencepiece", "--vocabulary-size", "300", "--length",
+        "12", "--output-dir", "gru", *GRU, *QUICK, cwd=folder)  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("name", ["shot", "gru"])
+def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
+    folder = place / name
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files >= {
+        "config.yaml", "metrics.jsonl", "report.json", "samples.txt", "samples/step-0000003.txt",
+        "samples/step-0000006.txt", "checkpoints/step-00000006.pt", "model/codec.json", "model/config.json",
+        "model/model.safetensors",
+    }  # fmt: skip
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert {"model", "floor", "Markov 1", "Markov 5"} <= set(report["rows"])
+    assert ("valid" in report["rows"]["model"]) == (name == "shot")
+    assert len(report["dataset_digest"]) == 64
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert ("likelihood_loss" in lines[0]) == (name == "gru")
+    assert all("d_real" in line for line in lines[1:])
+    assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "rloo"
+
+
+@pytest.mark.parametrize("kind", [(), GRU])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
+    common = ("--dataset", "arithmetic", *WINDOWS, *kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1",
+              "--lr-decay", "none", "--keep-last", "9")  # fmt: skip
+    run("train_text", *common, "--output-dir", "whole", cwd=tmp_path)
+    run("train_text", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
+    run("train_text", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def test_samples_go_to_stdout_and_everything_else_does_not(place: Path) -> None:
+    done = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--seed", "3", cwd=place)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 7
+    assert {len(line) for line in lines} == {8}
+    assert lines == TextPipeline.from_pretrained(place / "shot" / "model").generate(7, seed=3).texts
+    again = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--seed", "3", cwd=place)
+    assert again.stdout == done.stdout
+    sharp = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--top-k", "1", cwd=place)
+    assert sharp.stdout != done.stdout
+
+
+def test_a_reader_that_leaves_is_no_error(place: Path) -> None:
+    command = f'"{sys.executable}" "{ROOT}/scripts/generate_text.py" --model shot/model --num-samples 50000 | head -1'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=place, timeout=120)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_files_and_prompts(place: Path) -> None:
+    run("generate_text", "--model", "gru/model", "--num-samples", "5", "--prompt", "the 1", "--output", "made.jsonl",
+        "--temperature", "0.7", "--top-p", "0.9", cwd=place)  # fmt: skip
+    texts = [json.loads(line)["text"] for line in (place / "made.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(texts) == 5
+    assert all(text.startswith("the 1") for text in texts)
+    run("generate_text", "--model", "gru/model", "--num-samples", "5", "--output", "made.txt", cwd=place)
+    assert len((place / "made.txt").read_text(encoding="utf-8").split("\n")) == 6
+
+
+def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> None:
+    run("evaluate_text", "--model", "gru/model", "--against", "gru/model", "--dataset", "lines.txt", "--num-samples",
+        "40", "--sweep-temperature", "--output", "report.json", cwd=place)  # fmt: skip
+    report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    assert report["rows"]["against"] == report["rows"]["model"]
+    assert [point["temperature"] for point in report["sweep"]["model"]] == sorted(
+        {0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}
+    )
+    assert (place / "report.png").is_file()
+
+
+def test_the_wgan_gp_protocol(place: Path) -> None:
+    said = run("evaluate_text", "--model", "shot/model", "--dataset", "arithmetic", "--holdout", "0.2", "--num-samples",
+               "50", "--protocol", "wgan-gp", cwd=place).stdout  # fmt: skip
+    assert "640 samples of 32 characters, floor: JSD-1" in said
+    assert "distinct valid" in said
+
+
+def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
+    (place / "empty.txt").write_text("")
+    (place / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    for arguments, words in (
+        (("--dataset", "empty.txt"), "no documents"),
+        (("--dataset", "latin.txt"), "byte 0xe9 at offset 3"),
+        (("--dataset", "lines.txt", "--layout", "window", "--length", "99"), "a window has length = 99"),
+        (("--dataset", "lines.txt", "--tokenizer", "sentencepiece", "--vocabulary-size", "9999"), "at most"),
+        (("--dataset", "absent.txt"), "neither"),
+        (("--length", "0"), "length must be between 1 and 65536"),
+        (("--unit", "text"), "needs layout 'window'"),
+        (("--pretrain-steps", "5"), "pretrain_steps needs an autoregressive generator"),
+        (("--generator", "lstm"), "--generator"),
+        (("--num-samples", "1"), "num_samples must be 0"),
+    ):
+        assert words in refused("train_text", *arguments, "--output-dir", "none", cwd=place)
+    assert not (place / "none").exists()
+    assert "holds another run" in refused("train_text", "--output-dir", "shot", cwd=place)
+    assert "changed: length" in refused(
+        "train_text", "--output-dir", "shot", "--resume", "latest", "--length", "9", cwd=place
+    )
+
+
+def test_bad_input_to_generation_is_one_line(place: Path) -> None:
+    shot, gru = ("--model", "shot/model"), ("--model", "gru/model")
+    for arguments, words in (
+        ((*shot, "--prompt", "1"), "needs an autoregressive generator"),
+        ((*shot, "--temperature", "0"), "temperature must be above 0"),
+        ((*shot, "--temperature", "-1"), "temperature must be above 0"),
+        ((*shot, "--top-k", "0"), "top_k"),
+        ((*shot, "--top-p", "1.5"), "top_p"),
+        ((*shot, "--num-samples", "0"), "num_samples"),
+        ((*shot, "--output", "absent/file.txt"), "output must be a file"),
+        ((*gru, "--prompt", "the red cats of the red cats of the red cats"), "at most 12 tokens"),
+        (("--model", "absent"), "is not a folder"),
+    ):
+        assert words in refused("generate_text", *arguments, cwd=place)
+
+
+def test_a_prompt_of_unknown_characters_is_named(tmp_path: Path) -> None:
+    run("train_text", "--dataset", "arithmetic", *WINDOWS, *GRU, *QUICK, "--num-samples", "0", "--output-dir", "r",
+        cwd=tmp_path)  # fmt: skip
+    pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
+    with pytest.raises(InputError, match="vocabulary lacks: 'x', 'z'"):
+        pipeline.generate(1, prompt="1xz")
+    assert all(text.startswith("17+") for text in pipeline.generate(20, prompt="17+").texts)
+    assert len(equations()) == 6480
+
+
+def test_a_model_of_text_is_none_of_images(place: Path) -> None:
+    said = refused("generate_images", "--model", "shot/model", "--output", "x.png", cwd=place)
+    assert "the model is not one of images" in said
