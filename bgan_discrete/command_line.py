@@ -124,8 +124,9 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections]) -> 
         began = kind.from_flat(load_config_values(saved)).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
-        parser.set_defaults(kept)
-        values = parse(parser, argv)
+        parser.set_defaults({name: value for name, value in kept.items() if name in values})
+        # What the script has no flag for stays as it was.
+        values = {**{name: value for name, value in kept.items() if name not in values}, **parse(parser, argv)}
     return kind.from_flat(values)
 
 
