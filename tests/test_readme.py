@@ -71,7 +71,9 @@ def test_every_command_runs_in_order(place: Path) -> None:
     for command in commands:
         assert command.startswith("python scripts/"), command
         run(shortened(command), place)
-    assert {"grid.png", "samples.npz", "report.json", "samples.txt", "text.json"} <= {path.name for path in place.iterdir()}
+    assert {"grid.png", "samples.npz", "report.json", "samples.txt", "text.json"} <= {
+        path.name for path in place.iterdir()
+    }
 
 
 def test_every_program_runs(place: Path) -> None:
