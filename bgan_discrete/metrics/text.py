@@ -29,7 +29,7 @@ class TextReport:
         rows: Name of a row (model, floor, Markov orders) -> name of a figure -> value.
         num_samples: Texts in every row.
         num_training: Training texts, which divergences and copies are taken against.
-        num_references: Held-out texts that BLEU is taken against.
+        num_references: Texts that BLEU is taken against, held out or of training (`facts["references"]`).
         facts: What else is known, of plain types.
     """
 
@@ -62,7 +62,8 @@ class TextReport:
             lines.append(f"{figure:<{longest}}  {cells}")
         lines.append(
             f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts, "
-            f"BLEU against {self.num_references:,} held-out texts; floor: held-out texts in the place of samples"
+            f"BLEU against {self.num_references:,} {self.facts.get('references', '')} texts; "
+            f"floor: {self.facts.get('floor_samples', self.num_samples):,} held-out texts in the place of samples"
         )
         return "\n".join(lines)
 
@@ -89,8 +90,9 @@ def evaluate_text(
     Args:
         samples: A model's texts.
         training: What it was trained on.
-        heldout: Real texts that it has not seen; those not needed as the floor's samples are BLEU's references, and
-            all of them where there are too few.
+        heldout: Real texts that it has not seen. Those that are not the floor's samples are BLEU's references and what
+            reverse perplexity is taken of; where they are fewer than the samples, the training texts are BLEU's
+            references and reverse perplexity, which then flatters the floor, is taken of all held-out texts.
         ends: Whether texts end by themselves rather than at a window's end.
         valid: Every text of the language, each as probable as any other, where that is known (`arithmetic`).
         others: Further rows, such as the texts of the same generator trained by maximum likelihood.
@@ -110,7 +112,9 @@ def evaluate_text(
     shuffled = [heldout[place] for place in rng.permutation(len(heldout))]
     count = min(len(samples), len(shuffled))
     floor, rest = shuffled[:count], shuffled[count:]
-    references = rest if len(rest) >= count else shuffled
+    # The floor's own texts cannot be their own references: where too few others are held out, training texts are.
+    enough = len(rest) >= count
+    references = rest if enough else training
     rows: dict[str, Sequence[str]] = {"model": samples, "floor": floor, **(others or {})}
     if markov:
         longest = max(map(len, training))
@@ -119,15 +123,18 @@ def evaluate_text(
     forward = MarkovModel(training, PERPLEXITY_ORDER)
     figures = {}
     for name, texts in rows.items():
-        # The floor's own texts cannot be their own references.
-        judged_by = training if name == "floor" and references is shuffled else references
-        figures[name] = _figures(texts, training, judged_by, shuffled[-count:], forward, ends, valid)
+        figures[name] = _figures(texts, training, references, rest if enough else shuffled, forward, ends, valid)
     return TextReport(
         figures,
         len(samples),
         len(training),
         len(references),
-        {"floor_samples": len(floor), "ends": ends, "perplexity_order": PERPLEXITY_ORDER},
+        {
+            "floor_samples": len(floor),
+            "references": "held-out" if enough else "training",
+            "ends": ends,
+            "perplexity_order": PERPLEXITY_ORDER,
+        },
     )
 
 
