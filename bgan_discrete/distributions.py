@@ -175,14 +175,18 @@ class FactorizedCategorical:
             ``[N, P, K]``, of the dtype of the advantages.
         """
         codes_MNP = codes.flatten(2)
-        advantages_MNP = advantages.flatten(2) if advantages.ndim > 2 else advantages[:, :, None].expand_as(codes_MNP)
+        advantages_MNP = advantages.flatten(2) if advantages.ndim > 2 else advantages[:, :, None]
         num_categories = self.num_categories
         if num_categories == 2:
-            ones_NP = torch.einsum("mnp,mnp->np", advantages_MNP, codes_MNP.to(advantages.dtype))
+            ones = codes_MNP.to(advantages.dtype)
+            # With one advantage a draw this is a matrix product, and no product of the size of the codes is made.
+            one_each = advantages.ndim == 2
+            ones_NP = torch.einsum("mn,mnp->np", advantages, ones) if one_each else (advantages_MNP * ones).sum(0)
             return torch.stack([advantages_MNP.sum(0) - ones_NP, ones_NP], dim=-1)
         counts_NPK = advantages.new_zeros(*codes_MNP.shape[1:], num_categories)
         for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):
-            counts_NPK.scatter_add_(2, as_index(codes_NP)[..., None], advantages_NP[..., None])
+            index = as_index(codes_NP)[..., None]
+            counts_NPK.scatter_add_(2, index, advantages_NP[..., None].expand_as(index))
         return counts_NPK
 
     @torch.no_grad()

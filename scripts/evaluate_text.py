@@ -36,7 +36,7 @@ def main() -> None:
     add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
     options = parse(parser)
     own = {name: options.pop(name) for name in OWN_OPTIONS}
-    data = TextDataConfig(**{**options, "layout": "window"})
+    data = TextDataConfig(**options)
     data.check()
 
     from bgan_discrete.tasks.text import evaluate_text_model

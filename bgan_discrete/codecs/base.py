@@ -24,7 +24,7 @@ class Codec(ABC):
     """What every codec is: a map to integer codes in ``[0, K)`` and back, which can be written down.
 
     Attributes:
-        name: Of the kind of codec, as in ``build_codec`` or ``build_text_codec``.
+        name: Of the kind of codec, as it stands in its configuration.
         num_categories: K; 0 where `fit` has yet to choose it.
         ordered: Whether codes are a scale (neighbouring codes look alike) rather than names.
     """

@@ -138,6 +138,8 @@ def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int)
         raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if layout not in LAYOUTS:
         raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if unit == "text" and layout == "pad":
+        raise InputError("unit 'text' needs layout 'window': a whole text is longer than a sample")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InputError(f"limit must be an integer of at least 1, got {limit!r}")
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
@@ -152,6 +154,8 @@ def _open(
     source = "" if heldout is None else f"file {str(heldout)!r}"
     text = str(dataset)
     path = Path(text).expanduser()
+    if column is not None and (text in EMBEDDED_TEXTS or path.is_file()):
+        raise InputError(f"text_column is for data sets of the Hub, got {column!r} for {text!r}")
     if text in EMBEDDED_TEXTS:
         texts = equations() if text == "arithmetic" else _python_docs()
         return _Opened(lambda: _documents(texts, unit), judged, source)

@@ -171,7 +171,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
-        text = "\n".join(data.codec.decode(codes)) + "\n"
+        text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
         folder.grids.mkdir(parents=True, exist_ok=True)
         folder.sample_lines(step).write_text(text, encoding="utf-8", errors="replace")
         return text
@@ -203,7 +203,7 @@ def _finish(
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     texts = pipeline.generate(100, seed=config.training.seed).texts
-    write_text_atomically(folder.lines, "".join(f"{text}\n" for text in texts))
+    write_text_atomically(folder.lines, "".join(f"{on_one_line(text)}\n" for text in texts))
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if summary.stopped_by in SIGNAL_EXIT_CODES:
@@ -213,7 +213,7 @@ def _finish(
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_text_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
-    say("\n".join(["samples:", *(f"    {text}" for text in texts[:SHOWN_LINES])]))
+    say("\n".join(["samples:", *(f"    {on_one_line(text)}" for text in texts[:SHOWN_LINES])]))
     say(f"model:   {folder.model}")
     say(f"samples: {folder.lines}")
     return TextRun(folder, summary, report)
@@ -376,6 +376,11 @@ def sweep_temperatures(
     return points
 
 
+def on_one_line(text: str) -> str:
+    """A text with its line breaks written as ``\\n`` and ``\\r``, for files of one sample a line; JSON keeps it exactly."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 def generate_text(
     model: Path,
     num_samples: int,
@@ -420,13 +425,7 @@ def generate_text(
     if output is not None and output.suffix == ".jsonl":
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in made.texts]
     else:
-        # One sample a line, whatever it holds.
-        lines = [
-            text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-            if "\n" in text or "\r" in text
-            else text
-            for text in made.texts
-        ]
+        lines = [on_one_line(text) for text in made.texts]
     content = "".join(f"{line}\n" for line in lines)
     if output is None:
         stream.write(content)

@@ -253,8 +253,14 @@ class TextDataConfig:
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
         _check_ranges(self)
-        if self.unit == "text" and self.layout == "pad":
-            raise InputError("unit 'text' needs layout 'window': a whole text is longer than a sample")
+        if self.tokenizer == "char" and self.model_file is not None:
+            raise InputError(
+                f"model_file applies to the sentencepiece tokenizer, got tokenizer 'char' and {self.model_file!r}"
+            )
+        if self.tokenizer == "sentencepiece" and self.min_count != 1:
+            raise InputError(
+                f"min_count applies to the char tokenizer, got tokenizer 'sentencepiece' and {self.min_count}"
+            )
 
 
 @dataclass(frozen=True)
@@ -314,6 +320,12 @@ class TextTrainingConfig(ScriptConfig):
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
+        if self.training.credit == "token" and not self.model.per_prefix:
+            raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
+        if self.training.pretrain_steps > self.training.max_steps:
+            raise InputError(
+                f"pretrain_steps are some of max_steps = {self.training.max_steps}, got {self.training.pretrain_steps}"
+            )
         if self.training.pretrain_steps and self.model.generator == "conv":
             raise InputError(
                 "pretrain_steps needs an autoregressive generator (gru, transformer): by likelihood, a generator of "

@@ -319,7 +319,12 @@ class Trainer:
             "learning_rate": self.generator_optimizer.param_groups[0]["lr"],
             **figures,
             "steps_per_second": steps_per_second,
-            "draws_per_second": steps_per_second * config.batch_size * config.num_draws,
+            # Steps of maximum likelihood draw nothing.
+            **(
+                {"draws_per_second": steps_per_second * config.batch_size * config.num_draws}
+                if "log_beta" in figures
+                else {}
+            ),
         }
 
     def _show_samples(self, log: RunLog) -> None:
