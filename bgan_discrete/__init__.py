@@ -46,6 +46,9 @@ _HOMES = {
     "GRUDiscriminator": "nn",
     "GRUGenerator": "nn",
     "TransformerGenerator": "nn",
+    "AlternativesDiscriminator": "nn",
+    "MLPSequenceGenerator": "nn",
+    "sample_latents": "sampling",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

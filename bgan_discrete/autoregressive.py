@@ -156,8 +156,7 @@ class AutoregressiveCategorical:
             expected = f"[M, {self.batch_size}, {self.length}]"
             raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
         flat = rearrange(as_index(codes), "m n l -> (m n) l")
-        logits = self.decoder.logits(flat, repeat(self.latents, "n z -> (m n) z", m=codes.shape[0]))
-        logits = self._sharpen(logits if logits.dtype == torch.float64 else logits.float())
+        logits = self._logits(flat, repeat(self.latents, "n z -> (m n) z", m=codes.shape[0]))
         found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
         found = found.masked_fill(~counted_positions(flat, self.end_id), 0.0)
         return rearrange(found, "(m n) l -> m n l", m=codes.shape[0])
@@ -183,6 +182,21 @@ class AutoregressiveCategorical:
         check_advantages(codes, advantages)
         per_position = advantages if advantages.ndim == 3 else advantages[..., None]
         return (per_position.detach() * self.position_log_prob(codes)).sum((0, 2))
+
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `bgan_discrete.distributions.DistributionOfAlternatives`: what could follow each prefix of a draw."""
+        if list(draw.shape) != [self.batch_size, self.length]:
+            raise InputError(f"draw must have shape {[self.batch_size, self.length]}, got {list(draw.shape)}")
+        counted = None if self.end_id is None else counted_positions(draw, self.end_id)
+        return torch.log_softmax(self._logits(as_index(draw), self.latents), dim=-1), counted
+
+    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
+        """See `bgan_discrete.distributions.DistributionOfAlternatives`: nothing."""
+        return None
+
+    def _logits(self, flat: Tensor, latents: Tensor) -> Tensor:
+        logits = self.decoder.logits(flat, latents)
+        return self._sharpen(logits if logits.dtype == torch.float64 else logits.float())
 
     def _sharpen(self, logits: Tensor) -> Tensor:
         return logits if self._sharpening == (1.0, None, None) else sharpen(logits, *self._sharpening)

@@ -43,6 +43,25 @@ class Distribution(Protocol):
         """
 
 
+@runtime_checkable
+class DistributionOfAlternatives(Distribution, Protocol):
+    """A `Distribution` that knows, for a draw, the probabilities of what could have stood at each position."""
+
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of each position's alternatives, given the rest of a draw that they depend on.
+
+        Args:
+            draw: Codes ``[N, *event_shape]``.
+
+        Returns:
+            ``[N, *event_shape, K]``, normalised over K, and which positions are open ``[N, *event_shape]`` (None for
+            all of them): at the others the draw leaves no choice.
+        """
+
+    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
+        """``[M, N]``: what ``log g(x_m | z_n)`` has beside the choices of `alternatives`; None for nothing."""
+
+
 class FactorizedCategorical:
     """Independent categorical distributions over the positions of a sample.
 
@@ -189,6 +208,15 @@ class FactorizedCategorical:
             counts_NPK.scatter_add_(2, index, advantages_NP[..., None].expand_as(index))
         return counts_NPK
 
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `DistributionOfAlternatives`: independent positions all stay open, whatever was drawn."""
+        self._check_codes(draw[None])
+        return self.log_probs, None
+
+    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
+        """See `DistributionOfAlternatives`: nothing."""
+        return None
+
     @torch.no_grad()
     def entropy(self) -> Tensor:
         """Entropy of each of the N distributions in nats, summed over positions, ``[N]``."""
@@ -246,6 +274,29 @@ class SequenceCategorical(FactorizedCategorical):
     ) -> "SequenceCategorical":
         """The distribution with its logits changed by `bgan_discrete.sampling.sharpen`; arguments as there."""
         return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
+
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `DistributionOfAlternatives`: the codes of a sequence are open, its length is not.
+
+        The end would hide what stands behind it, and its own alternatives what was never drawn; so where a sequence
+        ends is fixed (`fixed_log_prob`), and the alternatives of a code are the other codes but the end.
+        """
+        if self.end_id is None:
+            return super().alternatives(draw)
+        self._check_codes(draw[None])
+        is_end = torch.arange(self.num_categories, device=draw.device) == self.end_id
+        others = self.logits.masked_fill(is_end, torch.finfo(self.logits.dtype).min / 2)
+        return torch.log_softmax(others, dim=-1), counted_positions(draw, self.end_id) & (draw != self.end_id)
+
+    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
+        """See `DistributionOfAlternatives`: the log-probability ``[M, N]`` of ending where the draws end."""
+        if self.end_id is None:
+            return None
+        self._check_codes(codes)
+        log_end = self.log_probs[..., self.end_id]
+        is_end = torch.arange(self.num_categories, device=codes.device) == self.end_id
+        log_goes_on = torch.logsumexp(self.log_probs.masked_fill(is_end, -math.inf), dim=-1)
+        return (torch.where(codes == self.end_id, log_end, log_goes_on) * counted_positions(codes, self.end_id)).sum(-1)
 
     def _counted(self, codes: Tensor) -> Tensor | None:
         return None if self.end_id is None else counted_positions(codes, self.end_id)

@@ -11,12 +11,15 @@ bounded and biased to unbounded and, in direction, unbiased.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.weights import Normalization, check_draws, log_partition, normalized_weights
+
+Limit = Literal["weight", "log_weight"]
 
 
 def bgan(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
@@ -150,6 +153,8 @@ class Estimator:
         tempering: Log weights are multiplied by this exponent first. 1 is exact; below 1 the weights are flattened,
             which biases the gradient.
         log_weight_clip: Log weights are clamped to ``[-c, c]`` first. None is exact; a number biases the gradient.
+        limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
+            ``"log_weight"``, each less its mean; None where draws of other latents enter.
     """
 
     name: str
@@ -158,16 +163,50 @@ class Estimator:
     minimum_draws: int = 2
     tempering: float = 1.0
     log_weight_clip: float | None = None
+    limit: Limit | None = None
 
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:
         """Advantages ``[M, N]`` of log weights ``[M, N]``; float32 at least, without gradients."""
-        log_w_MN = log_w_MN if log_w_MN.dtype == torch.float64 else log_w_MN.float()
+        return self.advantages(self._prepared(log_w_MN))
+
+    @torch.no_grad()
+    def over_alternatives(self, log_q: Tensor, log_w: Tensor) -> Tensor:
+        """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
+
+        With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
+        become ``w_k / sum_j q_j w_j - 1`` or ``F_k - sum_j q_j F_j``.
+
+        Args:
+            log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
+            log_w: Their log weights ``[..., K]``.
+
+        Returns:
+            ``[..., K]``, summing to zero over the last axis.
+
+        Raises:
+            InputError: If the estimator weighs the draws of a whole batch.
+        """
+        self.check_alternatives()
+        log_q, log_w = (x if x.dtype == torch.float64 else x.float() for x in (log_q, log_w))
+        log_w, q = self._prepared(log_w), log_q.exp()
+        if self.limit == "weight":
+            return torch.softmax(log_q + log_w, dim=-1) - q
+        return q * (log_w - (q * log_w).sum(-1, keepdim=True))
+
+    def check_alternatives(self) -> None:
+        """Raise InputError if the estimator has no form for alternatives that are all known."""
+        if self.limit is None:
+            raise InputError(
+                f"credit 'alternatives' weighs the alternatives of one position, but the estimator {self.name!r} as it "
+                "is set weighs the draws of a whole batch; use bgan_centered or rloo with normalization 'latent'"
+            )
+
+    def _prepared(self, log_w: Tensor) -> Tensor:
+        log_w = log_w if log_w.dtype == torch.float64 else log_w.float()
         if self.log_weight_clip is not None:
-            log_w_MN = log_w_MN.clamp(-self.log_weight_clip, self.log_weight_clip)
-        if self.tempering != 1.0:
-            log_w_MN = log_w_MN * self.tempering
-        return self.advantages(log_w_MN)
+            log_w = log_w.clamp(-self.log_weight_clip, self.log_weight_clip)
+        return log_w if self.tempering == 1.0 else log_w * self.tempering
 
     def check_num_draws(self, num_draws: int) -> None:
         """Raise InputError if so few draws per latent carry no signal."""
@@ -254,7 +293,7 @@ def make_estimator(
     minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
     zero_sum = name == "rloo" or (name == "bgan_centered" and not over_batch)
     if name == "reinforce":
-        return ReinforceEstimator(name, reinforce, False, minimum, tempering, log_weight_clip)
+        return ReinforceEstimator(name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight")
     functions: dict[str, Callable[[Tensor], Tensor]] = {
         "bgan": lambda log_w: bgan(log_w, normalization),
         "bgan_centered": lambda log_w: bgan_centered(log_w, normalization),
@@ -263,4 +302,5 @@ def make_estimator(
         "rloo": rloo,
         "maligan": maligan,
     }
-    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip)
+    limit: Limit | None = None if over_batch or name == "maligan" else "log_weight" if name == "rloo" else "weight"
+    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit)

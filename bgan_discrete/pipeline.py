@@ -14,7 +14,14 @@ from typing_extensions import Self
 
 from bgan_discrete.codecs import Codec, ImageCodec, TextCodec, load_codec
 from bgan_discrete.errors import InputError
-from bgan_discrete.nn import ConvGenerator, ConvSequenceGenerator, GRUGenerator, MLPGenerator, TransformerGenerator
+from bgan_discrete.nn import (
+    ConvGenerator,
+    ConvSequenceGenerator,
+    GRUGenerator,
+    MLPGenerator,
+    MLPSequenceGenerator,
+    TransformerGenerator,
+)
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import resolve_device, sample_codes
 
@@ -23,7 +30,14 @@ CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "cod
 
 GENERATORS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
-    for kind in (ConvGenerator, MLPGenerator, ConvSequenceGenerator, GRUGenerator, TransformerGenerator)
+    for kind in (
+        ConvGenerator,
+        MLPGenerator,
+        ConvSequenceGenerator,
+        MLPSequenceGenerator,
+        GRUGenerator,
+        TransformerGenerator,
+    )
 }
 """Generators that a saved model can name."""
 
@@ -208,13 +222,14 @@ class TextPipeline(Pipeline):
             return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
 
         latent_size = _setting(self.generator, "latent_size")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw)
+        kind = getattr(self.generator, "latent_kind", "normal")
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw, kind)
         return GeneratedText(codes, self.codec.decode(codes))
 
     def _prompt_codes(self, prompt: str) -> Tensor | None:
         if not prompt:
             return None
-        if isinstance(self.generator, ConvSequenceGenerator):
+        if isinstance(self.generator, (ConvSequenceGenerator, MLPSequenceGenerator)):
             raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
         (codes,) = self.codec.tokenize([prompt])
         unknown = self.codec.is_unknown(codes)

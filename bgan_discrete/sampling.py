@@ -6,6 +6,7 @@ Letters: M draws, K categories, ``...`` any shape of independent categoricals (`
 """
 
 import math
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -193,6 +194,41 @@ def sample_by_multinomial(logits: Tensor, num_draws: int, generator: torch.Gener
     probabilities = torch.softmax(logits.float(), dim=-1).reshape(-1, num_categories)
     drawn = torch.multinomial(probabilities, num_draws, replacement=True, generator=generator)
     return drawn.t().to(code_dtype(num_categories)).reshape(num_draws, *logits.shape[:-1])
+
+
+LatentKind = Literal["normal", "binary"]
+
+
+def sample_latents(
+    count: int, size: int, kind: str = "normal", generator: torch.Generator | None = None, device: Any = None
+) -> Tensor:
+    """Draw latents.
+
+    Args:
+        count: N.
+        size: Z.
+        kind: ``"normal"``: standard normal; ``"binary"``: each -1 or 1, so that a small Z names at most ``2^Z`` samples
+            and no two of them shade into one another.
+        generator: Source of the random numbers; torch's global one if None.
+        device: Where they are drawn.
+
+    Returns:
+        ``[N, Z]``, float32.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+    if kind == "normal":
+        return torch.randn(count, size, generator=generator, device=device)
+    check_latent_kind(kind)
+    return torch.randint(0, 2, (count, size), generator=generator, device=device) * 2.0 - 1.0
+
+
+def check_latent_kind(kind: str) -> str:
+    """Raise InputError for latents of an unknown kind."""
+    if kind not in get_args(LatentKind):
+        raise InputError(f"latent_kind must be one of {', '.join(get_args(LatentKind))}, got {kind!r}")
+    return kind
 
 
 def _thresholds(logits: Tensor) -> Tensor:

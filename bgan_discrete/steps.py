@@ -8,21 +8,22 @@ Source: Hjelm et al. (2018), algorithm 1.
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions import Distribution, DistributionOfAlternatives
 from bgan_discrete.divergences import DIVERGENCES, Divergence
-from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import Estimator, make_estimator
 from bgan_discrete.penalties import Penalty
+from bgan_discrete.sampling import as_index
 from bgan_discrete.weights import weight_diagnostics
 
 Diagnostics = dict[str, Tensor]
-Credit = Literal["prefix", "token"]
+Credit = Literal["prefix", "token", "alternatives"]
 
 
 @dataclass
@@ -39,7 +40,9 @@ class Objective:
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
         credit: What a draw's advantages come from, where the discriminator gives ``F`` of each prefix. ``"prefix"``:
             the log weight of the prefix that a position ends, ``F_t``. ``"token"``: the log weight of the position
-            alone, ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum.
+            alone, ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum. ``"alternatives"``:
+            every code that could stand at a position is weighed, not only the drawn one; the discriminator must have
+            a method ``alternatives`` (`bgan_discrete.nn.AlternativesDiscriminator`).
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -134,11 +137,14 @@ def generator_step(
     with objective.autocast():
         distribution = generator(latents)
     codes = distribution.sample(objective.num_draws, rng)
-    log_w = score_draws(discriminator, codes, objective)
-    # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
-    log_w_MN = log_w.flatten(1)
-    advantages = objective.estimator(log_w_MN).view_as(log_w)
-    surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
+    if objective.credit == "alternatives":
+        surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective)
+    else:
+        log_w = score_draws(discriminator, codes, objective)
+        # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
+        log_w_MN = log_w.flatten(1)
+        advantages = objective.estimator(log_w_MN).view_as(log_w)
+        surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
     loss = -surrogate.mean()
     diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
     diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
@@ -170,6 +176,69 @@ def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -
         # Before the first code both sides are certain, so the log-ratio of the empty prefix is 0.
         log_w = torch.diff(log_w, dim=-1, prepend=torch.zeros_like(log_w[..., :1]))
     return log_w
+
+
+def weigh_alternatives(
+    distribution: Distribution, discriminator: nn.Module, codes: Tensor, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """The surrogate in which every code that could stand at a position of a draw is weighed.
+
+    ``1/M sum_m sum_t sum_k a[m, n, t, k] log g(k at t | z_n, the rest of x_m)``: the expectation of the policy
+    gradient over the code at t is taken exactly, so that a draw teaches L (K - 1) comparisons rather than one. Where
+    sequences may end early and all positions are drawn at once, the length keeps the credit of the draw as a whole.
+
+    Args:
+        distribution: With the methods of `bgan_discrete.distributions.DistributionOfAlternatives`.
+        discriminator: With a method ``alternatives``: codes ``[B, *event_shape]`` -> ``F [B, *event_shape, K]``.
+        codes: Draws ``[M, N, *event_shape]``.
+        objective: Its `estimator`, `autocast` and `score_chunk` are used.
+
+    Returns:
+        ``[N]``, differentiable; and log weights of the draws ``[M, N]``, the mean of what their positions say.
+
+    Raises:
+        InputError: If the distribution or the discriminator knows no alternatives, or the estimator has no such form.
+
+    Source:
+        The local expectation gradient of Titsias and Lazaro-Gredilla (2015), with the weights of Hjelm et al. (2018).
+    """
+    if not isinstance(distribution, DistributionOfAlternatives) or not hasattr(discriminator, "alternatives"):
+        raise InputError(
+            "credit 'alternatives' needs a distribution and a discriminator with a method 'alternatives', got "
+            f"{type(distribution).__name__} and {type(discriminator).__name__}"
+        )
+    surrogate, log_w_MN = torch.zeros((), device=codes.device), []
+    for draw in codes:  # one after the other, so that no [M, N, P, K] exists
+        with objective.autocast():
+            log_q, is_open = distribution.alternatives(draw)
+        log_w = _score_alternatives(discriminator, draw, objective)
+        advantages = objective.estimator.over_alternatives(log_q.detach(), log_w)
+        found = log_w.gather(-1, as_index(draw)[..., None]).squeeze(-1)
+        if is_open is not None:
+            advantages = advantages * is_open[..., None]
+            found = found * is_open
+        surrogate = surrogate + (advantages * log_q).flatten(1).sum(1)
+        share = found.flatten(1).shape[1] if is_open is None else is_open.flatten(1).sum(1).clamp_min(1)
+        log_w_MN.append(found.flatten(1).sum(1) / share)
+    surrogate, log_w = surrogate / len(codes), torch.stack(log_w_MN)
+    fixed = distribution.fixed_log_prob(codes)
+    if fixed is not None:
+        judged = score_draws(discriminator, codes, objective).mean(-1)
+        surrogate = surrogate + (objective.estimator(judged) * fixed).sum(0)
+    return surrogate, log_w
+
+
+@torch.no_grad()
+def _score_alternatives(discriminator: nn.Module, draw: Tensor, objective: Objective) -> Tensor:
+    was_training = discriminator.training
+    discriminator.eval()
+    try:
+        with objective.autocast():
+            score = cast(Callable[[Tensor], Tensor], discriminator.alternatives)
+            parts = [score(part).float() for part in draw.split(objective.score_chunk or len(draw))]
+    finally:
+        discriminator.train(was_training)
+    return torch.cat(parts)
 
 
 def likelihood_step(

@@ -1,17 +1,20 @@
 """Generators and discriminators."""
 
-from bgan_discrete.nn.images import ConvDiscriminator, ConvGenerator
+from bgan_discrete.nn.alternatives import AlternativesDiscriminator
+from bgan_discrete.nn.images import ConvDiscriminator, ConvGenerator, set_logit_spread
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
 from bgan_discrete.nn.sequences import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
     GRUDiscriminator,
     GRUGenerator,
+    MLPSequenceGenerator,
     TransformerGenerator,
 )
 from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
 
 __all__ = [
+    "AlternativesDiscriminator",
     "CodeInput",
     "ConvDiscriminator",
     "ConvGenerator",
@@ -21,6 +24,8 @@ __all__ = [
     "GRUGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "MLPSequenceGenerator",
     "TransformerGenerator",
     "default_encoding",
+    "set_logit_spread",
 ]

@@ -1,7 +1,7 @@
 """Convolutional generator and discriminator for images of any size from 8x8 up."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -160,6 +160,27 @@ def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: 
     bias.copy_(log_frequencies)
     for parameter in last_layer.parameters():
         parameter.mul_(0.1)
+
+
+@torch.no_grad()
+def set_logit_spread(generator: nn.Module, latents: Tensor, spread: float) -> None:
+    """Rescale a generator's last layer so that its logits differ by so much from one latent to another.
+
+    A generator of independent positions that begins with one and the same distribution for every latent must first
+    break that symmetry; one that begins with sharper, different distributions learns at once what fits together.
+
+    Args:
+        generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.
+        latents: ``[N, Z]``, some hundreds.
+        spread: Wanted standard deviation of a logit over the latents, averaged over all logits, > 0.
+
+    Raises:
+        InputError: If the spread is not positive, or the logits do not depend on the latents.
+    """
+    found = float(cast(Any, generator)(latents).logits.std(0).mean())
+    if not (spread > 0 and found > 0):
+        raise InputError(f"logit_spread must be above 0, with logits that depend on the latent, got {spread}")
+    cast(Any, generator).to_logits.weight.mul_(spread / found)
 
 
 class ConvDiscriminator(nn.Module):

@@ -15,7 +15,8 @@ from bgan_discrete.distributions import SequenceCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.images import set_output_bias
 from bgan_discrete.nn.inputs import CodeInput
-from bgan_discrete.sampling import as_index
+from bgan_discrete.nn.vectors import MLPGenerator
+from bgan_discrete.sampling import as_index, check_latent_kind
 from bgan_discrete.sequences import carry_to_the_end, counted_positions
 
 RESIDUAL_SCALE = 0.3
@@ -49,13 +50,21 @@ class ConvSequenceGenerator(nn.Module):
         latent_size: Z.
         width: Channels.
         depth: Residual blocks.
+        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1 or the kind unknown.
 
     Source:
         The architecture of the character experiments of Gulrajani et al. (2017), as in Hjelm et al. (2018).
     """
+
+    settings: dict[str, Any]
+    event_shape: tuple[int, ...]
+    num_categories: int
+    latent_size: int
+    end_id: int | None
+    latent_kind: str
 
     def __init__(
         self,
@@ -65,19 +74,10 @@ class ConvSequenceGenerator(nn.Module):
         latent_size: int = 64,
         width: int = 128,
         depth: int = 3,
+        latent_kind: str = "normal",
     ) -> None:
         super().__init__()
-        _check_sizes(length=length, latent_size=latent_size, width=width, depth=depth)
-        self.settings = {
-            "length": length,
-            "num_categories": num_categories,
-            "end_id": end_id,
-            "latent_size": latent_size,
-            "width": width,
-            "depth": depth,
-        }
-        self.event_shape = (length,)
-        self.num_categories, self.latent_size, self.end_id = num_categories, latent_size, end_id
+        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
         self.expand = nn.Linear(latent_size, width * length)
         self.blocks = nn.Sequential(*[_ResidualBlock(width) for _ in range(depth)])
         self.to_logits = nn.Conv1d(width, num_categories, 1)
@@ -94,27 +94,67 @@ class ConvSequenceGenerator(nn.Module):
         return SequenceCategorical(logits + self.position_bias, self.end_id)
 
 
+class MLPSequenceGenerator(MLPGenerator):
+    """Latent -> hidden layers -> independent categorical distributions of the codes; for short sequences.
+
+    Args:
+        length: L.
+        num_categories: K.
+        end_id: The category that ends a sequence; None where all have L codes.
+        latent_size: Z.
+        width: Units of a hidden layer.
+        depth: Hidden layers.
+        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+
+    Raises:
+        InputError: If a size is below 1 or the kind unknown.
+    """
+
+    end_id: int | None
+
+    def __init__(
+        self,
+        length: int,
+        num_categories: int,
+        end_id: int | None = None,
+        latent_size: int = 64,
+        width: int = 256,
+        depth: int = 2,
+        latent_kind: str = "normal",
+    ) -> None:
+        super().__init__((length,), num_categories, latent_size, width, depth)
+        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
+
+    def forward(self, latents: Tensor) -> SequenceCategorical:
+        """The distributions of a batch of latents ``[N, Z]``."""
+        return SequenceCategorical(super().forward(latents).logits, self.end_id)
+
+
 class _AutoregressiveGenerator(nn.Module):
     """What the autoregressive generators share: the latent and the codes going in, the logits coming out.
 
     A subclass is the decoder of its own distribution (`bgan_discrete.autoregressive.Decoder`).
     """
 
+    settings: dict[str, Any]
+    event_shape: tuple[int, ...]
+    num_categories: int
+    latent_size: int
+    end_id: int | None
+    latent_kind: str
+
     def __init__(
-        self, length: int, num_categories: int, end_id: int | None, latent_size: int, width: int, depth: int
+        self,
+        length: int,
+        num_categories: int,
+        end_id: int | None,
+        latent_size: int,
+        width: int,
+        depth: int,
+        latent_kind: str,
     ) -> None:
         super().__init__()
-        _check_sizes(length=length, latent_size=latent_size, width=width, depth=depth)
-        self.settings: dict[str, Any] = {
-            "length": length,
-            "num_categories": num_categories,
-            "end_id": end_id,
-            "latent_size": latent_size,
-            "width": width,
-            "depth": depth,
-        }
-        self.event_shape = (length,)
-        self.num_categories, self.latent_size, self.end_id = num_categories, latent_size, end_id
+        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
         self.embed = nn.Embedding(num_categories, width)
         self.start_vector = nn.Parameter(torch.zeros(width))
         self.project_latent = nn.Linear(latent_size, width)
@@ -161,9 +201,10 @@ class GRUGenerator(_AutoregressiveGenerator):
         latent_size: Z.
         width: Units of the embedding and of each layer.
         depth: Layers.
+        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1 or the kind unknown.
     """
 
     def __init__(
@@ -174,8 +215,9 @@ class GRUGenerator(_AutoregressiveGenerator):
         latent_size: int = 64,
         width: int = 128,
         depth: int = 1,
+        latent_kind: str = "normal",
     ) -> None:
-        super().__init__(length, num_categories, end_id, latent_size, width, depth)
+        super().__init__(length, num_categories, end_id, latent_size, width, depth, latent_kind)
         self.depth = depth
         self.recur = nn.GRU(width, width, depth, batch_first=True)
         self.first_state = nn.Linear(latent_size, depth * width)
@@ -236,9 +278,10 @@ class TransformerGenerator(_AutoregressiveGenerator):
         width: Features of a position; a multiple of ``heads``.
         depth: Blocks.
         heads: Attention heads.
+        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1, or the width is no multiple of the heads.
+        InputError: If a size is below 1, the kind unknown, or the width is no multiple of the heads.
     """
 
     def __init__(
@@ -250,8 +293,9 @@ class TransformerGenerator(_AutoregressiveGenerator):
         width: int = 128,
         depth: int = 2,
         heads: int = 4,
+        latent_kind: str = "normal",
     ) -> None:
-        super().__init__(length, num_categories, end_id, latent_size, width, depth)
+        super().__init__(length, num_categories, end_id, latent_size, width, depth, latent_kind)
         _check_sizes(heads=heads)
         if width % heads:
             raise InputError(f"width must be a multiple of heads = {heads}, got {width}")
@@ -388,6 +432,33 @@ class GRUDiscriminator(_SequenceDiscriminator):
             return carry_to_the_end(self.to_log_ratio(outputs).squeeze(-1), counted)
         last = repeat(counted.sum(1) - 1, "b -> b 1 w", w=outputs.shape[2])
         return self.to_log_ratio(outputs.gather(1, last).squeeze(1)).squeeze(1)
+
+
+def _describe(
+    generator: Any,
+    length: int,
+    num_categories: int,
+    end_id: int | None,
+    latent_size: int,
+    width: int,
+    depth: int,
+    latent_kind: str,
+) -> None:
+    """Check what all generators of sequences share, and keep it where the Trainer and a saved model look for it."""
+    _check_sizes(length=length, latent_size=latent_size, width=width, depth=depth)
+    check_latent_kind(latent_kind)
+    generator.settings = {
+        "length": length,
+        "num_categories": num_categories,
+        "end_id": end_id,
+        "latent_size": latent_size,
+        "width": width,
+        "depth": depth,
+        "latent_kind": latent_kind,
+    }
+    generator.event_shape = (length,)
+    generator.num_categories, generator.latent_size, generator.end_id = num_categories, latent_size, end_id
+    generator.latent_kind = latent_kind
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import torch
@@ -18,15 +18,18 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
+    AlternativesDiscriminator,
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
     GRUDiscriminator,
     GRUGenerator,
+    MLPSequenceGenerator,
     TransformerGenerator,
+    set_logit_spread,
 )
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
-from bgan_discrete.sampling import check_sharpening
+from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
@@ -40,7 +43,12 @@ from bgan_discrete.training.trainer import Trainer, TrainingSummary
 SHOWN_LINES = 20
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
-GENERATORS = {"conv": ConvSequenceGenerator, "gru": GRUGenerator, "transformer": TransformerGenerator}
+GENERATORS = {
+    "conv": ConvSequenceGenerator,
+    "mlp": MLPSequenceGenerator,
+    "gru": GRUGenerator,
+    "transformer": TransformerGenerator,
+}
 DISCRIMINATORS = {"conv": ConvSequenceDiscriminator, "gru": GRUDiscriminator}
 
 
@@ -100,13 +108,16 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
     )
 
 
-def build_text_networks(config: TextModelConfig, codec: TextCodec, seed: int) -> tuple[nn.Module, nn.Module]:
+def build_text_networks(
+    config: TextModelConfig, codec: TextCodec, seed: int, alternatives: bool = False
+) -> tuple[nn.Module, nn.Module]:
     """The two networks of a configuration, initialised from a seed.
 
     Args:
         config: Kinds, widths, depths and options.
         codec: Of the data.
         seed: Of the initial weights.
+        alternatives: The discriminator is to score every code that could stand at each position.
 
     Returns:
         Generator and discriminator.
@@ -119,15 +130,19 @@ def build_text_networks(config: TextModelConfig, codec: TextCodec, seed: int) ->
         config.latent_size,
         config.generator_width,
         config.generator_depth,
+        latent_kind=config.latent_kind,
     )
-    discriminator = DISCRIMINATORS[config.discriminator](
-        codec.length,
-        codec.num_categories,
-        codec.end_id,
-        config.discriminator_width,
-        config.discriminator_depth,
-        config.per_prefix,
-    )
+    sizes = (config.discriminator_width, config.discriminator_depth)
+    discriminator: nn.Module
+    if alternatives:
+        context: Literal["prefix", "rest"] = "rest" if config.generator in ("conv", "mlp") else "prefix"
+        discriminator = AlternativesDiscriminator(
+            codec.length, codec.num_categories, codec.end_id, *sizes, context, config.discriminator
+        )
+    else:
+        discriminator = DISCRIMINATORS[config.discriminator](
+            codec.length, codec.num_categories, codec.end_id, *sizes, config.per_prefix
+        )
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
     return generator, discriminator
@@ -163,10 +178,15 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
     data = prepare_text(config.data)
     say(describe_text(data))
-    generator, discriminator = build_text_networks(config.model, data.codec, config.training.seed)
+    generator, discriminator = build_text_networks(
+        config.model, data.codec, config.training.seed, config.training.credit == "alternatives"
+    )
     if config.model.output_bias:
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
         generator.set_output_bias(frequencies)  # type: ignore[operator]
+    if config.model.logit_spread is not None:
+        latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
+        set_logit_spread(generator, latents, config.model.logit_spread)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
     say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
 
@@ -377,7 +397,7 @@ def sweep_temperatures(
 
 
 def on_one_line(text: str) -> str:
-    """A text with its line breaks written as ``\\n`` and ``\\r``, for files of one sample a line; JSON keeps it exactly."""
+    """A text with its line breaks written as ``\\n`` and ``\\r``: one line a sample. JSON keeps a text exactly."""
     return text.replace("\n", "\\n").replace("\r", "\\r")
 
 

@@ -112,8 +112,10 @@ class TrainingConfig:
     pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
     pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
-    credit: Literal["prefix", "token"] = option(
-        "prefix", "log weight of a position, with a discriminator of prefixes: of its prefix, or of its token alone"
+    credit: Literal["prefix", "token", "alternatives"] = option(
+        "prefix",
+        "what a token is weighed by: alternatives: every token that could stand in its place; else the draws, by F of "
+        "the sample, or with per_prefix of its prefix or (token) of the token alone",
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
@@ -267,12 +269,17 @@ class TextDataConfig:
 class TextModelConfig:
     """The two networks of text."""
 
-    generator: Literal["conv", "gru", "transformer"] = option(
-        "conv", "conv: all positions at once; gru, transformer: one token after the other"
+    generator: Literal["conv", "mlp", "gru", "transformer"] = option(
+        "conv", "conv, mlp (short samples): all positions at once; gru, transformer: one token after the other"
     )
-    discriminator: Literal["conv", "gru"] = option("conv", "how the discriminator reads a sample")
+    discriminator: Literal["conv", "mlp", "gru"] = option(
+        "conv", "how the discriminator reads a sample (mlp: short samples, with credit alternatives)"
+    )
     per_prefix: bool = option(
         False, "the discriminator gives a log-ratio of every prefix, so that each token has its credit"
+    )
+    latent_kind: Literal["normal", "binary"] = option(
+        "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
     latent_size: int = option(64, "Z, width of the latent")
     generator_width: int = option(128, "channels or units of the generator")
@@ -281,6 +288,9 @@ class TextModelConfig:
     discriminator_depth: int = option(3, "residual blocks or layers of the discriminator")
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+    logit_spread: float | None = option(
+        None, "standard deviation over latents that the logits of conv and mlp start with (default: the network's own)"
+    )
 
 
 def _other_default(name: str, default: Any) -> Any:
@@ -320,16 +330,35 @@ class TextTrainingConfig(ScriptConfig):
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
+        self._check_credit()
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_steps > self.training.max_steps:
             raise InputError(
                 f"pretrain_steps are some of max_steps = {self.training.max_steps}, got {self.training.pretrain_steps}"
             )
-        if self.training.pretrain_steps and self.model.generator == "conv":
+        if self.training.pretrain_steps and self.model.generator in ("conv", "mlp"):
             raise InputError(
                 "pretrain_steps needs an autoregressive generator (gru, transformer): by likelihood, a generator of "
                 f"independent positions learns nothing but their frequencies; got {self.training.pretrain_steps}"
+            )
+
+    def _check_credit(self) -> None:
+        model, alternatives = self.model, self.training.credit == "alternatives"
+        if alternatives and model.per_prefix:
+            raise InputError("per_prefix belongs to credit 'prefix' or 'token'; credit 'alternatives' needs none")
+        if model.discriminator == "mlp" and not alternatives:
+            raise InputError("discriminator 'mlp' needs credit 'alternatives'")
+        if model.logit_spread is not None and model.generator not in ("conv", "mlp"):
+            raise InputError(
+                f"logit_spread applies to the generators conv and mlp, got generator {model.generator!r} and "
+                f"{model.logit_spread}"
+            )
+        one_shot_ends = model.generator in ("conv", "mlp") and self.data.layout == "pad"
+        if alternatives and one_shot_ends and self.training.num_draws < 2:
+            raise InputError(
+                "num_draws must be at least 2 where samples may end early (layout pad) and all positions are drawn at "
+                f"once, got {self.training.num_draws}"
             )
 
 
@@ -375,7 +404,11 @@ def _check_training(training: TrainingConfig) -> None:
 
     get_divergence(training.divergence)
     get_penalty(training.penalty)
-    make_estimator(training.estimator, normalization=training.normalization).check_num_draws(training.num_draws)
+    estimator = make_estimator(training.estimator, normalization=training.normalization)
+    if training.credit == "alternatives":
+        estimator.check_alternatives()
+    else:
+        estimator.check_num_draws(training.num_draws)
     if training.discriminator_draws > training.num_draws:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
@@ -429,6 +462,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("length", 1, 65536, True),
     ("vocabulary_size", 2, 65536, True),
     ("min_count", 1, math.inf, True),
+    ("logit_spread", 0, math.inf, False),
     ("discriminator_lr", 0, math.inf, False),
     ("adam_beta1", 0, 0.99999, True),
     ("adam_beta2", 0, 0.99999, True),

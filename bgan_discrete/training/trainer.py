@@ -22,6 +22,7 @@ from bgan_discrete.divergences import get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
+from bgan_discrete.sampling import check_latent_kind, sample_latents
 from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step, likelihood_step
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
@@ -70,7 +71,8 @@ class Trainer:
         config: The algorithm, its optimisers and the run.
         output_dir: Where metrics and checkpoints go; None writes nothing.
         num_categories: K; the generator's attribute ``num_categories`` if None.
-        latent_size: Z; the generator's attribute ``latent_size`` if None.
+        latent_size: Z; the generator's attribute ``latent_size`` if None. A generator's attribute ``latent_kind``, if
+            it has one, says what latents it takes (`bgan_discrete.sampling.sample_latents`).
         progress: Whether to report progress on stderr.
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
@@ -104,6 +106,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.num_categories = _attribute(generator, "num_categories", num_categories)
         self.latent_size = _attribute(generator, "latent_size", latent_size)
+        self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
@@ -214,7 +217,9 @@ class Trainer:
         Returns:
             Codes ``[num_samples, *event_shape]``.
         """
-        return sample_codes(self.average, self.latent_size, num_samples, seed, self.device, batch_size)
+        return sample_codes(
+            self.average, self.latent_size, num_samples, seed, self.device, batch_size, latent_kind=self.latent_kind
+        )
 
     def save(self) -> Path | None:
         """Write a checkpoint into ``output_dir/checkpoints`` (None where there is no folder)."""
@@ -279,7 +284,7 @@ class Trainer:
         return cast(Distribution, self.generator(latents))
 
     def _latents(self, count: int) -> Tensor:
-        return torch.randn(count, self.latent_size, generator=self.rng, device=self.device)
+        return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
 
     def _real_batch(self, count: int) -> Tensor:
         indices = self.order.indices(count)
@@ -346,6 +351,7 @@ def sample_codes(
     device: torch.device,
     batch_size: int = 1000,
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    latent_kind: str = "normal",
 ) -> np.ndarray:
     """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
 
@@ -357,6 +363,7 @@ def sample_codes(
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of latents ``[B, Z]``; one draw of the generator's distribution if None.
+        latent_kind: As in `bgan_discrete.sampling.sample_latents`.
 
     Returns:
         Codes ``[num_samples, *event_shape]``.
@@ -372,7 +379,7 @@ def sample_codes(
     parts = []
     for start in range(0, num_samples, batch_size):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
-        latents = torch.randn(batch_size, latent_size, generator=rng, device=device)
+        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device)
         codes = generator(latents).sample(1, rng)[0] if draw is None else draw(latents, rng)
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)

@@ -1,0 +1,257 @@
+"""Credit by alternatives: the discriminator that scores them, and the gradient by enumeration."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from bgan_discrete.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
+from bgan_discrete.errors import InputError
+from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvSequenceGenerator,
+    GRUGenerator,
+    MLPSequenceGenerator,
+    TransformerGenerator,
+    set_logit_spread,
+)
+from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sequences import counted_positions, pad_after_end
+from bgan_discrete.steps import Objective, discriminator_step, generator_step, score_draws, weigh_alternatives
+
+L, K, END = 3, 3, 1
+CONTEXTS = ("prefix", "rest")
+NETWORKS = ("mlp", "conv", "gru")
+ONE_SHOT = (ConvSequenceGenerator, MLPSequenceGenerator)
+
+
+class TabledDiscriminator(nn.Module):
+    """Any F of whole samples, its alternatives by looking each of them up."""
+
+    def __init__(self, end: int | None, prefixes: bool = False) -> None:
+        super().__init__()
+        self.end, self.prefixes = end, prefixes
+        self.table = 2 * torch.randn([K] * L, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def log_ratio(self, codes: Tensor) -> Tensor:
+        return self.table[tuple(pad_after_end(codes.long(), self.end).unbind(-1))]
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.log_ratio(codes)[:, None].expand(-1, L)
+
+    def alternatives(self, codes: Tensor) -> Tensor:
+        found = torch.zeros(len(codes), L, K, dtype=torch.float64)
+        for position, category in itertools.product(range(L), range(K)):
+            changed = codes.long().clone()
+            changed[:, position] = category
+            if self.prefixes:
+                changed[:, position + 1 :] = 0
+            found[:, position, category] = self.log_ratio(changed)
+        return found
+
+
+@pytest.fixture(autouse=True)
+def _double() -> object:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log weights of a step are float32; here the tables pass as they are."""
+    monkeypatch.setattr(Tensor, "float", lambda self: self)
+
+
+def every_sample() -> Tensor:
+    return torch.tensor(list(itertools.product(range(K), repeat=L)))
+
+
+def factorised(end: int | None) -> tuple[nn.Module, Callable[[], FactorizedCategorical]]:
+    torch.manual_seed(0)
+    logits = nn.ParameterList([nn.Parameter(torch.randn(1, L, K))])
+    return logits, lambda: SequenceCategorical(logits[0], end)
+
+
+def gradient(value: Tensor, module: nn.Module) -> Tensor:
+    return torch.cat([g.flatten() for g in torch.autograd.grad(value, list(module.parameters()), retain_graph=True)])
+
+
+def mean_and_variance(module: nn.Module, draws: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Of the gradients of surrogates, each with its probability."""
+    gradients = torch.stack([gradient(surrogate.sum(), module) for _, surrogate in draws])
+    probability = torch.stack([p for p, _ in draws]).detach()[:, None]
+    assert abs(probability.sum() - 1) < 1e-12
+    mean = (probability * gradients).sum(0)
+    return mean, (probability * (gradients - mean) ** 2).sum()
+
+
+@pytest.mark.parametrize("end", [None, END])
+def test_one_shot_gradient_by_enumeration(end: int | None) -> None:
+    module, make = factorised(end)
+    discriminator, distribution = TabledDiscriminator(end), make()
+    raw = FactorizedCategorical(distribution.logits)
+    samples = every_sample()
+    probability = raw.log_prob(samples[:, None]).exp()[:, 0]
+    wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
+    found = {}
+    for credit in ("alternatives", "prefix"):
+        objective = Objective(make_estimator("rloo"), num_draws=2, credit=credit)
+        draws = []
+        for one, other in itertools.product(range(len(samples)), repeat=2):
+            codes = pad_after_end(samples[[one, other]][:, None], end)
+            if credit == "alternatives":
+                surrogate, log_w = weigh_alternatives(distribution, discriminator, codes, objective)
+                assert log_w.shape == (2, 1)
+            else:
+                log_w = discriminator.log_ratio(codes)
+                surrogate = distribution.weighted_log_prob(codes, objective.estimator(log_w))
+            draws.append((probability[one] * probability[other], surrogate))
+        found[credit] = mean_and_variance(module, draws)
+        assert torch.allclose(found[credit][0], wanted, atol=1e-12)
+    share = found["alternatives"][1] / found["prefix"][1]
+    assert share < (0.5 if end is None else 0.9)
+
+
+def test_one_draw_is_enough_where_no_sample_ends() -> None:
+    module, make = factorised(None)
+    discriminator, distribution, samples = TabledDiscriminator(None), make(), every_sample()
+    probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
+    objective = Objective(make_estimator("rloo"), num_draws=1, credit="alternatives")
+    draws = [
+        (p, weigh_alternatives(distribution, discriminator, sample[None, None], objective)[0])
+        for p, sample in zip(probability, samples, strict=True)
+    ]
+    wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
+    assert torch.allclose(mean_and_variance(module, draws)[0], wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["rloo", "bgan_centered"])
+@pytest.mark.parametrize("kind", [GRUGenerator, TransformerGenerator])
+def test_autoregressive_gradient_by_enumeration(kind: Callable[..., nn.Module], name: str) -> None:
+    torch.manual_seed(0)
+    generator = kind(L, K, END, 2, width=8, depth=1)
+    discriminator, distribution = TabledDiscriminator(END, prefixes=True), generator(torch.randn(1, 2))
+    samples = torch.unique(pad_after_end(every_sample(), END), dim=0)
+    probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
+    objective = Objective(make_estimator(name), num_draws=1, credit="alternatives")
+    draws = [
+        (p, weigh_alternatives(distribution, discriminator, sample[None, None], objective)[0])
+        for p, sample in zip(probability, samples, strict=True)
+    ]
+    # Each conditional ascends its own target, with the probabilities of the prefixes held fixed.
+    wanted = torch.zeros(())
+    for p, sample in zip(probability.detach(), samples, strict=True):
+        for position in range(int(counted_positions(sample, END).sum())):
+            options = sample.repeat(K, 1)
+            options[:, position] = torch.arange(K)
+            options[:, position + 1 :] = 0
+            log_q = torch.log_softmax(generator.logits(sample[None], distribution.latents)[0, position], -1)
+            log_ratio = discriminator.log_ratio(options)
+            if name == "rloo":
+                wanted = wanted + p * (log_q.exp() * log_ratio).sum()
+            else:
+                target = torch.softmax(log_q.detach() + log_ratio, -1)
+                wanted = wanted + p * (target * log_q).sum()
+    assert torch.allclose(mean_and_variance(generator, draws)[0], gradient(wanted, generator), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "maligan"])
+def test_known_alternatives_are_the_limit_of_many_draws(name: str) -> None:
+    copies = 4000
+    counts = torch.tensor([1, 4, 3])
+    log_w = torch.tensor([0.7, -0.4, 0.1])
+    drawn = torch.repeat_interleave(torch.arange(3), counts * copies)
+    advantages = make_estimator(name)(log_w[drawn][:, None])[:, 0]
+    if name in ("bgan", "reinforce"):
+        advantages = advantages - advantages.mean()  # these two leave their baseline to `sum_k grad q_k = 0`
+    expected = torch.zeros(3).index_add(0, drawn, advantages)
+    found = make_estimator(name).over_alternatives((counts / counts.sum()).log(), log_w)
+    assert torch.allclose(found, expected, atol=2e-4)
+    assert abs(found.sum()) < 1e-12
+
+
+def test_tempering_and_clipping_reach_the_alternatives() -> None:
+    log_q, log_w = torch.log_softmax(torch.randn(5), -1), 3 * torch.randn(5)
+    found = make_estimator("rloo", tempering=0.5, log_weight_clip=1.0).over_alternatives(log_q, log_w)
+    assert torch.allclose(found, make_estimator("rloo").over_alternatives(log_q, 0.5 * log_w.clamp(-1, 1)))
+
+
+def test_what_has_no_alternatives_is_refused() -> None:
+    for estimator in (make_estimator("maligan"), make_estimator("bgan_centered", normalization="batch")):
+        with pytest.raises(InputError, match="weighs the draws of a whole batch"):
+            estimator.over_alternatives(torch.zeros(2), torch.zeros(2))
+    codes = torch.zeros(1, 1, L, dtype=torch.uint8)
+    objective = Objective(make_estimator("rloo"), credit="alternatives")
+    with pytest.raises(InputError, match="SequenceCategorical and Linear"):
+        weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K)), nn.Linear(1, 1), codes, objective)
+    with pytest.raises(InputError, match="draw must have shape"):
+        AutoregressiveCategorical(GRUGenerator(L, K, None, 2, 8), torch.zeros(1, 2), L, K).alternatives(codes[0, :, :2])
+    for values, words in (
+        ({"context": "both"}, "context must be"),
+        ({"network": "lstm"}, "network must be"),
+        ({"width": 0}, "width must be"),
+    ):
+        with pytest.raises(InputError, match=words):
+            AlternativesDiscriminator(L, K, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [None, 2])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_what_each_position_is_judged_by(context: str, network: str, end: int | None) -> None:
+    torch.manual_seed(0)
+    discriminator = AlternativesDiscriminator(7, 5, end, 16, 2, context, network)  # type: ignore[arg-type]
+    codes = pad_after_end(torch.randint(0, 5, (9, 7)), end)
+    changed = codes.clone()
+    changed[:, 3] = (changed[:, 3] + 1) % 5
+    same = (discriminator.alternatives(codes) - discriminator.alternatives(changed)).abs().amax((0, 2)) < 1e-12
+    assert same.tolist() == [context == "prefix"] * 3 + [True] + [False] * 3
+    found = discriminator(codes)
+    assert torch.allclose(discriminator(one_hot(codes, 5).double()), found)
+    every = discriminator.alternatives(codes).gather(-1, codes[..., None]).squeeze(-1)
+    counted = counted_positions(codes, end)
+    assert torch.allclose(found[counted], every[counted])
+    last = found.gather(1, counted.sum(1, keepdim=True) - 1)
+    assert torch.allclose(torch.where(counted, last, found), last.expand_as(found))
+
+
+@pytest.mark.parametrize("end", [None, 2])
+@pytest.mark.parametrize("kind", [*ONE_SHOT, GRUGenerator, TransformerGenerator])
+def test_both_steps_run(kind: Callable[..., nn.Module], end: int | None) -> None:
+    torch.manual_seed(0)
+    generator = kind(6, 5, end, 4, width=8, depth=1)
+    discriminator = AlternativesDiscriminator(6, 5, end, 8, 1, "rest" if kind in ONE_SHOT else "prefix", "mlp")
+    objective = Objective(make_estimator("rloo"), num_draws=3, credit="alternatives", score_chunk=2)
+    real, latents = pad_after_end(torch.randint(0, 5, (4, 6)), end), torch.randn(4, 4)
+    before = [p.clone() for p in generator.parameters()]
+    discriminator_step(
+        generator, discriminator, torch.optim.SGD(discriminator.parameters(), 0.1), real, latents, objective
+    )
+    found = generator_step(generator, discriminator, torch.optim.SGD(generator.parameters(), 0.1), latents, objective)
+    assert all(torch.isfinite(value) for value in found.values())
+    assert all(not torch.equal(one, other) for one, other in zip(before, generator.parameters(), strict=True))
+    codes = generator(latents).sample(3, torch.Generator().manual_seed(0))
+    _, log_w = weigh_alternatives(generator(latents), discriminator, codes, objective)
+    if end is None:
+        assert torch.allclose(log_w, score_draws(discriminator, codes, objective).mean(-1))
+
+
+def test_latents_and_the_spread_of_logits() -> None:
+    latents = sample_latents(1000, 3, "binary", torch.Generator().manual_seed(0))
+    assert latents.unique().tolist() == [-1, 1]
+    assert latents.mean(0).abs().max() < 0.15
+    with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'cosy'"):
+        MLPSequenceGenerator(L, K, latent_kind="cosy")
+    for kind in ONE_SHOT:
+        generator, drawn = kind(L, K), sample_latents(500, 64)
+        set_logit_spread(generator, drawn, 2.5)
+        assert abs(generator(drawn).logits.std(0).mean() - 2.5) < 1e-6
+        with pytest.raises(InputError, match="logit_spread must be above 0"):
+            set_logit_spread(generator, drawn, 0.0)
