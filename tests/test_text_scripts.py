@@ -18,6 +18,8 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
 WINDOWS = ("--layout", "window", "--length", "8")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
        "--per-prefix", "--credit", "token", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
+MLP = ("--generator", "mlp", "--discriminator", "mlp", "--credit", "alternatives", "--latent-kind", "binary",
+       "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
 
 def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -70,7 +72,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "rloo"
 
 
-@pytest.mark.parametrize("kind", [(), GRU])
+@pytest.mark.parametrize("kind", [(), GRU, MLP, (*MLP[2:-2], "--generator", "gru")])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
     common = ("--dataset", "arithmetic", *WINDOWS, *kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1",
               "--lr-decay", "none", "--keep-last", "9")  # fmt: skip
@@ -91,6 +93,18 @@ def test_samples_go_to_stdout_and_everything_else_does_not(place: Path) -> None:
     assert again.stdout == done.stdout
     sharp = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--top-k", "1", cwd=place)
     assert sharp.stdout != done.stdout
+
+
+def test_samples_that_end_early_and_latents_that_are_few(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("".join(f"{n} cats\n" for n in range(200)), encoding="utf-8")
+    run("train_text", "--dataset", "lines.txt", "--length", "9", *MLP, *QUICK, "--latent-size", "1", "--output-dir",
+        "r", cwd=tmp_path)  # fmt: skip
+    pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
+    texts = pipeline.generate(400, temperature=0.01).texts
+    assert len(set(texts)) == 2
+    assert "needs an autoregressive generator" in refused(
+        "generate_text", "--model", "r/model", "--prompt", "1", cwd=tmp_path
+    )
 
 
 def test_a_reader_that_leaves_is_no_error(place: Path) -> None:
@@ -152,6 +166,12 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--pretrain-steps", "5"), "pretrain_steps needs an autoregressive generator"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),
+        (("--credit", "alternatives", "--per-prefix"), "per_prefix belongs to credit"),
+        (("--credit", "prefix", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
+        (("--credit", "alternatives", "--estimator", "maligan"), "weighs the draws of a whole batch"),
+        (("--credit", "alternatives", "--num-draws", "1"), "num_draws must be at least 2"),
+        (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
+        (("--logit-spread", "0"), "logit_spread must be above 0"),
         (("--generator", "gru", "--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
         (("--model-file", "x.model"), "model_file applies to the sentencepiece tokenizer"),
         (("--tokenizer", "sentencepiece", "--min-count", "2"), "min_count applies to the char tokenizer"),

@@ -3,11 +3,12 @@
 Letters: B samples, L positions, K categories, W features.
 """
 
-from typing import Literal, cast
+import itertools
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, pad
+from torch.nn.functional import leaky_relu, one_hot, pad
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.inputs import CodeInput
@@ -26,10 +27,11 @@ KERNEL_SIZE = 3
 class AlternativesDiscriminator(nn.Module):
     """Codes -> what stands around each position -> the log-ratio of each code that could stand there.
 
-    The answer for position t does not depend on the code at t itself: features of the codes before it and, with
-    ``context="rest"``, of those after it, are mixed into K numbers. So one pass gives ``F`` of the sample with any one
-    code exchanged (``rest``, for generators that draw all positions at once), or of its prefixes with any last code
-    (``prefix``, for autoregressive ones), and each position is a discriminator of its own.
+    The answer for position t does not depend on the code at t itself, only on what stands around it. So one pass gives
+    ``F`` of the sample with any one code exchanged (``context="rest"``, for generators that draw all positions at
+    once), or of its prefixes with any last code (``"prefix"``, for autoregressive ones), and each position is a
+    discriminator of its own. With ``"rest"`` two judges sit at each position: one sees all other codes, one only those
+    before it, which still tells right from wrong where the rest of the sample is not yet sense.
 
     Args:
         length: L.
@@ -38,8 +40,8 @@ class AlternativesDiscriminator(nn.Module):
         width: W.
         depth: Convolutions of a side, whose dilations double; layers of a recurrent one; hidden layers of ``mlp``.
         context: What a position is judged with: the codes before it, or all the others.
-        network: How a side is read. ``mlp``: each code at each place has features, which are summed (for short
-            samples); ``conv``: dilated causal convolutions; ``gru``: gated recurrent units.
+        network: ``mlp``: a multilayer perceptron of its own for each position, for short samples; ``conv``: dilated
+            causal convolutions from either side; ``gru``: gated recurrent units from either side.
 
     Raises:
         InputError: If a size is below 1 or a name is unknown.
@@ -61,20 +63,26 @@ class AlternativesDiscriminator(nn.Module):
                 raise InputError(f"{name} must be at least 1, got {value}")
         if context not in ("prefix", "rest"):
             raise InputError(f"context must be 'prefix' or 'rest', got {context!r}")
-        if network not in SIDES:
-            raise InputError(f"network must be one of {', '.join(SIDES)}, got {network!r}")
+        if network not in get_args(Network):
+            raise InputError(f"network must be one of {', '.join(get_args(Network))}, got {network!r}")
         self.event_shape = (length,)
         self.num_categories, self.end_id, self.context = num_categories, end_id, context
-        self.sides = nn.ModuleList(
-            [SIDES[network](length, num_categories, width, depth) for _ in range(2 if context == "rest" else 1)]
-        )
-        self.place = nn.Parameter(torch.zeros(length, width))
-        self.mix = nn.Linear(width * len(self.sides), width)
-        self.hidden = nn.ModuleList([nn.Linear(width, width) for _ in range(depth - 1 if network == "mlp" else 0)])
-        self.to_log_ratios = nn.Linear(width, num_categories)
+        self.judges = nn.ModuleList()
+        if network == "mlp":
+            self.sides = nn.ModuleList()
+            others = 1 - torch.eye(length)
+            for mask in (others.tril(), others)[: 2 if context == "rest" else 1]:
+                self.judges.append(_PositionwiseMLP(mask, num_categories, width, depth))
+        else:
+            side = SIDES[network]
+            self.sides = nn.ModuleList(
+                [side(num_categories, width, depth) for _ in range(2 if context == "rest" else 1)]
+            )
+            for count in range(1, len(self.sides) + 1):
+                self.judges.append(_Judge(length, num_categories, count * width, width))
 
     def alternatives(self, codes: Tensor) -> Tensor:
-        """``F`` with the code at each position exchanged for each category.
+        """``F`` with the code at each position exchanged for each category, as the judges say on average.
 
         Args:
             codes: Integers ``[B, L]``, or soft one-hots ``[B, L, K]`` of a float dtype.
@@ -83,50 +91,83 @@ class AlternativesDiscriminator(nn.Module):
             ``[B, L, K]``. Where a sequence has ended, and where the exchange would end it before codes that are still
             seen (``context="rest"``), the number means nothing.
         """
-        parts = [self.sides[0](codes)]
-        if self.context == "rest":
-            parts.append(self.sides[1](codes.flip(1)).flip(1))
-        features = leaky_relu(self.mix(torch.cat(parts, dim=-1)) + self.place, LEAK)
-        for layer in self.hidden:
-            features = leaky_relu(layer(features), LEAK)
-        return self.to_log_ratios(features)
+        return self._judgements(codes).mean(1)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each position judges: ``[B, L]``.
+        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each judge at each position says.
 
-        Behind the end of a sequence stands the judgement of its last position.
+        Returns:
+            ``[B, L]`` with ``context="prefix"``, ``[B, 2 L]`` with ``"rest"``. Behind the end of a sequence stands the
+            judgement of its last position.
         """
-        every = self.alternatives(codes)
+        every = self._judgements(codes)
         if codes.is_floating_point():
-            found, hard = (every * codes).sum(-1), codes.detach().argmax(-1)
+            found, hard = (every * codes[:, None]).sum(-1), codes.detach().argmax(-1)
         else:
             hard = codes.long()
-            found = every.gather(-1, hard[..., None]).squeeze(-1)
-        return found if self.end_id is None else carry_to_the_end(found, counted_positions(hard, self.end_id))
+            found = every.gather(-1, hard[:, None, :, None].expand(-1, every.shape[1], -1, -1)).squeeze(-1)
+        if self.end_id is not None:
+            found = carry_to_the_end(found, counted_positions(hard, self.end_id)[:, None])
+        return found.flatten(1)
+
+    def _judgements(self, codes: Tensor) -> Tensor:
+        """``[B, judges, L, K]``."""
+        if not self.sides:
+            soft = codes if codes.is_floating_point() else one_hot(codes.long(), self.num_categories)
+            flat = soft.flatten(1).to(torch.get_default_dtype())
+            return torch.stack([judge(flat) for judge in self.judges], dim=1)
+        seen, found = self.sides[0](codes), []
+        found.append(self.judges[0](seen))
+        if self.context == "rest":
+            after = self.sides[1](codes.flip(1)).flip(1)
+            found.append(self.judges[1](torch.cat([seen, after], dim=-1)))
+        return torch.stack(found, dim=1)
 
 
-class _SummedSide(nn.Module):
-    """Every code at every place has its features; those before a position are summed."""
+class _Judge(nn.Module):
+    """Features of what a position is judged with -> log-ratios of the codes that could stand there."""
 
-    def __init__(self, length: int, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, length: int, num_categories: int, inputs: int, width: int) -> None:
         super().__init__()
-        self.num_categories = num_categories
-        self.table = nn.Embedding(length * num_categories, width)
-        nn.init.normal_(self.table.weight, std=length**-0.5)
+        self.mix = nn.Linear(inputs, width)
+        self.place = nn.Parameter(torch.zeros(length, width))
+        self.to_log_ratios = nn.Linear(width, num_categories)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        if codes.is_floating_point():
-            features = torch.einsum("blk,lkw->blw", codes, self.table.weight.view(*codes.shape[1:], -1))
-        else:
-            first = torch.arange(codes.shape[1], device=codes.device) * self.num_categories
-            features = self.table(codes.long() + first)
-        return pad(features.cumsum(1)[:, :-1], (0, 0, 1, 0))
+    def forward(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.to_log_ratios(leaky_relu(self.mix(features) + self.place, LEAK)))
+
+
+class _PositionwiseMLP(nn.Module):
+    """A multilayer perceptron of its own for each position, which sees the one-hots of the positions in its mask.
+
+    Sharing its layers between the positions learns several times slower.
+    """
+
+    def __init__(self, mask: Tensor, num_categories: int, width: int, depth: int) -> None:
+        super().__init__()
+        length = len(mask)
+        self.mask: Tensor
+        self.register_buffer("mask", mask.repeat_interleave(num_categories, 1)[..., None], persistent=False)
+        sizes = [length * num_categories, *[width] * depth, num_categories]
+        shapes = list(itertools.pairwise(sizes))
+        # One of the K inputs of a position is 1, so a first layer's sum has as many terms as it has positions.
+        scales = [max(length - 1, 1), *[width] * depth]
+        self.weights = nn.ParameterList(
+            [(2 * torch.rand(length, *shape) - 1) * scale**-0.5 for shape, scale in zip(shapes, scales, strict=True)]
+        )
+        self.biases = nn.ParameterList([torch.zeros(length, 1, outputs) for _, outputs in shapes])
+
+    def forward(self, flat: Tensor) -> Tensor:
+        x = flat @ (self.weights[0] * self.mask) + self.biases[0]
+        for weight, bias in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
+            x = leaky_relu(x, LEAK) @ weight + bias
+        return x.transpose(0, 1)
 
 
 class _ConvSide(nn.Module):
     """Causal convolutions with doubling dilations over the embedded codes before a position."""
 
-    def __init__(self, length: int, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, num_categories: int, width: int, depth: int) -> None:
         super().__init__()
         self.read = CodeInput(num_categories, "embedding", width)
         self.start = nn.Parameter(torch.zeros(width))
@@ -142,7 +183,7 @@ class _ConvSide(nn.Module):
 class _RecurrentSide(nn.Module):
     """Gated recurrent units over the embedded codes before a position."""
 
-    def __init__(self, length: int, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, num_categories: int, width: int, depth: int) -> None:
         super().__init__()
         self.read = CodeInput(num_categories, "embedding", width)
         self.start = nn.Parameter(torch.zeros(width))
@@ -160,5 +201,5 @@ def _shifted(features: Tensor, start: Tensor) -> Tensor:
     return torch.cat([start.to(features.dtype).expand(len(features), 1, -1), features[:, :-1]], dim=1)
 
 
-SIDES: dict[str, type[nn.Module]] = {"mlp": _SummedSide, "conv": _ConvSide, "gru": _RecurrentSide}
+SIDES: dict[str, type[nn.Module]] = {"conv": _ConvSide, "gru": _RecurrentSide}
 """The ways to read one side of a position, by the name of the network."""

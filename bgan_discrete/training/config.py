@@ -17,6 +17,7 @@ from bgan_discrete.errors import InputError
 EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan"]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
+CreditName = Literal["prefix", "token", "alternatives"]
 Section = TypeVar("Section")
 
 
@@ -112,7 +113,7 @@ class TrainingConfig:
     pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
     pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
-    credit: Literal["prefix", "token", "alternatives"] = option(
+    credit: CreditName = option(
         "prefix",
         "what a token is weighed by: alternatives: every token that could stand in its place; else the draws, by F of "
         "the sample, or with per_prefix of its prefix or (token) of the token alone",
@@ -284,8 +285,12 @@ class TextModelConfig:
     latent_size: int = option(64, "Z, width of the latent")
     generator_width: int = option(128, "channels or units of the generator")
     generator_depth: int = option(3, "residual blocks or layers of the generator")
-    discriminator_width: int = option(128, "channels or units of the discriminator")
-    discriminator_depth: int = option(3, "residual blocks or layers of the discriminator")
+    discriminator_width: int = option(64, "channels or units of the discriminator")
+    discriminator_depth: int = option(
+        4,
+        "convolutions or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 2 tokens "
+        "on either side",
+    )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     logit_spread: float | None = option(
@@ -304,10 +309,12 @@ class TextAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of text."""
 
     estimator: EstimatorName = _other_default("estimator", "rloo")
-    num_draws: int = _other_default("num_draws", 10)
+    credit: CreditName = _other_default("credit", "alternatives")
+    num_draws: int = _other_default("num_draws", 2)
+    penalty: PenaltyName = _other_default("penalty", "none")
     penalty_weight: float = _other_default("penalty_weight", 0.1)
-    generator_lr: float = _other_default("generator_lr", 1e-3)
-    discriminator_lr: float = _other_default("discriminator_lr", 1e-3)
+    generator_lr: float = _other_default("generator_lr", 3e-3)
+    discriminator_lr: float = _other_default("discriminator_lr", 3e-3)
     max_steps: int = _other_default("max_steps", 7000)
 
 
