@@ -23,6 +23,14 @@ RESIDUAL_SCALE = 0.5
 
 KERNEL_SIZE = 3
 
+LOG_RATIO_BOUND = 10.0
+"""The largest F of a judge, in absolute value, approached smoothly.
+
+A judge that is certain that a sample is generated, whatever stands at a position, then says the same for every
+alternative and leaves the word to one that can still tell them apart. Without a bound its meaningless differences
+are the largest, and the generator may settle on nonsense.
+"""
+
 
 class AlternativesDiscriminator(nn.Module):
     """Codes -> what stands around each position -> the log-ratio of each code that could stand there.
@@ -111,7 +119,10 @@ class AlternativesDiscriminator(nn.Module):
         return found.flatten(1)
 
     def _judgements(self, codes: Tensor) -> Tensor:
-        """``[B, judges, L, K]``."""
+        """``[B, judges, L, K]``, each within `LOG_RATIO_BOUND`."""
+        return LOG_RATIO_BOUND * torch.tanh(self._unbounded(codes) / LOG_RATIO_BOUND)
+
+    def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:
             soft = codes if codes.is_floating_point() else one_hot(codes.long(), self.num_categories)
             flat = soft.flatten(1).to(torch.get_default_dtype())

@@ -41,6 +41,12 @@ from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 SHOWN_LINES = 20
+ABSENT_LOG_FREQUENCY = -30.0
+"""Where a generator's output bias starts for a token that the training data never hold, such as the unknown one.
+
+A discriminator has seen it on neither side and may think well of it at first; Adam would follow at its full rate,
+however small the gradient. At this bias the gradient is lost in Adam's epsilon, and the token is never drawn.
+"""
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
 GENERATORS = {
@@ -183,6 +189,9 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     )
     if config.model.output_bias:
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        occurs = torch.zeros(data.num_categories, dtype=torch.bool)
+        occurs[np.unique(data.codes).astype(np.int64)] = True
+        frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
         generator.set_output_bias(frequencies)  # type: ignore[operator]
     if config.model.logit_spread is not None:
         latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
