@@ -167,7 +167,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),
         (("--credit", "alternatives", "--per-prefix"), "per_prefix belongs to credit"),
-        (("--credit", "prefix", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
+        (("--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
         (("--credit", "alternatives", "--estimator", "maligan"), "weighs the draws of a whole batch"),
         (("--credit", "alternatives", "--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),

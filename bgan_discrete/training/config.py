@@ -285,11 +285,11 @@ class TextModelConfig:
     latent_size: int = option(64, "Z, width of the latent")
     generator_width: int = option(128, "channels or units of the generator")
     generator_depth: int = option(3, "residual blocks or layers of the generator")
-    discriminator_width: int = option(64, "channels or units of the discriminator")
+    discriminator_width: int = option(128, "channels or units of the discriminator")
     discriminator_depth: int = option(
-        4,
-        "convolutions or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 2 tokens "
-        "on either side",
+        3,
+        "residual blocks or layers of the discriminator; with credit alternatives d convolutions, which see 2^(d+1) - 2 "
+        "tokens on either side",
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
@@ -309,12 +309,10 @@ class TextAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of text."""
 
     estimator: EstimatorName = _other_default("estimator", "rloo")
-    credit: CreditName = _other_default("credit", "alternatives")
-    num_draws: int = _other_default("num_draws", 2)
-    penalty: PenaltyName = _other_default("penalty", "none")
+    num_draws: int = _other_default("num_draws", 10)
     penalty_weight: float = _other_default("penalty_weight", 0.1)
-    generator_lr: float = _other_default("generator_lr", 3e-3)
-    discriminator_lr: float = _other_default("discriminator_lr", 3e-3)
+    generator_lr: float = _other_default("generator_lr", 1e-3)
+    discriminator_lr: float = _other_default("discriminator_lr", 1e-3)
     max_steps: int = _other_default("max_steps", 7000)
 
 
