@@ -288,7 +288,7 @@ class TextModelConfig:
     discriminator_width: int = option(128, "channels or units of the discriminator")
     discriminator_depth: int = option(
         3,
-        "residual blocks or layers of the discriminator; with credit alternatives d convolutions, which see 2^(d+1) - 2 "
+        "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 2 "
         "tokens on either side",
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
