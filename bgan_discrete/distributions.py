@@ -217,6 +217,27 @@ class FactorizedCategorical:
         """See `DistributionOfAlternatives`: nothing."""
         return None
 
+    def mixture_log_prob(self, codes: Tensor) -> Tensor:
+        """``log 1/N sum_n g(x_b | z_n)``: the log-likelihood of samples under the mixture over all N latents.
+
+        Args:
+            codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
+
+        Returns:
+            ``[B]``. Its mean over the latents is at most the log-likelihood ``log E_z g(x | z)``, and rises to it with
+            N (Burda et al. 2016, with the prior as the proposal).
+
+        Raises:
+            InputError: If the codes have another event shape.
+        """
+        self._check_codes(codes[:, None].expand(-1, self.batch_size, *codes.shape[1:]))
+        one_hots_BPK = torch.nn.functional.one_hot(codes.flatten(1).long(), self.num_categories).to(self.logits.dtype)
+        counted = self._counted(codes[None])
+        if counted is not None:
+            one_hots_BPK = one_hots_BPK * counted[0, ..., None]
+        log_probs_BN = one_hots_BPK.flatten(1) @ self.log_probs.flatten(1).T
+        return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
+
     @torch.no_grad()
     def entropy(self) -> Tensor:
         """Entropy of each of the N distributions in nats, summed over positions, ``[N]``."""

@@ -250,14 +250,16 @@ def likelihood_step(
 ) -> Diagnostics:
     """Move the generator towards the data by maximum likelihood, for pre-training and for comparison.
 
-    Ascends ``E_P E_z log g(x | z)``, which is at most the log-likelihood ``E_P log E_z g(x | z)`` and equal to it where
-    the generator does not use its latent.
+    Of a distribution with a ``mixture_log_prob`` (independent positions) it ascends ``E_P log 1/S sum_s g(x | z_s)``
+    over all S latents; of any other ``E_P E_z log g(x | z)``, a latent for each sample. Both are at most the
+    log-likelihood ``E_P log E_z g(x | z)``; the first comes near it where S latents do for the data, the second where
+    the generator does not need its latent.
 
     Args:
         generator: Maps latents ``[N, Z]`` to a distribution over N samples.
         optimizer: Of the generator.
         real: Codes ``[N, *event_shape]``.
-        latents: ``[N, Z]``, one for each of the real samples.
+        latents: ``[S, Z]``; S = N where the distribution has no ``mixture_log_prob``.
         objective: Its `autocast` sets the precision.
 
     Returns:
@@ -268,7 +270,9 @@ def likelihood_step(
     """
     with objective.autocast():
         distribution = generator(latents)
-        loss = -distribution.log_prob(real[None]).mean()
+        mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
+        log_probs = distribution.log_prob(real[None]) if mixture_log_prob is None else mixture_log_prob(real)
+        loss = -log_probs.mean()
     diagnostics = {"likelihood_loss": loss.detach()}
     diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
     return diagnostics

@@ -1,6 +1,7 @@
 """Sequences that end early, and the distributions over them, factorised and autoregressive, by enumeration."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -16,10 +17,11 @@ from bgan_discrete.nn import (
     ConvSequenceGenerator,
     GRUDiscriminator,
     GRUGenerator,
+    MLPSequenceGenerator,
     TransformerGenerator,
 )
 from bgan_discrete.penalties import PENALTIES
-from bgan_discrete.sampling import sharpen
+from bgan_discrete.sampling import sample_latents, sharpen
 from bgan_discrete.sequences import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
 from bgan_discrete.steps import Objective, discriminator_step, generator_step, likelihood_step, score_draws
 
@@ -328,3 +330,24 @@ def test_wrong_arguments_are_named() -> None:
         distribution.log_prob(torch.zeros(2, 1, 5).long())
     with pytest.raises(InputError, match="num_draws"):
         distribution.sample(0)
+
+
+def test_the_likelihood_of_independent_positions_is_that_of_the_mixture() -> None:
+    logits = torch.randn(5, 3, 4, dtype=torch.float64)
+    sequences = every_sequence()
+    distribution = SequenceCategorical(logits, END)
+    found = distribution.mixture_log_prob(sequences)
+    naive = distribution.log_prob(sequences[:, None].expand(-1, 5, -1)).exp().mean(1).log()
+    torch.testing.assert_close(found, naive)
+    assert found.exp().sum() == pytest.approx(1)
+
+
+def test_likelihood_steps_give_each_latent_its_share_of_the_data() -> None:
+    torch.manual_seed(0)
+    generator = MLPSequenceGenerator(3, 4, None, 2, width=32, latent_kind="binary")
+    data = torch.tensor([[2, 3, 1], [3, 0, 0], [1, 1, 2], [0, 2, 3]], dtype=torch.uint8)
+    optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
+    for _ in range(300):
+        latents = sample_latents(64, 2, "binary")
+        found = likelihood_step(generator, optimizer, data.repeat(4, 1), latents, Objective())
+    assert found["likelihood_loss"] == pytest.approx(math.log(4), abs=0.1)

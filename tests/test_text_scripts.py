@@ -163,7 +163,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "absent.txt"), "neither"),
         (("--length", "0"), "length must be between 1 and 65536"),
         (("--unit", "text"), "needs layout 'window'"),
-        (("--pretrain-steps", "5"), "pretrain_steps needs an autoregressive generator"),
+        ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),
         (("--credit", "alternatives", "--per-prefix"), "per_prefix belongs to credit"),

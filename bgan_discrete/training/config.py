@@ -112,6 +112,11 @@ class TrainingConfig:
     )
     pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
     pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
+    pretrain_latents: int | None = option(
+        None,
+        "latents of these steps, over whose mixture a generator of independent positions takes the likelihood "
+        "(default: batch_size)",
+    )
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
     credit: CreditName = option(
         "prefix",
@@ -342,10 +347,10 @@ class TextTrainingConfig(ScriptConfig):
             raise InputError(
                 f"pretrain_steps are some of max_steps = {self.training.max_steps}, got {self.training.pretrain_steps}"
             )
-        if self.training.pretrain_steps and self.model.generator in ("conv", "mlp"):
+        if self.training.pretrain_latents is not None and self.model.generator not in ("conv", "mlp"):
             raise InputError(
-                "pretrain_steps needs an autoregressive generator (gru, transformer): by likelihood, a generator of "
-                f"independent positions learns nothing but their frequencies; got {self.training.pretrain_steps}"
+                "pretrain_latents is for generators of independent positions (conv, mlp); an autoregressive one takes "
+                f"a latent for each sample, so leave it out; got {self.training.pretrain_latents}"
             )
 
     def _check_credit(self) -> None:
@@ -463,6 +468,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("generator_lr", 0, math.inf, False),
     ("pretrain_lr", 0, math.inf, False),
     ("pretrain_steps", 0, math.inf, True),
+    ("pretrain_latents", 1, math.inf, True),
     ("warmup_steps", 0, math.inf, True),
     ("length", 1, 65536, True),
     ("vocabulary_size", 2, 65536, True),

@@ -178,9 +178,8 @@ class Trainer:
         config = self.config
         if self.step < config.pretrain_steps:
             real = self._real_batch(self.step)
-            found = likelihood_step(
-                self._distribution, self.generator_optimizer, real, self._latents(len(real)), self.objective
-            )
+            latents = self._latents(config.pretrain_latents or len(real))
+            found = likelihood_step(self._distribution, self.generator_optimizer, real, latents, self.objective)
             self.average.update_parameters(self.generator)
             return found
         for repeat in range(config.discriminator_steps):
