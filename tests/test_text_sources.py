@@ -1,14 +1,19 @@
 """Text data: embedded, files, units, layouts, what is held out, and what is refused."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bgan_discrete.codecs import CharacterCodec, TextCodecOptions
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe_text, load_text
+from bgan_discrete.sources import code_store, describe_text, load_text
+from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.sources.code_store import CodeStore
+from bgan_discrete.sources.text_data import count_repeats
 
 PAD, WINDOW = TextCodecOptions(length=8), TextCodecOptions(length=8, ends=False)
 
@@ -131,3 +136,81 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words) as caught:
             load_text(**{"codec": PAD, **arguments})  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("in_memory_bytes", [0, 50, 10**6])
+def test_codes_beyond_a_size_go_to_disk(in_memory_bytes: int) -> None:
+    rows = np.random.default_rng(0).integers(300, size=(40, 3)).astype(np.int16)
+    store = CodeStore(3, rows.dtype, in_memory_bytes)
+    for start in range(0, 40, 7):
+        store.add(rows[start : start + 7])
+    found = store.finish()
+    assert isinstance(found, np.memmap) == (in_memory_bytes < 10**6)
+    assert found.dtype == rows.dtype
+    assert np.array_equal(found, rows)
+
+
+def test_data_on_disk_are_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "\n".join(lines()))
+    in_memory = load_text(path, codec=PAD)
+    monkeypatch.setattr(code_store.CodeStore.__init__, "__defaults__", (100,))
+    on_disk = load_text(path, codec=PAD)
+    assert isinstance(on_disk.codes, np.memmap)
+    assert np.array_equal(on_disk.codes, in_memory.codes)
+    assert np.array_equal(on_disk.heldout_codes, in_memory.heldout_codes)
+    assert (on_disk.digest, on_disk.counts) == (in_memory.digest, in_memory.counts)
+    assert describe_text(on_disk) == describe_text(in_memory)
+
+
+def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(InputError, match="set TMPDIR to a folder with more room"):
+        CodeStore(3, np.dtype(np.uint8), 0).add(np.zeros((1, 3), np.uint8))
+
+
+def test_repeats_are_counted_as_by_sets() -> None:
+    rng = np.random.default_rng(0)
+    training, heldout = (rng.integers(3, size=(count, 4)).astype(np.uint8) for count in (60, 50))
+    rows = set(map(bytes, training))
+    assert count_repeats(training, heldout) == (60 - len(rows), sum(bytes(row) in rows for row in heldout))
+
+
+def hub_rows(folder: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
+    """A data set of JSON lines in the place of the Hub's answer."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(folder / "cache"))
+    import datasets
+
+    content = "".join(json.dumps({"id": number, "words": text}) + "\n" for number, text in enumerate(lines()))
+    files = {"train": str(write(folder, content, "rows.jsonl"))}
+    loaded = datasets.load_dataset("json", data_files=files, streaming=streaming, cache_dir=str(folder / "cache"))
+
+    def load(name: str, asked_to_stream: bool) -> Any:
+        assert (name, asked_to_stream) == ("owner/name", streaming)
+        return loaded
+
+    monkeypatch.setattr(text_source, "load_hub", load)
+
+
+@pytest.mark.parametrize("limit", [None, 50])
+def test_a_stream_gives_what_a_download_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    found = []
+    for streaming in (False, True):
+        hub_rows(tmp_path, monkeypatch, streaming)
+        found.append(load_text("owner/name", codec=PAD, streaming=streaming, limit=limit))
+    assert found[0].counts["documents"] == (limit or 200)
+    assert np.array_equal(found[0].codes, found[1].codes)
+    assert found[0].digest == found[1].digest
+
+
+def test_what_streaming_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for dataset in ("arithmetic", write(tmp_path, "a\nb")):
+        with pytest.raises(InputError, match="streaming is for data sets of the Hub"):
+            load_text(dataset, codec=PAD, streaming=True)
+    hub_rows(tmp_path, monkeypatch, streaming=True)
+    with pytest.raises(InputError, match="text_column must be one of words"):
+        load_text("owner/name", codec=PAD, streaming=True, text_column="text")

@@ -55,8 +55,8 @@ def _without_patterns(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path.resolve()))
 
 
-def load_hub(name: str) -> Mapping[str, Any]:
-    """All splits of a data set of the Hub."""
+def load_hub(name: str, streaming: bool = False) -> Mapping[str, Any]:
+    """All splits of a data set of the Hub: downloaded, or to be read over the network row by row."""
     import datasets
     import huggingface_hub
 
@@ -73,7 +73,7 @@ def load_hub(name: str) -> Mapping[str, Any]:
         if "/" not in name:
             raise unknown(name, "Hub data sets go by owner/name")
     try:
-        return _load_dataset(name)
+        return _load_dataset(name, **({"streaming": True} if streaming else {}))
     except Exception as error:
         raise unknown(name, one_line(error.__cause__ or error)) from error
 

@@ -1,8 +1,8 @@
 """Data sets -> documents -> tokens -> codes.
 
 `load_text` goes one way: find the documents (embedded, of a file or of the Hub), hold some out by their content, fit
-the codec on the rest, and frame both parts. Files are read line by line and twice, so that only the codes have to fit
-into memory.
+the codec on the rest, and frame both parts. Documents are read one by one and twice, and the codes go to disk where
+they are many, so that nothing has to fit into memory.
 """
 
 import hashlib
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import validate_seed
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.rows import choose_splits
 from bgan_discrete.sources.settings import unknown
 from bgan_discrete.sources.tables import load_hub
@@ -28,6 +29,9 @@ from bgan_discrete.sources.text_data import TextData, count_repeats
 EMBEDDED_TEXTS = ("arithmetic", "python-docs")
 UNITS, LAYOUTS = ("line", "paragraph", "text"), ("pad", "window")
 MAX_HELDOUT_DOCUMENTS = 100_000
+STREAM_FIT_DOCUMENTS = 100_000
+"""The vocabulary of a stream is learnt from its first so many training documents."""
+
 _AT_ONCE = 1024
 
 Documents = Callable[[], Iterator[str]]
@@ -40,6 +44,7 @@ class _Opened:
     training: Documents
     heldout: Documents | None
     heldout_source: str
+    fit_documents: int | None = None
 
 
 def load_text(
@@ -52,6 +57,7 @@ def load_text(
     limit: int | None = None,
     holdout: float = 0.1,
     heldout: str | os.PathLike[str] | None = None,
+    streaming: bool = False,
     codec: TextCodecOptions | TextCodec = TextCodecOptions(),  # noqa: B008 - it is frozen
     seed: int = 0,
 ) -> TextData:
@@ -70,6 +76,8 @@ def load_text(
         limit: Take only the first so many documents, >= 1.
         holdout: Share of the documents held out where there is no other split, in (0, 1).
         heldout: A UTF-8 text file to judge by.
+        streaming: Read a Hub data set over the network row by row, twice, rather than download it first; the
+            vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are always read so.
         codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
         seed: Of the drawn held-out documents.
 
@@ -86,25 +94,31 @@ def load_text(
             f"layout must be {'pad' if ends else 'window'} with a codec whose samples "
             f"{'may end early' if ends else 'all have the full length'}, got {layout!r}"
         )
-    opened = _open(dataset, text_column, split, unit, heldout)
+    opened = _open(dataset, text_column, split, unit, heldout, streaming)
 
-    def documents(wanted: str) -> Iterator[str]:
+    def documents() -> Iterator[tuple[str, bool]]:
+        """All documents, and whether each is held out."""
+        own = opened.heldout is None
+        for text in islice(opened.training(), limit):
+            yield text, own and _is_held_out(text, holdout, seed)
         if opened.heldout is not None:
-            source = opened.training if wanted == "training" else opened.heldout
-            return islice(source(), limit if wanted == "training" else MAX_HELDOUT_DOCUMENTS)
-        taken = islice(opened.training(), limit)
-        return (text for text in taken if _is_held_out(text, holdout, seed) == (wanted == "heldout"))
+            yield from ((text, True) for text in islice(opened.heldout(), MAX_HELDOUT_DOCUMENTS))
+
+    def to_fit() -> Iterator[str]:
+        return islice((text for text, is_heldout in documents() if not is_heldout), opened.fit_documents)
 
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
-    digest = hashlib.blake2b(digest_size=32)
-    if next(documents("training"), None) is None:
+    if next(to_fit(), None) is None:
         raise InputError(
             f"dataset {str(dataset)!r} has no documents to train on: it is empty, or holds blank lines only"
         )
     if not built.is_fitted:
-        built.fit(documents("training"))
-    codes, counts = _frame(documents("training"), built, layout, digest)
-    heldout_codes, heldout_counts = _frame(documents("heldout"), built, layout, digest)
+        built.fit(to_fit())
+    framers = [_Framer(built, layout), _Framer(built, layout)]
+    for text, is_heldout in documents():
+        framers[is_heldout].add(text)
+    (codes, counts), (heldout_codes, heldout_counts) = (framer.finish() for framer in framers)
+    digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
     for part, found, tally in (("train on", codes, counts), ("judge by", heldout_codes, heldout_counts)):
         if len(found) < 2:
             reason = (
@@ -148,7 +162,12 @@ def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int)
 
 
 def _open(
-    dataset: str | os.PathLike[str], column: str | None, split: str, unit: str, heldout: str | os.PathLike[str] | None
+    dataset: str | os.PathLike[str],
+    column: str | None,
+    split: str,
+    unit: str,
+    heldout: str | os.PathLike[str] | None,
+    streaming: bool,
 ) -> _Opened:
     judged = None if heldout is None else _file_documents(Path(heldout), unit, "heldout")
     source = "" if heldout is None else f"file {str(heldout)!r}"
@@ -156,6 +175,8 @@ def _open(
     path = Path(text).expanduser()
     if column is not None and (text in EMBEDDED_TEXTS or path.is_file()):
         raise InputError(f"text_column is for data sets of the Hub, got {column!r} for {text!r}")
+    if streaming and (text in EMBEDDED_TEXTS or path.is_file()):
+        raise InputError(f"streaming is for data sets of the Hub, got {text!r}; files are read line by line anyway")
     if text in EMBEDDED_TEXTS:
         texts = equations() if text == "arithmetic" else _python_docs()
         return _Opened(lambda: _documents(texts, unit), judged, source)
@@ -167,13 +188,16 @@ def _open(
         raise InputError(
             f"dataset {text!r} is neither 'arithmetic', 'python-docs', an existing file, nor a Hub id (owner/name)"
         )
-    return _open_hub(text, column, split, unit, judged, source)
+    return _open_hub(text, column, split, unit, judged, source, streaming)
 
 
-def _open_hub(name: str, column: str | None, split: str, unit: str, judged: Documents | None, source: str) -> _Opened:
-    splits = load_hub(name)
+def _open_hub(
+    name: str, column: str | None, split: str, unit: str, judged: Documents | None, source: str, streaming: bool
+) -> _Opened:
+    splits = load_hub(name, streaming)
     heldout = choose_splits(splits, split, name)
-    features = splits[split].features
+    # A stream of files without a schema learns its columns from its first rows.
+    features = splits[split].features or splits[split]._resolve_features().features
     strings = [
         key for key, feature in features.items() if getattr(feature, "dtype", None) in ("string", "large_string")
     ]
@@ -186,11 +210,19 @@ def _open_hub(name: str, column: str | None, split: str, unit: str, judged: Docu
         raise InputError(f"text_column must be one of {', '.join(strings) or 'none'} of {name}, got {chosen!r}")
 
     def rows(table: Any) -> Documents:
-        return lambda: _documents((row[chosen] or "" for row in table.select_columns([chosen])), unit)
+        def read() -> Iterator[str]:
+            try:
+                yield from _documents((row[chosen] or "" for row in table.select_columns([chosen])), unit)
+            except InputError:
+                raise
+            except Exception as error:  # the library and what reads over the network for it raise whatever they like
+                raise InputError(f"dataset {name!r} cannot be read to its end: {one_line(error)}") from error
+
+        return read
 
     if judged is None and heldout is not None:
         judged, source = rows(splits[heldout]), f"split {heldout!r}"
-    return _Opened(rows(splits[split]), judged, source)
+    return _Opened(rows(splits[split]), judged, source, STREAM_FIT_DOCUMENTS if streaming else None)
 
 
 def _file_documents(path: Path, unit: str, option: str) -> Documents:
@@ -248,26 +280,44 @@ def _is_held_out(text: str, share: float, seed: int) -> bool:
     return int.from_bytes(digest.digest(), "little") < share * 2**64
 
 
-def _frame(documents: Iterator[str], codec: TextCodec, layout: str, digest: Any) -> tuple[NDArray[Any], dict[str, int]]:
-    counts = dict.fromkeys(("documents", "cut", "left_out", "unknown", "longest"), 0)
-    parts = [np.empty((0, codec.length), codec.dtype)]
-    while texts := list(islice(documents, _AT_ONCE)):
-        for text in texts:
-            encoded = text.encode("utf-8", "surrogatepass")
-            digest.update(len(encoded).to_bytes(8, "little") + encoded)
-        tokenized = codec.tokenize(texts)
+class _Framer:
+    """Documents -> codes, in the order in which they come."""
+
+    def __init__(self, codec: TextCodec, layout: str) -> None:
+        self.codec, self.layout = codec, layout
+        self.digest = hashlib.blake2b(digest_size=32)
+        self.counts = dict.fromkeys(("documents", "cut", "left_out", "unknown", "longest"), 0)
+        self._store = CodeStore(codec.length, codec.dtype)
+        self._waiting: list[str] = []
+
+    def add(self, text: str) -> None:
+        encoded = text.encode("utf-8", "surrogatepass")
+        self.digest.update(len(encoded).to_bytes(8, "little") + encoded)
+        self._waiting.append(text)
+        if len(self._waiting) == _AT_ONCE:
+            self._frame()
+
+    def finish(self) -> tuple[NDArray[Any], dict[str, int]]:
+        if self._waiting:
+            self._frame()
+        return self._store.finish(), self.counts
+
+    def _frame(self) -> None:
+        codec, counts = self.codec, self.counts
+        tokenized = codec.tokenize(self._waiting)
         sizes = np.array([len(codes) for codes in tokenized])
-        counts["documents"] += len(texts)
+        counts["documents"] += len(tokenized)
         counts["longest"] = max(counts["longest"], int(sizes.max()))
-        if layout == "window":
+        if self.layout == "window":
             counts["left_out"] += int((sizes < codec.length).sum())
             windows = [codes[: len(codes) // codec.length * codec.length] for codes in tokenized]
-            parts.append(np.concatenate(windows).reshape(-1, codec.length).astype(codec.dtype))
+            framed = np.concatenate(windows).reshape(-1, codec.length)
         else:
             counts["cut"] += int((sizes > codec.length).sum())
-            parts.append(codec.frame(tokenized))
-        counts["unknown"] += int(codec.is_unknown(parts[-1]).sum())
-    return np.concatenate(parts), counts
+            framed = codec.frame(tokenized)
+        self._store.add(framed)
+        counts["unknown"] += int(codec.is_unknown(framed).sum())
+        self._waiting = []
 
 
 def _python_docs() -> list[str]:

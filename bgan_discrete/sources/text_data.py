@@ -1,5 +1,6 @@
 """Texts as codes, and what there is to say of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from bgan_discrete.codecs import TextCodec
 
 Codes = NDArray[Any]
+_ROWS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def describe_text(data: TextData) -> str:
         Text without a final line break.
     """
     count = data.counts
-    lengths = data.codec.lengths(data.codes)
+    lengths = np.concatenate([data.codec.lengths(part) for part in _parts(data.codes)])
     shortest, longest = int(lengths.min()), int(lengths.max())
     lines = [
         f"data set:    {data.name} (digest {data.digest[:12]})",
@@ -65,6 +67,28 @@ def describe_text(data: TextData) -> str:
 
 
 def count_repeats(codes: Codes, heldout_codes: Codes) -> tuple[int, int]:
-    """Training samples that repeat earlier ones, and held-out samples that are in training too."""
-    training = set(map(bytes, np.ascontiguousarray(codes)))
-    return len(codes) - len(training), sum(bytes(row) in training for row in np.ascontiguousarray(heldout_codes))
+    """Training samples that repeat earlier ones, and held-out samples that are in training too.
+
+    Rows are told apart by 64-bit hashes: two different ones are taken for the same with a probability of 2^-64.
+    """
+    rng = np.random.default_rng(0)
+    categories = max(_largest(codes), _largest(heldout_codes)) + 1
+    keys = rng.integers(2**64, size=(codes.shape[1], categories), dtype=np.uint64)
+    training, heldout = _hashes(codes, keys), _hashes(heldout_codes, keys)
+    known = np.unique(training)
+    return len(training) - len(known), int(np.isin(heldout, known).sum())
+
+
+def _largest(codes: Codes) -> int:
+    return max(int(part.max()) for part in _parts(codes))
+
+
+def _hashes(codes: Codes, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The exclusive or of a random number for each code at each position (Zobrist), ``[S]``."""
+    places = np.arange(codes.shape[1])
+    return np.concatenate([np.bitwise_xor.reduce(keys[places, part], axis=1) for part in _parts(codes)])
+
+
+def _parts(codes: Codes) -> Iterator[Codes]:
+    for start in range(0, len(codes), _ROWS_AT_ONCE):
+        yield np.asarray(codes[start : start + _ROWS_AT_ONCE])

@@ -15,7 +15,7 @@ from bgan_discrete import __version__
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.errors import InputError
-from bgan_discrete.metrics import log_frequencies
+from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
@@ -47,6 +47,9 @@ ABSENT_LOG_FREQUENCY = -30.0
 A discriminator has seen it on neither side and may think well of it at first; Adam would follow at its full rate,
 however small the gradient. At this bias the gradient is lost in Adam's epsilon, and the token is never drawn.
 """
+MAX_JUDGING_TEXTS = 200_000
+"""Samples are judged by at most so many texts of a part of the data, evenly spaced; the report says by how many."""
+
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
 GENERATORS = {
@@ -107,6 +110,7 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
         unit=config.unit,
         layout=config.layout if codec is None else ("pad" if codec.ends else "window"),
         limit=config.limit,
+        streaming=config.streaming,
         holdout=config.holdout,
         heldout=config.heldout,
         codec=options,
@@ -189,8 +193,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     )
     if config.model.output_bias:
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-        occurs = torch.zeros(data.num_categories, dtype=torch.bool)
-        occurs[np.unique(data.codes).astype(np.int64)] = True
+        occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
         frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
         generator.set_output_bias(frequencies)  # type: ignore[operator]
     if config.model.logit_spread is not None:
@@ -275,7 +278,7 @@ def evaluate_text_pipeline(
     """
     if num_samples < 2:
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
-    training, heldout = data.codec.decode(data.codes), data.codec.decode(data.heldout_codes)
+    training, heldout = _judging_texts(data)
     texts = pipeline.generate(num_samples, seed=seed).texts
     if not any(texts):
         raise InputError("the model generates only empty texts: there is nothing to judge")
@@ -291,6 +294,13 @@ def evaluate_text_pipeline(
         drawn = texts if num_samples >= WGAN_GP_SAMPLES else pipeline.generate(WGAN_GP_SAMPLES, seed=seed).texts
         report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
     return report
+
+
+def _judging_texts(data: TextData) -> tuple[list[str], list[str]]:
+    """Training and held-out texts, at most `MAX_JUDGING_TEXTS` of each."""
+    parts = (codes[:: -(-len(codes) // MAX_JUDGING_TEXTS)] for codes in (data.codes, data.heldout_codes))
+    training, heldout = (data.codec.decode(np.ascontiguousarray(part)) for part in parts)
+    return training, heldout
 
 
 def write_text_report(path: Path, report: TextReport, data: TextData, details: dict[str, Any]) -> None:
@@ -393,7 +403,7 @@ def sweep_temperatures(
     Returns:
         A dictionary for each temperature: the temperature, JSD-4, forward and reverse perplexity, BLEU-4, Self-BLEU-4.
     """
-    training, heldout = data.codec.decode(data.codes), data.codec.decode(data.heldout_codes)
+    training, heldout = _judging_texts(data)
     names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
     points = []
     for temperature in TEMPERATURES:

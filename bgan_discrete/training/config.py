@@ -256,6 +256,7 @@ class TextDataConfig:
         0.1, "share of the documents held out for the metrics where there is no test split, in (0, 1)"
     )
     heldout: str | None = option(None, "a text file to judge by, rather than a share of the data set")
+    streaming: bool = option(False, "read a Hub data set over the network row by row, rather than download it first")
     data_seed: int = option(0, "seed of the held-out split")
 
     def check(self) -> None:

@@ -1,0 +1,65 @@
+"""Rows of codes of an unknown number: kept in memory, and from a certain size on in a file without a name."""
+
+import tempfile
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError
+
+IN_MEMORY_BYTES = 1024**3
+"""Codes up to this size stay in memory."""
+
+
+class CodeStore:
+    """Takes rows of codes, part by part, and gives them back as one array.
+
+    What grows beyond ``in_memory_bytes`` goes to a file in the folder for temporary files (``TMPDIR``) and comes back
+    as a read-only memory map. The file has no name and vanishes with the process.
+
+    Args:
+        length: L, codes of a row.
+        dtype: Of the codes.
+        in_memory_bytes: When to go to disk.
+    """
+
+    def __init__(self, length: int, dtype: "np.dtype[Any]", in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
+        self.length, self.dtype, self.in_memory_bytes = length, dtype, in_memory_bytes
+        self.num_rows = 0
+        self._parts: list[NDArray[Any]] = []
+        self._bytes_in_memory = 0
+        self._file: BinaryIO | None = None
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Append codes ``[n, L]``.
+
+        Raises:
+            InputError: If the disk for temporary files is full or cannot be written to.
+        """
+        rows = np.ascontiguousarray(rows, self.dtype)
+        self.num_rows += len(rows)
+        self._parts.append(rows)
+        self._bytes_in_memory += rows.nbytes
+        if self._bytes_in_memory > self.in_memory_bytes or self._file is not None:
+            self._spill()
+
+    def finish(self) -> NDArray[Any]:
+        """All rows ``[S, L]``: an array, or a read-only memory map of one."""
+        if self._file is None:
+            return np.concatenate([np.empty((0, self.length), self.dtype), *self._parts])
+        self._file.flush()
+        return np.memmap(cast(Any, self._file), self.dtype, "r", shape=(self.num_rows, self.length))
+
+    def _spill(self) -> None:
+        try:
+            if self._file is None:
+                self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it is to stay open
+            for part in self._parts:
+                self._file.write(part.tobytes())
+        except OSError as error:
+            raise InputError(
+                f"the codes do not fit into the folder for temporary files, {tempfile.gettempdir()}: "
+                f"{error.strerror or error}; set TMPDIR to a folder with more room, or limit to fewer documents"
+            ) from None
+        self._parts, self._bytes_in_memory = [], 0
