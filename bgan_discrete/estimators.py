@@ -171,7 +171,7 @@ class Estimator:
         return self.advantages(self._prepared(log_w_MN))
 
     @torch.no_grad()
-    def over_alternatives(self, log_q: Tensor, log_w: Tensor) -> Tensor:
+    def over_alternatives(self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0) -> Tensor:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
@@ -180,6 +180,7 @@ class Estimator:
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
             log_w: Their log weights ``[..., K]``.
+            entropy_weight: tau; ``F - tau log q`` takes the place of F, whose gradient is that of the entropy.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.
@@ -190,6 +191,8 @@ class Estimator:
         self.check_alternatives()
         log_q, log_w = (x if x.dtype == torch.float64 else x.float() for x in (log_q, log_w))
         log_w, q = self._prepared(log_w), log_q.exp()
+        if entropy_weight:
+            log_w = log_w - entropy_weight * log_q
         if self.limit == "weight":
             return torch.softmax(log_q + log_w, dim=-1) - q
         return q * (log_w - (q * log_w).sum(-1, keepdim=True))

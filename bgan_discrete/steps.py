@@ -43,6 +43,8 @@ class Objective:
             alone, ``F_t - F_t-1``, which is ``log p(x_t | x_<t) / q(x_t | x_<t)`` at the optimum. ``"alternatives"``:
             every code that could stand at a position is weighed, not only the drawn one; the discriminator must have
             a method ``alternatives`` (`bgan_discrete.nn.AlternativesDiscriminator`).
+        entropy_weight: tau, with credit ``"alternatives"``: adds tau times the entropy of the choice at each position
+            to what the generator ascends, so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -54,6 +56,7 @@ class Objective:
     penalty_weight: float = 1.0
     score_chunk: int | None = None
     credit: Credit = "prefix"
+    entropy_weight: float = 0.0
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -212,7 +215,7 @@ def weigh_alternatives(
         with objective.autocast():
             log_q, is_open = distribution.alternatives(draw)
         log_w = _score_alternatives(discriminator, draw, objective)
-        advantages = objective.estimator.over_alternatives(log_q.detach(), log_w)
+        advantages = objective.estimator.over_alternatives(log_q.detach(), log_w, objective.entropy_weight)
         found = log_w.gather(-1, as_index(draw)[..., None]).squeeze(-1)
         if is_open is not None:
             advantages = advantages * is_open[..., None]

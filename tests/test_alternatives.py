@@ -183,6 +183,27 @@ def test_tempering_and_clipping_reach_the_alternatives() -> None:
     assert torch.allclose(found, make_estimator("rloo").over_alternatives(log_q, 0.5 * log_w.clamp(-1, 1)))
 
 
+@pytest.mark.parametrize("end", [None, END])
+def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) -> None:
+    module, make = factorised(end)
+    discriminator, distribution = TabledDiscriminator(end), make()
+    codes = distribution.sample(3)
+    surrogates = [
+        weigh_alternatives(
+            distribution, discriminator, codes, Objective(rloo, credit="alternatives", entropy_weight=tau)
+        )
+        for rloo, tau in ((make_estimator("rloo"), 0.0), (make_estimator("rloo"), 0.4))
+    ]
+    wanted = torch.zeros(())
+    for draw in codes:
+        log_q, is_open = distribution.alternatives(draw)
+        entropy = -(log_q.exp() * log_q).sum(-1)
+        wanted = wanted + 0.4 * (entropy if is_open is None else entropy * is_open).sum() / len(codes)
+    found = gradient((surrogates[1][0] - surrogates[0][0]).sum(), module)
+    assert torch.allclose(found, gradient(wanted, module), atol=1e-12)
+    assert torch.equal(surrogates[0][1], surrogates[1][1])
+
+
 def test_what_has_no_alternatives_is_refused() -> None:
     for estimator in (make_estimator("maligan"), make_estimator("bgan_centered", normalization="batch")):
         with pytest.raises(InputError, match="weighs the draws of a whole batch"):
@@ -256,3 +277,23 @@ def test_latents_and_the_spread_of_logits() -> None:
         assert abs(generator(drawn).logits.std(0).mean() - 2.5) < 1e-6
         with pytest.raises(InputError, match="logit_spread must be above 0"):
             set_logit_spread(generator, drawn, 0.0)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_the_judges_of_convolutions_see_farther_and_farther(context: str) -> None:
+    torch.manual_seed(0)
+    length, place = 40, 20
+    judge = AlternativesDiscriminator(length, K, None, 8, 3, context, "conv")  # type: ignore[arg-type]
+    codes = torch.randint(K, (1, length))
+    before = judge._judgements(codes)[0, :, place]
+    seen: list[set[int]] = [set(), set(), set()]
+    for changed in range(length):
+        other = codes.clone()
+        other[:, changed] = (other[:, changed] + 1) % K
+        differs = (judge._judgements(other)[0, :, place] != before).any(-1)
+        for layer in range(3):
+            if differs[layer]:
+                seen[layer].add(changed - place)
+    for layer, reach in enumerate((3, 7, 15)):
+        expected = set(range(-reach, 0)) | (set(range(1, reach + 1)) if context == "rest" else set())
+        assert seen[layer] == expected

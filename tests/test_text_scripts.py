@@ -163,6 +163,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "absent.txt"), "neither"),
         (("--length", "0"), "length must be between 1 and 65536"),
         (("--unit", "text"), "needs layout 'window'"),
+        (("--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),

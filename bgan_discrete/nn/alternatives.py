@@ -38,8 +38,12 @@ class AlternativesDiscriminator(nn.Module):
     The answer for position t does not depend on the code at t itself, only on what stands around it. So one pass gives
     ``F`` of the sample with any one code exchanged (``context="rest"``, for generators that draw all positions at
     once), or of its prefixes with any last code (``"prefix"``, for autoregressive ones), and each position is a
-    discriminator of its own. With ``"rest"`` two judges sit at each position: one sees all other codes, one only those
-    before it, which still tells right from wrong where the rest of the sample is not yet sense.
+    discriminator of its own.
+
+    Several judges sit at each position, because one that sees the whole sample soon knows it for generated whatever
+    stands at the position. With ``conv`` each layer has a judge, so that they see 3, 7, 15, ... codes to a side, from
+    what makes a syllable up to the whole. With the other networks and ``"rest"``, one judge sees all other codes and
+    one those before the position.
 
     Args:
         length: L.
@@ -86,8 +90,11 @@ class AlternativesDiscriminator(nn.Module):
             self.sides = nn.ModuleList(
                 [side(num_categories, width, depth) for _ in range(2 if context == "rest" else 1)]
             )
-            for count in range(1, len(self.sides) + 1):
-                self.judges.append(_Judge(length, num_categories, count * width, width))
+            last = depth - 1 if network == "conv" else 0
+            every = [(layer, len(self.sides)) for layer in range(last + 1)]
+            self.views = every if network == "conv" or context == "prefix" else [(0, 1), *every]
+            for _, count in self.views:
+                self.judges.append(_Judge(length, num_categories, count * width))
 
     def alternatives(self, codes: Tensor) -> Tensor:
         """``F`` with the code at each position exchanged for each category, as the judges say on average.
@@ -105,8 +112,7 @@ class AlternativesDiscriminator(nn.Module):
         """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each judge at each position says.
 
         Returns:
-            ``[B, L]`` with ``context="prefix"``, ``[B, 2 L]`` with ``"rest"``. Behind the end of a sequence stands the
-            judgement of its last position.
+            ``[B, J L]`` with J judges. Behind the end of a sequence stands the judgement of its last position.
         """
         every = self._judgements(codes)
         if codes.is_floating_point():
@@ -127,20 +133,19 @@ class AlternativesDiscriminator(nn.Module):
             soft = codes if codes.is_floating_point() else one_hot(codes.long(), self.num_categories)
             flat = soft.flatten(1).to(torch.get_default_dtype())
             return torch.stack([judge(flat) for judge in self.judges], dim=1)
-        seen, found = self.sides[0](codes), []
-        found.append(self.judges[0](seen))
+        layers = [self.sides[0](codes)]
         if self.context == "rest":
-            after = self.sides[1](codes.flip(1)).flip(1)
-            found.append(self.judges[1](torch.cat([seen, after], dim=-1)))
-        return torch.stack(found, dim=1)
+            layers.append([after.flip(1) for after in self.sides[1](codes.flip(1))])
+        seen = [torch.cat([side[layer] for side in layers[:count]], dim=-1) for layer, count in self.views]
+        return torch.stack([judge(features) for judge, features in zip(self.judges, seen, strict=True)], dim=1)
 
 
 class _Judge(nn.Module):
     """Features of what a position is judged with -> log-ratios of the codes that could stand there."""
 
-    def __init__(self, length: int, num_categories: int, inputs: int, width: int) -> None:
+    def __init__(self, length: int, num_categories: int, width: int) -> None:
         super().__init__()
-        self.mix = nn.Linear(inputs, width)
+        self.mix = nn.Linear(width, width)
         self.place = nn.Parameter(torch.zeros(length, width))
         self.to_log_ratios = nn.Linear(width, num_categories)
 
@@ -176,7 +181,7 @@ class _PositionwiseMLP(nn.Module):
 
 
 class _ConvSide(nn.Module):
-    """Causal convolutions with doubling dilations over the embedded codes before a position."""
+    """Causal convolutions with doubling dilations over the embedded codes before a position; all layers' features."""
 
     def __init__(self, num_categories: int, width: int, depth: int) -> None:
         super().__init__()
@@ -184,15 +189,16 @@ class _ConvSide(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList([nn.Conv1d(width, width, KERNEL_SIZE, dilation=2**d) for d in range(depth)])
 
-    def forward(self, codes: Tensor) -> Tensor:
-        x = _shifted(self.read(codes, 1), self.start).transpose(1, 2)
+    def forward(self, codes: Tensor) -> list[Tensor]:
+        x, found = _shifted(self.read(codes, 1), self.start).transpose(1, 2), []
         for number, layer in enumerate(self.layers):
             x = x + RESIDUAL_SCALE * torch.relu(layer(pad(x, ((KERNEL_SIZE - 1) * 2**number, 0))))
-        return x.transpose(1, 2)
+            found.append(x.transpose(1, 2))
+        return found
 
 
 class _RecurrentSide(nn.Module):
-    """Gated recurrent units over the embedded codes before a position."""
+    """Gated recurrent units over the embedded codes before a position; the features of the last layer."""
 
     def __init__(self, num_categories: int, width: int, depth: int) -> None:
         super().__init__()
@@ -200,11 +206,11 @@ class _RecurrentSide(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.recur = nn.GRU(width, width, depth, batch_first=True)
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Tensor) -> list[Tensor]:
         features = _shifted(self.read(codes, 1), self.start)
         # The accelerator's own recurrent kernels cannot be derived twice, as a gradient penalty asks.
         with torch.backends.cudnn.flags(enabled=not codes.is_floating_point()):
-            return cast(Tensor, self.recur(features)[0])
+            return [cast(Tensor, self.recur(features)[0])]
 
 
 def _shifted(features: Tensor, start: Tensor) -> Tensor:

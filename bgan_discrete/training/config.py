@@ -123,6 +123,9 @@ class TrainingConfig:
         "what a token is weighed by: alternatives: every token that could stand in its place; else the draws, by F of "
         "the sample, or with per_prefix of its prefix or (token) of the token alone",
     )
+    entropy_weight: float = option(
+        0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
+    )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
@@ -342,6 +345,11 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
+        if self.training.entropy_weight and self.training.credit != "alternatives":
+            raise InputError(
+                f"entropy_weight needs credit 'alternatives', got {self.training.entropy_weight} and credit "
+                f"{self.training.credit!r}"
+            )
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_steps > self.training.max_steps:
@@ -469,6 +477,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("generator_lr", 0, math.inf, False),
     ("pretrain_lr", 0, math.inf, False),
     ("pretrain_steps", 0, math.inf, True),
+    ("entropy_weight", 0, math.inf, True),
     ("pretrain_latents", 1, math.inf, True),
     ("warmup_steps", 0, math.inf, True),
     ("length", 1, 65536, True),
