@@ -19,7 +19,7 @@ from torch import Tensor
 from bgan_discrete.errors import InputError
 from bgan_discrete.weights import Normalization, check_draws, log_partition, normalized_weights
 
-Limit = Literal["weight", "log_weight"]
+Limit = Literal["weight", "log_weight", "both"]
 
 
 def bgan(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
@@ -89,6 +89,17 @@ def rloo(log_w_MN: Tensor) -> Tensor:
     return (log_w_MN - log_w_MN.mean(0)) / (num_draws - 1)
 
 
+def jeffreys(log_w_MN: Tensor) -> Tensor:
+    """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
+
+    The log weights make the choices sharp; the weights bring back what is better than what is drawn, however
+    improbable it has become, where the gradient of the log weights is lost with its probability.
+
+    Arguments, result and errors as in `vimco`.
+    """
+    return bgan_centered(log_w_MN) + rloo(log_w_MN)
+
+
 def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
     """``(F - log beta_EMA - 1) / M``: reverse KL with a moving-average baseline.
 
@@ -154,7 +165,7 @@ class Estimator:
             which biases the gradient.
         log_weight_clip: Log weights are clamped to ``[-c, c]`` first. None is exact; a number biases the gradient.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
-            ``"log_weight"``, each less its mean; None where draws of other latents enter.
+            ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
     """
 
     name: str
@@ -175,7 +186,7 @@ class Estimator:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
-        become ``w_k / sum_j q_j w_j - 1`` or ``F_k - sum_j q_j F_j``.
+        become ``w_k / sum_j q_j w_j - 1`` or ``F_k - sum_j q_j F_j``, or the sum of the two.
 
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
@@ -193,9 +204,12 @@ class Estimator:
         log_w, q = self._prepared(log_w), log_q.exp()
         if entropy_weight:
             log_w = log_w - entropy_weight * log_q
-        if self.limit == "weight":
-            return torch.softmax(log_q + log_w, dim=-1) - q
-        return q * (log_w - (q * log_w).sum(-1, keepdim=True))
+        found = torch.zeros_like(q)
+        if self.limit != "log_weight":
+            found = torch.softmax(log_q + log_w, dim=-1) - q
+        if self.limit != "weight":
+            found = found + q * (log_w - (q * log_w).sum(-1, keepdim=True))
+        return found
 
     def check_alternatives(self) -> None:
         """Raise InputError if the estimator has no form for alternatives that are all known."""
@@ -255,7 +269,7 @@ class ReinforceEstimator(Estimator):
         self.log_beta_ema = state["log_beta_ema"].clone()
 
 
-ESTIMATORS: tuple[str, ...] = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan")
+ESTIMATORS: tuple[str, ...] = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")
 """Names that `make_estimator` knows."""
 
 
@@ -294,7 +308,7 @@ def make_estimator(
             f"normalization 'batch' applies to the estimators bgan and bgan_centered; {name} has its own, use 'latent'"
         )
     minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
-    zero_sum = name == "rloo" or (name == "bgan_centered" and not over_batch)
+    zero_sum = name in ("rloo", "jeffreys") or (name == "bgan_centered" and not over_batch)
     if name == "reinforce":
         return ReinforceEstimator(name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight")
     functions: dict[str, Callable[[Tensor], Tensor]] = {
@@ -303,7 +317,9 @@ def make_estimator(
         "vimco": vimco,
         "loo": loo,
         "rloo": rloo,
+        "jeffreys": jeffreys,
         "maligan": maligan,
     }
-    limit: Limit | None = None if over_batch or name == "maligan" else "log_weight" if name == "rloo" else "weight"
+    limits: dict[str, Limit] = {"rloo": "log_weight", "jeffreys": "both"}
+    limit = None if over_batch or name == "maligan" else limits.get(name, "weight")
     return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit)

@@ -218,6 +218,7 @@ def test_what_has_no_alternatives_is_refused() -> None:
         ({"context": "both"}, "context must be"),
         ({"network": "lstm"}, "network must be"),
         ({"width": 0}, "width must be"),
+        ({"log_ratio_bound": 0.0}, "log_ratio_bound must be"),
     ):
         with pytest.raises(InputError, match=words):
             AlternativesDiscriminator(L, K, **values)  # type: ignore[arg-type]

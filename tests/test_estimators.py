@@ -34,6 +34,8 @@ def naive(name: str, log_w: Tensor) -> Tensor:
         return torch.stack([(w[m] / mean_of_others(w, m) - 1) / draws for m in range(draws)])
     if name == "rloo":
         return torch.stack([(log_w[m] - mean_of_others(log_w, m)) / draws for m in range(draws)])
+    if name == "jeffreys":
+        return naive("bgan_centered", log_w) + naive("rloo", log_w)
     if name == "reinforce":
         return (log_w - BASELINE - 1) / draws
     assert name == "maligan"
@@ -88,6 +90,8 @@ def expected_mean(name: str, game: Game, draws: int) -> Tensor:
         return partition * (probabilities / game.log_ratio.exp()[tuples[..., 0]].mean(1)).sum()
     if name in ("rloo", "reinforce"):
         return gradient_of(game, lambda logits: mean_log_ratio(game, logits))
+    if name == "jeffreys":
+        return expected_mean("bgan", game, draws) + expected_mean("rloo", game, draws)
     assert name == "maligan"
     return gradient_of(game, lambda logits: batch_normalized(game, draws, logits))
 
@@ -108,7 +112,7 @@ def test_exact_mean_and_variance_over_two_latents(name: str) -> None:
     game, draws = random_game(3, latents=2, positions=2, categories=2), 2
     mean, variance = exact_moments(game, draws, lambda log_w: ours(name, log_w))
     _, naive_variance = exact_moments(game, draws, lambda log_w: naive(name, log_w))
-    if name in ("maligan", "rloo", "reinforce", "bgan", "bgan_centered"):
+    if name in ("maligan", "rloo", "jeffreys", "reinforce", "bgan", "bgan_centered"):
         torch.testing.assert_close(mean, expected_mean(name, game, draws), **TIGHT)
     torch.testing.assert_close(variance, naive_variance, **TIGHT)
 
@@ -199,7 +203,7 @@ def test_a_dominant_weight_keeps_its_leave_one_out_baseline() -> None:
 
 def test_equal_weights_teach_nothing() -> None:
     log_w = torch.full((5, 3), 1.7)
-    for name in ("bgan_centered", "vimco", "loo", "rloo", "maligan"):
+    for name in ("bgan_centered", "vimco", "loo", "rloo", "jeffreys", "maligan"):
         assert make_estimator(name)(log_w).abs().max() < 1e-6
 
 
@@ -244,7 +248,7 @@ def test_bad_options_are_refused(arguments: dict, words: str) -> None:
 
 
 def test_a_single_draw_is_refused_where_it_carries_no_signal() -> None:
-    for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo"):
+    for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys"):
         with pytest.raises(InputError, match="num_draws must be at least 2"):
             make_estimator(name)(torch.zeros(1, 3))
         with pytest.raises(InputError, match="num_draws must be at least 2"):

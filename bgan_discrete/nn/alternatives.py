@@ -4,6 +4,7 @@ Letters: B samples, L positions, K categories, W features.
 """
 
 import itertools
+import math
 from typing import Literal, cast, get_args
 
 import torch
@@ -24,12 +25,6 @@ RESIDUAL_SCALE = 0.5
 KERNEL_SIZE = 3
 
 LOG_RATIO_BOUND = 10.0
-"""The largest F of a judge, in absolute value, approached smoothly.
-
-A judge that is certain that a sample is generated, whatever stands at a position, then says the same for every
-alternative and leaves the word to one that can still tell them apart. Without a bound its meaningless differences
-are the largest, and the generator may settle on nonsense.
-"""
 
 
 class AlternativesDiscriminator(nn.Module):
@@ -54,6 +49,10 @@ class AlternativesDiscriminator(nn.Module):
         context: What a position is judged with: the codes before it, or all the others.
         network: ``mlp``: a multilayer perceptron of its own for each position, for short samples; ``conv``: dilated
             causal convolutions from either side; ``gru``: gated recurrent units from either side.
+        log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly: a judge that is certain that
+            a sample is generated, whatever stands at a position, then says the same for every alternative and leaves
+            the word to one that can still tell them apart. Without a bound its meaningless differences are the
+            largest, and the generator may settle on nonsense.
 
     Raises:
         InputError: If a size is below 1 or a name is unknown.
@@ -68,6 +67,7 @@ class AlternativesDiscriminator(nn.Module):
         depth: int = 2,
         context: Context = "rest",
         network: Network = "conv",
+        log_ratio_bound: float = LOG_RATIO_BOUND,
     ) -> None:
         super().__init__()
         for name, value in (("length", length), ("width", width), ("depth", depth)):
@@ -78,7 +78,10 @@ class AlternativesDiscriminator(nn.Module):
         if network not in get_args(Network):
             raise InputError(f"network must be one of {', '.join(get_args(Network))}, got {network!r}")
         self.event_shape = (length,)
+        if not 0 < log_ratio_bound < math.inf:
+            raise InputError(f"log_ratio_bound must be positive and finite, got {log_ratio_bound}")
         self.num_categories, self.end_id, self.context = num_categories, end_id, context
+        self.log_ratio_bound = log_ratio_bound
         self.judges = nn.ModuleList()
         if network == "mlp":
             self.sides = nn.ModuleList()
@@ -125,8 +128,8 @@ class AlternativesDiscriminator(nn.Module):
         return found.flatten(1)
 
     def _judgements(self, codes: Tensor) -> Tensor:
-        """``[B, judges, L, K]``, each within `LOG_RATIO_BOUND`."""
-        return LOG_RATIO_BOUND * torch.tanh(self._unbounded(codes) / LOG_RATIO_BOUND)
+        """``[B, judges, L, K]``, each within `log_ratio_bound`."""
+        return self.log_ratio_bound * torch.tanh(self._unbounded(codes) / self.log_ratio_bound)
 
     def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:

@@ -147,7 +147,13 @@ def build_text_networks(
     if alternatives:
         context: Literal["prefix", "rest"] = "rest" if config.generator in ("conv", "mlp") else "prefix"
         discriminator = AlternativesDiscriminator(
-            codec.length, codec.num_categories, codec.end_id, *sizes, context, config.discriminator
+            codec.length,
+            codec.num_categories,
+            codec.end_id,
+            *sizes,
+            context,
+            config.discriminator,
+            config.log_ratio_bound,
         )
     else:
         discriminator = DISCRIMINATORS[config.discriminator](

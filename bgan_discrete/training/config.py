@@ -14,7 +14,7 @@ import yaml
 
 from bgan_discrete.errors import InputError
 
-EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan"]
+EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 CreditName = Literal["prefix", "token", "alternatives"]
@@ -297,11 +297,14 @@ class TextModelConfig:
     discriminator_width: int = option(128, "channels or units of the discriminator")
     discriminator_depth: int = option(
         3,
-        "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 2 "
+        "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 1 "
         "tokens on either side",
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+    log_ratio_bound: float = option(
+        10.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+    )
     logit_spread: float | None = option(
         None, "standard deviation over latents that the logits of conv and mlp start with (default: the network's own)"
     )
@@ -484,6 +487,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("vocabulary_size", 2, 65536, True),
     ("min_count", 1, math.inf, True),
     ("logit_spread", 0, math.inf, False),
+    ("log_ratio_bound", 0, math.inf, False),
     ("discriminator_lr", 0, math.inf, False),
     ("adam_beta1", 0, 0.99999, True),
     ("adam_beta2", 0, 0.99999, True),
