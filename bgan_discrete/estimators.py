@@ -182,7 +182,9 @@ class Estimator:
         return self.advantages(self._prepared(log_w_MN))
 
     @torch.no_grad()
-    def over_alternatives(self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0) -> Tensor:
+    def over_alternatives(
+        self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0, exploration: float = 0.0
+    ) -> Tensor:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
@@ -192,6 +194,8 @@ class Estimator:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
             log_w: Their log weights ``[..., K]``.
             entropy_weight: tau; ``F - tau log q`` takes the place of F, whose gradient is that of the entropy.
+            exploration: epsilon; ``(1 - epsilon) q + epsilon / K`` takes the place of q, so that a choice that has
+                become improbable still has its weight. 0 is exact.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.
@@ -204,6 +208,12 @@ class Estimator:
         log_w, q = self._prepared(log_w), log_q.exp()
         if entropy_weight:
             log_w = log_w - entropy_weight * log_q
+        if exploration:
+            # What is no choice at all stays none.
+            is_choice = log_q > torch.finfo(log_q.dtype).min / 4
+            share = exploration * is_choice / is_choice.sum(-1, keepdim=True)
+            q = (1 - exploration) * q + share
+            log_q = q.log().clamp_min(torch.finfo(log_q.dtype).min / 4)
         found = torch.zeros_like(q)
         if self.limit != "log_weight":
             found = torch.softmax(log_q + log_w, dim=-1) - q

@@ -45,6 +45,8 @@ class Objective:
             a method ``alternatives`` (`bgan_discrete.nn.AlternativesDiscriminator`).
         entropy_weight: tau, with credit ``"alternatives"``: adds tau times the entropy of the choice at each position
             to what the generator ascends, so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
+        exploration: epsilon, with credit ``"alternatives"``: the share of each choice that is weighed as if every code
+            were as probable, so that what has become improbable can come back. 0 is exact.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -57,6 +59,7 @@ class Objective:
     score_chunk: int | None = None
     credit: Credit = "prefix"
     entropy_weight: float = 0.0
+    exploration: float = 0.0
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -215,7 +218,9 @@ def weigh_alternatives(
         with objective.autocast():
             log_q, is_open = distribution.alternatives(draw)
         log_w = _score_alternatives(discriminator, draw, objective)
-        advantages = objective.estimator.over_alternatives(log_q.detach(), log_w, objective.entropy_weight)
+        advantages = objective.estimator.over_alternatives(
+            log_q.detach(), log_w, objective.entropy_weight, objective.exploration
+        )
         found = log_w.gather(-1, as_index(draw)[..., None]).squeeze(-1)
         if is_open is not None:
             advantages = advantages * is_open[..., None]

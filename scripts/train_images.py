@@ -11,7 +11,15 @@ EXAMPLE = """\
   python scripts/train_images.py --dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/p
   python scripts/train_images.py --output-dir runs/digits --resume latest"""
 
-SEQUENCE_OPTIONS = ("pretrain_steps", "pretrain_lr", "pretrain_latents", "warmup_steps", "credit", "entropy_weight")
+SEQUENCE_OPTIONS = (
+    "pretrain_steps",
+    "pretrain_lr",
+    "pretrain_latents",
+    "warmup_steps",
+    "credit",
+    "entropy_weight",
+    "exploration",
+)
 
 
 def main() -> int:

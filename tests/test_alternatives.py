@@ -204,6 +204,23 @@ def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) ->
     assert torch.equal(surrogates[0][1], surrogates[1][1])
 
 
+@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
+def test_exploration_brings_back_what_has_become_improbable(name: str) -> None:
+    estimator = make_estimator(name)
+    log_q = torch.log_softmax(torch.tensor([0.0, -40.0, -50.0, torch.finfo(torch.float64).min / 2]), -1)
+    log_w = torch.tensor([-1.0, 8.0, -3.0, 9.0])
+    assert estimator.over_alternatives(log_q, log_w)[1] < 1e-10
+    found = estimator.over_alternatives(log_q, log_w, exploration=1e-3)
+    assert found[1] > 1e-3
+    assert found[2] < found[1]
+    assert found[3] == 0, "what is no choice stays none"
+    assert abs(found.sum()) < 1e-12
+    q = torch.softmax(torch.randn(4), -1)
+    mixed = 0.75 * q + 0.25 / 4
+    expected = estimator.over_alternatives(mixed.log(), log_w)
+    assert torch.allclose(estimator.over_alternatives(q.log(), log_w, exploration=0.25), expected, atol=1e-12)
+
+
 def test_what_has_no_alternatives_is_refused() -> None:
     for estimator in (make_estimator("maligan"), make_estimator("bgan_centered", normalization="batch")):
         with pytest.raises(InputError, match="weighs the draws of a whole batch"):

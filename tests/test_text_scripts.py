@@ -18,7 +18,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
 WINDOWS = ("--layout", "window", "--length", "8")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
        "--per-prefix", "--credit", "token", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
-MLP = ("--generator", "mlp", "--discriminator", "mlp", "--credit", "alternatives", "--latent-kind", "binary",
+MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary",
        "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
 
@@ -163,14 +163,16 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "absent.txt"), "neither"),
         (("--length", "0"), "length must be between 1 and 65536"),
         (("--unit", "text"), "needs layout 'window'"),
-        (("--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
+        (("--credit", "prefix", "--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
+        (("--credit", "prefix", "--exploration", "0.1"), "exploration needs credit 'alternatives'"),
+        (("--exploration", "1"), "exploration must be between 0 and 0.99999"),
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),
-        (("--credit", "alternatives", "--per-prefix"), "per_prefix belongs to credit"),
-        (("--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
-        (("--credit", "alternatives", "--estimator", "maligan"), "weighs the draws of a whole batch"),
-        (("--credit", "alternatives", "--num-draws", "1"), "num_draws must be at least 2"),
+        (("--per-prefix",), "per_prefix belongs to credit"),
+        (("--credit", "prefix", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
+        (("--estimator", "maligan"), "weighs the draws of a whole batch"),
+        (("--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
         (("--logit-spread", "0"), "logit_spread must be above 0"),
         (("--generator", "gru", "--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),

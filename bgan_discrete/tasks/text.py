@@ -47,6 +47,9 @@ ABSENT_LOG_FREQUENCY = -30.0
 A discriminator has seen it on neither side and may think well of it at first; Adam would follow at its full rate,
 however small the gradient. At this bias the gradient is lost in Adam's epsilon, and the token is never drawn.
 """
+LOGIT_SPREAD = 1.0
+"""Standard deviation over latents that one-shot generators start with where credit goes by alternatives."""
+
 MAX_JUDGING_TEXTS = 200_000
 """Samples are judged by at most so many texts of a part of the data, evenly spaced; the report says by how many."""
 
@@ -202,9 +205,12 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
         frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
         generator.set_output_bias(frequencies)  # type: ignore[operator]
-    if config.model.logit_spread is not None:
+    spread = config.model.logit_spread
+    if spread is None and config.training.credit == "alternatives" and config.model.generator in ("conv", "mlp"):
+        spread = LOGIT_SPREAD
+    if spread is not None:
         latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
-        set_logit_spread(generator, latents, config.model.logit_spread)
+        set_logit_spread(generator, latents, spread)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
     say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
 

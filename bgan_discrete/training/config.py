@@ -126,6 +126,11 @@ class TrainingConfig:
     entropy_weight: float = option(
         0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
     )
+    exploration: float = option(
+        0.0,
+        "with credit alternatives: share of each choice weighed as if all tokens were as probable, in [0, 1); a small "
+        "one (0.001) brings back what has become improbable",
+    )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
     max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
@@ -294,19 +299,21 @@ class TextModelConfig:
     latent_size: int = option(64, "Z, width of the latent")
     generator_width: int = option(128, "channels or units of the generator")
     generator_depth: int = option(3, "residual blocks or layers of the generator")
-    discriminator_width: int = option(128, "channels or units of the discriminator")
+    discriminator_width: int = option(64, "channels or units of the discriminator")
     discriminator_depth: int = option(
-        3,
+        4,
         "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 1 "
         "tokens on either side",
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     log_ratio_bound: float = option(
-        10.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly"
     )
     logit_spread: float | None = option(
-        None, "standard deviation over latents that the logits of conv and mlp start with (default: the network's own)"
+        None,
+        "standard deviation over latents that the logits of conv and mlp start with (default: 1 with credit "
+        "alternatives, else the network's own)",
     )
 
 
@@ -320,12 +327,14 @@ def _other_default(name: str, default: Any) -> Any:
 class TextAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of text."""
 
-    estimator: EstimatorName = _other_default("estimator", "rloo")
-    num_draws: int = _other_default("num_draws", 10)
+    estimator: EstimatorName = _other_default("estimator", "jeffreys")
+    num_draws: int = _other_default("num_draws", 2)
+    batch_size: int = _other_default("batch_size", 32)
+    penalty: PenaltyName = _other_default("penalty", "none")
     penalty_weight: float = _other_default("penalty_weight", 0.1)
-    generator_lr: float = _other_default("generator_lr", 1e-3)
-    discriminator_lr: float = _other_default("discriminator_lr", 1e-3)
-    max_steps: int = _other_default("max_steps", 7000)
+    generator_lr: float = _other_default("generator_lr", 2e-3)
+    discriminator_lr: float = _other_default("discriminator_lr", 2e-3)
+    credit: CreditName = _other_default("credit", "alternatives")
 
 
 @dataclass(frozen=True)
@@ -348,11 +357,10 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
-        if self.training.entropy_weight and self.training.credit != "alternatives":
-            raise InputError(
-                f"entropy_weight needs credit 'alternatives', got {self.training.entropy_weight} and credit "
-                f"{self.training.credit!r}"
-            )
+        for name in ("entropy_weight", "exploration"):
+            value = getattr(self.training, name)
+            if value and self.training.credit != "alternatives":
+                raise InputError(f"{name} needs credit 'alternatives', got {value} and credit {self.training.credit!r}")
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_steps > self.training.max_steps:
@@ -481,6 +489,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("pretrain_lr", 0, math.inf, False),
     ("pretrain_steps", 0, math.inf, True),
     ("entropy_weight", 0, math.inf, True),
+    ("exploration", 0, 0.99999, True),
     ("pretrain_latents", 1, math.inf, True),
     ("warmup_steps", 0, math.inf, True),
     ("length", 1, 65536, True),
