@@ -230,7 +230,8 @@ class FactorizedCategorical:
         Raises:
             InputError: If the codes have another event shape.
         """
-        self._check_codes(codes[:, None].expand(-1, self.batch_size, *codes.shape[1:]))
+        if tuple(codes.shape[1:]) != self.event_shape:
+            raise InputError(f"codes must have shape [B, {str(list(self.event_shape))[1:-1]}], got {list(codes.shape)}")
         one_hots_BPK = torch.nn.functional.one_hot(codes.flatten(1).long(), self.num_categories).to(self.logits.dtype)
         counted = self._counted(codes[None])
         if counted is not None:

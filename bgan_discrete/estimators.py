@@ -193,9 +193,10 @@ class Estimator:
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
             log_w: Their log weights ``[..., K]``.
-            entropy_weight: tau; ``F - tau log q`` takes the place of F, whose gradient is that of the entropy.
-            exploration: epsilon; ``(1 - epsilon) q + epsilon / K`` takes the place of q, so that a choice that has
-                become improbable still has its weight. 0 is exact.
+            entropy_weight: tau; ``F - tau log q`` takes the place of F: with log weights (`rloo`), tau times the
+                gradient of the entropy is added.
+            exploration: epsilon, in [0, 1); ``(1 - epsilon) q + epsilon / (number of choices)`` takes the place of q,
+                so that a choice that has become improbable still has its weight. 0 is exact.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.
@@ -206,11 +207,11 @@ class Estimator:
         self.check_alternatives()
         log_q, log_w = (x if x.dtype == torch.float64 else x.float() for x in (log_q, log_w))
         log_w, q = self._prepared(log_w), log_q.exp()
+        # What is no choice at all stays none.
+        is_choice = log_q > torch.finfo(log_q.dtype).min / 4
         if entropy_weight:
-            log_w = log_w - entropy_weight * log_q
+            log_w = torch.where(is_choice, log_w - entropy_weight * log_q, log_w)
         if exploration:
-            # What is no choice at all stays none.
-            is_choice = log_q > torch.finfo(log_q.dtype).min / 4
             share = exploration * is_choice / is_choice.sum(-1, keepdim=True)
             q = (1 - exploration) * q + share
             log_q = q.log().clamp_min(torch.finfo(log_q.dtype).min / 4)

@@ -46,7 +46,8 @@ class Objective:
         entropy_weight: tau, with credit ``"alternatives"``: adds tau times the entropy of the choice at each position
             to what the generator ascends, so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
         exploration: epsilon, with credit ``"alternatives"``: the share of each choice that is weighed as if every code
-            were as probable, so that what has become improbable can come back. 0 is exact.
+            were as probable, so that what has become improbable can come back; also a code that the data never hold,
+            and not the length of a sample whose positions are drawn at once. 0 is exact.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -279,8 +280,10 @@ def likelihood_step(
     with objective.autocast():
         distribution = generator(latents)
         mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
-        log_probs = distribution.log_prob(real[None]) if mixture_log_prob is None else mixture_log_prob(real)
-        loss = -log_probs.mean()
+        if mixture_log_prob is None:
+            loss = -distribution.log_prob(real[None]).mean()
+    if mixture_log_prob is not None:
+        loss = -mixture_log_prob(real).mean()
     diagnostics = {"likelihood_loss": loss.detach()}
     diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
     return diagnostics

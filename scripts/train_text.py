@@ -16,7 +16,7 @@ EXAMPLE = """\
   python scripts/train_text.py --dataset arithmetic --length 8 --layout window --output-dir runs/arithmetic
   python scripts/train_text.py --dataset lines.txt --length 32 --layout window --output-dir runs/lines
   python scripts/train_text.py --dataset lines.txt --tokenizer sentencepiece --length 16 --generator gru \\
-      --estimator bgan_centered --pretrain-steps 2500 --warmup-steps 200 --max-steps 3500 --output-dir runs/pieces
+      --generator-depth 1 --estimator bgan_centered --num-draws 1 --adam-beta1 0.5 --output-dir runs/pieces
   python scripts/train_text.py --output-dir runs/lines --resume latest"""
 
 

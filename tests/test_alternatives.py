@@ -205,6 +205,17 @@ def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) ->
 
 
 @pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
+@pytest.mark.parametrize("tau", [0.6, 1.0, 2.5])
+@pytest.mark.parametrize("exploration", [0.0, 1e-3])
+def test_neither_entropy_nor_exploration_chooses_what_is_no_choice(name: str, tau: float, exploration: float) -> None:
+    log_q = torch.log_softmax(torch.tensor([0.3, -0.2, torch.finfo(torch.float64).min / 2]), -1)
+    found = make_estimator(name).over_alternatives(log_q, torch.tensor([1.0, -1.0, 2.0]), tau, exploration)
+    assert torch.isfinite(found).all()
+    assert found[2] == 0
+    assert abs(found.sum()) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
 def test_exploration_brings_back_what_has_become_improbable(name: str) -> None:
     estimator = make_estimator(name)
     log_q = torch.log_softmax(torch.tensor([0.0, -40.0, -50.0, torch.finfo(torch.float64).min / 2]), -1)

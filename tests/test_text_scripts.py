@@ -166,6 +166,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--credit", "prefix", "--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
         (("--credit", "prefix", "--exploration", "0.1"), "exploration needs credit 'alternatives'"),
         (("--exploration", "1"), "exploration must be between 0 and 0.99999"),
+        (("--pretrain-latents", "5"), "pretrain_latents needs pretrain_steps"),
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "token"), "give per_prefix too"),

@@ -171,7 +171,9 @@ def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
         CodeStore(3, np.dtype(np.uint8), 0).add(np.zeros((1, 3), np.uint8))
 
 
-def test_repeats_are_counted_as_by_sets() -> None:
+@pytest.mark.parametrize("rows_at_once", [7, 4096])
+def test_repeats_are_counted_as_by_sets(monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
+    monkeypatch.setattr("bgan_discrete.sources.text_data._ROWS_AT_ONCE", rows_at_once)
     rng = np.random.default_rng(0)
     training, heldout = (rng.integers(3, size=(count, 4)).astype(np.uint8) for count in (60, 50))
     rows = set(map(bytes, training))

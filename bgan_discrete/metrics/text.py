@@ -60,8 +60,10 @@ class TextReport:
             values = [_shown(self.rows[name].get(figure)) for name in names]
             cells = "  ".join(f"{v:>{w}}" for v, w in zip(values, widths, strict=True))
             lines.append(f"{figure:<{longest}}  {cells}")
+        in_all = self.facts.get("training_texts_in_all", self.num_training)
+        part = f" (of {in_all:,}; copies are looked for among these)" if in_all > self.num_training else ""
         lines.append(
-            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts, "
+            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}, "
             f"BLEU against {self.num_references:,} {self.facts.get('references', '')} texts; "
             f"floor: {self.facts.get('floor_samples', self.num_samples):,} held-out texts in the place of samples"
         )

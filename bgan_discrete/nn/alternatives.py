@@ -24,7 +24,7 @@ RESIDUAL_SCALE = 0.5
 
 KERNEL_SIZE = 3
 
-LOG_RATIO_BOUND = 10.0
+LOG_RATIO_BOUND = 5.0
 
 
 class AlternativesDiscriminator(nn.Module):
@@ -35,7 +35,7 @@ class AlternativesDiscriminator(nn.Module):
     once), or of its prefixes with any last code (``"prefix"``, for autoregressive ones), and each position is a
     discriminator of its own.
 
-    Several judges sit at each position, because one that sees the whole sample soon knows it for generated whatever
+    Several judges may sit at each position, because one that sees the whole sample soon knows it for generated whatever
     stands at the position. With ``conv`` each layer has a judge, so that they see 3, 7, 15, ... codes to a side, from
     what makes a syllable up to the whole. With the other networks and ``"rest"``, one judge sees all other codes and
     one those before the position.

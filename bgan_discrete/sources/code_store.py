@@ -47,8 +47,8 @@ class CodeStore:
     def finish(self) -> NDArray[Any]:
         """All rows ``[S, L]``: an array, or a read-only memory map of one."""
         if self._file is None:
-            return np.concatenate([np.empty((0, self.length), self.dtype), *self._parts])
-        self._file.flush()
+            parts, self._parts = self._parts, []
+            return np.concatenate([np.empty((0, self.length), self.dtype), *parts])
         return np.memmap(cast(Any, self._file), self.dtype, "r", shape=(self.num_rows, self.length))
 
     def _spill(self) -> None:
@@ -56,7 +56,8 @@ class CodeStore:
             if self._file is None:
                 self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it is to stay open
             for part in self._parts:
-                self._file.write(part.tobytes())
+                self._file.write(part.data)
+            self._file.flush()
         except OSError as error:
             raise InputError(
                 f"the codes do not fit into the folder for temporary files, {tempfile.gettempdir()}: "

@@ -1,8 +1,8 @@
 """Data sets -> documents -> tokens -> codes.
 
 `load_text` goes one way: find the documents (embedded, of a file or of the Hub), hold some out by their content, fit
-the codec on the rest, and frame both parts. Documents are read one by one and twice, and the codes go to disk where
-they are many, so that nothing has to fit into memory.
+the codec on the rest, and frame both parts. Documents are read one by one, once to fit and once to frame, and codes
+beyond 1 GiB go to disk; what stays in memory is a few numbers a sample.
 """
 
 import hashlib
@@ -105,7 +105,10 @@ def load_text(
             yield from ((text, True) for text in islice(opened.heldout(), MAX_HELDOUT_DOCUMENTS))
 
     def to_fit() -> Iterator[str]:
-        return islice((text for text, is_heldout in documents() if not is_heldout), opened.fit_documents)
+        taken: Iterator[str] = islice(opened.training(), limit)
+        if opened.heldout is None:
+            taken = (text for text in taken if not _is_held_out(text, holdout, seed))
+        return islice(taken, opened.fit_documents)
 
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
@@ -197,7 +200,10 @@ def _open_hub(
     splits = load_hub(name, streaming)
     heldout = choose_splits(splits, split, name)
     # A stream of files without a schema learns its columns from its first rows.
-    features = splits[split].features or splits[split]._resolve_features().features
+    try:
+        features = splits[split].features or splits[split]._resolve_features().features
+    except Exception as error:  # the library and what reads over the network for it raise whatever they like
+        raise InputError(f"dataset {name!r} cannot be read: {one_line(error)}") from error
     strings = [
         key for key, feature in features.items() if getattr(feature, "dtype", None) in ("string", "large_string")
     ]

@@ -1,5 +1,6 @@
 """Texts as codes, and what there is to say of them."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from bgan_discrete.codecs import TextCodec
 
 Codes = NDArray[Any]
-_ROWS_AT_ONCE = 65536
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,20 @@ def count_repeats(codes: Codes, heldout_codes: Codes) -> tuple[int, int]:
 
     Rows are told apart by 64-bit hashes: two different ones are taken for the same with a probability of 2^-64.
     """
-    rng = np.random.default_rng(0)
-    categories = max(_largest(codes), _largest(heldout_codes)) + 1
-    keys = rng.integers(2**64, size=(codes.shape[1], categories), dtype=np.uint64)
-    training, heldout = _hashes(codes, keys), _hashes(heldout_codes, keys)
+    training, heldout = _hashes(codes), _hashes(heldout_codes)
     known = np.unique(training)
     return len(training) - len(known), int(np.isin(heldout, known).sum())
 
 
-def _largest(codes: Codes) -> int:
-    return max(int(part.max()) for part in _parts(codes))
-
-
-def _hashes(codes: Codes, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The exclusive or of a random number for each code at each position (Zobrist), ``[S]``."""
-    places = np.arange(codes.shape[1])
-    return np.concatenate([np.bitwise_xor.reduce(keys[places, part], axis=1) for part in _parts(codes)])
+def _hashes(codes: Codes) -> NDArray[np.uint64]:
+    """``[S]``."""
+    found = np.empty(len(codes), np.uint64)
+    start = 0
+    for part in _parts(codes):
+        digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(part))
+        found[start : start + len(part)] = np.frombuffer(digests, np.uint64)
+        start += len(part)
+    return found
 
 
 def _parts(codes: Codes) -> Iterator[Codes]:

@@ -302,6 +302,7 @@ def evaluate_text_pipeline(
         valid=equations() if data.name == "arithmetic" else None,
         others={name: other.generate(num_samples, seed=seed).texts for name, other in (others or {}).items()},
     )
+    report.facts["training_texts_in_all"] = len(data.codes)
     if wgan_gp:
         drawn = texts if num_samples >= WGAN_GP_SAMPLES else pipeline.generate(WGAN_GP_SAMPLES, seed=seed).texts
         report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
@@ -310,8 +311,11 @@ def evaluate_text_pipeline(
 
 def _judging_texts(data: TextData) -> tuple[list[str], list[str]]:
     """Training and held-out texts, at most `MAX_JUDGING_TEXTS` of each."""
-    parts = (codes[:: -(-len(codes) // MAX_JUDGING_TEXTS)] for codes in (data.codes, data.heldout_codes))
-    training, heldout = (data.codec.decode(np.ascontiguousarray(part)) for part in parts)
+    parts = []
+    for codes in (data.codes, data.heldout_codes):
+        rows = np.linspace(0, len(codes) - 1, min(len(codes), MAX_JUDGING_TEXTS)).astype(np.int64)
+        parts.append(data.codec.decode(np.ascontiguousarray(codes[rows])))
+    training, heldout = parts
     return training, heldout
 
 

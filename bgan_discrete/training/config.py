@@ -357,15 +357,15 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
-        for name in ("entropy_weight", "exploration"):
-            value = getattr(self.training, name)
-            if value and self.training.credit != "alternatives":
-                raise InputError(f"{name} needs credit 'alternatives', got {value} and credit {self.training.credit!r}")
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_steps > self.training.max_steps:
             raise InputError(
                 f"pretrain_steps are some of max_steps = {self.training.max_steps}, got {self.training.pretrain_steps}"
+            )
+        if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
+            raise InputError(
+                f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
             )
         if self.training.pretrain_latents is not None and self.model.generator not in ("conv", "mlp"):
             raise InputError(
@@ -376,7 +376,9 @@ class TextTrainingConfig(ScriptConfig):
     def _check_credit(self) -> None:
         model, alternatives = self.model, self.training.credit == "alternatives"
         if alternatives and model.per_prefix:
-            raise InputError("per_prefix belongs to credit 'prefix' or 'token'; credit 'alternatives' needs none")
+            raise InputError(
+                "per_prefix belongs to credit 'prefix' or 'token': give one of them, or leave per_prefix out"
+            )
         if model.discriminator == "mlp" and not alternatives:
             raise InputError("discriminator 'mlp' needs credit 'alternatives'")
         if model.logit_spread is not None and model.generator not in ("conv", "mlp"):
@@ -439,6 +441,13 @@ def _check_training(training: TrainingConfig) -> None:
         estimator.check_alternatives()
     else:
         estimator.check_num_draws(training.num_draws)
+    for name in ("entropy_weight", "exploration"):
+        value = getattr(training, name)
+        if value and training.credit != "alternatives":
+            raise InputError(
+                f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
+                f"{training.credit!r}"
+            )
     if training.discriminator_draws > training.num_draws:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
