@@ -69,7 +69,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert ("likelihood_loss" in lines[0]) == (name == "gru")
     assert all("d_real" in line for line in lines[1:])
-    assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "rloo"
+    assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "jeffreys"
 
 
 @pytest.mark.parametrize("kind", [(), GRU, MLP, (*MLP[2:-2], "--generator", "gru")])
