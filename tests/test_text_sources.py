@@ -1,6 +1,7 @@
 """Text data: embedded, files, units, layouts, what is held out, and what is refused."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,25 @@ def test_what_streaming_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     hub_rows(tmp_path, monkeypatch, streaming=True)
     with pytest.raises(InputError, match="text_column must be one of words"):
         load_text("owner/name", codec=PAD, streaming=True, text_column="text")
+
+
+def test_a_stream_is_fitted_on_its_first_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub_rows(tmp_path, monkeypatch, streaming=True)
+    monkeypatch.setattr(text_source, "STREAM_FIT_DOCUMENTS", 1)
+    data = load_text("owner/name", codec=PAD, streaming=True)
+    assert data.counts["documents"] == 200
+    assert data.counts["unknown"] > 0, "digits that the first document does not hold"
+
+
+def test_a_stream_that_breaks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def rows() -> Iterator[dict[str, str]]:
+        yield {"words": "one line"}
+        raise ConnectionError("the other side went away")
+
+    features = datasets.Features({"words": datasets.Value("string")})
+    stream = datasets.IterableDataset.from_generator(rows, features=features)
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming: {"train": stream})
+    with pytest.raises(InputError, match=r"cannot be read to its end: .*went away"):
+        load_text("owner/name", codec=PAD, streaming=True)

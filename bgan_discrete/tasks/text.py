@@ -167,6 +167,27 @@ def build_text_networks(
     return generator, discriminator
 
 
+def start_generator(generator: nn.Module, config: TextTrainingConfig, data: TextData) -> None:
+    """Give a new generator the data's frequencies for an output bias, and its logits their spread over latents.
+
+    Args:
+        generator: As `build_text_networks` made it; changed in place.
+        config: Its `output_bias` and `logit_spread` say what is done.
+        data: To train on.
+    """
+    if config.model.output_bias:
+        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
+        frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
+        generator.set_output_bias(frequencies)  # type: ignore[operator]
+    spread = config.model.logit_spread
+    if spread is None and config.training.credit == "alternatives" and config.model.generator in ("conv", "mlp"):
+        spread = LOGIT_SPREAD
+    if spread is not None:
+        latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
+        set_logit_spread(generator, latents, spread)
+
+
 def train_text(config: TextTrainingConfig) -> TextRun:
     """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
 
@@ -200,17 +221,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     generator, discriminator = build_text_networks(
         config.model, data.codec, config.training.seed, config.training.credit == "alternatives"
     )
-    if config.model.output_bias:
-        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-        occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
-        frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
-        generator.set_output_bias(frequencies)  # type: ignore[operator]
-    spread = config.model.logit_spread
-    if spread is None and config.training.credit == "alternatives" and config.model.generator in ("conv", "mlp"):
-        spread = LOGIT_SPREAD
-    if spread is not None:
-        latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
-        set_logit_spread(generator, latents, spread)
+    start_generator(generator, config, data)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
     say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
 

@@ -1,0 +1,79 @@
+"""How a training of text is put together: options that reach the networks, the generator's start, what judges it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bgan_discrete.codecs import TextCodecOptions
+from bgan_discrete.nn import AlternativesDiscriminator
+from bgan_discrete.sources import TextData, load_text
+from bgan_discrete.tasks import text as task
+from bgan_discrete.training import trainer as training_loop
+from bgan_discrete.training.config import TextTrainingConfig
+
+WINDOW = TextCodecOptions(length=8, ends=False)
+
+
+def small_config(**changes: Any) -> TextTrainingConfig:
+    return TextTrainingConfig.from_flat(
+        {"layout": "window", "length": 8, "generator_width": 16, "discriminator_width": 8, "latent_size": 6, **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> TextData:
+    return load_text("arithmetic", layout="window", codec=WINDOW)
+
+
+def test_the_bound_reaches_the_judges(data: TextData) -> None:
+    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.codec, 0, alternatives=True)[1]
+    assert isinstance(judge, AlternativesDiscriminator)
+    with torch.no_grad():
+        for parameter in judge.parameters():
+            parameter.mul_(50)
+        found = judge.alternatives(torch.from_numpy(data.codes[:9].astype(np.int64)))
+    assert 0.4 < found.abs().max() <= 0.5
+
+
+@pytest.mark.parametrize(("changes", "spread"), [({}, 1.0), ({"logit_spread": 2.5}, 2.5), ({"credit": "prefix"}, None)])
+@pytest.mark.parametrize("kind", ["conv", "mlp"])
+def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, Any], spread: float | None) -> None:
+    config = small_config(generator=kind, num_draws=2, **changes)
+    generator = task.build_text_networks(config.model, data.codec, 0, config.training.credit == "alternatives")[0]
+    task.start_generator(generator, config, data)
+    with torch.no_grad():
+        logits = generator(torch.randn(2000, 6)).logits
+    occurs = np.isin(np.arange(data.num_categories), data.codes)
+    assert not occurs.all(), "the unknown character"
+    assert (torch.softmax(logits, -1)[..., ~torch.from_numpy(occurs)] < 1e-6).all()
+    found = logits.std(0).mean().item()
+    assert found == pytest.approx(spread, rel=0.1) if spread is not None else found < 0.5
+
+
+def test_options_of_credit_reach_the_objective() -> None:
+    config = small_config(entropy_weight=0.2, exploration=0.01).training
+    objective = training_loop._make_objective(config, torch.device("cpu"), 8)
+    assert (objective.credit, objective.entropy_weight, objective.exploration) == ("alternatives", 0.2, 0.01)
+
+
+@pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
+def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
+    config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)
+    generator, judge = task.build_text_networks(config.model, data.codec, 0, alternatives=True)
+    seen: list[int] = []
+    generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    training_loop.Trainer(generator, judge, data.codes, config.training, progress=False).train()
+    assert seen == [expected]
+
+
+def test_large_data_are_judged_by_a_part_that_is_spread_evenly(data: TextData, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = tuple(map(len, task._judging_texts(data)))
+    assert everything == (len(data.codes), len(data.heldout_codes))
+    monkeypatch.setattr(task, "MAX_JUDGING_TEXTS", 700)
+    training, heldout = task._judging_texts(data)
+    assert (len(training), len(heldout)) == (700, len(data.heldout_codes))
+    assert len(set(training)) == 700
+    assert training[0] == data.codec.decode(data.codes[:1])[0]
+    assert training[-1] == data.codec.decode(data.codes[-1:])[0]
