@@ -92,8 +92,8 @@ def rloo(log_w_MN: Tensor) -> Tensor:
 def jeffreys(log_w_MN: Tensor) -> Tensor:
     """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
 
-    The log weights make the choices sharp; the weights bring back what is better than what is drawn, however
-    improbable it has become, where the gradient of the log weights is lost with its probability.
+    The log weights make the choices sharp, but their gradient is lost with the probability of a choice. The weights
+    bring back what is better than what is drawn, as far as ``exp F`` makes up for its improbability.
 
     Arguments, result and errors as in `vimco`.
     """
