@@ -29,6 +29,7 @@ _HOMES = {
     "get_penalty": "penalties",
     "Objective": "steps",
     "discriminator_step": "steps",
+    "adversarial_step": "steps",
     "generator_step": "steps",
     "ConvDiscriminator": "nn",
     "ConvGenerator": "nn",

@@ -94,25 +94,7 @@ def discriminator_step(
     """
     with torch.no_grad(), objective.autocast():
         distribution = generator(latents)
-    fake = rearrange(distribution.sample(objective.discriminator_draws, rng), "m n ... -> (m n) ...")
-    with objective.autocast():
-        # One pass over both sides: two thirds of the time of two passes on small batches.
-        log_ratio = discriminator(torch.cat([real, fake.to(real.dtype)])).float()
-    log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
-    loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
-    diagnostics = {
-        "discriminator_loss": loss.detach(),
-        "log_ratio_real": log_ratio_real.detach().mean(),
-        "log_ratio_fake": log_ratio_fake.detach().mean(),
-        "d_real": log_ratio_real.detach().sigmoid().mean(),
-        "d_fake": log_ratio_fake.detach().sigmoid().mean(),
-    }
-    if objective.penalty is not None and penalty_scale > 0:
-        penalty = objective.penalty(discriminator, real, fake, distribution.num_categories, rng)
-        loss = loss + objective.penalty_weight * penalty_scale * penalty
-        diagnostics["penalty"] = penalty.detach()
-    diagnostics["discriminator_gradient_norm"] = _update(optimizer, loss, diagnostics, "discriminator")
-    return diagnostics
+    return _move_discriminator(distribution, discriminator, optimizer, real, objective, rng, penalty_scale)
 
 
 def generator_step(
@@ -143,6 +125,70 @@ def generator_step(
     """
     with objective.autocast():
         distribution = generator(latents)
+    return _move_generator(distribution, discriminator, optimizer, objective, rng)
+
+
+def adversarial_step(
+    generator: Callable[[Tensor], Distribution],
+    discriminator: nn.Module,
+    generator_optimizer: torch.optim.Optimizer,
+    discriminator_optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    latents: Tensor,
+    objective: Objective,
+    rng: torch.Generator | None = None,
+    penalty_scale: float = 1.0,
+) -> Diagnostics:
+    """`discriminator_step`, then `generator_step`, on the same latents and with one forward pass of the generator.
+
+    The discriminator learns from draws of its own and has moved before it scores those of the generator's step.
+    Arguments, result and errors as in the two.
+    """
+    with objective.autocast():
+        distribution = generator(latents)
+    found = _move_discriminator(
+        distribution, discriminator, discriminator_optimizer, real, objective, rng, penalty_scale
+    )
+    return found | _move_generator(distribution, discriminator, generator_optimizer, objective, rng)
+
+
+def _move_discriminator(
+    distribution: Distribution,
+    discriminator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    objective: Objective,
+    rng: torch.Generator | None,
+    penalty_scale: float,
+) -> Diagnostics:
+    fake = rearrange(distribution.sample(objective.discriminator_draws, rng), "m n ... -> (m n) ...")
+    with objective.autocast():
+        # One pass over both sides: two thirds of the time of two passes on small batches.
+        log_ratio = discriminator(torch.cat([real, fake.to(real.dtype)])).float()
+    log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
+    loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
+    diagnostics = {
+        "discriminator_loss": loss.detach(),
+        "log_ratio_real": log_ratio_real.detach().mean(),
+        "log_ratio_fake": log_ratio_fake.detach().mean(),
+        "d_real": log_ratio_real.detach().sigmoid().mean(),
+        "d_fake": log_ratio_fake.detach().sigmoid().mean(),
+    }
+    if objective.penalty is not None and penalty_scale > 0:
+        penalty = objective.penalty(discriminator, real, fake, distribution.num_categories, rng)
+        loss = loss + objective.penalty_weight * penalty_scale * penalty
+        diagnostics["penalty"] = penalty.detach()
+    diagnostics["discriminator_gradient_norm"] = _update(optimizer, loss, diagnostics, "discriminator")
+    return diagnostics
+
+
+def _move_generator(
+    distribution: Distribution,
+    discriminator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    rng: torch.Generator | None,
+) -> Diagnostics:
     codes = distribution.sample(objective.num_draws, rng)
     if objective.credit == "alternatives":
         surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective)

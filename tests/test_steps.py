@@ -11,7 +11,7 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import Objective, discriminator_step, generator_step, score_draws
+from bgan_discrete.steps import Objective, adversarial_step, discriminator_step, generator_step, score_draws
 
 SHAPE, K, N, M = (3, 2), 4, 5, 6
 
@@ -94,6 +94,29 @@ def test_each_step_changes_one_network() -> None:
     discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng())
     assert changed(d, discriminator)
     assert not changed(g, generator)
+
+
+@pytest.mark.parametrize("penalty_scale", [0, 4])
+def test_the_step_of_both_is_one_after_the_other_with_one_pass_of_the_generator(penalty_scale: float) -> None:
+    objective = Objective(make_estimator("rloo"), M, penalty=get_penalty("r1"), discriminator_draws=2)
+    generator, discriminator = networks()
+    draws = rng()
+    optimizers = sgd(generator), sgd(discriminator)
+    found = discriminator_step(
+        generator, discriminator, optimizers[1], real_codes(), latents(), objective, draws, penalty_scale
+    )
+    found |= generator_step(generator, discriminator, optimizers[0], latents(), objective, draws)
+    expected = weights(generator) + weights(discriminator)
+
+    generator, discriminator = networks()
+    optimizers, passes = (sgd(generator), sgd(discriminator)), []
+    generator.register_forward_hook(lambda *_: passes.append(1))
+    got = adversarial_step(
+        generator, discriminator, *optimizers, real_codes(), latents(), objective, rng(), penalty_scale
+    )
+    assert len(passes) == 1
+    assert all(torch.equal(a, b) for a, b in zip(expected, weights(generator) + weights(discriminator), strict=True))
+    assert got.keys() == found.keys() and all(torch.equal(got[name], found[name]) for name in got)
 
 
 def test_the_penalty_enters_with_its_weight_and_scale() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -310,13 +311,16 @@ def test_tensorboard_files_are_written(tmp_path: Path) -> None:
 
 def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     scales: list[float] = []
-    whole = training_loop.discriminator_step
 
-    def watched(*args: Any, penalty_scale: float, **options: Any) -> Any:
-        scales.append(penalty_scale)
-        return whole(*args, penalty_scale=penalty_scale, **options)
+    def watch(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, penalty_scale: float, **options: Any) -> Any:
+            scales.append(penalty_scale)
+            return whole(*args, penalty_scale=penalty_scale, **options)
 
-    monkeypatch.setattr(training_loop, "discriminator_step", watched)
+        return watched
+
+    for name in ("discriminator_step", "adversarial_step"):
+        monkeypatch.setattr(training_loop, name, watch(getattr(training_loop, name)))
     small_trainer(small_config(max_steps=4, penalty_interval=3, discriminator_steps=2)).train()
     assert scales == [0, 0, 3, 0, 0, 3, 0, 0]
 

@@ -23,7 +23,7 @@ from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.sampling import check_latent_kind, sample_latents
-from bgan_discrete.steps import Diagnostics, Objective, discriminator_step, generator_step, likelihood_step
+from bgan_discrete.steps import Diagnostics, Objective, adversarial_step, discriminator_step, likelihood_step
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
@@ -182,25 +182,37 @@ class Trainer:
             found = likelihood_step(self._distribution, self.generator_optimizer, real, latents, self.objective)
             self.average.update_parameters(self.generator)
             return found
+        is_warmup = self.step < config.pretrain_steps + config.warmup_steps
         for repeat in range(config.discriminator_steps):
             count = self.step * config.discriminator_steps + repeat
             penalized = (count + 1) % config.penalty_interval == 0
-            found = discriminator_step(
-                self._distribution,
-                self.discriminator,
-                self.discriminator_optimizer,
-                self._real_batch(count),
-                self._latents(config.batch_size),
-                self.objective,
-                self.rng,
-                penalty_scale=config.penalty_interval if penalized else 0,
-            )
-        if self.step < config.pretrain_steps + config.warmup_steps:
+            real, latents = self._real_batch(count), self._latents(config.batch_size)
+            penalty_scale = config.penalty_interval if penalized else 0
+            if is_warmup or repeat + 1 < config.discriminator_steps:
+                found = discriminator_step(
+                    self._distribution,
+                    self.discriminator,
+                    self.discriminator_optimizer,
+                    real,
+                    latents,
+                    self.objective,
+                    self.rng,
+                    penalty_scale=penalty_scale,
+                )
+            else:
+                found = adversarial_step(
+                    self._distribution,
+                    self.discriminator,
+                    self.generator_optimizer,
+                    self.discriminator_optimizer,
+                    real,
+                    latents,
+                    self.objective,
+                    self.rng,
+                    penalty_scale=penalty_scale,
+                )
+        if is_warmup:
             return found
-        latents = self._latents(config.batch_size)
-        found |= generator_step(
-            self._distribution, self.discriminator, self.generator_optimizer, latents, self.objective, self.rng
-        )
         self.average.update_parameters(self.generator)
         return found
 
