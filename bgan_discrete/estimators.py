@@ -183,7 +183,7 @@ class Estimator:
 
     @torch.no_grad()
     def over_alternatives(
-        self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0, exploration: float = 0.0
+        self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0, escort: float = 1.0
     ) -> Tensor:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
@@ -195,26 +195,31 @@ class Estimator:
             log_w: Their log weights ``[..., K]``.
             entropy_weight: tau; ``F - tau log q`` takes the place of F: with log weights (`rloo`), tau times the
                 gradient of the entropy is added.
-            exploration: epsilon, in [0, 1); ``(1 - epsilon) q + epsilon / (number of choices)`` takes the place of q,
-                so that a choice that has become improbable still has its weight. 0 is exact.
+            escort: alpha, in (0, 1]; the escort distribution ``q^alpha / sum_j q_j^alpha`` takes the place of q. A
+                choice of probability q moves its logit by q times its advantage, so that a wrong one that has become
+                sharp stays; the escort's moves it by about ``q^alpha`` times. 1 is exact. Below 1 it is not the
+                gradient of a divergence, but vanishes where the exact one does: where F is equal for all.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.
 
         Raises:
             InputError: If the estimator weighs the draws of a whole batch.
+
+        Source:
+            Mei et al., "Escaping the gravitational pull of softmax" (2020), on why a softmax that has become sharp does
+            not learn, and on escort distributions.
         """
         self.check_alternatives()
         log_q, log_w = (x if x.dtype == torch.float64 else x.float() for x in (log_q, log_w))
-        log_w, q = self._prepared(log_w), log_q.exp()
+        log_w = self._prepared(log_w)
         # What is no choice at all stays none.
         is_choice = log_q > torch.finfo(log_q.dtype).min / 4
         if entropy_weight:
             log_w = torch.where(is_choice, log_w - entropy_weight * log_q, log_w)
-        if exploration:
-            share = exploration * is_choice / is_choice.sum(-1, keepdim=True)
-            q = (1 - exploration) * q + share
-            log_q = q.log().clamp_min(torch.finfo(log_q.dtype).min / 4)
+        if escort != 1:
+            log_q = torch.log_softmax(torch.where(is_choice, escort * log_q, log_q), dim=-1)
+        q = log_q.exp()
         found = torch.zeros_like(q)
         if self.limit != "log_weight":
             found = torch.softmax(log_q + log_w, dim=-1) - q

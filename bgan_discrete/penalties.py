@@ -1,7 +1,8 @@
 """Regularisers of the discriminator: gradient penalties on soft one-hots, and spectral normalisation.
 
 A gradient penalty needs a derivative with respect to the sample, so codes enter as one-hots ``[B, *event_shape, K]``,
-which every discriminator of this package accepts. Norms run over all positions and categories of a sample.
+which every discriminator of this package accepts; soft one-hots may be given in the place of codes. Norms run over all
+positions and categories of a sample.
 """
 
 from collections.abc import Callable
@@ -44,6 +45,9 @@ def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tupl
 
 
 def _one_hot(codes: Tensor, num_categories: int) -> Tensor:
+    """One-hots of codes; soft one-hots stay what they are."""
+    if codes.is_floating_point():
+        return codes.detach()
     return one_hot(as_index(codes), num_categories).to(torch.get_default_dtype())
 
 

@@ -45,9 +45,9 @@ class Objective:
             a method ``alternatives`` (`bgan_discrete.nn.AlternativesDiscriminator`).
         entropy_weight: tau, with credit ``"alternatives"``: adds tau times the entropy of the choice at each position
             to what the generator ascends, so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
-        exploration: epsilon, with credit ``"alternatives"``: the share of each choice that is weighed as if every code
-            were as probable, so that what has become improbable can come back; also a code that the data never hold,
-            and not the length of a sample whose positions are drawn at once. 0 is exact.
+        escort: alpha, with credit ``"alternatives"``: in the generator's step ``q^alpha / sum_j q_j^alpha``, the escort
+            distribution of each choice q, takes its place, so that what has become improbable keeps a gradient. 1 is
+            exact; below 1 the gradient is another, with the same fixed point, F equal for all codes.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -60,7 +60,7 @@ class Objective:
     score_chunk: int | None = None
     credit: Credit = "prefix"
     entropy_weight: float = 0.0
-    exploration: float = 0.0
+    escort: float = 1.0
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -178,7 +178,7 @@ def _move_discriminator(
         penalty = objective.penalty(discriminator, real, fake, distribution.num_categories, rng)
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
-    diagnostics["discriminator_gradient_norm"] = _update(optimizer, loss, diagnostics, "discriminator")
+    diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "discriminator")
     return diagnostics
 
 
@@ -200,7 +200,7 @@ def _move_generator(
         surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
     loss = -surrogate.mean()
     diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
-    diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
+    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
     return diagnostics
 
 
@@ -266,7 +266,7 @@ def weigh_alternatives(
             log_q, is_open = distribution.alternatives(draw)
         log_w = _score_alternatives(discriminator, draw, objective)
         advantages = objective.estimator.over_alternatives(
-            log_q.detach(), log_w, objective.entropy_weight, objective.exploration
+            log_q.detach(), log_w, objective.entropy_weight, objective.escort
         )
         found = log_w.gather(-1, as_index(draw)[..., None]).squeeze(-1)
         if is_open is not None:
@@ -331,12 +331,25 @@ def likelihood_step(
     if mixture_log_prob is not None:
         loss = -mixture_log_prob(real).mean()
     diagnostics = {"likelihood_loss": loss.detach()}
-    diagnostics["generator_gradient_norm"] = _update(optimizer, loss, diagnostics, "generator")
+    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
     return diagnostics
 
 
-def _update(optimizer: torch.optim.Optimizer, loss: Tensor, diagnostics: Diagnostics, who: str) -> Tensor:
-    """Backward pass and optimiser step, refused if anything is not finite; returns the gradient's norm."""
+def update_parameters(optimizer: torch.optim.Optimizer, loss: Tensor, diagnostics: Diagnostics, who: str) -> Tensor:
+    """Backward pass and optimiser step, refused if anything is not finite.
+
+    Args:
+        optimizer: Of the parameters to move.
+        loss: Scalar.
+        diagnostics: What an error tells beside the loss.
+        who: Whose step it is, for the error.
+
+    Returns:
+        The gradient's norm over all parameters of the optimiser.
+
+    Raises:
+        NonFiniteError: Before the step, if the loss or the gradient is inf or NaN.
+    """
     optimizer.zero_grad(set_to_none=True)
     if not torch.isfinite(loss):
         raise NonFiniteError(f"the {who}'s loss is {loss.item()}: {_describe(diagnostics)}")

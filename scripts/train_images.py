@@ -18,7 +18,7 @@ SEQUENCE_OPTIONS = (
     "warmup_steps",
     "credit",
     "entropy_weight",
-    "exploration",
+    "escort",
 )
 
 

@@ -206,30 +206,35 @@ def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) ->
 
 @pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
 @pytest.mark.parametrize("tau", [0.6, 1.0, 2.5])
-@pytest.mark.parametrize("exploration", [0.0, 1e-3])
-def test_neither_entropy_nor_exploration_chooses_what_is_no_choice(name: str, tau: float, exploration: float) -> None:
+@pytest.mark.parametrize("escort", [1.0, 0.4])
+def test_neither_entropy_nor_escort_chooses_what_is_no_choice(name: str, tau: float, escort: float) -> None:
     log_q = torch.log_softmax(torch.tensor([0.3, -0.2, torch.finfo(torch.float64).min / 2]), -1)
-    found = make_estimator(name).over_alternatives(log_q, torch.tensor([1.0, -1.0, 2.0]), tau, exploration)
+    found = make_estimator(name).over_alternatives(log_q, torch.tensor([1.0, -1.0, 2.0]), tau, escort)
     assert torch.isfinite(found).all()
     assert found[2] == 0
     assert abs(found.sum()) < 1e-12
 
 
 @pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
-def test_exploration_brings_back_what_has_become_improbable(name: str) -> None:
+def test_the_escort_brings_back_what_has_become_improbable(name: str) -> None:
     estimator = make_estimator(name)
     log_q = torch.log_softmax(torch.tensor([0.0, -40.0, -50.0, torch.finfo(torch.float64).min / 2]), -1)
     log_w = torch.tensor([-1.0, 8.0, -3.0, 9.0])
     assert estimator.over_alternatives(log_q, log_w)[1] < 1e-10
-    found = estimator.over_alternatives(log_q, log_w, exploration=1e-3)
-    assert found[1] > 1e-3
+    found = estimator.over_alternatives(log_q, log_w, escort=0.1)
+    assert found[1] > 1e-2
     assert found[2] < found[1]
     assert found[3] == 0, "what is no choice stays none"
     assert abs(found.sum()) < 1e-12
     q = torch.softmax(torch.randn(4), -1)
-    mixed = 0.75 * q + 0.25 / 4
-    expected = estimator.over_alternatives(mixed.log(), log_w)
-    assert torch.allclose(estimator.over_alternatives(q.log(), log_w, exploration=0.25), expected, atol=1e-12)
+    expected = estimator.over_alternatives((q.sqrt() / q.sqrt().sum()).log(), log_w)
+    assert torch.allclose(estimator.over_alternatives(q.log(), log_w, escort=0.5), expected, atol=1e-12)
+
+
+def test_the_escort_rests_where_the_exact_gradient_does() -> None:
+    log_q = torch.log_softmax(torch.randn(6), -1)
+    for name in ("bgan_centered", "rloo", "jeffreys"):
+        assert make_estimator(name).over_alternatives(log_q, torch.full((6,), 1.7), escort=0.5).abs().max() < 1e-12
 
 
 def test_what_has_no_alternatives_is_refused() -> None:

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimators",),
     ("penalties",),
     ("steps",),
+    ("relaxations",),
     ("codecs",),
     ("sources", "batches", "imaging"),
     ("nn",),

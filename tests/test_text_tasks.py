@@ -53,9 +53,9 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
 
 
 def test_options_of_credit_reach_the_objective() -> None:
-    config = small_config(entropy_weight=0.2, exploration=0.01).training
+    config = small_config(entropy_weight=0.2, escort=0.5).training
     objective = training_loop._make_objective(config, torch.device("cpu"), 8)
-    assert (objective.credit, objective.entropy_weight, objective.exploration) == ("alternatives", 0.2, 0.01)
+    assert (objective.credit, objective.entropy_weight, objective.escort) == ("alternatives", 0.2, 0.5)
 
 
 @pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])

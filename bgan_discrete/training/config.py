@@ -126,10 +126,10 @@ class TrainingConfig:
     entropy_weight: float = option(
         0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
     )
-    exploration: float = option(
-        0.0,
-        "with credit alternatives: share of each choice weighed as if all tokens were as probable, in [0, 1); a small "
-        "one (0.001) brings back what has become improbable",
+    escort: float = option(
+        1.0,
+        "with credit alternatives: exponent in (0, 1] of the choices' probabilities q in the generator's step; 1: the "
+        "exact gradient; below 1, what has become improbable keeps one",
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
@@ -441,9 +441,9 @@ def _check_training(training: TrainingConfig) -> None:
         estimator.check_alternatives()
     else:
         estimator.check_num_draws(training.num_draws)
-    for name in ("entropy_weight", "exploration"):
+    for name, exact in (("entropy_weight", 0), ("escort", 1)):
         value = getattr(training, name)
-        if value and training.credit != "alternatives":
+        if value != exact and training.credit != "alternatives":
             raise InputError(
                 f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
                 f"{training.credit!r}"
@@ -498,7 +498,8 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("pretrain_lr", 0, math.inf, False),
     ("pretrain_steps", 0, math.inf, True),
     ("entropy_weight", 0, math.inf, True),
-    ("exploration", 0, 0.99999, True),
+    ("escort", 0, math.inf, False),
+    ("escort", 0, 1, True),
     ("pretrain_latents", 1, math.inf, True),
     ("warmup_steps", 0, math.inf, True),
     ("length", 1, 65536, True),
