@@ -31,6 +31,7 @@ _HOMES = {
     "discriminator_step": "steps",
     "adversarial_step": "steps",
     "generator_step": "steps",
+    "gradient_statistics": "gradients",
     "get_relaxation": "relaxations",
     "relaxed_generator_step": "relaxations",
     "wasserstein_step": "relaxations",

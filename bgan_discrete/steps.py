@@ -65,7 +65,7 @@ class Objective:
 
 
 def discriminator_step(
-    generator: Callable[[Tensor], Distribution],
+    generator: Callable[..., Distribution],
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
     real: Tensor,
@@ -73,6 +73,7 @@ def discriminator_step(
     objective: Objective,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
+    condition: Tensor | None = None,
 ) -> Diagnostics:
     """Move F towards ``log p/q``: ascend the divergence's bound on real samples and on draws of the generator.
 
@@ -85,6 +86,10 @@ def discriminator_step(
         objective: The choices of the game.
         rng: Source of the draws.
         penalty_scale: Factor of the penalty in this step: 0 leaves it out; k when it is taken every k steps.
+        condition: What generator and discriminator are given beside latents and codes, one for each latent and each
+            real sample, ``[N, ...]`` (the real samples' labels, or images that they describe): they are called as
+            ``generator(latents, condition)`` and ``discriminator(codes, condition)``, where row i of codes
+            ``[B, *event_shape]``, B a multiple of N, belongs to condition ``i % N``. None for nothing.
 
     Returns:
         Scalar tensors: loss, mean F and mean D on both sides, penalty, gradient norm.
@@ -93,17 +98,18 @@ def discriminator_step(
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
     with torch.no_grad(), objective.autocast():
-        distribution = generator(latents)
-    return _move_discriminator(distribution, discriminator, optimizer, real, objective, rng, penalty_scale)
+        distribution = _generate(generator, latents, condition)
+    return _move_discriminator(distribution, discriminator, optimizer, real, objective, rng, penalty_scale, condition)
 
 
 def generator_step(
-    generator: Callable[[Tensor], Distribution],
+    generator: Callable[..., Distribution],
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
     latents: Tensor,
     objective: Objective,
     rng: torch.Generator | None = None,
+    condition: Tensor | None = None,
 ) -> Diagnostics:
     """Move the generator's draws towards the decision boundary by the policy gradient.
 
@@ -116,6 +122,7 @@ def generator_step(
         latents: ``[N, Z]``.
         objective: The choices of the game.
         rng: Source of the draws.
+        condition: As in `discriminator_step`.
 
     Returns:
         Scalar tensors: surrogate loss, the diagnostics of the weights, gradient norm.
@@ -124,12 +131,12 @@ def generator_step(
         NonFiniteError: Before the optimiser steps, if a weight, the loss or the gradient is inf or NaN.
     """
     with objective.autocast():
-        distribution = generator(latents)
-    return _move_generator(distribution, discriminator, optimizer, objective, rng)
+        distribution = _generate(generator, latents, condition)
+    return _move_generator(distribution, discriminator, optimizer, objective, rng, condition)
 
 
 def adversarial_step(
-    generator: Callable[[Tensor], Distribution],
+    generator: Callable[..., Distribution],
     discriminator: nn.Module,
     generator_optimizer: torch.optim.Optimizer,
     discriminator_optimizer: torch.optim.Optimizer,
@@ -138,6 +145,7 @@ def adversarial_step(
     objective: Objective,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
+    condition: Tensor | None = None,
 ) -> Diagnostics:
     """`discriminator_step`, then `generator_step`, on the same latents and with one forward pass of the generator.
 
@@ -145,11 +153,15 @@ def adversarial_step(
     Arguments, result and errors as in the two.
     """
     with objective.autocast():
-        distribution = generator(latents)
+        distribution = _generate(generator, latents, condition)
     found = _move_discriminator(
-        distribution, discriminator, discriminator_optimizer, real, objective, rng, penalty_scale
+        distribution, discriminator, discriminator_optimizer, real, objective, rng, penalty_scale, condition
     )
-    return found | _move_generator(distribution, discriminator, generator_optimizer, objective, rng)
+    return found | _move_generator(distribution, discriminator, generator_optimizer, objective, rng, condition)
+
+
+def _generate(generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None) -> Distribution:
+    return generator(latents) if condition is None else generator(latents, condition)
 
 
 def _move_discriminator(
@@ -160,11 +172,19 @@ def _move_discriminator(
     objective: Objective,
     rng: torch.Generator | None,
     penalty_scale: float,
+    condition: Tensor | None,
 ) -> Diagnostics:
+    score = _given(discriminator, condition)
     fake = rearrange(distribution.sample(objective.discriminator_draws, rng), "m n ... -> (m n) ...")
+    num_latents = len(fake) // objective.discriminator_draws
+    if condition is not None and not len(condition) == len(real) == num_latents:
+        raise InputError(
+            f"condition must be one for each real sample and each latent, got {len(condition)} for {len(real)} real "
+            f"samples and {num_latents} latents"
+        )
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
-        log_ratio = discriminator(torch.cat([real, fake.to(real.dtype)])).float()
+        log_ratio = score(torch.cat([real, fake.to(real.dtype)])).float()
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
     loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     diagnostics = {
@@ -175,7 +195,7 @@ def _move_discriminator(
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
     if objective.penalty is not None and penalty_scale > 0:
-        penalty = objective.penalty(discriminator, real, fake, distribution.num_categories, rng)
+        penalty = objective.penalty(score, real, fake, distribution.num_categories, rng)
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "discriminator")
@@ -188,30 +208,57 @@ def _move_generator(
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     rng: torch.Generator | None,
+    condition: Tensor | None,
 ) -> Diagnostics:
-    codes = distribution.sample(objective.num_draws, rng)
-    if objective.credit == "alternatives":
-        surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective)
-    else:
-        log_w = score_draws(discriminator, codes, objective)
-        # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
-        log_w_MN = log_w.flatten(1)
-        advantages = objective.estimator(log_w_MN).view_as(log_w)
-        surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
-    loss = -surrogate.mean()
+    loss, log_w_MN = generator_loss(distribution, discriminator, objective, rng, condition)
     diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
     diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
     return diagnostics
 
 
+def generator_loss(
+    distribution: Distribution,
+    discriminator: nn.Module,
+    objective: Objective,
+    rng: torch.Generator | None = None,
+    condition: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The scalar whose gradient a generator's step follows, from fresh draws.
+
+    Args:
+        distribution: What the generator gave, over N samples.
+        discriminator: As in `generator_step`.
+        objective: The choices of the game.
+        rng: Source of the draws.
+        condition: As in `discriminator_step`.
+
+    Returns:
+        The surrogate loss, a differentiable scalar, and the log weights of the draws ``[M, N]`` (with an F for each
+        prefix ``[M, N L]``).
+    """
+    codes = distribution.sample(objective.num_draws, rng)
+    if objective.credit == "alternatives":
+        surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective, condition)
+    else:
+        log_w = score_draws(discriminator, codes, objective, condition)
+        # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
+        log_w_MN = log_w.flatten(1)
+        advantages = objective.estimator(log_w_MN).view_as(log_w)
+        surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
+    return -surrogate.mean(), log_w_MN
+
+
 @torch.no_grad()
-def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -> Tensor:
+def score_draws(
+    discriminator: nn.Module, codes: Tensor, objective: Objective, condition: Tensor | None = None
+) -> Tensor:
     """Log weights ``F(x[m, n])`` of draws, in one pass of the discriminator without gradients, in eval mode.
 
     Args:
         discriminator: Maps codes ``[B, *event_shape]`` to ``F [B]``.
         codes: ``[M, N, *event_shape]``.
         objective: Its `score_chunk` bounds the memory of the pass, its `autocast` sets the precision.
+        condition: ``[N, ...]``, as in `discriminator_step`; whole draws are then scored at once.
 
     Returns:
         ``[M, N]``, float32; ``[M, N, L]`` with a discriminator that gives ``F [B, L]``, one for each prefix.
@@ -221,7 +268,11 @@ def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -
     discriminator.eval()
     try:
         with objective.autocast():
-            parts = [discriminator(part).float() for part in flat.split(objective.score_chunk or len(flat))]
+            score = _given(discriminator, condition)
+            chunk = objective.score_chunk or len(flat)
+            if condition is not None:
+                chunk = max(chunk // len(condition), 1) * len(condition)
+            parts = [score(part).float() for part in flat.split(chunk)]
     finally:
         discriminator.train(was_training)
     log_w = rearrange(torch.cat(parts), "(m n) ... -> m n ...", m=codes.shape[0])
@@ -232,7 +283,11 @@ def score_draws(discriminator: nn.Module, codes: Tensor, objective: Objective) -
 
 
 def weigh_alternatives(
-    distribution: Distribution, discriminator: nn.Module, codes: Tensor, objective: Objective
+    distribution: Distribution,
+    discriminator: nn.Module,
+    codes: Tensor,
+    objective: Objective,
+    condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The surrogate in which every code that could stand at a position of a draw is weighed.
 
@@ -245,6 +300,7 @@ def weigh_alternatives(
         discriminator: With a method ``alternatives``: codes ``[B, *event_shape]`` -> ``F [B, *event_shape, K]``.
         codes: Draws ``[M, N, *event_shape]``.
         objective: Its `estimator`, `autocast` and `score_chunk` are used.
+        condition: ``[N, ...]``, as in `discriminator_step`.
 
     Returns:
         ``[N]``, differentiable; and log weights of the draws ``[M, N]``, the mean of what their positions say.
@@ -264,7 +320,7 @@ def weigh_alternatives(
     for draw in codes:  # one after the other, so that no [M, N, P, K] exists
         with objective.autocast():
             log_q, is_open = distribution.alternatives(draw)
-        log_w = _score_alternatives(discriminator, draw, objective)
+        log_w = _score_alternatives(discriminator, draw, objective, condition)
         advantages = objective.estimator.over_alternatives(
             log_q.detach(), log_w, objective.entropy_weight, objective.escort
         )
@@ -278,22 +334,30 @@ def weigh_alternatives(
     surrogate, log_w = surrogate / len(codes), torch.stack(log_w_MN)
     fixed = distribution.fixed_log_prob(codes)
     if fixed is not None:
-        judged = score_draws(discriminator, codes, objective).mean(-1)
+        judged = score_draws(discriminator, codes, objective, condition).mean(-1)
         surrogate = surrogate + (objective.estimator(judged) * fixed).sum(0)
     return surrogate, log_w
 
 
 @torch.no_grad()
-def _score_alternatives(discriminator: nn.Module, draw: Tensor, objective: Objective) -> Tensor:
+def _score_alternatives(
+    discriminator: nn.Module, draw: Tensor, objective: Objective, condition: Tensor | None
+) -> Tensor:
     was_training = discriminator.training
     discriminator.eval()
     try:
         with objective.autocast():
-            score = cast(Callable[[Tensor], Tensor], discriminator.alternatives)
-            parts = [score(part).float() for part in draw.split(objective.score_chunk or len(draw))]
+            score = cast(Callable[..., Tensor], discriminator.alternatives)
+            inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
+            parts = [score(*part).float() for part in zip(*inputs, strict=True)]
     finally:
         discriminator.train(was_training)
     return torch.cat(parts)
+
+
+def _given(network: Callable[..., Tensor], condition: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The network as a function of codes alone."""
+    return network if condition is None else lambda codes: network(codes, condition)
 
 
 def likelihood_step(

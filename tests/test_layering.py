@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimators",),
     ("penalties",),
     ("steps",),
-    ("relaxations",),
+    ("relaxations", "gradients"),
     ("codecs",),
     ("sources", "batches", "imaging"),
     ("nn",),

@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
-from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.penalties import get_penalty
@@ -247,7 +247,7 @@ def test_a_tiny_game_is_won() -> None:
     g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
     objective = Objective(make_estimator("bgan_centered"), 16)
     average = torch.zeros(K)
-    for step in range(400):
+    for step in range(250):
         batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
         for _ in range(2):
             discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), objective, source)
@@ -255,3 +255,72 @@ def test_a_tiny_game_is_won() -> None:
         if step >= 200:
             average += torch.softmax(generator.logits.detach()[0, 0], -1) / 200
     torch.testing.assert_close(average, data, atol=0.03, rtol=0)
+
+
+class Labelled(nn.Module):
+    """A generator of single codes, and a discriminator of them, whose logits depend on a label alone."""
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(labels, K, generator=torch.Generator().manual_seed(5)))
+        self.num_categories = K
+
+
+class LabelledGenerator(Labelled):
+    def forward(self, latents: Tensor, condition: Tensor) -> FactorizedCategorical:
+        return FactorizedCategorical(self.table[condition][:, None] + 0 * latents[:, :1, None])
+
+
+class LabelledDiscriminator(Labelled):
+    def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
+        condition = condition.repeat(len(codes) // len(condition))
+        if codes.is_floating_point():
+            return (codes[:, 0] * self.table[condition]).sum(-1)
+        return self.table[condition, codes[:, 0].long()]
+
+    def alternatives(self, codes: Tensor, condition: Tensor) -> Tensor:
+        return self.table[condition][:, None].expand(len(codes), 1, K)
+
+
+def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk() -> None:
+    discriminator, condition = LabelledDiscriminator(3), torch.tensor([2, 0, 1, 1, 0])
+    codes = torch.randint(0, K, (M, N, 1), generator=rng()).to(torch.uint8)
+    expected = torch.stack([discriminator.table[condition, draw[:, 0].long()] for draw in codes]).detach()
+    for chunk in (None, 1, 7, 12, 1000):
+        assert torch.equal(score_draws(discriminator, codes, Objective(score_chunk=chunk), condition), expected)
+
+
+@pytest.mark.parametrize("credit", ["prefix", "alternatives"])
+@pytest.mark.parametrize("penalty", ["none", "r1", "roth", "wgan_gp"])
+def test_a_conditional_game_learns_each_conditions_own_distribution(credit: str, penalty: str) -> None:
+    generator, discriminator = LabelledGenerator(2), LabelledDiscriminator(2)
+    target = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.05, 0.05, 0.1, 0.8]])
+    draws = rng()
+    optimizers = [torch.optim.Adam(module.parameters(), 0.04, (0.0, 0.99)) for module in (generator, discriminator)]
+    objective = Objective(
+        make_estimator("rloo"), 8, penalty=get_penalty(penalty), penalty_weight=0.01, score_chunk=40, credit=credit
+    )
+    for step in range(250):
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = 0.04 * (1 - step / 250)
+        condition = torch.randint(0, 2, (128,), generator=draws)
+        real = torch.multinomial(target[condition], 1, generator=draws).to(torch.uint8)
+        adversarial_step(
+            generator, discriminator, *optimizers, real, torch.zeros(128, 1), objective, draws, condition=condition
+        )
+    assert (torch.softmax(generator.table, -1) - target).abs().max() < 0.1
+
+
+def test_conditions_that_do_not_fit_are_refused() -> None:
+    generator, discriminator = LabelledGenerator(2), LabelledDiscriminator(2)
+    real = torch.zeros(4, 1, dtype=torch.uint8)
+    with pytest.raises(InputError, match="one for each real sample and each latent, got 3 for 4 real samples and 3"):
+        discriminator_step(
+            generator,
+            discriminator,
+            sgd(discriminator),
+            real,
+            torch.zeros(3, 1),
+            Objective(),
+            condition=torch.zeros(3, dtype=torch.long),
+        )

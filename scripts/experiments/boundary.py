@@ -1,0 +1,278 @@
+"""What the method's name says, seen: samples that move onto the decision boundary of a two-dimensional discrete grid.
+
+The data are a mixture of bumps and a ring on a grid of categories; the generator has so few latents that its whole
+distribution is a sum over them. So D* = p/(p + q), the divergences and the partition function are exact at any time.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.nn import MLPGenerator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.sampling import as_index, sample_categorical, sample_latents
+from bgan_discrete.steps import Objective, adversarial_step
+from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread
+
+TITLE = "Samples on the decision boundary"
+QUESTION = (
+    "A grid of {grid} x {grid} categories, where everything is exact. How near does the game come to the data under "
+    "each divergence, is the learnt D the optimal one, and does the partition function go to 1?"
+)
+
+
+LOG_RATIO_BOUND = 6.0
+"""F stays within, approached smoothly: the chi-squared divergences take exp 2F, which an untrained network overflows."""
+
+JSD_GOAL = 0.01
+"""Nats; below it a training counts as having reached the data."""
+
+
+class GridDiscriminator(nn.Module):
+    """F of a point of the grid: from an embedding of each coordinate and their product, which tells cells apart."""
+
+    def __init__(self, grid: int, width: int) -> None:
+        super().__init__()
+        self.rows, self.columns = nn.Embedding(grid, width), nn.Embedding(grid, width)
+        self.layers = nn.Sequential(
+            nn.Linear(3 * width, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2)
+        )
+        self.to_log_ratio = nn.Linear(width, 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """``[B]`` of codes ``[B, 2]``."""
+        index = as_index(codes)
+        row, column = self.rows(index[:, 0]), self.columns(index[:, 1])
+        features = self.layers(torch.cat([row, column, row * column], dim=-1))
+        log_ratio = cast(Tensor, self.to_log_ratio(features)).squeeze(-1)
+        return LOG_RATIO_BOUND * torch.tanh(log_ratio / LOG_RATIO_BOUND)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One scale of the experiment."""
+
+    seeds: int
+    steps: int
+    grid: int
+    log2_latents: int
+    frames: int
+    divergences: tuple[str, ...] = tuple(name for name in DIVERGENCES if name != "gan")
+    width: int = 128
+    batch_size: int = 256
+    num_draws: int = 10
+    generator_lr: float = 2e-3
+    discriminator_lr: float = 2e-3
+    penalty_weight: float = 0.0
+    beta2: float = 0.99
+
+
+SCALES = {
+    "smoke": Settings(seeds=3, steps=12, grid=16, log2_latents=4, frames=3, divergences=("jensen_shannon", "kl")),
+    "cpu": Settings(seeds=3, steps=3000, grid=64, log2_latents=8, frames=40),
+    "full": Settings(seeds=5, steps=20000, grid=64, log2_latents=8, frames=60),
+}
+
+
+def parts(settings: Settings) -> list[Part]:
+    """One training for each divergence and seed."""
+    return [
+        Part(f"{name}_{seed}", {"divergence": name, "seed": seed})
+        for name in settings.divergences
+        for seed in range(settings.seeds)
+    ]
+
+
+def data_distribution(grid: int) -> Tensor:
+    """p ``[grid, grid]``: five bumps and a ring around them, in float64."""
+    axis = (torch.arange(grid, dtype=torch.float64) + 0.5) / grid * 2 - 1
+    x, y = torch.meshgrid(axis, axis, indexing="ij")
+    bumps = [(0.0, 0.0), (0.35, 0.35), (-0.35, 0.35), (0.35, -0.35), (-0.35, -0.35)]
+    density = sum(torch.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 0.13**2)) / 0.13**2 for a, b in bumps)
+    ring = torch.exp(-(((x**2 + y**2).sqrt() - 0.8) ** 2) / (2 * 0.09**2)) / 0.09
+    density = density / density.sum() + ring / ring.sum()
+    return density / density.sum()
+
+
+def all_latents(log2_latents: int) -> Tensor:
+    """Every binary latent, ``[2^Z, Z]``."""
+    return torch.tensor(
+        [[1.0 if number >> bit & 1 else -1.0 for bit in range(log2_latents)] for number in range(2**log2_latents)]
+    )
+
+
+def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
+    """Train once; the exact figures along the way."""
+    del data_dir
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    grid, latent_size = settings.grid, settings.log2_latents
+    generator = MLPGenerator((2,), grid, latent_size, settings.width)
+    discriminator = GridDiscriminator(grid, settings.width)
+    log_p = data_distribution(grid).log().flatten()
+    latents, points = all_latents(latent_size), torch.cartesian_prod(torch.arange(grid), torch.arange(grid))
+    objective = Objective(
+        estimator=make_estimator("bgan_centered"),
+        num_draws=settings.num_draws,
+        divergence=get_divergence(divergence),
+        penalty=get_penalty("r1") if settings.penalty_weight else None,
+        penalty_weight=settings.penalty_weight,
+    )
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, (0.0, settings.beta2), fused=True)
+        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
+    ]
+    times = sorted({round(settings.steps * (i / max(settings.frames - 1, 1)) ** 2) for i in range(settings.frames)})
+    curve, frames, started, measuring = [], [], time.perf_counter(), 0.0
+    for step in range(settings.steps + 1):
+        if step in times:
+            pause = time.perf_counter()
+            figures, q, learnt = exact_figures(generator, discriminator, latents, points, log_p)
+            curve.append({"step": step, "seconds": pause - started - measuring, **figures})
+            if seed == 0:
+                frames.append({"q": _bytes(q, grid), "learnt": _bytes(learnt, grid, 255)})
+            measuring += time.perf_counter() - pause
+        if step == settings.steps:
+            break
+        share = max(min(1.0, 2 * (1 - step / settings.steps)), 0.02)
+        optimizers[0].param_groups[0]["lr"] = settings.generator_lr * share
+        optimizers[1].param_groups[0]["lr"] = settings.discriminator_lr * share
+        codes = sample_categorical(log_p[None].float(), settings.batch_size, rng)[:, 0].long()
+        real = torch.stack([codes // grid, codes % grid], dim=-1).to(torch.uint8)
+        z = sample_latents(settings.batch_size, latent_size, "binary", rng)
+        adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng)
+    return {"curve": curve, "frames": frames}
+
+
+@torch.no_grad()
+def exact_figures(
+    generator: MLPGenerator, discriminator: nn.Module, latents: Tensor, points: Tensor, log_p: Tensor
+) -> tuple[dict[str, float], Tensor, Tensor]:
+    """Divergences (nats), partition function and distance of D from D*, by summing over all latents and points."""
+    distribution: FactorizedCategorical = generator(latents)
+    rows, columns = distribution.log_probs.double().exp().unbind(1)
+    q = (rows.T @ columns / len(latents)).flatten().clamp_min(1e-300)
+    log_q, p = q.log(), log_p.exp()
+    log_ratio = discriminator(points.to(torch.uint8)).double()
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    optimal, learnt = torch.sigmoid(log_p - log_q), torch.sigmoid(log_ratio)
+    figures = {
+        "jsd": float(((p * (log_p - log_m)).sum() + (q * (log_q - log_m)).sum()) / 2),
+        "kl": float((p * (log_p - log_q)).sum()),
+        "reverse_kl": float((q * (log_q - log_p)).sum()),
+        "log_beta": float(torch.logsumexp(log_q + log_ratio, 0)),
+        "d_error": float((q * (learnt - optimal).abs()).sum()),
+        "boundary_distance": float((q * (learnt - 0.5).abs()).sum()),
+    }
+    return figures, q, learnt
+
+
+def _bytes(values: Tensor, grid: int, scale: float | None = None) -> list[list[int]]:
+    scaled = values * scale if scale is not None else values / values.max() * 255
+    return scaled.clamp(0, 255).round().int().view(grid, grid).tolist()  # type: ignore[no-any-return]
+
+
+def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
+    """The exact figures at the end of each training, and their way there."""
+    curves = {
+        name: [results[f"{name}_{seed}"]["curve"] for seed in range(settings.seeds)] for name in settings.divergences
+    }
+    columns = {
+        "jsd": ("JSD (nats)", 4),
+        "kl": ("KL(p, q)", 4),
+        "reverse_kl": ("KL(q, p)", 4),
+        "log_beta": ("log beta", 3),
+        "d_error": ("mean abs. of D - D*", 4),
+        "boundary_distance": ("mean abs. of D - 1/2", 4),
+        "seconds": ("seconds", 0),
+    }
+    rows = [
+        [name, *(mean_and_spread([curve[-1][key] for curve in seeds], digits) for key, (_, digits) in columns.items())]
+        for name, seeds in curves.items()
+    ]
+    table = Table(
+        f"After {settings.steps} steps, exact; means over the generator's samples",
+        ["divergence", *(title for title, _ in columns.values())],
+        rows,
+    )
+    reached = [name for name, seeds in curves.items() if np.mean([curve[-1]["jsd"] for curve in seeds]) < JSD_GOAL]
+    findings = [
+        f"The mean JSD is below {JSD_GOAL} nats for {len(reached)} of {len(curves)} divergences"
+        + (f": {', '.join(reached)}." if reached else ".")
+    ]
+    shown = settings.divergences[0]
+    frames = results[f"{shown}_0"]["frames"]
+    return Report(
+        [table],
+        findings,
+        {
+            "curves.png": lambda path: _draw_curves(path, curves),
+            "boundary.png": lambda path: _draw_still(path, settings, curves, results),
+            "boundary.gif": lambda path: _draw_animation(path, settings, frames),
+        },
+        {"final": {name: [curve[-1] for curve in seeds] for name, seeds in curves.items()}},
+    )
+
+
+def _draw_curves(path: Path, curves: dict[str, list[list[dict[str, float]]]]) -> None:
+    panels = [
+        (title, "seconds", unit, {n: [([c["seconds"] for c in s], [c[key] for c in s]) for s in seeds] for n, seeds in curves.items()})
+        for key, title, unit in (
+            ("jsd", "Jensen-Shannon divergence", "nats"),
+            ("kl", "KL(data, generator)", "nats"),
+            ("log_beta", "log of the partition function", "log beta"),
+            ("d_error", "learnt D against D*", "mean abs. difference"),
+        )
+    ]
+    draw_curves(path, panels)
+
+
+def _draw_still(
+    path: Path, settings: Settings, curves: dict[str, list[list[dict[str, float]]]], results: dict[str, dict[str, Any]]
+) -> None:
+    """Data, and for each divergence the generator and the learnt D at the end."""
+    made, axes = figure(2, len(curves) + 1, (2.4 * (len(curves) + 1), 5.2))
+    axes[0, 0].imshow(data_distribution(settings.grid), cmap="magma")
+    axes[0, 0].set_title("data p")
+    axes[1, 0].set_visible(False)
+    for column, (name, seeds) in enumerate(curves.items(), 1):
+        last = results[f"{name}_0"]["frames"][-1]
+        axes[0, column].imshow(np.array(last["q"]), cmap="magma")
+        axes[0, column].set_title(f"{name}\nJSD {seeds[0][-1]['jsd']:.4f}", fontsize=9)
+        picture = axes[1, column].imshow(np.array(last["learnt"]) / 255, cmap="coolwarm", vmin=0, vmax=1)
+        axes[1, column].set_title("learnt D", fontsize=9)
+    made.colorbar(picture, ax=axes[1, -1], fraction=0.05)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    made.savefig(path, dpi=110)
+
+
+def _draw_animation(path: Path, settings: Settings, frames: list[dict[str, Any]]) -> None:
+    """Data, generator and learnt D (blue: thought generated, red: thought real, grey: the boundary), side by side."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    side = 4 * settings.grid
+    density = data_distribution(settings.grid)
+    data = colormaps["magma"](np.array(density / density.max()))
+    pictures = []
+    for frame in frames:
+        drawn = colormaps["magma"](np.array(frame["q"]) / 255)
+        learnt = colormaps["coolwarm"](np.array(frame["learnt"]) / 255)
+        gap = np.ones((settings.grid, 1, 4))
+        row = np.concatenate([data, gap, drawn, gap, learnt], axis=1)[..., :3]
+        image = Image.fromarray((row * 255).astype(np.uint8))
+        pictures.append(image.resize((side * image.width // settings.grid, side), Image.Resampling.NEAREST))
+    durations = [120] * (len(pictures) - 1) + [2500]
+    small = [picture.quantize(64) for picture in pictures]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=durations, loop=0, optimize=True)

@@ -1,0 +1,338 @@
+"""What every experiment shares: its parts, kept as they end; its tables and figures; its data.
+
+An experiment is a module with ``TITLE``, ``QUESTION``, ``SCALES`` (name -> settings, a frozen dataclass), ``parts(settings)``,
+``run(settings, ..., data_dir)`` for one part, and ``report(settings, results)``. A part is one training or one
+measurement, with a seed; its result is plain JSON. The report is made of the parts' results alone.
+"""
+
+import dataclasses
+import importlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from bgan_discrete import __version__
+from bgan_discrete.errors import InputError
+
+EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
+SCALE_NAMES = ("smoke", "cpu", "full")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of work of an experiment.
+
+    Attributes:
+        name: Of its file; letters, digits and ``_.-``.
+        arguments: What ``run`` is called with, beside the settings; plain types.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures in rows and columns.
+
+    Attributes:
+        title: What stands above it.
+        columns: Names, the first that of the rows.
+        rows: Cells, as strings.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an experiment found.
+
+    Attributes:
+        tables: In their order.
+        findings: Sentences that the figures themselves decide, such as whether an ordering held.
+        figures: Name of a file -> what writes it.
+        values: The tables' numbers, for programs.
+    """
+
+    tables: Sequence[Table]
+    findings: Sequence[str]
+    figures: dict[str, Callable[[Path], None]]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def load_experiment(name: str) -> ModuleType:
+    """The module of an experiment."""
+    if name not in EXPERIMENTS:
+        raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
+    return importlib.import_module(f"experiments.{name}")
+
+
+def run_experiment(
+    name: str, scale: str, output_dir: Path, data_dir: Path | None, workers: int, command: Sequence[str]
+) -> Path:
+    """Run what is not there yet of an experiment, and write its report.
+
+    Args:
+        name: One of `EXPERIMENTS`.
+        scale: One of `SCALE_NAMES`.
+        output_dir: Where parts, tables and figures are kept.
+        data_dir: Folder of local data; None for the Hub.
+        workers: Processes side by side, each on one thread; 1 for none beside this one.
+        command: What was typed, for the report.
+
+    Returns:
+        The report's path, ``output_dir/report.md``.
+
+    Raises:
+        InputError: If a name is unknown, data are missing, or ``output_dir`` holds parts of other settings.
+    """
+    experiment = load_experiment(name)
+    if scale not in SCALE_NAMES:
+        raise InputError(f"scale must be one of {', '.join(SCALE_NAMES)}, got {scale!r}")
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    settings = experiment.SCALES[scale]
+    if hasattr(experiment, "check_data"):
+        experiment.check_data(settings, data_dir)
+    _claim(output_dir, name, scale, settings)
+    planned = experiment.parts(settings)
+    results = _run_parts(name, scale, planned, output_dir / "parts", data_dir, workers)
+    report: Report = experiment.report(settings, {part.name: result["result"] for part, result in results})
+    seconds = sum(result["seconds"] for _, result in results)
+    _write(output_dir, experiment, settings, scale, report, seconds, workers, command)
+    return output_dir / "report.md"
+
+
+def _claim(output_dir: Path, name: str, scale: str, settings: Any) -> None:
+    """Refuse a folder that holds another experiment; note what this one is."""
+    path = output_dir / "settings.json"
+    mine = {"experiment": name, "scale": scale, "settings": dataclasses.asdict(settings)}
+    mine = json.loads(json.dumps(mine))
+    if path.is_file():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(f"output_dir holds a file settings.json that cannot be read: {str(path)!r}") from None
+        if theirs != mine:
+            changed = _difference(theirs, mine)
+            raise InputError(f"output_dir {str(output_dir)!r} holds parts of another experiment ({changed}); name a new one")
+        return
+    if output_dir.is_dir() and any(output_dir.iterdir()):
+        raise InputError(f"output_dir must be a new or empty folder, or one of this experiment, got {str(output_dir)!r}")
+    (output_dir / "parts").mkdir(parents=True, exist_ok=True)
+    _write_json(path, mine)
+
+
+def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+    for key in ("experiment", "scale"):
+        if theirs.get(key) != mine[key]:
+            return f"{key} {theirs.get(key)!r}, not {mine[key]!r}"
+    old, new = theirs.get("settings", {}), mine["settings"]
+    names = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return f"{names[0]} {old.get(names[0])!r}, not {new.get(names[0])!r}"
+
+
+def _run_parts(
+    name: str, scale: str, planned: Sequence[Part], folder: Path, data_dir: Path | None, workers: int
+) -> list[tuple[Part, dict[str, Any]]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [part for part in planned if not (folder / f"{part.name}.json").is_file()]
+    if len(missing) < len(planned):
+        print(f"{len(planned) - len(missing)} of {len(planned)} parts are there already", flush=True)
+    tasks = [(name, scale, part, folder, data_dir) for part in missing]
+    if workers == 1:
+        for number, task in enumerate(tasks, 1):
+            _say(number, len(tasks), _run_part(*task))
+    else:
+        with ProcessPoolExecutor(min(workers, len(tasks)) or 1, get_context("spawn"), _one_thread) as pool:
+            futures = [pool.submit(_run_part, *task) for task in tasks]
+            try:
+                for number, future in enumerate(as_completed(futures), 1):
+                    _say(number, len(tasks), future.result())
+            except BaseException:
+                # What runs ends and is kept; what waits does not begin.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return [(part, json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8"))) for part in planned]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _run_part(name: str, scale: str, part: Part, folder: Path, data_dir: Path | None) -> tuple[str, float]:
+    experiment = load_experiment(name)
+    started = time.perf_counter()
+    result = experiment.run(experiment.SCALES[scale], **part.arguments, data_dir=data_dir)
+    seconds = time.perf_counter() - started
+    _write_json(folder / f"{part.name}.json", {"seconds": round(seconds, 2), "result": result})
+    return part.name, seconds
+
+
+def _say(number: int, count: int, done: tuple[str, float]) -> None:
+    print(f"part {number} of {count}: {done[0]}, {done[1]:.0f} s", flush=True)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """Write at once or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, allow_nan=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _write(
+    output_dir: Path,
+    experiment: ModuleType,
+    settings: Any,
+    scale: str,
+    report: Report,
+    seconds: float,
+    workers: int,
+    command: Sequence[str],
+) -> None:
+    values = dataclasses.asdict(settings)
+    lines = [f"# {experiment.TITLE}", "", experiment.QUESTION.format(**values), ""]
+    for table in report.tables:
+        lines += [f"**{table.title}**", "", table.markdown(), ""]
+    lines += [f"- {finding}" for finding in report.findings]
+    lines.append("")
+    for name, draw in report.figures.items():
+        draw(output_dir / name)
+        if (output_dir / name).is_file():
+            lines += [f"![{name}]({name})", ""]
+    typed = " ".join(command)
+    lines += [
+        f"Scale `{scale}`, {settings.seeds} seeds; `{typed}`; {seconds:.0f} s of work in {workers} "
+        f"process{'es' if workers > 1 else ''} on {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}.",
+        "",
+        f"Settings: {', '.join(f'{key} {value}' for key, value in values.items())}.",
+        "",
+    ]
+    (output_dir / "report.md").write_text("\n".join(lines), encoding="utf-8")
+    _write_json(
+        output_dir / "results.json",
+        {
+            "experiment": experiment.__name__.split(".")[-1],
+            "scale": scale,
+            "settings": values,
+            "tables": [dataclasses.asdict(table) for table in report.tables],
+            "findings": list(report.findings),
+            "values": report.values,
+            "seconds": seconds,
+            "command": list(command),
+            "version": __version__,
+            "torch": torch.__version__,
+        },
+    )
+
+
+def mean_and_spread(values: Iterable[float], digits: int = 3) -> str:
+    """``mean ± standard deviation`` over seeds (of the sample, with n - 1), as a cell."""
+    found = np.array([value for value in values], dtype=np.float64)
+    if not len(found) or not np.isfinite(found).any():
+        return "-"
+    if not np.isfinite(found).all():
+        return f"{np.nanmean(found[np.isfinite(found)]):.{digits}f} ({np.isfinite(found).sum()} of {len(found)} finite)"
+    spread = found.std(ddof=1) if len(found) > 1 else math.nan
+    return f"{found.mean():.{digits}f} ± {spread:.{digits}f}"
+
+
+def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """An empty figure and its panels ``[rows, columns]``; needs matplotlib (the extra ``report``)."""
+    # The object interface: pyplot would choose a window system and keep figures in a global list.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(made)
+    return made, made.subplots(rows, columns, squeeze=False)
+
+
+def check_plots() -> None:
+    """Raise InputError where matplotlib is missing, before hours of work end without a picture."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("experiments draw their figures with matplotlib: pip install 'bgan_discrete[report]'")
+
+
+def draw_curves(
+    path: Path,
+    panels: Sequence[tuple[str, str, str, dict[str, list[tuple[Sequence[float], Sequence[float]]]]]],
+    columns: int = 2,
+    log_axes: bool = False,
+) -> None:
+    """Write curves over seeds: thin lines of each, a thick one of their mean.
+
+    Args:
+        path: The PNG.
+        panels: For each: title, name of the x axis, name of the y axis, and label -> the (x, y) of each seed.
+        columns: Panels side by side.
+        log_axes: Whether the y axes are logarithmic.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    made, axes = figure(rows, columns, (5.5 * columns, 3.8 * rows))
+    for panel in axes.flat[len(panels) :]:
+        panel.set_visible(False)
+    for axis, (title, x_name, y_name, lines) in zip(axes.flat, panels, strict=False):
+        for number, (label, seeds) in enumerate(lines.items()):
+            color = f"C{number % 10}"
+            style = "-" if number < 10 else "--"
+            for x, y in seeds:
+                axis.plot(x, y, color=color, alpha=0.25, linewidth=0.8, linestyle=style)
+            length = min(len(x) for x, _ in seeds)
+            mean = np.mean([y[:length] for _, y in seeds], axis=0)
+            position = np.mean([x[:length] for x, _ in seeds], axis=0)
+            axis.plot(position, mean, color=color, linewidth=1.8, linestyle=style, label=label)
+        axis.set_title(title)
+        axis.set_xlabel(x_name)
+        axis.set_ylabel(y_name)
+        if log_axes:
+            axis.set_yscale("log")
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=7)
+    made.savefig(path, dpi=110)
+
+
+def image_file(data_dir: Path | None, name: str, hub_id: str) -> str:
+    """What to give as a data set of images: the local folder, or the Hub's id.
+
+    Args:
+        data_dir: Folder that holds ``NAME/train.parquet`` and ``NAME/test.parquet``; None for the Hub.
+        name: ``mnist``, ``cifar10``, ...
+        hub_id: Taken where there is no folder.
+
+    Returns:
+        A folder or an id.
+
+    Raises:
+        InputError: If the folder lacks the data.
+    """
+    if data_dir is None:
+        return hub_id
+    folder = data_dir / name
+    if not (folder / "train.parquet").is_file():
+        raise InputError(
+            f"data_dir {str(data_dir)!r} holds no {name}/train.parquet; put the Hub's {hub_id} there "
+            f"(huggingface-cli download --repo-type dataset {hub_id}), or leave --data-dir out to fetch it"
+        )
+    return str(folder)
