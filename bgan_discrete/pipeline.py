@@ -15,6 +15,7 @@ from typing_extensions import Self
 from bgan_discrete.codecs import Codec, ImageCodec, TextCodec, load_codec
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn import (
+    ContinuousConvGenerator,
     ConvGenerator,
     ConvSequenceGenerator,
     GRUGenerator,
@@ -32,6 +33,7 @@ GENERATORS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
         ConvGenerator,
+        ContinuousConvGenerator,
         MLPGenerator,
         ConvSequenceGenerator,
         MLPSequenceGenerator,

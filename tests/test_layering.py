@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("penalties",),
     ("steps",),
     ("relaxations", "gradients"),
+    ("continuous",),
     ("codecs",),
     ("sources", "batches", "imaging"),
     ("nn",),

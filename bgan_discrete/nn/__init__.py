@@ -1,7 +1,7 @@
 """Generators and discriminators."""
 
 from bgan_discrete.nn.alternatives import AlternativesDiscriminator
-from bgan_discrete.nn.images import ConvDiscriminator, ConvGenerator, set_logit_spread
+from bgan_discrete.nn.images import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator, set_logit_spread
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
 from bgan_discrete.nn.sequences import (
     ConvSequenceDiscriminator,
@@ -16,6 +16,7 @@ from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
 __all__ = [
     "AlternativesDiscriminator",
     "CodeInput",
+    "ContinuousConvGenerator",
     "ConvDiscriminator",
     "ConvGenerator",
     "ConvSequenceDiscriminator",

@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
@@ -118,11 +119,12 @@ class ConvGenerator(nn.Module):
             self.levels.append(nn.ModuleList(blocks))
             inputs = outputs
         self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
-        self.to_logits = nn.Conv2d(inputs, channels * num_categories, 3, padding=1)
+        self.outputs = self.outputs_of(num_categories)
+        self.to_logits = nn.Conv2d(inputs, channels * self.outputs, 3, padding=1)
         # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # One bias for each pixel and category, where the data's log-frequencies can be put; zero otherwise.
-        self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, num_categories))
+        self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, self.outputs))
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
         """Start at given per-position distributions: they become the output bias, and the last weights shrink.
@@ -135,8 +137,17 @@ class ConvGenerator(nn.Module):
         """
         set_output_bias(self.position_bias, self.to_logits, log_frequencies)
 
-    def forward(self, latents: Tensor) -> FactorizedCategorical:
+    @staticmethod
+    def outputs_of(num_categories: int) -> int:
+        """Numbers that the network gives for each position: a logit for each category."""
+        return num_categories
+
+    def forward(self, latents: Tensor) -> Any:
         """The distributions of a batch of latents ``[N, Z]``."""
+        return FactorizedCategorical(self.outputs_at(latents))
+
+    def outputs_at(self, latents: Tensor) -> Tensor:
+        """``[N, *event_shape, outputs]`` of latents ``[N, Z]``."""
         # Channels vary fastest in memory, as the convolutions like it.
         x = rearrange(self.expand(latents), "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
         for blocks, size in zip(self.levels, self.target_sizes, strict=True):
@@ -146,8 +157,30 @@ class ConvGenerator(nn.Module):
         if len(self.event_shape) == 2:
             logits = rearrange(logits, "n k h w -> n h w k")
         else:
-            logits = rearrange(logits, "n (c k) h w -> n c h w k", k=self.num_categories)
-        return FactorizedCategorical(logits + self.position_bias)
+            logits = rearrange(logits, "n (c k) h w -> n c h w k", k=self.outputs)
+        return cast(Tensor, logits + self.position_bias)
+
+
+class ContinuousConvGenerator(ConvGenerator):
+    """The same convolutions with one grey level at each pixel, for the continuous objective.
+
+    Arguments and errors as in `ConvGenerator`; K is the number of levels that samples are rounded to.
+    """
+
+    @staticmethod
+    def outputs_of(num_categories: int) -> int:
+        """One number for each position, before the sigmoid."""
+        return 1
+
+    def set_output_bias(self, log_frequencies: Tensor) -> None:
+        """Start at the mean grey level of each position of given distributions ``[*event_shape, K]``."""
+        levels = torch.linspace(0, 1, self.num_categories, device=log_frequencies.device)
+        mean = (log_frequencies.softmax(-1) @ levels.to(log_frequencies.dtype)).clamp(0.01, 0.99)
+        set_output_bias(self.position_bias, self.to_logits, torch.logit(mean)[..., None])
+
+    def forward(self, latents: Tensor) -> GreyLevels:
+        """The grey levels of a batch of latents ``[N, Z]``."""
+        return GreyLevels(torch.sigmoid(self.outputs_at(latents).squeeze(-1)), self.num_categories)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from bgan_discrete import __version__
 from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
-from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
+from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.sources import ImageData, describe
@@ -64,7 +64,12 @@ def say(line: str) -> None:
 
 
 def build_networks(
-    config: ModelConfig, event_shape: tuple[int, ...], num_categories: int, ordered: bool, seed: int
+    config: ModelConfig,
+    event_shape: tuple[int, ...],
+    num_categories: int,
+    ordered: bool,
+    seed: int,
+    continuous: bool = False,
 ) -> tuple[ConvGenerator, ConvDiscriminator]:
     """The two networks of a configuration, initialised from a seed.
 
@@ -74,20 +79,23 @@ def build_networks(
         num_categories: K.
         ordered: Whether codes are a scale.
         seed: Of the initial weights.
+        continuous: Whether the generator gives grey levels, and the discriminator reads them.
 
     Returns:
         Generator and discriminator.
 
     Raises:
-        InputError: If an image is smaller than 8x8.
+        InputError: If an image is smaller than 8x8, or codes of a continuous generator are no scale.
     """
+    if continuous and not ordered:
+        raise InputError("continuous needs codes that are a scale: use --codec levels")
     torch.manual_seed(seed)
-    generator = ConvGenerator(
+    generator = (ContinuousConvGenerator if continuous else ConvGenerator)(
         event_shape, num_categories, config.latent_size, config.generator_width, config.generator_depth
     )
     discriminator = ConvDiscriminator(
         event_shape,
-        num_categories,
+        2 if continuous else num_categories,  # grey levels are mixtures of black and white
         config.discriminator_width,
         config.discriminator_depth,
         encoding=None if config.input_encoding == "auto" else config.input_encoding,
@@ -122,7 +130,12 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
         check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
     say(describe(data))
     generator, discriminator = build_networks(
-        config.model, data.event_shape, data.num_categories, data.codec.ordered, config.training.seed
+        config.model,
+        data.event_shape,
+        data.num_categories,
+        data.codec.ordered,
+        config.training.seed,
+        config.training.continuous != "none",
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))

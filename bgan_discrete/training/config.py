@@ -17,6 +17,7 @@ from bgan_discrete.errors import InputError
 EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
+ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking", "non_saturating"]
 CreditName = Literal["prefix", "token", "alternatives"]
 Section = TypeVar("Section")
 
@@ -130,6 +131,11 @@ class TrainingConfig:
         1.0,
         "with credit alternatives: exponent in (0, 1] of the choices' probabilities q in the generator's step; 1: the "
         "exact gradient; below 1, what has become improbable keeps one",
+    )
+    continuous: ContinuousName = option(
+        "none",
+        "a generator of continuous grey levels, which back-propagates through its samples, with this loss (then "
+        "estimator and num_draws count for nothing)",
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
@@ -441,6 +447,11 @@ def _check_training(training: TrainingConfig) -> None:
         estimator.check_alternatives()
     else:
         estimator.check_num_draws(training.num_draws)
+    if training.continuous != "none" and training.pretrain_steps:
+        raise InputError(
+            f"pretrain_steps needs probabilities, which a continuous generator has not; leave it out, got "
+            f"{training.pretrain_steps}"
+        )
     for name, exact in (("entropy_weight", 0), ("escort", 1)):
         value = getattr(training, name)
         if value != exact and training.credit != "alternatives":

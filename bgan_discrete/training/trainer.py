@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from bgan_discrete.batches import BatchOrder
+from bgan_discrete.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.divergences import get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
@@ -183,6 +184,8 @@ class Trainer:
             self.average.update_parameters(self.generator)
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
+        if config.continuous != "none":
+            return self._train_continuous()
         for repeat in range(config.discriminator_steps):
             count = self.step * config.discriminator_steps + repeat
             penalized = (count + 1) % config.penalty_interval == 0
@@ -213,6 +216,29 @@ class Trainer:
                 )
         if is_warmup:
             return found
+        self.average.update_parameters(self.generator)
+        return found
+
+    def _train_continuous(self) -> Diagnostics:
+        """The same for a generator of continuous samples."""
+        config = self.config
+        for repeat in range(config.discriminator_steps):
+            count = self.step * config.discriminator_steps + repeat
+            penalized = (count + 1) % config.penalty_interval == 0
+            moves = repeat + 1 == config.discriminator_steps and self.step >= config.warmup_steps
+            found = continuous_step(
+                self._distribution,
+                self.discriminator,
+                self.generator_optimizer,
+                self.discriminator_optimizer,
+                self._real_batch(count),
+                self._latents(config.batch_size),
+                self.objective,
+                get_continuous_loss(config.continuous),
+                self.rng,
+                penalty_scale=config.penalty_interval if penalized else 0,
+                update_generator=moves,
+            )
         self.average.update_parameters(self.generator)
         return found
 

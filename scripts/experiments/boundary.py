@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
@@ -21,7 +22,6 @@ from bgan_discrete.nn import MLPGenerator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.sampling import as_index, sample_categorical, sample_latents
 from bgan_discrete.steps import Objective, adversarial_step
-from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread
 
 TITLE = "Samples on the decision boundary"
 QUESTION = (
@@ -31,7 +31,7 @@ QUESTION = (
 
 
 LOG_RATIO_BOUND = 6.0
-"""F stays within, approached smoothly: the chi-squared divergences take exp 2F, which an untrained network overflows."""
+"""F stays within, approached smoothly: the chi-squared divergences take exp 2F, which soon overflows."""
 
 JSD_GOAL = 0.01
 """Nats; below it a training counts as having reached the data."""
@@ -225,7 +225,12 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
 
 def _draw_curves(path: Path, curves: dict[str, list[list[dict[str, float]]]]) -> None:
     panels = [
-        (title, "seconds", unit, {n: [([c["seconds"] for c in s], [c[key] for c in s]) for s in seeds] for n, seeds in curves.items()})
+        (
+            title,
+            "seconds",
+            unit,
+            {n: [([c["seconds"] for c in s], [c[key] for c in s]) for s in seeds] for n, seeds in curves.items()},
+        )
         for key, title, unit in (
             ("jsd", "Jensen-Shannon divergence", "nats"),
             ("kl", "KL(data, generator)", "nats"),

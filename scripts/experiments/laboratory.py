@@ -1,8 +1,8 @@
 """What every experiment shares: its parts, kept as they end; its tables and figures; its data.
 
-An experiment is a module with ``TITLE``, ``QUESTION``, ``SCALES`` (name -> settings, a frozen dataclass), ``parts(settings)``,
-``run(settings, ..., data_dir)`` for one part, and ``report(settings, results)``. A part is one training or one
-measurement, with a seed; its result is plain JSON. The report is made of the parts' results alone.
+An experiment is a module with ``TITLE``, ``QUESTION``, ``SCALES`` (name -> settings, a frozen dataclass),
+``parts(settings)``, ``run(settings, ..., data_dir)`` for one part, and ``report(settings, results)``. A part is one
+training or one measurement, with a seed; its result is plain JSON. The report is made of the parts' results alone.
 """
 
 import dataclasses
@@ -135,10 +135,14 @@ def _claim(output_dir: Path, name: str, scale: str, settings: Any) -> None:
             raise InputError(f"output_dir holds a file settings.json that cannot be read: {str(path)!r}") from None
         if theirs != mine:
             changed = _difference(theirs, mine)
-            raise InputError(f"output_dir {str(output_dir)!r} holds parts of another experiment ({changed}); name a new one")
+            raise InputError(
+                f"output_dir {str(output_dir)!r} holds parts of another experiment ({changed}); name a new one"
+            )
         return
     if output_dir.is_dir() and any(output_dir.iterdir()):
-        raise InputError(f"output_dir must be a new or empty folder, or one of this experiment, got {str(output_dir)!r}")
+        raise InputError(
+            f"output_dir must be a new or empty folder, or one of this experiment, got {str(output_dir)!r}"
+        )
     (output_dir / "parts").mkdir(parents=True, exist_ok=True)
     _write_json(path, mine)
 
@@ -223,7 +227,8 @@ def _write(
     typed = " ".join(command)
     lines += [
         f"Scale `{scale}`, {settings.seeds} seeds; `{typed}`; {seconds:.0f} s of work in {workers} "
-        f"process{'es' if workers > 1 else ''} on {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}.",
+        f"process{'es' if workers > 1 else ''} on {os.cpu_count()} cores ({platform.machine()}), torch "
+        f"{torch.__version__}.",
         "",
         f"Settings: {', '.join(f'{key} {value}' for key, value in values.items())}.",
         "",
@@ -248,7 +253,7 @@ def _write(
 
 def mean_and_spread(values: Iterable[float], digits: int = 3) -> str:
     """``mean ± standard deviation`` over seeds (of the sample, with n - 1), as a cell."""
-    found = np.array([value for value in values], dtype=np.float64)
+    found = np.array(list(values), dtype=np.float64)
     if not len(found) or not np.isfinite(found).any():
         return "-"
     if not np.isfinite(found).all():
@@ -336,3 +341,18 @@ def image_file(data_dir: Path | None, name: str, hub_id: str) -> str:
             f"(huggingface-cli download --repo-type dataset {hub_id}), or leave --data-dir out to fetch it"
         )
     return str(folder)
+
+
+def text_file(data_dir: Path | None, name: str) -> tuple[str, str]:
+    """Lines to train on and held-out ones, ``NAME/train.txt`` and ``NAME/test.txt`` of the data folder.
+
+    Raises:
+        InputError: If there is no folder, or it lacks them.
+    """
+    folder = None if data_dir is None else data_dir / name
+    if folder is None or not (folder / "train.txt").is_file() or not (folder / "test.txt").is_file():
+        raise InputError(
+            f"{name} needs --data-dir with {name}/train.txt and {name}/test.txt, one text a line"
+            + ("" if folder is None else f"; {str(folder)!r} lacks them")
+        )
+    return str(folder / "train.txt"), str(folder / "test.txt")

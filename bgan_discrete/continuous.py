@@ -1,0 +1,215 @@
+"""The boundary-seeking objective for generators of continuous data, which back-propagate through their samples.
+
+    z -> generator -> samples -> discriminator -> F -> loss -> step
+
+``log D - log(1 - D)`` is F itself, so the losses are taken from F: the form with probabilities is inf or NaN once D
+rounds to 0 or 1. Grey levels enter the discriminators of this package as mixtures of black and white, on two categories
+(`mixtures`), so that whatever reads codes reads them too.
+
+Source: Hjelm et al., "Boundary-Seeking GANs" (2018), section 3.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.errors import InputError
+from bgan_discrete.relaxations import frozen
+from bgan_discrete.sampling import code_dtype
+from bgan_discrete.steps import Diagnostics, Objective, update_parameters
+from bgan_discrete.weights import log_partition
+
+ContinuousLoss = Callable[[Tensor], Tensor]
+
+
+def boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
+    """``1/2 E[(log D - log(1 - D))^2] = 1/2 E[F^2]``: samples move to where D = 1/2.
+
+    Args:
+        log_ratio: F of generated samples, any shape, differentiable with respect to them.
+
+    Returns:
+        Scalar.
+    """
+    return 0.5 * log_ratio.square().mean()
+
+
+def corrected_boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
+    """``1/2 E[(F - log beta)^2]``, with the batch's partition function ``beta = E[exp F]``.
+
+    At a discriminator that is off by a constant, the samples still move to where their normalised weight is 1.
+
+    Args:
+        log_ratio: As in `boundary_seeking_loss`.
+
+    Returns:
+        Scalar; no gradient flows through log beta.
+    """
+    return 0.5 * (log_ratio - log_partition(log_ratio.detach().reshape(-1, 1))).square().mean()
+
+
+def non_saturating_loss(log_ratio: Tensor) -> Tensor:
+    """``-E log D = E softplus(-F)``, the usual one.
+
+    Args:
+        log_ratio: As in `boundary_seeking_loss`.
+
+    Returns:
+        Scalar.
+
+    Source:
+        Goodfellow et al., "Generative adversarial nets" (2014), section 3.
+    """
+    return softplus(-log_ratio).mean()
+
+
+CONTINUOUS_LOSSES: dict[str, ContinuousLoss] = {
+    "boundary_seeking": boundary_seeking_loss,
+    "corrected_boundary_seeking": corrected_boundary_seeking_loss,
+    "non_saturating": non_saturating_loss,
+}
+"""Every loss of a continuous generator by its name."""
+
+
+def get_continuous_loss(name: str) -> ContinuousLoss:
+    """Look up a loss.
+
+    Args:
+        name: A key of `CONTINUOUS_LOSSES`.
+
+    Returns:
+        The function.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in CONTINUOUS_LOSSES:
+        raise InputError(f"continuous loss {name!r} is unknown; choose one of {', '.join(CONTINUOUS_LOSSES)}")
+    return CONTINUOUS_LOSSES[name]
+
+
+def mixtures(values: Tensor) -> Tensor:
+    """Grey levels as mixtures of black and white: ``(1 - v, v)``.
+
+    Args:
+        values: ``[...]`` in [0, 1].
+
+    Returns:
+        Soft one-hots ``[..., 2]``.
+    """
+    return torch.stack([1 - values, values], dim=-1)
+
+
+class GreyLevels:
+    """What a continuous generator gives: one grey level at each position, and no chance.
+
+    Args:
+        values: ``[N, *event_shape]`` in [0, 1], differentiable.
+        num_categories: K, the levels that samples are rounded to.
+    """
+
+    def __init__(self, values: Tensor, num_categories: int) -> None:
+        code_dtype(num_categories)
+        self.values = values if values.dtype == torch.float64 else values.float()
+        self._num_categories = num_categories
+
+    @property
+    def num_categories(self) -> int:
+        """K."""
+        return self._num_categories
+
+    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """The nearest levels, ``[M, N, *event_shape]``, the same in each draw.
+
+        Raises:
+            InputError: If ``num_draws`` < 1.
+        """
+        if num_draws < 1:
+            raise InputError(f"num_draws must be at least 1, got {num_draws}")
+        levels = (self.values.detach() * (self.num_categories - 1)).round()
+        codes = levels.to(code_dtype(self.num_categories))
+        return codes.expand(num_draws, *codes.shape)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Not defined: grey levels have no probabilities."""
+        raise InputError("a continuous generator has no log-probabilities; estimators need a distribution")
+
+    def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
+        """Not defined, as `log_prob`."""
+        return self.log_prob(codes)
+
+
+def continuous_step(
+    generator: Callable[..., Distribution],
+    discriminator: nn.Module,
+    generator_optimizer: torch.optim.Optimizer,
+    discriminator_optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    latents: Tensor,
+    objective: Objective,
+    loss: ContinuousLoss = boundary_seeking_loss,
+    rng: torch.Generator | None = None,
+    penalty_scale: float = 1.0,
+    update_generator: bool = True,
+) -> Diagnostics:
+    """A step of the discriminator, then one of a continuous generator through it.
+
+    Args:
+        generator: Maps latents ``[N, Z]`` to `GreyLevels`.
+        discriminator: Maps soft one-hots ``[B, *event_shape, 2]`` to ``F [B]``; in eval mode for the generator.
+        generator_optimizer: Of the generator.
+        discriminator_optimizer: Of the discriminator.
+        real: Codes ``[B, *event_shape]`` of a scale of K levels.
+        latents: ``[N, Z]``.
+        objective: Its `divergence`, `penalty`, `penalty_weight` and `autocast` are used.
+        loss: F of the samples -> the generator's loss.
+        rng: Source of the penalty's random points.
+        penalty_scale: As in `bgan_discrete.steps.discriminator_step`.
+        update_generator: Whether the generator moves, too.
+
+    Returns:
+        Scalar tensors: both losses, mean F and mean D on both sides, log beta, penalty, gradient norms.
+
+    Raises:
+        InputError: If the generator gives no grey levels.
+        NonFiniteError: Before an optimiser steps, if a loss or a gradient is inf or NaN.
+    """
+    with objective.autocast():
+        distribution = generator(latents)
+    if not isinstance(distribution, GreyLevels):
+        raise InputError(f"a continuous step needs a generator of GreyLevels, got {type(distribution).__name__}")
+    fake = mixtures(distribution.values)
+    scale = distribution.num_categories - 1
+    data = mixtures(real.to(fake.dtype) / scale)
+    with objective.autocast():
+        log_ratio = discriminator(torch.cat([data, fake.detach()])).float()
+    log_ratio_real, log_ratio_fake = log_ratio.split([len(data), len(fake)])
+    discriminator_loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
+    diagnostics = {
+        "discriminator_loss": discriminator_loss.detach(),
+        "log_ratio_real": log_ratio_real.detach().mean(),
+        "log_ratio_fake": log_ratio_fake.detach().mean(),
+        "d_real": log_ratio_real.detach().sigmoid().mean(),
+        "d_fake": log_ratio_fake.detach().sigmoid().mean(),
+    }
+    if objective.penalty is not None and penalty_scale > 0:
+        penalty = objective.penalty(discriminator, data, fake.detach(), 2, rng)
+        discriminator_loss = discriminator_loss + objective.penalty_weight * penalty_scale * penalty
+        diagnostics["penalty"] = penalty.detach()
+    diagnostics["discriminator_gradient_norm"] = update_parameters(
+        discriminator_optimizer, discriminator_loss, diagnostics, "discriminator"
+    )
+    if not update_generator:
+        return diagnostics
+    with frozen(discriminator), objective.autocast():
+        log_ratio = discriminator(fake).float()
+    generator_loss = loss(log_ratio)
+    diagnostics["generator_loss"] = generator_loss.detach()
+    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1))
+    diagnostics["generator_gradient_norm"] = update_parameters(
+        generator_optimizer, generator_loss, diagnostics, "generator"
+    )
+    return diagnostics

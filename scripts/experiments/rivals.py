@@ -1,0 +1,223 @@
+"""Estimators, relaxations and WGAN-GP on softmax outputs: the same networks, the same wall-clock time."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, text_file
+from torch import Tensor, nn
+
+from bgan_discrete.batches import BatchOrder
+from bgan_discrete.codecs import CodecOptions, TextCodecOptions
+from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.metrics import log_frequencies
+from bgan_discrete.metrics.neighbours import nearest_neighbour_accuracy
+from bgan_discrete.metrics.ngrams import ngram_divergences
+from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
+from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sources import load_images, load_text
+from bgan_discrete.steps import Objective, adversarial_step, discriminator_step
+from bgan_discrete.training.trainer import sample_codes
+
+TITLE = "Rivals in equal time"
+QUESTION = (
+    "One generator and one discriminator, {seconds} seconds of training each, on {datasets}: which way to a gradient "
+    "brings the generator nearest to the data? Images by the accuracy of a nearest neighbour that tells samples from "
+    "held-out data (0.5: it cannot), captions by JSD-4 (bits)."
+)
+
+ESTIMATORS = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan")
+RELAXED = ("straight_through", "gumbel_straight_through", "reinmax")
+CONTENDERS = (*ESTIMATORS, *RELAXED, "wgan_gp")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One scale of the experiment."""
+
+    seeds: int
+    seconds: float
+    width: int
+    samples: int
+    limit: int
+    moments: int
+    datasets: tuple[str, ...] = ("digits", "mnist", "captions")
+    num_draws: int = 10
+    num_latents: int = 64
+    latent_size: int = 32
+    penalty_weight: float = 0.3
+    wgan_penalty_weight: float = 10.0
+    generator_lr: float = 2e-3
+    discriminator_lr: float = 2e-3
+
+
+SCALES = {
+    "smoke": Settings(seeds=3, seconds=0.3, width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
+    "cpu": Settings(seeds=3, seconds=30, width=16, samples=1000, limit=20_000, moments=3),
+    "full": Settings(seeds=5, seconds=900, width=64, samples=5000, limit=60_000, moments=8),
+}
+
+
+def parts(settings: Settings) -> list[Part]:
+    """One training for each data set, contender and seed."""
+    return [
+        Part(f"{dataset}_{contender}_{seed}", {"dataset": dataset, "contender": contender, "seed": seed})
+        for dataset in settings.datasets
+        for seed in range(settings.seeds)
+        for contender in CONTENDERS
+    ]
+
+
+def check_data(settings: Settings, data_dir: Path | None) -> None:
+    """Find the data before any work."""
+    for dataset in settings.datasets:
+        _load(settings, dataset, data_dir)
+
+
+def _load(settings: Settings, dataset: str, data_dir: Path | None) -> Any:
+    if dataset == "captions":
+        source, heldout = text_file(data_dir, "captions")
+        return load_text(
+            source,
+            heldout=heldout,
+            layout="window",
+            codec=TextCodecOptions(length=32, ends=False),
+            limit=settings.limit,
+        )
+    if dataset == "digits":
+        return load_images("digits", codec=CodecOptions(name="levels"))
+    return load_images(
+        image_file(data_dir, "mnist", "ylecun/mnist"), codec=CodecOptions(name="binary"), limit=settings.limit
+    )
+
+
+def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, nn.Module]:
+    if dataset == "captions":
+        length, num_categories = data.codes.shape[1], data.codec.num_categories
+        width = 4 * settings.width
+        generator: Any = ConvSequenceGenerator(length, num_categories, None, settings.latent_size, width, 2)
+        return generator, ConvSequenceDiscriminator(length, num_categories, None, width, 2)
+    generator = ConvGenerator(data.event_shape, data.num_categories, settings.latent_size, settings.width, 1)
+    ordered = data.codec.ordered
+    return generator, ConvDiscriminator(data.event_shape, data.num_categories, settings.width, 1, ordered=ordered)
+
+
+def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
+    """Train for so many seconds; the quality at some moments, whose time does not count."""
+    data = _load(settings, dataset, data_dir)
+    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
+    torch.manual_seed(seed)
+    generator, discriminator = _networks(settings, dataset, data)
+    num_categories = generator.num_categories
+    generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))  # type: ignore[operator]
+    order, rng = BatchOrder(len(codes), settings.num_latents, seed), torch.Generator().manual_seed(seed)
+    is_wgan = contender == "wgan_gp"
+    objective = Objective(
+        estimator=make_estimator(contender if contender in ESTIMATORS else "rloo"),
+        num_draws=settings.num_draws,
+        penalty=get_penalty("r1"),
+        penalty_weight=settings.wgan_penalty_weight if is_wgan else settings.penalty_weight,
+        score_chunk=256,
+    )
+    relaxation = None
+    if contender not in ESTIMATORS:
+        relaxation = get_relaxation("softmax" if is_wgan else contender)
+    # WGAN-GP as its source trains it: another Adam, and five critic steps for each of the generator.
+    betas, critic_steps = ((0.5, 0.9), 5) if is_wgan else ((0.0, 0.99), 1)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, betas, fused=True)
+        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
+    ]
+
+    def latents() -> Tensor:
+        return sample_latents(settings.num_latents, settings.latent_size, "normal", rng)
+
+    def step(count: int) -> None:
+        penalty_scale = 4 if count % 4 == 3 else 0
+        if relaxation is None:
+            real = codes[torch.from_numpy(order.indices(count))]
+            adversarial_step(generator, discriminator, *optimizers, real, latents(), objective, rng, penalty_scale)
+            return
+        for repeat in range(critic_steps):
+            real = codes[torch.from_numpy(order.indices(count * critic_steps + repeat))]
+            if is_wgan:
+                wasserstein_step(generator, discriminator, optimizers[1], real, latents(), objective, rng)
+            else:
+                discriminator_step(
+                    generator, discriminator, optimizers[1], real, latents(), objective, rng, penalty_scale
+                )
+        relaxed_generator_step(generator, discriminator, optimizers[0], latents(), relaxation, objective, rng)
+
+    curve: list[dict[str, float]] = []
+    spent, count = 0.0, 0
+    try:
+        for moment in range(1, settings.moments + 1):
+            started = time.perf_counter()
+            allowed = settings.seconds * moment / settings.moments - spent
+            while time.perf_counter() - started < allowed:
+                step(count)
+                count += 1
+            spent += time.perf_counter() - started
+            curve.append({"seconds": spent, "steps": count, "quality": _quality(settings, dataset, data, generator)})
+    except NonFiniteError as error:
+        return {"curve": curve, "failed": str(error)}
+    return {"curve": curve, "failed": None}
+
+
+def _quality(settings: Settings, dataset: str, data: Any, generator: nn.Module) -> float:
+    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu"))
+    if dataset == "captions":
+        return ngram_divergences(data.codec.decode(made), data.codec.decode(data.heldout_codes), 4)[3]
+    real = data.heldout_codes[: settings.samples]
+    fake = made[: len(real)]
+    return nearest_neighbour_accuracy(_flat(real), _flat(fake)).accuracy
+
+
+def _flat(codes: Any) -> Any:
+    return codes.reshape(len(codes), -1).astype(np.float32)
+
+
+def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
+    """The quality at the end, and against time."""
+    tables, panels, values = [], [], {}
+    for dataset in settings.datasets:
+        runs = {
+            contender: [results[f"{dataset}_{contender}_{seed}"] for seed in range(settings.seeds)]
+            for contender in CONTENDERS
+        }
+        final = {
+            contender: [run["curve"][-1]["quality"] if not run["failed"] else float("nan") for run in seeds]
+            for contender, seeds in runs.items()
+        }
+        measure = "JSD-4 (bits)" if dataset == "captions" else "1-NN accuracy"
+        ranked = sorted(CONTENDERS, key=lambda name: float(np.nan_to_num(np.mean(final[name]), nan=9.0)))
+        tables.append(
+            Table(
+                f"{dataset}, after {settings.seconds:g} s: {measure}, lower is better",
+                ["contender", measure, "generator steps", "failed"],
+                [
+                    [
+                        name,
+                        mean_and_spread(final[name]),
+                        mean_and_spread([run["curve"][-1]["steps"] if run["curve"] else 0 for run in runs[name]], 0),
+                        str(sum(run["failed"] is not None for run in runs[name])),
+                    ]
+                    for name in ranked
+                ],
+            )
+        )
+        values[dataset] = final
+        lines = {
+            name: [([c["seconds"] for c in run["curve"]], [c["quality"] for c in run["curve"]]) for run in seeds]
+            for name, seeds in runs.items()
+            if all(run["curve"] for run in seeds)
+        }
+        panels.append((dataset, "seconds of training", measure, lines))
+    findings = [f"{dataset}: {tables[i].rows[0][0]} is nearest." for i, dataset in enumerate(settings.datasets)]
+    return Report(tables, findings, {"curves.png": lambda path: draw_curves(path, panels, 3)}, values)

@@ -1,0 +1,255 @@
+"""The method's central figure: how many draws, and what the weights are normalised over.
+
+Binarised MNIST. Weights normalised over the draws of a latent ("alpha") or over the batch ("beta"), M draws of N
+latents, and many latents with one draw at the discriminator's equal cost. The estimate of 2 JSD - log 4 is the
+discriminator's own bound, ``E log D(real) + E log(1 - D(generated))``: the lower, the nearer is the generator.
+"""
+
+import itertools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread
+
+from bgan_discrete.batches import BatchOrder
+from bgan_discrete.codecs import CodecOptions
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.gradients import gradient_statistics
+from bgan_discrete.metrics import log_frequencies
+from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.steps import Objective, adversarial_step
+
+TITLE = "Draws, latents and the variance of the gradient"
+QUESTION = (
+    "Does the estimated 2 JSD - log 4 fall with the number of draws M, are weights normalised per latent (alpha) "
+    "better than over the batch (beta), and are {num_draws} draws of {num_latents} latents better than one draw of "
+    "{num_draws} times as many? How noisy is each estimator's gradient?"
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One scale of the experiment."""
+
+    seeds: int
+    side: int
+    images: int
+    epochs: int
+    width: int
+    draws: tuple[int, ...]
+    repeats: int
+    num_latents: int = 64
+    num_draws: int = 10
+    latent_size: int = 32
+    generator_lr: float = 2e-3
+    discriminator_lr: float = 2e-3
+    penalty_weight: float = 0.1
+
+
+SCALES = {
+    "smoke": Settings(seeds=3, side=8, images=256, epochs=1, width=4, draws=(2, 4), repeats=3, num_latents=16),
+    "cpu": Settings(seeds=3, side=14, images=10_000, epochs=6, width=12, draws=(5, 10, 100), repeats=60),
+    "full": Settings(seeds=5, side=28, images=60_000, epochs=30, width=32, draws=(5, 10, 100), repeats=200),
+}
+
+OTHER_ESTIMATORS = ("bgan_centered", "vimco", "loo", "rloo")
+ALL_ESTIMATORS = ("bgan", *OTHER_ESTIMATORS, "reinforce", "maligan")
+
+
+def parts(settings: Settings) -> list[Part]:
+    """One training for each setting and seed."""
+    planned = []
+    for seed in range(settings.seeds):
+        for label, arguments in _contenders(settings).items():
+            planned.append(Part(f"{label}_{seed}", {**arguments, "seed": seed, "measure": label == REFERENCE}))
+    return planned
+
+
+REFERENCE = "rloo"
+"""The training at whose moments the gradients' noise is measured."""
+
+
+def _contenders(settings: Settings) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, over in (("alpha", "latent"), ("beta", "batch")):
+        for draws in settings.draws:
+            found[f"{name}_M{draws}"] = {
+                "estimator": "bgan",
+                "over": over,
+                "draws": draws,
+                "latents": settings.num_latents,
+            }
+    many = settings.num_latents * settings.num_draws
+    found[f"beta_{many}x1"] = {"estimator": "bgan", "over": "batch", "draws": 1, "latents": many}
+    for name in OTHER_ESTIMATORS:
+        found[name] = {
+            "estimator": name,
+            "over": "latent",
+            "draws": settings.num_draws,
+            "latents": settings.num_latents,
+        }
+    return found
+
+
+def check_data(settings: Settings, data_dir: Path | None) -> None:
+    """Find the data before any work."""
+    _load(settings, data_dir)
+
+
+def _load(settings: Settings, data_dir: Path | None) -> ImageData:
+    return load_images(
+        image_file(data_dir, "mnist", "ylecun/mnist"),
+        codec=CodecOptions(name="binary"),
+        resize=str(settings.side),
+        limit=settings.images,
+    )
+
+
+def run(
+    settings: Settings,
+    estimator: str,
+    over: str,
+    draws: int,
+    latents: int,
+    seed: int,
+    measure: bool,
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Train once: the estimate by epoch, and where asked for the noise of every estimator's gradient."""
+    data = _load(settings, data_dir)
+    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
+    torch.manual_seed(seed)
+    generator = ConvGenerator(data.event_shape, 2, settings.latent_size, settings.width, 1)
+    generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
+    discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
+    # All see as many real images and generator steps an epoch; only draws and latents differ.
+    order = BatchOrder(len(codes), settings.num_latents, seed)
+    rng = torch.Generator().manual_seed(seed)
+    objective = _objective(estimator, over, draws, settings.penalty_weight)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
+        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
+    ]
+    steps = len(codes) // settings.num_latents
+    estimates, noise, started = [], [], time.perf_counter()
+    moments = {0, settings.epochs // 2, settings.epochs}
+    for epoch in range(settings.epochs + 1):
+        if measure and epoch in moments:
+            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, rng)})
+        if epoch == settings.epochs:
+            break
+        bounds = []
+        for step in range(steps):
+            count = epoch * steps + step
+            real = codes[torch.from_numpy(order.indices(count))]
+            z = sample_latents(latents, settings.latent_size, "normal", rng)
+            found = adversarial_step(
+                generator, discriminator, *optimizers, real, z, objective, rng, penalty_scale=4 if count % 4 == 3 else 0
+            )
+            bounds.append(float(-found["discriminator_loss"]))
+        estimates.append(float(np.mean(bounds)))
+    return {"estimates": estimates, "noise": noise, "seconds": time.perf_counter() - started}
+
+
+def _objective(estimator: str, over: str, draws: int, penalty_weight: float) -> Objective:
+    return Objective(
+        estimator=make_estimator(estimator, normalization=over),  # type: ignore[arg-type]
+        num_draws=draws,
+        penalty=get_penalty("r1"),
+        penalty_weight=penalty_weight,
+        score_chunk=256,
+    )
+
+
+def _noise(
+    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, rng: torch.Generator
+) -> dict[str, Any]:
+    def latents() -> torch.Tensor:
+        return sample_latents(settings.num_latents, settings.latent_size, "normal", rng)
+
+    found = {}
+    for name in ALL_ESTIMATORS:
+        objective = _objective(name, "latent", settings.num_draws, 0)
+        statistics = gradient_statistics(generator, discriminator, latents, objective, settings.repeats, rng)
+        found[name] = statistics
+    return {"estimators": found}
+
+
+def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
+    """The estimates at the end, the orderings that were asked about, and the noise at three moments."""
+    contenders = _contenders(settings)
+    runs = {label: [results[f"{label}_{seed}"] for seed in range(settings.seeds)] for label in contenders}
+    last = {label: [run["estimates"][-1] for run in seeds] for label, seeds in runs.items()}
+    first = Table(
+        f"2 JSD - log 4 as the discriminator estimates it, mean over epoch {settings.epochs} of {settings.epochs} "
+        f"({settings.num_latents} latents unless said; lower is nearer to the data, -1.386 at the optimum)",
+        ["weights", "M", "estimate", "seconds"],
+        [
+            [
+                label,
+                str(contenders[label]["draws"]),
+                mean_and_spread(last[label]),
+                mean_and_spread([run["seconds"] for run in runs[label]], 0),
+            ]
+            for label in contenders
+        ],
+    )
+    noise = runs[REFERENCE]
+    moments = [moment["epoch"] for moment in noise[0]["noise"]]
+    second = Table(
+        f"Signal-to-noise ratio of a generator's gradient (M = {settings.num_draws}, {settings.num_latents} latents, "
+        f"{settings.repeats} repetitions), at moments of the training with {REFERENCE}",
+        ["estimator", *(f"epoch {epoch}" for epoch in moments), *(f"variance, epoch {epoch}" for epoch in moments)],
+        [
+            [
+                name,
+                *(
+                    mean_and_spread([run["noise"][i]["estimators"][name]["signal_to_noise"] for run in noise])
+                    for i in range(len(moments))
+                ),
+                *(
+                    f"{np.mean([run['noise'][i]['estimators'][name]['variance'] for run in noise]):.3g}"
+                    for i in range(len(moments))
+                ),
+            ]
+            for name in ALL_ESTIMATORS
+        ],
+    )
+    means = {label: float(np.mean(values)) for label, values in last.items()}
+    findings = []
+    for name in ("alpha", "beta"):
+        ordered = [means[f"{name}_M{draws}"] for draws in settings.draws]
+        holds = all(a > b for a, b in itertools.pairwise(ordered))
+        findings.append(f"{name}: more draws give a lower estimate: {'yes' if holds else 'no'} ({_list(ordered)}).")
+    better = [draws for draws in settings.draws if means[f"alpha_M{draws}"] < means[f"beta_M{draws}"]]
+    findings.append(
+        f"alpha below beta at M = {', '.join(map(str, better)) or 'none'} of {', '.join(map(str, settings.draws))}."
+    )
+    many = f"beta_{settings.num_latents * settings.num_draws}x1"
+    findings.append(f"One draw of {settings.num_latents * settings.num_draws} latents: {means[many]:.3f}.")
+    curves = {
+        label: [(range(1, settings.epochs + 1), run["estimates"]) for run in seeds] for label, seeds in runs.items()
+    }
+    by_kind = {
+        "per latent (alpha) and over the batch (beta)": [label for label in curves if label[:4] in ("alph", "beta")],
+        f"other estimators, M = {settings.num_draws}": [
+            *OTHER_ESTIMATORS,
+            *(f"{name}_M{settings.num_draws}" for name in ("alpha", "beta") if settings.num_draws in settings.draws),
+        ],
+    }
+    panels: Any = [
+        (title, "epoch", "estimated 2 JSD - log 4", {label: curves[label] for label in labels})
+        for title, labels in by_kind.items()
+    ]
+    return Report([first, second], findings, {"curves.png": lambda path: draw_curves(path, panels)}, {"last": last})
+
+
+def _list(values: list[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
