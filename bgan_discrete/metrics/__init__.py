@@ -1,6 +1,7 @@
 """Metrics of generated images, each beside its real-against-real floor and a trivial baseline."""
 
 from bgan_discrete.metrics.classifier import ImageClassifier, train_classifier
+from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.frechet import frechet_distance
 from bgan_discrete.metrics.images import Figure, ImageReport, check_counts, evaluate_images
 from bgan_discrete.metrics.marginals import (
@@ -26,6 +27,7 @@ __all__ = [
     "TwoSampleAccuracy",
     "category_counts",
     "check_counts",
+    "critic_divergence",
     "evaluate_images",
     "frechet_distance",
     "hamming_to_nearest",

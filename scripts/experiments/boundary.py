@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.nn import MLPGenerator
 from bgan_discrete.penalties import get_penalty
@@ -70,15 +71,15 @@ class Settings:
     width: int = 128
     batch_size: int = 256
     num_draws: int = 10
-    generator_lr: float = 2e-3
-    discriminator_lr: float = 2e-3
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 4e-3
     penalty_weight: float = 0.0
     beta2: float = 0.99
 
 
 SCALES = {
     "smoke": Settings(seeds=3, steps=12, grid=16, log2_latents=4, frames=3, divergences=("jensen_shannon", "kl")),
-    "cpu": Settings(seeds=3, steps=3000, grid=64, log2_latents=8, frames=40),
+    "cpu": Settings(seeds=3, steps=6000, grid=64, log2_latents=8, frames=40),
     "full": Settings(seeds=5, steps=20000, grid=64, log2_latents=8, frames=60),
 }
 
@@ -149,8 +150,11 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         codes = sample_categorical(log_p[None].float(), settings.batch_size, rng)[:, 0].long()
         real = torch.stack([codes // grid, codes % grid], dim=-1).to(torch.uint8)
         z = sample_latents(settings.batch_size, latent_size, "binary", rng)
-        adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng)
-    return {"curve": curve, "frames": frames}
+        try:
+            adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng)
+        except NonFiniteError as error:
+            return {"curve": curve, "frames": frames, "failed": f"step {step + 1}: {error}"}
+    return {"curve": curve, "frames": frames, "failed": None}
 
 
 @torch.no_grad()
