@@ -58,6 +58,19 @@ def test_options_of_credit_reach_the_objective() -> None:
     assert (objective.credit, objective.entropy_weight, objective.escort) == ("alternatives", 0.2, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("generator", "escort", "expected"),
+    [("conv", None, 0.5), ("mlp", None, 0.5), ("gru", None, 1.0), ("transformer", None, 1.0), ("conv", 1.0, 1.0)],
+)
+def test_the_escort_suits_the_generator_unless_it_is_given(
+    generator: str, escort: float | None, expected: float
+) -> None:
+    training = task.with_escort(small_config(generator=generator, escort=escort))
+    assert training_loop._make_objective(training, torch.device("cpu"), 8).escort == expected
+    other = small_config(generator=generator, credit="prefix", num_draws=2)
+    assert task.with_escort(other) is other.training
+
+
 @pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
 def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
     config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)

@@ -36,7 +36,7 @@ from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.images import METRICS_SEED, SIGNAL_EXIT_CODES, say
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint
-from bgan_discrete.training.config import TextDataConfig, TextModelConfig, TextTrainingConfig
+from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
@@ -47,6 +47,9 @@ ABSENT_LOG_FREQUENCY = -30.0
 A discriminator has seen it on neither side and may think well of it at first; Adam would follow at its full rate,
 however small the gradient. At this bias the gradient is lost in Adam's epsilon, and the token is never drawn.
 """
+ESCORT = 0.5
+"""Exponent of the choices of a generator of independent positions, unless another is asked for."""
+
 LOGIT_SPREAD = 1.0
 """Standard deviation over latents that one-shot generators start with where credit goes by alternatives."""
 
@@ -167,6 +170,18 @@ def build_text_networks(
     return generator, discriminator
 
 
+def with_escort(config: TextTrainingConfig) -> TextAlgorithmConfig:
+    """The algorithm with its `escort`: where none was asked for, what suits the generator.
+
+    A generator that draws all positions at once has to become sharp at each of them to write a word at all, and there a
+    wrong choice would stay. An autoregressive one learns better from the exact gradient.
+    """
+    training = config.training
+    if training.escort is not None or training.credit != "alternatives":
+        return training
+    return dataclasses.replace(training, escort=ESCORT if config.model.generator in ("conv", "mlp") else 1.0)
+
+
 def start_generator(generator: nn.Module, config: TextTrainingConfig, data: TextData) -> None:
     """Give a new generator the data's frequencies for an output bias, and its logits their spread over latents.
 
@@ -235,7 +250,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         generator,
         discriminator,
         data.codes,
-        config.training,
+        with_escort(config),
         output_dir=folder.root,
         tensorboard=config.run.report_to == "tensorboard",
         on_samples=show_samples,

@@ -127,10 +127,11 @@ class TrainingConfig:
     entropy_weight: float = option(
         0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
     )
-    escort: float = option(
-        1.0,
+    escort: float | None = option(
+        None,
         "with credit alternatives: exponent in (0, 1] of the choices' probabilities q in the generator's step; 1: the "
-        "exact gradient; below 1, what has become improbable keeps one",
+        "exact gradient; below 1, what has become improbable keeps one (default: 0.5 with generators conv and mlp, "
+        "else 1)",
     )
     continuous: ContinuousName = option(
         "none",
@@ -454,7 +455,7 @@ def _check_training(training: TrainingConfig) -> None:
         )
     for name, exact in (("entropy_weight", 0), ("escort", 1)):
         value = getattr(training, name)
-        if value != exact and training.credit != "alternatives":
+        if value not in (None, exact) and training.credit != "alternatives":
             raise InputError(
                 f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
                 f"{training.credit!r}"

@@ -467,7 +467,7 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         penalty_weight=config.penalty_weight,
         credit=config.credit,
         entropy_weight=config.entropy_weight,
-        escort=config.escort,
+        escort=1.0 if config.escort is None else config.escort,
         score_chunk=config.score_chunk or _default_score_chunk(device, num_positions),
         autocast=autocast,
     )

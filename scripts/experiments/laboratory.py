@@ -25,6 +25,7 @@ import torch
 
 from bgan_discrete import __version__
 from bgan_discrete.errors import InputError
+from bgan_discrete.imaging import image_grid
 
 EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
 SCALE_NAMES = ("smoke", "cpu", "full")
@@ -316,6 +317,48 @@ def draw_curves(
         axis.grid(alpha=0.25)
         axis.legend(fontsize=7)
     made.savefig(path, dpi=110)
+
+
+def draw_points(
+    path: Path, panels: Sequence[tuple[str, str, str, dict[str, list[tuple[float, float]]]]], columns: int = 2
+) -> None:
+    """Write points, a colour a label, on logarithmic y axes; arguments as in `draw_curves`, without seeds."""
+    columns = min(columns, len(panels))
+    made, axes = figure(-(-len(panels) // columns), columns, (5.5 * columns, 3.8 * -(-len(panels) // columns)))
+    for axis, (title, x_name, y_name, points) in zip(axes.flat, panels, strict=False):
+        for number, (label, found) in enumerate(points.items()):
+            axis.scatter(
+                [x + 0.15 * (number - 1) for x, _ in found], [y for _, y in found], s=18, alpha=0.7, label=label
+            )
+        axis.set_yscale("log")
+        axis.set_title(title)
+        axis.set_xlabel(x_name)
+        axis.set_ylabel(y_name)
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=7)
+    made.savefig(path, dpi=110)
+
+
+def draw_images(path: Path, rows: dict[str, np.ndarray], columns: int = 8) -> None:
+    """Write named grids of images side by side.
+
+    Args:
+        path: The PNG.
+        rows: Name -> grey ``[n, H, W]`` or RGB ``[n, H, W, 3]``, 0 to 255.
+        columns: Images in a row of a grid.
+    """
+    if not rows:
+        return
+    across = min(4, len(rows))
+    down = -(-len(rows) // across)
+    made, axes = figure(down, across, (3.2 * across, 2.0 * down + 0.4))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (name, images) in zip(axes.flat, rows.items(), strict=False):
+        grid = image_grid(images.astype(np.uint8), columns)
+        axis.imshow(grid, interpolation="nearest", cmap="gray", vmin=0, vmax=255)
+        axis.set_title(name, fontsize=9)
+    made.savefig(path, dpi=130)
 
 
 def image_file(data_dir: Path | None, name: str, hub_id: str) -> str:

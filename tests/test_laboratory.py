@@ -1,0 +1,155 @@
+"""The laboratory: every experiment at its smallest scale as a user runs it, kept parts, and its errors."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Features, Image, Value
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+laboratory = importlib.import_module("experiments.laboratory")
+
+TABLES = {"variance": 2, "classifier": 1, "divergences": 3, "palette": 1, "rivals": 1, "continuous": 2, "boundary": 1}
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parquet files in the Hub's schemas of MNIST and CIFAR-10, with drawn blobs for images, and two text files."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name, column, side, channels in (("mnist", "image", 28, 1), ("cifar10", "img", 32, 3)):
+        (folder / name).mkdir()
+        for split, count in (("train", 420), ("test", 120)):
+            labels = np.arange(count) % 10
+            images = []
+            for label in labels:
+                x, y = 4 + 2 * (label % 5), 4 + 8 * (label // 5)
+                picture = rng.integers(0, 60, size=(side, side, channels))
+                picture[y : y + 10, x : x + 10] = 200 + rng.integers(0, 56, size=channels)
+                images.append(picture.squeeze(-1).astype(np.uint8) if channels == 1 else picture.astype(np.uint8))
+            features = Features({column: Image(), "label": Value("int64")})
+            rows = Dataset.from_dict({column: images, "label": labels.tolist()}, features=features)
+            rows.to_parquet(folder / name / f"{split}.parquet")
+    (folder / "captions").mkdir()
+    for split in ("train", "test"):
+        lines = "".join(f"a man number {n} rides a horse over a hill number {n * 7}\n" for n in range(60))
+        (folder / "captions" / f"{split}.txt").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def reproduce(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=500)
+
+
+@pytest.mark.parametrize("name", laboratory.EXPERIMENTS)
+def test_every_experiment_runs_at_smoke_scale_and_says_what_it_found(name: str, data_dir: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    run = reproduce(name, "--scale", "smoke", "--data-dir", str(data_dir), "--output-dir", str(output))
+    assert run.returncode == 0, run.stderr
+    report = (output / "report.md").read_text(encoding="utf-8")
+    assert report in run.stdout
+    results = json.loads((output / "results.json").read_text(encoding="utf-8"))
+    assert results["experiment"] == name and results["settings"]["seeds"] >= 3
+    assert len(results["tables"]) == TABLES[name]
+    assert "±" in report and "Settings: " in report and "{" not in report.split("Settings: ")[0]
+    pictures = sorted(path.name for path in output.iterdir() if path.suffix in (".png", ".gif"))
+    assert pictures and all(f"({picture})" in report for picture in pictures)
+    planned = {path.stem for path in (output / "parts").iterdir()}
+    assert len(planned) % results["settings"]["seeds"] == 0
+
+
+def test_what_ended_is_kept_and_what_is_missing_is_run_again(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    arguments = ("boundary", "--scale", "smoke", "--output-dir", str(output))
+    first = reproduce(*arguments)
+    assert first.returncode == 0, first.stderr
+    before = {path.name: path.read_bytes() for path in (output / "parts").iterdir()}
+    whole = json.loads((output / "results.json").read_text())
+    (output / "parts" / "kl_1.json").unlink()
+    again = reproduce(*arguments, "--workers", "2")
+    assert again.returncode == 0, again.stderr
+    assert "5 of 6 parts are there already" in again.stdout and "part 1 of 1: kl_1" in again.stdout
+    after = {path.name: path.read_bytes() for path in (output / "parts").iterdir()}
+    assert before.keys() == after.keys()
+    assert all(after[part] == content for part, content in before.items() if part != "kl_1.json")
+    rows = [
+        [row[:7] for row in found["tables"][0]["rows"]]
+        for found in (whole, json.loads((output / "results.json").read_text()))
+    ]
+    assert rows[0] == rows[1], "a part that is run again, in another process, gives the same figures"
+
+
+def test_a_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    settings = importlib.import_module("experiments.boundary").SCALES["smoke"]
+    laboratory._claim(output, "boundary", "smoke", settings)
+    laboratory._claim(output, "boundary", "smoke", settings)
+    with pytest.raises(laboratory.InputError, match="another experiment \\(scale 'smoke', not 'cpu'\\)"):
+        laboratory._claim(output, "boundary", "cpu", settings)
+    stray = tmp_path / "stray"
+    stray.mkdir()
+    (stray / "thesis.txt").write_text("mine")
+    with pytest.raises(laboratory.InputError, match="must be a new or empty folder"):
+        laboratory._claim(stray, "boundary", "smoke", settings)
+    shutil.rmtree(output)
+
+
+def one_line(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode == 2, run.stderr
+    lines = [line for line in run.stderr.splitlines() if line]
+    assert len(lines) == 1 and "Traceback" not in run.stderr, run.stderr
+    return lines[0]
+
+
+def test_errors_are_one_line_before_any_work(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    options = ("--scale", "smoke", "--output-dir", str(tmp_path / "out"), "--data-dir", str(empty))
+    assert "holds no mnist/train.parquet; put the Hub's ylecun/mnist there" in one_line(reproduce("variance", *options))
+    assert "alchemy" in one_line(reproduce("alchemy"))
+    refused = one_line(reproduce("boundary", "--workers", "0", *options))
+    assert "workers must be at least 1, got 0" in refused
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mean_and_its_spread() -> None:
+    assert laboratory.mean_and_spread([1.0, 2.0, 3.0], 2) == "2.00 ± 1.00"
+    assert laboratory.mean_and_spread([float("nan")] * 2) == "-"
+    assert laboratory.mean_and_spread([1.0, float("nan"), 3.0], 1) == "2.0 (2 of 3 finite)"
+
+
+def test_the_grids_figures_are_exact() -> None:
+    boundary: Any = importlib.import_module("experiments.boundary")
+    p = boundary.data_distribution(16)
+    assert abs(float(p.sum()) - 1) < 1e-12
+    torch.manual_seed(0)
+    generator, latents = boundary.MLPGenerator((2,), 16, 4, 8), boundary.all_latents(4)
+    assert len(torch.unique(latents, dim=0)) == 16
+    points = torch.cartesian_prod(torch.arange(16), torch.arange(16))
+
+    class Optimal(torch.nn.Module):
+        """F* = log p/q, from q summed up by hand."""
+
+        def forward(self, codes: torch.Tensor) -> torch.Tensor:
+            probabilities = generator(latents).log_probs.double().exp()
+            q = torch.stack([torch.outer(rows, columns) for rows, columns in probabilities]).mean(0)
+            index = codes.long()
+            return (p / q).log()[index[:, 0], index[:, 1]]
+
+    with torch.no_grad():
+        figures, q, _ = boundary.exact_figures(generator, Optimal(), latents, points, p.log().flatten())
+    assert abs(float(q.sum()) - 1) < 1e-6
+    assert abs(figures["log_beta"]) < 1e-6, "beta = sum_x q(x) p(x)/q(x) = 1"
+    assert figures["d_error"] < 1e-6
+    m = (p.flatten() + q) / 2
+    jsd = ((p.flatten() * (p.flatten() / m).log()).sum() + (q * (q / m).log()).sum()) / 2
+    assert figures["jsd"] == pytest.approx(float(jsd), rel=1e-6)
