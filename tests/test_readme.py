@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bgan_discrete.continuous import CONTINUOUS_LOSSES
 from bgan_discrete.divergences import DIVERGENCES
 from bgan_discrete.estimators import ESTIMATORS
 from bgan_discrete.imaging import save_png
 from bgan_discrete.penalties import PENALTIES
+from bgan_discrete.relaxations import RELAXATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXPERIMENTS = [path.stem for path in (ROOT / "scripts/experiments").glob("*.py") if path.stem != "laboratory"]
 QUICK = (
     "--max-steps 4 --num-draws 2 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 "
     "--num-samples 40"
@@ -97,7 +100,7 @@ def test_the_make_targets_exist() -> None:
 
 
 def test_the_tables_name_every_choice() -> None:
-    for name in (*ESTIMATORS, *DIVERGENCES, *PENALTIES):
+    for name in (*ESTIMATORS, *DIVERGENCES, *PENALTIES, *RELAXATIONS, *CONTINUOUS_LOSSES, *EXPERIMENTS):
         assert f"`{name}`" in README
 
 
