@@ -96,6 +96,7 @@ def train_classifier(
     ordered: bool,
     num_classes: int | None = None,
     seed: int = 0,
+    steps: int | None = None,
 ) -> ImageClassifier:
     """Train a small convolutional classifier on labelled codes, on the CPU, within seconds to a minute.
 
@@ -106,6 +107,7 @@ def train_classifier(
         ordered: Whether codes are a scale.
         num_classes: How many classes there are; the largest label plus 1 if None.
         seed: Of everything random; torch's global generator is left as it was.
+        steps: Of the training; as many as the data want if None.
 
     Returns:
         The classifier.
@@ -122,7 +124,7 @@ def train_classifier(
     rows = rng.permutation(len(codes))[:MAX_TRAINING_ROWS]
     inputs = torch.from_numpy(np.ascontiguousarray(codes[np.sort(rows)]))
     targets = torch.from_numpy(np.asarray(labels)[np.sort(rows)].astype(np.int64))
-    steps = int(np.clip(8 * len(rows) // BATCH_SIZE, MIN_STEPS, MAX_STEPS))
+    steps = steps or int(np.clip(8 * len(rows) // BATCH_SIZE, MIN_STEPS, MAX_STEPS))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _Network(tuple(codes.shape[1:]), num_categories, num_classes, ordered)

@@ -46,6 +46,7 @@ class Settings:
     batch_size: int = 64
     latent_size: int = 16
     penalty_weight: float = 0.0
+    classifier_steps: int | None = None
 
 
 SCALES = {
@@ -57,6 +58,7 @@ SCALES = {
         datasets=("digits",),
         learning_rates=(2e-3,),
         discriminator_steps=(1,),
+        classifier_steps=30,
     ),
     "cpu": Settings(seeds=3, steps=800, width=12, samples=1000),
     "full": Settings(seeds=5, steps=20_000, width=48, samples=10_000, side=28, limit=60_000),
@@ -134,7 +136,9 @@ def run(
             )
     except NonFiniteError as error:
         return {"diverged": str(error), "classes": 0, "distance": None}
-    classifier = train_classifier(data.codes, data.labels, data.num_categories, ordered=True)
+    classifier = train_classifier(
+        data.codes, data.labels, data.num_categories, ordered=True, steps=settings.classifier_steps
+    )
     made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu"))
     shares = np.bincount(data.labels, minlength=classifier.num_classes) / len(data.labels)
     found = np.bincount(classifier.predict(made), minlength=classifier.num_classes) / len(made)

@@ -282,24 +282,23 @@ def check_plots() -> None:
 
 def draw_curves(
     path: Path,
-    panels: Sequence[tuple[str, str, str, dict[str, list[tuple[Sequence[float], Sequence[float]]]]]],
+    panels: Sequence[Any],
     columns: int = 2,
-    log_axes: bool = False,
 ) -> None:
     """Write curves over seeds: thin lines of each, a thick one of their mean.
 
     Args:
         path: The PNG.
-        panels: For each: title, name of the x axis, name of the y axis, and label -> the (x, y) of each seed.
+        panels: For each: title, name of the x axis, name of the y axis, and label -> the (x, y) of each seed; then
+            possibly whether its y axis is logarithmic.
         columns: Panels side by side.
-        log_axes: Whether the y axes are logarithmic.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     made, axes = figure(rows, columns, (5.5 * columns, 3.8 * rows))
     for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
-    for axis, (title, x_name, y_name, lines) in zip(axes.flat, panels, strict=False):
+    for axis, (title, x_name, y_name, lines, *rest) in zip(axes.flat, panels, strict=False):
         for number, (label, seeds) in enumerate(lines.items()):
             color = f"C{number % 10}"
             style = "-" if number < 10 else "--"
@@ -312,7 +311,7 @@ def draw_curves(
         axis.set_title(title)
         axis.set_xlabel(x_name)
         axis.set_ylabel(y_name)
-        if log_axes:
+        if rest and rest[0]:
             axis.set_yscale("log")
         axis.grid(alpha=0.25)
         axis.legend(fontsize=7)
