@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bgan_discrete.codecs import TextCodecOptions
+from bgan_discrete.errors import InputError
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.tasks import text as task
@@ -56,6 +57,11 @@ def test_options_of_credit_reach_the_objective() -> None:
     config = small_config(entropy_weight=0.2, escort=0.5).training
     objective = training_loop._make_objective(config, torch.device("cpu"), 8)
     assert (objective.credit, objective.entropy_weight, objective.escort) == ("alternatives", 0.2, 0.5)
+
+
+def test_text_is_not_continuous() -> None:
+    with pytest.raises(InputError, match="continuous is for images; text has no grey levels, got 'boundary_seeking'"):
+        small_config(continuous="boundary_seeking")
 
 
 @pytest.mark.parametrize(

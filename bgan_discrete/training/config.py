@@ -364,6 +364,8 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
+        if self.training.continuous != "none":
+            raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_steps > self.training.max_steps:
