@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread
+from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread, two_optimizers
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
@@ -98,7 +98,8 @@ def data_distribution(grid: int) -> Tensor:
     axis = (torch.arange(grid, dtype=torch.float64) + 0.5) / grid * 2 - 1
     x, y = torch.meshgrid(axis, axis, indexing="ij")
     bumps = [(0.0, 0.0), (0.35, 0.35), (-0.35, 0.35), (0.35, -0.35), (-0.35, -0.35)]
-    density = sum(torch.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 0.13**2)) / 0.13**2 for a, b in bumps)
+    density = torch.zeros(grid, grid, dtype=torch.float64)
+    density = density + sum(torch.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 0.13**2)) / 0.13**2 for a, b in bumps)
     ring = torch.exp(-(((x**2 + y**2).sqrt() - 0.8) ** 2) / (2 * 0.09**2)) / 0.09
     density = density / density.sum() + ring / ring.sum()
     return density / density.sum()
@@ -128,10 +129,9 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         num_draws=settings.num_draws,
         divergence=get_divergence(divergence),
     )
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, (0.0, settings.beta2), fused=True)
-        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
-    ]
+    optimizers = two_optimizers(
+        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.0, settings.beta2)
+    )
     times = sorted({round(settings.steps * (i / max(settings.frames - 1, 1)) ** 2) for i in range(settings.frames)})
     curve, frames, started, measuring = [], [], time.perf_counter(), 0.0
     for step in range(settings.steps + 1):
@@ -184,7 +184,7 @@ def exact_figures(
 
 def _bytes(values: Tensor, grid: int, scale: float | None = None) -> list[list[int]]:
     scaled = values * scale if scale is not None else values / values.max() * 255
-    return scaled.clamp(0, 255).round().int().view(grid, grid).tolist()  # type: ignore[no-any-return]
+    return scaled.clamp(0, 255).round().int().view(grid, grid).tolist()
 
 
 def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, two_optimizers
 from torch import Tensor, nn
 
 from bgan_discrete.batches import BatchOrder
@@ -153,10 +153,9 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
     generator = LabelGenerator(num_classes, settings.width, settings.side)
     discriminator = PairDiscriminator(num_classes, settings.width, settings.side)
     order, rng = BatchOrder(len(images), settings.batch_size, seed), torch.Generator().manual_seed(seed)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, (0.5, 0.99), fused=True)
-        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
-    ]
+    optimizers = two_optimizers(
+        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.5, 0.99)
+    )
     objective = None
     if options["estimator"] is not None:
         objective = Objective(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_points, image_file, mean_and_spread
+from experiments.laboratory import Part, Report, Table, draw_points, image_file, mean_and_spread, two_optimizers
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
@@ -115,9 +115,7 @@ def run(
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
     order, rng = BatchOrder(len(codes), settings.batch_size, seed), torch.Generator().manual_seed(seed)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, (0.5, 0.99), fused=True) for network in (generator, discriminator)
-    ]
+    optimizers = two_optimizers(generator, discriminator, (rate, rate), (0.5, 0.99))
     objective = Objective(
         penalty=get_penalty("r1") if settings.penalty_weight else None, penalty_weight=settings.penalty_weight
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_images, image_file, mean_and_spread
+from experiments.laboratory import Part, Report, Table, draw_images, image_file, mean_and_spread, two_optimizers
 from torch import nn
 
 from bgan_discrete.batches import BatchOrder
@@ -121,10 +121,7 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         score_chunk=256,
     )
     betas = (0.5, 0.9) if is_wgan else (0.0, 0.99)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, betas, fused=True)
-        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
-    ]
+    optimizers = two_optimizers(generator, discriminator, (settings.generator_lr, settings.discriminator_lr), betas)
     softmax, critic_steps = get_relaxation("softmax"), 5
 
     def latents() -> torch.Tensor:

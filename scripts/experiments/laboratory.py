@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bgan_discrete import __version__
 from bgan_discrete.errors import InputError
@@ -249,6 +250,16 @@ def _write(
             "version": __version__,
             "torch": torch.__version__,
         },
+    )
+
+
+def two_optimizers(
+    generator: nn.Module, discriminator: nn.Module, rates: tuple[float, float], betas: tuple[float, float]
+) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    """Adam of the generator and of the discriminator, with their learning rates and the same betas."""
+    return (
+        torch.optim.Adam(generator.parameters(), rates[0], betas, fused=True),
+        torch.optim.Adam(discriminator.parameters(), rates[1], betas, fused=True),
     )
 
 

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, text_file
+from experiments.laboratory import (
+    Part,
+    Report,
+    Table,
+    draw_curves,
+    image_file,
+    mean_and_spread,
+    text_file,
+    two_optimizers,
+)
 from torch import Tensor, nn
 
 from bgan_discrete.batches import BatchOrder
@@ -114,7 +123,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     codes = torch.from_numpy(np.ascontiguousarray(data.codes))
     torch.manual_seed(seed)
     generator, discriminator = _networks(settings, dataset, data)
-    num_categories = generator.num_categories
+    num_categories = data.codec.num_categories
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))  # type: ignore[operator]
     order, rng = BatchOrder(len(codes), settings.num_latents, seed), torch.Generator().manual_seed(seed)
     is_wgan = contender == "wgan_gp"
@@ -130,10 +139,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         relaxation = get_relaxation("softmax" if is_wgan else contender)
     # WGAN-GP as its source trains it: another Adam, and five critic steps for each of the generator.
     betas, critic_steps = ((0.5, 0.9), 5) if is_wgan else ((0.0, 0.99), 1)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, betas, fused=True)
-        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
-    ]
+    optimizers = two_optimizers(generator, discriminator, (settings.generator_lr, settings.discriminator_lr), betas)
 
     def latents() -> Tensor:
         return sample_latents(settings.num_latents, settings.latent_size, "normal", rng)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, two_optimizers
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
@@ -133,10 +133,9 @@ def run(
     order = BatchOrder(len(codes), settings.num_latents, seed)
     rng = torch.Generator().manual_seed(seed)
     objective = _objective(estimator, over, draws, settings.penalty_weight)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
-        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
-    ]
+    optimizers = two_optimizers(
+        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.0, 0.99)
+    )
     steps = len(codes) // settings.num_latents
     estimates, noise, started = [], [], time.perf_counter()
     moments = {0, settings.epochs // 2, settings.epochs}
