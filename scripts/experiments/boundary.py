@@ -269,7 +269,7 @@ def _draw_still(
                 axis = axes[3 * half + row, column]
                 axis.imshow(np.array(frame[key]) / 255, cmap="coolwarm", vmin=0, vmax=1)
                 axis.set_title({"optimal": "D* = p/(p + q)", "learnt": "learnt D"}[key], fontsize=8)
-    made.savefig(path, dpi=90)
+    made.savefig(path, dpi=64)
 
 
 def _draw_animation(path: Path, settings: Settings, frames: list[dict[str, Any]]) -> None:
@@ -277,7 +277,7 @@ def _draw_animation(path: Path, settings: Settings, frames: list[dict[str, Any]]
     from matplotlib import colormaps
     from PIL import Image
 
-    side = 3 * settings.grid
+    side = 2 * settings.grid
     density = data_distribution(settings.grid)
     data = colormaps["magma"](np.array(density / density.max()))
     gap = np.ones((settings.grid, 1, 4))
