@@ -247,7 +247,7 @@ def test_a_tiny_game_is_won() -> None:
     g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
     objective = Objective(make_estimator("bgan_centered"), 16)
     average = torch.zeros(K)
-    for step in range(250):
+    for step in range(400):
         batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
         for _ in range(2):
             discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), objective, source)
