@@ -32,7 +32,8 @@ def gradient_statistics(
     Returns:
         ``signal``: the squared norm of the mean gradient, without what noise adds to it (so it may be negative where
         there is nothing but noise); ``variance``: the trace of the covariance of one gradient; ``signal_to_noise``:
-        the root of their ratio, 0 where the signal is negative. Estimators of different scale compare by the last.
+        the root of their ratio, 0 where the signal is not positive, inf where there is signal and no variance.
+        Estimators of different scale compare by the last.
 
     Raises:
         InputError: If ``repeats`` < 2.
@@ -53,5 +54,5 @@ def gradient_statistics(
     squared_mean = float((total / repeats).square().sum())
     variance = (total_square / repeats - squared_mean) * repeats / (repeats - 1)
     signal = squared_mean - variance / repeats
-    ratio = max(signal, 0.0) / variance if variance > 0 else float("inf")
+    ratio = max(signal, 0.0) / variance if variance > 0 else (float("inf") if signal > 0 else 0.0)
     return {"signal": signal, "variance": variance, "signal_to_noise": ratio**0.5}

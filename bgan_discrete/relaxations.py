@@ -1,7 +1,8 @@
 """Relaxations: gradients of discrete draws through the discriminator's derivative, and WGAN-GP on softmax outputs.
 
 The rivals of the policy gradient. They need ``dF/dx`` on one-hots, which the estimators never ask for, and have no
-advantages; so they are a family of their own. All but `softmax` are biased; `reinmax` to second order only.
+advantages; so they are a family of their own. All are biased in general: `straight_through` is exact where F is linear
+in the one-hot, `reinmax` where it is quadratic; `softmax` ascends F of the mean, not the mean of F.
 
 Letters: N latents, K categories, ``...`` the positions.
 """
@@ -148,7 +149,7 @@ def relaxed_generator_step(
     objective: Objective,
     rng: torch.Generator | None = None,
 ) -> Diagnostics:
-    """Ascend ``E F`` of the generator's samples through the discriminator: reverse KL, as `rloo` does without it.
+    """Ascend ``E F`` of what the relaxation gives, through the discriminator: with draws reverse KL, as `rloo` does.
 
     Args:
         generator: Maps latents ``[N, Z]`` to a distribution with ``logits [N, *event_shape, K]``.

@@ -30,7 +30,7 @@ def main() -> int:
         "--scale",
         choices=["smoke", "cpu", "full"],
         default="cpu",
-        help="smoke: a few steps; cpu: within 30 minutes on two cores; full: for a GPU (default: cpu)",
+        help="smoke: a few steps; cpu: for two cores, with --workers 2; full: for a GPU (default: cpu)",
     )
     parser.add_argument("--output-dir", default=None, help="folder of the parts and the report (default: runs/NAME)")
     parser.add_argument(

@@ -26,7 +26,7 @@ from bgan_discrete.penalties import get_penalty
 from bgan_discrete.pipeline import ImagePipeline
 from bgan_discrete.steps import Objective
 from bgan_discrete.tasks.images import build_networks
-from bgan_discrete.training.config import ModelConfig
+from bgan_discrete.training.config import ModelConfig, TrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -182,6 +182,12 @@ def test_the_script_trains_resumes_and_saves_a_continuous_model(tmp_path: Path) 
     assert weights[0] == weights[1]
     made = ImagePipeline.from_pretrained(tmp_path / "a" / "model").generate(5, seed=3)
     assert made.codes.shape == (5, 8, 8) and made.images.dtype == np.uint8
+
+
+def test_the_configuration_knows_its_losses() -> None:
+    TrainingConfig(continuous="boundary_seeking", num_draws=1).check()
+    with pytest.raises(InputError, match="continuous must be one of none, boundary_seeking"):
+        TrainingConfig(continuous="hinge").check()  # type: ignore[arg-type]
 
 
 def test_codes_that_are_no_scale_are_refused() -> None:

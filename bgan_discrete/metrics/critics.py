@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bgan_discrete.divergences import get_divergence
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.penalties import wgan_gp_penalty
 
 LEARNING_RATE = 3e-3
@@ -37,14 +37,15 @@ def critic_divergence(
     """Train a new critic to tell two sets apart, and take its bound on samples that it has not seen.
 
     The samples are split: a part trains the critic, a part chooses its best moment, the rest gives the figure. So it is
-    a lower bound of the divergence in expectation, and near 0 (even below) for two sets from one distribution.
+    a lower bound of an f-divergence in expectation, and near 0 (even below) for two sets from one distribution.
 
     Args:
         real: Codes ``[n, *event_shape]``, n >= 10.
         fake: Codes ``[m, *event_shape]``, or soft ones ``[m, *event_shape, K]`` of a float dtype, m >= 10.
         num_categories: K.
         make_critic: Makes an untrained critic: codes or soft one-hots -> ``F [B]``; called once, with torch's seed set.
-        kind: A key of `bgan_discrete.divergences.DIVERGENCES`, or ``"wasserstein"`` (with a gradient penalty).
+        kind: A key of `bgan_discrete.divergences.DIVERGENCES` (``"jensen_shannon"`` there is 2 JSD, at most 2 log 2),
+            or ``"wasserstein"`` (with a gradient penalty).
         steps: Of the critic's training.
         seed: Of the split, the batches and the critic; torch's global generator is left as it was.
 
@@ -53,6 +54,7 @@ def critic_divergence(
 
     Raises:
         InputError: If a set is too small, the kind unknown, or ``steps`` < 1.
+        NonFiniteError: If the critic never gave a finite value.
     """
     for name, samples in (("real", real), ("fake", fake)):
         if len(samples) < 10:
@@ -83,8 +85,10 @@ def critic_divergence(
             optimizer.step()
             if step % max(steps // CHECKS, 1) == 0:
                 found = _judge(critic, parts, 1, value)
-                if found > best:
+                if np.isfinite(found) and found > best:
                     best, best_state = found, copy.deepcopy(critic.state_dict())
+        if not np.isfinite(best):
+            raise NonFiniteError(f"the critic of {kind} was inf or NaN on its validation samples at every check")
         critic.load_state_dict(best_state)
         return _judge(critic, parts, 2, value)
 

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 
@@ -448,8 +448,12 @@ def _check_training(training: TrainingConfig) -> None:
     estimator = make_estimator(training.estimator, normalization=training.normalization)
     if training.credit == "alternatives":
         estimator.check_alternatives()
-    else:
+    elif training.continuous == "none":
         estimator.check_num_draws(training.num_draws)
+    if training.continuous not in get_args(ContinuousName):
+        raise InputError(
+            f"continuous must be one of {', '.join(get_args(ContinuousName))}, got {training.continuous!r}"
+        )
     if training.continuous != "none" and training.pretrain_steps:
         raise InputError(
             f"pretrain_steps needs probabilities, which a continuous generator has not; leave it out, got "

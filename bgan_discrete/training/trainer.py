@@ -239,7 +239,8 @@ class Trainer:
                 penalty_scale=config.penalty_interval if penalized else 0,
                 update_generator=moves,
             )
-        self.average.update_parameters(self.generator)
+        if moves:
+            self.average.update_parameters(self.generator)
         return found
 
     @torch.no_grad()
@@ -364,7 +365,7 @@ class Trainer:
             # Steps of maximum likelihood draw nothing.
             **(
                 {"draws_per_second": steps_per_second * config.batch_size * config.num_draws}
-                if "log_beta" in figures
+                if "log_beta" in figures and config.continuous == "none"
                 else {}
             ),
         }

@@ -160,9 +160,10 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
     if options["estimator"] is not None:
         objective = Objective(
             estimator=make_estimator(options["estimator"]),
-            num_draws=settings.num_draws,
+            # All labels are weighed at once, whatever was drawn: one draw says all.
+            num_draws=1 if contender == "all_labels" else settings.num_draws,
             divergence=get_divergence(options["divergence"]),
-            discriminator_draws=settings.num_draws,
+            discriminator_draws=1 if contender == "all_labels" else settings.num_draws,
             credit=cast(Credit, options.get("credit", "prefix")),
         )
     errors, started, measuring = [], time.perf_counter(), 0.0
@@ -224,8 +225,8 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
             [
                 name,
                 mean_and_spread(values, 1),
-                "-" if name == "cross_entropy" else f"{np.mean(values) - base:+.1f}",
-                mean_and_spread([run["errors"][-1]["seconds"] for run in runs[name] if run["errors"]], 0),
+                "-" if name == "cross_entropy" or not np.isfinite(values).all() else f"{np.mean(values) - base:+.1f}",
+                mean_and_spread([run["errors"][-1]["seconds"] for run in runs[name] if not run["failed"]], 0),
             ]
             for name, values in final.items()
         ],

@@ -158,13 +158,13 @@ def _scores(settings: Settings, data: ImageData, heldout: Any, outputs: dict[str
     def critic() -> nn.Module:
         return ConvDiscriminator(data.event_shape, 2, settings.width, 1)
 
-    return {
-        name: {
-            kind: critic_divergence(heldout, made, 2, critic, kind, steps=settings.critic_steps, seed=seed)
-            for kind in KINDS
-        }
-        for name, made in outputs.items()
-    }
+    def judge(made: Any, kind: str) -> float:
+        try:
+            return critic_divergence(heldout, made, 2, critic, kind, steps=settings.critic_steps, seed=seed)
+        except NonFiniteError:
+            return float("nan")
+
+    return {name: {kind: judge(made, kind) for kind in KINDS} for name, made in outputs.items()}
 
 
 def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
@@ -176,11 +176,12 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
             cells = [name]
             for output in OUTPUTS:
                 runs = [results[f"{name}_{seed}"]["scores"] for seed in range(settings.seeds)]
-                found = [run[output][kind] if output in run else float("nan") for run in runs]
+                kept = [run[output][kind] if output in run else None for run in runs]
+                found = [float("nan") if value is None else float(value) for value in kept]
                 cells.append(mean_and_spread(found))
                 values[f"{kind}/{name}/{output}"] = found
             rows.append(cells)
-        unit = "one-hot distance" if kind == "wasserstein" else "nats"
+        unit = {"wasserstein": "one-hot distance", "jensen_shannon": "2 JSD, nats"}.get(kind, "nats")
         tables.append(
             Table(
                 f"{kind} by a fresh critic ({unit}); 'real': training images, the floor", ["trained by", *OUTPUTS], rows
@@ -189,9 +190,9 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     failed = [name for name, result in results.items() if result["failed"]]
     findings = [f"Trainings that ended in inf or NaN: {', '.join(failed) if failed else 'none'}."]
     judged = {
-        name: float(np.nanmean(values[f"jensen_shannon/{name}/samples"]))
+        name: float(np.mean(values[f"jensen_shannon/{name}/samples"]))
         for name in CONTENDERS
-        if np.isfinite(values[f"jensen_shannon/{name}/samples"]).any()
+        if np.isfinite(values[f"jensen_shannon/{name}/samples"]).all()
     }
     if judged:
         findings.append(f"Nearest by its samples (jensen_shannon): {min(judged, key=lambda name: judged[name])}.")

@@ -11,9 +11,11 @@ import json
 import math
 import os
 import platform
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +27,7 @@ import torch
 from torch import nn
 
 from bgan_discrete import __version__
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.imaging import image_grid
 
 EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
@@ -116,7 +118,7 @@ def run_experiment(
     settings = experiment.SCALES[scale]
     if hasattr(experiment, "check_data"):
         experiment.check_data(settings, data_dir)
-    _claim(output_dir, name, scale, settings)
+    _claim(output_dir, name, scale, settings, data_dir)
     planned = experiment.parts(settings)
     results = _run_parts(name, scale, planned, output_dir / "parts", data_dir, workers)
     report: Report = experiment.report(settings, {part.name: result["result"] for part, result in results})
@@ -125,15 +127,16 @@ def run_experiment(
     return output_dir / "report.md"
 
 
-def _claim(output_dir: Path, name: str, scale: str, settings: Any) -> None:
+def _claim(output_dir: Path, name: str, scale: str, settings: Any, data_dir: Path | None = None) -> None:
     """Refuse a folder that holds another experiment; note what this one is."""
     path = output_dir / "settings.json"
-    mine = {"experiment": name, "scale": scale, "settings": dataclasses.asdict(settings)}
-    mine = json.loads(json.dumps(mine))
+    data = "" if data_dir is None else str(data_dir.resolve())
+    settings_now = {**dataclasses.asdict(settings), "data_dir": data, "version": __version__}
+    mine = json.loads(json.dumps({"experiment": name, "scale": scale, "settings": settings_now}))
     if path.is_file():
         try:
-            theirs = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            theirs = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
             raise InputError(f"output_dir holds a file settings.json that cannot be read: {str(path)!r}") from None
         if theirs != mine:
             changed = _difference(theirs, mine)
@@ -153,9 +156,11 @@ def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
     for key in ("experiment", "scale"):
         if theirs.get(key) != mine[key]:
             return f"{key} {theirs.get(key)!r}, not {mine[key]!r}"
-    old, new = theirs.get("settings", {}), mine["settings"]
-    names = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return f"{names[0]} {old.get(names[0])!r}, not {new.get(names[0])!r}"
+    old, new = dict(theirs.get("settings") or {}), mine["settings"]
+    for key in {**new, **old}:
+        if key not in old or key not in new or old[key] != new[key]:
+            return f"{key} {old.get(key, 'absent')!r}, not {new.get(key, 'absent')!r}"
+    return "other keys"
 
 
 def _run_parts(
@@ -167,6 +172,7 @@ def _run_parts(
         print(f"{len(planned) - len(missing)} of {len(planned)} parts are there already", flush=True)
     tasks = [(name, scale, part, folder, data_dir) for part in missing]
     if workers == 1:
+        torch.set_num_threads(1)
         for number, task in enumerate(tasks, 1):
             _say(number, len(tasks), _run_part(*task))
     else:
@@ -175,15 +181,18 @@ def _run_parts(
             try:
                 for number, future in enumerate(as_completed(futures), 1):
                     _say(number, len(tasks), future.result())
-            except BaseException:
+            except BrokenProcessPool:
+                raise BGANError("a worker was killed, perhaps for want of memory; the same command goes on") from None
+            finally:
                 # What runs ends and is kept; what waits does not begin.
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
     return [(part, json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8"))) for part in planned]
 
 
 def _one_thread() -> None:
+    """A worker's settings; Ctrl-C is for the process that started it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run_part(name: str, scale: str, part: Part, folder: Path, data_dir: Path | None) -> tuple[str, float]:
@@ -199,10 +208,19 @@ def _say(number: int, count: int, done: tuple[str, float]) -> None:
     print(f"part {number} of {count}: {done[0]}, {done[1]:.0f} s", flush=True)
 
 
+def _plain(value: Any) -> Any:
+    """The same with None where a number is inf or NaN, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _write_json(path: Path, value: Any) -> None:
     """Write at once or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, allow_nan=True) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(_plain(value), allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
@@ -314,9 +332,9 @@ def draw_curves(
             color = f"C{number % 10}"
             style = "-" if number < 10 else "--"
             for x, y in seeds:
-                axis.plot(x, y, color=color, alpha=0.25, linewidth=0.8, linestyle=style)
+                axis.plot(x, np.array(y, dtype=np.float64), color=color, alpha=0.25, linewidth=0.8, linestyle=style)
             length = min(len(x) for x, _ in seeds)
-            mean = np.mean([y[:length] for _, y in seeds], axis=0)
+            mean = np.mean([np.array(y[:length], dtype=np.float64) for _, y in seeds], axis=0)
             position = np.mean([x[:length] for x, _ in seeds], axis=0)
             axis.plot(position, mean, color=color, linewidth=1.8, linestyle=style, label=label)
         axis.set_title(title)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from experiments.laboratory import Part, Report, Table, draw_images, image_file, mean_and_spread
 
+from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.sources import ImageData
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.images import train_images
@@ -91,15 +92,20 @@ def run(settings: Settings, seed: int, data_dir: Path | None = None) -> dict[str
     folder = tempfile.mkdtemp(prefix="palette")
     try:
         config = _config(settings, seed, data_dir, folder)
-        trained = train_images(config)
-        assert trained.report is not None
+        try:
+            trained = train_images(config)
+        except NonFiniteError as error:
+            return {"failed": str(error)}
+        if trained.report is None:
+            raise KeyboardInterrupt
         result: dict[str, Any] = {
+            "failed": None,
             "figures": trained.report.to_dict()["figures"],
             "training_seconds": trained.summary.seconds,
             "shown": [],
             "data": [],
         }
-        if seed == 0:
+        if seed == 0:  # the pictures
             from bgan_discrete.pipeline import ImagePipeline
 
             made = ImagePipeline.from_pretrained(trained.folder.model).generate(SHOWN, seed=0).images
@@ -113,7 +119,9 @@ def run(settings: Settings, seed: int, data_dir: Path | None = None) -> dict[str
 
 def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     """The figures over seeds, with floor and baseline of the first."""
-    runs = [results[f"palette_{seed}"] for seed in range(settings.seeds)]
+    runs = [run for run in results.values() if not run["failed"]]
+    if not runs:
+        return Report([], ["Every training ended in inf or NaN."], {})
     rows = []
     for name, figure in runs[0]["figures"].items():
         values = [run["figures"][name]["value"] for run in runs]

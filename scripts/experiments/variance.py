@@ -1,8 +1,9 @@
 """The method's central figure: how many draws, and what the weights are normalised over.
 
 Binarised MNIST. Weights normalised over the draws of a latent ("alpha") or over the batch ("beta"), M draws of N
-latents, and many latents with one draw at the discriminator's equal cost. The estimate of 2 JSD - log 4 is the
-discriminator's own bound, ``E log D(real) + E log(1 - D(generated))``: the lower, the nearer is the generator.
+latents, and many latents with one draw, which cost the discriminator as much to score (it also learns from as many).
+The estimate of 2 JSD - log 4 is the discriminator's own bound, ``E log D(real) + E log(1 - D(generated))``: as far as
+the discriminators are equally good, the lower, the nearer is the generator.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from experiments.laboratory import Part, Report, Table, draw_curves, image_file,
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
+from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.gradients import gradient_statistics
 from bgan_discrete.metrics import log_frequencies
@@ -137,7 +139,8 @@ def run(
         generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.0, 0.99)
     )
     steps = len(codes) // settings.num_latents
-    estimates, noise, started = [], [], time.perf_counter()
+    estimates: list[float] = []
+    noise, started = [], time.perf_counter()
     moments = {0, settings.epochs // 2, settings.epochs}
     for epoch in range(settings.epochs + 1):
         if measure and epoch in moments:
@@ -149,12 +152,15 @@ def run(
             count = epoch * steps + step
             real = codes[torch.from_numpy(order.indices(count))]
             z = sample_latents(latents, settings.latent_size, "normal", rng)
-            found = adversarial_step(
-                generator, discriminator, *optimizers, real, z, objective, rng, penalty_scale=4 if count % 4 == 3 else 0
-            )
+            scale = 4 if count % 4 == 3 else 0
+            try:
+                found = adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng, scale)
+            except NonFiniteError as error:
+                missing = [float("nan")] * (settings.epochs - len(estimates))
+                return {"estimates": estimates + missing, "noise": noise, "seconds": None, "failed": str(error)}
             bounds.append(float(-found["discriminator_loss"]))
         estimates.append(float(np.mean(bounds)))
-    return {"estimates": estimates, "noise": noise, "seconds": time.perf_counter() - started}
+    return {"estimates": estimates, "noise": noise, "seconds": time.perf_counter() - started, "failed": None}
 
 
 def _objective(estimator: str, over: str, draws: int, penalty_weight: float) -> Objective:
@@ -185,7 +191,10 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     """The estimates at the end, the orderings that were asked about, and the noise at three moments."""
     contenders = _contenders(settings)
     runs = {label: [results[f"{label}_{seed}"] for seed in range(settings.seeds)] for label in contenders}
-    last = {label: [run["estimates"][-1] for run in seeds] for label, seeds in runs.items()}
+    last = {
+        label: [float("nan") if run["failed"] else run["estimates"][-1] for run in seeds]
+        for label, seeds in runs.items()
+    }
     first = Table(
         f"2 JSD - log 4 as the discriminator estimates it, mean over epoch {settings.epochs} of {settings.epochs} "
         f"({settings.num_latents} latents unless said; lower is nearer to the data, -1.386 at the optimum)",
@@ -195,13 +204,13 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
                 label,
                 str(contenders[label]["draws"]),
                 mean_and_spread(last[label]),
-                mean_and_spread([run["seconds"] for run in runs[label]], 0),
+                mean_and_spread([run["seconds"] for run in runs[label] if run["seconds"] is not None], 0),
             ]
             for label in contenders
         ],
     )
-    noise = runs[REFERENCE]
-    moments = [moment["epoch"] for moment in noise[0]["noise"]]
+    noise = [run for run in runs[REFERENCE] if not run["failed"]]
+    moments = [moment["epoch"] for moment in noise[0]["noise"]] if noise else []
     second = Table(
         f"Signal-to-noise ratio of a generator's gradient (M = {settings.num_draws}, {settings.num_latents} latents, "
         f"{settings.repeats} repetitions), at moments of the training with {REFERENCE}",
@@ -222,7 +231,8 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
         ],
     )
     means = {label: float(np.mean(values)) for label, values in last.items()}
-    findings = []
+    failed = [name for name, result in results.items() if result["failed"]]
+    findings = [f"Trainings that ended in inf or NaN: {', '.join(failed) if failed else 'none'}."]
     for name in ("alpha", "beta"):
         ordered = [means[f"{name}_M{draws}"] for draws in settings.draws]
         holds = all(a > b for a, b in itertools.pairwise(ordered))
