@@ -56,7 +56,7 @@ class Settings:
 
 SCALES = {
     "smoke": Settings(seeds=3, steps=4, side=8, images=300, width=4, moments=2),
-    "cpu": Settings(seeds=3, steps=2500, side=16, images=20_000, width=24, moments=5),
+    "cpu": Settings(seeds=3, steps=1500, side=16, images=10_000, width=16, moments=5),
     "full": Settings(seeds=5, steps=60_000, side=32, images=50_000, width=96, moments=12),
 }
 
