@@ -19,7 +19,7 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
 from bgan_discrete.relaxations import frozen
 from bgan_discrete.sampling import code_dtype
-from bgan_discrete.steps import Diagnostics, Objective, update_parameters
+from bgan_discrete.steps import Diagnostics, Objective, update_discriminator, update_parameters
 from bgan_discrete.weights import log_partition
 
 ContinuousLoss = Callable[[Tensor], Tensor]
@@ -184,23 +184,8 @@ def continuous_step(
     fake = mixtures(distribution.values)
     scale = distribution.num_categories - 1
     data = mixtures(real.to(fake.dtype) / scale)
-    with objective.autocast():
-        log_ratio = discriminator(torch.cat([data, fake.detach()])).float()
-    log_ratio_real, log_ratio_fake = log_ratio.split([len(data), len(fake)])
-    discriminator_loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
-    diagnostics = {
-        "discriminator_loss": discriminator_loss.detach(),
-        "log_ratio_real": log_ratio_real.detach().mean(),
-        "log_ratio_fake": log_ratio_fake.detach().mean(),
-        "d_real": log_ratio_real.detach().sigmoid().mean(),
-        "d_fake": log_ratio_fake.detach().sigmoid().mean(),
-    }
-    if objective.penalty is not None and penalty_scale > 0:
-        penalty = objective.penalty(discriminator, data, fake.detach(), 2, rng)
-        discriminator_loss = discriminator_loss + objective.penalty_weight * penalty_scale * penalty
-        diagnostics["penalty"] = penalty.detach()
-    diagnostics["discriminator_gradient_norm"] = update_parameters(
-        discriminator_optimizer, discriminator_loss, diagnostics, "discriminator"
+    diagnostics = update_discriminator(
+        discriminator, discriminator_optimizer, data, fake.detach(), 2, objective, rng, penalty_scale
     )
     if not update_generator:
         return diagnostics

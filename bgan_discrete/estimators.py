@@ -198,7 +198,7 @@ class Estimator:
             escort: alpha, in (0, 1]; the escort distribution ``q^alpha / sum_j q_j^alpha`` takes the place of q. A
                 choice of probability q moves its logit by q times its advantage, so that a wrong one that has become
                 sharp stays; the escort's moves it by about ``q^alpha`` times. 1 is exact. Below 1 it is not the
-                gradient of a divergence, but vanishes where the exact one does: where F is equal for all.
+                gradient of a divergence; for a choice it vanishes too where F is equal for all.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.

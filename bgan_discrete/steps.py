@@ -47,7 +47,7 @@ class Objective:
             to what the generator ascends, so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
         escort: alpha, with credit ``"alternatives"``: in the generator's step ``q^alpha / sum_j q_j^alpha``, the escort
             distribution of each choice q, takes its place, so that what has become improbable keeps a gradient. 1 is
-            exact; below 1 the gradient is another, with the same fixed point, F equal for all codes.
+            exact; below 1 the gradient is another, which for a choice vanishes too where F is equal for all codes.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
     """
 
@@ -182,6 +182,39 @@ def _move_discriminator(
             f"condition must be one for each real sample and each latent, got {len(condition)} for {len(real)} real "
             f"samples and {num_latents} latents"
         )
+    return update_discriminator(
+        score, optimizer, real, fake, distribution.num_categories, objective, rng, penalty_scale
+    )
+
+
+def update_discriminator(
+    score: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    objective: Objective,
+    rng: torch.Generator | None,
+    penalty_scale: float,
+) -> Diagnostics:
+    """The discriminator's part of every step, on samples that are there already.
+
+    Args:
+        score: Maps samples ``[B, ...]`` to ``F [B]``.
+        optimizer: Of the discriminator.
+        real: Codes ``[B, *event_shape]``, or soft one-hots ``[B, *event_shape, K]``.
+        fake: Likewise, without a gradient to the generator.
+        num_categories: K.
+        objective: Its `divergence`, `penalty`, `penalty_weight` and `autocast` are used.
+        rng: Source of the penalty's random points.
+        penalty_scale: As in `discriminator_step`.
+
+    Returns:
+        As `discriminator_step`.
+
+    Raises:
+        NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
+    """
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
         log_ratio = score(torch.cat([real, fake.to(real.dtype)])).float()
@@ -195,7 +228,7 @@ def _move_discriminator(
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
     if objective.penalty is not None and penalty_scale > 0:
-        penalty = objective.penalty(score, real, fake, distribution.num_categories, rng)
+        penalty = objective.penalty(score, real, fake, num_categories, rng)
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "discriminator")
@@ -292,8 +325,9 @@ def weigh_alternatives(
     """The surrogate in which every code that could stand at a position of a draw is weighed.
 
     ``1/M sum_m sum_t sum_k a[m, n, t, k] log g(k at t | z_n, the rest of x_m)``: the expectation of the policy
-    gradient over the code at t is taken exactly, so that a draw teaches L (K - 1) comparisons rather than one. Where
-    sequences may end early and all positions are drawn at once, the length keeps the credit of the draw as a whole.
+    gradient over the code at t is taken exactly (with an `escort` of 1), so that a draw teaches L (K - 1) comparisons
+    rather than one. Where sequences may end early and all positions are drawn at once, the length keeps the credit of
+    the draw as a whole.
 
     Args:
         distribution: With the methods of `bgan_discrete.distributions.DistributionOfAlternatives`.

@@ -184,62 +184,30 @@ class Trainer:
             self.average.update_parameters(self.generator)
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
-        if config.continuous != "none":
-            return self._train_continuous()
         for repeat in range(config.discriminator_steps):
             count = self.step * config.discriminator_steps + repeat
             penalized = (count + 1) % config.penalty_interval == 0
-            real, latents = self._real_batch(count), self._latents(config.batch_size)
-            penalty_scale = config.penalty_interval if penalized else 0
-            if is_warmup or repeat + 1 < config.discriminator_steps:
-                found = discriminator_step(
-                    self._distribution,
-                    self.discriminator,
-                    self.discriminator_optimizer,
-                    real,
-                    latents,
-                    self.objective,
-                    self.rng,
-                    penalty_scale=penalty_scale,
-                )
+            moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
+            common: dict[str, Any] = {
+                "discriminator": self.discriminator,
+                "real": self._real_batch(count),
+                "latents": self._latents(config.batch_size),
+                "objective": self.objective,
+                "rng": self.rng,
+                "penalty_scale": config.penalty_interval if penalized else 0,
+            }
+            both: dict[str, Any] = {
+                "generator_optimizer": self.generator_optimizer,
+                "discriminator_optimizer": self.discriminator_optimizer,
+            }
+            if config.continuous != "none":
+                loss = get_continuous_loss(config.continuous)
+                found = continuous_step(self._distribution, **common, **both, loss=loss, update_generator=moves_both)
+            elif moves_both:
+                found = adversarial_step(self._distribution, **common, **both)
             else:
-                found = adversarial_step(
-                    self._distribution,
-                    self.discriminator,
-                    self.generator_optimizer,
-                    self.discriminator_optimizer,
-                    real,
-                    latents,
-                    self.objective,
-                    self.rng,
-                    penalty_scale=penalty_scale,
-                )
-        if is_warmup:
-            return found
-        self.average.update_parameters(self.generator)
-        return found
-
-    def _train_continuous(self) -> Diagnostics:
-        """The same for a generator of continuous samples."""
-        config = self.config
-        for repeat in range(config.discriminator_steps):
-            count = self.step * config.discriminator_steps + repeat
-            penalized = (count + 1) % config.penalty_interval == 0
-            moves = repeat + 1 == config.discriminator_steps and self.step >= config.warmup_steps
-            found = continuous_step(
-                self._distribution,
-                self.discriminator,
-                self.generator_optimizer,
-                self.discriminator_optimizer,
-                self._real_batch(count),
-                self._latents(config.batch_size),
-                self.objective,
-                get_continuous_loss(config.continuous),
-                self.rng,
-                penalty_scale=config.penalty_interval if penalized else 0,
-                update_generator=moves,
-            )
-        if moves:
+                found = discriminator_step(self._distribution, **common, optimizer=self.discriminator_optimizer)
+        if moves_both:
             self.average.update_parameters(self.generator)
         return found
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread, two_optimizers
+from experiments.laboratory import Part, Report, Table, draw_curves, figure, mean_and_spread
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
@@ -133,9 +133,10 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         num_draws=settings.num_draws,
         divergence=get_divergence(divergence),
     )
-    optimizers = two_optimizers(
-        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.0, settings.beta2)
-    )
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, (0.0, settings.beta2), fused=True)
+        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
+    ]
     times = sorted({round(settings.steps * (i / max(settings.frames - 1, 1)) ** 2) for i in range(settings.frames)})
     curve, frames, started, measuring = [], [], time.perf_counter(), 0.0
     for step in range(settings.steps + 1):
@@ -157,7 +158,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         real = torch.stack([codes // grid, codes % grid], dim=-1).to(torch.uint8)
         z = sample_latents(settings.batch_size, latent_size, "binary", rng)
         try:
-            adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng)
+            adversarial_step(generator, discriminator, optimizers[0], optimizers[1], real, z, objective, rng)
         except NonFiniteError as error:
             return {"curve": curve, "frames": frames, "failed": f"step {step + 1}: {error}"}
     return {"curve": curve, "frames": frames, "failed": None}

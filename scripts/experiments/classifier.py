@@ -12,10 +12,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, two_optimizers
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, start_game
 from torch import Tensor, nn
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
@@ -152,9 +151,13 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
     torch.manual_seed(seed)
     generator = LabelGenerator(num_classes, settings.width, settings.side)
     discriminator = PairDiscriminator(num_classes, settings.width, settings.side)
-    order, rng = BatchOrder(len(images), settings.batch_size, seed), torch.Generator().manual_seed(seed)
-    optimizers = two_optimizers(
-        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.5, 0.99)
+    game = start_game(
+        labels[:, None],
+        (generator, discriminator),
+        rates=(settings.generator_lr, settings.discriminator_lr),
+        betas=(0.5, 0.99),
+        batch_size=settings.batch_size,
+        seed=seed,
     )
     objective = None
     if options["estimator"] is not None:
@@ -171,18 +174,22 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
     try:
         for step in range(settings.steps):
             share = max(min(1.0, 2 * (1 - step / settings.steps)), 0.02)
-            for optimizer, rate in zip(optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True):
+            for optimizer, rate in zip(
+                game.optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True
+            ):
                 optimizer.param_groups[0]["lr"] = rate * share
-            rows = torch.from_numpy(order.indices(step))
-            batch, real = images[rows], labels[rows][:, None]
+            rows = game.rows(step)
+            batch, real = images[rows], game.codes[rows]
             latents = torch.zeros(len(rows), 1)
             if objective is None:
                 loss = -generator(latents, batch).log_prob(real[None]).mean()
-                optimizers[0].zero_grad()
+                game.optimizers[0].zero_grad()
                 loss.backward()
-                optimizers[0].step()
+                game.optimizers[0].step()
             else:
-                adversarial_step(generator, discriminator, *optimizers, real, latents, objective, rng, condition=batch)
+                adversarial_step(
+                    generator, discriminator, *game.optimizers, real, latents, objective, game.rng, condition=batch
+                )
             if step + 1 in times:
                 pause = time.perf_counter()
                 error = _error(generator, test_images, test_labels)

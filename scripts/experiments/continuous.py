@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_points, image_file, mean_and_spread, two_optimizers
+from experiments.laboratory import Part, Report, Table, draw_points, load_mnist, mean_and_spread, start_game
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.metrics import frechet_distance, log_frequencies, train_classifier
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.sampling import sample_latents
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.steps import Objective
 from bgan_discrete.training.trainer import sample_codes
@@ -89,12 +87,7 @@ def check_data(settings: Settings, data_dir: Path | None) -> None:
 def _load(settings: Settings, dataset: str, data_dir: Path | None) -> ImageData:
     if dataset == "digits":
         return load_images("digits", codec=CodecOptions(name="levels"))
-    return load_images(
-        image_file(data_dir, "mnist", "ylecun/mnist"),
-        codec=CodecOptions(name="levels", num_categories=64),
-        resize=str(settings.side),
-        limit=settings.limit,
-    )
+    return load_mnist(data_dir, CodecOptions(name="levels", num_categories=64), settings.side, settings.limit)
 
 
 def run(
@@ -109,13 +102,19 @@ def run(
     """Train once, and judge the samples by a classifier: classes reached, and the distance of its features."""
     data = _load(settings, dataset, data_dir)
     assert data.labels is not None
-    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
     torch.manual_seed(seed)
     generator = ContinuousConvGenerator(data.event_shape, data.num_categories, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
-    order, rng = BatchOrder(len(codes), settings.batch_size, seed), torch.Generator().manual_seed(seed)
-    optimizers = two_optimizers(generator, discriminator, (rate, rate), (0.5, 0.99))
+    game = start_game(
+        data.codes,
+        (generator, discriminator),
+        rates=(rate, rate),
+        betas=(0.5, 0.99),
+        batch_size=settings.batch_size,
+        latent_size=settings.latent_size,
+        seed=seed,
+    )
     objective = Objective(
         penalty=get_penalty("r1") if settings.penalty_weight else None, penalty_weight=settings.penalty_weight
     )
@@ -124,12 +123,12 @@ def run(
             continuous_step(
                 generator,
                 discriminator,
-                *optimizers,
-                codes[torch.from_numpy(order.indices(step))],
-                sample_latents(settings.batch_size, settings.latent_size, "normal", rng),
+                *game.optimizers,
+                game.real(step),
+                game.latents(settings.batch_size),
                 objective,
                 get_continuous_loss(loss),
-                rng,
+                game.rng,
                 update_generator=(step + 1) % discriminator_steps == 0,
             )
     except NonFiniteError as error:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_images, image_file, mean_and_spread, two_optimizers
+from experiments.laboratory import Part, Report, Table, draw_images, load_mnist, mean_and_spread, start_game
 from torch import nn
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.errors import NonFiniteError
@@ -23,7 +22,7 @@ from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
 from bgan_discrete.sampling import sample_latents
-from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.sources import ImageData
 from bgan_discrete.steps import Objective, adversarial_step
 
 TITLE = "Divergences, by fresh critics"
@@ -79,12 +78,7 @@ def check_data(settings: Settings, data_dir: Path | None) -> None:
 
 
 def _load(settings: Settings, data_dir: Path | None) -> ImageData:
-    return load_images(
-        image_file(data_dir, "mnist", "ylecun/mnist"),
-        codec=CodecOptions(name="binary"),
-        resize=str(settings.side),
-        limit=settings.limit,
-    )
+    return load_mnist(data_dir, CodecOptions(name="binary"), settings.side, settings.limit)
 
 
 def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
@@ -105,12 +99,10 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
 
 
 def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> ConvGenerator:
-    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
     torch.manual_seed(seed)
     generator = ConvGenerator(data.event_shape, 2, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
-    order, rng = BatchOrder(len(codes), settings.batch_size, seed), torch.Generator().manual_seed(seed)
     is_wgan = contender == "wgan_gp"
     objective = Objective(
         estimator=make_estimator("bgan_centered"),
@@ -120,23 +112,30 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         penalty_weight=settings.wgan_penalty_weight if is_wgan else settings.penalty_weight,
         score_chunk=256,
     )
-    betas = (0.5, 0.9) if is_wgan else (0.0, 0.99)
-    optimizers = two_optimizers(generator, discriminator, (settings.generator_lr, settings.discriminator_lr), betas)
+    game = start_game(
+        data.codes,
+        (generator, discriminator),
+        rates=(settings.generator_lr, settings.discriminator_lr),
+        betas=(0.5, 0.9) if is_wgan else (0.0, 0.99),
+        batch_size=settings.batch_size,
+        latent_size=settings.latent_size,
+        seed=seed,
+    )
     softmax, critic_steps = get_relaxation("softmax"), 5
 
     def latents() -> torch.Tensor:
-        return sample_latents(settings.batch_size, settings.latent_size, "normal", rng)
+        return game.latents(settings.batch_size)
 
     for step in range(settings.steps):
         if not is_wgan:
-            real = codes[torch.from_numpy(order.indices(step))]
+            real = game.real(step)
             scale = 4 if step % 4 == 3 else 0
-            adversarial_step(generator, discriminator, *optimizers, real, latents(), objective, rng, scale)
+            adversarial_step(generator, discriminator, *game.optimizers, real, latents(), objective, game.rng, scale)
             continue
         for repeat in range(critic_steps):
-            real = codes[torch.from_numpy(order.indices(step * critic_steps + repeat))]
-            wasserstein_step(generator, discriminator, optimizers[1], real, latents(), objective, rng)
-        relaxed_generator_step(generator, discriminator, optimizers[0], latents(), softmax, objective, rng)
+            real = game.real(step * critic_steps + repeat)
+            wasserstein_step(generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng)
+        relaxed_generator_step(generator, discriminator, game.optimizers[0], latents(), softmax, objective, game.rng)
     return generator
 
 

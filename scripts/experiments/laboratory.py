@@ -24,11 +24,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bgan_discrete import __version__
+from bgan_discrete.batches import BatchOrder
+from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.imaging import image_grid
+from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sources import ImageData, load_images
 
 EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
 SCALE_NAMES = ("smoke", "cpu", "full")
@@ -271,14 +275,75 @@ def _write(
     )
 
 
-def two_optimizers(
-    generator: nn.Module, discriminator: nn.Module, rates: tuple[float, float], betas: tuple[float, float]
-) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-    """Adam of the generator and of the discriminator, with their learning rates and the same betas."""
-    return (
-        torch.optim.Adam(generator.parameters(), rates[0], betas, fused=True),
-        torch.optim.Adam(discriminator.parameters(), rates[1], betas, fused=True),
+@dataclass
+class Game:
+    """What a training needs beside its two networks: data, optimisers and randomness.
+
+    Attributes:
+        codes: Integers ``[S, *event_shape]``.
+        optimizers: Adam of the generator and of the discriminator.
+        order: Of the batches.
+        rng: Of latents and draws.
+        latent_size: Z.
+    """
+
+    codes: Tensor
+    optimizers: tuple[torch.optim.Adam, torch.optim.Adam]
+    order: BatchOrder
+    rng: torch.Generator
+    latent_size: int = 1
+
+    def rows(self, count: int) -> Tensor:
+        """Which samples batch number ``count`` holds."""
+        return torch.from_numpy(self.order.indices(count))
+
+    def real(self, count: int) -> Tensor:
+        """Codes of batch number ``count``."""
+        return self.codes[self.rows(count)]
+
+    def latents(self, count: int) -> Tensor:
+        """So many fresh latents, ``[count, Z]``."""
+        return sample_latents(count, self.latent_size, "normal", self.rng)
+
+
+def start_game(
+    codes: Any,
+    networks: tuple[nn.Module, nn.Module],
+    *,
+    rates: tuple[float, float],
+    betas: tuple[float, float],
+    batch_size: int,
+    latent_size: int = 1,
+    seed: int = 0,
+) -> Game:
+    """Optimisers, batches and randomness of a training.
+
+    Args:
+        codes: Integers ``[S, *event_shape]``, an array.
+        networks: Generator and discriminator.
+        rates: Their learning rates.
+        betas: Of both Adams.
+        batch_size: N.
+        latent_size: Z.
+        seed: Of batches, latents and draws.
+    """
+    generator, discriminator = (
+        torch.optim.Adam(network.parameters(), rate, betas, fused=True)
+        for network, rate in zip(networks, rates, strict=True)
     )
+    return Game(
+        torch.from_numpy(np.ascontiguousarray(codes)),
+        (generator, discriminator),
+        BatchOrder(len(codes), batch_size, seed),
+        torch.Generator().manual_seed(seed),
+        latent_size,
+    )
+
+
+def load_mnist(data_dir: Path | None, codec: CodecOptions, side: int = 28, limit: int | None = None) -> ImageData:
+    """MNIST of the data folder or the Hub, resized, in the codes of a codec."""
+    source = image_file(data_dir, "mnist", "ylecun/mnist")
+    return load_images(source, codec=codec, resize=None if side == 28 else str(side), limit=limit)
 
 
 def mean_and_spread(values: Iterable[float], digits: int = 3) -> str:

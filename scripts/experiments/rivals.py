@@ -12,14 +12,13 @@ from experiments.laboratory import (
     Report,
     Table,
     draw_curves,
-    image_file,
+    load_mnist,
     mean_and_spread,
+    start_game,
     text_file,
-    two_optimizers,
 )
 from torch import Tensor, nn
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import make_estimator
@@ -29,7 +28,6 @@ from bgan_discrete.metrics.ngrams import ngram_divergences
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
-from bgan_discrete.sampling import sample_latents
 from bgan_discrete.sources import load_images, load_text
 from bgan_discrete.steps import Objective, adversarial_step, discriminator_step
 from bgan_discrete.training.trainer import sample_codes
@@ -101,9 +99,7 @@ def _load(settings: Settings, dataset: str, data_dir: Path | None) -> Any:
         )
     if dataset == "digits":
         return load_images("digits", codec=CodecOptions(name="levels"))
-    return load_images(
-        image_file(data_dir, "mnist", "ylecun/mnist"), codec=CodecOptions(name="binary"), limit=settings.limit
-    )
+    return load_mnist(data_dir, CodecOptions(name="binary"), limit=settings.limit)
 
 
 def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, nn.Module]:
@@ -120,12 +116,10 @@ def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, n
 def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
     """Train for so many seconds; the quality at some moments, whose time does not count."""
     data = _load(settings, dataset, data_dir)
-    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
     torch.manual_seed(seed)
     generator, discriminator = _networks(settings, dataset, data)
     num_categories = data.codec.num_categories
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))  # type: ignore[operator]
-    order, rng = BatchOrder(len(codes), settings.num_latents, seed), torch.Generator().manual_seed(seed)
     is_wgan = contender == "wgan_gp"
     objective = Objective(
         estimator=make_estimator(contender if contender in ESTIMATORS else "rloo"),
@@ -139,26 +133,36 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         relaxation = get_relaxation("softmax" if is_wgan else contender)
     # WGAN-GP as its source trains it: another Adam, and five critic steps for each of the generator.
     betas, critic_steps = ((0.5, 0.9), 5) if is_wgan else ((0.0, 0.99), 1)
-    optimizers = two_optimizers(generator, discriminator, (settings.generator_lr, settings.discriminator_lr), betas)
+    game = start_game(
+        data.codes,
+        (generator, discriminator),
+        rates=(settings.generator_lr, settings.discriminator_lr),
+        betas=betas,
+        batch_size=settings.num_latents,
+        latent_size=settings.latent_size,
+        seed=seed,
+    )
 
     def latents() -> Tensor:
-        return sample_latents(settings.num_latents, settings.latent_size, "normal", rng)
+        return game.latents(settings.num_latents)
 
     def step(count: int) -> None:
         penalty_scale = 4 if count % 4 == 3 else 0
         if relaxation is None:
-            real = codes[torch.from_numpy(order.indices(count))]
-            adversarial_step(generator, discriminator, *optimizers, real, latents(), objective, rng, penalty_scale)
+            real = game.real(count)
+            adversarial_step(
+                generator, discriminator, *game.optimizers, real, latents(), objective, game.rng, penalty_scale
+            )
             return
         for repeat in range(critic_steps):
-            real = codes[torch.from_numpy(order.indices(count * critic_steps + repeat))]
+            real = game.real(count * critic_steps + repeat)
             if is_wgan:
-                wasserstein_step(generator, discriminator, optimizers[1], real, latents(), objective, rng)
+                wasserstein_step(generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng)
             else:
                 discriminator_step(
-                    generator, discriminator, optimizers[1], real, latents(), objective, rng, penalty_scale
+                    generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng, penalty_scale
                 )
-        relaxed_generator_step(generator, discriminator, optimizers[0], latents(), relaxation, objective, rng)
+        relaxed_generator_step(generator, discriminator, game.optimizers[0], latents(), relaxation, objective, game.rng)
 
     curve: list[dict[str, float]] = []
     spent, count = 0.0, 0

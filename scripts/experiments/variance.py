@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, two_optimizers
+from experiments.laboratory import Game, Part, Report, Table, draw_curves, load_mnist, mean_and_spread, start_game
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import make_estimator
@@ -24,8 +23,7 @@ from bgan_discrete.gradients import gradient_statistics
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.sampling import sample_latents
-from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.sources import ImageData
 from bgan_discrete.steps import Objective, adversarial_step
 
 TITLE = "Draws, latents and the variance of the gradient"
@@ -106,12 +104,7 @@ def check_data(settings: Settings, data_dir: Path | None) -> None:
 
 
 def _load(settings: Settings, data_dir: Path | None) -> ImageData:
-    return load_images(
-        image_file(data_dir, "mnist", "ylecun/mnist"),
-        codec=CodecOptions(name="binary"),
-        resize=str(settings.side),
-        limit=settings.images,
-    )
+    return load_mnist(data_dir, CodecOptions(name="binary"), settings.side, settings.images)
 
 
 def run(
@@ -126,35 +119,45 @@ def run(
 ) -> dict[str, Any]:
     """Train once: the estimate by epoch, and where asked for the noise of every estimator's gradient."""
     data = _load(settings, data_dir)
-    codes = torch.from_numpy(np.ascontiguousarray(data.codes))
     torch.manual_seed(seed)
     generator = ConvGenerator(data.event_shape, 2, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
     # All see as many real images and generator steps an epoch; only draws and latents differ.
-    order = BatchOrder(len(codes), settings.num_latents, seed)
-    rng = torch.Generator().manual_seed(seed)
     objective = _objective(estimator, over, draws, settings.penalty_weight)
-    optimizers = two_optimizers(
-        generator, discriminator, (settings.generator_lr, settings.discriminator_lr), (0.0, 0.99)
+    game = start_game(
+        data.codes,
+        (generator, discriminator),
+        rates=(settings.generator_lr, settings.discriminator_lr),
+        betas=(0.0, 0.99),
+        batch_size=settings.num_latents,
+        latent_size=settings.latent_size,
+        seed=seed,
     )
-    steps = len(codes) // settings.num_latents
+    steps = len(game.codes) // settings.num_latents
     estimates: list[float] = []
     noise, started = [], time.perf_counter()
     moments = {0, settings.epochs // 2, settings.epochs}
     for epoch in range(settings.epochs + 1):
         if measure and epoch in moments:
-            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, rng)})
+            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, game)})
         if epoch == settings.epochs:
             break
         bounds = []
         for step in range(steps):
             count = epoch * steps + step
-            real = codes[torch.from_numpy(order.indices(count))]
-            z = sample_latents(latents, settings.latent_size, "normal", rng)
             scale = 4 if count % 4 == 3 else 0
             try:
-                found = adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng, scale)
+                found = adversarial_step(
+                    generator,
+                    discriminator,
+                    *game.optimizers,
+                    game.real(count),
+                    game.latents(latents),
+                    objective,
+                    game.rng,
+                    scale,
+                )
             except NonFiniteError as error:
                 missing = [float("nan")] * (settings.epochs - len(estimates))
                 return {"estimates": estimates + missing, "noise": noise, "seconds": None, "failed": str(error)}
@@ -174,15 +177,14 @@ def _objective(estimator: str, over: str, draws: int, penalty_weight: float) -> 
 
 
 def _noise(
-    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, rng: torch.Generator
+    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, game: Game
 ) -> dict[str, Any]:
-    def latents() -> torch.Tensor:
-        return sample_latents(settings.num_latents, settings.latent_size, "normal", rng)
-
     found = {}
     for name in ALL_ESTIMATORS:
         objective = _objective(name, "latent", settings.num_draws, 0)
-        statistics = gradient_statistics(generator, discriminator, latents, objective, settings.repeats, rng)
+        statistics = gradient_statistics(
+            generator, discriminator, lambda: game.latents(settings.num_latents), objective, settings.repeats, game.rng
+        )
         found[name] = statistics
     return {"estimators": found}
 
