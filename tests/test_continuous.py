@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from bgan_discrete.pipeline import ImagePipeline
 from bgan_discrete.steps import Objective
 from bgan_discrete.tasks.images import build_networks
 from bgan_discrete.training.config import ModelConfig, TrainingConfig
+from bgan_discrete.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -161,6 +163,41 @@ def test_errors() -> None:
         continuous_step(
             generator, discriminator, *optimizers, torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1), Objective()
         )
+
+
+def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_turn() -> None:
+    torch.manual_seed(0)
+    generator = ContinuousConvGenerator((8, 8), 17, latent_size=4, width=4, depth=1)
+    discriminator = ConvDiscriminator((8, 8), 2, width=4)
+    codes = np.random.default_rng(0).integers(0, 17, (40, 8, 8)).astype(np.uint8)
+    config = TrainingConfig(
+        continuous="boundary_seeking",
+        batch_size=8,
+        discriminator_steps=3,
+        warmup_steps=2,
+        max_steps=4,
+        threads=1,
+        lr_decay="none",
+    )
+    trainer = Trainer(generator, discriminator, codes, config, progress=False)
+    moved, learnt, averaged = [], [], []
+    for _ in range(4):
+        before = [[p.detach().clone() for p in network.parameters()] for network in (generator, discriminator)]
+        found = trainer._train_step()
+        trainer.step += 1
+        for list_, network, old in zip((moved, learnt), (generator, discriminator), before, strict=True):
+            list_.append(any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True)))
+        averaged.append(int(trainer.average.n_averaged))
+        assert ("generator_loss" in found) == moved[-1]
+    assert moved == [False, False, True, True] and all(learnt) and averaged == [0, 0, 1, 2]
+    steps = {name: state["step"] for name, state in _first_states(trainer).items()}
+    assert steps == {"generator": 2, "discriminator": 12}
+    assert "draws_per_second" not in trainer._figures(1.0) and "log_beta" in found
+
+
+def _first_states(trainer: Trainer) -> dict[str, Any]:
+    optimizers = {"generator": trainer.generator_optimizer, "discriminator": trainer.discriminator_optimizer}
+    return {name: next(iter(optimizer.state.values())) for name, optimizer in optimizers.items()}
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:

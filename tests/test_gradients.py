@@ -43,6 +43,22 @@ def test_the_statistics_of_a_known_gradient() -> None:
     assert generator.logits.grad is None
 
 
+def test_the_figures_are_those_of_the_repeated_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Losses whose gradients are known: with three of them every correction counts.
+    generator = Table()
+    slopes = torch.tensor([[1.0, 0.0, 2.0], [3.0, -1.0, 0.0], [2.0, 2.5, 1.0]])
+    made = iter(slopes)
+    monkeypatch.setattr(
+        "bgan_discrete.gradients.generator_loss", lambda *_: ((generator.logits * next(made)).sum(), None)
+    )
+    found = gradient_statistics(generator, Scores(), lambda: torch.zeros(N, 1), Objective(make_estimator("rloo"), M), 3)
+    variance = float(slopes.var(0, unbiased=True).sum())
+    signal = float(slopes.mean(0).square().sum()) - variance / 3
+    assert found["variance"] == pytest.approx(variance)
+    assert found["signal"] == pytest.approx(signal)
+    assert found["signal_to_noise"] == pytest.approx((signal / variance) ** 0.5)
+
+
 def test_no_signal_and_no_noise() -> None:
     class Flat(nn.Module):
         def forward(self, codes: Tensor) -> Tensor:

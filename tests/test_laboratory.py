@@ -13,6 +13,8 @@ import pytest
 import torch
 from datasets import Dataset, Features, Image, Value
 
+from bgan_discrete.errors import NonFiniteError
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 laboratory = importlib.import_module("experiments.laboratory")
@@ -88,13 +90,67 @@ def test_what_ended_is_kept_and_what_is_missing_is_run_again(tmp_path: Path) -> 
     assert rows[0] == rows[1], "a part that is run again, in another process, gives the same figures"
 
 
+DIVERGING = {
+    "variance": ("adversarial_step",),
+    "classifier": ("adversarial_step",),
+    "divergences": ("adversarial_step", "wasserstein_step"),
+    "palette": ("train_images",),
+    "rivals": ("adversarial_step", "discriminator_step", "wasserstein_step"),
+    "continuous": ("continuous_step",),
+    "boundary": ("adversarial_step",),
+}
+
+
+@pytest.mark.parametrize("name", laboratory.EXPERIMENTS)
+def test_trainings_that_diverge_are_told_and_never_win(
+    name: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise NonFiniteError("the discriminator's loss is inf")
+
+    experiment = importlib.import_module(f"experiments.{name}")
+    for step in DIVERGING[name]:
+        monkeypatch.setattr(experiment, step, diverge)
+    settings = experiment.SCALES["smoke"]
+    results = {}
+    for part in experiment.parts(settings):
+        laboratory._write_json(tmp_path / "part.json", experiment.run(settings, **part.arguments, data_dir=data_dir))
+        results[part.name] = json.loads((tmp_path / "part.json").read_text())
+    report = experiment.report(settings, results)
+    said = " ".join(report.findings)
+    assert "nearest" not in said.lower() and "best divergence" not in said
+    for table in report.tables:
+        for row in table.rows:
+            if row[0] in ("kl", "rloo", "alpha_M2") or "boundary_seeking" in row:
+                assert "-" in row or name == "variance", row
+    for picture, draw in report.figures.items():
+        draw(tmp_path / picture)
+
+
+def test_samples_without_variety_do_not_pass_for_the_data(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    rivals: Any = importlib.import_module("experiments.rivals")
+    settings = rivals.SCALES["smoke"]
+    data = rivals._load(settings, "digits", data_dir)
+    one = np.repeat(data.heldout_codes[:1], settings.samples, axis=0)
+    monkeypatch.setattr(rivals, "sample_codes", lambda *_: one)
+    assert rivals._quality(settings, "digits", data, torch.nn.Identity()) > 0.95
+
+
 def test_a_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "out"
     settings = importlib.import_module("experiments.boundary").SCALES["smoke"]
     laboratory._claim(output, "boundary", "smoke", settings)
     laboratory._claim(output, "boundary", "smoke", settings)
-    with pytest.raises(laboratory.InputError, match="another experiment \\(scale 'smoke', not 'cpu'\\)"):
+    with pytest.raises(laboratory.InputError, match=r"another experiment \(scale 'smoke', not 'cpu'\)"):
         laboratory._claim(output, "boundary", "cpu", settings)
+    with pytest.raises(laboratory.InputError, match=r"another experiment \(data_dir '', not '.*elsewhere'\)"):
+        laboratory._claim(output, "boundary", "smoke", settings, tmp_path / "elsewhere")
+    (output / "settings.json").write_text("[1]")
+    with pytest.raises(laboratory.InputError, match="that cannot be read"):
+        laboratory._claim(output, "boundary", "smoke", settings)
+    (output / "settings.json").write_text('{"experiment": "boundary", "scale": "smoke"}')
+    with pytest.raises(laboratory.InputError, match="seeds 'absent', not 3"):
+        laboratory._claim(output, "boundary", "smoke", settings)
     stray = tmp_path / "stray"
     stray.mkdir()
     (stray / "thesis.txt").write_text("mine")

@@ -101,6 +101,26 @@ def test_the_forward_pass_is_an_exact_draw_whatever_the_temperature(name: str, t
     assert (drawn.mean(0) - torch.softmax(logits[0], -1)).abs().max() < 0.01
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_the_temperature_is_that_of_the_definitions(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.eye(K)[1]
+    monkeypatch.setattr("bgan_discrete.relaxations._draw", lambda *_: drawn)
+    logits, weight = torch.randn(K, requires_grad=True), torch.randn(K)
+
+    def slope(function: object) -> Tensor:
+        return torch.autograd.grad(weight @ function(logits), logits)[0]  # type: ignore[operator]
+
+    def jacobian(p: Tensor) -> Tensor:
+        return torch.diag(p) - torch.outer(p, p)
+
+    p, warm = torch.softmax(logits.detach(), -1), torch.softmax(logits.detach() / temperature, -1)
+    found = slope(lambda x: straight_through(x, None, temperature))
+    assert torch.allclose(found, jacobian(warm) @ weight / temperature, atol=1e-12)
+    middle = (drawn + warm) / 2
+    found = slope(lambda x: reinmax(x, None, temperature))
+    assert torch.allclose(found, (2 * jacobian(middle) - jacobian(p) / 2) @ weight, atol=1e-12)
+
+
 def test_the_gumbel_gradient_is_that_of_the_softmax_of_the_same_noise() -> None:
     logits = torch.randn(5, K, requires_grad=True)
     weight = torch.randn(5, K)
@@ -180,6 +200,22 @@ def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
     assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
     assert discriminator.training
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+def test_the_generator_moves_to_where_f_is_large(name: str) -> None:
+    torch.set_default_dtype(torch.float32)
+    generator, critic = MLPGenerator((2,), K, latent_size=3, width=4), LinearCritic().float()
+    with torch.no_grad():
+        critic.weight.copy_(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    optimizer = torch.optim.SGD(generator.parameters(), lr=0.3)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        relaxed_generator_step(
+            generator, critic, optimizer, torch.randn(32, 3, generator=rng), get_relaxation(name), Objective(), rng
+        )
+    mean = torch.softmax(generator(torch.randn(200, 3, generator=rng)).logits, -1).mean(0)
+    assert mean[0, 1] > 0.7 and mean[1, 2] > 0.7
 
 
 def test_errors() -> None:

@@ -1,5 +1,7 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -134,6 +136,24 @@ def test_the_penalty_enters_with_its_weight_and_scale() -> None:
     for p, o, t, other in zip(plain, once, thrice, twice_three, strict=True):
         torch.testing.assert_close(t - p, 3 * (o - p), rtol=1e-3, atol=1e-6)
         torch.testing.assert_close(t, other)
+
+
+def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
+    generator, discriminator = networks()
+    seen: list[Tensor] = []
+
+    def watching(score: Any, real: Tensor, fake: Tensor, num_categories: int, rng: Any = None) -> Tensor:
+        assert num_categories == K
+        seen.extend((real, fake))
+        return torch.zeros(())
+
+    objective = Objective(penalty=watching, discriminator_draws=2)
+    adversarial_step(
+        generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), objective, rng()
+    )
+    generator, _ = networks()
+    drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
+    assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
 
 
 def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:

@@ -68,7 +68,9 @@ def critic_divergence(
         torch.manual_seed(seed)
         critic = make_critic().train()
         optimizer = torch.optim.Adam(critic.parameters(), LEARNING_RATE, (0.5, 0.9), fused=True)
-        best, best_state = -np.inf, copy.deepcopy(critic.state_dict())
+        # Where every moment is worse than knowing nothing, as with few samples, the untrained critic is the best.
+        best, best_state = _judge(critic, parts, 1, value), copy.deepcopy(critic.state_dict())
+        was_finite = False
         draws = torch.Generator().manual_seed(seed)
         for step in range(1, steps + 1):
             batch = [part[0][rng.integers(len(part[0]), size=BATCH_SIZE)] for part in parts]
@@ -85,9 +87,10 @@ def critic_divergence(
             optimizer.step()
             if step % max(steps // CHECKS, 1) == 0:
                 found = _judge(critic, parts, 1, value)
+                was_finite = was_finite or bool(np.isfinite(found))
                 if np.isfinite(found) and found > best:
                     best, best_state = found, copy.deepcopy(critic.state_dict())
-        if not np.isfinite(best):
+        if not was_finite:
             raise NonFiniteError(f"the critic of {kind} was inf or NaN on its validation samples at every check")
         critic.load_state_dict(best_state)
         return _judge(critic, parts, 2, value)

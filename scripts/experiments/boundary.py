@@ -270,7 +270,7 @@ def _draw_still(
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    axes[0, 0].imshow(data_distribution(settings.grid), cmap="magma")
+    axes[0, 0].imshow(data_distribution(settings.grid).numpy(), cmap="magma")
     axes[0, 0].set_title("data p", fontsize=9)
     for axis in axes[1:, 0]:
         axis.set_visible(False)
@@ -296,7 +296,7 @@ def _draw_animation(path: Path, settings: Settings, frames: list[dict[str, Any]]
 
     side = 2 * settings.grid
     density = data_distribution(settings.grid)
-    data = colormaps["magma"](np.array(density / density.max()))
+    data = colormaps["magma"]((density / density.max()).numpy())
     gap = np.ones((settings.grid, 1, 4))
     pictures = []
     for frame in frames:

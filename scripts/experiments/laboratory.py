@@ -408,7 +408,8 @@ def draw_curves(
         if rest and rest[0]:
             axis.set_yscale("log")
         axis.grid(alpha=0.25)
-        axis.legend(fontsize=7)
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize=7)
     made.savefig(path, dpi=110)
 
 
@@ -423,12 +424,14 @@ def draw_points(
             axis.scatter(
                 [x + 0.15 * (number - 1) for x, _ in found], [y for _, y in found], s=18, alpha=0.7, label=label
             )
-        axis.set_yscale("log")
+        if any(points.values()):
+            axis.set_yscale("log")
         axis.set_title(title)
         axis.set_xlabel(x_name)
         axis.set_ylabel(y_name)
         axis.grid(alpha=0.25)
-        axis.legend(fontsize=7)
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize=7)
     made.savefig(path, dpi=110)
 
 
