@@ -3,8 +3,10 @@
 import importlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,41 @@ def test_what_ended_is_kept_and_what_is_missing_is_run_again(tmp_path: Path) -> 
         for found in (whole, json.loads((output / "results.json").read_text()))
     ]
     assert rows[0] == rows[1], "a part that is run again, in another process, gives the same figures"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/reproduce.py"), "boundary", "--workers", "2"]
+    started = subprocess.Popen([*command, "--output-dir", str(tmp_path / "out")], stdout=subprocess.PIPE, cwd=ROOT)
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    if not children.exists():
+        started.kill()
+        pytest.skip("the system does not list a process's children")
+    workers: list[int] = []
+    for _ in range(600):
+        time.sleep(0.1)
+        # Beside the workers there is multiprocessing's own resource tracker.
+        listed = [int(pid) for pid in children.read_text().split()]
+        workers = [pid for pid in listed if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        if len(workers) == 2:
+            break
+    assert len(workers) == 2
+    time.sleep(5)
+    started.send_signal(number)
+    started.wait(timeout=20)
+    for _ in range(200):
+        time.sleep(0.1)
+        if not any(_runs(pid) for pid in workers):
+            return
+    raise AssertionError(f"workers {workers} are still there")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not only waits to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 DIVERGING = {

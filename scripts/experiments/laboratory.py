@@ -12,12 +12,13 @@ import math
 import os
 import platform
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -180,7 +181,7 @@ def _run_parts(
         for number, task in enumerate(tasks, 1):
             _say(number, len(tasks), _run_part(*task))
     else:
-        with ProcessPoolExecutor(min(workers, len(tasks)) or 1, get_context("spawn"), _one_thread) as pool:
+        with ProcessPoolExecutor(min(workers, len(tasks)) or 1, get_context("spawn"), _start_worker) as pool:
             futures = [pool.submit(_run_part, *task) for task in tasks]
             try:
                 for number, future in enumerate(as_completed(futures), 1):
@@ -193,10 +194,18 @@ def _run_parts(
     return [(part, json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8"))) for part in planned]
 
 
-def _one_thread() -> None:
-    """A worker's settings; Ctrl-C is for the process that started it."""
+def _start_worker() -> None:
+    """A worker's settings; Ctrl-C is for the process that started it, whose end is the worker's too."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_part(name: str, scale: str, part: Part, folder: Path, data_dir: Path | None) -> tuple[str, float]:
