@@ -203,11 +203,19 @@ def one_line(run: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_errors_are_one_line_before_any_work(tmp_path: Path) -> None:
+def _unreachable(*_: Any) -> None:
+    raise laboratory.InputError("the Hub could not be reached")
+
+
+def test_errors_are_one_line_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     options = ("--scale", "smoke", "--output-dir", str(tmp_path / "out"), "--data-dir", str(empty))
     assert "holds no mnist/train.parquet; put the Hub's ylecun/mnist there" in one_line(reproduce("variance", *options))
+    experiment = importlib.import_module("experiments.variance")
+    monkeypatch.setattr(experiment, "check_data", _unreachable)
+    with pytest.raises(laboratory.InputError, match="could not be reached; with the files at hand give --data-dir"):
+        laboratory.run_experiment("variance", "smoke", tmp_path / "out", None, 1, [])
     assert "alchemy" in one_line(reproduce("alchemy"))
     refused = one_line(reproduce("boundary", "--workers", "0", *options))
     assert "workers must be at least 1, got 0" in refused

@@ -122,7 +122,15 @@ def run_experiment(
         raise InputError(f"workers must be at least 1, got {workers}")
     settings = experiment.SCALES[scale]
     if hasattr(experiment, "check_data"):
-        experiment.check_data(settings, data_dir)
+        try:
+            experiment.check_data(settings, data_dir)
+        except InputError as error:
+            if data_dir is not None:
+                raise
+            raise InputError(
+                f"{error}; with the files at hand give --data-dir, a folder with mnist/ and cifar10/ (train.parquet and "
+                "test.parquet of the Hub's ylecun/mnist and uoft-cs/cifar10) and captions/ (train.txt and test.txt)"
+            ) from None
     _claim(output_dir, name, scale, settings, data_dir)
     planned = experiment.parts(settings)
     results = _run_parts(name, scale, planned, output_dir / "parts", data_dir, workers)
