@@ -128,8 +128,8 @@ def run_experiment(
             if data_dir is not None:
                 raise
             raise InputError(
-                f"{error}; with the files at hand give --data-dir, a folder with mnist/ and cifar10/ (train.parquet and "
-                "test.parquet of the Hub's ylecun/mnist and uoft-cs/cifar10) and captions/ (train.txt and test.txt)"
+                f"{error}; with the files at hand give --data-dir, a folder with mnist/ and cifar10/ (train.parquet "
+                "and test.parquet of the Hub's ylecun/mnist and uoft-cs/cifar10) and captions/ (train.txt and test.txt)"
             ) from None
     _claim(output_dir, name, scale, settings, data_dir)
     planned = experiment.parts(settings)
