@@ -58,7 +58,7 @@ class Settings:
 
 SCALES = {
     "smoke": Settings(seeds=3, steps=2, width=4, samples=40, critic_steps=2, side=8, limit=400),
-    "cpu": Settings(seeds=3, steps=800, width=12, samples=2000, critic_steps=400),
+    "cpu": Settings(seeds=3, steps=2000, width=12, samples=2000, critic_steps=400),
     "full": Settings(seeds=5, steps=20_000, width=48, samples=10_000, critic_steps=4000, side=28, limit=60_000),
 }
 

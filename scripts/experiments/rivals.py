@@ -66,7 +66,7 @@ class Settings:
 
 SCALES = {
     "smoke": Settings(seeds=3, seconds=0.3, width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
-    "cpu": Settings(seeds=3, seconds=30, width=16, samples=1000, limit=20_000, moments=3),
+    "cpu": Settings(seeds=3, seconds=20, width=16, samples=1000, limit=20_000, moments=3),
     "full": Settings(seeds=5, seconds=900, width=64, samples=5000, limit=60_000, moments=8),
 }
 
