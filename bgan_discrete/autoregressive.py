@@ -7,16 +7,19 @@ A decoder knows how to compute the logits; the distribution draws, masks and wei
 Letters: N latents, M draws, L positions, K categories, B = M * N sequences.
 """
 
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange, repeat
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgan_discrete.distributions import check_advantages, check_end_id
 from bgan_discrete.errors import InputError
 from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions
+from bgan_discrete.vocabulary import linear_log_prob
 
 State = Any
 
@@ -38,6 +41,40 @@ class Decoder(Protocol):
 
         Used for drawing only, without gradients.
         """
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision that autocast gives to the networks at some moment.
+
+    Attributes:
+        device_type: Of the tensors.
+        dtype: Of the products, or None where autocast is off.
+    """
+
+    device_type: str
+    dtype: torch.dtype | None
+
+    @classmethod
+    def current(cls, device: torch.device) -> "Precision":
+        """What holds now, for tensors on a device."""
+        enabled = torch.is_autocast_enabled(device.type)
+        return cls(device.type, torch.get_autocast_dtype(device.type) if enabled else None)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which it holds again."""
+        return nullcontext() if self.dtype is None else torch.autocast(self.device_type, self.dtype)
+
+
+@runtime_checkable
+class LinearDecoder(Decoder, Protocol):
+    """A `Decoder` whose logits are a linear layer of features: no ``[M, N, L, K]`` tensor is needed."""
+
+    to_logits: nn.Linear
+    """With a bias."""
+
+    def features(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """``[B, L, W]`` of codes ``[B, L]`` and latents ``[B, Z]``; ``logits`` is ``to_logits`` of them."""
 
 
 class AutoregressiveCategorical:
@@ -73,6 +110,8 @@ class AutoregressiveCategorical:
         self.end_id = check_end_id(end_id, num_categories)
         self._num_categories = num_categories
         self._sharpening = (temperature, top_k, top_p)
+        # The network runs when the distribution is used: then in the precision in which its generator was called.
+        self._precision = Precision.current(latents.device)
 
     @property
     def batch_size(self) -> int:
@@ -123,9 +162,11 @@ class AutoregressiveCategorical:
             device=latents.device,
         )
         ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
-        state, previous = self.decoder.start(latents, self.length), None
+        with self._precision.autocast():
+            state, previous = self.decoder.start(latents, self.length), None
         for position in range(self.length):
-            logits, state = self.decoder.step(previous, state)
+            with self._precision.autocast():
+                logits, state = self.decoder.step(previous, state)
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:
@@ -135,8 +176,7 @@ class AutoregressiveCategorical:
                 ended = ended | (drawn == self.end_id)
             codes[:, position] = drawn
             previous = drawn
-            # Asking whether all have ended would stop an accelerator at every code; on a CPU it costs nothing.
-            if self.end_id is not None and codes.device.type == "cpu" and bool(ended.all()):
+            if self.end_id is not None and stops_early(codes.device) and bool(ended.all()):
                 break
         return rearrange(codes, "(m n) l -> m n l", m=num_draws)
 
@@ -156,8 +196,15 @@ class AutoregressiveCategorical:
             expected = f"[M, {self.batch_size}, {self.length}]"
             raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
         flat = rearrange(as_index(codes), "m n l -> (m n) l")
-        logits = self._logits(flat, repeat(self.latents, "n z -> (m n) z", m=codes.shape[0]))
-        found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
+        latents = repeat(self.latents, "n z -> (m n) z", m=codes.shape[0])
+        if isinstance(self.decoder, LinearDecoder) and not self._is_sharpened:
+            layer = self.decoder.to_logits
+            with self._precision.autocast():
+                features = rearrange(self.decoder.features(flat, latents), "b l w -> (b l) w")
+                found = linear_log_prob(features, layer.weight, layer.bias, flat.flatten()).view(flat.shape)
+        else:
+            logits = self._logits(flat, latents)
+            found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
         found = found.masked_fill(~counted_positions(flat, self.end_id), 0.0)
         return rearrange(found, "(m n) l -> m n l", m=codes.shape[0])
 
@@ -195,11 +242,16 @@ class AutoregressiveCategorical:
         return None
 
     def _logits(self, flat: Tensor, latents: Tensor) -> Tensor:
-        logits = self.decoder.logits(flat, latents)
+        with self._precision.autocast():
+            logits = self.decoder.logits(flat, latents)
         return self._sharpen(logits if logits.dtype == torch.float64 else logits.float())
 
     def _sharpen(self, logits: Tensor) -> Tensor:
-        return logits if self._sharpening == (1.0, None, None) else sharpen(logits, *self._sharpening)
+        return sharpen(logits, *self._sharpening) if self._is_sharpened else logits
+
+    @property
+    def _is_sharpened(self) -> bool:
+        return self._sharpening != (1.0, None, None)
 
     def _checked_prompt(self, prompt: Tensor | None) -> Tensor:
         if prompt is None:
@@ -214,3 +266,8 @@ class AutoregressiveCategorical:
         if self.end_id is not None and bool((index == self.end_id).any()):
             raise InputError(f"prompt must not hold the end of a sequence, {self.end_id}")
         return prompt.to(self.latents.device, code_dtype(self.num_categories))
+
+
+def stops_early(device: torch.device) -> bool:
+    """Whether drawing asks after every code if all sequences have ended: free on a CPU, a halt on an accelerator."""
+    return device.type == "cpu"

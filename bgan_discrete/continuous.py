@@ -195,6 +195,6 @@ def continuous_step(
     diagnostics["generator_loss"] = generator_loss.detach()
     diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1))
     diagnostics["generator_gradient_norm"] = update_parameters(
-        generator_optimizer, generator_loss, diagnostics, "generator"
+        generator_optimizer, generator_loss, diagnostics, "generator", objective.guard
     )
     return diagnostics

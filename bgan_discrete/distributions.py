@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import as_index, code_dtype, sample_categorical, sharpen
+from bgan_discrete.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions, pad_after_end
 
 COUNTS_MAX_CATEGORIES = 64
@@ -232,7 +232,7 @@ class FactorizedCategorical:
         """
         if tuple(codes.shape[1:]) != self.event_shape:
             raise InputError(f"codes must have shape [B, {str(list(self.event_shape))[1:-1]}], got {list(codes.shape)}")
-        one_hots_BPK = torch.nn.functional.one_hot(codes.flatten(1).long(), self.num_categories).to(self.logits.dtype)
+        one_hots_BPK = one_hot_codes(codes.flatten(1), self.num_categories).to(self.logits.dtype)
         counted = self._counted(codes[None])
         if counted is not None:
             one_hots_BPK = one_hots_BPK * counted[0, ..., None]

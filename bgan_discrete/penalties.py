@@ -10,12 +10,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import as_index
+from bgan_discrete.sampling import one_hot_codes
 
 Discriminator = Callable[[Tensor], Tensor]
 
@@ -46,9 +45,7 @@ def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tupl
 
 def _one_hot(codes: Tensor, num_categories: int) -> Tensor:
     """One-hots of codes; soft one-hots stay what they are."""
-    if codes.is_floating_point():
-        return codes.detach()
-    return one_hot(as_index(codes), num_categories).to(torch.get_default_dtype())
+    return codes.detach() if codes.is_floating_point() else one_hot_codes(codes, num_categories)
 
 
 def r1_penalty(

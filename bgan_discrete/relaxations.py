@@ -173,7 +173,9 @@ def relaxed_generator_step(
         log_ratio = discriminator(relaxation(_logits(distribution), rng)).float()
     loss = -log_ratio.mean()
     diagnostics = {"generator_loss": loss.detach(), "log_ratio_draws": log_ratio.detach().mean()}
-    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
+    diagnostics["generator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "generator", objective.guard
+    )
     return diagnostics
 
 
@@ -222,7 +224,9 @@ def wasserstein_step(
         "log_ratio_fake": value_fake.detach().mean(),
         "penalty": penalty.detach(),
     }
-    diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "critic")
+    diagnostics["discriminator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "critic", objective.guard
+    )
     return diagnostics
 
 

@@ -60,6 +60,25 @@ def as_index(codes: Tensor) -> Tensor:
     return codes.long()
 
 
+def one_hot_codes(codes: Tensor, num_categories: int) -> Tensor:
+    """One-hots by comparison: without an eightfold int64 tensor, and without asking the device for the largest code.
+
+    Args:
+        codes: Integers ``[...]`` in ``[0, K)``.
+        num_categories: K.
+
+    Returns:
+        ``[..., K]`` of torch's default dtype.
+
+    Raises:
+        InputError: If the codes are not integers.
+    """
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+        raise InputError(f"codes must be integers, got dtype {codes.dtype}")
+    categories = torch.arange(num_categories, device=codes.device, dtype=codes.dtype)
+    return (codes[..., None] == categories).to(torch.get_default_dtype())
+
+
 @torch.no_grad()
 def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw ``num_draws`` independent codes from every categorical distribution.

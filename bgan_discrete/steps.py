@@ -26,6 +26,55 @@ Diagnostics = dict[str, Tensor]
 Credit = Literal["prefix", "token", "alternatives"]
 
 
+class FiniteGuard:
+    """Stops all updates from the first loss or gradient on that is inf or NaN, without asking the device at each step.
+
+    On an accelerator every answer that the host waits for idles the device. With a guard the optimiser is told on the
+    device itself to leave the parameters alone (`torch.optim.Adam` with ``fused=True`` and its kin know how), from the
+    first such update on until `check` is called.
+
+    Attributes:
+        step: What `check` calls the step; whoever takes the steps counts here.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self._first: Tensor | None = None
+        self._updates: list[tuple[int, str]] = []
+
+    def note(self, loss: Tensor, norm: Tensor, who: str) -> Tensor:
+        """Take note of an update before it is made.
+
+        Args:
+            loss: Scalar.
+            norm: The gradient's norm, a scalar.
+            who: Whose update it is.
+
+        Returns:
+            Scalar float32, 1 where this update, or one before it, must not be made; else 0.
+        """
+        if self._first is None:
+            self._first = torch.full((), -1, dtype=torch.int64, device=loss.device)
+        number = 2 * len(self._updates)
+        found = torch.where(torch.isfinite(norm), -1, number + 1).masked_fill(~torch.isfinite(loss), number)
+        self._first = torch.where(self._first < 0, found, self._first)
+        self._updates.append((self.step, who))
+        return (self._first >= 0).float()
+
+    def check(self) -> str | None:
+        """Ask the device, once for all updates since the last call.
+
+        Returns:
+            None, or which step was not taken, and what was inf or NaN in it.
+        """
+        updates, first = self._updates, -1 if self._first is None else int(self._first)
+        self._updates, self._first = [], None
+        if first < 0:
+            return None
+        step, who = updates[first // 2]
+        return f"step {step} was not taken: the {who}'s {('loss', 'gradient norm')[first % 2]} is inf or NaN"
+
+
 @dataclass
 class Objective:
     """The choices of the game that both steps share.
@@ -49,6 +98,9 @@ class Objective:
             distribution of each choice q, takes its place, so that what has become improbable keeps a gradient. 1 is
             exact; below 1 the gradient is another, which for a choice vanishes too where F is equal for all codes.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
+        score_autocast: The same for the scoring of the generator's draws alone; None for `autocast`.
+        scorer: Scores the draws in the discriminator's place: the same function, compiled; None for itself.
+        guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))
@@ -62,6 +114,9 @@ class Objective:
     entropy_weight: float = 0.0
     escort: float = 1.0
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    score_autocast: Callable[[], AbstractContextManager[object]] | None = None
+    scorer: Callable[..., Tensor] | None = None
+    guard: FiniteGuard | None = None
 
 
 def discriminator_step(
@@ -99,7 +154,10 @@ def discriminator_step(
     """
     with torch.no_grad(), objective.autocast():
         distribution = _generate(generator, latents, condition)
-    return _move_discriminator(distribution, discriminator, optimizer, real, objective, rng, penalty_scale, condition)
+    codes = distribution.sample(objective.discriminator_draws, rng)
+    return _move_discriminator(
+        codes, distribution.num_categories, discriminator, optimizer, real, objective, rng, penalty_scale, condition
+    )
 
 
 def generator_step(
@@ -132,7 +190,8 @@ def generator_step(
     """
     with objective.autocast():
         distribution = _generate(generator, latents, condition)
-    return _move_generator(distribution, discriminator, optimizer, objective, rng, condition)
+    codes = distribution.sample(objective.num_draws, rng)
+    return _move_generator(distribution, codes, discriminator, optimizer, objective, condition)
 
 
 def adversarial_step(
@@ -149,15 +208,25 @@ def adversarial_step(
 ) -> Diagnostics:
     """`discriminator_step`, then `generator_step`, on the same latents and with one forward pass of the generator.
 
-    The discriminator learns from draws of its own and has moved before it scores those of the generator's step.
+    All draws are made at once; the discriminator learns from its own and has moved before it scores the others.
     Arguments, result and errors as in the two.
     """
     with objective.autocast():
         distribution = _generate(generator, latents, condition)
+    draws = distribution.sample(objective.discriminator_draws + objective.num_draws, rng)
+    own, codes = draws.split([objective.discriminator_draws, objective.num_draws])
     found = _move_discriminator(
-        distribution, discriminator, discriminator_optimizer, real, objective, rng, penalty_scale, condition
+        own,
+        distribution.num_categories,
+        discriminator,
+        discriminator_optimizer,
+        real,
+        objective,
+        rng,
+        penalty_scale,
+        condition,
     )
-    return found | _move_generator(distribution, discriminator, generator_optimizer, objective, rng, condition)
+    return found | _move_generator(distribution, codes, discriminator, generator_optimizer, objective, condition)
 
 
 def _generate(generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None) -> Distribution:
@@ -165,7 +234,8 @@ def _generate(generator: Callable[..., Distribution], latents: Tensor, condition
 
 
 def _move_discriminator(
-    distribution: Distribution,
+    codes: Tensor,
+    num_categories: int,
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
     real: Tensor,
@@ -175,16 +245,13 @@ def _move_discriminator(
     condition: Tensor | None,
 ) -> Diagnostics:
     score = _given(discriminator, condition)
-    fake = rearrange(distribution.sample(objective.discriminator_draws, rng), "m n ... -> (m n) ...")
-    num_latents = len(fake) // objective.discriminator_draws
-    if condition is not None and not len(condition) == len(real) == num_latents:
+    if condition is not None and not len(condition) == len(real) == codes.shape[1]:
         raise InputError(
             f"condition must be one for each real sample and each latent, got {len(condition)} for {len(real)} real "
-            f"samples and {num_latents} latents"
+            f"samples and {codes.shape[1]} latents"
         )
-    return update_discriminator(
-        score, optimizer, real, fake, distribution.num_categories, objective, rng, penalty_scale
-    )
+    fake = rearrange(codes, "m n ... -> (m n) ...")
+    return update_discriminator(score, optimizer, real, fake, num_categories, objective, rng, penalty_scale)
 
 
 def update_discriminator(
@@ -231,21 +298,25 @@ def update_discriminator(
         penalty = objective.penalty(score, real, fake, num_categories, rng)
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
-    diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "discriminator")
+    diagnostics["discriminator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "discriminator", objective.guard
+    )
     return diagnostics
 
 
 def _move_generator(
     distribution: Distribution,
+    codes: Tensor,
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
-    rng: torch.Generator | None,
     condition: Tensor | None,
 ) -> Diagnostics:
-    loss, log_w_MN = generator_loss(distribution, discriminator, objective, rng, condition)
+    loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
     diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
-    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
+    diagnostics["generator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "generator", objective.guard
+    )
     return diagnostics
 
 
@@ -270,6 +341,17 @@ def generator_loss(
         prefix ``[M, N L]``).
     """
     codes = distribution.sample(objective.num_draws, rng)
+    return loss_of_draws(distribution, codes, discriminator, objective, condition)
+
+
+def loss_of_draws(
+    distribution: Distribution,
+    codes: Tensor,
+    discriminator: nn.Module,
+    objective: Objective,
+    condition: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`generator_loss` of draws that are there already, codes ``[M, N, *event_shape]``."""
     if objective.credit == "alternatives":
         surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective, condition)
     else:
@@ -300,8 +382,8 @@ def score_draws(
     was_training = discriminator.training
     discriminator.eval()
     try:
-        with objective.autocast():
-            score = _given(discriminator, condition)
+        with (objective.score_autocast or objective.autocast)():
+            score = _given(objective.scorer or discriminator, condition)
             chunk = objective.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
@@ -380,7 +462,7 @@ def _score_alternatives(
     was_training = discriminator.training
     discriminator.eval()
     try:
-        with objective.autocast():
+        with (objective.score_autocast or objective.autocast)():
             score = cast(Callable[..., Tensor], discriminator.alternatives)
             inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
             parts = [score(*part).float() for part in zip(*inputs, strict=True)]
@@ -429,11 +511,19 @@ def likelihood_step(
     if mixture_log_prob is not None:
         loss = -mixture_log_prob(real).mean()
     diagnostics = {"likelihood_loss": loss.detach()}
-    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator")
+    diagnostics["generator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "generator", objective.guard
+    )
     return diagnostics
 
 
-def update_parameters(optimizer: torch.optim.Optimizer, loss: Tensor, diagnostics: Diagnostics, who: str) -> Tensor:
+def update_parameters(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    diagnostics: Diagnostics,
+    who: str,
+    guard: FiniteGuard | None = None,
+) -> Tensor:
     """Backward pass and optimiser step, refused if anything is not finite.
 
     Args:
@@ -441,23 +531,37 @@ def update_parameters(optimizer: torch.optim.Optimizer, loss: Tensor, diagnostic
         loss: Scalar.
         diagnostics: What an error tells beside the loss.
         who: Whose step it is, for the error.
+        guard: Takes note instead of an error; the optimiser must then be a fused one, which can be told on the device.
 
     Returns:
         The gradient's norm over all parameters of the optimiser.
 
     Raises:
-        NonFiniteError: Before the step, if the loss or the gradient is inf or NaN.
+        NonFiniteError: Before the step, if the loss or the gradient is inf or NaN, and there is no guard.
+        InputError: If there is a guard and the optimiser cannot be told.
     """
     optimizer.zero_grad(set_to_none=True)
+    if guard is not None:
+        if not getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise InputError(f"a guard needs an optimiser with fused=True, got {type(optimizer).__name__} without it")
+        loss.backward()
+        norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
+        # The contract between torch's gradient scaler and its fused optimisers.
+        vars(optimizer)["found_inf"] = guard.note(loss.detach(), norm, who)
+        optimizer.step()
+        return norm.detach()
     if not torch.isfinite(loss):
         raise NonFiniteError(f"the {who}'s loss is {loss.item()}: {_describe(diagnostics)}")
     loss.backward()
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
     if not torch.isfinite(norm):
         raise NonFiniteError(f"the {who}'s gradient norm is {norm.item()}: {_describe(diagnostics)}")
     optimizer.step()
     return norm.detach()
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
 
 
 def _describe(diagnostics: Diagnostics) -> str:

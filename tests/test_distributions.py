@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from watching import LargestTensor
 
 from bgan_discrete.distributions import Distribution, FactorizedCategorical
 from bgan_discrete.errors import InputError
@@ -81,21 +80,6 @@ def test_zero_sum_advantages_have_the_counts_as_their_gradient() -> None:
     advantages = make_estimator("rloo")(torch.randn(4, 3, dtype=torch.float64))
     (gradient,) = torch.autograd.grad(distribution.weighted_log_prob(codes, advantages, zero_sum=True).sum(), logits)
     torch.testing.assert_close(gradient, distribution.weighted_counts(codes, advantages).reshape(gradient.shape))
-
-
-class LargestTensor(TorchDispatchMode):
-    """Remembers the size of the largest tensor that any operation gives back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.elements = max(self.elements, leaf.untyped_storage().nbytes() // leaf.element_size())
-        return result
 
 
 @pytest.mark.parametrize("categories", [2, 16, 64, 65, 500])

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "bgan_discrete"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("sampling", "sequences"),
-    ("distributions",),
+    ("distributions", "vocabulary"),
     ("autoregressive",),
     ("divergences",),
     ("weights",),

@@ -12,6 +12,7 @@ from bgan_discrete.sampling import (
     bernoulli_codes,
     code_dtype,
     comparison_codes,
+    one_hot_codes,
     sample_by_multinomial,
     sample_categorical,
     search_codes,
@@ -156,3 +157,12 @@ def test_errors() -> None:
         sample_categorical(torch.zeros(2, 3), 0)
     with pytest.raises(InputError, match="num_categories must lie between 2"):
         sample_categorical(torch.zeros(2, 1), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_one_hots_by_comparison_are_one_hots(dtype: torch.dtype) -> None:
+    codes = torch.randint(0, 256 if dtype == torch.uint8 else 300, (3, 4)).to(dtype)
+    found = one_hot_codes(codes, 256 if dtype == torch.uint8 else 300)
+    assert torch.equal(found, torch.nn.functional.one_hot(codes.long(), found.shape[-1]).float())
+    with pytest.raises(InputError, match=r"codes must be integers, got dtype torch\.float32"):
+        one_hot_codes(codes.float(), 3)

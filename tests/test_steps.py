@@ -1,19 +1,39 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+from watching import HostReads
 
+from bgan_discrete import autoregressive
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import ESTIMATORS, make_estimator
-from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvDiscriminator,
+    ConvGenerator,
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    GRUDiscriminator,
+    GRUGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+)
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import Objective, adversarial_step, discriminator_step, generator_step, score_draws
+from bgan_discrete.steps import (
+    FiniteGuard,
+    Objective,
+    adversarial_step,
+    discriminator_step,
+    generator_step,
+    score_draws,
+    update_parameters,
+)
 
 SHAPE, K, N, M = (3, 2), 4, 5, 6
 
@@ -212,6 +232,126 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
             networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng()
         )
     assert float(discriminator.a.detach()) == 0
+
+
+def fused_adam(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
+
+
+def test_a_guarded_step_is_the_same_step() -> None:
+    found = []
+    for guard in (None, FiniteGuard()):
+        generator, discriminator = networks()
+        objective = Objective(num_draws=M, penalty=get_penalty("r1"), guard=guard)
+        optimizers = fused_adam(generator), fused_adam(discriminator)
+        random = rng()
+        for _ in range(3):
+            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), objective, random)
+        found.append(weights(generator) + weights(discriminator))
+        assert guard is None or guard.check() is None
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient norm"])
+def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind: str) -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = fused_adam(nn.ParameterList([parameter]))
+    guard = FiniteGuard()
+    for step, who, bad in ((4, "critic", False), (5, "critic", False), (5, "generator", True), (6, "critic", False)):
+        guard.step = step
+        before = parameter.detach().clone()
+        # Of sqrt(0) the value is finite and the slope is not.
+        loss = (parameter.square().sum() - parameter.detach().square().sum()).abs()
+        loss = (parameter * 0).sum().sqrt() if bad and kind != "loss" else loss * (float("nan") if bad else 1)
+        update_parameters(optimizer, loss + (parameter.sum() if not bad else 0), {}, who, guard)
+        assert torch.equal(before, parameter) == (bad or step == 6)
+    assert guard.check() == f"step 5 was not taken: the generator's {kind} is inf or NaN"
+    assert guard.check() is None
+    with pytest.raises(InputError, match="a guard needs an optimiser with fused=True, got SGD"):
+        update_parameters(sgd(nn.ParameterList([parameter])), parameter.sum(), {}, "critic", FiniteGuard())
+
+
+def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
+    torch.manual_seed(0)
+    generator = (ConvSequenceGenerator if credit == "alternatives" else GRUGenerator)(6, K, 0, latent_size=3, width=8)
+    discriminator = {
+        "prefix": lambda: ConvSequenceDiscriminator(6, K, 0, width=8),
+        "token": lambda: GRUDiscriminator(6, K, 0, width=8, per_prefix=True),
+        "alternatives": lambda: AlternativesDiscriminator(6, K, 0, width=8, depth=1),
+    }[credit]()
+    real = torch.randint(1, K, (N, 6), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    return generator, discriminator, real, latents()
+
+
+@pytest.mark.parametrize("game", ["images", "prefix", "token", "alternatives"])
+def test_a_guarded_step_never_waits_for_the_device(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if game == "images":
+        torch.manual_seed(0)
+        generator, discriminator = ConvGenerator((8, 8), K, 3, 4), ConvDiscriminator((8, 8), K, 4, ordered=True)
+        real, z = torch.randint(0, K, (N, 8, 8)).to(torch.uint8), latents()
+    else:
+        generator, discriminator, real, z = _text_game(game)
+        # On a CPU, drawing stops where all sequences have ended; on an accelerator it does not ask.
+        monkeypatch.setattr(autoregressive, "stops_early", lambda device: False)
+    objective = Objective(
+        make_estimator("rloo"),
+        M,
+        penalty=get_penalty("r1"),
+        credit="prefix" if game == "images" else cast(Any, game),
+        guard=FiniteGuard(),
+    )
+    optimizers = fused_adam(generator), fused_adam(discriminator)
+    with HostReads() as watch:
+        adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng(), penalty_scale=4)
+    assert watch.found == []
+    assert objective.guard is not None
+    with HostReads() as watch:
+        assert objective.guard.check() is None
+    assert watch.found == ["_local_scalar_dense"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_guarded_step_never_synchronises_cuda() -> None:
+    generator, discriminator = (network.cuda() for network in networks())
+    objective = Objective(num_draws=M, penalty=get_penalty("r1"), guard=FiniteGuard())
+    optimizers = fused_adam(generator), fused_adam(discriminator)
+    real, z = real_codes().cuda(), latents().cuda()
+    for mode in ("default", "error"):  # the first step sets up libraries
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            adversarial_step(generator, discriminator, *optimizers, real, z, objective, penalty_scale=4)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> None:
+    """Within 0.02, where the largest of M = 20 is about 0.2: eight bits of an F of a few units."""
+    torch.manual_seed(0)
+    discriminator = ConvDiscriminator((12, 12), 16, 16, 2)
+    codes = torch.randint(0, 16, (20, 32, 12, 12)).to(torch.uint8)
+    with torch.no_grad():
+        discriminator.to_log_ratio.weight.mul_(120)  # an F that spreads over some units, as in training
+    half = Objective(score_autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    log_w, rounded = (score_draws(discriminator, codes, objective) for objective in (Objective(), half))
+    assert rounded.dtype == torch.float32 and not torch.equal(log_w, rounded)
+    assert log_w.std() > 0.5
+    difference = (torch.softmax(log_w, 0) - torch.softmax(rounded, 0)).abs().max()
+    assert difference < 0.02, float(difference)
+
+
+def test_a_scorer_stands_in_for_the_discriminator_in_scoring_only() -> None:
+    generator, discriminator = networks()
+    calls = []
+
+    def scorer(codes: Tensor) -> Tensor:
+        calls.append(len(codes))
+        return discriminator(codes)
+
+    objective = Objective(num_draws=M, scorer=scorer)
+    adversarial_step(
+        generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), objective, rng()
+    )
+    assert calls == [M * N]
 
 
 def test_the_diagnostics() -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from watching import HostReads
 
 from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
 from bgan_discrete.estimators import ESTIMATORS
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import read_metrics
@@ -186,6 +188,33 @@ def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> Non
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
 
 
+@pytest.mark.parametrize("interval", ["log_interval", "sample_interval", "checkpoint_interval"])
+def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_saved(
+    tmp_path: Path, interval: str
+) -> None:
+    torch.manual_seed(0)
+    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
+    discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
+    intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
+    config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
+    trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path, progress=False)
+    trainer.objective.guard = FiniteGuard()
+    with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is inf or NaN"):
+        trainer.train()
+    assert trainer.step == 5
+    assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -> None:
+    trainer = small_trainer(small_config(log_interval=6))
+    trainer.objective.guard = FiniteGuard()
+    with HostReads() as watch:
+        trainer.train()
+    # At steps 6 and 12 one question each whether all was finite; at the end there is nothing left to ask.
+    assert watch.found == ["_local_scalar_dense"] * 2
+
+
 def test_a_networks_own_distribution_and_data_are_enough() -> None:
     class Table(nn.Module):
         def __init__(self) -> None:
@@ -291,11 +320,14 @@ def test_a_damaged_or_hostile_checkpoint_is_refused_and_not_executed(tmp_path: P
     assert not Path("/tmp/bgan-bomb-went-off").exists()
 
 
-def test_bfloat16_and_chunked_scoring_train_too() -> None:
+@pytest.mark.parametrize(
+    "precision", [{"dtype": "bfloat16"}, {"score_dtype": "bfloat16"}, {"dtype": "bfloat16", "score_dtype": "float32"}]
+)
+def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> None:
     torch.manual_seed(0)
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
     networks = ConvGenerator((8, 9), 4, 8, 8), ConvDiscriminator((8, 9), 4, 8, ordered=True)
-    config = small_config(dtype="bfloat16", score_chunk=7, max_steps=3, discriminator_draws=0)
+    config = small_config(score_chunk=7, max_steps=3, discriminator_draws=0, **precision)
     trainer = Trainer(*networks, codes, config, progress=False)
     trainer.train()
     assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())

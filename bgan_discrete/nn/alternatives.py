@@ -9,10 +9,11 @@ from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, one_hot, pad
+from torch.nn.functional import leaky_relu, pad
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.inputs import CodeInput
+from bgan_discrete.sampling import one_hot_codes
 from bgan_discrete.sequences import carry_to_the_end, counted_positions
 
 Context = Literal["prefix", "rest"]
@@ -134,7 +135,7 @@ class AlternativesDiscriminator(nn.Module):
 
     def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:
-            soft = codes if codes.is_floating_point() else one_hot(codes.long(), self.num_categories)
+            soft = codes if codes.is_floating_point() else one_hot_codes(codes, self.num_categories)
             flat = soft.flatten(1).to(torch.get_default_dtype())
             return torch.stack([judge(flat) for judge in self.judges], dim=1)
         layers = [self.sides[0](codes)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import as_index
+from bgan_discrete.sampling import as_index, one_hot_codes
 
 InputEncoding = Literal["scalar", "cosine", "onehot", "embedding"]
 ONEHOT_MAX_CATEGORIES = 32
@@ -97,13 +97,8 @@ class CodeInput(nn.Module):
         if self.encoding == "scalar":
             return (codes.to(self.scale.dtype) * (2 / (self.num_categories - 1)) - 1)[..., None]
         if self.encoding == "onehot":
-            return codes if soft else self._one_hot(codes)
+            return codes if soft else one_hot_codes(codes, self.num_categories)
         return codes @ self.table.weight.to(codes.dtype) if soft else self.table(as_index(codes))
-
-    def _one_hot(self, codes: Tensor) -> Tensor:
-        """One-hots by comparison, without the eightfold detour of an int64 one-hot tensor."""
-        categories = torch.arange(self.num_categories, device=codes.device, dtype=codes.dtype)
-        return (codes[..., None] == categories).to(torch.get_default_dtype())
 
 
 def _cosines(num_categories: int) -> Tensor:

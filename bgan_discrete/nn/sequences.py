@@ -180,6 +180,14 @@ class _AutoregressiveGenerator(nn.Module):
             cast(Any, self), latents, self.event_shape[0], self.num_categories, self.end_id
         )
 
+    def features(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """``[B, L, width]``, of which the logits are a linear layer; a subclass's own."""
+        raise NotImplementedError
+
+    def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """``[B, L, K]`` of codes ``[B, L]``."""
+        return cast(Tensor, self.to_logits(self.features(codes, latents)))
+
     def _inputs(self, codes: Tensor, latents: Tensor) -> Tensor:
         """What stands before each position: the start, then the codes but the last; with the latent added to each."""
         start = repeat(self.start_vector, "w -> b 1 w", b=len(codes))
@@ -222,10 +230,10 @@ class GRUGenerator(_AutoregressiveGenerator):
         self.recur = nn.GRU(width, width, depth, batch_first=True)
         self.first_state = nn.Linear(latent_size, depth * width)
 
-    def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, K]`` of codes ``[B, L]``."""
-        outputs, _ = self.recur(self._inputs(codes, latents), self._first(latents))
-        return self.to_logits(outputs)
+    def features(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """``[B, L, width]`` of codes ``[B, L]``."""
+        outputs: Tensor = self.recur(self._inputs(codes, latents), self._first(latents))[0]
+        return outputs
 
     def start(self, latents: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """The projected latent and the hidden state ``[depth, B, width]``."""
@@ -305,12 +313,12 @@ class TransformerGenerator(_AutoregressiveGenerator):
         self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
 
-    def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, K]`` of codes ``[B, L]``."""
+    def features(self, codes: Tensor, latents: Tensor) -> Tensor:
+        """``[B, L, width]`` of codes ``[B, L]``."""
         x = self._inputs(codes, latents) + self.place[: codes.shape[1]]
         for block in self.blocks:
             x = block(x)
-        return self.to_logits(self.norm(x))
+        return cast(Tensor, self.norm(x))
 
     def start(self, latents: Tensor, length: int) -> dict[str, Any]:
         """The projected latent, and room for the keys and values of ``length`` positions; for drawing, not deriving."""

@@ -146,6 +146,12 @@ class TrainingConfig:
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "precision of the networks; weights and losses stay float32"
     )
+    score_dtype: Literal["float32", "bfloat16"] | None = option(
+        None, "precision in which the discriminator scores the generator's draws (default: dtype)"
+    )
+    compile: bool = option(
+        False, "compile the scoring of the draws by torch.compile, which takes a minute at the start"
+    )
     threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
     score_chunk: int | None = option(
         None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"

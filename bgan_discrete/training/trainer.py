@@ -24,7 +24,14 @@ from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.sampling import check_latent_kind, sample_latents
-from bgan_discrete.steps import Diagnostics, Objective, adversarial_step, discriminator_step, likelihood_step
+from bgan_discrete.steps import (
+    Diagnostics,
+    FiniteGuard,
+    Objective,
+    adversarial_step,
+    discriminator_step,
+    likelihood_step,
+)
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
@@ -110,12 +117,11 @@ class Trainer:
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
+        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), discriminator)
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
-        self.average = AveragedModel(
-            self.generator, multi_avg_fn=_ema_update(config.ema_decay), use_buffers=True
-        ).eval()
+        self.average = AveragedModel(self.generator, use_buffers=True).eval()
+        self._num_averaged = 0
         betas = (config.adam_beta1, config.adam_beta2)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
@@ -124,7 +130,7 @@ class Trainer:
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
         self._sums: Diagnostics = {}
-        self._summed_steps = 0
+        self._counts: dict[str, int] = {}
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
 
     def train(self) -> TrainingSummary:
@@ -136,7 +142,8 @@ class Trainer:
             How it ended.
 
         Raises:
-            NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it.
+            NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
+                accelerator it comes with the next figures, samples or checkpoint; no update is made in between.
         """
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
@@ -145,6 +152,8 @@ class Trainer:
             last_time, last_step = started, self.step
             while self.step < config.max_steps:
                 self._set_learning_rates()
+                if self.objective.guard is not None:
+                    self.objective.guard.step = self.step + 1
                 try:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
@@ -155,9 +164,11 @@ class Trainer:
                 if self.step % config.log_interval == 0 or self.step == config.max_steps:
                     now = time.monotonic()
                     speed = (self.step - last_step) / max(now - last_time, 1e-9)
+                    self._check_finite()
                     log.write(self.step, self._figures(speed))
                     last_time, last_step = now, self.step
                 if config.sample_interval and self.step % config.sample_interval == 0:
+                    self._check_finite()
                     self._show_samples(log)
                 if config.checkpoint_interval and self.step % config.checkpoint_interval == 0:
                     self.save()
@@ -181,7 +192,7 @@ class Trainer:
             real = self._real_batch(self.step)
             latents = self._latents(config.pretrain_latents or len(real))
             found = likelihood_step(self._distribution, self.generator_optimizer, real, latents, self.objective)
-            self.average.update_parameters(self.generator)
+            self._update_average()
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
         for repeat in range(config.discriminator_steps):
@@ -208,8 +219,28 @@ class Trainer:
             else:
                 found = discriminator_step(self._distribution, **common, optimizer=self.discriminator_optimizer)
         if moves_both:
-            self.average.update_parameters(self.generator)
+            self._update_average()
         return found
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average that forgets its start; nothing waits for the device."""
+        count, decay = self._num_averaged, self.config.ema_decay
+        weight = 1 - min(decay, (1 + count) / (EMA_WARMUP + count)) if count else 1.0
+        mine = [*self.average.module.parameters(), *self.average.module.buffers()]
+        theirs = [*self.generator.parameters(), *self.generator.buffers()]
+        smooth = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in smooth], [b for _, b in smooth], weight)
+        for a, b in zip(mine, theirs, strict=True):
+            if not a.is_floating_point():
+                a.copy_(b)
+        self.average.n_averaged.add_(1)
+        self._num_averaged += 1
+
+    def _check_finite(self) -> None:
+        found = None if self.objective.guard is None else self.objective.guard.check()
+        if found is not None:
+            raise NonFiniteError(found)
 
     @torch.no_grad()
     def sample(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> np.ndarray:
@@ -229,6 +260,7 @@ class Trainer:
 
     def save(self) -> Path | None:
         """Write a checkpoint into ``output_dir/checkpoints`` (None where there is no folder)."""
+        self._check_finite()
         if self.output_dir is None:
             return None
         return save_checkpoint(self.output_dir / "checkpoints", self.step, self.state_dict(), self.config.keep_last)
@@ -262,7 +294,7 @@ class Trainer:
             "global_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "sums": self._sums,
-            "summed_steps": self._summed_steps,
+            "counts": self._counts,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -283,7 +315,8 @@ class Trainer:
         torch.set_rng_state(state["global_rng"].cpu())
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
-        self._sums, self._summed_steps = state["sums"], state["summed_steps"]
+        self._sums, self._counts = state["sums"], state["counts"]
+        self._num_averaged = int(self.average.n_averaged)
         self.step = state["step"]
 
     def _distribution(self, latents: Tensor) -> Distribution:
@@ -293,10 +326,17 @@ class Trainer:
         return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
 
     def _real_batch(self, count: int) -> Tensor:
-        indices = self.order.indices(count)
-        if isinstance(self.codes, Tensor):
-            return self.codes[torch.from_numpy(indices).to(self.device)]
-        return torch.from_numpy(np.ascontiguousarray(self.codes[indices])).to(self.device)
+        indices = torch.from_numpy(self.order.indices(count))
+        if isinstance(self.codes, Tensor) and self.codes.device.type != "cpu":
+            return self.codes[self._to_device(indices)]
+        rows = self.codes[indices] if isinstance(self.codes, Tensor) else torch.from_numpy(self.codes[indices.numpy()])
+        return self._to_device(rows)
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        """A copy that the host does not wait for."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _set_learning_rates(self) -> None:
         config, scale = self.config, 1.0
@@ -314,16 +354,17 @@ class Trainer:
     def _accumulate(self, diagnostics: Diagnostics) -> None:
         # The penalty is absent from steps that leave it out, so each figure has its own count.
         for name, value in diagnostics.items():
-            total, count = f"{name}/sum", f"{name}/count"
-            self._sums[total] = self._sums.get(total, torch.zeros_like(value)) + value
-            self._sums[count] = self._sums.get(count, torch.zeros_like(value)) + 1
-        self._summed_steps += 1
+            if name not in self._sums:
+                self._sums[name], self._counts[name] = torch.zeros_like(value), 0
+            self._counts[name] += 1
+        torch._foreach_add_([self._sums[name] for name in diagnostics], list(diagnostics.values()))
 
     def _figures(self, steps_per_second: float) -> dict[str, float]:
         """Means of the diagnostics since the last call, and throughput."""
-        names = [key.removesuffix("/sum") for key in self._sums if key.endswith("/sum")]
-        figures = {name: (self._sums[f"{name}/sum"] / self._sums[f"{name}/count"]).item() for name in names}
-        self._sums, self._summed_steps = {}, 0
+        # One copy to the host for all of them.
+        sums: list[float] = [*torch.stack(list(self._sums.values())).cpu().numpy()] if self._sums else []
+        figures = {name: float(total) / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
+        self._sums, self._counts = {}, {}
         config = self.config
         return {
             "epoch": self.step * config.discriminator_steps * config.batch_size / len(self.codes),
@@ -414,7 +455,9 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _make_objective(config: TrainingConfig, device: torch.device, num_positions: int) -> Objective:
+def _make_objective(
+    config: TrainingConfig, device: torch.device, num_positions: int, discriminator: nn.Module
+) -> Objective:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -422,10 +465,8 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         log_weight_clip=config.log_weight_clip,
     )
 
-    def autocast() -> AbstractContextManager[object]:
-        if config.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(device.type, torch.bfloat16)
+    def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
+        return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
 
     return Objective(
         estimator=estimator,
@@ -438,7 +479,10 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         entropy_weight=config.entropy_weight,
         escort=1.0 if config.escort is None else config.escort,
         score_chunk=config.score_chunk or _default_score_chunk(device, num_positions),
-        autocast=autocast,
+        autocast=precision(config.dtype),
+        score_autocast=precision(config.score_dtype or config.dtype),
+        scorer=torch.compile(discriminator) if config.compile else None,
+        guard=None if device.type == "cpu" else FiniteGuard(),
     )
 
 
@@ -447,18 +491,6 @@ def _default_score_chunk(device: torch.device, num_positions: int) -> int | None
     if device.type != "cpu":
         return None
     return min(256, max(64, SCORED_POSITIONS // num_positions))
-
-
-def _ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Exponential moving average over all parameters at once, forgetting its start."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
-        steps = int(num_averaged)
-        weight = 1 - min(decay, (1 + steps) / (EMA_WARMUP + steps))
-        torch._foreach_lerp_(averaged, current, weight)
-
-    return update
 
 
 def _attribute(generator: nn.Module, name: str, given: int | None) -> int:
