@@ -197,10 +197,17 @@ class FactorizedCategorical:
         advantages_MNP = advantages.flatten(2) if advantages.ndim > 2 else advantages[:, :, None]
         num_categories = self.num_categories
         if num_categories == 2:
-            ones = codes_MNP.to(advantages.dtype)
-            # With one advantage a draw this is a matrix product, and no product of the size of the codes is made.
-            one_each = advantages.ndim == 2
-            ones_NP = torch.einsum("mn,mnp->np", advantages, ones) if one_each else (advantages_MNP * ones).sum(0)
+            ones_NP = advantages.new_zeros(codes_MNP.shape[1:])
+            # Some draws at a time, so that no float of each code exists.
+            for codes_part, advantages_part in zip(codes_MNP.split(8), advantages_MNP.split(8), strict=True):
+                ones = codes_part.to(advantages.dtype)
+                # With one advantage a draw this is a matrix product, and no product of the size of the codes is made.
+                one_each = advantages.ndim == 2
+                ones_NP += (
+                    torch.einsum("mn,mnp->np", advantages_part[..., 0], ones)
+                    if one_each
+                    else (advantages_part * ones).sum(0)
+                )
             return torch.stack([advantages_MNP.sum(0) - ones_NP, ones_NP], dim=-1)
         counts_NPK = advantages.new_zeros(*codes_MNP.shape[1:], num_categories)
         for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):

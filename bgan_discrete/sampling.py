@@ -16,6 +16,12 @@ from bgan_discrete.errors import InputError
 COMPARISON_MAX_CATEGORIES = 64
 """Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""
 
+SEARCH_MAX_DRAWS = 1
+"""Above `COMPARISON_MAX_CATEGORIES`, up to so many draws a binary search is faster than ``torch.multinomial``."""
+
+UNIFORMS_AT_ONCE = {"cpu": 2**18, "other": 2**26}
+"""About so many uniforms exist at a time: on a CPU they stay in the cache, and memory grows with the codes alone."""
+
 MULTINOMIAL_MAX_CATEGORIES = 2**24
 """``torch.multinomial`` takes no more categories than this."""
 
@@ -84,7 +90,7 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
     """Draw ``num_draws`` independent codes from every categorical distribution.
 
     Dispatches by K: one Bernoulli comparison for K = 2, comparison with the cumulated probabilities up to
-    `COMPARISON_MAX_CATEGORIES`, ``torch.multinomial`` above.
+    `COMPARISON_MAX_CATEGORIES`, above it a binary search for few draws and ``torch.multinomial`` for many.
 
     Args:
         logits: ``[..., K]``, unnormalised log-probabilities, finite.
@@ -101,10 +107,28 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
         raise InputError(f"num_draws must be at least 1, got {num_draws}")
     num_categories = logits.shape[-1]
     code_dtype(num_categories)
-    if num_categories > COMPARISON_MAX_CATEGORIES:
+    if num_categories > COMPARISON_MAX_CATEGORIES and num_draws > SEARCH_MAX_DRAWS:
         return sample_by_multinomial(logits, num_draws, generator)
-    uniforms = torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
-    return bernoulli_codes(logits, uniforms) if num_categories == 2 else comparison_codes(logits, uniforms)
+    if num_categories > COMPARISON_MAX_CATEGORIES:
+        return search_codes(
+            logits, torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
+        )
+    thresholds = _bernoulli_thresholds(logits) if num_categories == 2 else _thresholds(logits)
+    codes = torch.zeros((num_draws, *logits.shape[:-1]), dtype=code_dtype(num_categories), device=logits.device)
+    for part in codes.split(_draws_at_once(logits)):
+        _count_thresholds(thresholds, torch.rand(part.shape, generator=generator, device=logits.device), part)
+    return codes
+
+
+def _draws_at_once(logits: Tensor) -> int:
+    limit = UNIFORMS_AT_ONCE["cpu" if logits.device.type == "cpu" else "other"]
+    return max(1, limit * logits.shape[-1] // max(logits.numel(), 1))
+
+
+def _count_thresholds(thresholds: Tensor, uniforms: Tensor, codes: Tensor) -> None:
+    """Add to codes ``[M, ...]``, in place, the number of thresholds ``[..., K - 1]`` at or below ``u [M, ...]``."""
+    for threshold in thresholds.unbind(-1):
+        codes += uniforms >= threshold
 
 
 def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
@@ -159,8 +183,7 @@ def bernoulli_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
     Returns:
         uint8 codes ``[M, ...]``.
     """
-    probability_of_zero = torch.sigmoid(logits[..., 0].float() - logits[..., 1].float())
-    return (uniforms >= probability_of_zero).to(torch.uint8)
+    return (uniforms >= _bernoulli_thresholds(logits)[..., 0]).to(torch.uint8)
 
 
 def comparison_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -175,10 +198,8 @@ def comparison_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
     Returns:
         Codes ``[M, ...]`` of dtype `code_dtype`.
     """
-    thresholds = _thresholds(logits)
     codes = torch.zeros(uniforms.shape, dtype=code_dtype(logits.shape[-1]), device=uniforms.device)
-    for threshold in thresholds.unbind(-1):
-        codes += uniforms >= threshold
+    _count_thresholds(_thresholds(logits), uniforms, codes)
     return codes
 
 
@@ -193,7 +214,8 @@ def search_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
         Codes ``[M, ...]`` of dtype `code_dtype`.
     """
     draws_last = uniforms.movedim(0, -1).contiguous()
-    found = torch.searchsorted(_thresholds(logits).contiguous(), draws_last, right=True, out_int32=True)
+    # The last category's threshold is 1, which no uniform reaches.
+    found = torch.searchsorted(_distribution_function(logits), draws_last, right=True, out_int32=True)
     return found.movedim(-1, 0).to(code_dtype(logits.shape[-1]))
 
 
@@ -250,11 +272,21 @@ def check_latent_kind(kind: str) -> str:
     return kind
 
 
+def _bernoulli_thresholds(logits: Tensor) -> Tensor:
+    """``P(code = 0)`` of two categories, ``[..., 1]``."""
+    return torch.sigmoid(logits[..., 0].float() - logits[..., 1].float())[..., None]
+
+
 def _thresholds(logits: Tensor) -> Tensor:
-    """``P(code <= k)`` for k = 0 .. K-2.
+    """``P(code <= k)`` for k = 0 .. K-2."""
+    return _distribution_function(logits)[..., :-1]
+
+
+def _distribution_function(logits: Tensor) -> Tensor:
+    """``P(code <= k)`` for k = 0 .. K-1.
 
     Divided by the last cumulated sum, which in float32 is seldom exactly 1: so the last category keeps exactly its
     share, and a category of probability zero is never drawn.
     """
     cumulated = torch.softmax(logits.float(), dim=-1).cumsum(-1)
-    return cumulated[..., :-1] / cumulated[..., -1:]
+    return cumulated.div_(cumulated[..., -1:].clone())

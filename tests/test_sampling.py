@@ -119,14 +119,38 @@ def test_any_shape_and_no_gradient() -> None:
     assert not codes.requires_grad
 
 
-def test_the_dispatch_by_number_of_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dispatch_by_number_of_categories_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
-    for name in ("bernoulli_codes", "comparison_codes", "sample_by_multinomial"):
+    for name in ("_bernoulli_thresholds", "_thresholds", "search_codes", "sample_by_multinomial"):
         real = getattr(sampling, name)
         monkeypatch.setattr(sampling, name, lambda *a, n=name, f=real: (called.append(n), f(*a))[1])
-    for categories in (2, 3, 64, 65):
-        sample_categorical(torch.zeros(1, categories), 2)
-    assert called == ["bernoulli_codes", "comparison_codes", "comparison_codes", "sample_by_multinomial"]
+    for categories, draws in ((2, 2), (3, 1), (64, 2), (65, 1), (65, sampling.SEARCH_MAX_DRAWS + 1)):
+        sample_categorical(torch.zeros(1, categories), draws)
+    assert called == [
+        "_bernoulli_thresholds",
+        "_thresholds",
+        "_thresholds",
+        "search_codes",
+        "sample_by_multinomial",
+    ]
+
+
+@pytest.mark.parametrize("categories", [2, 5])
+@pytest.mark.parametrize("at_once", [1, 30, 31, 10**6])
+def test_draws_do_not_depend_on_how_many_uniforms_are_made_at_once(
+    categories: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.randn(2, 5, categories, generator=torch.Generator().manual_seed(0))
+    expected = sample_categorical(logits, 7, torch.Generator().manual_seed(1))
+    monkeypatch.setitem(sampling.UNIFORMS_AT_ONCE, "cpu", at_once)
+    assert torch.equal(sample_categorical(logits, 7, torch.Generator().manual_seed(1)), expected)
+
+
+def test_search_never_draws_what_has_no_probability_even_at_the_largest_uniform() -> None:
+    logits = torch.full((1, 100), -1e30)
+    logits[0, 3], logits[0, 40] = 0.0, 0.5
+    uniforms = torch.tensor([[1 - 2**-24], [0.0]])
+    assert search_codes(logits, uniforms).tolist() == [[40], [3]]
 
 
 def test_large_logits() -> None:

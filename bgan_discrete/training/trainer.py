@@ -478,7 +478,7 @@ def _make_objective(
         credit=config.credit,
         entropy_weight=config.entropy_weight,
         escort=1.0 if config.escort is None else config.escort,
-        score_chunk=config.score_chunk or _default_score_chunk(device, num_positions),
+        score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
         autocast=precision(config.dtype),
         score_autocast=precision(config.score_dtype or config.dtype),
         scorer=torch.compile(discriminator) if config.compile else None,
@@ -486,7 +486,7 @@ def _make_objective(
     )
 
 
-def _default_score_chunk(device: torch.device, num_positions: int) -> int | None:
+def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
     """Samples that the discriminator scores at once: on a CPU so few that its activations stay in the cache."""
     if device.type != "cpu":
         return None

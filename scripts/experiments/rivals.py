@@ -34,7 +34,7 @@ from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "Rivals in equal time"
 QUESTION = (
-    "One generator and one discriminator, {seconds} seconds of training each, on {datasets}: which way to a gradient "
+    "One generator and one discriminator, the same seconds of training ({seconds}) each, on {datasets}: which way to a gradient "
     "brings the generator nearest to the data? Images by the accuracy of a nearest neighbour that tells samples from "
     "held-out data, on the side where it is higher (0.5: it cannot), captions by JSD-4 (bits)."
 )
@@ -46,15 +46,22 @@ CONTENDERS = (*ESTIMATORS, *RELAXED, "wgan_gp")
 
 @dataclass(frozen=True)
 class Settings:
-    """One scale of the experiment."""
+    """One scale of the experiment.
+
+    Attributes:
+        seconds: Of training, for each of ``datasets``.
+        width: Channels of the networks of images at full size; four times as many for text.
+        side: Pixels of a side of MNIST.
+    """
 
     seeds: int
-    seconds: float
+    seconds: tuple[float, ...]
     width: int
     samples: int
     limit: int
     moments: int
     datasets: tuple[str, ...] = ("digits", "mnist", "captions")
+    side: int = 28
     num_draws: int = 10
     num_latents: int = 64
     latent_size: int = 32
@@ -65,9 +72,9 @@ class Settings:
 
 
 SCALES = {
-    "smoke": Settings(seeds=3, seconds=0.3, width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
-    "cpu": Settings(seeds=3, seconds=20, width=16, samples=1000, limit=20_000, moments=3),
-    "full": Settings(seeds=5, seconds=900, width=64, samples=5000, limit=60_000, moments=8),
+    "smoke": Settings(seeds=3, seconds=(0.3,), width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
+    "cpu": Settings(seeds=3, seconds=(15, 20, 40), width=8, samples=1000, limit=20_000, moments=3, side=14),
+    "full": Settings(seeds=5, seconds=(900, 900, 900), width=64, samples=5000, limit=60_000, moments=8),
 }
 
 
@@ -99,7 +106,7 @@ def _load(settings: Settings, dataset: str, data_dir: Path | None) -> Any:
         )
     if dataset == "digits":
         return load_images("digits", codec=CodecOptions(name="levels"))
-    return load_mnist(data_dir, CodecOptions(name="binary"), limit=settings.limit)
+    return load_mnist(data_dir, CodecOptions(name="binary"), settings.side, settings.limit)
 
 
 def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, nn.Module]:
@@ -115,6 +122,7 @@ def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, n
 
 def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
     """Train for so many seconds; the quality at some moments, whose time does not count."""
+    seconds = settings.seconds[settings.datasets.index(dataset)]
     data = _load(settings, dataset, data_dir)
     torch.manual_seed(seed)
     generator, discriminator = _networks(settings, dataset, data)
@@ -169,7 +177,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     try:
         for moment in range(1, settings.moments + 1):
             started = time.perf_counter()
-            allowed = settings.seconds * moment / settings.moments - spent
+            allowed = seconds * moment / settings.moments - spent
             while time.perf_counter() - started < allowed:
                 step(count)
                 count += 1
@@ -198,7 +206,7 @@ def _flat(codes: Any) -> Any:
 def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     """The quality at the end, and against time."""
     tables, panels, values = [], [], {}
-    for dataset in settings.datasets:
+    for dataset, seconds in zip(settings.datasets, settings.seconds, strict=True):
         runs = {
             contender: [results[f"{dataset}_{contender}_{seed}"] for seed in range(settings.seeds)]
             for contender in CONTENDERS
@@ -211,7 +219,7 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
         ranked = sorted(CONTENDERS, key=lambda name: float(np.nan_to_num(np.mean(final[name]), nan=9.0)))
         tables.append(
             Table(
-                f"{dataset}, after {settings.seconds:g} s: {measure}, lower is better",
+                f"{dataset}, after {seconds:g} s: {measure}, lower is better",
                 ["contender", measure, "generator steps", "failed"],
                 [
                     [

@@ -1,0 +1,51 @@
+#!/usr/bin/env python
+"""Measure the speed and the memory of the package against the textbook formulation and against the floor."""
+
+import sys
+from pathlib import Path
+
+from bgan_discrete.command_line import make_parser, parse, run_script
+
+EXAMPLE = """\
+  python scripts/benchmark.py --suite all --output runs/benchmark/bench.json
+  python scripts/benchmark.py --suite step --device cuda --output runs/benchmark/cuda.json"""
+
+SUITES = {
+    "estimator": "sampling, weights and surrogate, without the networks",
+    "step": "a whole training step of images",
+    "text": "a training step of text, and a large vocabulary",
+    "generate": "samples from a generator",
+    "metrics": "the metrics against their definitions",
+    "memory": "memory against the number of draws",
+}
+
+
+def main() -> int:
+    """Parse, measure, write."""
+    listed = "\n".join(f"  {name:10} {text}" for name, text in SUITES.items())
+    parser = make_parser(f"Benchmark the package: contenders in turns in one process.\n\n{listed}", EXAMPLE)
+    parser.add_argument("--suite", choices=[*SUITES, "all"], default="all", help="what to measure (default: all)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
+    parser.add_argument(
+        "--threads", type=int, default=None, metavar="INT", help="threads (default: torch's own choice)"
+    )
+    parser.add_argument(
+        "--scale",
+        choices=["smoke", "full"],
+        default="full",
+        help="smoke: tiny sizes, to see that it runs (default: full)",
+    )
+    parser.add_argument(
+        "--output", default="runs/benchmark/bench.json", help="JSON file; .md and .png are written beside it"
+    )
+    values = parse(parser, sys.argv[1:])
+
+    from benchmarks.suites import run_suites
+
+    names = list(SUITES) if values["suite"] == "all" else [values["suite"]]
+    print(run_suites(names, values["scale"], values["device"], values["threads"], Path(values["output"])))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,256 @@
+"""Whole training steps of images: ours, the textbook formulation, and the floor of what the networks alone take."""
+
+from dataclasses import dataclass
+
+import torch
+from benchmarks.textbook import image_step
+from benchmarks.timing import (
+    Claim,
+    Contender,
+    Scale,
+    SuiteResult,
+    comparison,
+    exponent,
+    interleave,
+    peak_bytes,
+    show_bytes,
+    show_seconds,
+    slope,
+)
+from experiments.laboratory import Table
+from torch import Tensor
+
+from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
+from bgan_discrete.penalties import get_penalty
+from bgan_discrete.steps import Objective, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.training.trainer import default_score_chunk
+
+LATENT_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Game:
+    """Sizes of a step.
+
+    Attributes:
+        side: Pixels of a side.
+        num_categories: K.
+        num_draws: M.
+        num_latents: N.
+        width: Channels of both networks at full size.
+        depth: Convolutions at each size.
+    """
+
+    side: int
+    num_categories: int
+    num_draws: int = 20
+    num_latents: int = 64
+    width: int = 32
+    depth: int = 1
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+        return f"{self.side}x{self.side}, K = {self.num_categories}, M = {self.num_draws}, N = {self.num_latents}"
+
+
+MAIN = (Game(32, 16), Game(28, 2))
+SMOKE = (Game(8, 3, 4, 4, 4),)
+GROWTH = {
+    "M": [Game(16, 16, m, width=16) for m in (5, 10, 20, 40)],
+    "N": [Game(16, 16, 20, n, width=16) for n in (16, 32, 64, 128)],
+    "P": [Game(side, 16, width=16) for side in (8, 16, 24, 32)],
+    "K": [Game(16, k, width=16) for k in (2, 4, 8, 16, 32, 64)],
+}
+
+
+class Players:
+    """The networks and batches of one game, made from one seed."""
+
+    def __init__(self, game: Game, device: torch.device) -> None:
+        torch.manual_seed(0)
+        shape = (game.side, game.side)
+        self.game, self.device = game, device
+        self.generator = ConvGenerator(shape, game.num_categories, LATENT_SIZE, game.width, game.depth).to(device)
+        self.discriminator = ConvDiscriminator(shape, game.num_categories, game.width, game.depth).to(device)
+        self.fused = self._optimizers(True)
+        self.plain = self._optimizers(False)
+        real = torch.randint(0, game.num_categories, (game.num_latents, *shape))
+        self.real = real.to(device, torch.uint8)
+        self.latents = torch.randn(game.num_latents, LATENT_SIZE).to(device)
+        self.rng = torch.Generator(device).manual_seed(0)
+        self.objective = Objective(
+            make_estimator("bgan_centered"),
+            game.num_draws,
+            score_chunk=default_score_chunk(device, game.side**2),
+        )
+
+    def _optimizers(self, fused: bool) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        # So small a rate that networks stay what they are however often a step is timed.
+        generator, discriminator = (
+            torch.optim.Adam(network.parameters(), lr=1e-9, fused=fused or None)
+            for network in (self.generator, self.discriminator)
+        )
+        return generator, discriminator
+
+    def ours(self, penalty_scale: float = 0.0, objective: Objective | None = None) -> None:
+        """One step as the Trainer takes it."""
+        adversarial_step(
+            self.generator,
+            self.discriminator,
+            *self.fused,
+            self.real,
+            self.latents,
+            objective or self.objective,
+            self.rng,
+            penalty_scale,
+        )
+
+    def textbook(self, draw: str) -> None:
+        """One step by the formulas."""
+        image_step(
+            self._logits,
+            self.discriminator,
+            self.plain,
+            self.real,
+            self.latents,
+            self.game.num_draws,
+            draw,  # type: ignore[arg-type]
+        )
+
+    def floor(self) -> Contender:
+        """What the networks alone take: scoring, the generator forward and backward, the discriminator's own step."""
+        with torch.no_grad():
+            distribution = FactorizedCategorical(self._logits(self.latents))
+        codes = distribution.sample(self.game.num_draws, self.rng)
+        fake = distribution.sample(1, self.rng)[0]
+        upstream = torch.randn_like(distribution.logits) / distribution.logits.numel()
+
+        def run() -> None:
+            update_discriminator(
+                self.discriminator,
+                self.fused[1],
+                self.real,
+                fake,
+                self.game.num_categories,
+                self.objective,
+                self.rng,
+                0.0,
+            )
+            score_draws(self.discriminator, codes, self.objective)
+            self.fused[0].zero_grad(set_to_none=True)
+            self._logits(self.latents).backward(upstream)
+
+        return run
+
+    def scoring(self) -> Contender:
+        """The discriminator's forward pass over all draws."""
+        shape = (self.game.num_draws, *self.real.shape)
+        codes = torch.randint(0, self.game.num_categories, shape, device=self.device).to(torch.uint8)
+        return lambda: score_draws(self.discriminator, codes, self.objective)
+
+    def _logits(self, latents: Tensor) -> Tensor:
+        logits: Tensor = self.generator(latents).logits
+        return logits
+
+
+def run(device: torch.device, scale: Scale) -> SuiteResult:
+    """Compare whole steps, see what each lever gives, then how the time grows."""
+    result = SuiteResult("A training step of images")
+    for game in SMOKE if scale.is_smoke else MAIN:
+        players = Players(game, device)
+        runs: dict[str, Contender] = {
+            "floor": players.floor(),
+            "ours": players.ours,
+            "textbook, Gumbel": lambda players=players: players.textbook("gumbel"),  # type: ignore[misc]
+            "textbook, multinomial": lambda players=players: players.textbook("multinomial"),  # type: ignore[misc]
+        }
+        timing = interleave(runs, scale.rounds, device)
+        result.timings[game.title] = timing.seconds
+        result.tables.append(comparison(game.title, timing, "floor"))
+        fastest = min(("textbook, Gumbel", "textbook, multinomial"), key=timing.median)
+        smoke = scale.is_smoke
+        result.claims += [
+            Claim(f"{game.title}: ours, times the floor", timing.ratio("ours", "floor"), 1e9 if smoke else 1.25, False),
+            Claim(
+                f"{game.title}: times ours of the faster textbook form",
+                timing.ratio(fastest, "ours"),
+                0 if smoke else 3,
+                True,
+            ),
+        ]
+        memory = {name: peak_bytes(run, device) for name, run in runs.items()}
+        result.tables.append(
+            Table(
+                f"{game.title}: most bytes of tensors alive at once",
+                ["contender", "peak"],
+                [[name, show_bytes(size)] for name, size in memory.items()],
+            )
+        )
+    _levers(device, scale, result)
+    if not scale.is_smoke:
+        _growth(device, scale, result)
+    return result
+
+
+def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
+    """A step with one lever changed at a time."""
+    game = SMOKE[0] if scale.is_smoke else Game(16, 16, width=32)
+    players = Players(game, device)
+    settings = vars(players.objective)
+    with_penalty = Objective(**{**settings, "penalty": get_penalty("r1")})
+    half = Objective(**{**settings, "score_autocast": lambda: torch.autocast(device.type, torch.bfloat16)})
+    all_at_once = Objective(**{**settings, "score_chunk": None})
+
+    def lazily() -> None:
+        for step in range(4):
+            players.ours(4.0 if step == 3 else 0.0, with_penalty)
+
+    runs: dict[str, Contender] = {
+        "ours": players.ours,
+        "draws scored in bfloat16": lambda: players.ours(0.0, half),
+        "draws scored all at once": lambda: players.ours(0.0, all_at_once),
+        "R1 at every step": lambda: players.ours(1.0, with_penalty),
+        "R1 at every fourth step": lazily,
+    }
+    timing = interleave(runs, scale.rounds, device)
+    timing.seconds["R1 at every fourth step"] = [t / 4 for t in timing.seconds["R1 at every fourth step"]]
+    result.timings["levers"] = timing.seconds
+    result.tables.append(comparison(f"Levers, {game.title}", timing, "ours"))
+
+
+def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
+    rows = []
+    for axis, games in GROWTH.items():
+        sizes = [_size(axis, game) for game in games]
+        lines: dict[str, tuple[list[float], list[float]]] = {}
+        seconds: dict[str, list[float]] = {"ours": [], "scoring": []}
+        for game in games:
+            players = Players(game, device)
+            timing = interleave({"ours": players.ours, "scoring": players.scoring()}, max(5, scale.rounds), device)
+            result.timings[f"growth {axis} {game.title}"] = timing.seconds
+            for name, found in seconds.items():
+                found.append(timing.median(name))
+        for name, found in seconds.items():
+            lines[name] = (sizes, found)
+            rows.append([axis, name, ", ".join(map(show_seconds, found)), f"{exponent(sizes, found):.2f}"])
+        result.curves.append((f"step: {axis}", axis, "seconds", lines))
+        if axis == "M":
+            ratio = slope(sizes, seconds["ours"]) / slope(sizes, seconds["scoring"])
+            result.claims.append(Claim("slope of a step against M, times that of scoring alone", ratio, 1.15, False))
+    values = {axis: ", ".join(f"{_size(axis, game):g}" for game in games) for axis, games in GROWTH.items()}
+    result.tables.append(
+        Table(
+            "How the time grows, all else as at 16x16, K = 16, M = 20, N = 64, width 16 ("
+            + "; ".join(f"{axis} = {found}" for axis, found in values.items())
+            + ")",
+            ["size", "what", "medians", "exponent"],
+            rows,
+        )
+    )
+
+
+def _size(axis: str, game: Game) -> float:
+    return {"M": game.num_draws, "N": game.num_latents, "P": game.side**2, "K": game.num_categories}[axis]

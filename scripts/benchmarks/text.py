@@ -1,0 +1,187 @@
+"""Whole training steps of text with a recurrent generator, and of a large vocabulary."""
+
+from dataclasses import dataclass
+
+import torch
+from benchmarks.textbook import text_step
+from benchmarks.timing import (
+    Claim,
+    Contender,
+    Scale,
+    SuiteResult,
+    comparison,
+    interleave,
+    peak_bytes,
+    show_bytes,
+)
+from einops import repeat
+from experiments.laboratory import Table
+
+from bgan_discrete.estimators import make_estimator
+from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
+from bgan_discrete.steps import Objective, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.training.trainer import default_score_chunk
+
+LATENT_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Game:
+    """Sizes of a step.
+
+    Attributes:
+        length: L.
+        num_categories: K.
+        num_draws: M.
+        num_latents: N.
+        width: Of both networks.
+    """
+
+    length: int = 32
+    num_categories: int = 64
+    num_draws: int = 8
+    num_latents: int = 64
+    width: int = 128
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+        return f"L = {self.length}, K = {self.num_categories}, M = {self.num_draws}, N = {self.num_latents}"
+
+
+MAIN = Game()
+SMOKE = Game(5, 7, 3, 4, 8)
+LARGE = Game(64, 32_000, 16, 64, 64)
+SMOKE_LARGE = Game(6, 300, 4, 8, 8)
+
+
+class Players:
+    """The networks and batches of one game, made from one seed."""
+
+    def __init__(self, game: Game, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.game, self.device = game, device
+        sizes = (game.length, game.num_categories, None)
+        self.generator = GRUGenerator(*sizes, LATENT_SIZE, game.width).to(device)
+        self.discriminator = ConvSequenceDiscriminator(*sizes, game.width, 3).to(device)
+        self.real = torch.randint(0, game.num_categories, (game.num_latents, game.length)).to(device)
+        self.latents = torch.randn(game.num_latents, LATENT_SIZE).to(device)
+        self.rng = torch.Generator(device).manual_seed(0)
+        self.objective = Objective(
+            make_estimator("bgan_centered"),
+            game.num_draws,
+            score_chunk=default_score_chunk(device, game.length),
+        )
+        self.fused, self.plain = self._optimizers(True), self._optimizers(False)
+
+    def _optimizers(self, fused: bool) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        generator, discriminator = (
+            torch.optim.Adam(network.parameters(), lr=1e-9, fused=fused or None)
+            for network in (self.generator, self.discriminator)
+        )
+        return generator, discriminator
+
+    def ours(self) -> None:
+        """One step as the Trainer takes it."""
+        adversarial_step(
+            self.generator, self.discriminator, *self.fused, self.real, self.latents, self.objective, self.rng
+        )
+
+    def textbook(self) -> None:
+        """One step by the formulas."""
+        text_step(self.generator.logits, self.discriminator, self.plain, self.real, self.latents, self.game.num_draws)
+
+    def floor(self, with_drawing: bool) -> Contender:
+        """What the networks alone take.
+
+        Scoring, the generator's pass over all draws forward and backward, the discriminator's own step; and, where
+        asked for, the generator's passes code by code, without which there are no draws.
+        """
+        game = self.game
+        codes = self.generator(self.latents).sample(game.num_draws, self.rng)
+        fake = codes[0]
+        upstream = torch.randn((game.num_draws * game.num_latents, game.length, game.num_categories)).to(self.device)
+        repeated = repeat(self.latents, "n z -> (m n) z", m=game.num_draws)
+
+        def draw() -> None:
+            with torch.no_grad():
+                state, previous = self.generator.start(repeated, game.length), None
+                for position in range(game.length):
+                    _, state = self.generator.step(previous, state)
+                    previous = codes[:, :, position].flatten()
+
+        def run() -> None:
+            if with_drawing:
+                draw()
+            update_discriminator(
+                self.discriminator,
+                self.fused[1],
+                self.real,
+                fake,
+                game.num_categories,
+                self.objective,
+                self.rng,
+                0.0,
+            )
+            score_draws(self.discriminator, codes, self.objective)
+            self.fused[0].zero_grad(set_to_none=True)
+            self.generator.logits(codes.flatten(0, 1), repeated).backward(upstream)
+
+        return run
+
+
+def run(device: torch.device, scale: Scale) -> SuiteResult:
+    """Compare whole steps, then take some with a large vocabulary."""
+    result = SuiteResult("A training step of text with a recurrent generator")
+    game = SMOKE if scale.is_smoke else MAIN
+    players = Players(game, device)
+    runs: dict[str, Contender] = {
+        "floor": players.floor(with_drawing=True),
+        "floor without drawing": players.floor(with_drawing=False),
+        "ours": players.ours,
+        "textbook": players.textbook,
+    }
+    timing = interleave(runs, scale.rounds, device)
+    result.timings[game.title] = timing.seconds
+    result.tables.append(comparison(game.title, timing, "floor"))
+    smoke = scale.is_smoke
+    result.claims += [
+        Claim("ours, times the floor", timing.ratio("ours", "floor"), 1e9 if smoke else 1.4, False),
+        Claim(
+            "ours, times the floor without drawing",
+            timing.ratio("ours", "floor without drawing"),
+            1e9 if smoke else 1.4,
+            False,
+        ),
+        Claim("times ours of the textbook form", timing.ratio("textbook", "ours"), 0 if smoke else 3, True),
+    ]
+    _large(device, scale, result)
+    return result
+
+
+def _large(device: torch.device, scale: Scale, result: SuiteResult) -> None:
+    game = SMOKE_LARGE if scale.is_smoke else LARGE
+    players = Players(game, device)
+    timing = interleave({"ours": players.ours}, 1 if scale.is_smoke else 3, device, warmup=0)
+    peak = peak_bytes(players.ours, device)
+    one = 4 * game.num_latents * game.length * game.num_categories
+    networks = sum(
+        4 * p.numel() for network in (players.generator, players.discriminator) for p in network.parameters()
+    )
+    result.timings[game.title] = timing.seconds
+    result.tables.append(
+        Table(
+            f"A large vocabulary: {game.title}, width {game.width}",
+            ["what", "figure"],
+            [
+                ["a step", timing.cells("ours")[0]],
+                ["most bytes of tensors alive at once, beside the networks", show_bytes(peak)],
+                ["one [N, L, K] tensor of float32", show_bytes(one)],
+                ["parameters of both networks", show_bytes(networks)],
+                ["all logits, [M, N, L, K], would be", show_bytes(one * game.num_draws)],
+            ],
+        )
+    )
+    result.claims.append(
+        Claim("large vocabulary: peak, times one [N, L, K] tensor", peak / one, 9 if scale.is_smoke else 2, False)
+    )

@@ -1,0 +1,122 @@
+"""The boundary-seeking update as the formulas stand, with no thought of cost: what the package is measured against.
+
+One-hot samples ``[M, N, P, K]``; Gumbel or repeated multinomial draws; a discriminator that keeps its graph over all
+draws; log-probabilities by products with one-hots.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+
+Draw = Literal["gumbel", "multinomial"]
+
+
+@torch.no_grad()
+def one_hot_draws(log_probs: Tensor, num_draws: int, draw: Draw) -> Tensor:
+    """Draws ``[M, N, ..., K]`` as one-hots of ``log_probs [N, ..., K]``."""
+    categories = log_probs.shape[-1]
+    if draw == "gumbel":
+        uniforms = torch.rand((num_draws, *log_probs.shape), device=log_probs.device).clamp_min(1e-12)
+        chosen = (log_probs - torch.log(-torch.log(uniforms))).argmax(-1)
+    else:
+        flat = log_probs.exp().reshape(-1, categories)
+        draws = [torch.multinomial(flat, 1).reshape(log_probs.shape[:-1]) for _ in range(num_draws)]
+        chosen = torch.stack(draws)
+    return one_hot(chosen, categories).float()
+
+
+def log_prob(log_probs: Tensor, samples: Tensor) -> Tensor:
+    """``log g(x_m | z_n)``, ``[M, N]``, of one-hots ``[M, N, ..., K]``."""
+    return (samples * log_probs).flatten(2).sum(-1)
+
+
+def generator_surrogate(log_probs: Tensor, samples: Tensor, log_w_MN: Tensor) -> Tensor:
+    """The loss with normalised weights less their mean 1/M, so that it is `bgan_centered`."""
+    advantages = torch.softmax(log_w_MN.detach(), 0) - 1 / len(samples)
+    return -(advantages * log_prob(log_probs, samples)).sum(0).mean()
+
+
+def image_step(
+    logits_of: Callable[[Tensor], Tensor],
+    discriminator: nn.Module,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    real: Tensor,
+    latents: Tensor,
+    num_draws: int,
+    draw: Draw,
+) -> None:
+    """A step of the discriminator, then one of the generator.
+
+    Args:
+        logits_of: The generator: latents ``[N, Z]`` -> logits ``[N, *event_shape, K]``.
+        discriminator: Reads one-hots ``[B, *event_shape, K]``.
+        optimizers: Of the generator and the discriminator.
+        real: Codes ``[N, *event_shape]``.
+        latents: ``[N, Z]``.
+        num_draws: M.
+        draw: How draws are made.
+    """
+    with torch.no_grad():
+        log_probs = torch.log_softmax(logits_of(latents), -1)
+        fake = one_hot_draws(log_probs, 1, draw)[0]
+    optimizers[1].zero_grad()
+    on_real = discriminator(one_hot(real.long(), log_probs.shape[-1]).float())
+    (softplus(-on_real).mean() + softplus(discriminator(fake)).mean()).backward()
+    optimizers[1].step()
+
+    log_probs = torch.log_softmax(logits_of(latents), -1)
+    samples = one_hot_draws(log_probs, num_draws, draw)
+    log_w = discriminator(samples.flatten(0, 1)).view(num_draws, len(latents))
+    optimizers[0].zero_grad()
+    generator_surrogate(log_probs, samples, log_w).backward()
+    optimizers[0].step()
+
+
+@torch.no_grad()
+def draw_by_prefix(logits_of: Callable[[Tensor, Tensor], Tensor], latents: Tensor, length: int) -> Tensor:
+    """Sequences ``[B, L]``, each code after a fresh forward pass over the whole prefix.
+
+    Args:
+        logits_of: Codes ``[B, T]`` and latents ``[B, Z]`` -> logits ``[B, T, K]``, each position's from those before.
+        latents: ``[B, Z]``.
+        length: L.
+
+    Returns:
+        int64 codes.
+    """
+    codes = torch.zeros((len(latents), 0), dtype=torch.int64, device=latents.device)
+    unknown = torch.zeros((len(latents), 1), dtype=torch.int64, device=latents.device)
+    for _ in range(length):
+        # The code that is not drawn yet stands at the end; its own logits do not depend on it.
+        logits = logits_of(torch.cat([codes, unknown], 1), latents)[:, -1]
+        codes = torch.cat([codes, torch.multinomial(torch.softmax(logits, -1), 1)], 1)
+    return codes
+
+
+def text_step(
+    logits_of: Callable[[Tensor, Tensor], Tensor],
+    discriminator: nn.Module,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    real: Tensor,
+    latents: Tensor,
+    num_draws: int,
+) -> None:
+    """A step of the discriminator, then one of an autoregressive generator; arguments as in `image_step`."""
+    length = real.shape[1]
+    fake = draw_by_prefix(logits_of, latents, length)
+    optimizers[1].zero_grad()
+    (softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()).backward()
+    optimizers[1].step()
+
+    repeated = latents.repeat(num_draws, 1)
+    codes = draw_by_prefix(logits_of, repeated, length)
+    log_w = discriminator(codes).view(num_draws, len(latents))
+    log_probs = torch.log_softmax(logits_of(codes, repeated), -1)
+    log_g = (one_hot(codes, log_probs.shape[-1]) * log_probs).flatten(1).sum(1).view(num_draws, len(latents))
+    advantages = torch.softmax(log_w.detach(), 0) - 1 / num_draws
+    optimizers[0].zero_grad()
+    (-(advantages * log_g).sum(0).mean()).backward()
+    optimizers[0].step()
