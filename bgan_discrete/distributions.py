@@ -170,7 +170,7 @@ class FactorizedCategorical:
             advantages = counted * (advantages if advantages.ndim > 2 else advantages[:, :, None])
         if (method or ("counts" if self.num_categories <= COUNTS_MAX_CATEGORIES else "gather")) == "counts":
             counts = self.weighted_counts(codes, advantages)
-            score = torch.einsum("ni,ni->n", counts.flatten(1), self.logits.flatten(1))
+            score = (counts.flatten(1) * self.logits.flatten(1)).sum(1)
         elif advantages.ndim == 2:
             score = (advantages * self._gather(self.logits, codes).sum(-1)).sum(0)
         else:
@@ -198,16 +198,8 @@ class FactorizedCategorical:
         num_categories = self.num_categories
         if num_categories == 2:
             ones_NP = advantages.new_zeros(codes_MNP.shape[1:])
-            # Some draws at a time, so that no float of each code exists.
-            for codes_part, advantages_part in zip(codes_MNP.split(8), advantages_MNP.split(8), strict=True):
-                ones = codes_part.to(advantages.dtype)
-                # With one advantage a draw this is a matrix product, and no product of the size of the codes is made.
-                one_each = advantages.ndim == 2
-                ones_NP += (
-                    torch.einsum("mn,mnp->np", advantages_part[..., 0], ones)
-                    if one_each
-                    else (advantages_part * ones).sum(0)
-                )
+            for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):
+                ones_NP.addcmul_(codes_NP.to(advantages.dtype), advantages_NP)
             return torch.stack([advantages_MNP.sum(0) - ones_NP, ones_NP], dim=-1)
         counts_NPK = advantages.new_zeros(*codes_MNP.shape[1:], num_categories)
         for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):

@@ -19,7 +19,7 @@ COMPARISON_MAX_CATEGORIES = 64
 SEARCH_MAX_DRAWS = 1
 """Above `COMPARISON_MAX_CATEGORIES`, up to so many draws a binary search is faster than ``torch.multinomial``."""
 
-UNIFORMS_AT_ONCE = {"cpu": 2**18, "other": 2**26}
+UNIFORMS_AT_ONCE = {"cpu": 2**17, "other": 2**26}
 """About so many uniforms exist at a time: on a CPU they stay in the cache, and memory grows with the codes alone."""
 
 MULTINOMIAL_MAX_CATEGORIES = 2**24
@@ -89,7 +89,7 @@ def one_hot_codes(codes: Tensor, num_categories: int) -> Tensor:
 def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw ``num_draws`` independent codes from every categorical distribution.
 
-    Dispatches by K: one Bernoulli comparison for K = 2, comparison with the cumulated probabilities up to
+    Dispatches by K: one comparison for K = 2 (of random bytes on a CPU), those with the cumulated probabilities up to
     `COMPARISON_MAX_CATEGORIES`, above it a binary search for few draws and ``torch.multinomial`` for many.
 
     Args:
@@ -113,11 +113,35 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
         return search_codes(
             logits, torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
         )
+    if num_categories == 2 and logits.device.type == "cpu":
+        return _bernoulli_by_bytes(_bernoulli_thresholds(logits)[0], num_draws, generator)
     thresholds = _bernoulli_thresholds(logits) if num_categories == 2 else _thresholds(logits)
     codes = torch.zeros((num_draws, *logits.shape[:-1]), dtype=code_dtype(num_categories), device=logits.device)
     for part in codes.split(_draws_at_once(logits)):
         _count_thresholds(thresholds, torch.rand(part.shape, generator=generator, device=logits.device), part)
     return codes
+
+
+def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, generator: torch.Generator | None) -> Tensor:
+    """Codes ``[M, ...]`` of two categories, 1 where ``u >= p(0) [...]``, from a random byte for most of them.
+
+    A uniform is ``u = (byte + rest) / 256``. The byte alone decides, unless it is the one in which p(0) lies; only
+    there, in one place of 256, the rest is drawn too. Exact to 2^-32, at an eighth of the random bits: on a CPU these
+    took two thirds of the time, and bytes are compared many times faster than floats. An accelerator would have to
+    stop for the number of undecided places.
+    """
+    scaled = (probability_of_zero * 256).flatten()
+    byte_of_zero = scaled.clamp_max(255).to(torch.uint8)
+    codes = torch.empty((num_draws, scaled.numel()), dtype=torch.uint8)
+    for part in codes.split(max(1, UNIFORMS_AT_ONCE["cpu"] // max(scaled.numel(), 1))):
+        words = torch.empty(-(-part.numel() // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        uniform_bytes = words.view(torch.uint8)[: part.numel()].view(part.shape)
+        torch.gt(uniform_bytes, byte_of_zero, out=part.view(torch.bool))
+        undecided = (uniform_bytes == byte_of_zero).flatten().nonzero().squeeze(1)
+        place = undecided.remainder(scaled.numel())
+        rest = torch.rand(len(undecided), generator=generator)
+        part.view(-1)[undecided] = (rest >= scaled[place] - byte_of_zero[place]).to(torch.uint8)
+    return codes.view(num_draws, *probability_of_zero.shape)
 
 
 def _draws_at_once(logits: Tensor) -> int:
@@ -126,9 +150,10 @@ def _draws_at_once(logits: Tensor) -> int:
 
 
 def _count_thresholds(thresholds: Tensor, uniforms: Tensor, codes: Tensor) -> None:
-    """Add to codes ``[M, ...]``, in place, the number of thresholds ``[..., K - 1]`` at or below ``u [M, ...]``."""
-    for threshold in thresholds.unbind(-1):
-        codes += uniforms >= threshold
+    """Add to codes ``[M, ...]``, in place, the number of thresholds ``[K - 1, ...]`` at or below ``u [M, ...]``."""
+    for threshold in thresholds:
+        # A boolean is a byte already: no cast for codes of one byte.
+        codes += (uniforms >= threshold).view(torch.uint8)
 
 
 def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
@@ -183,7 +208,7 @@ def bernoulli_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
     Returns:
         uint8 codes ``[M, ...]``.
     """
-    return (uniforms >= _bernoulli_thresholds(logits)[..., 0]).to(torch.uint8)
+    return (uniforms >= _bernoulli_thresholds(logits)[0]).to(torch.uint8)
 
 
 def comparison_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -273,13 +298,13 @@ def check_latent_kind(kind: str) -> str:
 
 
 def _bernoulli_thresholds(logits: Tensor) -> Tensor:
-    """``P(code = 0)`` of two categories, ``[..., 1]``."""
-    return torch.sigmoid(logits[..., 0].float() - logits[..., 1].float())[..., None]
+    """``P(code = 0)`` of two categories, ``[1, ...]``."""
+    return torch.sigmoid(logits[..., 0].float() - logits[..., 1].float())[None]
 
 
 def _thresholds(logits: Tensor) -> Tensor:
-    """``P(code <= k)`` for k = 0 .. K-2."""
-    return _distribution_function(logits)[..., :-1]
+    """``P(code <= k)`` for k = 0 .. K-2, ``[K - 1, ...]``, each contiguous so that comparisons run at full width."""
+    return _distribution_function(logits)[..., :-1].movedim(-1, 0).contiguous()
 
 
 def _distribution_function(logits: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ def test_the_dispatch_by_number_of_categories_and_draws(monkeypatch: pytest.Monk
     ]
 
 
-@pytest.mark.parametrize("categories", [2, 5])
+@pytest.mark.parametrize("categories", [3, 5])
 @pytest.mark.parametrize("at_once", [1, 30, 31, 10**6])
 def test_draws_do_not_depend_on_how_many_uniforms_are_made_at_once(
     categories: int, at_once: int, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +144,27 @@ def test_draws_do_not_depend_on_how_many_uniforms_are_made_at_once(
     expected = sample_categorical(logits, 7, torch.Generator().manual_seed(1))
     monkeypatch.setitem(sampling.UNIFORMS_AT_ONCE, "cpu", at_once)
     assert torch.equal(sample_categorical(logits, 7, torch.Generator().manual_seed(1)), expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 30, 10**6])
+def test_draws_of_two_categories_follow_their_probability_wherever_in_a_byte_it_lies(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sampling.UNIFORMS_AT_ONCE, "cpu", at_once)
+    # Inside one byte, at the edges of bytes, and near both ends.
+    zero = torch.tensor([0.1 / 256, 0.5 / 256, 1 / 256, 0.5, 0.5 + 0.7 / 256, 254.5 / 256, 255 / 256, 255.9 / 256])
+    logits = torch.stack([zero.log(), (1 - zero).log()], -1)
+    draws = 200_000 if at_once > 1 else 2000
+    codes = sample_categorical(logits, draws, torch.Generator().manual_seed(0))
+    assert codes.shape == (draws, 8) and int(codes.max()) == 1
+    for found, p in zip((codes == 0).sum(0).tolist(), zero.tolist(), strict=True):
+        assert stats.binomtest(found, draws, p).pvalue > 1e-4
+
+
+def test_two_categories_of_which_one_is_impossible() -> None:
+    logits = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
+    codes = sample_categorical(logits, 20_000, torch.Generator().manual_seed(0))
+    assert codes.sum(0).tolist() == [0, 20_000]
 
 
 def test_search_never_draws_what_has_no_probability_even_at_the_largest_uniform() -> None:

@@ -34,9 +34,9 @@ from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "Rivals in equal time"
 QUESTION = (
-    "One generator and one discriminator, the same seconds of training ({seconds}) each, on {datasets}: which way to a gradient "
-    "brings the generator nearest to the data? Images by the accuracy of a nearest neighbour that tells samples from "
-    "held-out data, on the side where it is higher (0.5: it cannot), captions by JSD-4 (bits)."
+    "One generator and one discriminator, the same seconds of training ({seconds}) each, on {datasets}: which way to "
+    "a gradient brings the generator nearest to the data? Images by the accuracy of a nearest neighbour that tells "
+    "samples from held-out data, on the side where it is higher (0.5: it cannot), captions by JSD-4 (bits)."
 )
 
 ESTIMATORS = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "reinforce", "maligan")
