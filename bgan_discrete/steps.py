@@ -99,7 +99,8 @@ class Objective:
             exact; below 1 the gradient is another, which for a choice vanishes too where F is equal for all codes.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
         score_autocast: The same for the scoring of the generator's draws alone; None for `autocast`.
-        scorer: Scores the draws in the discriminator's place: the same function, compiled; None for itself.
+        scorer: The same function as the discriminator (with credit ``"alternatives"``, as its method of that name),
+            compiled, to score the draws in its place; None for itself.
         guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
     """
 
@@ -383,7 +384,8 @@ def score_draws(
     discriminator.eval()
     try:
         with (objective.score_autocast or objective.autocast)():
-            score = _given(objective.scorer or discriminator, condition)
+            scorer = None if objective.credit == "alternatives" else objective.scorer
+            score = _given(discriminator if scorer is None else scorer, condition)
             chunk = objective.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
@@ -463,7 +465,8 @@ def _score_alternatives(
     discriminator.eval()
     try:
         with (objective.score_autocast or objective.autocast)():
-            score = cast(Callable[..., Tensor], discriminator.alternatives)
+            own = cast(Callable[..., Tensor], discriminator.alternatives)
+            score = own if objective.scorer is None else objective.scorer
             inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
             parts = [score(*part).float() for part in zip(*inputs, strict=True)]
     finally:

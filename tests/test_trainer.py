@@ -15,7 +15,14 @@ from watching import HostReads
 
 from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
 from bgan_discrete.estimators import ESTIMATORS
-from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvDiscriminator,
+    ConvGenerator,
+    ConvSequenceGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+)
 from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -331,6 +338,26 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     trainer = Trainer(*networks, codes, config, progress=False)
     trainer.train()
     assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, about itself
+@pytest.mark.parametrize("credit", ["prefix", "alternatives"])
+def test_compiled_scoring_trains_as_the_plain_one_does(credit: Any) -> None:
+    states = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        generator = ConvSequenceGenerator(6, 3, None, 4, 8, 1)
+        discriminator = {
+            "prefix": lambda: MLPDiscriminator((6,), 3, width=16, depth=1),
+            "alternatives": lambda: AlternativesDiscriminator(6, 3, None, width=8, depth=1),
+        }[credit]()
+        config = small_config(compile=compile, credit=credit, estimator="rloo", max_steps=3, penalty="none")
+        trainer = Trainer(generator, discriminator, CODES, config, progress=False)
+        trainer.train()
+        states.append(trainer.state_dict())
+    for one, other in zip(states[0]["generator"].values(), states[1]["generator"].values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert states[0]["discriminator"].keys() == states[1]["discriminator"].keys()
 
 
 def test_tensorboard_files_are_written(tmp_path: Path) -> None:

@@ -481,9 +481,13 @@ def _make_objective(
         score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
         autocast=precision(config.dtype),
         score_autocast=precision(config.score_dtype or config.dtype),
-        scorer=torch.compile(discriminator) if config.compile else None,
+        scorer=torch.compile(_scorer(discriminator, config.credit)) if config.compile else None,
         guard=None if device.type == "cpu" else FiniteGuard(),
     )
+
+
+def _scorer(discriminator: nn.Module, credit: str) -> Callable[..., Tensor]:
+    return cast(Callable[..., Tensor], discriminator.alternatives) if credit == "alternatives" else discriminator
 
 
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
