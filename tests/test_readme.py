@@ -61,6 +61,8 @@ def shortened(command: str) -> str:
         return f"{command} --num-samples 0"
     if "pretrain" in command:
         command = command.replace("2500", "2").replace(" 200 ", " 1 ")
+    if "benchmark" in command:
+        return f"{command} --scale smoke --suite memory --threads 1"
     if "train_" in command:
         return f"{command} {QUICK}"
     if "evaluate" in command:

@@ -48,7 +48,7 @@ class Scale:
         return self.name == "smoke"
 
 
-SCALES = {"smoke": Scale("smoke", 2), "full": Scale("full", 7)}
+SCALES = {"smoke": Scale("smoke", 2), "full": Scale("full", 5)}
 
 
 @dataclass(frozen=True)
