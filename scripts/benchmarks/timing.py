@@ -290,6 +290,9 @@ def draw(path: Path, results: dict[str, SuiteResult]) -> bool:
         for name, (sizes, values) in lines.items():
             axis.plot(sizes, values, marker="o", markersize=3, label=name)
         axis.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log", yscale="log")
+        sizes = max((x for x, _ in lines.values()), key=len)
+        axis.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=8)
+        axis.set_xticks([], minor=True)
         axis.legend(fontsize=7)
     for axis in np.asarray(axes).flat[len(panels) :]:
         axis.set_visible(False)
