@@ -197,11 +197,15 @@ class AutoregressiveCategorical:
             raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
         flat = rearrange(as_index(codes), "m n l -> (m n) l")
         latents = repeat(self.latents, "n z -> (m n) z", m=codes.shape[0])
-        if isinstance(self.decoder, LinearDecoder) and not self._is_sharpened:
-            layer = self.decoder.to_logits
+        layer = getattr(self.decoder, "to_logits", None)
+        # Of this very type: a layer that is parametrised or does more than a product is left to its own logits.
+        is_plain = type(layer) is nn.Linear and layer.bias is not None and not self._is_sharpened
+        if is_plain and isinstance(self.decoder, LinearDecoder):
             with self._precision.autocast():
                 features = rearrange(self.decoder.features(flat, latents), "b l w -> (b l) w")
-                found = linear_log_prob(features, layer.weight, layer.bias, flat.flatten()).view(flat.shape)
+                found = linear_log_prob(
+                    features, self.decoder.to_logits.weight, self.decoder.to_logits.bias, flat.flatten()
+                ).view(flat.shape)
         else:
             logits = self._logits(flat, latents)
             found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)

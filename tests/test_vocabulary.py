@@ -83,6 +83,22 @@ def test_generators_use_it_with_the_gradient_of_their_logits(kind: type[nn.Modul
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_a_last_layer_of_another_kind_gives_its_own_logits() -> None:
+    class Squashed(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(super().forward(x))
+
+    torch.manual_seed(0)
+    for layer in (nn.Linear(8, K, bias=False), Squashed(8, K)):
+        generator = GRUGenerator(5, K, None, latent_size=3, width=8)
+        generator.to_logits = layer
+        latents = torch.randn(4, 3)
+        codes = torch.randint(0, K, (2, 4, 5))
+        expected = torch.log_softmax(generator.logits(codes.flatten(0, 1), latents.repeat(2, 1)), -1)
+        expected = expected.gather(-1, codes.flatten(0, 1)[..., None]).squeeze(-1).view(codes.shape)
+        torch.testing.assert_close(generator(latents).position_log_prob(codes), expected)
+
+
 @pytest.mark.parametrize("kind", [GRUGenerator, TransformerGenerator])
 def test_no_tensor_of_all_logits_is_made(kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of M N = 12 sequences of L = 8 codes over K = 4,000 categories, only the logits of a chunk exist at a time."""
