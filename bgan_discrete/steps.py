@@ -105,7 +105,7 @@ class Objective:
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))
-    num_draws: int = 10
+    num_draws: int = 20
     divergence: Divergence = DIVERGENCES["gan"]
     discriminator_draws: int = 1
     penalty: Penalty | None = None

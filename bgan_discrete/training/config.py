@@ -90,7 +90,7 @@ class TrainingConfig:
     divergence: DivergenceName = option(
         "gan", "gan, jensen_shannon, kl, reverse_kl, squared_hellinger, pearson_chi2 or neyman_chi2"
     )
-    num_draws: int = option(10, "M, draws per latent that the discriminator scores")
+    num_draws: int = option(20, "M, draws per latent that the discriminator scores")
     normalization: Literal["latent", "batch"] = option(
         "latent", "what weights are normalised over (bgan, bgan_centered)"
     )
