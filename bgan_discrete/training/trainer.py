@@ -117,9 +117,11 @@ class Trainer:
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), discriminator)
+        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
+        if config.compile:
+            self.objective.scorer = torch.compile(_scorer(self.discriminator, config.credit))
         self.average = AveragedModel(self.generator, use_buffers=True).eval()
         self._num_averaged = 0
         betas = (config.adam_beta1, config.adam_beta2)
@@ -455,9 +457,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _make_objective(
-    config: TrainingConfig, device: torch.device, num_positions: int, discriminator: nn.Module
-) -> Objective:
+def _make_objective(config: TrainingConfig, device: torch.device, num_positions: int) -> Objective:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -481,7 +481,6 @@ def _make_objective(
         score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
         autocast=precision(config.dtype),
         score_autocast=precision(config.score_dtype or config.dtype),
-        scorer=torch.compile(_scorer(discriminator, config.credit)) if config.compile else None,
         guard=None if device.type == "cpu" else FiniteGuard(),
     )
 
