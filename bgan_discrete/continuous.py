@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
+from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.relaxations import frozen
 from bgan_discrete.sampling import code_dtype
 from bgan_discrete.steps import Diagnostics, Objective, update_discriminator, update_parameters
@@ -37,18 +38,20 @@ def boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
     return 0.5 * log_ratio.square().mean()
 
 
-def corrected_boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
+def corrected_boundary_seeking_loss(log_ratio: Tensor, processes: Processes = ALONE) -> Tensor:
     """``1/2 E[(F - log beta)^2]``, with the batch's partition function ``beta = E[exp F]``.
 
     At a discriminator that is off by a constant, the samples still move to where their normalised weight is 1.
 
     Args:
         log_ratio: As in `boundary_seeking_loss`.
+        processes: Those that hold the parts of the batch, over which beta is taken.
 
     Returns:
         Scalar; no gradient flows through log beta.
     """
-    return 0.5 * (log_ratio - log_partition(log_ratio.detach().reshape(-1, 1))).square().mean()
+    log_beta = log_partition(log_ratio.detach().reshape(-1, 1), processes=processes)
+    return 0.5 * (log_ratio - log_beta).square().mean()
 
 
 def non_saturating_loss(log_ratio: Tensor) -> Tensor:
@@ -164,7 +167,8 @@ def continuous_step(
         discriminator_optimizer: Of the discriminator.
         real: Codes ``[B, *event_shape]`` of a scale of K levels.
         latents: ``[N, Z]``.
-        objective: Its `divergence`, `penalty`, `penalty_weight` and `autocast` are used.
+        objective: Its `divergence`, `penalty`, `penalty_weight`, `autocast`, `guard` and `processes` are used; the
+            batch goes through as a whole.
         loss: F of the samples -> the generator's loss.
         rng: Source of the penalty's random points.
         penalty_scale: As in `bgan_discrete.steps.discriminator_step`.
@@ -190,11 +194,14 @@ def continuous_step(
     if not update_generator:
         return diagnostics
     with frozen(discriminator), objective.autocast():
-        log_ratio = discriminator(fake).float()
-    generator_loss = loss(log_ratio)
+        log_ratio = plain(discriminator)(fake).float()
+    if loss is corrected_boundary_seeking_loss:
+        generator_loss = corrected_boundary_seeking_loss(log_ratio, objective.processes)
+    else:
+        generator_loss = loss(log_ratio)
     diagnostics["generator_loss"] = generator_loss.detach()
-    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1))
+    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1), processes=objective.processes)
     diagnostics["generator_gradient_norm"] = update_parameters(
-        generator_optimizer, generator_loss, diagnostics, "generator", objective.guard
+        generator_optimizer, generator_loss, diagnostics, "generator", objective.guard, objective.processes
     )
     return diagnostics

@@ -17,17 +17,19 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.parallel import ALONE, Processes
 from bgan_discrete.weights import Normalization, check_draws, log_partition, normalized_weights
 
 Limit = Literal["weight", "log_weight", "both"]
 
 
-def bgan(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+def bgan(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
     """The paper's estimator: the normalised weights ``w~``; biased by O(1/M), without a baseline.
 
     Args:
         log_w_MN: Log weights ``[M, N]``, M >= 2 over the latent.
         over: What the weights are normalised over; see `bgan_discrete.weights.log_normalized_weights`.
+        processes: Those that hold the parts of the batch; likewise.
 
     Returns:
         Advantages ``[M, N]``.
@@ -38,15 +40,15 @@ def bgan(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
     Source:
         Hjelm et al. (2018), equation 10 and algorithm 1.
     """
-    return normalized_weights(log_w_MN, over)
+    return normalized_weights(log_w_MN, over, processes)
 
 
-def bgan_centered(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+def bgan_centered(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
     """``w~ - 1/M``: exactly the mean of `bgan`, since ``E grad log g = 0``, with less variance.
 
     Arguments, result and errors as in `bgan`.
     """
-    return normalized_weights(log_w_MN, over) - 1 / log_w_MN.shape[0]
+    return normalized_weights(log_w_MN, over, processes) - 1 / log_w_MN.shape[0]
 
 
 def vimco(log_w_MN: Tensor) -> Tensor:
@@ -117,13 +119,14 @@ def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
     return (log_w_MN - log_beta_ema - 1) / log_w_MN.shape[0]
 
 
-def maligan(log_w_MN: Tensor) -> Tensor:
+def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:
     """``N w / (sum of w over the batch) - 1/M``: one partition function for the batch, and a mean baseline.
 
     The factor N gives the gradient the scale of the other estimators, which the average over latents divides by N.
 
     Args:
         log_w_MN: Log weights ``[M, N]``, any M >= 1.
+        processes: As in `bgan`.
 
     Returns:
         Advantages ``[M, N]``, summing to zero over the batch.
@@ -131,7 +134,7 @@ def maligan(log_w_MN: Tensor) -> Tensor:
     Source:
         Che et al., "Maximum-likelihood augmented discrete GANs" (2017), section 3.2.
     """
-    return bgan_centered(log_w_MN, over="batch")
+    return bgan_centered(log_w_MN, "batch", processes)
 
 
 def _at_least_two_draws(log_w_MN: Tensor) -> int:
@@ -166,6 +169,7 @@ class Estimator:
         log_weight_clip: Log weights are clamped to ``[-c, c]`` first. None is exact; a number biases the gradient.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
             ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
+        couples_latents: An advantage depends on the draws of other latents, so that the batch cannot be taken in parts.
     """
 
     name: str
@@ -175,6 +179,7 @@ class Estimator:
     tempering: float = 1.0
     log_weight_clip: float | None = None
     limit: Limit | None = None
+    couples_latents: bool = False
 
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:
@@ -265,15 +270,18 @@ class ReinforceEstimator(Estimator):
     Attributes:
         decay: Decay of the moving average per step, in [0, 1).
         log_beta_ema: The moving average, a scalar tensor on the device of the weights after the first step.
+        processes: Those that hold the parts of the batch, over which log beta is taken.
     """
 
     decay: float = 0.95
     log_beta_ema: Tensor = field(default_factory=lambda: torch.zeros(()))
+    processes: Processes = ALONE
 
     def advantages(self, log_w_MN: Tensor) -> Tensor:
         """Advantages by the baseline of the steps before, then the update of the baseline."""
         baseline = self.log_beta_ema.to(log_w_MN)
-        self.log_beta_ema = torch.lerp(log_partition(log_w_MN), baseline, self.decay)
+        log_beta = log_partition(log_w_MN, processes=self.processes)
+        self.log_beta_ema = torch.lerp(log_beta, baseline, self.decay)
         return reinforce(log_w_MN, baseline)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -295,6 +303,7 @@ def make_estimator(
     normalization: Normalization = "latent",
     tempering: float = 1.0,
     log_weight_clip: float | None = None,
+    processes: Processes = ALONE,
 ) -> Estimator:
     """Build an estimator by its name.
 
@@ -303,6 +312,8 @@ def make_estimator(
         normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
         tempering: Exponent of the weights in (0, 1]; below 1 it biases.
         log_weight_clip: Positive bound of the absolute log weight; None for none; a number biases.
+        processes: Those that hold the parts of the batch, with as many latents each: what is taken over the batch is
+            taken over all of them.
 
     Returns:
         A new estimator, with its own state where it has one.
@@ -326,16 +337,19 @@ def make_estimator(
     minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
     zero_sum = name in ("rloo", "jeffreys") or (name == "bgan_centered" and not over_batch)
     if name == "reinforce":
-        return ReinforceEstimator(name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight")
+        return ReinforceEstimator(
+            name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight", True, processes=processes
+        )
     functions: dict[str, Callable[[Tensor], Tensor]] = {
-        "bgan": lambda log_w: bgan(log_w, normalization),
-        "bgan_centered": lambda log_w: bgan_centered(log_w, normalization),
+        "bgan": lambda log_w: bgan(log_w, normalization, processes),
+        "bgan_centered": lambda log_w: bgan_centered(log_w, normalization, processes),
         "vimco": vimco,
         "loo": loo,
         "rloo": rloo,
         "jeffreys": jeffreys,
-        "maligan": maligan,
+        "maligan": lambda log_w: maligan(log_w, processes),
     }
     limits: dict[str, Limit] = {"rloo": "log_weight", "jeffreys": "both"}
-    limit = None if over_batch or name == "maligan" else limits.get(name, "weight")
-    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit)
+    couples = over_batch or name == "maligan"
+    limit = None if couples else limits.get(name, "weight")
+    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit, couples)

@@ -5,10 +5,10 @@
 Source: Hjelm et al. (2018), algorithm 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from einops import rearrange
@@ -18,6 +18,7 @@ from bgan_discrete.distributions import Distribution, DistributionOfAlternatives
 from bgan_discrete.divergences import DIVERGENCES, Divergence
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import Estimator, make_estimator
+from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
 from bgan_discrete.penalties import Penalty
 from bgan_discrete.sampling import as_index
 from bgan_discrete.weights import weight_diagnostics
@@ -102,6 +103,10 @@ class Objective:
         scorer: The same function as the discriminator (with credit ``"alternatives"``, as its method of that name),
             compiled, to score the draws in its place; None for itself.
         guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
+        accumulation_steps: In how many parts, one after the other, a batch goes through the networks before they move;
+            the gradient is that of the whole batch, the memory that of a part. Where the estimator couples the latents
+            of a batch, the generator's own pass stays whole.
+        processes: Those that have a part of every batch each.
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))
@@ -118,6 +123,8 @@ class Objective:
     score_autocast: Callable[[], AbstractContextManager[object]] | None = None
     scorer: Callable[..., Tensor] | None = None
     guard: FiniteGuard | None = None
+    accumulation_steps: int = 1
+    processes: Processes = ALONE
 
 
 def discriminator_step(
@@ -153,12 +160,25 @@ def discriminator_step(
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
-    with torch.no_grad(), objective.autocast():
-        distribution = _generate(generator, latents, condition)
-    codes = distribution.sample(objective.discriminator_draws, rng)
-    return _move_discriminator(
-        codes, distribution.num_categories, discriminator, optimizer, real, objective, rng, penalty_scale, condition
+    optimizer.zero_grad(set_to_none=True)
+    found = []
+    for part, share, exchange in _parts(objective.accumulation_steps, real, latents, condition):
+        real_part, latents_part, condition_part = part
+        with torch.no_grad(), objective.autocast():
+            distribution = _generate(generator, latents_part, condition_part)
+        codes = distribution.sample(objective.discriminator_draws, rng)
+        num_categories = distribution.num_categories
+        with exchanging(discriminator, exchange):
+            loss, diagnostics = _discriminator_loss(
+                codes, num_categories, discriminator, real_part, objective, rng, penalty_scale, condition_part
+            )
+            (share * loss).backward()
+        found.append((share, loss.detach(), diagnostics))
+    loss, diagnostics = _weighted_sums(found)
+    diagnostics["discriminator_gradient_norm"] = apply_gradients(
+        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
     )
+    return diagnostics
 
 
 def generator_step(
@@ -189,10 +209,20 @@ def generator_step(
     Raises:
         NonFiniteError: Before the optimiser steps, if a weight, the loss or the gradient is inf or NaN.
     """
-    with objective.autocast():
-        distribution = _generate(generator, latents, condition)
-    codes = distribution.sample(objective.num_draws, rng)
-    return _move_generator(distribution, codes, discriminator, optimizer, objective, condition)
+    optimizer.zero_grad(set_to_none=True)
+    found: list[tuple[float, Tensor, Diagnostics]] = []
+    log_w = []
+    count = 1 if objective.estimator.couples_latents else objective.accumulation_steps
+    for (latents_part, condition_part), share, exchange in _parts(count, latents, condition):
+        with exchanging(generator, exchange):
+            with objective.autocast():
+                distribution = _generate(generator, latents_part, condition_part)
+            codes = distribution.sample(objective.num_draws, rng)
+            loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition_part)
+            (share * loss).backward()
+        found.append((share, loss.detach(), {}))
+        log_w.append(log_w_MN)
+    return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective)
 
 
 def adversarial_step(
@@ -209,9 +239,16 @@ def adversarial_step(
 ) -> Diagnostics:
     """`discriminator_step`, then `generator_step`, on the same latents and with one forward pass of the generator.
 
-    All draws are made at once; the discriminator learns from its own and has moved before it scores the others.
-    Arguments, result and errors as in the two.
+    All draws are made at once; the discriminator learns from its own and has moved before it scores the others. A batch
+    in several parts takes the two steps one after the other instead. Arguments, result and errors as in the two.
     """
+    if objective.accumulation_steps > 1:
+        found = discriminator_step(
+            generator, discriminator, discriminator_optimizer, real, latents, objective, rng, penalty_scale, condition
+        )
+        return found | generator_step(
+            generator, discriminator, generator_optimizer, latents, objective, rng, condition
+        )
     with objective.autocast():
         distribution = _generate(generator, latents, condition)
     draws = distribution.sample(objective.discriminator_draws + objective.num_draws, rng)
@@ -234,6 +271,25 @@ def _generate(generator: Callable[..., Distribution], latents: Tensor, condition
     return generator(latents) if condition is None else generator(latents, condition)
 
 
+def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
+    """A batch in parts: the tensors of each, its share of the batch, and whether it is the last."""
+    size = next(len(tensor) for tensor in batch if tensor is not None)
+    bounds = [size * number // count for number in range(count + 1)]
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        if stop > start:
+            part = tuple(None if tensor is None else tensor[start:stop] for tensor in batch)
+            yield part, (stop - start) / size, stop == size
+
+
+def _weighted_sums(parts: list[tuple[float, Tensor, Diagnostics]]) -> tuple[Tensor, Diagnostics]:
+    """The loss and the diagnostics of a batch, from the shares, losses and diagnostics of its parts."""
+    if len(parts) == 1:
+        return parts[0][1:]
+    loss = torch.stack([share * loss for share, loss, _ in parts]).sum()
+    names = parts[0][2]
+    return loss, {name: torch.stack([share * found[name] for share, _, found in parts]).sum() for name in names}
+
+
 def _move_discriminator(
     codes: Tensor,
     num_categories: int,
@@ -245,6 +301,25 @@ def _move_discriminator(
     penalty_scale: float,
     condition: Tensor | None,
 ) -> Diagnostics:
+    loss, diagnostics = _discriminator_loss(
+        codes, num_categories, discriminator, real, objective, rng, penalty_scale, condition
+    )
+    diagnostics["discriminator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
+    )
+    return diagnostics
+
+
+def _discriminator_loss(
+    codes: Tensor,
+    num_categories: int,
+    discriminator: nn.Module,
+    real: Tensor,
+    objective: Objective,
+    rng: torch.Generator | None,
+    penalty_scale: float,
+    condition: Tensor | None,
+) -> tuple[Tensor, Diagnostics]:
     score = _given(discriminator, condition)
     if condition is not None and not len(condition) == len(real) == codes.shape[1]:
         raise InputError(
@@ -252,7 +327,7 @@ def _move_discriminator(
             f"samples and {codes.shape[1]} latents"
         )
     fake = rearrange(codes, "m n ... -> (m n) ...")
-    return update_discriminator(score, optimizer, real, fake, num_categories, objective, rng, penalty_scale)
+    return _loss_of_samples(score, real, fake, num_categories, objective, rng, penalty_scale)
 
 
 def update_discriminator(
@@ -283,6 +358,22 @@ def update_discriminator(
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
+    loss, diagnostics = _loss_of_samples(score, real, fake, num_categories, objective, rng, penalty_scale)
+    diagnostics["discriminator_gradient_norm"] = update_parameters(
+        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
+    )
+    return diagnostics
+
+
+def _loss_of_samples(
+    score: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    objective: Objective,
+    rng: torch.Generator | None,
+    penalty_scale: float,
+) -> tuple[Tensor, Diagnostics]:
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
         log_ratio = score(torch.cat([real, fake.to(real.dtype)])).float()
@@ -299,10 +390,7 @@ def update_discriminator(
         penalty = objective.penalty(score, real, fake, num_categories, rng)
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
-    diagnostics["discriminator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "discriminator", objective.guard
-    )
-    return diagnostics
+    return loss, diagnostics
 
 
 def _move_generator(
@@ -313,10 +401,18 @@ def _move_generator(
     objective: Objective,
     condition: Tensor | None,
 ) -> Diagnostics:
+    optimizer.zero_grad(set_to_none=True)
     loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
-    diagnostics = {"generator_loss": loss.detach(), **weight_diagnostics(log_w_MN)}
-    diagnostics["generator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "generator", objective.guard
+    loss.backward()
+    return _finish_generator(optimizer, loss.detach(), log_w_MN, objective)
+
+
+def _finish_generator(
+    optimizer: torch.optim.Optimizer, loss: Tensor, log_w_MN: Tensor, objective: Objective
+) -> Diagnostics:
+    diagnostics = {"generator_loss": loss, **weight_diagnostics(log_w_MN, objective.processes)}
+    diagnostics["generator_gradient_norm"] = apply_gradients(
+        optimizer, loss, diagnostics, "generator", objective.guard, objective.processes
     )
     return diagnostics
 
@@ -385,7 +481,7 @@ def score_draws(
     try:
         with (objective.score_autocast or objective.autocast)():
             scorer = None if objective.credit == "alternatives" else objective.scorer
-            score = _given(discriminator if scorer is None else scorer, condition)
+            score = _given(plain(discriminator) if scorer is None else scorer, condition)
             chunk = objective.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
@@ -498,7 +594,8 @@ def likelihood_step(
         optimizer: Of the generator.
         real: Codes ``[N, *event_shape]``.
         latents: ``[S, Z]``; S = N where the distribution has no ``mixture_log_prob``.
-        objective: Its `autocast` sets the precision.
+        objective: Its `autocast`, `accumulation_steps`, `guard` and `processes` are used. Of a mixture all parts and
+            processes must have the same latents.
 
     Returns:
         Scalar tensors: loss (nats a sample), gradient norm.
@@ -506,18 +603,35 @@ def likelihood_step(
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
+    optimizer.zero_grad(set_to_none=True)
+    found: list[tuple[float, Tensor, Diagnostics]] = []
+    start = 0
+    for (real_part,), share, exchange in _parts(objective.accumulation_steps, real):
+        with exchanging(generator, exchange):
+            loss = _likelihood_loss(generator, real_part, latents, start, objective)
+            (share * loss).backward()
+        start += len(real_part)
+        found.append((share, loss.detach(), {}))
+    loss, _ = _weighted_sums(found)
+    diagnostics = {"likelihood_loss": loss}
+    diagnostics["generator_gradient_norm"] = apply_gradients(
+        optimizer, loss, diagnostics, "generator", objective.guard, objective.processes
+    )
+    return diagnostics
+
+
+def _likelihood_loss(
+    generator: Callable[[Tensor], Distribution], real: Tensor, latents: Tensor, start: int, objective: Objective
+) -> Tensor:
+    """Of the part of a batch that begins at ``start``."""
     with objective.autocast():
         distribution = generator(latents)
         mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
         if mixture_log_prob is None:
-            loss = -distribution.log_prob(real[None]).mean()
-    if mixture_log_prob is not None:
-        loss = -mixture_log_prob(real).mean()
-    diagnostics = {"likelihood_loss": loss.detach()}
-    diagnostics["generator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "generator", objective.guard
-    )
-    return diagnostics
+            if len(real) != len(latents):
+                distribution = generator(latents[start : start + len(real)])
+            return -distribution.log_prob(real[None]).mean()
+    return cast(Tensor, -mixture_log_prob(real).mean())
 
 
 def update_parameters(
@@ -526,6 +640,7 @@ def update_parameters(
     diagnostics: Diagnostics,
     who: str,
     guard: FiniteGuard | None = None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Backward pass and optimiser step, refused if anything is not finite.
 
@@ -535,6 +650,7 @@ def update_parameters(
         diagnostics: What an error tells beside the loss.
         who: Whose step it is, for the error.
         guard: Takes note instead of an error; the optimiser must then be a fused one, which can be told on the device.
+        processes: Those whose losses, and averaged gradients, must all be finite.
 
     Returns:
         The gradient's norm over all parameters of the optimiser.
@@ -544,19 +660,30 @@ def update_parameters(
         InputError: If there is a guard and the optimiser cannot be told.
     """
     optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    return apply_gradients(optimizer, loss.detach(), diagnostics, who, guard, processes)
+
+
+def apply_gradients(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    diagnostics: Diagnostics,
+    who: str,
+    guard: FiniteGuard | None = None,
+    processes: Processes = ALONE,
+) -> Tensor:
+    """The second half of `update_parameters`: the optimiser's step, of a loss whose gradients are there already."""
+    norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
+    loss = processes.mean(loss)
     if guard is not None:
         if not getattr(optimizer, "_step_supports_amp_scaling", False):
             raise InputError(f"a guard needs an optimiser with fused=True, got {type(optimizer).__name__} without it")
-        loss.backward()
-        norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
         # The contract between torch's gradient scaler and its fused optimisers.
-        vars(optimizer)["found_inf"] = guard.note(loss.detach(), norm, who)
+        vars(optimizer)["found_inf"] = guard.note(loss, norm, who)
         optimizer.step()
         return norm.detach()
     if not torch.isfinite(loss):
         raise NonFiniteError(f"the {who}'s loss is {loss.item()}: {_describe(diagnostics)}")
-    loss.backward()
-    norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
     if not torch.isfinite(norm):
         raise NonFiniteError(f"the {who}'s gradient norm is {norm.item()}: {_describe(diagnostics)}")
     optimizer.step()

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.parallel import ALONE, Processes
 
 Normalization = Literal["latent", "batch"]
 
 
-def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+def log_normalized_weights(
+    log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE
+) -> Tensor:
     """Logarithm of the normalised weights.
 
     ``over="latent"``: ``w~[m, n] = w[m, n] / sum_m' w[m', n]``, summing to 1 for each latent (the partition function
@@ -24,6 +27,7 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> 
     Args:
         log_w_MN: Log weights ``[M, N]``.
         over: What the weights are normalised over.
+        processes: Those that hold the parts of the batch, N latents each; all of it counts as the batch.
 
     Returns:
         ``[M, N]``.
@@ -37,12 +41,15 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> 
     check_draws(log_w_MN.shape[0], over)
     if over == "latent":
         return torch.log_softmax(log_w_MN, dim=0)
-    return log_w_MN - torch.logsumexp(log_w_MN, dim=(0, 1)) + math.log(log_w_MN.shape[1])
+    total = processes.logsumexp(torch.logsumexp(log_w_MN, dim=(0, 1)))
+    return log_w_MN - total + math.log(log_w_MN.shape[1] * processes.size)
 
 
-def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent") -> Tensor:
+def normalized_weights(
+    log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE
+) -> Tensor:
     """The exponential of `log_normalized_weights`; arguments and errors as there."""
-    return log_normalized_weights(log_w_MN, over).exp()
+    return log_normalized_weights(log_w_MN, over, processes).exp()
 
 
 def check_draws(num_draws: int, over: Normalization) -> None:
@@ -71,7 +78,7 @@ def effective_sample_size(log_w_MN: Tensor) -> Tensor:
     return torch.exp(2 * torch.logsumexp(log_w_MN, dim=0) - torch.logsumexp(2 * log_w_MN, dim=0))
 
 
-def log_partition(log_w_MN: Tensor, over: Normalization = "batch") -> Tensor:
+def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Processes = ALONE) -> Tensor:
     """Logarithm of the estimated partition function, the mean weight.
 
     Over the batch it estimates ``log beta = log E_q[w]``, which is 0 for a calibrated discriminator; over the latent
@@ -80,6 +87,7 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch") -> Tensor:
     Args:
         log_w_MN: Log weights ``[M, N]``.
         over: ``"batch"`` for one number, ``"latent"`` for one of each latent.
+        processes: As in `log_normalized_weights`; without a gradient through what is not this process's own.
 
     Returns:
         A scalar, or ``[N]``.
@@ -89,24 +97,34 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch") -> Tensor:
     """
     if over == "latent":
         return torch.logsumexp(log_w_MN, dim=0) - math.log(log_w_MN.shape[0])
-    return torch.logsumexp(log_w_MN, dim=(0, 1)) - math.log(log_w_MN.numel())
+    total = processes.logsumexp(torch.logsumexp(log_w_MN, dim=(0, 1)))
+    return total - math.log(log_w_MN.numel() * processes.size)
 
 
 @torch.no_grad()
-def weight_diagnostics(log_w_MN: Tensor) -> dict[str, Tensor]:
+def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[str, Tensor]:
     """Health of a step's weights, as scalar tensors on the weights' device (nothing is synchronised).
 
     Args:
         log_w_MN: Log weights ``[M, N]``.
+        processes: As in `log_normalized_weights`.
 
     Returns:
-        ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight),
-        ``log_beta``, ``log_weight_std`` (over the batch).
+        ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight), both of this
+        process's latents; ``log_beta`` and ``log_weight_std`` of the whole batch.
     """
     log_normalized = torch.log_softmax(log_w_MN, dim=0)
     return {
         "ess_fraction": effective_sample_size(log_w_MN).mean() / log_w_MN.shape[0],
         "max_weight": log_normalized.amax(0).exp().mean(),
-        "log_beta": log_partition(log_w_MN),
-        "log_weight_std": log_w_MN.std(unbiased=False),
+        "log_beta": log_partition(log_w_MN, processes=processes),
+        "log_weight_std": _spread(log_w_MN, processes),
     }
+
+
+def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
+    """Standard deviation over the whole batch."""
+    if processes.size == 1:
+        return log_w_MN.std(unbiased=False)
+    variance, mean = processes.gather(torch.stack(torch.var_mean(log_w_MN, unbiased=False))).unbind(1)
+    return (variance.mean() + mean.var(unbiased=False)).sqrt()

@@ -1,0 +1,217 @@
+"""Processes that train together, as a launcher such as ``torchrun`` starts them.
+
+Every process has a part of each batch. Gradients are averaged by PyTorch's `DistributedDataParallel`; what else couples
+the samples of a batch (its partition function, the decision to stop) is reduced here. One process alone reduces nothing.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bgan_discrete.errors import BGANError, InputError
+
+Result = TypeVar("Result")
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for one that prepares the data; a dead one is the launcher's business."""
+
+LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training as one of them sees them.
+
+    Attributes:
+        rank: Its number, 0 .. size - 1.
+        size: How many there are.
+        local_rank: Its number among those of its machine.
+        control: The hosts' own group, for small messages that must not wait for an accelerator; None alone.
+        patient: The same with a long patience.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    control: Any = None
+    patient: Any = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes, and speaks for all."""
+        return self.rank == 0
+
+    def gather(self, values: Tensor) -> Tensor:
+        """The values of all processes ``[size, ...]``, of a tensor of the same shape in each; no gradient."""
+        if self.size == 1:
+            return values.detach()[None]
+        found = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(found, values.detach().contiguous(), group=self.control if values.device.type == "cpu" else None)
+        return torch.stack(found)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the processes, of a tensor of the same shape in each; no gradient."""
+        return values.detach() if self.size == 1 else self.gather(values).mean(0)
+
+    def logsumexp(self, values: Tensor) -> Tensor:
+        """``log sum exp`` over the processes, element by element; no gradient."""
+        return values if self.size == 1 else torch.logsumexp(self.gather(values), dim=0)
+
+    def part(self, rows: Any) -> Any:
+        """This process's share of the rows of a batch; ``len(rows)`` is a multiple of `size`."""
+        share = len(rows) // self.size
+        return rows[self.rank * share : (self.rank + 1) * share]
+
+    def after_the_first(self, work: Callable[[], Result]) -> Result:
+        """Do something on the first process of every machine, then on the others, which find it done.
+
+        Raises:
+            Exception: What the work raised in this process.
+            BGANError: If it failed in another process.
+        """
+        if self.size == 1:
+            return work()
+        result = self._together(work if self.local_rank == 0 else None)
+        other = self._together(work if self.local_rank != 0 else None)
+        return result if self.local_rank == 0 else other  # type: ignore[return-value]
+
+    def _together(self, work: Callable[[], Result] | None) -> Result | None:
+        result, error = None, None
+        try:
+            result = None if work is None else work()
+        except Exception as found:
+            error = found
+        failed = torch.tensor([int(error is not None)])
+        dist.all_reduce(failed, dist.ReduceOp.MAX, group=self.patient)
+        if error is not None:
+            raise error
+        if failed.item():
+            raise BGANError("another process of this training failed, and says why")
+        return result
+
+    def replicate(self, network: nn.Module) -> nn.Module:
+        """The network with its gradients averaged over the processes; the network itself alone."""
+        return network if self.size == 1 else _Replica(network)
+
+
+ALONE = Processes()
+
+
+class _Replica(DistributedDataParallel):
+    """A network whose other methods are reached through the wrapper, too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        # The one option has taken the place of the other in newer versions of torch.
+        known = inspect.signature(DistributedDataParallel.__init__).parameters
+        options: dict[str, Any] = {
+            "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
+        }
+        super().__init__(network, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
+
+
+def plain(network: Any) -> Any:
+    """The network itself, without what averages its gradients: where none are taken."""
+    return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def exchanging(network: Any, exchange: bool) -> AbstractContextManager[Any]:
+    """The context of one of several backward passes: gradients stay in the process unless they are to be exchanged."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) and not exchange else nullcontext()
+
+
+def current_processes() -> Processes:
+    """The processes of torch.distributed's default group where it is there, else this one alone."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return ALONE
+    return _describe(os.environ, None)
+
+
+@contextmanager
+def join_processes(device: str, timeout: float) -> Iterator[Processes]:
+    """Join the processes that a launcher started, and leave them at the end; alone without a launcher.
+
+    A launcher tells of the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
+    accelerators on a machine, LOCAL_RANK. Gradients go over NCCL on CUDA, else over gloo.
+
+    Args:
+        device: Where the networks will be: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+        timeout: Seconds to wait for another process in the middle of the training, until it counts as lost.
+
+    Returns:
+        A context with the processes.
+
+    Raises:
+        InputError: If the launcher's variables are incomplete or wrong.
+        BGANError: If the others are not found in time, or are lost.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+        yield current_processes()
+        return
+    rank, size = _launched(os.environ)
+    patience = timedelta(seconds=timeout)
+    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    try:
+        dist.init_process_group("nccl" if on_cuda else "gloo", rank=rank, world_size=size, timeout=patience)
+    except (RuntimeError, ValueError) as error:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = " ".join(str(error).split())
+        raise BGANError(f"process {rank} of {size} cannot reach the others by {address}: {reason}") from None
+    try:
+        yield _describe(os.environ, patience)
+    except RuntimeError as error:
+        if isinstance(error, BGANError) or not _is_about_others(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise BGANError(
+            f"process {rank} of {size} lost another one, or waited {timeout:g} s (dist_timeout) for it: {reason}"
+        ) from None
+    # Only here: where another process is lost, leaving in order would wait for it.
+    dist.destroy_process_group()
+
+
+def _is_about_others(error: RuntimeError) -> bool:
+    if isinstance(error, getattr(dist, "DistError", ())):
+        return True
+    text = str(error).lower()
+    return any(word in text for word in ("gloo", "nccl", "timed out", "connection", "process group"))
+
+
+def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
+    missing = [name for name in LAUNCHER_VARIABLES if not environment.get(name)]
+    if missing:
+        raise InputError(
+            f"WORLD_SIZE is {environment.get('WORLD_SIZE')!r}, but {', '.join(missing)} is not set: start by torchrun, or "
+            f"by a launcher that sets {', '.join(LAUNCHER_VARIABLES)}; unset WORLD_SIZE to train in one process"
+        )
+    numbers = {}
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"):
+        text = environment.get(name, "0")
+        if not text.isdecimal():
+            raise InputError(f"the variable {name} must be an integer of at least 0, got {text!r}")
+        numbers[name] = int(text)
+    rank, size = numbers["RANK"], numbers["WORLD_SIZE"]
+    if not rank < size:
+        raise InputError(f"the variable RANK must be below WORLD_SIZE = {size}, got {rank}")
+    return rank, size
+
+
+def _describe(environment: Mapping[str, str], patience: timedelta | None) -> Processes:
+    rank, size = dist.get_rank(), dist.get_world_size()
+    control = dist.new_group(backend="gloo", timeout=patience)
+    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    return Processes(rank, size, int(environment.get("LOCAL_RANK", rank)), control, patient)
