@@ -170,5 +170,7 @@ def run_script(main: Callable[[], int | None]) -> None:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    who = Path(sys.argv[0]).name + ("" if rank == "0" else f"[{rank}]")
+    print(f"{who}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code

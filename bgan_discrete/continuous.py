@@ -20,7 +20,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.relaxations import frozen
 from bgan_discrete.sampling import code_dtype
-from bgan_discrete.steps import Diagnostics, Objective, update_discriminator, update_parameters
+from bgan_discrete.steps import Diagnostics, Objective, at_least_float32, update_discriminator, update_parameters
 from bgan_discrete.weights import log_partition
 
 ContinuousLoss = Callable[[Tensor], Tensor]
@@ -194,7 +194,7 @@ def continuous_step(
     if not update_generator:
         return diagnostics
     with frozen(discriminator), objective.autocast():
-        log_ratio = plain(discriminator)(fake).float()
+        log_ratio = at_least_float32(plain(discriminator)(fake))
     if loss is corrected_boundary_seeking_loss:
         generator_loss = corrected_boundary_seeking_loss(log_ratio, objective.processes)
     else:

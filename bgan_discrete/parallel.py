@@ -1,7 +1,8 @@
 """Processes that train together, as a launcher such as ``torchrun`` starts them.
 
 Every process has a part of each batch. Gradients are averaged by PyTorch's `DistributedDataParallel`; what else couples
-the samples of a batch (its partition function, the decision to stop) is reduced here. One process alone reduces nothing.
+the samples of a batch (its partition function, the decision to stop) is reduced here. One process alone reduces
+nothing.
 """
 
 import inspect
@@ -55,7 +56,9 @@ class Processes:
         if self.size == 1:
             return values.detach()[None]
         found = [torch.empty_like(values) for _ in range(self.size)]
-        dist.all_gather(found, values.detach().contiguous(), group=self.control if values.device.type == "cpu" else None)
+        dist.all_gather(
+            found, values.detach().contiguous(), group=self.control if values.device.type == "cpu" else None
+        )
         return torch.stack(found)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -195,8 +198,8 @@ def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
     missing = [name for name in LAUNCHER_VARIABLES if not environment.get(name)]
     if missing:
         raise InputError(
-            f"WORLD_SIZE is {environment.get('WORLD_SIZE')!r}, but {', '.join(missing)} is not set: start by torchrun, or "
-            f"by a launcher that sets {', '.join(LAUNCHER_VARIABLES)}; unset WORLD_SIZE to train in one process"
+            f"WORLD_SIZE is {environment.get('WORLD_SIZE')!r}, but {', '.join(missing)} is not set: start by torchrun, "
+            f"or by a launcher that sets {', '.join(LAUNCHER_VARIABLES)}; unset WORLD_SIZE to train in one process"
         )
     numbers = {}
     for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"):

@@ -5,6 +5,7 @@
 Source: Hjelm et al. (2018), algorithm 1.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -246,9 +247,7 @@ def adversarial_step(
         found = discriminator_step(
             generator, discriminator, discriminator_optimizer, real, latents, objective, rng, penalty_scale, condition
         )
-        return found | generator_step(
-            generator, discriminator, generator_optimizer, latents, objective, rng, condition
-        )
+        return found | generator_step(generator, discriminator, generator_optimizer, latents, objective, rng, condition)
     with objective.autocast():
         distribution = _generate(generator, latents, condition)
     draws = distribution.sample(objective.discriminator_draws + objective.num_draws, rng)
@@ -275,7 +274,7 @@ def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...],
     """A batch in parts: the tensors of each, its share of the batch, and whether it is the last."""
     size = next(len(tensor) for tensor in batch if tensor is not None)
     bounds = [size * number // count for number in range(count + 1)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if stop > start:
             part = tuple(None if tensor is None else tensor[start:stop] for tensor in batch)
             yield part, (stop - start) / size, stop == size
@@ -376,7 +375,7 @@ def _loss_of_samples(
 ) -> tuple[Tensor, Diagnostics]:
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
-        log_ratio = score(torch.cat([real, fake.to(real.dtype)])).float()
+        log_ratio = at_least_float32(score(torch.cat([real, fake.to(real.dtype)])))
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
     loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     diagnostics = {
@@ -485,7 +484,7 @@ def score_draws(
             chunk = objective.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
-            parts = [score(part).float() for part in flat.split(chunk)]
+            parts = [at_least_float32(score(part)) for part in flat.split(chunk)]
     finally:
         discriminator.train(was_training)
     log_w = rearrange(torch.cat(parts), "(m n) ... -> m n ...", m=codes.shape[0])
@@ -564,10 +563,15 @@ def _score_alternatives(
             own = cast(Callable[..., Tensor], discriminator.alternatives)
             score = own if objective.scorer is None else objective.scorer
             inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
-            parts = [score(*part).float() for part in zip(*inputs, strict=True)]
+            parts = [at_least_float32(score(*part)) for part in zip(*inputs, strict=True)]
     finally:
         discriminator.train(was_training)
     return torch.cat(parts)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _given(network: Callable[..., Tensor], condition: Tensor | None) -> Callable[[Tensor], Tensor]:

@@ -15,9 +15,7 @@ from bgan_discrete.parallel import ALONE, Processes
 Normalization = Literal["latent", "batch"]
 
 
-def log_normalized_weights(
-    log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE
-) -> Tensor:
+def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
     """Logarithm of the normalised weights.
 
     ``over="latent"``: ``w~[m, n] = w[m, n] / sum_m' w[m', n]``, summing to 1 for each latent (the partition function
@@ -45,9 +43,7 @@ def log_normalized_weights(
     return log_w_MN - total + math.log(log_w_MN.shape[1] * processes.size)
 
 
-def normalized_weights(
-    log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE
-) -> Tensor:
+def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
     """The exponential of `log_normalized_weights`; arguments and errors as there."""
     return log_normalized_weights(log_w_MN, over, processes).exp()
 

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("parallel",),
     ("sampling", "sequences"),
     ("distributions", "vocabulary"),
     ("autoregressive",),

@@ -1,17 +1,21 @@
 """Texts as codes, and what there is to say of them."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs import TextCodec
+from bgan_discrete.codecs import TextCodec, load_codec
+from bgan_discrete.errors import InputError
 
 Codes = NDArray[Any]
 _ROWS_AT_ONCE = 4096
+_FACTS = ("name", "digest", "heldout_source", "counts")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,25 @@ def describe_text(data: TextData) -> str:
         f"{count['leaked']:,} held-out samples are in training too",
     ]
     return "\n".join(lines)
+
+
+def save_text_data(data: TextData, folder: Path) -> None:
+    """Write data into a folder, from which other processes of the same training map them."""
+    np.save(folder / "codes.npy", data.codes, allow_pickle=False)
+    np.save(folder / "heldout_codes.npy", data.heldout_codes, allow_pickle=False)
+    data.codec.save(folder / "codec.json")
+    facts = {name: getattr(data, name) for name in _FACTS}
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def load_text_data(folder: Path) -> TextData:
+    """Read what `save_text_data` wrote; the codes are read-only memory maps."""
+    codec = load_codec(folder / "codec.json")
+    if not isinstance(codec, TextCodec):
+        raise InputError(f"{folder} holds no text, but a codec {codec.name!r}")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("codes", "heldout_codes")}
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    return TextData(codec=codec, **arrays, **facts)
 
 
 def count_repeats(codes: Codes, heldout_codes: Codes) -> tuple[int, int]:

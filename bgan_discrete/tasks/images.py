@@ -18,6 +18,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
+from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.sources import ImageData, describe
@@ -25,7 +26,7 @@ from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
+from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, TrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
@@ -61,6 +62,28 @@ class ImageRun:
 def say(line: str) -> None:
     """Print a line for the user, at once."""
     print(line, flush=True)
+
+
+def say_nothing(line: str) -> None:
+    """In the place of `say`, in a process that does not speak."""
+
+
+def describe_processes(processes: Processes, config: TrainingConfig) -> str:
+    """Say how many processes train, and how they share a batch."""
+    share = config.batch_size // processes.size
+    if processes.size == 1:
+        return f"processes:   1, batches of {share}"
+    return f"processes:   {processes.size}, with {share} of each batch of {config.batch_size}"
+
+
+def other_processes(trainer: Trainer) -> str:
+    """What to say of a resumed run that has another number of processes now."""
+    if trainer.began_with == trainer.processes.size:
+        return ""
+    return (
+        f"; it began with {trainer.began_with} processes and goes on with {trainer.processes.size}: not bit for bit as "
+        "it would have"
+    )
 
 
 def build_networks(
@@ -122,13 +145,26 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
         InputError: If an option, the data or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
+    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+        return _train(config, processes)
+
+
+def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     folder = RunFolder(Path(config.run.output_dir))
-    folder.check_free(config.run.resume is not None, config.run.overwrite)
-    checkpoint = _checkpoint_to_resume(config, folder)
-    data = prepare_data(config.data)
-    if config.run.num_samples:
-        check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
-    say(describe(data))
+    tell = say if processes.is_first else say_nothing
+
+    def prepare() -> tuple[Path | None, ImageData]:
+        if processes.is_first:
+            folder.check_free(config.run.resume is not None, config.run.overwrite)
+        checkpoint = _checkpoint_to_resume(config, folder)
+        data = prepare_data(config.data)
+        if config.run.num_samples:
+            check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
+        return checkpoint, data
+
+    checkpoint, data = processes.after_the_first(prepare)
+    tell(describe_processes(processes, config.training))
+    tell(describe(data))
     generator, discriminator = build_networks(
         config.model,
         data.event_shape,
@@ -139,7 +175,7 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
-    say(f"networks: generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters")
+    tell(f"networks: generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
         grid = image_grid(data.codec.decode(codes))
@@ -154,16 +190,20 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
         output_dir=folder.root,
         tensorboard=config.run.report_to == "tensorboard",
         on_samples=show_samples,
+        processes=processes,
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
-        say(f"resumed from {checkpoint} at step {trainer.step}")
-    else:
-        folder.clear()
-    folder.root.mkdir(parents=True, exist_ok=True)
-    config.save(folder.config)
+        tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
+    if processes.is_first:
+        if checkpoint is None:
+            folder.clear()
+        folder.root.mkdir(parents=True, exist_ok=True)
+        config.save(folder.config)
     summary = trainer.train()
-    say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+    tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+    if not processes.is_first:
+        return ImageRun(folder, summary, None)
     return _finish(config, folder, data, trainer, summary)
 
 

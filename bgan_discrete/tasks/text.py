@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -27,13 +28,22 @@ from bgan_discrete.nn import (
     TransformerGenerator,
     set_logit_spread,
 )
+from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
-from bgan_discrete.tasks.images import METRICS_SEED, SIGNAL_EXIT_CODES, say
+from bgan_discrete.tasks.images import (
+    METRICS_SEED,
+    SIGNAL_EXIT_CODES,
+    describe_processes,
+    other_processes,
+    say,
+    say_nothing,
+)
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
@@ -219,26 +229,33 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         InputError: If an option, the data or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
+    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+        return _train(config, processes)
+
+
+def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
     folder = RunFolder(Path(config.run.output_dir))
-    folder.check_free(config.run.resume is not None, config.run.overwrite)
-    checkpoint = None
-    if config.run.resume is not None:
-        changes = config.differences(folder.saved_config(TextTrainingConfig))
-        if changes:
-            raise InputError(
-                f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}"
-            )
-        checkpoint = find_checkpoint(folder.checkpoints, config.run.resume)
-    if config.run.num_samples == 1:
-        raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
-    data = prepare_text(config.data)
-    say(describe_text(data))
+    tell = say if processes.is_first else say_nothing
+
+    def prepare() -> tuple[Path | None, TextData]:
+        if processes.is_first:
+            folder.check_free(config.run.resume is not None, config.run.overwrite)
+        checkpoint = _checkpoint_to_resume(config, folder)
+        if config.run.num_samples == 1:
+            raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
+        return checkpoint, _prepare_once(config, folder, processes)
+
+    checkpoint, data = processes.after_the_first(prepare)
+    if processes.local_rank == 0:
+        shutil.rmtree(_shared_folder(folder, processes), ignore_errors=True)
+    tell(describe_processes(processes, config.training))
+    tell(describe_text(data))
     generator, discriminator = build_text_networks(
         config.model, data.codec, config.training.seed, config.training.credit == "alternatives"
     )
     start_generator(generator, config, data)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
-    say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
+    tell(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
@@ -254,17 +271,47 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         output_dir=folder.root,
         tensorboard=config.run.report_to == "tensorboard",
         on_samples=show_samples,
+        processes=processes,
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
-        say(f"resumed from {checkpoint} at step {trainer.step}")
-    else:
-        folder.clear()
-    folder.root.mkdir(parents=True, exist_ok=True)
-    config.save(folder.config)
+        tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
+    if processes.is_first:
+        if checkpoint is None:
+            folder.clear()
+        folder.root.mkdir(parents=True, exist_ok=True)
+        config.save(folder.config)
     summary = trainer.train()
-    say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+    tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+    if not processes.is_first:
+        return TextRun(folder, summary, None)
     return _finish(config, folder, data, trainer, summary)
+
+
+def _checkpoint_to_resume(config: TextTrainingConfig, folder: RunFolder) -> Path | None:
+    if config.run.resume is None:
+        return None
+    changes = config.differences(folder.saved_config(TextTrainingConfig))
+    if changes:
+        raise InputError(f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}")
+    return find_checkpoint(folder.checkpoints, config.run.resume)
+
+
+def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
+    """The data; of the processes on a machine the first one reads the text, the others map its codes."""
+    if processes.size == 1:
+        return prepare_text(config.data)
+    shared = _shared_folder(folder, processes)
+    if processes.local_rank == 0:
+        shutil.rmtree(shared, ignore_errors=True)
+        shared.mkdir(parents=True)
+        save_text_data(prepare_text(config.data), shared)
+    return load_text_data(shared)
+
+
+def _shared_folder(folder: RunFolder, processes: Processes) -> Path:
+    """One for each machine, whether the run's folder is on a common disk or not."""
+    return folder.root / f".codes-{processes.rank - processes.local_rank}"
 
 
 def _finish(

@@ -98,7 +98,11 @@ class TrainingConfig:
     log_weight_clip: float | None = option(
         None, "bound of the absolute log weight; biases the gradient (default: none)"
     )
-    batch_size: int = option(64, "N, latents and real samples in a step")
+    batch_size: int = option(64, "N, latents and real samples in a step, of all processes together")
+    gradient_accumulation_steps: int = option(
+        1,
+        "take a batch in so many parts, one after the other, before the networks move: less memory, the same gradient",
+    )
     discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
     discriminator_steps: int = option(1, "discriminator steps before each generator step")
     penalty: PenaltyName = option("r1", "gradient penalty of the discriminator")
@@ -155,6 +159,9 @@ class TrainingConfig:
     threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
     score_chunk: int | None = option(
         None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"
+    )
+    dist_timeout: float = option(
+        600.0, "several processes: seconds to wait for another one until it counts as lost", free=True
     )
     log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
     sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", free=True)
@@ -472,6 +479,16 @@ def _check_training(training: TrainingConfig) -> None:
                 f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
                 f"{training.credit!r}"
             )
+    if training.gradient_accumulation_steps > training.batch_size:
+        raise InputError(
+            f"gradient_accumulation_steps must be at most batch_size = {training.batch_size}, got "
+            f"{training.gradient_accumulation_steps}"
+        )
+    if training.gradient_accumulation_steps > 1 and training.continuous != "none":
+        raise InputError(
+            f"gradient_accumulation_steps is for discrete generators; leave it out with continuous, got "
+            f"{training.gradient_accumulation_steps}"
+        )
     if training.discriminator_draws > training.num_draws:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
@@ -514,6 +531,8 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("tempering", 0, 1, True),
     ("log_weight_clip", 0, math.inf, False),
     ("batch_size", 1, math.inf, True),
+    ("gradient_accumulation_steps", 1, math.inf, True),
+    ("dist_timeout", 1, 604800, True),
     ("discriminator_draws", 0, math.inf, True),
     ("discriminator_steps", 1, math.inf, True),
     ("penalty_weight", 0, math.inf, True),

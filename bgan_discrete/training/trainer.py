@@ -13,15 +13,16 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import continuous_step, get_continuous_loss
-from bgan_discrete.distributions import Distribution
 from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import Estimator, make_estimator
+from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.penalties import Penalty, get_penalty
 from bgan_discrete.sampling import check_latent_kind, sample_latents
 from bgan_discrete.steps import (
@@ -89,6 +90,13 @@ class Trainer:
             maps log weights ``[M, N]`` to advantages ``[M, N]``.
         divergence: In the place of the one that `config` names.
         penalty: In the place of the one that `config` names; weighed by ``config.penalty_weight``.
+        processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); those of
+            torch.distributed's default group if None, and this one alone where there is no group. All of them make and
+            call the Trainer alike, with the same codes; the first one writes.
+
+    Attributes:
+        began_with: How many processes the run had when the checkpoint was written from which it was resumed; with
+            another number it goes on, but not bit for bit.
 
     Raises:
         InputError: If the codes or the configuration cannot be used.
@@ -110,11 +118,14 @@ class Trainer:
         estimator: Estimator | Callable[[Tensor], Tensor] | None = None,
         divergence: Divergence | None = None,
         penalty: Penalty | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
         config.check()
+        self.processes = processes = processes or current_processes()
+        _check_shares(config, processes)
         self.output_dir = None if output_dir is None else Path(output_dir)
-        self.device = resolve_device(config.device)
+        self.device = resolve_device(config.device, processes)
         if self.device.type == "cpu":
             keep_freed_memory()
         if config.threads is not None:
@@ -124,7 +135,7 @@ class Trainer:
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
+        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
             self.objective.estimator = _given_estimator(estimator, config)
         self.objective.divergence = divergence or self.objective.divergence
@@ -134,22 +145,29 @@ class Trainer:
         if config.compile:
             self.objective.scorer = torch.compile(_scorer(self.discriminator, config.credit))
         self.average = AveragedModel(self.generator, use_buffers=True).eval()
+        # What the steps call: the networks with their gradients averaged over the processes.
+        self._generator, self._discriminator = processes.replicate(generator), processes.replicate(discriminator)
         self._num_averaged = 0
+        self._is_mixture: bool | None = None
         betas = (config.adam_beta1, config.adam_beta2)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), config.discriminator_lr, betas, fused=True
         )
-        self.rng = torch.Generator(self.device).manual_seed(config.seed)
+        self.rng = torch.Generator(self.device).manual_seed(_stream_seed(config.seed, processes.rank))
         self.step = 0
+        self.began_with = processes.size
         self._sums: Diagnostics = {}
         self._counts: dict[str, int] = {}
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
+        if not processes.is_first:
+            self._progress = self._tensorboard = False
 
     def train(self) -> TrainingSummary:
         """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
 
-        SIGINT and SIGTERM end the training after the step under way, with a checkpoint.
+        SIGINT and SIGTERM end the training after the step under way, with a checkpoint; a second SIGINT ends it at
+        once. Several processes stop after the same step, at most one later than the first to be told.
 
         Returns:
             How it ended.
@@ -160,7 +178,9 @@ class Trainer:
         """
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
-        log = RunLog(self.output_dir, self.step, config.max_steps, self._progress, self._tensorboard)
+        folder = self.output_dir if self.processes.is_first else None
+        log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard)
+        vote = _StopVote(self.processes)
         with log, _catch_signals() as caught:
             last_time, last_step = started, self.step
             while self.step < config.max_steps:
@@ -185,12 +205,12 @@ class Trainer:
                     self._show_samples(log)
                 if config.checkpoint_interval and self.step % config.checkpoint_interval == 0:
                     self.save()
-                if caught:
-                    stopped_by = caught[0].name
+                is_late = config.max_seconds is not None and time.monotonic() - started >= config.max_seconds
+                agreed = vote.cast(caught[0].name if caught else "max_seconds" if is_late else None)
+                if agreed is not None:
+                    stopped_by = agreed
                     break
-                if config.max_seconds is not None and time.monotonic() - started >= config.max_seconds:
-                    stopped_by = "max_seconds"
-                    break
+            vote.close()
         self.save()
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
@@ -203,8 +223,8 @@ class Trainer:
         config = self.config
         if self.step < config.pretrain_steps:
             real = self._real_batch(self.step)
-            latents = self._latents(config.pretrain_latents or len(real))
-            found = likelihood_step(self._distribution, self.generator_optimizer, real, latents, self.objective)
+            latents = self._likelihood_latents(len(real))
+            found = likelihood_step(self._generator, self.generator_optimizer, real, latents, self.objective)
             self._update_average()
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
@@ -213,9 +233,9 @@ class Trainer:
             penalized = (count + 1) % config.penalty_interval == 0
             moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
             common: dict[str, Any] = {
-                "discriminator": self.discriminator,
+                "discriminator": self._discriminator,
                 "real": self._real_batch(count),
-                "latents": self._latents(config.batch_size),
+                "latents": self._latents(config.batch_size // self.processes.size),
                 "objective": self.objective,
                 "rng": self.rng,
                 "penalty_scale": config.penalty_interval if penalized else 0,
@@ -226,11 +246,11 @@ class Trainer:
             }
             if config.continuous != "none":
                 loss = get_continuous_loss(config.continuous)
-                found = continuous_step(self._distribution, **common, **both, loss=loss, update_generator=moves_both)
+                found = continuous_step(self._generator, **common, **both, loss=loss, update_generator=moves_both)
             elif moves_both:
-                found = adversarial_step(self._distribution, **common, **both)
+                found = adversarial_step(self._generator, **common, **both)
             else:
-                found = discriminator_step(self._distribution, **common, optimizer=self.discriminator_optimizer)
+                found = discriminator_step(self._generator, **common, optimizer=self.discriminator_optimizer)
         if moves_both:
             self._update_average()
         return found
@@ -272,11 +292,17 @@ class Trainer:
         )
 
     def save(self) -> Path | None:
-        """Write a checkpoint into ``output_dir/checkpoints`` (None where there is no folder)."""
+        """Write a checkpoint into ``output_dir/checkpoints``; None where there is no folder, or another process writes.
+
+        All processes must call this.
+        """
         self._check_finite()
         if self.output_dir is None:
             return None
-        return save_checkpoint(self.output_dir / "checkpoints", self.step, self.state_dict(), self.config.keep_last)
+        state = self.state_dict()
+        if not self.processes.is_first:
+            return None
+        return save_checkpoint(self.output_dir / "checkpoints", self.step, state, self.config.keep_last)
 
     def resume(self, path: str | Path) -> None:
         """Go on from a checkpoint: the run is then bit for bit the one that was not interrupted.
@@ -292,7 +318,9 @@ class Trainer:
             raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next step depends on: tensors and plain types."""
+        """Everything the next step depends on: tensors and plain types; all processes must ask for it together."""
+        own = self._own_state()
+        everyone = {name: self.processes.gather(value.cpu()) for name, value in own.items()}
         return {
             "step": self.step,
             "data": _data_digest(self.codes),
@@ -302,13 +330,47 @@ class Trainer:
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "estimator": self.objective.estimator.state_dict(),
-            "rng": self.rng.get_state(),
-            # Networks of the user's own may draw from torch's global generators (dropout).
-            "global_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            "sums": self._sums,
             "counts": self._counts,
+            "num_processes": self.processes.size,
+            "processes": everyone,
         }
+
+    def _own_state(self) -> dict[str, Tensor]:
+        """What differs from one process to another."""
+        own = {"rng": self.rng.get_state()}
+        # Networks of the user's own may draw from torch's global generators (dropout).
+        own["global_rng"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            own["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        if self._sums:
+            own["sums"] = torch.stack([value.detach() for value in self._sums.values()])
+        return own
+
+    def _take_own_state(self, state: dict[str, Any]) -> None:
+        if "processes" not in state:  # a checkpoint of format 1, of one process
+            names = ("rng", "global_rng", "cuda_rng")
+            state["processes"] = {name: state[name][None] for name in names if state.get(name) is not None}
+            if state["sums"]:
+                state["processes"]["sums"] = torch.stack([value.cpu() for value in state["sums"].values()])[None]
+            state["num_processes"] = 1
+        everyone, rank, began = state["processes"], self.processes.rank, state["num_processes"]
+        self.began_with = began
+        self._counts = dict(state["counts"])
+        if "sums" in everyone:
+            # With another number of processes, the means so far.
+            sums = everyone["sums"][rank] if began == self.processes.size else everyone["sums"].mean(0)
+            self._sums = dict(zip(self._counts, sums.to(self.device).unbind(), strict=True))
+        else:
+            self._sums = {}
+        if rank >= began:
+            # A process that was not there has no stream to go on with: it gets a new one.
+            self.rng.manual_seed(_stream_seed(self.config.seed, rank, state["step"]))
+            return
+        # Copies, because torch crashes on a state that is a part of another tensor.
+        self.rng.set_state(everyone["rng"][rank].cpu().clone())
+        torch.set_rng_state(everyone["global_rng"][rank].cpu().clone())
+        if "cuda_rng" in everyone and self.device.type == "cuda":
+            torch.cuda.set_rng_state(everyone["cuda_rng"][rank].cpu().clone(), self.device)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave.
@@ -324,22 +386,27 @@ class Trainer:
         self.generator_optimizer.load_state_dict(state["generator_optimizer"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
         self.objective.estimator.load_state_dict(state["estimator"])
-        self.rng.set_state(state["rng"].cpu())
-        torch.set_rng_state(state["global_rng"].cpu())
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
-        self._sums, self._counts = state["sums"], state["counts"]
+        self._take_own_state(state)
         self._num_averaged = int(self.average.n_averaged)
         self.step = state["step"]
 
-    def _distribution(self, latents: Tensor) -> Distribution:
-        return cast(Distribution, self.generator(latents))
+    def _likelihood_latents(self, count: int) -> Tensor:
+        """Of a step of maximum likelihood: one for each sample; of a mixture the same ones in every process."""
+        if self.processes.size == 1:
+            return self._latents(self.config.pretrain_latents or count)
+        if self._is_mixture is None:
+            with torch.no_grad():
+                found = self.generator(torch.zeros(1, self.latent_size, device=self.device))
+            self._is_mixture = hasattr(found, "mixture_log_prob")
+        if not self._is_mixture:
+            return self._latents(count)
+        return self.processes.gather(self._latents(self.config.pretrain_latents or self.config.batch_size))[0]
 
     def _latents(self, count: int) -> Tensor:
         return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
 
     def _real_batch(self, count: int) -> Tensor:
-        indices = torch.from_numpy(self.order.indices(count))
+        indices = torch.from_numpy(self.processes.part(self.order.indices(count)))
         if isinstance(self.codes, Tensor) and self.codes.device.type != "cpu":
             return self.codes[self._to_device(indices)]
         rows = self.codes[indices] if isinstance(self.codes, Tensor) else torch.from_numpy(self.codes[indices.numpy()])
@@ -375,7 +442,9 @@ class Trainer:
     def _figures(self, steps_per_second: float) -> dict[str, float]:
         """Means of the diagnostics since the last call, and throughput."""
         # One copy to the host for all of them.
-        sums: list[float] = [*torch.stack(list(self._sums.values())).cpu().numpy()] if self._sums else []
+        sums: list[float] = []
+        if self._sums:
+            sums = [*self.processes.mean(torch.stack(list(self._sums.values()))).cpu().numpy()]
         figures = {name: float(total) / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
         self._sums, self._counts = {}, {}
         config = self.config
@@ -393,7 +462,7 @@ class Trainer:
         }
 
     def _show_samples(self, log: RunLog) -> None:
-        if self._on_samples is None:
+        if self._on_samples is None or not self.processes.is_first:
             return
         shown = self._on_samples(self.step, self.sample(64, seed=self.config.seed))
         if isinstance(shown, str):
@@ -446,11 +515,12 @@ def sample_codes(
     return np.concatenate(parts)
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
     """The device that a configuration names.
 
     Args:
         name: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        processes: Of several on a machine each has its own device of the kind.
 
     Returns:
         The device.
@@ -459,7 +529,19 @@ def resolve_device(name: str) -> torch.device:
         InputError: If the name is unknown or the device is absent.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if processes.size > 1 and name.startswith("cuda"):
+        if name != "cuda":
+            raise InputError(
+                f"device must be cuda or auto with several processes, each of which has its own, got {name!r}"
+            )
+        if processes.local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"a machine with {torch.cuda.device_count()} CUDA devices takes as many processes, got number "
+                f"{processes.local_rank} (LOCAL_RANK, from 0)"
+            )
+        name = f"cuda:{processes.local_rank}"
+        torch.cuda.set_device(processes.local_rank)
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # there are devices that take a tensor and hold nothing
@@ -468,12 +550,15 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _make_objective(config: TrainingConfig, device: torch.device, num_positions: int) -> Objective:
+def _make_objective(
+    config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes
+) -> Objective:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
         tempering=config.tempering,
         log_weight_clip=config.log_weight_clip,
+        processes=processes,
     )
 
     def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
@@ -493,6 +578,8 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         autocast=precision(config.dtype),
         score_autocast=precision(config.score_dtype or config.dtype),
         guard=None if device.type == "cpu" else FiniteGuard(),
+        accumulation_steps=config.gradient_accumulation_steps,
+        processes=processes,
     )
 
 
@@ -558,6 +645,57 @@ def _data_digest(codes: np.ndarray | Tensor) -> str:
     return hashlib.sha256(f"{array.dtype} {tuple(codes.shape)}".encode() + array.tobytes()).hexdigest()
 
 
+def _check_shares(config: TrainingConfig, processes: Processes) -> None:
+    parts = processes.size * config.gradient_accumulation_steps
+    if processes.size > 1 and config.batch_size % parts:
+        raise InputError(
+            f"batch_size must be a multiple of the {processes.size} processes times gradient_accumulation_steps = "
+            f"{config.gradient_accumulation_steps}, such as {parts * max(1, round(config.batch_size / parts))}, got "
+            f"{config.batch_size}"
+        )
+
+
+def _stream_seed(seed: int, rank: int, step: int = 0) -> int:
+    """The seed of a process's own random numbers; that of the first one is the run's."""
+    if rank == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class _StopVote:
+    """Lets processes end after the same step: each says every step why it would stop, and all hear the same answer.
+
+    Alone the answer comes at once. With others it comes one step later, so that nobody waits for it.
+    """
+
+    REASONS = (None, "max_seconds", "SIGTERM", "SIGINT")
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._votes: Tensor | None = None
+        self._under_way: Any = None
+
+    def cast(self, reason: str | None) -> str | None:
+        """Say why this process would stop, or None; hear why all stop now, or None."""
+        if self._processes.size == 1:
+            return reason
+        agreed = self.close()
+        if agreed is None:
+            self._votes = torch.tensor(self.REASONS.index(reason))
+            self._under_way = dist.all_reduce(
+                self._votes, dist.ReduceOp.MAX, group=self._processes.control, async_op=True
+            )
+        return agreed
+
+    def close(self) -> str | None:
+        """The answer to the last vote."""
+        if self._under_way is None:
+            return None
+        self._under_way.wait()
+        self._under_way = None
+        return self.REASONS[int(cast(Tensor, self._votes))]
+
+
 @contextmanager
 def _catch_signals() -> Iterator[list[signal.Signals]]:
     """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once."""
@@ -567,7 +705,8 @@ def _catch_signals() -> Iterator[list[signal.Signals]]:
         return
 
     def handle(number: int, frame: object) -> None:
-        if caught:
+        # A launcher passes Ctrl-C on as SIGTERM, beside the SIGINT that the terminal sends to everybody.
+        if number == signal.SIGINT and signal.SIGINT in caught:
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))
 

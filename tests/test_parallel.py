@@ -1,0 +1,291 @@
+"""Several processes: the mathematics of one, real processes, real signals, real deaths."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from parallel_program import CASES, run_case
+
+from bgan_discrete import InputError, TrainingConfig
+from bgan_discrete.parallel import ALONE, Processes, _launched, current_processes, join_processes
+from bgan_discrete.training.trainer import _check_shares, _stream_seed
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAIN = [
+    "scripts/train_images.py", "--dataset", "digits", "--batch-size", "16", "--num-draws", "3",
+    "--generator-width", "4",
+    "--generator-depth", "1", "--discriminator-width", "4", "--discriminator-depth", "1", "--latent-size", "4",
+    "--sample-interval", "0", "--num-samples", "0", "--threads", "1", "--device", "cpu",
+]  # fmt: skip
+TEXT = [
+    "scripts/train_text.py", "--dataset", "arithmetic", "--limit", "300", "--length", "8", "--layout", "window",
+    "--generator-width", "8", "--generator-depth", "1", "--discriminator-width", "8", "--discriminator-depth", "1",
+    "--batch-size", "8", "--num-samples", "0", "--sample-interval", "0", "--threads", "1", "--device", "cpu",
+]  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def start(arguments: list[str], size: int = 2, **variables: str) -> list[subprocess.Popen[str]]:
+    """Processes that a launcher would start: each knows its number and where the first one is."""
+    common = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    common |= {"MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size), **variables}
+    return [
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+
+
+def finish(processes: list[subprocess.Popen[str]], timeout: float = 120) -> list[tuple[int, str, str]]:
+    try:
+        ends = [process.communicate(timeout=timeout) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *end) for process, end in zip(processes, ends, strict=True)]
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two processes found, each with half of every batch."""
+    folder = tmp_path_factory.mktemp("two")
+    for code, _, errors in finish(start(["tests/parallel_program.py", str(folder)], PYTHONPATH=f"{ROOT}:{ROOT}/tests")):
+        assert code == 0, errors
+    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.fixture
+def in_float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.usefixtures("in_float64")
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
+    two: list[dict[str, Any]], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("FactorizedCategorical", "SequenceCategorical"):
+        owner = getattr(sys.modules["bgan_discrete.distributions"], kind)
+        monkeypatch.setattr(owner, "sample", owner.sample)  # put back after the test
+    owner = sys.modules["bgan_discrete.autoregressive"].AutoregressiveCategorical  # type: ignore[attr-defined]
+    monkeypatch.setattr(owner, "sample", owner.sample)
+    expected = run_case(name, ALONE)
+    moved = 0
+    for parts in (1, 2):
+        if f"{name} x {parts}" not in two[0]:
+            assert "continuous" in CASES[name]
+            continue
+        for found in (rank[f"{name} x {parts}"] for rank in two):
+            assert found.keys() == expected.keys()
+            for key, value in expected.items():
+                if isinstance(value, torch.Tensor):
+                    torch.testing.assert_close(
+                        found[key], value, rtol=1e-6, atol=1e-9, msg=lambda text, k=key: f"{k}: {text}"
+                    )
+                    moved += key.startswith("gradient") and bool(value.abs().max() > 1e-7)
+    assert moved > 4, "gradients that are all zero would prove nothing"
+    alone = run_case(name, ALONE, 1 if "continuous" in CASES[name] else 4)
+    for key, value in expected.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(alone[key], value, rtol=1e-6, atol=1e-9)
+
+
+def test_streams_of_random_numbers_differ_between_processes_and_repeat() -> None:
+    seeds = [_stream_seed(7, rank) for rank in range(8)]
+    assert seeds[0] == 7, "one process trains as it always did"
+    assert len({*seeds, *(_stream_seed(8, rank) for rank in range(8))}) == 16
+    assert seeds == [_stream_seed(7, rank) for rank in range(8)]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_every_row_goes_to_one_process() -> None:
+    rows = list(range(12))
+    assert [Processes(rank, 3).part(rows) for rank in range(3)] == [rows[:4], rows[4:8], rows[8:]]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_a_size_that_can() -> None:
+    with pytest.raises(InputError, match=r"batch_size must be a multiple of the 3 processes .* such as 63, got 64"):
+        _check_shares(TrainingConfig(batch_size=64), Processes(0, 3))
+    _check_shares(TrainingConfig(batch_size=64), Processes(0, 4))
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "RANK must be below WORLD_SIZE = 2"),
+        ({"WORLD_SIZE": "two", "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "WORLD_SIZE must be an integer"),
+    ],
+)
+def test_a_launcher_that_says_too_little(variables: dict[str, str], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        _launched(variables)
+
+
+def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with join_processes("cpu", 1.0) as processes:
+        assert processes == ALONE == current_processes()
+
+
+def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path: Path) -> None:
+    def train(folder: str, *more: str) -> list[tuple[int, str, str]]:
+        found = finish(start([*TRAIN, "--output-dir", str(tmp_path / folder), "--log-interval", "5", *more]))
+        assert [code for code, *_ in found] == [0, 0], found
+        return found
+
+    def last(folder: str) -> dict[str, Any]:
+        from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
+
+        return load_checkpoint(find_checkpoint(tmp_path / folder / "checkpoints", "latest"), torch.device("cpu"))
+
+    whole = train("whole", "--max-steps", "12")
+    assert "processes:   2, with 8 of each batch of 16" in whole[0][1]
+    assert whole[1][1] == "", "one process speaks"
+    train("parts", "--max-steps", "12", "--checkpoint-interval", "7", "--keep-last", "9")
+    kept = sorted((tmp_path / "parts" / "checkpoints").iterdir())
+    resumed = train("parts", "--resume", str(kept[0]))
+    assert "at step 7" in resumed[0][1]
+    assert last("whole")["num_processes"] == 2
+    assert equal(last("whole"), last("parts"))
+    streams = last("whole")["processes"]["rng"]
+    assert not torch.equal(streams[0], streams[1])
+    # Another number of processes goes on, too.
+    alone = subprocess.run(
+        [sys.executable, *TRAIN, "--output-dir", str(tmp_path / "parts"), "--resume", str(kept[0])],
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    assert "began with 2 processes" in alone.stdout
+
+
+def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
+    arguments = [*TEXT, "--output-dir", str(tmp_path / "run"), "--max-steps", "4", "--tokenizer", "sentencepiece"]
+    arguments += ["--vocabulary-size", "280", "--length", "4"]
+    found = finish(start(arguments))
+    assert [code for code, *_ in found] == [0, 0], found
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt"} | (left & {"curves.png"})
+
+
+def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
+    first, second = finish(start([*TRAIN, "--output-dir", str(tmp_path), "--dataset", str(tmp_path / "none.npy")]))
+    assert first[0] == 2
+    assert first[2].startswith("train_images.py: error: dataset")
+    assert second[0] == 1
+    assert second[2] == "train_images.py[1]: error: another process of this training failed, and says why\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path: Path, number: int, code: int) -> None:
+    processes = start([*TRAIN, "--output-dir", str(tmp_path), "--max-steps", "1000000", "--log-interval", "1"])
+    wait_for(
+        lambda: (tmp_path / "metrics.jsonl").exists() and (tmp_path / "metrics.jsonl").stat().st_size > 500, processes
+    )
+    processes[1].send_signal(number)
+    asked = time.monotonic()
+    found = finish(processes)
+    assert time.monotonic() - asked < 10
+    assert [end[0] for end in found] == [code, code], found
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    assert f"{steps[-1]:08d}" in checkpoint.name
+
+
+def wait_for(condition: Any, processes: list[subprocess.Popen[str]], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came"
+        assert all(process.poll() is None for process in processes), [process.communicate() for process in processes]
+        time.sleep(0.05)
+
+
+def launch(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """Two processes under torchrun."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
+    arguments = [*TRAIN, "--output-dir", str(folder), "--max-steps", "1000000", "--log-interval", "1", *more]
+    return subprocess.Popen(
+        [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text(encoding="utf-8")
+    return [int(number) for number in children.split()]
+
+
+def kill_everybody(launcher: subprocess.Popen[str], workers: list[int]) -> None:
+    launcher.kill()
+    launcher.communicate()
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the processes")
+@pytest.mark.parametrize("fault", ["killed", "hanging", "terminated"])
+def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str) -> None:
+    launcher = launch(tmp_path, "--dist-timeout", "5")
+    workers: list[int] = []
+    try:
+        log = tmp_path / "metrics.jsonl"
+        wait_for(lambda: log.exists() and log.stat().st_size > 500, [launcher])
+        workers = workers_of(launcher)
+        assert len(workers) == 2
+        began = time.monotonic()
+        if fault == "terminated":
+            launcher.send_signal(signal.SIGTERM)
+        else:
+            os.kill(workers[1], signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+        # A stopped process cannot be terminated: the launcher waits 30 s for it, then kills it.
+        _, errors = launcher.communicate(timeout={"killed": 30, "hanging": 60, "terminated": 20}[fault])
+        assert launcher.returncode not in (0, None)
+        assert time.monotonic() - began < {"killed": 30, "hanging": 5 + 50, "terminated": 15}[fault]
+        if fault == "hanging":
+            assert "lost another one, or waited 5 s (dist_timeout) for it" in errors
+        if fault == "terminated":
+            (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+            last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"]
+            assert f"{last:08d}" in checkpoint.name
+    finally:
+        kill_everybody(launcher, workers)
