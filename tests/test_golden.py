@@ -1,0 +1,135 @@
+"""The losses of the first 20 steps of each recipe, pinned: a change of the training shows here, wanted or not.
+
+The files are written anew only by ``pytest tests/test_golden.py --regenerate-golden``. On one machine with one version
+of torch the figures repeat bit for bit. Elsewhere rounding differs, and a draw may come out otherwise: hence the
+tolerance.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from bgan_discrete.training.config import ImageTrainingConfig, ScriptConfig, TextTrainingConfig
+from bgan_discrete.training.run_log import read_metrics
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.yaml"))
+STEPS = 20
+RELATIVE, ABSOLUTE = 0.05, 0.02
+"""Tolerance of a figure. A wrong sign, factor, rate or order of the batches is off by more within 20 steps."""
+
+FIGURES = (
+    "generator_loss", "discriminator_loss", "d_real", "d_fake", "log_beta", "ess_fraction", "log_weight_std",
+    "generator_gradient_norm", "discriminator_gradient_norm",
+)  # fmt: skip
+
+
+def pictures(side: int, channels: int) -> np.ndarray:
+    """Rings and bars of random colours, uint8 ``[120, side, side]`` or ``[120, side, side, 3]``."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side] / side
+    centre, width = rng.uniform(0.3, 0.7, (2, 120, 1, 1)), rng.uniform(0.05, 0.2, (120, 1, 1))
+    ring = np.abs(np.hypot(y - centre[0], x - centre[1]) - 0.25) < width
+    shade = rng.integers(100, 256, (120, 1, 1, channels))
+    images = (ring[..., None] * shade + (x > centre[1])[..., None] * 40).clip(0, 255).astype(np.uint8)
+    return images[..., 0] if channels == 1 else images
+
+
+def lines() -> str:
+    """Sentences of a few words, longer than a window."""
+    rng = np.random.default_rng(0)
+    words = [
+        "a",
+        "the",
+        "man",
+        "woman",
+        "dog",
+        "street",
+        "red",
+        "small",
+        "sits",
+        "walks",
+        "on",
+        "in",
+        "with",
+        "and",
+        "near",
+        "table",
+    ]
+    return "\n".join(" ".join(rng.choice(words, 14)) for _ in range(300)) + "\n"
+
+
+def configuration(recipe: Path, folder: Path) -> ScriptConfig:
+    """The recipe's options, on data that are made here."""
+    values: dict[str, Any] = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    values |= {
+        "output_dir": str(folder / "run"), "log_interval": 1, "sample_interval": 0, "checkpoint_interval": 0,
+        "num_samples": 0, "threads": 1, "device": "cpu", "max_steps": 10_000,
+    }  # fmt: skip
+    if "tokenizer" in values:
+        if values.get("dataset") != "arithmetic":
+            (folder / "lines.txt").write_text(lines(), encoding="utf-8")
+            values["dataset"] = str(folder / "lines.txt")
+        return TextTrainingConfig.from_flat(values)
+    grey = values.get("codec") == "binary"
+    np.save(folder / "images.npy", pictures(28 if grey else 32, 1 if grey else 3))
+    values |= {"dataset": str(folder / "images.npy"), "image_column": None, "label_column": None}
+    return ImageTrainingConfig.from_flat(values)
+
+
+def first_steps(recipe: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """The figures of the first steps, with the rates of the recipe's own length."""
+    from bgan_discrete.tasks.images import train_images
+    from bgan_discrete.tasks.text import train_text
+    from bgan_discrete.training.trainer import Trainer, TrainingSummary
+
+    def train(self: Trainer) -> TrainingSummary:
+        found = []
+        while self.step < STEPS:
+            self._set_learning_rates()
+            self._accumulate(self._train_step())
+            self.step += 1
+            found.append(self._figures(1.0))
+        (folder / "run" / "metrics.jsonl").write_text(
+            "".join(json.dumps({"step": number, **line}) + "\n" for number, line in enumerate(found, 1)),
+            encoding="utf-8",
+        )
+        return TrainingSummary(self.step, 1.0, "SIGTERM")
+
+    monkeypatch.setattr(Trainer, "train", train)
+    config = configuration(recipe, folder)
+    if isinstance(config, TextTrainingConfig):
+        train_text(config)
+    else:
+        assert isinstance(config, ImageTrainingConfig)
+        train_images(config)
+    kept = read_metrics(folder / "run" / "metrics.jsonl")
+    return [{name: line[name] for name in FIGURES if name in line} for line in kept]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_first_steps_of_a_recipe_are_as_they_were(
+    recipe: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = first_steps(recipe, tmp_path, monkeypatch)
+    path = ROOT / "tests" / "golden" / f"{recipe.stem}.json"
+    if request.config.getoption("--regenerate-golden"):
+        columns = {name: [float(f"{line[name]:.6g}") for line in found] for name in found[0]}
+        text = json.dumps({"torch": torch.__version__, "figures": columns}, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
+        pytest.skip(f"{path.name} was written anew")
+    expected = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    assert set(expected) == set(found[0])
+    for name, values in expected.items():
+        for step, (value, line) in enumerate(zip(values, found, strict=True), 1):
+            assert line[name] == pytest.approx(value, rel=RELATIVE, abs=ABSOLUTE), f"{name} of step {step}"
+
+
+def test_every_golden_file_belongs_to_a_recipe() -> None:
+    files = {path.stem for path in (ROOT / "tests" / "golden").glob("*.json")}
+    assert files == {path.stem for path in RECIPES}
