@@ -17,6 +17,7 @@ SUITES = {
     "generate": "samples from a generator",
     "metrics": "the metrics against their definitions",
     "memory": "memory against the number of draws",
+    "processes": "two processes against one",
 }
 
 

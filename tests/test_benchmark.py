@@ -29,7 +29,7 @@ def test_all_suites_run_and_write_tables_figures_and_a_plot(tmp_path: Path) -> N
     done = benchmark("--scale", "smoke", "--threads", "1", "--device", "cpu", "--output", str(output))
     assert done.returncode == 0, done.stderr
     found = json.loads(output.read_text(encoding="utf-8"))
-    assert list(found["suites"]) == ["estimator", "step", "text", "generate", "metrics", "memory"]
+    assert list(found["suites"]) == ["estimator", "step", "text", "generate", "metrics", "memory", "processes"]
     assert found["machine"]["threads"] == 1
     for suite in found["suites"].values():
         assert suite["tables"] and suite["claims"]
