@@ -14,6 +14,7 @@ from torch import nn
 from bgan_discrete import __version__
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
@@ -35,7 +36,6 @@ from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.images import METRICS_SEED, SIGNAL_EXIT_CODES, say
 from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.training.checkpoint import find_checkpoint
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -228,7 +228,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
             raise InputError(
                 f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}"
             )
-        checkpoint = find_checkpoint(folder.checkpoints, config.run.resume)
+        checkpoint = folder.checkpoint_to_resume(config.run.resume)
     if config.run.num_samples == 1:
         raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
     data = prepare_text(config.data)
@@ -243,7 +243,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
         folder.grids.mkdir(parents=True, exist_ok=True)
-        folder.sample_lines(step).write_text(text, encoding="utf-8", errors="replace")
+        replace_text(folder.sample_lines(step), text, errors="replace")
         return text
 
     trainer = Trainer(
@@ -259,6 +259,8 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         trainer.resume(checkpoint)
         say(f"resumed from {checkpoint} at step {trainer.step}")
     else:
+        if config.run.resume is not None:
+            say("there is no checkpoint yet: the run begins anew")
         folder.clear()
     folder.root.mkdir(parents=True, exist_ok=True)
     config.save(folder.config)
