@@ -16,6 +16,7 @@ import argparse
 import collections
 import dataclasses
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -28,7 +29,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,15 +77,15 @@ class Watch:
         sys.addaudithook(self._on_event)
         sync, save = os.fsync, torch.save
 
-        def watched_sync(descriptor: int) -> None:
-            self._reach("fsync", os.readlink(f"/proc/self/fd/{descriptor}"))
+        def watched_sync(descriptor: Any) -> None:
+            self._reach("fsync", Path(f"/proc/self/fd/{descriptor}").readlink())
             sync(descriptor)
 
         def watched_save(state: Any, file: Any, *rest: Any, **options: Any) -> None:
-            save(state, _Halting(file, self), *rest, **options)
+            save(state, cast(IO[bytes], _Halting(file, self)), *rest, **options)
 
-        os.fsync = watched_sync
-        torch.save = watched_save
+        os.fsync = cast(Any, watched_sync)
+        torch.save = cast(Any, watched_save)
 
     def _on_event(self, event: str, given: tuple[Any, ...]) -> None:
         if event == "open":
@@ -95,7 +96,7 @@ class Watch:
             # shutil.rmtree names what it deletes relative to a descriptor of its folder.
             within = given[-1] if isinstance(given[-1], int) and given[-1] >= 0 else None
             path = os.fsdecode(given[0])
-            self._reach(event, path if within is None else f"{os.readlink(f'/proc/self/fd/{within}')}/{path}")
+            self._reach(event, path if within is None else Path(f"/proc/self/fd/{within}").readlink() / path)
         elif event == "os.rename":
             self._reach("rename to", given[1])
 
@@ -132,7 +133,7 @@ class _Halting:
         self.file.flush()
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """A run that did not live to its end."""
 
 
@@ -153,11 +154,11 @@ class ScriptRun:
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def finish(self, process: "subprocess.Popen[str]", folder: Path) -> None:
-        """Wait for its end; `Killed` where that came by SIGKILL."""
+    def finish(self, process: Any, folder: Path) -> None:
+        """Wait for its end; `KilledError` where that came by SIGKILL."""
         said, _ = process.communicate(timeout=600)
         if process.returncode == -signal.SIGKILL:
-            raise Killed
+            raise KilledError
         if process.returncode:
             raise RuntimeError(f"exit code {process.returncode}: {said.strip().splitlines()[-1:]}")
 
@@ -184,11 +185,11 @@ class ForkedRun:
                 os._exit(code)
         return process
 
-    def finish(self, process: int, folder: Path) -> None:
-        """Wait for its end; `Killed` where that came by SIGKILL."""
+    def finish(self, process: Any, folder: Path) -> None:
+        """Wait for its end; `KilledError` where that came by SIGKILL."""
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if code == -signal.SIGKILL:
-            raise Killed
+            raise KilledError
         if code:
             raise RuntimeError((folder.parent / f"{folder.name}.error").read_text(encoding="utf-8"))
 
@@ -321,7 +322,7 @@ def attempt(
     try:
         run.finish(process, folder)
         return None
-    except Killed:
+    except KilledError:
         faults = faults_of_killed(folder, whole, models)
     try:
         run.finish(run.start(folder), folder)
@@ -347,7 +348,7 @@ def model_digests(run: Run, folder: Path) -> set[str]:
         second = Moment("rename to model/config.json", 2)
         try:
             run.finish(run.start(first, second), first)
-        except Killed:
+        except KilledError:
             digests.add(digest(first / "model" / "model.safetensors"))
         shutil.rmtree(first)
     return digests
@@ -425,10 +426,10 @@ def main() -> int:
         parser.error(f"--kinds are of {', '.join(SCRIPTS)}, --kills at least 1; got {given.kinds!r}, {given.kills}")
     sys.path.insert(0, str(ROOT))
     import torch
-    import torch._dynamo  # what optimisers import at their first use: once here, rather than in each forked process
 
-    import bgan_discrete.pipeline
-
+    # What optimisers import at their first use, and models: once here, rather than in each forked process.
+    for module in ("torch._dynamo", "bgan_discrete.pipeline"):
+        importlib.import_module(module)
     torch.set_num_threads(1)
     rng, started = random.Random(given.seed), time.monotonic()
     output_dir = Path(given.output_dir).resolve()
