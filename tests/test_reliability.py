@@ -161,7 +161,7 @@ def limit():
         place.rename(place.with_name("moved"))
         place.write_text("no folder")
     else:
-        (Path(sys.argv[1]) / "filler").write_bytes(bytes(10**6)) if False else fill_up(Path(sys.argv[1]))
+        fill_up(Path(sys.argv[1]))
 
 def fill_up(folder):
     with open(folder / "filler", "wb", buffering=0) as file:
@@ -200,7 +200,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=False)
     if mounted.returncode:
         pytest.skip("a small file system can be mounted by root alone")
     try:
@@ -518,8 +518,13 @@ def test_a_checkpoint_that_would_grow_as_it_is_read_is_refused(tmp_path: Path) -
     assert "compressed" in refusal(lambda: load_checkpoint(path, CPU))
 
 
-@pytest.mark.parametrize("state", [{"step": 1}, {"format_version": True, "step": 1}, [1], {"format_version": 2},
-                                   {"format_version": 2, "step": -1}, {"format_version": 2, "step": "1" * 10**4}])  # fmt: skip
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"step": 1}, {"format_version": True, "step": 1}, [1], {"format_version": 2},
+        {"format_version": 2, "step": -1}, {"format_version": 2, "step": "1" * 10**4},
+    ],
+)  # fmt: skip
 def test_a_state_of_another_form_is_no_checkpoint(tmp_path: Path, state: Any) -> None:
     path = save_checkpoint(tmp_path, 1, {}, keep_last=1)
     (path / "state.pt").write_bytes(_archive(state))
@@ -540,17 +545,14 @@ def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make
     config = json.loads((tmp_path / CONFIG_FILE).read_text(encoding="utf-8"))
     tried = 0
     for key, value in config["settings"].items():
-        values: list[Any] = [10**9 * [1] if False else hostile for hostile in HOSTILE]
+        values: list[Any] = [*HOSTILE]
         values += [[10**9, 10**9], [8] * 50, [8, 10**6], [True, 8]] if key == "event_shape" else []
         for hostile in values:
             if hostile == value or (key == "end_id" and hostile is None and value is None):
                 continue
             changed = copy.deepcopy(config)
             changed["settings"][key] = hostile
-            text = json.dumps(changed) if not isinstance(hostile, int) or hostile < 10**4000 else None
-            if text is None:
-                continue
-            (tmp_path / CONFIG_FILE).write_text(text, encoding="utf-8")
+            (tmp_path / CONFIG_FILE).write_text(json.dumps(changed), encoding="utf-8")
             reseal(tmp_path, "bgan_discrete.model")
             refusal(lambda: type(made).from_pretrained(tmp_path))
             tried += 1
@@ -698,11 +700,8 @@ def test_a_hostile_manifest_is_one_line(tmp_path: Path) -> None:
                     text + " ", text.replace("  ", "\t"), " " * 2**21):  # fmt: skip
         (tmp_path / MANIFEST_FILE).write_text(hostile, encoding="utf-8")
         assert MANIFEST_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
-    for files in ({}, {CONFIG_FILE: {}}, {CONFIG_FILE: 5}):
-        document = render_manifest(
-            "bgan_discrete.model", 2, {k: v if isinstance(v, dict) else {} for k, v in files.items()}
-        )
-        (tmp_path / MANIFEST_FILE).write_text(document, encoding="utf-8")
+    for files in ({}, {CONFIG_FILE: {}}):
+        (tmp_path / MANIFEST_FILE).write_text(render_manifest("bgan_discrete.model", 2, files), encoding="utf-8")
         refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
     reseal(tmp_path, "bgan_discrete.checkpoint")
     assert "is of 'bgan_discrete.checkpoint'" in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
