@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
+from bgan_discrete.command_line import add_section, make_parser, parse
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, working_folder
 from bgan_discrete.errors import StorageError
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
@@ -31,7 +32,7 @@ from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import train_text
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig, load_config_values
+from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -660,6 +661,11 @@ def test_a_configuration_of_a_run_holds_single_values(tmp_path: Path) -> None:
                  "max_steps: " + "[" * 5000, "max_steps: " + "1" * 5000, "x: 2020-01-01", " " * 2**21):  # fmt: skip
         path.write_text(text, encoding="utf-8")
         refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
+        parser = make_parser("d", "e")
+        parser.add_argument("--config", action="config")
+        add_section(parser, TrainingConfig, "training")
+        refusal(lambda: parse(parser, ["--config", str(path)]))  # noqa: B023
+        refusal(lambda: parse(parser, [f"--config={path}"]))  # noqa: B023
     path.write_text(yaml.safe_dump({"unknown_option": 1}), encoding="utf-8")
     assert "unknown_option" in refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
 
