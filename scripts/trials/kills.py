@@ -202,12 +202,15 @@ Run = ScriptRun | ForkedRun
 
 
 def train_small(folder: Path) -> None:
-    """Train for 30 steps with a model saved at steps 20 and 30, as the killed and resumed runs of the library do."""
+    """Train for 30 steps, and save a model at steps 20 and 30, which differ in weights and codec.
+
+    The last checkpoint is written twice, and others between two lines of the log.
+    """
     import numpy as np
     import torch
 
     from bgan_discrete import Trainer, TrainingConfig
-    from bgan_discrete.codecs import LevelsCodec
+    from bgan_discrete.codecs import LevelsCodec, PaletteCodec
     from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
     from bgan_discrete.pipeline import ImagePipeline
     from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
@@ -216,14 +219,15 @@ def train_small(folder: Path) -> None:
     torch.manual_seed(0)
     codes = np.random.default_rng(0).integers(0, 3, (50, 3, 4)).astype(np.uint8)
     config = TrainingConfig(
-        num_draws=4, batch_size=8, max_steps=30, log_interval=5, sample_interval=10, checkpoint_interval=5,
+        num_draws=4, batch_size=8, max_steps=30, log_interval=5, sample_interval=10, checkpoint_interval=6,
         threads=1, device="cpu",
     )  # fmt: skip
     networks = MLPGenerator((3, 4), 3, 4, 16, 1), MLPDiscriminator((3, 4), 3, 16, 1)
 
     def save_model(step: int, codes: np.ndarray) -> None:
         if step >= 20:
-            ImagePipeline(trainer.average.module, LevelsCodec(3)).save_pretrained(folder / "model")
+            codec = LevelsCodec(3) if step >= 30 else PaletteCodec(3, 1, palette=np.array([[1], [2], [3]], np.uint8))
+            ImagePipeline(trainer.average.module, codec).save_pretrained(folder / "model")
 
     trainer = Trainer(*networks, codes, config, output_dir=folder, progress=False, on_samples=save_model)
     if list_checkpoints(folder / "checkpoints"):
@@ -273,10 +277,10 @@ def flat(state: Any) -> Any:
     return [flat(value) for value in state] if isinstance(state, (list, tuple)) else state
 
 
-def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[str]) -> list[str]:
+def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[tuple[str, str]]) -> list[str]:
     """What is wrong with the files that a killed run left, before anything is repaired."""
     from bgan_discrete.errors import InputError
-    from bgan_discrete.pipeline import WEIGHTS_FILE, ImagePipeline, TextPipeline
+    from bgan_discrete.pipeline import ImagePipeline, TextPipeline
     from bgan_discrete.training.checkpoint import check_checkpoint, list_checkpoints
 
     faults = []
@@ -290,7 +294,7 @@ def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[str]) -> l
             kind.from_pretrained(folder / "model")
         except InputError:
             continue
-        if digest(folder / "model" / WEIGHTS_FILE) not in models:
+        if model_digest(folder) not in models:
             faults.append("a model can be loaded that was never saved")
     if (folder / "config.yaml").exists() and not (folder / "config.yaml").read_text(encoding="utf-8").endswith("\n"):
         faults.append("config.yaml is cut short")
@@ -298,7 +302,7 @@ def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[str]) -> l
 
 
 def attempt(
-    run: Run, folder: Path, target: Moment | float, whole: dict[str, Any], models: set[str]
+    run: Run, folder: Path, target: Moment | float, whole: dict[str, Any], models: set[tuple[str, str]]
 ) -> list[str] | None:
     """Kill a run, look at what it left, resume it and compare.
 
@@ -307,7 +311,7 @@ def attempt(
         folder: A new folder.
         target: A moment, or seconds after the training has begun.
         whole: `outcome` of the run that nobody killed.
-        models: Digests of the weights that a run may leave.
+        models: `model_digest` of those that a run may leave.
 
     Returns:
         The faults found; None if the run ended before it could be killed.
@@ -336,20 +340,22 @@ def attempt(
     return faults
 
 
-def model_digests(run: Run, folder: Path) -> set[str]:
-    """Weights of every model that a run saves, of which a killed one may have left any."""
-    digests = {digest(folder / "model" / "model.safetensors")}
+def model_digest(folder: Path) -> tuple[str, str]:
+    """What a run's model is known by: its weights and its codec."""
+    return digest(folder / "model" / "model.safetensors"), digest(folder / "model" / "codec.json")
+
+
+def model_digests(run: Run, folder: Path) -> set[tuple[str, str]]:
+    """Every model that a run saves, of which a killed one may have left any."""
+    digests = {model_digest(folder)}
     if isinstance(run, ForkedRun):
         first = folder.parent / "first model"
-        process = run.start(first, Moment("open metrics.jsonl", 10**9))
-        run.finish(process, first)
         # Dies as it saves the second model, before that has replaced any file.
-        shutil.rmtree(first)
         second = Moment("rename to model/config.json", 2)
         try:
             run.finish(run.start(first, second), first)
         except KilledError:
-            digests.add(digest(first / "model" / "model.safetensors"))
+            digests.add(model_digest(first))
         shutil.rmtree(first)
     return digests
 
