@@ -13,6 +13,7 @@ _HOMES = {
     "BGANError": "errors",
     "InputError": "errors",
     "NonFiniteError": "errors",
+    "StorageError": "errors",
     "sample_categorical": "sampling",
     "Distribution": "distributions",
     "FactorizedCategorical": "distributions",

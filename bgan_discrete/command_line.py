@@ -94,6 +94,12 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     Raises:
         InputError: If the command line is wrong, in one line.
     """
+    given = sys.argv[1:] if argv is None else argv
+    for flag, value in zip(given, [*given[1:], ""], strict=False):
+        path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag == "--config" else ""
+        if path and Path(path).is_file():
+            # The parser would print whatever it finds there, and aliases make a small file larger than any memory.
+            load_config_values(path)
     try:
         values = parser.parse_args(argv).as_dict()
     except ArgumentError as error:

@@ -16,6 +16,13 @@ class NonFiniteError(BGANError, ArithmeticError):
     """A loss or a tensor became inf or NaN; raised before the optimiser takes the step."""
 
 
+class StorageError(BGANError, OSError):
+    """A file or folder that cannot be written: a full disk, or a place where nothing can be made.
+
+    The message is one line: it names the path and the reason. What was there before is still there.
+    """
+
+
 def one_line(error: BaseException) -> str:
     """What an error of some library says, on one line of up to 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -1,14 +1,13 @@
 """uint8 images as files: grids and single PNGs."""
 
 import math
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from einops import rearrange
 from PIL import Image
 
+from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError
 
 GRID_CELL_PIXELS = 48
@@ -49,8 +48,5 @@ def save_png(image: np.ndarray, path: str | Path) -> None:
     """Write one uint8 image ``[H, W]`` or ``[H, W, 3]`` as PNG; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".png")
-    with os.fdopen(descriptor, "wb") as file:
+    with replacing_file(path, synced=False) as file:
         Image.fromarray(image).save(file, format="PNG")
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)

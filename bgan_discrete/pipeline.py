@@ -1,19 +1,34 @@
 """A trained generator with its codec: all that generating needs, in one folder and one object."""
 
+import inspect
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from bgan_discrete.codecs import Codec, ImageCodec, TextCodec, load_codec
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import (
+    MANIFEST_FILE,
+    clean_leftovers,
+    file_facts,
+    file_inside,
+    read_json,
+    render_manifest,
+    storage_error,
+    sync_folder,
+    verify_folder,
+    working_folder,
+    write_synced,
+)
+from bgan_discrete.errors import InputError, StorageError, one_line
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -26,8 +41,22 @@ from bgan_discrete.nn import (
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import resolve_device, sample_codes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FORMAT = "bgan_discrete.model"
 CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
+
+SETTING_RANGES: dict[str, tuple[int, int]] = {
+    "latent_size": (1, 2**20),
+    "num_categories": (2, 2**24),
+    "width": (1, 2**20),
+    "depth": (1, 2**16),
+    "heads": (1, 2**16),
+    "length": (1, 2**16),
+}
+"""What the sizes in a saved model's settings may be; whether the weights are of these sizes is asked after that."""
+
+MAX_SIDE, MAX_AXES = 2**20, 8
+"""Of an event shape in a saved model's settings."""
 
 GENERATORS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
@@ -99,26 +128,37 @@ class Pipeline:
         self.codec = codec
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights (safetensors), configuration and codec into a folder.
+        """Write weights (safetensors), configuration, codec and, last, a manifest of the three into a folder.
 
         Args:
-            folder: Made if missing; files of an earlier model in it are replaced.
+            folder: Made if missing. The files of an earlier model in it are replaced, all others stay. A crash in
+                between leaves the earlier model, this one, or a folder that `from_pretrained` refuses.
 
         Raises:
-            InputError: If the generator is not one of this package, which could not be built again.
+            InputError: If the generator is not one of this package, which could not be built again, or not in float32.
+            StorageError: If the folder cannot be written.
         """
         name = type(self.generator).__name__
         if GENERATORS.get(name) is not type(self.generator):
             raise InputError(f"generator must be one of {', '.join(GENERATORS)} to be saved, got {name}")
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {key: value.contiguous().cpu() for key, value in self.generator.state_dict().items()}
+        for key, value in tensors.items():
+            if value.is_floating_point() and value.dtype != torch.float32:
+                raise InputError(f"generator must be in float32 to be saved, got {key} in {value.dtype}")
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
-        temporary = folder / f".{WEIGHTS_FILE}"
-        save_file(tensors, temporary)
-        self.codec.save(folder / CODEC_FILE)
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(folder / WEIGHTS_FILE)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            clean_leftovers(folder)
+            with working_folder(folder) as working:
+                _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
+                sync_folder(working)
+                # The configuration first: it asks for a manifest of these files, and one that is there is another's.
+                for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE):
+                    (working / file).replace(folder / file)
+                    sync_folder(folder)
+        except OSError as error:
+            raise storage_error(f"model {str(folder)!r}", error) from None
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
@@ -132,20 +172,32 @@ class Pipeline:
             The pipeline.
 
         Raises:
-            InputError: If a file is missing, damaged, of a newer format or of another kind of data, or its weights do
-                not fit the configuration.
+            InputError: If a file is missing, was changed, is of a newer format or of another kind of data, or if the
+                weights do not fit the configuration in name, shape or dtype. Nothing is used of a folder that is not
+                as its manifest says; models of format version 1 have no manifest.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"model {str(folder)!r} is not a folder; give the 'model' folder of a run")
-        generator = _build_generator(_read_config(folder / CONFIG_FILE), folder / CONFIG_FILE)
-        try:
-            tensors = load_file(folder / WEIGHTS_FILE)
-            generator.load_state_dict(tensors, strict=True)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"weights {str(folder / WEIGHTS_FILE)!r} cannot be loaded: {reason}") from None
-        return cls(generator, load_codec(folder / CODEC_FILE), device)
+        named = f"model {str(folder)!r}"
+        has_manifest = os.path.lexists(folder / MANIFEST_FILE)
+        if has_manifest:
+            listed = verify_folder(folder, FORMAT, FORMAT_VERSION, "model")["files"]
+            for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
+                if file not in listed:
+                    raise InputError(f"{named} has no {file} in its {MANIFEST_FILE}")
+        config = _read_config(file_inside(folder, CONFIG_FILE, named))
+        if config["format_version"] > 1 and not has_manifest:
+            raise InputError(
+                f"{named} has no {MANIFEST_FILE}: it was not saved to the end, or the file was lost; save it again"
+            )
+        codec = load_codec(file_inside(folder, CODEC_FILE, named))
+        generator = _load_generator(config, folder / CONFIG_FILE, file_inside(folder, WEIGHTS_FILE, named))
+        if isinstance(codec, TextCodec):
+            frame = (getattr(generator, "event_shape", None), getattr(generator, "end_id", None))
+            if frame != ((codec.length,), codec.end_id):
+                raise InputError(f"{named}: generator and codec must have the same length and the same end")
+        return cls(generator, codec, device)
 
 
 class ImagePipeline(Pipeline):
@@ -254,29 +306,134 @@ def _setting(generator: nn.Module, name: str) -> int:
     return value
 
 
+def _write_model(folder: Path, tensors: dict[str, Tensor], config: str, codec: str) -> None:
+    weights = folder / WEIGHTS_FILE
+    try:
+        save_file(tensors, weights)
+    except SafetensorError as error:
+        raise StorageError(f"cannot write {str(folder.parent / WEIGHTS_FILE)!r}: {one_line(error)}") from None
+    with weights.open("rb+") as file:
+        os.fsync(file.fileno())
+    # Its writer makes it for its owner alone; a model is there to be shared, as far as the folder is.
+    weights.chmod(folder.stat().st_mode & 0o666)
+    write_synced(folder / CONFIG_FILE, config.encode())
+    write_synced(folder / CODEC_FILE, codec.encode())
+    files = {name: file_facts(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
+    write_synced(folder / MANIFEST_FILE, render_manifest(FORMAT, FORMAT_VERSION, files).encode())
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"model configuration {str(path)!r} cannot be read: {error}") from None
+        raise InputError(f"model configuration {str(path)!r} cannot be read: {one_line(error)}") from None
     expected = {"format_version", "generator", "settings"}
     if not isinstance(config, dict) or set(config) != expected or not isinstance(config["settings"], dict):
         raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(expected))}")
-    if not isinstance(config["format_version"], int) or config["format_version"] > FORMAT_VERSION:
+    version = config["format_version"]
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputError(
-            f"model configuration {str(path)!r} has format {config['format_version']!r}; "
+            f"model configuration {str(path)!r} has format version {_shown(version)}; "
             f"this version reads up to {FORMAT_VERSION}"
         )
     return config
 
 
-def _build_generator(config: dict[str, Any], path: Path) -> nn.Module:
-    if config["generator"] not in GENERATORS:
+def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> nn.Module:
+    """Build a generator and fill it; what is built is no larger than the weights that are there."""
+    name = config["generator"]
+    if not isinstance(name, str) or name not in GENERATORS:
+        raise InputError(f"generator {_shown(name)} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}")
+    settings = _checked_settings(name, config["settings"], config["format_version"], path)
+    stored = _stored_tensors(weights)
+    if settings["depth"] > len(stored):
         raise InputError(
-            f"generator {config['generator']!r} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}"
+            f"settings in {str(path)!r} do not fit the weights: depth {settings['depth']} with {len(stored)} tensors"
         )
+    with torch.device("meta"):  # sizes without memory
+        wanted = {
+            key: (tuple(value.shape), torch.float32 if value.is_floating_point() else value.dtype)
+            for key, value in _build_generator(name, settings, path).state_dict().items()
+        }
+    _compare(wanted, stored, weights)
+    generator = _build_generator(name, settings, path).float()
     try:
-        return GENERATORS[config["generator"]](**config["settings"])
-    except (TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"settings in {str(path)!r} do not fit {config['generator']}: {reason}") from None
+        tensors = load_file(weights)
+        generator.load_state_dict(tensors, strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"weights {str(weights)!r} cannot be loaded: {one_line(error)}") from None
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise InputError(f"weights {str(weights)!r} are inf or NaN in {key}")
+    return generator
+
+
+def _build_generator(name: str, settings: dict[str, Any], path: Path) -> nn.Module:
+    try:
+        return GENERATORS[name](**settings)
+    except (InputError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise InputError(f"settings in {str(path)!r} do not fit {name}: {one_line(error)}") from None
+
+
+def _checked_settings(name: str, settings: dict[str, Any], version: int, path: Path) -> dict[str, Any]:
+    """Settings with known names, and values whose sizes can be computed with."""
+    wanted = set(inspect.signature(GENERATORS[name]).parameters)
+    # The first models of text had no choice of latents.
+    missing = wanted - set(settings) - ({"latent_kind"} if version == 1 else set())
+    unknown = set(settings) - wanted
+    if missing or unknown:
+        faults = [f"lack {key}" for key in sorted(missing)]
+        faults += [f"have the unknown {key[:50]!r}" for key in sorted(unknown)]
+        raise InputError(f"settings in {str(path)!r} do not fit {name}: they {', '.join(faults[:3])}")
+
+    def refuse(key: str, rule: str) -> InputError:
+        return InputError(f"settings in {str(path)!r}: {key} must be {rule}, got {_shown(settings[key])}")
+
+    for key, value in settings.items():
+        if key in SETTING_RANGES:
+            low, high = SETTING_RANGES[key]
+            if type(value) is not int or not low <= value <= high:
+                raise refuse(key, f"an integer, {low} .. {high}")
+        elif key == "event_shape":
+            if not isinstance(value, list) or not 1 <= len(value) <= MAX_AXES:
+                raise refuse(key, f"a list of 1 to {MAX_AXES} integers")
+            if not all(type(side) is int and 1 <= side <= MAX_SIDE for side in value):
+                raise refuse(key, f"integers, 1 .. {MAX_SIDE}")
+        elif key == "end_id":
+            if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
+                raise refuse(key, "null or a category")
+        elif not isinstance(value, str):
+            raise refuse(key, "a string")
+    return settings
+
+
+def _stored_tensors(weights: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of each tensor, by the file's header alone."""
+    try:
+        with safe_open(weights, "pt") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - it is no dictionary
+            return {key: (tuple(part.get_shape()), str(part.get_dtype())) for key, part in slices.items()}
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise InputError(f"weights {str(weights)!r} cannot be loaded: {one_line(error)}") from None
+
+
+_DTYPE_NAMES = {torch.float32: "F32", torch.int64: "I64"}
+
+
+def _compare(
+    wanted: dict[str, tuple[tuple[int, ...], torch.dtype]], stored: dict[str, tuple[tuple[int, ...], str]], path: Path
+) -> None:
+    for keys, fault in ((set(wanted) - set(stored), "lack"), (set(stored) - set(wanted), "hold the unknown")):
+        if keys:
+            raise InputError(f"weights {str(path)!r} {fault} {_shown(min(keys))}")
+    for key, (shape, dtype) in wanted.items():
+        found_shape, found_dtype = stored[key]
+        if found_shape != shape:
+            raise InputError(f"weights {str(path)!r}: {key} must have the shape {list(shape)}, got {list(found_shape)}")
+        if found_dtype != _DTYPE_NAMES[dtype]:
+            raise InputError(f"weights {str(path)!r}: {key} must be {_DTYPE_NAMES[dtype]}, got {found_dtype}")
+
+
+def _shown(value: Any) -> str:
+    """A value of a file that nobody vouches for, in a message."""
+    return one_line(ValueError(repr(value)[:400]))

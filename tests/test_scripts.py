@@ -60,8 +60,8 @@ def test_a_run_leaves_all_that_it_promises(finished: Path) -> None:
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert names >= {
         "config.yaml", "metrics.jsonl", "report.json", "samples.png", "samples/step-0000003.png",
-        "samples/step-0000006.png", "checkpoints/step-00000006.pt", "model/codec.json", "model/config.json",
-        "model/model.safetensors",
+        "samples/step-0000006.png", "checkpoints/step-00000006/state.pt", "checkpoints/step-00000006/manifest.json",
+        "model/codec.json", "model/config.json", "model/model.safetensors", "model/manifest.json",
     }  # fmt: skip
     options = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf-8"))
     assert (options["num_draws"], options["dataset"], options["estimator"]) == (3, "digits", "bgan_centered")
@@ -162,7 +162,7 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
     run("train_images", "--output-dir", "run", "--overwrite", *QUICK, "--num-samples", "0", "--max-steps", "2",
         cwd=tmp_path)  # fmt: skip
     assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002.pt"]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
 
 
 def test_a_resume_with_a_changed_configuration_is_refused(finished: Path, tmp_path: Path) -> None:

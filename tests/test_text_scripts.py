@@ -59,8 +59,9 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files >= {
         "config.yaml", "metrics.jsonl", "report.json", "samples.txt", "samples/step-0000003.txt",
-        "samples/step-0000006.txt", "checkpoints/step-00000006.pt", "model/codec.json", "model/config.json",
-        "model/model.safetensors",
+        "samples/step-0000006.txt", "checkpoints/step-00000006/state.pt",
+        "checkpoints/step-00000006/manifest.json", "model/codec.json", "model/config.json", "model/model.safetensors",
+        "model/manifest.json",
     }  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert {"model", "floor", "Markov 1", "Markov 5"} <= set(report["rows"])

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import replace_text
+from bgan_discrete.errors import InputError, StorageError
 
 MAX_CATEGORIES = 256
 """Pixels are bytes, so no codec of images needs more categories; codes then are bytes as well."""
@@ -54,6 +54,17 @@ class Codec(ABC):
         """
         return config_fingerprint(self.to_config())
 
+    def to_json(self) -> str:
+        """What `save` writes: the configuration as readable JSON, with its fingerprint."""
+        config = self.to_config()
+        document = {
+            "format": FILE_FORMAT,
+            "format_version": FILE_VERSION,
+            "fingerprint": config_fingerprint(config),
+            "codec": config,
+        }
+        return json.dumps(document, indent=2) + "\n"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the codec as readable JSON; ``load_codec`` reads it. A crash never leaves half a file under that name.
 
@@ -63,14 +74,7 @@ class Codec(ABC):
         Raises:
             InputError: If the file cannot be written.
         """
-        config = self.to_config()
-        document = {
-            "format": FILE_FORMAT,
-            "format_version": FILE_VERSION,
-            "fingerprint": config_fingerprint(config),
-            "codec": config,
-        }
-        write_text_atomically(Path(path), json.dumps(document, indent=2) + "\n")
+        write_text_atomically(Path(path), self.to_json())
 
     def _require_fitted(self) -> None:
         if not self.is_fitted:
@@ -232,7 +236,7 @@ def validate_channels(channels: Any) -> int:
     Raises:
         InputError: If it is neither.
     """
-    if isinstance(channels, bool) or channels not in (1, 3):
+    if isinstance(channels, bool) or not isinstance(channels, int | np.integer) or channels not in (1, 3):
         raise InputError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
     return int(channels)
 
@@ -282,15 +286,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         InputError: If it cannot be written.
     """
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes files that only their owner can read; a model folder is there to be shared.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        replace_text(path, text)
+    except StorageError as error:
+        raise InputError(str(error)) from None

@@ -1,23 +1,33 @@
 """Building codecs: by name, from a configuration, from a file."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.codecs.base import FILE_FORMAT, FILE_VERSION, Codec, ImageCodec, config_fingerprint
+from bgan_discrete.codecs.base import (
+    FILE_FORMAT,
+    FILE_VERSION,
+    Codec,
+    ImageCodec,
+    config_fingerprint,
+    validate_channels,
+)
 from bgan_discrete.codecs.binary import BinaryCodec
 from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCodec
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
 from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
 from bgan_discrete.codecs.text import TextCodec
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import read_json
+from bgan_discrete.errors import InputError, one_line
 
 DEFAULT_NUM_CATEGORIES: dict[str, int | None] = {"levels": None, "binary": 2, "palette": 16}
 """K where nobody asks for one; None where it depends on the data (`bgan_discrete.codecs.levels.choose_num_levels`)."""
+
+MAX_FILE_BYTES = 2**26
+"""A codec's file with the largest vocabulary is a few MB; a larger one is refused unread."""
 
 CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
 
@@ -164,7 +174,7 @@ def _piece_codec(*, model: Any, **others: Any) -> SentencePieceCodec:
 
 
 def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
-    colours = None if palette is None else palette_from_hex(palette, channels)
+    colours = None if palette is None else palette_from_hex(palette, validate_channels(channels))
     return PaletteCodec(channels=channels, palette=colours, **others)
 
 
@@ -219,20 +229,21 @@ def load_codec(path: str | os.PathLike[str]) -> Codec:
         InputError: If the file is missing, damaged, of a later format or no codec.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = read_json(Path(path), MAX_FILE_BYTES)
     except OSError as error:
         raise InputError(f"cannot read the codec {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputError(f"the codec {path} is not JSON: {error}") from error
+        raise InputError(f"the codec {path} is not JSON: {one_line(error)}") from error
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
         raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")
     if document.get("format_version") != FILE_VERSION:
         version = document.get("format_version")
-        raise InputError(f"{path} has the format version {version!r}; this program reads {FILE_VERSION}")
+        version = one_line(ValueError(repr(version)))
+        raise InputError(f"{path} has the format version {version}; this program reads {FILE_VERSION}")
     try:
         codec = codec_from_config(document.get("codec"))
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {one_line(error)}") from error
     if document.get("fingerprint") != config_fingerprint(codec.to_config()):
         raise InputError(f"{path} is damaged or was edited: its fingerprint does not fit its content")
     return codec

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.durable import replacing_file
+
 PANELS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("mean D", ("d_real", "d_fake"), 0.5),
     ("mean F", ("log_ratio_real", "log_ratio_fake"), 0.0),
@@ -47,7 +49,7 @@ def plot_curves(lines: list[dict[str, Any]], path: Path) -> bool:
         panel.set_xlabel("step")
         if panel.lines:
             panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
     return True
 
 
@@ -80,5 +82,10 @@ def plot_temperatures(sweeps: dict[str, list[dict[str, float]]], path: Path) -> 
         panel.set_title("quality against diversity, by temperature")
         if panel.lines:
             panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
     return True
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replacing_file(path) as file:
+        figure.savefig(file, dpi=110, format="png")

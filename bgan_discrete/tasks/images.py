@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from bgan_discrete import __version__
+from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
@@ -25,7 +26,6 @@ from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.training.checkpoint import find_checkpoint
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, TrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -195,6 +195,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     if checkpoint is not None:
         trainer.resume(checkpoint)
         tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
+    elif config.run.resume is not None:
+        tell("there is no checkpoint yet: the run begins anew")
     if processes.is_first:
         if checkpoint is None:
             folder.clear()
@@ -216,7 +218,7 @@ def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Pat
             f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
             "(options of logging, samples and checkpoints may change)"
         )
-    return find_checkpoint(folder.checkpoints, config.run.resume)
+    return folder.checkpoint_to_resume(config.run.resume)
 
 
 def _finish(
@@ -305,9 +307,7 @@ def write_report(path: Path, report: ImageReport, data: ImageData, details: dict
         "torch": torch.__version__,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def evaluate_model(
@@ -381,7 +381,8 @@ def generate_images(
     if output.suffix == ".png":
         save_png(image_grid(made.images, columns), output)
     elif output.suffix == ".npz":
-        np.savez_compressed(output, codes=made.codes, images=made.images)
+        with replacing_file(output) as file:
+            np.savez_compressed(file, codes=made.codes, images=made.images)
     else:
         digits = max(6, len(str(num_samples - 1)))
         for number, image in enumerate(made.images):

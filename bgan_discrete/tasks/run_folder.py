@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 from bgan_discrete.training.config import Sections, load_config_values
 
 
@@ -107,6 +108,22 @@ class RunFolder:
                 shutil.rmtree(part)
             else:
                 part.unlink(missing_ok=True)
+
+    def checkpoint_to_resume(self, which: str) -> Path | None:
+        """The checkpoint that ``--resume`` names; None where the run was killed before it wrote one.
+
+        Such a run begins anew. One that has left a model or a report had checkpoints, and lost them: that is an error.
+
+        Args:
+            which: ``"latest"``, or the path of a checkpoint.
+
+        Raises:
+            InputError: If there is none, or it cannot be used; see `bgan_discrete.training.checkpoint.find_checkpoint`.
+        """
+        has_begun = any(part.exists() for part in (self.model, self.report, *list_checkpoints(self.checkpoints)))
+        if which == "latest" and not has_begun:
+            return None
+        return find_checkpoint(self.checkpoints, which)
 
     def saved_config(self, kind: type[Sections]) -> Sections:
         """The configuration of the run that is there, of the script that trained it.

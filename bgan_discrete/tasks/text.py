@@ -15,6 +15,7 @@ from torch import nn
 from bgan_discrete import __version__
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
@@ -45,7 +46,6 @@ from bgan_discrete.tasks.images import (
     say_nothing,
 )
 from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.training.checkpoint import find_checkpoint
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -260,7 +260,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
         folder.grids.mkdir(parents=True, exist_ok=True)
-        folder.sample_lines(step).write_text(text, encoding="utf-8", errors="replace")
+        replace_text(folder.sample_lines(step), text, errors="replace")
         return text
 
     trainer = Trainer(
@@ -276,6 +276,8 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
     if checkpoint is not None:
         trainer.resume(checkpoint)
         tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
+    elif config.run.resume is not None:
+        tell("there is no checkpoint yet: the run begins anew")
     if processes.is_first:
         if checkpoint is None:
             folder.clear()
@@ -294,7 +296,7 @@ def _checkpoint_to_resume(config: TextTrainingConfig, folder: RunFolder) -> Path
     changes = config.differences(folder.saved_config(TextTrainingConfig))
     if changes:
         raise InputError(f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}")
-    return find_checkpoint(folder.checkpoints, config.run.resume)
+    return folder.checkpoint_to_resume(config.run.resume)
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:

@@ -1,83 +1,225 @@
-"""Checkpoints: the whole state of a run in one file; a crash while writing leaves the old ones."""
+"""Checkpoints: the whole state of a run in a folder that is there whole or not at all.
 
+``step-00000123/`` holds ``state.pt`` and ``manifest.json``. Runs of format version 1 left single files,
+``step-00000123.pt``, which are read as well.
+"""
+
+import hashlib
+import logging
 import os
 import re
-import tempfile
+import time
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import (
+    MANIFEST_FILE,
+    REPLACED,
+    DamagedError,
+    clean_leftovers,
+    discard,
+    publish_folder,
+    render_manifest,
+    storage_error,
+    verify_folder,
+    working_folder,
+    write_synced,
+)
+from bgan_discrete.errors import InputError, one_line
 
-FORMAT_VERSION = 1
-_NAME = re.compile(r"step-(\d{8})\.pt")
+FORMAT_VERSION = 2
+FORMAT = "bgan_discrete.checkpoint"
+STATE_FILE = "state.pt"
+
+_NAME = re.compile(r"step-(\d{8,})(\.pt)?")
+_ABANDONED_SECONDS = 3600
+"""Half-written files of format version 1 have no lock; after this time nobody writes them any more."""
+
+_log = logging.getLogger(__name__)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """The file of a step's checkpoint in a folder."""
-    return folder / f"step-{step:08d}.pt"
+    """The folder of a step's checkpoint in a folder of checkpoints."""
+    return folder / f"step-{step:08d}"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, oldest step first."""
+    """Checkpoints in a folder, oldest step first.
+
+    A checkpoint that had stepped aside for another of its step is among them where a crash kept that from coming.
+    """
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    aside = [path for path in folder.iterdir() if path.name.startswith(REPLACED)]
+    found += [path for path in aside if _is_left_alone(path, path.name.removeprefix(REPLACED))]
+    return sorted(found, key=lambda path: (_step_of(path), path.suffix != ".pt"))
+
+
+def _is_left_alone(path: Path, name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not path.with_name(name).exists()
+
+
+def _step_of(path: Path) -> int:
+    found = _NAME.search(path.name)
+    return int(found[1]) if found else -1
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: int) -> Path:
-    """Write a checkpoint under a temporary name, then rename it; remove the oldest ones only afterwards.
+    """Write a checkpoint beside the others and only then give it its name; remove the oldest ones only afterwards.
+
+    What a killed run left half-written is removed first.
 
     Args:
         folder: Where checkpoints are; made if missing.
         step: Generator steps taken.
         state: Tensors and plain types only, since it is read back without unpickling objects.
-        keep_last: How many checkpoints stay, >= 1.
+        keep_last: How many checkpoints stay, >= 1, of the steps up to this one; later ones, which a run that was set
+            back has yet to reach again, stay too.
 
     Returns:
-        The new file.
+        The new checkpoint's folder.
+
+    Raises:
+        StorageError: If it cannot be written, such as on a full disk; the checkpoints before it are untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, step)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".pt")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save({"format_version": FORMAT_VERSION, "step": step, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    for old in list_checkpoints(folder)[:-keep_last]:
-        old.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        clean_leftovers(folder)
+        _clean_version1(folder)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"there is a file of this name: {path}")
+        with working_folder(folder) as working:
+            facts = _write_state({"format_version": FORMAT_VERSION, "step": step, **state}, working / STATE_FILE)
+            manifest = render_manifest(FORMAT, FORMAT_VERSION, {STATE_FILE: facts}, step=step)
+            write_synced(working / MANIFEST_FILE, manifest.encode())
+            publish_folder(working, path)
+        earlier = [old for old in list_checkpoints(folder) if _step_of(old) < step]
+        for old in earlier[: max(0, len(earlier) - (keep_last - 1))]:
+            discard(old)
+    except OSError as error:
+        raise storage_error(f"checkpoint {str(path)!r}", error) from None
     return path
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint without executing anything in it.
+class _Digested:
+    """What `torch.save` writes to: a file, with size and SHA-256 on the way.
+
+    The first error of the file is kept for `finish`, because torch would hide its reason.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest, self._size = file, hashlib.sha256(), 0
+        self._error: OSError | None = None
+
+    def write(self, piece: bytes | memoryview) -> int:
+        size = memoryview(piece).nbytes
+        if self._error is None:
+            try:
+                self._file.write(piece)
+            except OSError as error:
+                self._error = error
+        self._digest.update(piece)
+        self._size += size
+        return size
+
+    def flush(self) -> None:
+        """Nothing yet: `finish` does."""
+
+    def finish(self) -> dict[str, Any]:
+        if self._error is not None:
+            raise self._error
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {"size": self._size, "sha256": self._digest.hexdigest()}
+
+
+def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Write what was asked for and wait until it is on the disk; its facts are those of what was meant."""
+    with path.open("xb") as file:
+        digested = _Digested(file)
+        torch.save(state, cast(BinaryIO, digested))
+        return digested.finish()
+
+
+def _clean_version1(folder: Path) -> None:
+    for path in folder.glob(".writing-*.pt"):
+        if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def check_checkpoint(path: Path) -> None:
+    """Find out whether a checkpoint is as it was written, without using it.
 
     Args:
-        path: The file.
+        path: Its folder, or a file of format version 1.
+
+    Raises:
+        DamagedError: If something in it is missing or was changed; the message names it.
+        InputError: If it is of a newer format, or none.
+    """
+    named = f"checkpoint {str(path)!r}"
+    if path.is_dir():
+        manifest = verify_folder(path, FORMAT, FORMAT_VERSION, "checkpoint")
+        if STATE_FILE not in manifest["files"]:
+            raise InputError(f"{named} has no {STATE_FILE} in its {MANIFEST_FILE}")
+        _check_archive(path / STATE_FILE, named, read_all=False)
+    elif path.is_file():
+        _check_archive(path, named, read_all=True)
+    else:
+        raise InputError(f"{named} does not exist")
+
+
+def _check_archive(path: Path, named: str, read_all: bool) -> None:
+    """A torch file is a ZIP of uncompressed parts: nothing in it grows when it is read, and each has a checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grows = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+            changed = archive.testzip() if read_all and not grows else None
+    except Exception as error:  # zipfile raises many types for a damaged file
+        raise DamagedError(f"{named} is damaged: {path.name} cannot be read: {one_line(error)}") from None
+    if grows:
+        raise InputError(f"{named} holds compressed parts, which no checkpoint has")
+    if changed is not None:
+        raise DamagedError(f"{named} is damaged: {path.name} was changed, in {changed}")
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint, compared with its manifest first, without executing anything in it.
+
+    Args:
+        path: Its folder, or a file of format version 1.
         device: Where its tensors go.
 
     Returns:
         The state that was saved, with ``format_version`` and ``step``.
 
     Raises:
-        InputError: If the file is missing, damaged, no checkpoint, or of a newer format.
+        InputError: If it is missing, damaged, no checkpoint, or of a newer format.
     """
-    if not path.is_file():
-        raise InputError(f"checkpoint {str(path)!r} does not exist")
+    check_checkpoint(path)
+    is_folder = path.is_dir()
+    named = f"checkpoint {str(path)!r}"
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        version = int(state["format_version"])
+        state = torch.load(path / STATE_FILE if is_folder else path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"checkpoint {str(path)!r} cannot be read: {reason}") from None
+        # torch's own words on what it refuses to unpickle advise to unpickle it all the same.
+        refused = type(error).__name__ == "UnpicklingError"
+        reason = "it holds more than tensors and plain types" if refused else one_line(error)
+        raise InputError(f"{named} cannot be read: {reason}") from None
+    if not isinstance(state, dict) or type(state.get("format_version")) is not int or "step" not in state:
+        raise InputError(f"{named} cannot be read: it is no checkpoint of this package")
+    version = state["format_version"]
     if version > FORMAT_VERSION:
-        raise InputError(f"checkpoint {str(path)!r} has format {version}; this version reads up to {FORMAT_VERSION}")
+        raise InputError(f"{named} has format version {version}; this version reads up to {FORMAT_VERSION}")
+    if version > 1 and not is_folder:
+        raise InputError(f"{named} is a part of a checkpoint; give the folder that it was in")
+    if type(state["step"]) is not int or state["step"] < 0:
+        raise InputError(f"{named} cannot be read: its step is {one_line(ValueError(repr(state['step'])))}")
     return dict(state)
 
 
@@ -86,20 +228,31 @@ def find_checkpoint(folder: Path, which: str) -> Path:
 
     Args:
         folder: Where the run's checkpoints are.
-        which: ``"latest"``, or the path of a checkpoint file.
+        which: ``"latest"``, or the path of a checkpoint. ``"latest"`` is the newest that is not damaged; a warning
+            names those that are.
 
     Returns:
-        The file.
+        The checkpoint's folder, or its file in format version 1.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none; if the named one is damaged; if a newer version of the package wrote it.
     """
     if which != "latest":
         path = Path(which)
-        if not path.is_file():
-            raise InputError(f"resume must be 'latest' or a checkpoint file, got {which!r}, which does not exist")
+        if not path.exists():
+            raise InputError(f"resume must be 'latest' or a checkpoint, got {which!r}, which does not exist")
+        check_checkpoint(path)
         return path
-    found = list_checkpoints(folder)
-    if not found:
-        raise InputError(f"resume 'latest' finds no checkpoint in {str(folder)!r}")
-    return found[-1]
+    faults: list[str] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            check_checkpoint(path)
+        except DamagedError as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            _log.warning("%s; going on from %s, which is whole", fault, path)
+        return path
+    if faults:
+        raise InputError(f"resume 'latest' finds only damaged checkpoints in {str(folder)!r}: {faults[0]}")
+    raise InputError(f"resume 'latest' finds no checkpoint in {str(folder)!r}")

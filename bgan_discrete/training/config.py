@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import MAX_TEXT_BYTES, read_text, replace_text
+from bgan_discrete.errors import InputError, one_line
 
 EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
@@ -242,8 +243,8 @@ class ScriptConfig:
         return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
 
     def save(self, path: str | Path) -> None:
-        """Write the configuration as YAML."""
-        Path(path).write_text(yaml.safe_dump(self.to_flat(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        """Write the configuration as YAML; the file appears whole or not at all."""
+        replace_text(Path(path), yaml.safe_dump(self.to_flat(), sort_keys=False, allow_unicode=True))
 
 
 @dataclass(frozen=True)
@@ -426,16 +427,20 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         Its keys and values.
 
     Raises:
-        InputError: If it is missing, is not YAML, or is not a mapping.
+        InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_text(Path(path), MAX_TEXT_BYTES))
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
+        raise InputError(f"config {str(path)!r} is not YAML: {one_line(error)}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"config {str(path)!r} must hold a mapping of option names to values")
+    for key, value in values.items():
+        # Aliases can make a small file of lists larger than any memory once it is printed.
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise InputError(f"config {str(path)!r}: {key} must be a single value, got a {type(value).__name__}")
     return values
 
 

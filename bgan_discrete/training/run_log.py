@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bgan_discrete.durable import replace_text, storage_error
+
 PLAIN_LINE_SECONDS = 15.0
 """Without a terminal, a line of progress this often."""
 
@@ -47,8 +49,11 @@ class RunLog:
             figures: Names and plain numbers.
         """
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **figures}) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps({"step": step, **figures}) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise storage_error(repr(str(self._file.name)), error) from None
         if self._writer is not None:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
@@ -84,7 +89,11 @@ class RunLog:
     ) -> None:
         self._bar.close()
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:  # again, what `write` has complained of
+                if error is None:
+                    raise
         if self._writer is not None:
             self._writer.close()
 
@@ -101,24 +110,28 @@ def _short(figures: dict[str, Any]) -> str:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``; a last line that a crash cut short is left out."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The lines of a ``metrics.jsonl``, up to the first that is none, such as a last one that a crash cut short."""
+    lines: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+            break
+        lines.append(found)
     return lines
 
 
 def _open_after(path: Path, step: int) -> Any:
     """Open a metrics file for appending after a step, without the lines of later steps."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    temporary.replace(path)
-    return path.open("a", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
+        replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise storage_error(repr(str(path)), error) from None
 
 
 def _tensorboard_writer(folder: Path) -> Any:

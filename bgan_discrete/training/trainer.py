@@ -313,8 +313,8 @@ class Trainer:
         state = load_checkpoint(Path(path), self.device)
         try:
             self.load_state_dict(state)
-        except (KeyError, RuntimeError, ValueError) as error:  # InputError is a ValueError
-            reason = " ".join(str(error).split())
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = one_line(error)
             raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
 
     def state_dict(self) -> dict[str, Any]:

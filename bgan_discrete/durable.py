@@ -1,0 +1,359 @@
+"""Files and folders that are whole or absent, and manifests by which a folder is known to be unchanged."""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bgan_discrete.errors import InputError, StorageError, one_line
+
+MANIFEST_FILE = "manifest.json"
+
+MAX_TEXT_BYTES = 2**20
+"""Manifests and configurations are a few KiB; a larger file is none."""
+
+_WORKING, _REMOVING = ".writing-", ".removing-"
+REPLACED = ".replaced-"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+class DamagedError(InputError):
+    """A file that is not what was written: changed, cut short or lost."""
+
+
+def replace_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a UTF-8 text file as a whole; arguments and errors as in `replacing_file`."""
+    content = text.encode("utf-8", errors)
+    with replacing_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
+    """A binary file to write, which takes the name ``path`` once it is whole.
+
+    Until then, and where anything fails, what stood there stays.
+
+    Args:
+        path: Of the file; its folder must exist.
+        synced: Wait until it is on the disk, and delete what killed processes left of it; for one of many files that
+            are written quickly, False.
+
+    Raises:
+        StorageError: If it cannot be written; the message names the path and the reason.
+    """
+    temporary: Path | None = None
+    descriptor: int | None = None
+    try:
+        if synced:
+            _clean(path.parent, f".{path.name}.", ".tmp")
+        temporary, descriptor = _locked(path.parent, f".{path.name}.", ".tmp", _new_file)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            yield file
+            file.flush()
+            if synced:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if synced:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(f"{str(path)!r}", error) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder inside ``parent`` to prepare something in; what is left of it at the end is deleted.
+
+    It is locked as long as its process lives, so that `clean_leftovers` of another process does not take it away.
+
+    Args:
+        parent: An existing folder.
+    """
+    path, descriptor = _locked(parent, _WORKING, "", _new_folder)
+    try:
+        yield path
+    finally:
+        if path.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def publish_folder(working: Path, final: Path) -> None:
+    """Give a finished folder its name; where a folder has that name, it steps aside and is deleted.
+
+    A crash between the two leaves the former one under the name of `stepped_aside`.
+
+    Args:
+        working: From `working_folder`, its files written by `write_synced`.
+        final: In the same folder.
+    """
+    sync_folder(working)
+    aside = stepped_aside(final)
+    if final.exists():
+        discard(aside)
+        final.rename(aside)
+    working.rename(final)
+    sync_folder(final.parent)
+    discard(aside)
+
+
+def stepped_aside(final: Path) -> Path:
+    """Where a folder is while another takes its place."""
+    return final.with_name(f"{REPLACED}{final.name}")
+
+
+def discard(path: Path) -> None:
+    """Delete a file or folder, if there is one. A folder loses its name first, so that it is never seen in part."""
+    if path.is_dir() and not path.is_symlink():
+        doomed = path.with_name(f"{_REMOVING}{secrets.token_hex(4)}")
+        path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def clean_leftovers(folder: Path) -> None:
+    """Delete what processes that were killed left half-written in a folder, but nothing of a living process."""
+    _clean(folder, _WORKING, "")
+    _clean(folder, _REMOVING, "")
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if os.name == "nt":  # which cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(what: str, error: OSError) -> StorageError:
+    """The one line about something that cannot be written."""
+    if isinstance(error, StorageError):
+        return error
+    named = error.filename if isinstance(error.filename, str) and error.filename not in what else None
+    return StorageError(f"cannot write {what}: {error.strerror or error}{f': {named}' if named else ''}")
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file, as a manifest holds them."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+            size += len(piece)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, Any]], **facts: Any) -> str:
+    """The text of a manifest.
+
+    Args:
+        kind: Of the folder, such as ``"bgan_discrete.model"``.
+        version: Of its format.
+        files: Name -> `file_facts`.
+        facts: What else it says, of plain JSON types.
+
+    Returns:
+        JSON that ends with a digest of itself.
+    """
+    document = {"format": kind, "format_version": version, **facts, "files": {k: dict(v) for k, v in files.items()}}
+    return _render({**document, "digest": _digest(document)})
+
+
+def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> dict[str, Any]:
+    """Compare a folder with its manifest, byte for byte, before anything in it is used.
+
+    Args:
+        folder: With a manifest.
+        kind: That the manifest must be of.
+        newest_version: Of the format, that can be read.
+        what: The folder's name in messages, such as ``"checkpoint"``.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DamagedError: If a file or the manifest is missing or was changed; the message names it.
+        InputError: If the format is a newer one, or a name points outside the folder.
+    """
+    named = f"{what} {str(folder)!r}"
+    path = file_inside(folder, MANIFEST_FILE, named)
+    try:
+        text = read_text(path, MAX_TEXT_BYTES)
+        document = strict_json(text)
+        claimed = document.pop("digest")
+        whole = claimed == _digest(document) and text == _render({**document, "digest": claimed})
+        version, files = document["format_version"], document["files"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{named} is damaged: {MANIFEST_FILE} cannot be read: {one_line(error)}") from None
+    if not whole:
+        raise DamagedError(f"{named} is damaged: {MANIFEST_FILE} was changed")
+    if document["format"] != kind or type(version) is not int or not isinstance(files, dict):
+        raise InputError(f"{named} is not one: its {MANIFEST_FILE} is of {document['format']!r}, not of {kind!r}")
+    if version > newest_version:
+        raise InputError(f"{named} has format version {version}; this version reads up to {newest_version}")
+    for name, facts in files.items():
+        found = file_inside(folder, name, named)
+        try:
+            same = file_facts(found) == facts
+        except OSError as error:
+            raise DamagedError(f"{named}: {name} cannot be read: {error.strerror or error}") from None
+        if not same:
+            raise DamagedError(f"{named} is damaged: {name} is not the file that was written (size or SHA-256 differs)")
+    return {**document, "digest": claimed}
+
+
+def file_inside(folder: Path, name: str, named: str) -> Path:
+    """The path of a file that lies in a folder itself.
+
+    Args:
+        folder: The folder.
+        name: Of the file.
+        named: The folder's name in messages.
+
+    Raises:
+        DamagedError: If there is no such file.
+        InputError: If the name or a link leads out of the folder, or to something that is no file.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{named} names a file {one_line(ValueError(repr(name)))}, which is no plain file name")
+    path = folder / name
+    try:
+        resolved = path.resolve(strict=True)
+        is_file = stat.S_ISREG(resolved.stat().st_mode)
+    except (OSError, RuntimeError):  # a circle of links is a RuntimeError before Python 3.13
+        raise DamagedError(f"{named} is not whole: {name} is missing") from None
+    if not resolved.is_relative_to(folder.resolve()):
+        raise InputError(f"{named}: {name} is a link that leads out of the folder")
+    if not is_file:
+        raise InputError(f"{named}: {name} is not a file")
+    return path
+
+
+def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
+    """Read a JSON file that nobody vouches for.
+
+    Args:
+        path: The file.
+        max_bytes: A larger one is refused unread.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON, too large or nested too deeply, or holds NaN or infinity.
+    """
+    return strict_json(read_text(path, max_bytes))
+
+
+def strict_json(text: str) -> Any:
+    """Parse JSON without NaN and infinity, which it does not have; ValueError for whatever is wrong."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_text(path: Path, max_bytes: int) -> str:
+    """Read a UTF-8 file of at most so many bytes; OSError and ValueError as in `read_json`."""
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it is larger than {max_bytes} bytes")
+    return content.decode("utf-8")
+
+
+def _render(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    # Windows has neither descriptors of folders nor these locks.
+    return os.open(os.devnull if os.name == "nt" else path, os.O_RDONLY)
+
+
+def _locked(parent: Path, prefix: str, suffix: str, create: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new path, and a descriptor that holds its lock."""
+    while True:
+        path = parent / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        try:
+            descriptor = create(path)
+        except FileNotFoundError:
+            if parent.is_dir():
+                continue  # taken away between its making and its opening, for want of a lock
+            raise
+        _lock(descriptor, wait=True)
+        if path.exists():
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    """Take the lock of an open file or folder; it goes with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _clean(folder: Path, prefix: str, suffix: str) -> None:
+    """Delete what has such a name and no living owner."""
+    with suppress(OSError):
+        for entry in sorted(folder.iterdir()):
+            if entry.name.startswith(prefix) and entry.name.endswith(suffix):
+                with suppress(OSError):
+                    _delete_unlocked(entry)
+
+
+def _delete_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if _lock(descriptor, wait=False):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)

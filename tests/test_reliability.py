@@ -1,0 +1,761 @@
+"""Nothing on disk is lost, damaged or believed without proof: kills, flipped bytes, full disks, hostile files."""
+
+import copy
+import dataclasses
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline
+from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
+from bgan_discrete.codecs.base import config_fingerprint
+from bgan_discrete.command_line import add_section, make_parser, parse
+from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, working_folder
+from bgan_discrete.errors import StorageError
+from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
+from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, WEIGHTS_FILE
+from bgan_discrete.sources import load_images
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.text import train_text
+from bgan_discrete.training import checkpoint as checkpoints
+from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig, TrainingConfig, load_config_values
+from bgan_discrete.training.run_log import RunLog, read_metrics
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "tests" / "fixtures"
+CPU = torch.device("cpu")
+
+
+def refusal(call: Any, kind: type[Exception] = InputError) -> str:
+    """The one line with which something is refused."""
+    with pytest.raises(kind) as caught:
+        call()
+    said = str(caught.value)
+    assert "\n" not in said
+    assert len(said) < 1000
+    return said
+
+
+def python(program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        capture_output=True, text=True, check=check, timeout=300, cwd=ROOT,
+    )  # fmt: skip
+
+
+# Kills.
+
+
+def test_a_run_killed_at_each_moment_of_its_writing_resumes_and_ends_as_if_nobody_had(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "trials" / "kills.py"), "--level", "library", "--kills", "6",
+         "--output-dir", str(tmp_path / "kills"), "--report", str(tmp_path / "report.json")],
+        capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["runs"]["small"]
+    assert counted["losses"] == []
+    assert set(counted["by_moment"]) >= {
+        "os.mkdir checkpoints/.writing-*", "open checkpoints/.writing-*/state.pt", "write the middle of state.pt",
+        "fsync checkpoints/.writing-*/state.pt", "open checkpoints/.writing-*/manifest.json",
+        "fsync checkpoints/.writing-*/manifest.json", "fsync checkpoints/.writing-*", "rename to checkpoints/step-N",
+        "fsync checkpoints", "rename to checkpoints/.replaced-step-N", "rename to checkpoints/.removing-*",
+        "os.remove checkpoints/.removing-*/state.pt", "os.rmdir checkpoints/.removing-*",
+        "rename to model/config.json", "rename to model/model.safetensors", "rename to model/codec.json",
+        "rename to model/manifest.json", "rename to metrics.jsonl", "at a random time",
+    }  # fmt: skip
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    for name in (".writing-00000001", ".removing-00000002"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.pt").write_bytes(b"half")
+    program = """
+    import sys
+    from pathlib import Path
+    from bgan_discrete.durable import working_folder
+    with working_folder(Path(sys.argv[1])) as folder:
+        print(folder, flush=True)
+        sys.stdin.read()
+    """
+    living = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert living.stdout is not None
+    working = Path(living.stdout.readline().strip())
+    save_checkpoint(tmp_path, 1, {}, keep_last=1)
+    assert {path.name for path in tmp_path.iterdir()} == {working.name, "step-00000001"}
+    living.kill()
+    living.communicate()
+    assert working.exists(), "killed, it cleans nothing"
+    save_checkpoint(tmp_path, 2, {}, keep_last=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+
+
+def test_a_checkpoint_that_had_stepped_aside_is_found(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 3, {"value": 7}, keep_last=1)
+    path.rename(tmp_path / ".replaced-step-00000003")
+    found = find_checkpoint(tmp_path, "latest")
+    assert load_checkpoint(found, CPU)["value"] == 7
+    save_checkpoint(tmp_path, 3, {"value": 8}, keep_last=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+    assert load_checkpoint(find_checkpoint(tmp_path, "latest"), CPU)["value"] == 8
+
+
+def test_the_newest_is_never_deleted_for_a_later_one_of_before(tmp_path: Path) -> None:
+    for step in (10, 20, 30):
+        save_checkpoint(tmp_path, step, {}, keep_last=3)
+    save_checkpoint(tmp_path, 15, {}, keep_last=1)  # the run was set back to 10
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000015", "step-00000020", "step-00000030"]
+    save_checkpoint(tmp_path, 123456789, {}, keep_last=1)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-123456789"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew_but_not_one_that_lost_them(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.checkpoint_to_resume("latest") is None
+    assert "does not exist" in refusal(lambda: folder.checkpoint_to_resume(str(tmp_path / "step-00000001")))
+    folder.model.mkdir()
+    assert "finds no checkpoint" in refusal(lambda: folder.checkpoint_to_resume("latest"))
+
+
+# Disks that take no more.
+
+FULL = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from bgan_discrete import Trainer, TrainingConfig
+from bgan_discrete.command_line import run_script
+from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
+
+def main():
+    codes = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
+    config = TrainingConfig(num_draws=3, batch_size=4, max_steps=20, checkpoint_interval=5, log_interval=50,
+                            sample_interval=7, threads=1, device="cpu")
+    def fill(step, codes):
+        limit()
+    trainer = Trainer(MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1), codes, config,
+                      output_dir=sys.argv[1], progress=False, on_samples=fill)
+    trainer.train()
+
+def limit():
+    if sys.argv[2] == "limit":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    elif sys.argv[2] == "file":
+        place = Path(sys.argv[1]) / "checkpoints"
+        place.rename(place.with_name("moved"))
+        place.write_text("no folder")
+    else:
+        fill_up(Path(sys.argv[1]))
+
+def fill_up(folder):
+    with open(folder / "filler", "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+
+run_script(main)
+"""
+
+
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_a_file_that_may_not_grow_ends_the_run_with_one_line_and_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    said = _complaint(python(FULL, str(tmp_path), "limit"))
+    assert f"cannot write checkpoint '{tmp_path}/checkpoints/step-00000010': File too large" in said
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+    assert load_checkpoint(find_checkpoint(tmp_path / "checkpoints", "latest"), CPU)["step"] == 5
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    said = _complaint(python(FULL, str(tmp_path), "file"))
+    assert f"{tmp_path}/checkpoints" in said
+    assert "exists" in said
+    assert load_checkpoint(find_checkpoint(tmp_path / "moved", "latest"), CPU)["step"] == 5
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system can be mounted by root alone")
+    try:
+        said = _complaint(python(FULL, str(disk), "disk"))
+        assert "step-00000010" in said
+        assert "No space left on device" in said
+        assert load_checkpoint(find_checkpoint(disk / "checkpoints", "latest"), CPU)["step"] == 5
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_model_that_cannot_be_written_leaves_the_one_that_is_there(tmp_path: Path) -> None:
+    program = """
+    import resource, sys, torch
+    from bgan_discrete import ConvGenerator, ImagePipeline, StorageError
+    from bgan_discrete.codecs import LevelsCodec
+    torch.manual_seed(5)
+    pipeline = ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    try:
+        pipeline.save_pretrained(sys.argv[1])
+    except StorageError as error:
+        print(error)
+    """
+    small_pipeline().save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    done = python(program, str(tmp_path), check=True)
+    assert "cannot write" in done.stdout
+    assert "model.safetensors" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    place = tmp_path / "file"
+    place.write_text("no folder", encoding="utf-8")
+    assert str(place) in refusal(lambda: small_pipeline().save_pretrained(place), StorageError)
+
+
+def test_the_log_of_a_full_disk_is_named(tmp_path: Path) -> None:
+    program = """
+    import resource, sys
+    from pathlib import Path
+    from bgan_discrete.command_line import run_script
+    from bgan_discrete.training.run_log import RunLog
+    def main():
+        with RunLog(Path(sys.argv[1]), 0, 10, progress=False) as log:
+            log.write(1, {"x": 1.0})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))
+            log.write(2, {"x": 2.0})
+    run_script(main)
+    """
+    assert f"cannot write '{tmp_path}/metrics.jsonl': File too large" in _complaint(python(program, str(tmp_path)))
+
+
+# Flipped bytes.
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << (place % 8)
+    path.write_bytes(bytes(content))
+
+
+def places(path: Path, most: int = 60) -> list[int]:
+    size = path.stat().st_size
+    chosen = np.random.default_rng(0).choice(size, min(most, size), replace=False)
+    return sorted({0, size - 1, *chosen.tolist()})
+
+
+@pytest.mark.parametrize("name", ["state.pt", "manifest.json"])
+def test_a_flipped_byte_of_a_checkpoint_is_found_and_named(tmp_path: Path, name: str) -> None:
+    path = save_checkpoint(tmp_path, 5, {"weights": torch.randn(300), "sums": {"loss": 1.5}}, keep_last=1)
+    whole = (path / name).read_bytes()
+    for place in places(path / name):
+        flip(path / name, place)
+        said = refusal(lambda: load_checkpoint(path, CPU))
+        assert name in said, place
+        (path / name).write_bytes(whole)
+    (path / name).write_bytes(whole[:-1])
+    assert name in refusal(lambda: load_checkpoint(path, CPU))
+    (path / name).unlink()
+    assert name in refusal(lambda: load_checkpoint(path, CPU))
+    assert "step-00000005" in refusal(lambda: find_checkpoint(tmp_path, str(path)))
+
+
+def test_latest_falls_back_to_the_newest_that_is_whole_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, third = (save_checkpoint(tmp_path, step, {"x": step}, keep_last=3) for step in (1, 2, 3))
+    assert find_checkpoint(tmp_path, "latest") == third
+    assert caplog.messages == []
+    flip(third / "state.pt", 200)
+    (second / "manifest.json").unlink()
+    assert find_checkpoint(tmp_path, "latest") == first
+    assert "step-00000003" in caplog.messages[0]
+    assert "state.pt" in caplog.messages[0]
+    assert "going on from" in caplog.messages[0]
+    assert "step-00000002" in caplog.messages[1]
+    assert "state.pt" in refusal(lambda: find_checkpoint(tmp_path, str(third)))
+    shutil.rmtree(first)
+    assert "only damaged checkpoints" in refusal(lambda: find_checkpoint(tmp_path, "latest"))
+
+
+def small_pipeline(seed: int = 0) -> ImagePipeline:
+    torch.manual_seed(seed)
+    return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+
+
+def text_pipeline(generator: Any = GRUGenerator, **options: Any) -> TextPipeline:
+    torch.manual_seed(0)
+    codec = CharacterCodec(6, vocabulary="abcd")
+    return TextPipeline(generator(6, codec.num_categories, 0, latent_size=3, width=8, **options), codec)
+
+
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE])
+def test_a_flipped_byte_of_a_model_is_found_and_named(tmp_path: Path, name: str) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for place in places(tmp_path / name):
+        flip(tmp_path / name, place)
+        assert name in refusal(lambda: ImagePipeline.from_pretrained(tmp_path)), place
+        (tmp_path / name).write_bytes(whole)
+    (tmp_path / name).unlink()
+    assert name in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+
+
+def test_other_files_of_a_model_folder_are_let_be(tmp_path: Path) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text("mine", encoding="utf-8")
+    small_pipeline(1).save_pretrained(tmp_path)
+    ImagePipeline.from_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "mine"
+    assert set(json.loads((tmp_path / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]) == {
+        CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["version 1", "version 2"])
+def test_of_a_model_saved_over_another_no_mixture_can_be_loaded(tmp_path: Path, first: str) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    small_pipeline(0).save_pretrained(old)
+    small_pipeline(1).save_pretrained(new)
+    if first == "version 1":
+        (old / MANIFEST_FILE).unlink()
+        config = json.loads((old / CONFIG_FILE).read_text(encoding="utf-8"))
+        (old / CONFIG_FILE).write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
+    ImagePipeline.from_pretrained(old)
+    # The order in which files are replaced; the kills on trial see to it that this is the true order.
+    for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
+        shutil.copy(new / name, old / name)
+        try:
+            loaded = ImagePipeline.from_pretrained(old)
+        except InputError:
+            continue
+        assert first == "version 2"
+        assert name == CONFIG_FILE, "only as long as no file has changed its content"
+        assert torch.equal(loaded.generator.position_bias, small_pipeline(0).generator.position_bias)
+    shutil.copy(new / MANIFEST_FILE, old / MANIFEST_FILE)
+    ImagePipeline.from_pretrained(old)
+
+
+# Older and newer formats.
+
+
+def test_models_of_version_1_load_and_draw_what_they_drew() -> None:
+    images = ImagePipeline.from_pretrained(FIXTURES / "version1_images" / "model").generate(3, seed=1)
+    assert images.codes.shape == (3, 8, 8)
+    assert images.codes.sum((1, 2)).tolist() == [292, 338, 331]
+    text = TextPipeline.from_pretrained(FIXTURES / "version1_text" / "model")
+    assert text.generate(3, seed=1).texts == ["3785=1", "54=635", "9-=712"]
+
+
+def test_a_version_1_model_from_before_the_kinds_of_latents(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "version1_text" / "model", tmp_path / "model")
+    edit_config(tmp_path / "model", lambda config: config["settings"].pop("latent_kind"))
+    assert TextPipeline.from_pretrained(tmp_path / "model").generate(3, seed=1).texts == ["3785=1", "54=635", "9-=712"]
+
+
+def test_a_run_of_version_1_resumes(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "version1_text", tmp_path / "run")
+    before = load_checkpoint(tmp_path / "run" / "checkpoints" / "step-00000004.pt", CPU)
+    assert (before["format_version"], before["step"]) == (1, 4)
+    values = load_config_values(tmp_path / "run" / "config.yaml")
+    config = TextTrainingConfig.from_flat({**values, "output_dir": str(tmp_path / "run"), "resume": "latest"})
+    run = train_text(config)
+    assert run.summary.steps == 6
+    assert [path.name for path in list_checkpoints(run.folder.checkpoints)] == ["step-00000004.pt", "step-00000006"]
+    assert [line["step"] for line in read_metrics(run.folder.metrics)] == [2, 4, 6]
+    assert len(TextPipeline.from_pretrained(run.folder.model).generate(2).texts) == 2
+    ImageTrainingConfig.from_flat(load_config_values(FIXTURES / "version1_images" / "config.yaml"))
+
+
+def test_a_flipped_byte_of_a_version_1_checkpoint_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "step-00000004.pt"
+    whole = (FIXTURES / "version1_text" / "checkpoints" / path.name).read_bytes()
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path) as archive:
+        data = [part for part in archive.infolist() if part.file_size > 20]
+    for part in data[::5]:
+        path.write_bytes(whole)
+        name_length = len(part.filename)
+        flip(path, part.header_offset + 30 + name_length + 200 if part.file_size > 400 else part.header_offset)
+        if path.read_bytes() != whole and part.file_size > 400:
+            assert path.name in refusal(lambda: find_checkpoint(tmp_path, str(path)))
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "model"])
+def test_a_newer_format_says_so(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if what == "checkpoint":
+        save_checkpoint(tmp_path, 1, {}, keep_last=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "FORMAT_VERSION", 3)
+            path = save_checkpoint(tmp_path, 2, {}, keep_last=2)
+        for which in ("latest", str(path)):
+            assert "format version 3; this version reads up to 2" in refusal(lambda: find_checkpoint(tmp_path, which))  # noqa: B023
+    else:
+        small_pipeline().save_pretrained(tmp_path)
+        reseal(tmp_path, "bgan_discrete.model", 3)
+        assert "format version 3; this version reads up to 2" in refusal(
+            lambda: ImagePipeline.from_pretrained(tmp_path)
+        )
+
+
+# Hostile files: with a manifest that fits, since whoever writes a file can write its digest too.
+
+
+def reseal(folder: Path, kind: str, version: int = 2, files: dict[str, Any] | None = None, **facts: Any) -> None:
+    names = [path.name for path in folder.iterdir() if path.name != MANIFEST_FILE]
+    listed = files or {name: file_facts(folder / name) for name in names}
+    (folder / MANIFEST_FILE).write_text(render_manifest(kind, version, listed, **facts), encoding="utf-8")
+
+
+def edit_config(folder: Path, change: Any, seal: bool = False) -> None:
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    change(config)
+    (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    if seal:
+        reseal(folder, "bgan_discrete.model")
+
+
+class Bomb:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.marker}",)
+
+
+def pickled(marker: Path) -> bytes:
+    """A pickle that makes a file when it is loaded, as some programs would."""
+    import pickle
+
+    return pickle.dumps(Bomb(marker))
+
+
+def test_pickles_in_every_file_stay_inert(tmp_path: Path) -> None:
+    marker = tmp_path / "went-off"
+    bomb = pickled(marker)
+    # It does go off where it is let.
+    torch.load(io.BytesIO(_archive({"x": Bomb(marker)})), weights_only=False)
+    assert marker.exists()
+    marker.unlink()
+
+    path = save_checkpoint(tmp_path / "checkpoints", 1, {}, keep_last=1)
+    for content in (_archive({"format_version": 2, "step": 1, "x": Bomb(marker)}), bomb):
+        (path / "state.pt").write_bytes(content)
+        reseal(path, "bgan_discrete.checkpoint", step=1)
+        said = refusal(lambda: load_checkpoint(path, CPU))
+        assert "weights_only" not in said, "no advice to unpickle it"
+    old = tmp_path / "step-00000001.pt"
+    old.write_bytes(_archive({"format_version": 1, "step": 1, "x": Bomb(marker)}))
+    refusal(lambda: load_checkpoint(old, CPU))
+    for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
+        folder = tmp_path / f"model {name}"
+        small_pipeline().save_pretrained(folder)
+        (folder / name).write_bytes(bomb)
+        reseal(folder, "bgan_discrete.model")
+        refusal(lambda: ImagePipeline.from_pretrained(folder))  # noqa: B023
+        (folder / MANIFEST_FILE).write_bytes(bomb)
+        refusal(lambda: ImagePipeline.from_pretrained(folder))  # noqa: B023
+    for name in ("data.npy", "data.npz"):
+        hostile = np.array([Bomb(marker)], dtype=object)
+        (np.save if name == "data.npy" else np.savez)(tmp_path / name, hostile)
+        refusal(lambda: load_images(str(tmp_path / name)))  # noqa: B023
+        (tmp_path / name).write_bytes(bomb)
+        refusal(lambda: load_images(str(tmp_path / name)))  # noqa: B023
+    (tmp_path / "metrics.jsonl").write_bytes(bomb + b"\n")
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    config = tmp_path / "config.yaml"
+    for text in (
+        f"codec: !!python/object/apply:os.system ['touch {marker}']",
+        f"codec: !!python/object/new:os.system ['touch {marker}']",
+        "codec: !!python/name:os.system",
+    ):
+        config.write_text(text, encoding="utf-8")
+        assert "is not YAML" in refusal(lambda: load_config_values(config))
+    model = tmp_path / "pieces.model"
+    model.write_bytes(bomb)
+    refusal(lambda: SentencePieceCodec.from_model_file(model, 8))
+    assert not marker.exists()
+
+
+def _archive(content: Any) -> bytes:
+    written = io.BytesIO()
+    torch.save(content, written)
+    return written.getvalue()
+
+
+def test_a_checkpoint_that_would_grow_as_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, {"x": torch.zeros(10**5)}, keep_last=1)
+    with zipfile.ZipFile(path / "state.pt") as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path / "state.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+    reseal(path, "bgan_discrete.checkpoint", step=1)
+    assert "compressed" in refusal(lambda: load_checkpoint(path, CPU))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"step": 1}, {"format_version": True, "step": 1}, [1], {"format_version": 2},
+        {"format_version": 2, "step": -1}, {"format_version": 2, "step": "1" * 10**4},
+    ],
+)  # fmt: skip
+def test_a_state_of_another_form_is_no_checkpoint(tmp_path: Path, state: Any) -> None:
+    path = save_checkpoint(tmp_path, 1, {}, keep_last=1)
+    (path / "state.pt").write_bytes(_archive(state))
+    reseal(path, "bgan_discrete.checkpoint", step=1)
+    assert "cannot be read" in refusal(lambda: load_checkpoint(path, CPU))
+
+
+HOSTILE = (10**12, 10**9, 10**5000 // 10**1000, -1, 0, 1.5, 1e308, True, "8", None, [8], [[8]], {"a": 1})
+
+
+@pytest.mark.parametrize("make", [
+    small_pipeline, text_pipeline, lambda: text_pipeline(TransformerGenerator, heads=2),
+    lambda: ImagePipeline(MLPGenerator((2, 3), 5, 4, 8, 1), LevelsCodec(5)),
+], ids=["conv", "gru", "transformer", "mlp"])  # fmt: skip
+def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make: Any) -> None:
+    made = make()
+    made.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / CONFIG_FILE).read_text(encoding="utf-8"))
+    tried = 0
+    for key, value in config["settings"].items():
+        values: list[Any] = [*HOSTILE]
+        values += [[10**9, 10**9], [8] * 50, [8, 10**6], [True, 8]] if key == "event_shape" else []
+        for hostile in values:
+            if hostile == value or (key == "end_id" and hostile is None and value is None):
+                continue
+            changed = copy.deepcopy(config)
+            changed["settings"][key] = hostile
+            (tmp_path / CONFIG_FILE).write_text(json.dumps(changed), encoding="utf-8")
+            reseal(tmp_path, "bgan_discrete.model")
+            refusal(lambda: type(made).from_pretrained(tmp_path))
+            tried += 1
+    assert tried > 50
+
+
+@pytest.mark.parametrize("change", [
+    lambda settings: settings.pop("depth"), lambda settings: settings.update(extra=1),
+    lambda settings: settings.update(latent_size=5), lambda settings: settings.update(depth=2),
+    lambda settings: settings.update(width=9), lambda settings: settings.update(event_shape=[9, 8]),
+    lambda settings: settings.update(num_categories=6), lambda settings: settings.update(width=2**20),
+    lambda settings: settings.update(event_shape=[2**20, 2**20]), lambda settings: settings.update(latent_size=2**20),
+])  # fmt: skip
+def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    edit_config(tmp_path, lambda config: change(config["settings"]), seal=True)
+    refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+
+
+def test_heads_and_ends_that_no_weight_tells_of_must_fit(tmp_path: Path) -> None:
+    text_pipeline(TransformerGenerator, heads=2).save_pretrained(tmp_path)
+    edit_config(tmp_path, lambda config: config["settings"].pop("heads"), seal=True)
+    assert "lack heads" in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
+    text_pipeline().save_pretrained(tmp_path)
+    for key, value in (("length", 60000), ("end_id", 3), ("end_id", None)):
+        edit_config(tmp_path, lambda config: config["settings"].update({key: value}), seal=True)  # noqa: B023
+        assert "same length and the same end" in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
+        text_pipeline().save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (lambda tensors: {**tensors, "position_bias": tensors["position_bias"].double()}, "must be F32, got F64"),
+    (lambda tensors: {**tensors, "position_bias": tensors["position_bias"].half()}, "must be F32, got F16"),
+    (lambda tensors: {**tensors, "position_bias": tensors["position_bias"].long()}, "must be F32, got I64"),
+    (lambda tensors: {**tensors, "position_bias": tensors["position_bias"] * float("nan")}, "inf or NaN"),
+    (lambda tensors: {**tensors, "position_bias": tensors["position_bias"][:1].clone()}, "must have the shape"),
+    (lambda tensors: {**tensors, "other": torch.zeros(1)}, "hold the unknown 'other'"),
+    (lambda tensors: {k: v for k, v in tensors.items() if k != "position_bias"}, "lack 'position_bias'"),
+    (lambda tensors: {"x": torch.zeros(1)}, "lack"),
+])  # fmt: skip
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_weights_must_fit_in_name_shape_and_dtype(tmp_path: Path, change: Any, word: str, has_manifest: bool) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    save_file(change(load_file(tmp_path / WEIGHTS_FILE)), tmp_path / WEIGHTS_FILE)
+    if has_manifest:
+        reseal(tmp_path, "bgan_discrete.model")
+    else:
+        (tmp_path / MANIFEST_FILE).unlink()
+        edit_config(tmp_path, lambda config: config.update(format_version=1))
+    assert word in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+
+
+def test_a_generator_in_another_precision_is_not_saved(tmp_path: Path) -> None:
+    pipeline = small_pipeline()
+    pipeline.generator.half()
+    assert "must be in float32" in refusal(lambda: pipeline.save_pretrained(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_hostile_configuration_file_of_a_model(tmp_path: Path) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    for text in ("[" * 10**5, "1" * 10**5, "NaN", '{"format_version": 1}', "[]", "\ufeff{}", " " * 2**21, "null"):
+        (tmp_path / CONFIG_FILE).write_text(text, encoding="utf-8")
+        reseal(tmp_path, "bgan_discrete.model")
+        assert CONFIG_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+
+
+CODECS: list[Any] = [
+    LevelsCodec(5), PaletteCodec(3, palette=np.arange(9, dtype=np.uint8).reshape(3, 3)),
+    CharacterCodec(6, vocabulary="abc"), SentencePieceCodec(6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+def test_hostile_values_of_a_codec_are_refused(tmp_path: Path, codec: Any) -> None:
+    config = codec.to_config()
+    path = tmp_path / "codec.json"
+    values = (*HOSTILE, float("nan"), float("inf"), "x" * 10**5, ["#000000"] * 10**4, ["\ud800"], "aa", [{}], {}, 2**63)
+    for key in config:
+        for value in values:
+            changed = {**config, key: value}
+            try:
+                text = json.dumps({"format": "bgan_discrete.codec", "format_version": 1, "codec": changed,
+                                   "fingerprint": config_fingerprint(changed)})  # fmt: skip
+            except ValueError:  # an integer of too many digits to be written
+                continue
+            path.write_text(text, encoding="utf-8")
+            try:
+                loaded = load_codec(path)
+            except InputError as error:
+                assert "\n" not in str(error)
+                assert len(str(error)) < 600
+            else:
+                assert config_fingerprint(loaded.to_config()) == config_fingerprint(changed), (key, value)
+    for text in ("[" * 10**5, "1" * 10**5, "NaN", "[]", '{"format": []}'):
+        path.write_text(text, encoding="utf-8")
+        refusal(lambda: load_codec(path))
+
+
+def test_a_configuration_of_a_run_holds_single_values(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    layers = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    layers += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    for text in ("\n".join([*layers, "max_steps: *a19"]), "max_steps: [1]", "max_steps: {a: 1}",
+                 "max_steps: " + "[" * 5000, "max_steps: " + "1" * 5000, "x: 2020-01-01", " " * 2**21):  # fmt: skip
+        path.write_text(text, encoding="utf-8")
+        refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
+        parser = make_parser("d", "e")
+        parser.add_argument("--config", action="config")
+        add_section(parser, TrainingConfig, "training")
+        refusal(lambda: parse(parser, ["--config", str(path)]))  # noqa: B023
+        refusal(lambda: parse(parser, [f"--config={path}"]))  # noqa: B023
+    path.write_text(yaml.safe_dump({"unknown_option": 1}), encoding="utf-8")
+    assert "unknown_option" in refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
+
+
+def test_names_and_links_cannot_lead_out_of_a_folder(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "model", tmp_path / "outside.bin"
+    small_pipeline().save_pretrained(folder)
+    outside.write_bytes(b"secret")
+    listed = {name: file_facts(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
+    for name in ("../outside.bin", str(outside), "sub/../../outside.bin", "..", ".", "", "a\x00b", "x" * 10**4):
+        reseal(folder, "bgan_discrete.model", files={**listed, name: file_facts(outside)})
+        assert "no plain file name" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+    (folder / "link.bin").symlink_to(outside)
+    reseal(folder, "bgan_discrete.model", files={**listed, "link.bin": file_facts(outside)})
+    assert "leads out of the folder" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+    (folder / "link.bin").unlink()
+    (folder / "link.bin").symlink_to("link.bin")
+    assert "is missing" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+    reseal(folder, "bgan_discrete.model", files=listed)
+    for name in (WEIGHTS_FILE, MANIFEST_FILE):
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+        assert "leads out of the folder" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        assert "is not a file" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+        (folder / name).unlink()
+        (tmp_path / name).rename(folder / name)
+    (folder / "same.bin").symlink_to(folder / CODEC_FILE)
+    reseal(folder, "bgan_discrete.model", files={**listed, "same.bin": listed[CODEC_FILE]})
+    ImagePipeline.from_pretrained(folder)
+
+
+def test_a_hostile_manifest_is_one_line(tmp_path: Path) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    text = (tmp_path / MANIFEST_FILE).read_text(encoding="utf-8")
+    for hostile in ("", "[]", "null", "{}", "[" * 10**5, "1" * 10**5, '{"digest": 1}', text * 2, text.strip(),
+                    text + " ", text.replace("  ", "\t"), " " * 2**21):  # fmt: skip
+        (tmp_path / MANIFEST_FILE).write_text(hostile, encoding="utf-8")
+        assert MANIFEST_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    for files in ({}, {CONFIG_FILE: {}}):
+        (tmp_path / MANIFEST_FILE).write_text(render_manifest("bgan_discrete.model", 2, files), encoding="utf-8")
+        refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    reseal(tmp_path, "bgan_discrete.checkpoint")
+    assert "is of 'bgan_discrete.checkpoint'" in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+
+
+# Files that are replaced.
+
+
+def test_a_failed_writing_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
+    config = ImageTrainingConfig()
+    config.save(tmp_path / "config.yaml")
+    before = (tmp_path / "config.yaml").read_bytes()
+    program = """
+    import resource, sys
+    from bgan_discrete.training.config import ImageTrainingConfig
+    from bgan_discrete.errors import StorageError
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    try:
+        ImageTrainingConfig().save(sys.argv[1])
+    except StorageError as error:
+        print(error)
+    """
+    done = python(program, str(tmp_path / "config.yaml"), check=True)
+    assert f"cannot write '{tmp_path}/config.yaml': File too large" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert (tmp_path / "config.yaml").read_bytes() == before
+    assert ImageTrainingConfig.from_flat(load_config_values(tmp_path / "config.yaml")) == config
+
+
+def test_a_log_with_garbage_ends_at_the_garbage(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for garbage in (b'{"step": 3, "x"', b"\x00" * 40, b"\xff\xfe", b"[1]", b'{"x": 1}', b"[" * 10**5):
+        path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + garbage + b'\n{"step": 4}\n')
+        assert [line["step"] for line in read_metrics(path)] == [1, 2]
+    with RunLog(tmp_path, 1, 10, progress=False) as log:
+        log.write(2, {"x": 1.0})
+    assert [line["step"] for line in read_metrics(path)] == [1, 2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_folder_in_work_is_gone_when_its_work_fails(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stop"), working_folder(tmp_path) as folder:
+        (folder / "half").write_bytes(b"x")
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_configuration_of_a_model_or_run_is_shown() -> None:
+    one, other = ImageTrainingConfig(), ImageTrainingConfig()
+    other = dataclasses.replace(other, training=dataclasses.replace(other.training, num_draws=7))
+    assert other.differences(one) == ["num_draws: 20 -> 7"]
