@@ -85,7 +85,9 @@ def load_text_data(folder: Path) -> TextData:
     codec = load_codec(folder / "codec.json")
     if not isinstance(codec, TextCodec):
         raise InputError(f"{folder} holds no text, but a codec {codec.name!r}")
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("codes", "heldout_codes")}
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "heldout_codes")
+    }
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return TextData(codec=codec, **arrays, **facts)
 
