@@ -14,7 +14,7 @@ from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
 from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
 from bgan_discrete.codecs.text import TextCodec
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, one_line
 
 DEFAULT_NUM_CATEGORIES: dict[str, int | None] = {"levels": None, "binary": 2, "palette": 16}
 """K where nobody asks for one; None where it depends on the data (`bgan_discrete.codecs.levels.choose_num_levels`)."""
@@ -222,8 +222,8 @@ def load_codec(path: str | os.PathLike[str]) -> Codec:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the codec {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"the codec {path} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the codec {path} is not JSON: {one_line(error)}") from error
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
         raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")
     if document.get("format_version") != FILE_VERSION:

@@ -17,13 +17,12 @@ from bgan_discrete.sources.tables import open_table
 
 
 def content_digest(place: Any) -> str:
-    """Of an array, of a file, or of all files of a folder that are not hidden."""
+    """Of an array of bytes, of a file, or of all files of a folder that are not hidden."""
     digest = hashlib.blake2b(digest_size=32)
     if isinstance(place, np.ndarray):
         digest.update(f"{place.dtype.str} {place.shape}".encode())
-        if not place.dtype.hasobject:
-            for chunk in chunks_of(len(place) if place.ndim else 0):
-                digest.update(np.ascontiguousarray(place[chunk]).data)
+        for chunk in chunks_of(len(place)):
+            digest.update(np.ascontiguousarray(place[chunk]).data)
         return digest.hexdigest()
     try:
         for name, path in _files_of(place):

@@ -88,13 +88,14 @@ def load_images(
     name = "array" if isinstance(place, np.ndarray) else str(dataset)
     with contextlib.ExitStack() as stack:
         hub = load_hub(place) if isinstance(place, str) else None
+        given = open_array(place, settings) if isinstance(place, np.ndarray) else None
         key = settings.cache_key(content_digest(place) if hub is None else hub_digest(hub, settings))
         folder = cache_root(cache_dir) / key
         cached = read_cache(folder, name)
         if cached is not None:
             return cached
-        if isinstance(place, np.ndarray):
-            opened = open_array(place, settings)
+        if given is not None:
+            opened = given
         elif hub is not None:
             opened = open_table(hub, name, settings)
         elif isinstance(place, Path) and place.suffix.lower() in (".npy", ".npz"):
