@@ -18,7 +18,7 @@ from PIL import Image
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe, load_images, load_text, numpy_files
+from bgan_discrete.sources import describe, load_images, load_text, storage
 from bgan_discrete.sources import text as text_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 10), dtype=np.uint8)
@@ -318,7 +318,7 @@ def test_the_order_of_columns_is_read(tmp_path: Path) -> None:
 
 def test_a_large_member_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load_images(IMAGES)
-    monkeypatch.setattr(numpy_files, "MAPPED_BYTES", 100)
+    monkeypatch.setattr(storage, "MAPPED_BYTES", 100)
     path = npz(images=npy_bytes((12, 8, 10), PIXELS), labels=npy_bytes((12,), bytes(96), "<i8"))(tmp_path)
     data = load_images(path)
     assert np.array_equal(data.codes, expected.codes)
@@ -327,7 +327,7 @@ def test_a_large_member_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_files, "MAPPED_BYTES", 10**5)
+    monkeypatch.setattr(storage, "MAPPED_BYTES", 10**5)
     path = npz(images=npy_bytes((10**4, 10, 10), bytes(10**6)))(tmp_path)
     assert "bytes would unpack to 1,000,128, which no images do" in refusal(lambda: load_images(path))
 

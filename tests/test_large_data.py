@@ -14,7 +14,7 @@ import pytest
 from bgan_discrete import Trainer
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
-from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, numpy_files, storage
+from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
 from bgan_discrete.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +35,6 @@ def peak_of(call: Callable[[], Any]) -> int:
 @pytest.fixture(autouse=True)
 def _everything_goes_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "MAPPED_BYTES", 0)
-    monkeypatch.setattr(numpy_files, "MAPPED_BYTES", 0)
     monkeypatch.setattr(code_store.CodeStore.__init__, "__defaults__", (0,))
 
 

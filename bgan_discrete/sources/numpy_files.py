@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources import storage
 from bgan_discrete.sources.rows import Opened, array_rows, choose_splits, open_array
 from bgan_discrete.sources.settings import Settings
-from bgan_discrete.sources.storage import MAPPED_BYTES
 
 NPZ_KEYS = {
     "images": "labels",
@@ -26,7 +26,7 @@ NPZ_KEYS = {
 """Keys of images that are looked for, in this order, with the key of their labels."""
 
 MAX_UNPACKING = 200
-"""Arrays of more than `MAPPED_BYTES` are refused if unpacking makes them more than so many times as large."""
+"""Arrays of more than `storage.MAPPED_BYTES` are refused if unpacking makes them more than so many times as large."""
 
 _NPZ_TEST_KEYS = {"x_train": "x_test", "train_images": "test_images"}
 _COPIED_AT_ONCE = 2**20
@@ -102,7 +102,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
     """An array of an archive: in memory, or, where it is large, as a map of a file that vanishes with the process."""
-    if info.file_size > max(MAPPED_BYTES, MAX_UNPACKING * info.compress_size):
+    if info.file_size > max(storage.MAPPED_BYTES, MAX_UNPACKING * info.compress_size):
         raise InputError(
             f"{what} is refused: {info.compress_size:,} bytes would unpack to {info.file_size:,}, which no images do"
         )
@@ -112,7 +112,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDA
             count = math.prod(shape)
             if count == 0:
                 return np.empty(shape, dtype)
-            is_large = info.file_size > MAPPED_BYTES
+            is_large = info.file_size > storage.MAPPED_BYTES
             flat = _through_a_file(file, dtype) if is_large else np.frombuffer(file.read(), dtype)
             if flat.size != count:
                 raise EOFError(f"it ends after {flat.size:,} of {count:,} values")

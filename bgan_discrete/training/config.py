@@ -483,7 +483,7 @@ def _check_types(section: Any) -> None:
                 raise InputError(f"{name} must be true or false, got {shown(value)}")
         elif kind is str:
             # The one string that reads as a number where YAML has no quotes.
-            if name == "resize" and type(value) is int:
+            if name == "resize" and type(value) is int and 1 <= value <= 99_999:
                 continue
             if not isinstance(value, str):
                 raise InputError(f"{name} must be a string, got {shown(value)}")
