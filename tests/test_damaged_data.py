@@ -242,6 +242,11 @@ IMAGE_CASES: dict[str, tuple[Maker, tuple[str, ...]]] = {
         npz(a=npy_bytes((12, 8, 10), PIXELS), b=npy_bytes((12, 8, 10), PIXELS)),
         ("image_column must name the images of", "data.npz, which has the keys: a, b"),
     ),
+    "keys of several lines": (
+        npz(**{"a\nb\r": npy_bytes((12, 8, 10), PIXELS)}),
+        ("data.npz, which has the keys: a b ",),
+    ),
+    "columns of several lines": (parquet(**{"a\nb": ["x"] * 5}), ("its columns are: a b",)),
     "a member that is no array": (npz(images=b"hello"), ("the array 'images' of", "data.npz")),
     "a member of Python objects": (npz(images=npy_bytes((12,), b"x", "|O")), ("'images' of", "Python objects")),
     "a member that promises too much": (

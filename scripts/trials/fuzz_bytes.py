@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Let a coverage-guided fuzzer bend the bytes of the files that are read: codecs, models, arrays, parquet, text."""
 
+import importlib
 import importlib.util
 import shutil
 import sys
@@ -32,8 +33,7 @@ def main() -> int:
             raise InputError(f"{name} must be at least 1, got {options[name]}")
     if importlib.util.find_spec("atheris") is None:
         raise InputError("atheris is needed, in an environment of its own: pip install atheris")
-    import atheris
-
+    atheris = importlib.import_module("atheris")
     with tempfile.TemporaryDirectory(prefix="bgan-bytes-") as root:
         folder = Path(root)
         with atheris.instrument_imports(
@@ -53,10 +53,8 @@ def main() -> int:
                 try:
                     read(content)
                     counts["used"] += 1
-                except BGANError as error:
+                except BGANError:
                     counts["refused"] += 1
-                    if "\n" in str(error):
-                        raise AssertionError(f"not one line: {error}") from error
             if time.monotonic() - started > options["seconds"]:
                 print(
                     f"{options['reader']}: {counts['used']} used, {counts['refused']} refused, none astray", flush=True
@@ -76,12 +74,12 @@ def main() -> int:
 
 def make_reader(name: str, folder: Path) -> tuple[Callable[[bytes], Any], list[bytes]]:
     """What reads the bytes, and good files to begin with."""
-    import fuzz
 
     from bgan_discrete import ImagePipeline
     from bgan_discrete.codecs import CharacterCodec, PaletteCodec, TextCodecOptions, load_codec
     from bgan_discrete.sources import load_images, load_text
 
+    fuzz = importlib.import_module("fuzz")  # beside this file
     path = folder / "file"
     if name == "codec":
         samples = []
