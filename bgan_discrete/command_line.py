@@ -10,10 +10,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError
-from bgan_discrete.training.config import Sections, load_config_values
+from bgan_discrete.training.config import Sections, check_text, load_config_values
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -102,9 +102,12 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
             load_config_values(path)
     try:
         values = parser.parse_args(argv).as_dict()
-    except ArgumentError as error:
-        raise InputError(_plain(str(error))) from None
+    except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
+        raise InputError(_plain(str(error) or type(error).__name__)) from None
     values.pop("config", None)
+    for name, value in values.items():
+        if isinstance(value, str):
+            check_text(f"--{name.replace('_', '-')}", value)
     return values
 
 

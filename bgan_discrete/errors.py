@@ -8,8 +8,12 @@ class BGANError(Exception):
 class InputError(BGANError, ValueError):
     """An argument, a file or a data set that cannot be used.
 
-    The message is one line: it names the argument, the value that was received and what would be right.
+    The message is one line: it names the argument, the value that was received and what would be right. A line break in
+    the name of a file, a column or a key becomes a space.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.replace("\n", " ").replace("\r", " "))
 
 
 class NonFiniteError(BGANError, ArithmeticError):

@@ -52,6 +52,9 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         (["--no-such-flag", "1"], "--no-such-flag"),
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--threads", "two"], "--threads: expected int"),
+        (["--config", "a\0b"], "null byte"),
+        (["--dataset", "a\0b"], "--dataset must not hold a NUL character"),
+        (["--output-dir", "\udcff"], "--output-dir must be UTF-8"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(argv: list[str], told: str) -> None:
@@ -61,12 +64,25 @@ def test_a_wrong_command_line_is_one_line(argv: list[str], told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["num_drawz: 3\n", "num_draws: many\n", "- 1\n", "a: [\n"])
-def test_a_wrong_file_is_one_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "num_drawz: 3\n",
+        "num_draws: many\n",
+        "- 1\n",
+        "a: [\n",
+        "seed: " + "9" * 5000,
+        "seed: !!timestamp x\n",
+        "seed: 2001-13-45\n",
+        "seed: null\n",
+        b"dataset: caf\xe9\n",
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError) as caught:
-        parse(full_parser(), ["--config", str(path)])
+        ImageTrainingConfig.from_flat(parse(full_parser(), ["--config", str(path)]))
     assert "\n" not in str(caught.value)
 
 

@@ -55,6 +55,23 @@ def test_saving_and_loading_gives_the_same_configuration(tmp_path: Path) -> None
         ({"penalty": "r2"}, "penalty 'r2' is unknown"),
         ({"estimator": "rloo", "normalization": "batch"}, "normalization 'batch' applies to"),
         ({"learning_rate": 1.0}, "unknown configuration key 'learning_rate'"),
+        ({3: 1.0}, "unknown configuration key 3"),
+        ({"color": "sepia"}, "color 'sepia' is unknown; known are auto, grey, rgb"),
+        ({"codec": ["levels"]}, "codec ['levels'] is unknown"),
+        ({"penalty": {}}, "penalty {} is unknown"),
+        ({"divergence": ["gan"]}, "divergence must be a string"),
+        ({"overwrite": "false"}, "overwrite must be true or false, got 'false'"),
+        ({"overwrite": 0}, "overwrite must be true or false, got 0"),
+        ({"dataset": None}, "dataset must be a string, got None"),
+        ({"image_column": 3}, "image_column must be a string, got 3"),
+        ({"num_draws": None}, "num_draws must be an integer, got None"),
+        ({"max_steps": True}, "max_steps must be an integer, got True"),
+        ({"batch_size": 2**63}, "batch_size must be below 2**63"),
+        ({"batch_size": 10**9999}, "batch_size must be below 2**63"),
+        ({"generator_lr": 10**9999}, "generator_lr must be below 2**63"),
+        ({"output_dir": " "}, "output_dir must name a folder"),
+        ({"output_dir": "a\0b"}, "output_dir must not hold a NUL character"),
+        ({"output_dir": "\udcff"}, "output_dir must be UTF-8"),
     ],
 )
 def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], told: str) -> None:
@@ -90,7 +107,33 @@ def test_a_decaying_learning_rate_ties_the_run_to_its_length() -> None:
     assert after.differences(before) == ["max_steps: 10 -> 20"]
 
 
-@pytest.mark.parametrize(("text", "told"), [("a: [", "is not YAML"), ("- 1", "must hold a mapping"), ("", "mapping")])
+def test_a_resize_without_quotes_is_a_number_to_yaml() -> None:
+    assert ImageTrainingConfig.from_flat({"resize": 32}).data.resize == 32
+    for value in (True, 0, 10**5000):
+        with pytest.raises(InputError, match="resize must be a string"):
+            ImageTrainingConfig.from_flat({"resize": value})
+
+
+def test_what_is_no_mapping_is_one_clear_line() -> None:
+    for values in (None, 3, "x", [("num_draws", 3)]):
+        with pytest.raises(InputError, match="must map option names to values"):
+            ImageTrainingConfig.from_flat(values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "is not YAML"),
+        ("- 1", "must hold a mapping"),
+        ("", "mapping"),
+        ("seed: " + "9" * 5000, "is not YAML"),
+        ("seed: 2001-13-45", "is not YAML"),
+        ("seed: " + "[" * 3000, "is not YAML"),
+        ("seed: !!timestamp x", "is not YAML"),
+        ("? [1]: 2", "is not YAML"),
+        ("seed: !!python/object:os.system x", "is not YAML"),
+    ],
+)
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")

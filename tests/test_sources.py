@@ -290,6 +290,9 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     [
         (GREY / 255, "must be uint8, 0 .. 255, got float64; multiply images in [0, 1] by 255"),
         (GREY > 9, "must be uint8, 0 .. 255, got bool"),
+        (np.zeros((3, 2, 2), "M8[s]"), "must be uint8, 0 .. 255, got datetime64[s]"),
+        (np.full((3, 2, 2), None), "must be uint8, 0 .. 255, got object"),
+        (np.full((), 3, np.uint8), "must be [N, H, W] or [N, H, W, 3], got []"),
         (GREY[0], "must be [N, H, W] or [N, H, W, 3], got [8, 10]"),
         (RGB.transpose(0, 3, 1, 2), "got [12, 3, 8, 10]; transpose to channels last"),
         (GREY[:0], "are empty"),

@@ -14,7 +14,7 @@ from bgan_discrete.sources import code_store, describe_text, load_text
 from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
-from bgan_discrete.sources.text_data import count_repeats
+from bgan_discrete.sources.storage import count_repeats
 
 PAD, WINDOW = TextCodecOptions(length=8), TextCodecOptions(length=8, ends=False)
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("rows_at_once", [7, 4096])
 def test_repeats_are_counted_as_by_sets(monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
-    monkeypatch.setattr("bgan_discrete.sources.text_data._ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("bgan_discrete.sources.storage.ROWS_AT_ONCE", rows_at_once)
     rng = np.random.default_rng(0)
     training, heldout = (rng.integers(3, size=(count, 4)).astype(np.uint8) for count in (60, 50))
     rows = set(map(bytes, training))

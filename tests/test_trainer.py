@@ -257,6 +257,9 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
     [
         (CODES.astype(np.float32), "codes must be an integer array"),
         (CODES.astype(bool), "codes must be an integer array"),
+        (CODES.astype(np.uint16), r"codes must be an integer array \(uint8, .*\), got uint16"),
+        (CODES.astype(np.dtype(np.int32).newbyteorder()), "codes must be an integer array .*, got [<>]i4"),
+        (CODES.tolist(), "codes must be an integer array .*, got list"),
         (CODES.astype(np.int64) - 1, r"codes must lie in \[0, 3\), got -1 among rows 0 to 49"),
         (CODES + 1, r"codes must lie in \[0, 3\), got 3"),
         (CODES[:, 0], "codes must have shape"),

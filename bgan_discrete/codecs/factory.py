@@ -232,7 +232,7 @@ def load_codec(path: str | os.PathLike[str]) -> Codec:
         document = read_json(Path(path), MAX_FILE_BYTES)
     except OSError as error:
         raise InputError(f"cannot read the codec {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the codec {path} is not JSON: {one_line(error)}") from error
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
         raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")

@@ -88,8 +88,8 @@ class SentencePieceCodec(TextCodec):
         """
         try:
             model = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"SentencePiece model {str(path)!r} cannot be read: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise InputError(f"SentencePiece model {str(path)!r} cannot be read: {one_line(error)}") from None
         try:
             return cls(length, ends, model=model)
         except InputError as error:

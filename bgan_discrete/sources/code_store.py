@@ -27,8 +27,7 @@ class CodeStore:
     def __init__(self, length: int, dtype: "np.dtype[Any]", in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
         self.length, self.dtype, self.in_memory_bytes = length, dtype, in_memory_bytes
         self.num_rows = 0
-        self._parts: list[NDArray[Any]] = []
-        self._bytes_in_memory = 0
+        self._rows = np.empty((0, length), dtype)
         self._file: BinaryIO | None = None
 
     def add(self, rows: NDArray[Any]) -> None:
@@ -38,29 +37,33 @@ class CodeStore:
             InputError: If the disk for temporary files is full or cannot be written to.
         """
         rows = np.ascontiguousarray(rows, self.dtype)
-        self.num_rows += len(rows)
-        self._parts.append(rows)
-        self._bytes_in_memory += rows.nbytes
-        if self._bytes_in_memory > self.in_memory_bytes or self._file is not None:
-            self._spill()
+        before, self.num_rows = self.num_rows, self.num_rows + len(rows)
+        if self._file is None and self.num_rows * self.length * self.dtype.itemsize <= self.in_memory_bytes:
+            if self.num_rows > len(self._rows):
+                # Grown in place, where a list of parts would be there twice at the end.
+                self._rows.resize((self.num_rows + self.num_rows // 8, self.length), refcheck=False)
+            self._rows[before : self.num_rows] = rows
+        else:
+            self._spill(self._rows[:before] if self._file is None else None, rows)
 
     def finish(self) -> NDArray[Any]:
         """All rows ``[S, L]``: an array, or a read-only memory map of one."""
         if self._file is None:
-            parts, self._parts = self._parts, []
-            return np.concatenate([np.empty((0, self.length), self.dtype), *parts])
+            self._rows.resize((self.num_rows, self.length), refcheck=False)
+            return self._rows
         return np.memmap(cast(Any, self._file), self.dtype, "r", shape=(self.num_rows, self.length))
 
-    def _spill(self) -> None:
+    def _spill(self, *parts: NDArray[Any] | None) -> None:
         try:
             if self._file is None:
                 self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it is to stay open
-            for part in self._parts:
-                self._file.write(part.data)
+            for part in parts:
+                if part is not None:
+                    self._file.write(part.data)
             self._file.flush()
         except OSError as error:
             raise InputError(
                 f"the codes do not fit into the folder for temporary files, {tempfile.gettempdir()}: "
                 f"{error.strerror or error}; set TMPDIR to a folder with more room, or limit to fewer documents"
             ) from None
-        self._parts, self._bytes_in_memory = [], 0
+        self._rows = np.empty((0, self.length), self.dtype)

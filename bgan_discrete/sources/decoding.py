@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from bgan_discrete.errors import InputError, one_line
@@ -20,6 +21,7 @@ from bgan_discrete.sources.storage import chunks_of, stack
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROGRESS_FROM_ROWS = 5000
 _EXIF_ORIENTATION = 0x0112
+_RUNS_PROGRAMS = ("EPS", "WMF")
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,22 @@ def _to_pixels(raw: Any, grey: bool, size: tuple[int, int] | None) -> NDArray[np
 def _open_image(raw: Any) -> Image.Image:
     if isinstance(raw, (np.ndarray, list)):
         return Image.fromarray(_byte_array(raw))
-    image = Image.open(io.BytesIO(encoded_bytes(raw)))
+    image = _identified(encoded_bytes(raw))
     if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
         return ImageOps.exif_transpose(image)
+    return image
+
+
+def _identified(content: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        # From twice Pillow's limit of pixels it raises an error; below, it would decode for long.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(content))
+        except UnidentifiedImageError:
+            raise InputError(f"its {len(content):,} bytes are no image of a known kind") from None
+    if image.format in _RUNS_PROGRAMS:
+        raise InputError(f"it is of the kind {image.format}, which another program would have to draw")
     return image
 
 
@@ -123,7 +138,10 @@ def encoded_bytes(raw: Any) -> bytes:
     """An undecoded image: bytes, or ``{"bytes", "path"}`` of which one is None."""
     content = raw.get("bytes") if isinstance(raw, dict) else raw
     if content is None and isinstance(raw, dict) and raw.get("path"):
-        return Path(raw["path"]).read_bytes()
+        path = Path(raw["path"])
+        if not path.is_file():
+            raise InputError("it is missing" if not path.exists() else "it is a pipe, socket, device or folder")
+        return path.read_bytes()
     if content is None:
         raise InputError("it is missing")
     if not isinstance(content, bytes):

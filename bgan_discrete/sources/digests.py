@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,18 @@ import numpy as np
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.decoding import encoded_bytes, naming_row, read_rows
-from bgan_discrete.sources.settings import Settings
+from bgan_discrete.sources.settings import Settings, is_utf8
 from bgan_discrete.sources.storage import chunks_of
 from bgan_discrete.sources.tables import open_table
 
 
 def content_digest(place: Any) -> str:
-    """Of an array, of a file, or of all files of a folder that are not hidden."""
+    """Of an array of bytes, of a file, or of all files of a folder that are not hidden."""
     digest = hashlib.blake2b(digest_size=32)
     if isinstance(place, np.ndarray):
         digest.update(f"{place.dtype.str} {place.shape}".encode())
-        if not place.dtype.hasobject:
-            for chunk in chunks_of(len(place) if place.ndim else 0):
-                digest.update(np.ascontiguousarray(place[chunk]).data)
+        for chunk in chunks_of(len(place)):
+            digest.update(np.ascontiguousarray(place[chunk]).data)
         return digest.hexdigest()
     try:
         for name, path in _files_of(place):
@@ -39,6 +39,12 @@ def _files_of(place: Path) -> list[tuple[str, Path]]:
     for folder, folders, files in os.walk(place, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(folder) / name for name in files if not name.startswith(".")]
+    for path in found:
+        # A pipe or a device would be waited for, or read without end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"dataset {str(place)!r} holds what is no file: {path}; take it out of the folder")
+        if not is_utf8(str(path)):
+            raise InputError(f"dataset {str(place)!r} holds a file whose name is not UTF-8: {str(path)!r}; rename it")
     return sorted((path.relative_to(place).as_posix(), path) for path in found)
 
 

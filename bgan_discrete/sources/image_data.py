@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import ImageCodec
-from bgan_discrete.sources.storage import chunks_of, row_digests
+from bgan_discrete.sources.storage import chunks_of, count_repeats
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def describe(data: ImageData) -> str:
     counts = _category_counts(data.codes, data.num_categories)
     common = int(counts.argmax())
     sides = " x ".join(str(side) for side in data.event_shape)
-    training = set(row_digests(data.codes))
-    repeated = len(data.codes) - len(training)
-    leaked = sum(digest in training for digest in row_digests(data.heldout_codes))
+    repeated, leaked = count_repeats(data.codes, data.heldout_codes)
     lines = [
         f"data set:    {data.name}",
         f"images:      {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",

@@ -19,9 +19,10 @@ from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
 from bgan_discrete.sources.decoding import decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
 from bgan_discrete.sources.image_data import ImageData
-from bgan_discrete.sources.rows import Opened, open_array, open_numpy_file
+from bgan_discrete.sources.numpy_files import open_numpy_file
+from bgan_discrete.sources.rows import Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
-from bgan_discrete.sources.storage import chunks_of, row_digests, stack
+from bgan_discrete.sources.storage import chunks_of, row_hashes, stack
 from bgan_discrete.sources.tables import load_hub, load_local, open_table
 
 MAX_HELDOUT_ROWS = 10_000
@@ -87,13 +88,14 @@ def load_images(
     name = "array" if isinstance(place, np.ndarray) else str(dataset)
     with contextlib.ExitStack() as stack:
         hub = load_hub(place) if isinstance(place, str) else None
+        given = open_array(place, settings) if isinstance(place, np.ndarray) else None
         key = settings.cache_key(content_digest(place) if hub is None else hub_digest(hub, settings))
         folder = cache_root(cache_dir) / key
         cached = read_cache(folder, name)
         if cached is not None:
             return cached
-        if isinstance(place, np.ndarray):
-            opened = open_array(place, settings)
+        if given is not None:
+            opened = given
         elif hub is not None:
             opened = open_table(hub, name, settings)
         elif isinstance(place, Path) and place.suffix.lower() in (".npy", ".npz"):
@@ -122,7 +124,7 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         heldout_labels = None if heldout.labels is None else heldout.labels[:heldout_count]
         source = f"split {opened.heldout_split!r}"
     else:
-        rows = _draw_heldout(row_digests(pixels), settings.holdout, settings.seed, training.place)
+        rows = _draw_heldout(row_hashes(pixels), settings.holdout, settings.seed, training.place)
         kept = np.setdiff1d(np.arange(count), rows)
         heldout_pixels = _gather(pixels, rows, folder, "heldout_pixels")
         pixels = _gather(pixels, kept, folder, "training_pixels")
@@ -143,28 +145,40 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
     )
 
 
-def _draw_heldout(digests: list[bytes], share: float, seed: int, place: str) -> NDArray[np.int64]:
+def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> NDArray[np.int64]:
     """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share."""
-    count = len(digests)
+    count = len(hashes)
     if count < MIN_TRAINING_ROWS + 1:
         raise InputError(f"holdout needs at least {MIN_TRAINING_ROWS + 1} images, got {count} of {place}")
-    copies: dict[bytes, list[int]] = {}
-    for row, digest in enumerate(digests):
-        copies.setdefault(digest, []).append(row)
-    sets = list(copies.values())
+    sets, sizes = _sets_of_copies(hashes)
     wanted = min(max(1, round(share * count)), count - MIN_TRAINING_ROWS)
     philox = np.random.Philox(key=np.array([seed, _HOLDOUT_STREAM], dtype=np.uint64))
     # Raw words, unlike the methods of a Generator, are the same in every version of NumPy.
-    order = np.argsort(philox.random_raw(len(sets)), kind="stable")
-    chosen: list[int] = []
+    order = np.argsort(philox.random_raw(len(sizes)), kind="stable")
+    is_chosen = np.zeros(len(sizes), dtype=bool)
+    total = 0
     for number in order:
-        if len(chosen) + len(sets[number]) <= wanted:
-            chosen += sets[number]
-    if not chosen:
-        chosen = min(sets, key=len)
-    if count - len(chosen) < MIN_TRAINING_ROWS:
-        raise InputError(f"holdout finds no images to hold out: the {count} of {place} are copies of {len(sets)}")
-    return np.sort(np.array(chosen, dtype=np.int64))
+        if total == wanted:
+            break
+        if total + sizes[number] <= wanted:
+            is_chosen[number] = True
+            total += int(sizes[number])
+    if total == 0:
+        smallest = int(sizes.argmin())
+        is_chosen[smallest] = True
+        total = int(sizes[smallest])
+    if count - total < MIN_TRAINING_ROWS:
+        raise InputError(f"holdout finds no images to hold out: the {count} of {place} are copies of {len(sizes)}")
+    return np.flatnonzero(is_chosen[sets])
+
+
+def _sets_of_copies(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The set ``[S]`` of each row, numbered as the sets first occur, and the size of each set."""
+    _, first, inverse, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
+    by_occurrence = np.argsort(first)
+    number = np.empty_like(by_occurrence)
+    number[by_occurrence] = np.arange(len(first))
+    return number[inverse], sizes[by_occurrence]
 
 
 def _gather(pixels: NDArray[np.uint8], rows: NDArray[np.int64], folder: Path | None, name: str) -> NDArray[np.uint8]:

@@ -20,6 +20,8 @@ CACHE_VERSION = 1
 
 PATH_SUFFIXES = (".parquet", ".npy", ".npz")
 MAX_SIDE = 4096
+HUB_ID = r"\w[\w.-]*(/\w[\w.-]*)?"
+"""What a data set of the Hub may be called, in ASCII."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +95,37 @@ def locate(dataset: Any) -> "NDArray[Any] | Path | str":
     text = str(dataset)
     if text == EMBEDDED:
         return embedded_folder()
-    path = Path(text).expanduser()
-    try:
-        found = path.exists()
-    except (OSError, ValueError):
-        found = False
-    if found:
+    path = existing(text)
+    if path is not None:
         if path.is_file() and path.suffix.lower() not in PATH_SUFFIXES:
             raise InputError(f"dataset must be a {', '.join(PATH_SUFFIXES)} file or a folder, got the file {text!r}")
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"dataset must be a file or a folder, got {text!r}, which is a pipe, socket or device")
         return path
     looks_like_a_path = text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
-    if isinstance(dataset, os.PathLike) or looks_like_a_path or path.suffix.lower() in PATH_SUFFIXES:
+    if isinstance(dataset, os.PathLike) or looks_like_a_path or text.lower().endswith(PATH_SUFFIXES):
         raise InputError(f"dataset {text!r} does not exist: it is read as the path of a file or folder")
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", text, flags=re.ASCII):
+    if not re.fullmatch(HUB_ID, text, flags=re.ASCII):
         raise unknown(text, "the Hub has no such names")
     return text
+
+
+def existing(text: str) -> Path | None:
+    """The path that a text names, if there is something there; never an error, whatever the text."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, or the home of nobody
+        return None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name can be printed and written down: those of files may hold any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def unknown(name: str, reason: str) -> InputError:

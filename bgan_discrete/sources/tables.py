@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources.parquet_files import find_fault
 from bgan_discrete.sources.rows import Opened, Rows, choose_splits, known_labels
 from bgan_discrete.sources.settings import Settings, unknown
+from bgan_discrete.sources.storage import chunks_of
 
 HUB_TIMEOUT_SECONDS = 10.0
 
@@ -47,7 +52,8 @@ def load_local(path: Path, scratch: str) -> Mapping[str, Any]:
             return _load_dataset("parquet", data_files={"train": _without_patterns(path)}, cache_dir=scratch)
         return _load_dataset(str(path.resolve()), cache_dir=scratch)
     except Exception as error:  # the library and what reads files for it raise whatever they like
-        raise InputError(f"dataset {str(path)!r} cannot be opened: {one_line(error.__cause__ or error)}") from error
+        reason = find_fault(path) or one_line(error.__cause__ or error)
+        raise InputError(f"dataset {str(path)!r} cannot be opened: {reason}") from error
 
 
 def _without_patterns(path: Path) -> str:
@@ -106,12 +112,27 @@ def _table_rows(table: Any, image_column: str, label_column: str | None, place: 
     images = table.select_columns([image_column])
     if isinstance(images.features[image_column], datasets.Image):
         images = images.cast_column(image_column, datasets.Image(decode=False))
-    labels = None
-    if label_column in table.column_names:
-        labels = table.select_columns([label_column])[:][label_column]
-        if None in labels:
-            raise InputError(f"label_column {label_column!r} of {place} has no value in row {labels.index(None)}")
-    return Rows(place, table.num_rows, lambda start, stop: images[start:stop][image_column], known_labels(labels))
+    labels = _table_labels(table, label_column, place) if label_column in table.column_names else None
+    return Rows(
+        place, table.num_rows, lambda start, stop: images[start:stop][image_column], known_labels(labels, place)
+    )
+
+
+def _table_labels(table: Any, label_column: str | None, place: str) -> NDArray[np.int64]:
+    """Labels part by part: eight bytes a row, not a Python object each."""
+    column = table.select_columns([label_column])
+    labels = np.empty(table.num_rows, np.int64)
+    for chunk in chunks_of(table.num_rows):
+        values = column[chunk][label_column]
+        if None in values:
+            row = chunk.start + values.index(None)
+            raise InputError(f"label_column {label_column!r} of {place} has no value in row {row}")
+        try:
+            labels[chunk] = values
+        except OverflowError:
+            row = chunk.start + values.index(max(values))
+            raise InputError(f"labels of {place} must be below 2**63, got {max(values)} in row {row}") from None
+    return labels
 
 
 def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str:

@@ -7,6 +7,7 @@ beyond 1 GiB go to disk; what stays in memory is a few numbers a sample.
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,9 +23,10 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.rows import choose_splits
-from bgan_discrete.sources.settings import unknown
+from bgan_discrete.sources.settings import HUB_ID, existing, unknown
+from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.tables import load_hub
-from bgan_discrete.sources.text_data import TextData, count_repeats
+from bgan_discrete.sources.text_data import TextData
 
 EMBEDDED_TEXTS = ("arithmetic", "python-docs")
 UNITS, LAYOUTS = ("line", "paragraph", "text"), ("pad", "window")
@@ -65,6 +67,10 @@ def load_text(
 
     The held-out documents are those of ``heldout``; or the split ``test``, ``validation`` or ``valid`` of a Hub data
     set; or drawn by their content, so that all copies of a document go to the same side.
+
+    Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) stand
+    between documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
+    it is refused with its place.
 
     Args:
         dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file, or a Hub id.
@@ -113,7 +119,8 @@ def load_text(
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
         raise InputError(
-            f"dataset {str(dataset)!r} has no documents to train on: it is empty, or holds blank lines only"
+            f"dataset {str(dataset)!r} has no documents to train on: it is empty, holds blank lines only, or has so "
+            "few documents that all are held out"
         )
     if not built.is_fitted:
         built.fit(to_fit())
@@ -172,22 +179,30 @@ def _open(
     heldout: str | os.PathLike[str] | None,
     streaming: bool,
 ) -> _Opened:
-    judged = None if heldout is None else _file_documents(Path(heldout), unit, "heldout")
+    judged = None
+    if heldout is not None:
+        judged_path = existing(str(heldout))
+        if judged_path is None or judged_path.is_dir():
+            what = "is a folder" if judged_path else "does not exist"
+            raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
+        judged = _file_documents(judged_path, unit, "heldout")
     source = "" if heldout is None else f"file {str(heldout)!r}"
     text = str(dataset)
-    path = Path(text).expanduser()
-    if column is not None and (text in EMBEDDED_TEXTS or path.is_file()):
+    path = existing(text)
+    is_file = path is not None and not path.is_dir()
+    if column is not None and (text in EMBEDDED_TEXTS or is_file):
         raise InputError(f"text_column is for data sets of the Hub, got {column!r} for {text!r}")
-    if streaming and (text in EMBEDDED_TEXTS or path.is_file()):
+    if streaming and (text in EMBEDDED_TEXTS or is_file):
         raise InputError(f"streaming is for data sets of the Hub, got {text!r}; files are read line by line anyway")
     if text in EMBEDDED_TEXTS:
         texts = equations() if text == "arithmetic" else _python_docs()
         return _Opened(lambda: _documents(texts, unit), judged, source)
-    if path.is_dir():
-        raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
-    if path.is_file():
+    if path is not None and is_file:
         return _Opened(_file_documents(path, unit, "dataset"), judged, source)
-    if isinstance(dataset, os.PathLike) or text.startswith((".", "/", "~")) or path.suffix or text.count("/") != 1:
+    if path is not None:
+        raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
+    looks_like_a_path = text.startswith((".", "/", "~")) or Path(text).suffix or text.count("/") != 1
+    if isinstance(dataset, os.PathLike) or looks_like_a_path or not re.fullmatch(HUB_ID, text, flags=re.ASCII):
         raise InputError(
             f"dataset {text!r} is neither 'arithmetic', 'python-docs', an existing file, nor a Hub id (owner/name)"
         )
@@ -218,7 +233,7 @@ def _open_hub(
     def rows(table: Any) -> Documents:
         def read() -> Iterator[str]:
             try:
-                yield from _documents((row[chosen] or "" for row in table.select_columns([chosen])), unit)
+                yield from _documents(_whole_rows(table.select_columns([chosen]), chosen, name), unit)
             except InputError:
                 raise
             except Exception as error:  # the library and what reads over the network for it raise whatever they like
@@ -231,9 +246,19 @@ def _open_hub(
     return _Opened(rows(splits[split]), judged, source, STREAM_FIT_DOCUMENTS if streaming else None)
 
 
+def _whole_rows(table: Any, column: str, name: str) -> Iterator[str]:
+    for number, row in enumerate(table):
+        text = row[column] or ""
+        if "\0" in text:
+            raise InputError(f"row {number} of dataset {name!r} is damaged: {column!r} holds a NUL character")
+        yield text
+
+
 def _file_documents(path: Path, unit: str, option: str) -> Documents:
     if not path.is_file():
-        raise InputError(f"{option} {str(path)!r} does not exist or is no file")
+        raise InputError(
+            f"{option} {str(path)!r} is a pipe, socket or device; a file is needed, since it is read twice"
+        )
 
     def read() -> Iterator[str]:
         try:
@@ -255,6 +280,11 @@ def _decoded_lines(file: Iterable[bytes], path: Path, option: str) -> Iterator[s
                 f"{option} {str(path)!r} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start} "
                 f"(line {number}); convert the file to UTF-8"
             ) from None
+        if "\0" in line:
+            raise InputError(
+                f"{option} {str(path)!r} is damaged, or no UTF-8 text: byte 0x00 at offset {offset + raw.index(0)} "
+                f"(line {number}); convert the file to UTF-8, or take such bytes out of it"
+            )
         offset += len(raw)
         yield line.removesuffix("\n").removesuffix("\r")
 

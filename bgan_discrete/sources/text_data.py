@@ -1,8 +1,6 @@
 """Texts as codes, and what there is to say of them."""
 
-import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs import TextCodec, load_codec
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources.storage import chunks_of
 
 Codes = NDArray[Any]
-_ROWS_AT_ONCE = 4096
 _FACTS = ("name", "digest", "heldout_source", "counts")
 
 
@@ -56,13 +54,16 @@ def describe_text(data: TextData) -> str:
         Text without a final line break.
     """
     count = data.counts
-    lengths = np.concatenate([data.codec.lengths(part) for part in _parts(data.codes)])
-    shortest, longest = int(lengths.min()), int(lengths.max())
+    shortest, longest, total = data.codec.length, 0, 0
+    for chunk in chunks_of(len(data.codes)):
+        lengths = data.codec.lengths(np.asarray(data.codes[chunk]))
+        shortest, longest = min(shortest, int(lengths.min())), max(longest, int(lengths.max()))
+        total += int(lengths.sum())
     lines = [
         f"data set:    {data.name} (digest {data.digest[:12]})",
         f"samples:     {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
         f"codes:       L = {data.codec.length}, K = {data.num_categories} ({data.codec.describe()})",
-        f"lengths:     {shortest} to {longest} tokens, {lengths.mean():.1f} on average",
+        f"lengths:     {shortest} to {longest} tokens, {total / len(data.codes):.1f} on average",
         f"documents:   {count['documents']:,}; {count['cut']:,} were cut at the length, {count['left_out']:,} left out",
         f"unknown:     {count['unknown']:,} tokens of the training samples, {count['heldout_unknown']:,} of the others",
         f"duplicates:  {count['repeated']:,} training samples repeat earlier ones; "
@@ -90,29 +91,3 @@ def load_text_data(folder: Path) -> TextData:
     }
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return TextData(codec=codec, **arrays, **facts)
-
-
-def count_repeats(codes: Codes, heldout_codes: Codes) -> tuple[int, int]:
-    """Training samples that repeat earlier ones, and held-out samples that are in training too.
-
-    Rows are told apart by 64-bit hashes: two different ones are taken for the same with a probability of 2^-64.
-    """
-    training, heldout = _hashes(codes), _hashes(heldout_codes)
-    known = np.unique(training)
-    return len(training) - len(known), int(np.isin(heldout, known).sum())
-
-
-def _hashes(codes: Codes) -> NDArray[np.uint64]:
-    """``[S]``."""
-    found = np.empty(len(codes), np.uint64)
-    start = 0
-    for part in _parts(codes):
-        digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(part))
-        found[start : start + len(part)] = np.frombuffer(digests, np.uint64)
-        start += len(part)
-    return found
-
-
-def _parts(codes: Codes) -> Iterator[Codes]:
-    for start in range(0, len(codes), _ROWS_AT_ONCE):
-        yield np.asarray(codes[start : start + _ROWS_AT_ONCE])

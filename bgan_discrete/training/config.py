@@ -5,10 +5,12 @@ text beside a field is its help.
 """
 
 import dataclasses
+import functools
 import math
+import reprlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -185,6 +187,12 @@ class RunConfig:
     report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
     num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
 
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        _check_ranges(self)
+        if not self.output_dir.strip():
+            raise InputError(f"output_dir must name a folder, got {self.output_dir!r}")
+
 
 Sections = TypeVar("Sections", bound="ScriptConfig")
 
@@ -206,6 +214,8 @@ class ScriptConfig:
         Raises:
             InputError: If a key is unknown or a value out of range.
         """
+        if not isinstance(values, dict):
+            raise InputError(f"a configuration must map option names to values, got {shown(values)}")
         sections = {}
         known = set()
         for section in fields(cls):
@@ -213,9 +223,9 @@ class ScriptConfig:
             names = {f.name for f in fields(section_class)}
             known |= names
             sections[section.name] = section_class(**{k: v for k, v in values.items() if k in names})
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - known, key=str)
         if unknown:
-            raise InputError(f"unknown configuration key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+            raise InputError(f"unknown configuration key {shown(unknown[0])}; known are {', '.join(sorted(known))}")
         config = cls(**sections)
         config.check()
         return config
@@ -433,7 +443,8 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(read_text(Path(path), MAX_TEXT_BYTES))
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
+        # Beside its own errors, the library lets through those of dates, long numbers and deep nesting.
         raise InputError(f"config {str(path)!r} is not YAML: {one_line(error)}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"config {str(path)!r} must hold a mapping of option names to values")
@@ -444,14 +455,63 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def shown(value: Any) -> str:
+    """A value in an error message: what it is, cut where it is long or deep."""
+    short = reprlib.Repr()
+    short.maxstring, short.maxother = 200, 200
+    try:
+        return short.repr(value)
+    except ValueError:  # Python does not write out such numbers
+        return "one of thousands of digits"
+
+
+def check_text(name: str, value: str) -> None:
+    """Raise InputError for a string that no file or terminal takes: with a NUL, or bytes that are not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} must be UTF-8, got {shown(value)}") from None
+    if "\0" in value:
+        raise InputError(f"{name} must not hold a NUL character, got {shown(value)}")
+
+
+_hints_of = functools.cache(get_type_hints)
+
+
+def _check_types(section: Any) -> None:
+    """Raise InputError for the first value of a section that is not of its option's kind."""
+    section_class: type = type(section)
+    for name, hint in _hints_of(section_class).items():
+        value = getattr(section, name)
+        kinds = get_args(hint) if get_origin(hint) not in (None, Literal) else (hint,)
+        if value is None and type(None) in kinds:
+            continue
+        kind = next(kind for kind in kinds if kind is not type(None))
+        if get_origin(kind) is Literal:
+            if not isinstance(value, str) or value not in get_args(kind):
+                raise InputError(f"{name} {shown(value)} is unknown; known are {', '.join(get_args(kind))}")
+        elif kind is bool:
+            if not isinstance(value, bool):
+                raise InputError(f"{name} must be true or false, got {shown(value)}")
+        elif kind is str:
+            # The one string that reads as a number where YAML has no quotes.
+            if name == "resize" and type(value) is int and 1 <= value <= 99_999:
+                continue
+            if not isinstance(value, str):
+                raise InputError(f"{name} must be a string, got {shown(value)}")
+            check_text(name, value)
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{name} must be {'an integer' if kind is int else 'a number'}, got {shown(value)}")
+        elif kind is int and not isinstance(value, int):
+            raise InputError(f"{name} must be an integer, got {shown(value)}")
+
+
 def _check_ranges(section: Any) -> None:
-    """Raise InputError for the first value of a section that is out of range."""
-    kinds = {entry.name: str(entry.type) for entry in fields(section)}
+    """Raise InputError for the first value of a section that is of the wrong kind or out of range."""
+    _check_types(section)
     for name, low, high, inclusive in _RANGES:
         value = getattr(section, name, None)
         if value is not None:
-            if kinds[name].startswith(("int", "<class 'int'")) and not isinstance(value, int):
-                raise InputError(f"{name} must be an integer, got {value!r}")
             _check_range(name, value, low, high, inclusive)
 
 
@@ -468,10 +528,6 @@ def _check_training(training: TrainingConfig) -> None:
         estimator.check_alternatives()
     elif training.continuous == "none":
         estimator.check_num_draws(training.num_draws)
-    if training.continuous not in get_args(ContinuousName):
-        raise InputError(
-            f"continuous must be one of {', '.join(get_args(ContinuousName))}, got {training.continuous!r}"
-        )
     if training.continuous != "none" and training.pretrain_steps:
         raise InputError(
             f"pretrain_steps needs probabilities, which a continuous generator has not; leave it out, got "
@@ -510,13 +566,13 @@ def _check_data(data: DataConfig) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float, inclusive: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, int) and value >= 2**63:
+        raise InputError(f"{name} must be below 2**63, got {shown(value)}")
     if not (low <= value <= high) or (not inclusive and value in (low, high)) or not math.isfinite(value):
         bounds = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
         bounds = f"above {low}" if math.isinf(high) and not inclusive else bounds
         raise InputError(
-            f"{name} must be {bounds}{'' if inclusive or math.isinf(high) else ', exclusive'}, got {value}"
+            f"{name} must be {bounds}{'' if inclusive or math.isinf(high) else ', exclusive'}, got {shown(value)}"
         )
 
 

@@ -50,6 +50,9 @@ FINAL_LR_SHARE = 0.02
 SCORED_POSITIONS = 65536
 """On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
 
+CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
+"""What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
+
 DIGEST_ROWS = 4096
 """The data are recognised on resume by at most so many rows, evenly spaced."""
 
@@ -613,13 +616,9 @@ def _attribute(generator: nn.Module, name: str, given: int | None) -> int:
 
 def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torch.device) -> np.ndarray | Tensor:
     """Codes that are integers, whole, and inside [0, K); on the accelerator as a whole where they fit."""
-    is_integer = (
-        not (codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool)
-        if isinstance(codes, Tensor)
-        else np.issubdtype(codes.dtype, np.integer)
-    )
-    if not is_integer:
-        raise InputError(f"codes must be an integer array, got dtype {codes.dtype}")
+    kind = str(getattr(codes, "dtype", type(codes).__name__)).removeprefix("torch.")
+    if kind not in CODE_DTYPES:
+        raise InputError(f"codes must be an integer array ({', '.join(CODE_DTYPES)}), got {kind}")
     if codes.ndim < 2 or math.prod(codes.shape) == 0:
         raise InputError(f"codes must have shape [samples, *event_shape] and hold data, got {list(codes.shape)}")
     for start in range(0, len(codes), 65536):

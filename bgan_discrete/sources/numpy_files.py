@@ -1,0 +1,131 @@
+"""Arrays of .npy and .npz files, whose headers are held against what the files really hold before anything is read."""
+
+import math
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources import storage
+from bgan_discrete.sources.rows import Opened, array_rows, choose_splits, open_array
+from bgan_discrete.sources.settings import Settings
+
+NPZ_KEYS = {
+    "images": "labels",
+    "image": "label",
+    "x": "y",
+    "x_train": "y_train",
+    "train_images": "train_labels",
+    "x_test": "y_test",
+    "test_images": "test_labels",
+}
+"""Keys of images that are looked for, in this order, with the key of their labels."""
+
+MAX_UNPACKING = 200
+"""Arrays of more than `storage.MAPPED_BYTES` are refused if unpacking makes them more than so many times as large."""
+
+_NPZ_TEST_KEYS = {"x_train": "x_test", "train_images": "test_images"}
+_COPIED_AT_ONCE = 2**20
+
+
+def open_numpy_file(path: Path, settings: Settings) -> Opened:
+    """A .npy or .npz file of pixels."""
+    try:
+        with path.open("rb") as file:
+            is_archive = file.read(4) in (b"PK\3\4", b"PK\5\6")
+        if not is_archive:
+            return open_array(_mapped(path), settings)
+        with zipfile.ZipFile(path) as archive:
+            return _open_npz(archive, path, settings)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises whatever it likes for a damaged archive
+        raise InputError(f"dataset {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from error
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """The array of a .npy file, as a read-only memory map."""
+    with path.open("rb") as file:
+        shape, fortran, dtype = _read_header(file, f"dataset {str(path)!r}", path.stat().st_size)
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
+def _read_header(file: IO[bytes], what: str, file_size: int) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
+    """Shape, order and dtype of an array of bytes or numbers, whose bytes are exactly what follows the header."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # a damaged header makes Python's own parser fail in many ways
+        raise InputError(f"{what} cannot be read as a NumPy file: {one_line(error)}") from error
+    if dtype.hasobject:
+        raise InputError(f"{what} cannot be read as numbers: it holds Python objects, which nothing here would run")
+    expected, found = math.prod(shape) * dtype.itemsize, file_size - file.tell()
+    if any(side < 0 for side in shape) or expected != found:
+        raise InputError(
+            f"{what} is damaged: its header promises {list(shape)} of {dtype}, {expected:,} bytes, "
+            f"but {found:,} bytes follow"
+        )
+    return shape, fortran, dtype
+
+
+def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opened:
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    known = f"which has {'the keys: ' + ', '.join(members) if members else 'no arrays'}"
+    image_key = settings.image_column or next((key for key in NPZ_KEYS if key in members), None)
+    if image_key is None:
+        raise InputError(f"image_column must name the images of {path}, {known}")
+    test_key = _NPZ_TEST_KEYS.get(image_key, "")
+    keys = {"train": image_key, "test": test_key} if test_key in members else {"train": image_key}
+    heldout = choose_splits(keys, settings.split, str(path))
+
+    def array(key: str, option: str) -> NDArray[Any]:
+        if key not in members:
+            raise InputError(f"{option} {key!r} is not in {path}, {known}")
+        return _unpacked(archive, members[key], f"the array {key!r} of {path}")
+
+    def open_split(split: str) -> Any:
+        guessed = NPZ_KEYS.get(keys[split], "labels")
+        label_key = settings.label_column if settings.label_column and split == settings.split else guessed
+        wanted = label_key in members or label_key == settings.label_column
+        labels = array(label_key, "label_column") if wanted else None
+        return array_rows(array(keys[split], "image_column"), labels, f"{keys[split]!r} of {path}")
+
+    return Opened(open_split(settings.split), open_split(heldout) if heldout else None, heldout)
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+    """An array of an archive: in memory, or, where it is large, as a map of a file that vanishes with the process."""
+    if info.file_size > max(storage.MAPPED_BYTES, MAX_UNPACKING * info.compress_size):
+        raise InputError(
+            f"{what} is refused: {info.compress_size:,} bytes would unpack to {info.file_size:,}, which no images do"
+        )
+    try:
+        with archive.open(info) as file:
+            shape, fortran, dtype = _read_header(file, what, info.file_size)
+            count = math.prod(shape)
+            if count == 0:
+                return np.empty(shape, dtype)
+            is_large = info.file_size > storage.MAPPED_BYTES
+            flat = _through_a_file(file, dtype) if is_large else np.frombuffer(file.read(), dtype)
+            if flat.size != count:
+                raise EOFError(f"it ends after {flat.size:,} of {count:,} values")
+            return flat.reshape(shape, order="F" if fortran else "C")
+    except InputError:
+        raise
+    except Exception as error:  # zipfile and its decompressors raise whatever they like
+        raise InputError(f"{what} cannot be read: {one_line(error)}") from error
+
+
+def _through_a_file(file: IO[bytes], dtype: "np.dtype[Any]") -> NDArray[Any]:
+    unnamed: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it is to stay open
+    while piece := file.read(_COPIED_AT_ONCE):
+        unnamed.write(piece)
+    unnamed.flush()
+    return np.memmap(unnamed, dtype, "r")
