@@ -1,5 +1,6 @@
 """The training loop, top to bottom."""
 
+import dataclasses
 import hashlib
 import math
 import signal
@@ -149,7 +150,9 @@ class Trainer:
         """
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
-        log = RunLog(self.output_dir, self.step, config.max_steps, self._progress, self._tensorboard)
+        log = RunLog(
+            self.output_dir, self.step, config.max_steps, self._progress, self._tensorboard, dataclasses.asdict(config)
+        )
         with log, _catch_signals() as caught:
             last_time, last_step = started, self.step
             while self.step < config.max_steps:
