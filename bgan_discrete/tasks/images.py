@@ -20,6 +20,8 @@ from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, lo
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
+from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting.neighbours import absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
@@ -110,7 +112,7 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
     """Train on images, from the data to the report, as ``scripts/train_images.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.png``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``neighbours.png``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -139,7 +141,8 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
-    say(f"networks: generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters")
+    networks = f"generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters"
+    say(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
         grid = image_grid(data.codec.decode(codes))
@@ -162,9 +165,12 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
         folder.clear()
     folder.root.mkdir(parents=True, exist_ok=True)
     config.save(folder.config)
-    summary = trainer.train()
-    say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-    return _finish(config, folder, data, trainer, summary)
+    with recorded(folder.root, describe(data), networks=networks, device=str(trainer.device)):
+        summary = trainer.train()
+        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+        run = _finish(config, folder, data, trainer, summary)
+    say(f"report:  {folder.page}")
+    return run
 
 
 def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Path | None:
@@ -185,8 +191,14 @@ def _finish(
     """Model, picture, curves, and the metrics unless the training was interrupted."""
     pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    grid = image_grid(pipeline.generate(GRID_SAMPLES, seed=config.training.seed).images)
-    save_png(grid, folder.samples)
+    shown = pipeline.generate(GRID_SAMPLES, seed=config.training.seed)
+    save_png(image_grid(shown.images), folder.samples)
+    neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
+    classes = absent_classes(data.labels, data.heldout_labels, data.class_names)
+    add_facts(
+        folder.root,
+        {"training": dataclasses.asdict(summary), "neighbours": neighbours, "classes_absent_from_training": classes},
+    )
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     interrupted = summary.stopped_by in SIGNAL_EXIT_CODES

@@ -29,6 +29,8 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
+from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
@@ -207,7 +209,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.txt``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -238,7 +240,8 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     )
     start_generator(generator, config, data)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
-    say(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
+    networks = f"generator {sizes[0]}, discriminator {sizes[1]} parameters"
+    say(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
@@ -262,9 +265,12 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         folder.clear()
     folder.root.mkdir(parents=True, exist_ok=True)
     config.save(folder.config)
-    summary = trainer.train()
-    say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-    return _finish(config, folder, data, trainer, summary)
+    with recorded(folder.root, describe_text(data), networks=networks, device=str(trainer.device)):
+        summary = trainer.train()
+        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+        run = _finish(config, folder, data, trainer, summary)
+    say(f"report:  {folder.page}")
+    return run
 
 
 def _finish(
@@ -272,8 +278,14 @@ def _finish(
 ) -> TextRun:
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    texts = pipeline.generate(100, seed=config.training.seed).texts
+    made = pipeline.generate(100, seed=config.training.seed)
+    texts = made.texts
     write_text_atomically(folder.lines, "".join(f"{on_one_line(text)}\n" for text in texts))
+    neighbours = nearest_texts(made.codes, data.codes, data.codec.lengths, data.codec.decode)
+    tokens = sum(int(data.codec.lengths(data.codes[i : i + 65536]).sum()) for i in range(0, len(data.codes), 65536))
+    unknown = data.counts["unknown"] / max(tokens, 1)
+    facts = {"training": dataclasses.asdict(summary), "neighbours": neighbours, "unknown_share": unknown}
+    add_facts(folder.root, facts)
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if summary.stopped_by in SIGNAL_EXIT_CODES:

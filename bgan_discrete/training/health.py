@@ -113,8 +113,8 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
                 "note",
                 f"The run has logged {len(lines)} lines of figures, up to step {lines[-1]['step']:,}: too few to judge "
                 "the training by.",
-                f"Train for longer, or log more often with {_setting(options, 'log_interval')}; {SKIPPED_STEPS + WINDOW_STEPS} "
-                f"steps and {SKIPPED_LINES + WINDOW_LINES} lines are needed.",
+                f"Train for at least {SKIPPED_STEPS + WINDOW_STEPS} steps and {SKIPPED_LINES + WINDOW_LINES} lines, or "
+                f"log more often with {_setting(options, 'log_interval')}.",
             )
         )
     return by_severity(found)
@@ -350,7 +350,7 @@ def _check_classes(report: Mapping[str, Any]) -> list[Finding]:
             Finding(
                 "classes_absent_from_training",
                 "warning",
-                f"The training images lack {_classes(absent)}, which the held-out images have: the model cannot make it.",
+                f"The training images lack {_classes(absent)}, which held-out images have: the model cannot make it.",
                 "Train on images of every class: see --split, --limit and --dataset.",
             )
         )

@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, a progress bar or plain lines, its health, and TensorBoard on request."""
+"""What a run says while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
 
 import json
 import sys
