@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,15 @@ FLAGS = (
     "--remote-debugging-pipe",
 )  # fmt: skip
 SECONDS = 60.0
+
+PLACE_PIPES = """
+import os, sys
+high = [os.dup(int(number)) for number in sys.argv[1:3] for _ in range(6)]
+os.dup2(high[5], 3)
+os.dup2(high[11], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""A browser reads its commands from descriptor 3 and answers on 4."""
 
 
 def find_browser() -> str | None:
@@ -41,16 +51,10 @@ class Browser:
         to_browser, self._commands = os.pipe()
         self._answers, from_browser = os.pipe()
 
-        def place_pipes() -> None:
-            # The browser reads its commands from descriptor 3 and answers on 4.
-            commands, answers = os.dup(to_browser), os.dup(from_browser)
-            high = [os.dup(commands), os.dup(answers), os.dup(commands), os.dup(answers)]
-            os.dup2(high[-2], 3)
-            os.dup2(high[-1], 4)
-
+        command = [program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=place_pipes,
+            [sys.executable, "-c", PLACE_PIPES, str(to_browser), str(from_browser), *command],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(to_browser, from_browser),
         )  # fmt: skip
         os.close(to_browser)
         os.close(from_browser)

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import os
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,14 +119,15 @@ def check_output(output: str | Path) -> Path:
 
 def findings_of(record: RunRecord) -> list[Finding]:
     """All that is to be said of a run's health, the worst first."""
-    found = check_ending({**record.facts, **_part(record.report, "training")}, record.options)
-    found += check_training(record.lines, record.options)
+    found = check_training(record.lines, record.options)
+    is_ill = any(finding.severity == "critical" for finding in found)
+    found = check_ending({**record.facts, **_part(record.report, "training")}, record.options) + found
     judged = {**record.report, **_part(record.facts, "classes_absent_from_training")}
     if record.kind == "images":
-        found += check_image_metrics(judged, record.options)
+        found += check_image_metrics(judged, record.options, is_ill)
     else:
         unknown = float(record.facts.get("unknown_share") or 0.0)
-        found += check_text_metrics(judged, record.options, record.samples, unknown)
+        found += check_text_metrics(judged, record.options, record.samples, unknown, is_ill)
     return by_severity(found)
 
 
@@ -251,7 +254,7 @@ def _duration(seconds: float) -> str:
     hours, minute = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minute} min"
-    return f"{minutes} min {second} s" if minutes else f"{second} s"
+    return f"{minutes} min" + (f" {second} s" if second else "") if minutes else f"{second} s"
 
 
 def _findings(findings: Sequence[Finding]) -> Markup:
@@ -262,14 +265,20 @@ def _findings(findings: Sequence[Finding]) -> Markup:
     items = [
         element(
             "li",
-            element("p", element("strong", f"{SEVERITY_WORDS[finding.severity]}: "), finding.seen),
-            element("p", finding.advice),
+            element("p", element("strong", f"{SEVERITY_WORDS[finding.severity]}: "), _with_flags(finding.seen)),
+            element("p", _with_flags(finding.advice)),
             class_=f"finding {finding.severity}",
             data_key=finding.key,
         )
         for finding in findings
     ]
     return element("ul", good, *items, class_="findings")
+
+
+def _with_flags(sentence: str) -> Markup:
+    """A sentence whose flags do not break at their hyphens."""
+    parts = re.split(r"(--[a-z][a-z0-9-]*)", sentence)
+    return join(*(element("code", p, class_="flag") if place % 2 else p for place, p in enumerate(parts)))
 
 
 def _metrics(record: RunRecord) -> Markup:
@@ -314,7 +323,10 @@ def _final_samples(record: RunRecord) -> Markup:
         if not pairs:
             return join(_lines(lines[:FRAME_LINES]), more)
         searched = pairs[0].get("searched", 0)
-        note = f"Distance: tokens to insert, delete or exchange. Searched: {searched:,} training texts; all for copies."
+        note = (
+            "Distance: tokens to insert, delete or exchange, of as many as the sample has. Searched: "
+            f"{searched:,} training texts, and all of them for copies."
+        )
         return join(samples_table(pairs), element("p", note, class_="quiet"), more)
     grid = record.root / "samples.png"
     picture = _picture(grid, "A grid of samples of the final model")
@@ -450,8 +462,6 @@ def _provenance(record: RunRecord) -> Markup:
 
 
 def _quoted(argument: object) -> str:
-    import shlex
-
     return shlex.quote(str(argument))
 
 

@@ -39,10 +39,12 @@ th, td { padding: .35rem .75rem; text-align: left; vertical-align: top; border-b
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--panel); white-space: nowrap; }
 tbody th { font-weight: normal; }
+tbody th.part { padding-left: 1.75rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.best { font-weight: 700; color: var(--good); }
 .samples td { white-space: pre; }
-.options td code, .options th code { white-space: nowrap; overflow-wrap: normal; }
+.options td:last-child, .options th:last-child { min-width: 14rem; }
+code.flag, .options td code, .options th code { white-space: nowrap; overflow-wrap: normal; }
 .findings { list-style: none; padding: 0; margin: .75rem 0; display: grid; gap: .75rem; }
 .finding { padding: .6rem .9rem; border-left: 5px solid var(--note); border-radius: 4px;
   background: var(--note-paper); }
@@ -76,6 +78,7 @@ img { max-width: 100%; height: auto; image-rendering: pixelated; border-radius: 
 .moving .slides { display: block; overflow: visible; }
 .moving .slides figure { max-width: 26rem; }
 .moving .slides.texts figure { max-width: none; }
+.moving figcaption { display: none; }
 .slider { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin: .5rem 0; }
 .slider input { flex: 1 1 14rem; max-width: 26rem; min-width: 0; height: 2rem; accent-color: var(--c0); }
 [hidden] { display: none !important; }

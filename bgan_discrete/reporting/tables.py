@@ -245,7 +245,7 @@ def samples_table(pairs: Sequence[Mapping[str, Any]]) -> Markup:
         ]
         for pair in pairs
     ]
-    heads = ["sample", "nearest training text", "tokens that differ"]
+    heads = ["sample", "nearest training text", "distance"]
     return _table(heads, rows, "samples beside training texts", "samples", numbers=range(2, 3))
 
 
@@ -266,7 +266,8 @@ def _table(
 
 
 def _title(metric: Metric) -> Markup:
-    return element("th", metric.title.strip(), scope="row")
+    is_part = metric.title.startswith(" ")
+    return element("th", metric.title.strip(), scope="row", class_="part" if is_part else None)
 
 
 def _cell(value: float | None, strong: bool = False, best: bool = False) -> Markup:

@@ -34,7 +34,7 @@ BLIND_GAP, BLIND_GAP_IN_SPREADS = 1e-3, 0.05
 FEW_DRAWS_ESS, FEW_DRAWS_SPREAD, FEW_DRAWS_WANTED = 2.0, 0.5, 3.0
 MOST_USEFUL_DRAWS = 200
 COLLAPSED_ESS = 0.15
-LOG_BETA_BOUND = 1.5
+LOG_BETA_BOUND, WIDE_SPREAD = 1.5, 2.0
 DIVERGED_LOSS_GROWTH, DIVERGED_NORM_GROWTH, DIVERGED_NORM = 10.0, 100.0, 100.0
 
 BASELINE_SHARE = 0.8
@@ -105,6 +105,9 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
         if ill and (ill[-1] is windows[-1] or len(ill) >= LASTING_SHARE * len(windows)):
             steps = f" (steps {ill[0].first_step:,} to {ill[-1].last_step:,})"
             found.append(_finding(rule, ill[-1], steps))
+    if any(finding.severity == "critical" for finding in found):
+        # Of a discriminator that is saturated or diverges, log beta says nothing more.
+        found = [finding for finding in found if finding.key != "log_beta_off"]
     found += _check_blindness(windows, options)
     if not windows and not found and lines:
         found.append(
@@ -227,13 +230,14 @@ def check_ending(ending: Mapping[str, Any], options: Options) -> list[Finding]:
     return []
 
 
-def check_image_metrics(report: Mapping[str, Any], options: Options) -> list[Finding]:
+def check_image_metrics(report: Mapping[str, Any], options: Options, training_is_ill: bool = False) -> list[Finding]:
     """Judge the final metrics of an image model.
 
     Args:
         report: As in ``report.json``: ``figures``, ``num_samples``, and where there are labels ``class_histogram`` and
             ``class_shares``.
         options: The run's options by their names.
+        training_is_ill: Whether `check_training` has found something critical, so that more steps would not help.
 
     Returns:
         What is wrong, the worst first.
@@ -255,21 +259,32 @@ def check_image_metrics(report: Mapping[str, Any], options: Options) -> list[Fin
             )
         )
     distance = figures.get("frechet_pixels")
-    if distance and _both(distance, "baseline") and distance["value"] > BASELINE_SHARE * distance["baseline"]:
+    has_collapsed = any(finding.key == "mode_collapse" for finding in found)
+    if (
+        not has_collapsed
+        and distance
+        and _both(distance, "baseline")
+        and distance["value"] > BASELINE_SHARE * distance["baseline"]
+    ):
         found.append(
             Finding(
                 "no_better_than_baseline",
                 "warning",
-                f"The samples are hardly better than independent pixels: their Fréchet distance is "
+                f"The samples are {'hardly' if distance['value'] < distance['baseline'] else 'no'} better than "
+                "independent pixels: their Fréchet distance is "
                 f"{distance['value']:.3g}, that of the baseline {distance['baseline']:.3g}.",
-                _train_longer(options),
+                _train_better(options, training_is_ill),
             )
         )
     return by_severity(found)
 
 
 def check_text_metrics(
-    report: Mapping[str, Any], options: Options, samples: Sequence[str] = (), unknown_share: float = 0.0
+    report: Mapping[str, Any],
+    options: Options,
+    samples: Sequence[str] = (),
+    unknown_share: float = 0.0,
+    training_is_ill: bool = False,
 ) -> list[Finding]:
     """Judge the final metrics and some samples of a text model.
 
@@ -278,6 +293,7 @@ def check_text_metrics(
         options: The run's options by their names.
         samples: Texts of the final model.
         unknown_share: Share of the training tokens that are unknown to the vocabulary.
+        training_is_ill: Whether `check_training` has found something critical, so that more steps would not help.
 
     Returns:
         What is wrong, the worst first.
@@ -307,7 +323,7 @@ def check_text_metrics(
                 "warning",
                 f"The samples are no better than a Markov model of single characters: their JSD-4 is {weak:.3f} bits, "
                 f"that of the Markov model {order:.3f}.",
-                _train_longer(options),
+                _train_better(options, training_is_ill),
             )
         )
     return by_severity(found + _check_tokens(samples, unknown_share, options))
@@ -402,7 +418,9 @@ def _both(figure: Mapping[str, Any], other: str) -> bool:
     return figure.get("value") is not None and figure.get(other) is not None
 
 
-def _train_longer(options: Options) -> str:
+def _train_better(options: Options, training_is_ill: bool) -> str:
+    if training_is_ill:
+        return "First mend what the training's own figures show."
     return (
         f"Train for longer (raise {_setting(options, 'max_steps')} or --max-seconds); if the curves stand still, raise "
         f"{_setting(options, 'generator_lr')}."
@@ -584,7 +602,7 @@ def _grown(window: _Window) -> list[str]:
 def _blind_gap(window: _Window) -> bool:
     now = window.now
     bound = max(BLIND_GAP, BLIND_GAP_IN_SPREADS * now.get("log_weight_std", 0.0))
-    return window.has("gap") and abs(now["gap"]) < bound
+    return window.has("gap") and now["gap"] < bound
 
 
 def _check_blindness(windows: list[_Window], options: Options) -> list[Finding]:
@@ -672,7 +690,7 @@ _RULES: tuple[_Rule, ...] = (
             f"draws only {w.now['ess_fraction'] * _draws(w):.1f} count"
         ),
         lambda w: (
-            f"Weaken the discriminator ({_how_to_weaken(w.options)}), bound its weights with --log-weight-clip, or "
+            f"Weaken the discriminator: {_how_to_weaken(w.options)}; or bound its weights with --log-weight-clip, or "
             "take --estimator rloo, which does without weights."
         ),
     ),
@@ -685,8 +703,8 @@ _RULES: tuple[_Rule, ...] = (
             f"(a mean weight of {math.exp(min(w.now['log_beta'], 700.0)):.2g} rather than 1)"
         ),
         lambda w: (
-            f"The discriminator is ahead of the generator; weaken it: {_how_to_weaken(w.options)}."
-            if w.now["log_beta"] < 0
+            f"The discriminator is too sure of itself; weaken it: {_how_to_weaken(w.options)}."
+            if w.now["log_beta"] < 0 or w.now.get("log_weight_std", 0.0) > WIDE_SPREAD
             else f"The discriminator lags behind the generator: {_how_to_strengthen(w.options)}."
         ),
     ),
