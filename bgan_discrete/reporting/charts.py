@@ -87,7 +87,7 @@ def draw(chart: Chart) -> Markup:
         sample = element("svg", line, viewBox="0 0 28 12", aria_hidden="true")
         legend.append(element("li", sample, f" the aim, {readable(chart.aim)}"))
     said = "; ".join(f"{c.name} from {readable(_first(c))} to {readable(_last(c))}" for c in chart.curves)
-    unit = f"{chart.unit}, logarithmic" if axis.is_logarithmic else chart.unit
+    unit = ", ".join(word for word in (chart.unit, "logarithmic" if axis.is_logarithmic else "") if word)
     hidden = axis.hidden()
     return element(
         "figure",
@@ -135,7 +135,8 @@ def readable(value: float | None) -> str:
         return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     if size >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if size < 10 else f"{value:.1f}"
+    text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

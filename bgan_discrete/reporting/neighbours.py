@@ -11,7 +11,7 @@ from bgan_discrete.imaging import save_png
 from bgan_discrete.metrics.neighbours import squared_distances
 
 IMAGE_PAIRS, TEXT_PAIRS = 16, 16
-ROWS_AT_ONCE = 4096
+PIXELS_AT_ONCE = 4_000_000
 
 MAX_EDIT_CELLS = 3e8
 """Cells of the tables of edit distances; the training texts that are searched are so few that these suffice."""
@@ -38,19 +38,23 @@ def nearest_images(
     images = decode(samples)
     pixels = images.reshape(len(images), -1) / 255
     best, rows = np.full(len(samples), np.inf), np.zeros(len(samples), np.int64)
-    for start in range(0, len(training), ROWS_AT_ONCE):
-        part = decode(np.ascontiguousarray(training[start : start + ROWS_AT_ONCE]))
+    rows_at_once = max(1, PIXELS_AT_ONCE // pixels.shape[1])
+    for start in range(0, len(training), rows_at_once):
+        part = decode(np.ascontiguousarray(training[start : start + rows_at_once]))
         distances = squared_distances(pixels, part.reshape(len(part), -1) / 255)
         nearest = distances.argmin(1)
         found = distances[np.arange(len(samples)), nearest]
         rows = np.where(found < best, start + nearest, rows)
         best = np.minimum(best, found)
     neighbours = np.ascontiguousarray(training[rows])
-    save_png(np.concatenate([np.concatenate(list(images), 1), np.concatenate(list(decode(neighbours)), 1)], 0), path)
+    shown = decode(neighbours)
+    save_png(np.concatenate([np.concatenate(list(images), 1), np.concatenate(list(shown), 1)], 0), path)
+    # Once more from the pixels themselves, so that a copy is at exactly 0.
+    distances = np.sqrt(((pixels - shown.reshape(len(shown), -1) / 255) ** 2).mean(1))
     differing = (samples != neighbours).reshape(len(samples), -1).mean(1)
     return [
-        {"row": int(row), "distance": float(np.sqrt(d / pixels.shape[1])), "differing": float(share)}
-        for row, d, share in zip(rows, best, differing, strict=True)
+        {"row": int(row), "distance": float(distance), "differing": float(share)}
+        for row, distance, share in zip(rows, distances, differing, strict=True)
     ]
 
 
@@ -96,7 +100,7 @@ def nearest_texts(
     texts = decode(samples)
     found = []
     for text, codes, size in zip(texts, samples, lengths(samples), strict=True):
-        copies = np.flatnonzero((training == codes).all(1))
+        copies = _equal_rows(training, codes)
         if len(copies):
             neighbour, distance = np.asarray(training[copies[:1]]), 0
         else:
@@ -113,6 +117,14 @@ def nearest_texts(
             }
         )
     return found
+
+
+def _equal_rows(training: Codes, codes: Codes) -> NDArray[np.int64]:
+    """Rows that are equal to some codes; position by position, so that little is read."""
+    rows = np.flatnonzero(training[:, 0] == codes[0])
+    for place in range(1, len(codes)):
+        rows = rows[training[rows, place] == codes[place]]
+    return rows
 
 
 def edit_distances(codes: Codes, candidates: Codes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -432,7 +432,8 @@ def _against_collapse(options: Options) -> str:
         penalty = "Give a gradient penalty with --penalty r1"
     else:
         penalty = f"Raise {_setting(options, 'penalty_weight')}"
-    return f"{penalty}, raise {_setting(options, 'num_draws')}, or lower {_setting(options, 'generator_lr')}."
+    draws = f", raise {_setting(options, 'num_draws')}" if options.get("continuous", "none") == "none" else ""
+    return f"{penalty}{draws}, or lower {_setting(options, 'generator_lr')}."
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:
