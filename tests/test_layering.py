@@ -30,12 +30,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("pipeline",),
     ("metrics",),
+    ("reporting",),
     ("tasks",),
     ("command_line",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
-WITHOUT_TORCH = ("errors", "durable", "codecs", "sources", "batches", "imaging", "command_line", "training.config")
+WITHOUT_TORCH = (
+    "errors", "durable", "codecs", "sources", "batches", "imaging", "command_line", "training.config",
+    "training.health", "reporting",
+)  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -22,6 +22,8 @@ from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGen
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
+from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting.neighbours import absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
@@ -133,7 +135,7 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
     """Train on images, from the data to the report, as ``scripts/train_images.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.png``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``neighbours.png``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -175,7 +177,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
-    tell(f"networks: generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters")
+    networks = f"generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters"
+    tell(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
         grid = image_grid(data.codec.decode(codes))
@@ -197,16 +200,18 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
-    if processes.is_first:
-        if checkpoint is None:
-            folder.clear()
-        folder.root.mkdir(parents=True, exist_ok=True)
-        config.save(folder.config)
-    summary = trainer.train()
-    tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
     if not processes.is_first:
-        return ImageRun(folder, summary, None)
-    return _finish(config, folder, data, trainer, summary)
+        return ImageRun(folder, trainer.train(), None)
+    if checkpoint is None:
+        folder.clear()
+    folder.root.mkdir(parents=True, exist_ok=True)
+    config.save(folder.config)
+    with recorded(folder.root, describe(data), networks=networks, device=str(trainer.device)):
+        summary = trainer.train()
+        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+        run = _finish(config, folder, data, trainer, summary)
+    say(f"report:  {folder.page}")
+    return run
 
 
 def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Path | None:
@@ -224,17 +229,21 @@ def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Pat
 def _finish(
     config: ImageTrainingConfig, folder: RunFolder, data: ImageData, trainer: Trainer, summary: TrainingSummary
 ) -> ImageRun:
-    """Model, picture, curves, and the metrics unless the training was interrupted."""
+    """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
     pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    grid = image_grid(pipeline.generate(GRID_SAMPLES, seed=config.training.seed).images)
-    save_png(grid, folder.samples)
+    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    if summary.stopped_by in SIGNAL_EXIT_CODES:
+        say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
+        return ImageRun(folder, summary, None)
+    shown = pipeline.generate(GRID_SAMPLES, seed=config.training.seed)
+    save_png(image_grid(shown.images), folder.samples)
+    neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
+    classes = absent_classes(data.labels, data.heldout_labels, data.class_names)
+    add_facts(folder.root, {"neighbours": neighbours, "classes_absent_from_training": classes})
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
-    interrupted = summary.stopped_by in SIGNAL_EXIT_CODES
-    if interrupted:
-        say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
-    elif config.run.num_samples:
+    if config.run.num_samples:
         report = evaluate_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_report(folder.report, report, data, details)

@@ -55,6 +55,21 @@ class RunFolder:
         return self.root / "report.json"
 
     @property
+    def page(self) -> Path:
+        """The run's report for people, as HTML."""
+        return self.root / "report.html"
+
+    @property
+    def facts(self) -> Path:
+        """What the report says of the run and no other file holds: data, versions, nearest training data."""
+        return self.root / "facts.json"
+
+    @property
+    def neighbours(self) -> Path:
+        """Samples above the training images that are nearest to them."""
+        return self.root / "neighbours.png"
+
+    @property
     def checkpoints(self) -> Path:
         """The states to resume from."""
         return self.root / "checkpoints"
@@ -75,6 +90,7 @@ class RunFolder:
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
         files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.report]
+        files += [self.page, self.facts, self.neighbours]
         return [*files, self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
 
     def check_free(self, resume: bool, overwrite: bool) -> None:

@@ -32,6 +32,8 @@ from bgan_discrete.nn import (
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
+from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
@@ -217,7 +219,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
     """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.txt``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -255,7 +257,8 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
     )
     start_generator(generator, config, data)
     sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
-    tell(f"networks: generator {sizes[0]}, discriminator {sizes[1]} parameters")
+    networks = f"generator {sizes[0]}, discriminator {sizes[1]} parameters"
+    tell(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
@@ -278,16 +281,18 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
         tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
-    if processes.is_first:
-        if checkpoint is None:
-            folder.clear()
-        folder.root.mkdir(parents=True, exist_ok=True)
-        config.save(folder.config)
-    summary = trainer.train()
-    tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
     if not processes.is_first:
-        return TextRun(folder, summary, None)
-    return _finish(config, folder, data, trainer, summary)
+        return TextRun(folder, trainer.train(), None)
+    if checkpoint is None:
+        folder.clear()
+    folder.root.mkdir(parents=True, exist_ok=True)
+    config.save(folder.config)
+    with recorded(folder.root, describe_text(data), networks=networks, device=str(trainer.device)):
+        summary = trainer.train()
+        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+        run = _finish(config, folder, data, trainer, summary)
+    say(f"report:  {folder.page}")
+    return run
 
 
 def _checkpoint_to_resume(config: TextTrainingConfig, folder: RunFolder) -> Path | None:
@@ -321,13 +326,20 @@ def _finish(
 ) -> TextRun:
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    texts = pipeline.generate(100, seed=config.training.seed).texts
-    write_text_atomically(folder.lines, "".join(f"{on_one_line(text)}\n" for text in texts))
-    plot_curves(read_metrics(folder.metrics), folder.curves)
-    report = None
+    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if summary.stopped_by in SIGNAL_EXIT_CODES:
         say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
-    elif config.run.num_samples:
+        return TextRun(folder, summary, None)
+    made = pipeline.generate(100, seed=config.training.seed)
+    texts = made.texts
+    write_text_atomically(folder.lines, "".join(f"{on_one_line(text)}\n" for text in texts))
+    neighbours = nearest_texts(made.codes, data.codes, data.codec.lengths, data.codec.decode)
+    tokens = sum(int(data.codec.lengths(data.codes[i : i + 65536]).sum()) for i in range(0, len(data.codes), 65536))
+    unknown = data.counts["unknown"] / max(tokens, 1)
+    add_facts(folder.root, {"neighbours": neighbours, "unknown_share": unknown})
+    plot_curves(read_metrics(folder.metrics), folder.curves)
+    report = None
+    if config.run.num_samples:
         report = evaluate_text_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_text_report(folder.report, report, data, details)

@@ -1,8 +1,9 @@
-"""What a run says while it trains: metrics.jsonl, a progress bar or plain lines, and TensorBoard on request."""
+"""What a run says while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
 
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bgan_discrete.durable import replace_text, storage_error
+from bgan_discrete.training.health import HealthWatch
 
 PLAIN_LINE_SECONDS = 15.0
 """Without a terminal, a line of progress this often."""
@@ -25,13 +27,23 @@ class RunLog:
         max_steps: For the estimate of the time that remains.
         progress: Whether to report progress on stderr: a bar on a terminal, plain lines otherwise.
         tensorboard: Whether to write event files into ``folder/tensorboard``.
+        options: The run's options by their names. With them, a diagnostic that leaves its safe range is said on stderr
+            with what to change, and the estimate of the time that remains minds ``max_seconds``.
     """
 
     def __init__(
-        self, folder: Path | None, start_step: int, max_steps: int, progress: bool = True, tensorboard: bool = False
+        self,
+        folder: Path | None,
+        start_step: int,
+        max_steps: int,
+        progress: bool = True,
+        tensorboard: bool = False,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self._started = self._last_line = time.monotonic()
         self._start_step, self._max_steps = start_step, max_steps
+        self._max_seconds = (options or {}).get("max_seconds")
+        self._watch = None if options is None else HealthWatch(options)
         self._progress = progress
         self._bar = tqdm(total=max_steps, initial=start_step, unit="step", disable=None if progress else True)
         self._file = None if folder is None else _open_after(folder / "metrics.jsonl", start_step)
@@ -65,6 +77,14 @@ class RunLog:
         elif time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS or step >= self._max_steps:
             self._last_line = time.monotonic()
             print(f"step {step}/{self._max_steps}  {short}  ETA {self._remaining(step)}", file=sys.stderr, flush=True)
+        self._say_health({"step": step, **figures})
+
+    def _say_health(self, line: dict[str, Any]) -> None:
+        """One line on stderr for each diagnostic that has left its safe range since it was last said."""
+        for finding in [] if self._watch is None else self._watch.update(line):
+            # Above the bar, if there is one.
+            tqdm.write(f"health, step {line['step']}: {finding.seen} {finding.advice}", file=sys.stderr)
+            sys.stderr.flush()
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
         """Log a picture of samples, uint8 ``[H, W, 3]``, to TensorBoard."""
@@ -78,8 +98,13 @@ class RunLog:
 
     def _remaining(self, step: int) -> str:
         done = step - self._start_step
-        seconds = (time.monotonic() - self._started) / max(done, 1) * (self._max_steps - step)
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        elapsed = time.monotonic() - self._started
+        seconds = elapsed / max(done, 1) * (self._max_steps - step)
+        if self._max_seconds is not None:
+            seconds = min(seconds, max(self._max_seconds - elapsed, 0))
+        minutes, second = divmod(int(seconds), 60)
+        hours, minute = divmod(minutes, 60)
+        return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
     def __enter__(self) -> "RunLog":
         return self

@@ -1,5 +1,6 @@
 """The training loop, top to bottom."""
 
+import dataclasses
 import hashlib
 import math
 import signal
@@ -182,7 +183,8 @@ class Trainer:
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
         folder = self.output_dir if self.processes.is_first else None
-        log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard)
+        options = dataclasses.asdict(config)
+        log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options)
         vote = _StopVote(self.processes)
         with log, _catch_signals() as caught:
             last_time, last_step = started, self.step

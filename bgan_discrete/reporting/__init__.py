@@ -1,0 +1,17 @@
+"""Reports of runs as HTML files that need nothing else: `write_report_page`, `write_comparison_page`.
+
+`neighbours`, which finds the training data nearest to samples, imports torch and is imported from its own module.
+"""
+
+from bgan_discrete.reporting.page import findings_of, write_comparison_page, write_report_page
+from bgan_discrete.reporting.record import RunRecord, add_facts, load_record, recorded
+
+__all__ = [
+    "RunRecord",
+    "add_facts",
+    "findings_of",
+    "load_record",
+    "recorded",
+    "write_comparison_page",
+    "write_report_page",
+]

@@ -1,0 +1,175 @@
+"""What a run has left in its folder, read for a report; and the facts that only the running process knows."""
+
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from bgan_discrete import __version__
+from bgan_discrete.durable import replace_text
+from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.training.run_log import read_metrics
+
+FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
+
+Kind = Literal["images", "text"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder tells it.
+
+    Attributes:
+        root: The folder.
+        kind: Images or text.
+        options: All options by their names.
+        lines: Of ``metrics.jsonl``; empty if there are none yet.
+        report: ``report.json``; empty if no metrics were taken.
+        facts: ``facts.json``; empty if there are none.
+        samples: Texts of the final model, one a line; empty for images.
+    """
+
+    root: Path
+    kind: Kind
+    options: dict[str, Any]
+    lines: list[dict[str, Any]]
+    report: dict[str, Any]
+    facts: dict[str, Any]
+    samples: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.resolve().name
+
+    def frames(self) -> list[tuple[int, Path]]:
+        """The samples as training went: (step, file), by step."""
+        suffix = ".png" if self.kind == "images" else ".txt"
+        found = [
+            (int(path.stem.removeprefix("step-")), path)
+            for path in (self.root / "samples").glob(f"step-*{suffix}")
+            if path.stem.removeprefix("step-").isdigit()
+        ]
+        return sorted(found)
+
+
+def load_record(folder: str | Path) -> RunRecord:
+    """Read a run's folder.
+
+    Args:
+        folder: Of a run of ``scripts/train_images.py`` or ``scripts/train_text.py``, finished or not.
+
+    Returns:
+        What is there.
+
+    Raises:
+        InputError: If it is not the folder of a run, or a file in it cannot be read.
+    """
+    root = Path(folder)
+    config = root / "config.yaml"
+    if not config.is_file():
+        raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
+    try:
+        options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{config} is not YAML: {one_line(error)}") from None
+    if not isinstance(options, dict) or "dataset" not in options:
+        raise InputError(f"{config} does not hold the options of a run")
+    metrics, texts = root / "metrics.jsonl", root / "samples.txt"
+    lines = read_metrics(metrics) if metrics.is_file() else []
+    return RunRecord(
+        root,
+        "text" if "tokenizer" in options else "images",
+        options,
+        [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
+        _mapping(root / "report.json"),
+        _mapping(root / FACTS),
+        tuple(read_lines(texts)) if texts.is_file() else (),
+    )
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file of samples; only a line feed ends one."""
+    # Read as bytes: a text file would take the other line breaks, which a text may hold, for line feeds.
+    return path.read_bytes().decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+
+
+def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add facts to a run's ``facts.json``; what stands there under other names stays.
+
+    Args:
+        folder: Of the run.
+        facts: Plain JSON types.
+    """
+    path = folder / FACTS
+    known = _mapping(path)
+    text = json.dumps({**known, **_finite(dict(facts))}, indent=2, ensure_ascii=False, allow_nan=False)
+    replace_text(path, text + "\n", errors="replace")
+
+
+@contextmanager
+def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
+    """Leave ``report.html`` in a run's folder, however the block ends.
+
+    Args:
+        folder: Of the run, which exists.
+        description: Of the data.
+        facts: What else is known at the start, of plain JSON types.
+    """
+    import torch
+
+    from bgan_discrete.reporting.page import write_report_page
+
+    versions = {
+        "bgan_discrete": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "Python": platform.python_version(),
+    }
+    (folder / FACTS).unlink(missing_ok=True)
+    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    add_facts(
+        folder,
+        {"description": description, "command": sys.argv, "started": started, "versions": versions}
+        | {"platform": platform.platform(), **facts},
+    )
+    try:
+        yield
+    except Exception as error:
+        # The error itself is what the user must see: no trouble with the page may stand before it.
+        with suppress(OSError, BGANError):
+            add_facts(folder, {"failure": one_line(error)})
+            write_report_page(folder)
+        raise
+    write_report_page(folder)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {one_line(error)}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} does not hold a JSON object")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    """The same with None in the place of numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,276 @@
+"""The words about a run's health: every illness is named, and a healthy run hears nothing."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bgan_discrete.tasks.images import train_images
+from bgan_discrete.tasks.text import train_text
+from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig
+from bgan_discrete.training.health import (
+    REPEAT_STEPS,
+    Finding,
+    HealthWatch,
+    check_ending,
+    check_image_metrics,
+    check_text_metrics,
+    check_training,
+    check_window,
+)
+from bgan_discrete.training.run_log import RunLog, read_metrics
+
+OPTIONS = {**ImageTrainingConfig().to_flat()}
+HEALTHY = {
+    "d_real": 0.53, "d_fake": 0.47, "log_ratio_real": 0.12, "log_ratio_fake": -0.12, "discriminator_loss": 1.33,
+    "generator_loss": -0.01, "discriminator_gradient_norm": 0.3, "generator_gradient_norm": 0.05, "ess_fraction": 0.95,
+    "max_weight": 0.06, "log_beta": -0.05, "log_weight_std": 0.2,
+}  # fmt: skip
+SMALL = {"generator_width": 8, "discriminator_width": 8, "batch_size": 16, "threads": 1, "device": "cpu",
+         "log_interval": 10, "sample_interval": 0, "num_samples": 0}  # fmt: skip
+
+
+def lines(count: int = 40, interval: int = 50, begun: int = 0, **changes: float) -> list[dict[str, Any]]:
+    return [{"step": begun + (i + 1) * interval, **HEALTHY, **changes} for i in range(count)]
+
+
+def keys(findings: list[Finding]) -> list[str]:
+    return [finding.key for finding in findings]
+
+
+def test_healthy_figures_give_no_word() -> None:
+    assert check_training(lines(), OPTIONS) == []
+    assert check_window(lines(), OPTIONS) == []
+
+
+ILLNESSES: list[tuple[str, str, dict[str, float], dict[str, Any], str]] = [
+    ("discriminator_saturated", "critical", {"d_real": 0.98, "d_fake": 0.02, "log_ratio_real": 4, "log_ratio_fake": -4},
+     {}, "--discriminator-lr"),
+    ("discriminator_dead", "critical", {"discriminator_gradient_norm": 1e-9}, {}, "--discriminator-lr"),
+    ("discriminator_weak", "warning", {"log_ratio_real": 0.0001, "log_ratio_fake": 0.0, "log_weight_std": 0.01}, {},
+     "--discriminator-lr (now 0.002)"),
+    ("few_draws", "warning", {"ess_fraction": 0.6, "log_weight_std": 1.2}, {"num_draws": 2}, "--num-draws (now 2)"),
+    ("ess_collapsed", "warning", {"ess_fraction": 0.06, "log_weight_std": 3.0}, {}, "--log-weight-clip"),
+    ("log_beta_off", "warning", {"log_beta": 2.5}, {}, "--discriminator-steps"),
+    ("log_beta_off", "warning", {"log_beta": -2.5}, {}, "--penalty-weight"),
+    ("generator_dead", "warning", {"generator_gradient_norm": 1e-9}, {}, "--num-draws"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "severity", "changes", "options", "advice"), ILLNESSES, ids=lambda value: str(value)[:30]
+)
+def test_each_illness_is_named_with_its_number_and_a_flag(
+    key: str, severity: str, changes: dict[str, float], options: dict[str, Any], advice: str
+) -> None:
+    (finding,) = check_training(lines(**changes), {**OPTIONS, **options})
+    assert (finding.key, finding.severity) == (key, severity)
+    assert advice in finding.advice
+    assert any(character.isdigit() for character in finding.seen)
+    assert finding.seen.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("key", "severity", "changes", "options", "advice"), ILLNESSES, ids=lambda value: str(value)[:30]
+)
+def test_the_beginning_and_a_passing_state_are_not_judged(
+    key: str, severity: str, changes: dict[str, float], options: dict[str, Any], advice: str
+) -> None:
+    options = {**OPTIONS, **options}
+    early = [*lines(8, **changes), *lines(40, begun=400)]
+    assert check_training(early, options) == []
+    one = lines(40)
+    one[20] |= changes
+    one[-1] |= changes
+    assert check_training(one, options) == []
+
+
+@pytest.mark.parametrize("interval", [1, 10, 50, 500])
+def test_a_window_has_lines_and_steps_enough(interval: int) -> None:
+    ill = {"d_real": 0.99, "d_fake": 0.01}
+    first = next(n for n in range(1, 400) if keys(check_window(lines(n, interval, **ill), OPTIONS)))
+    assert first >= 10
+    assert first * interval >= 200
+    assert first == max(10, 200 // interval)
+
+
+def test_an_illness_that_lasted_is_told_after_its_end() -> None:
+    past = [*lines(10), *lines(20, begun=500, d_real=0.97, d_fake=0.03), *lines(10, begun=1500)]
+    (finding,) = check_training(past, OPTIONS)
+    assert finding.key == "discriminator_saturated"
+    assert "steps" in finding.seen
+
+
+def test_a_divergence_is_seen_in_losses_and_gradients() -> None:
+    grown = [*lines(20), *lines(20, begun=1000, discriminator_loss=60.0)]
+    (finding,) = check_training(grown, OPTIONS)
+    assert (finding.key, finding.severity) == ("diverging", "critical")
+    assert "60" in finding.seen
+    steep = [*lines(20), *lines(20, begun=1000, generator_gradient_norm=500.0)]
+    assert keys(check_training(steep, OPTIONS)) == ["diverging"]
+    slow = [{**line, "discriminator_loss": 1.3 * 1.1**i} for i, line in enumerate(lines(60))]
+    assert keys(check_training(slow, OPTIONS)) == ["diverging"]
+    assert keys(check_training([*lines(3), {**lines(4)[-1], "d_real": math.nan}], OPTIONS)) == ["diverging"]
+
+
+def test_what_does_not_apply_is_not_said() -> None:
+    collapsed = lines(ess_fraction=0.06, log_weight_std=3.0)
+    for options in ({"estimator": "rloo"}, {"credit": "alternatives"}, {"continuous": "boundary_seeking"}):
+        assert check_training(collapsed, {**OPTIONS, **options}) == []
+    likelihood = [{"step": 50 * i, "likelihood_loss": 3.0} for i in range(1, 40)]
+    assert check_training(likelihood, OPTIONS) == []
+    assert HealthWatch(OPTIONS).update(likelihood[0]) == []
+    # Two draws with nearly equal weights have nothing to do with their number.
+    assert check_training(lines(ess_fraction=0.999, log_weight_std=0.03), {**OPTIONS, "num_draws": 2}) == []
+    # A perfect generator leaves the discriminator nothing to see, which it saw before.
+    perfect = [*lines(20), *lines(40, begun=1000, log_ratio_real=0.0, log_ratio_fake=0.0, log_weight_std=0.01)]
+    assert check_training(perfect, OPTIONS) == []
+
+
+def test_a_short_run_says_that_it_cannot_be_judged() -> None:
+    (finding,) = check_training(lines(5), OPTIONS)
+    assert (finding.key, finding.severity) == ("too_short", "note")
+    assert check_training([], OPTIONS) == []
+
+
+def test_the_watch_says_a_thing_once_until_it_recovers() -> None:
+    watch = HealthWatch(OPTIONS)
+    ill = {"d_real": 0.98, "d_fake": 0.02}
+    course = [
+        *lines(20, 10),
+        *lines(60, 10, begun=200, **ill),
+        *lines(30, 10, begun=800),
+        *lines(60, 10, begun=1100, **ill),
+    ]
+    said = [(line["step"], finding.key) for line in course for finding in watch.update(line)]
+    assert [key for _, key in said] == ["discriminator_saturated"] * 2
+    assert 200 < said[0][0] <= 310
+    assert 1100 < said[1][0] <= 1210
+
+
+def test_the_watch_does_not_flutter() -> None:
+    watch = HealthWatch(OPTIONS)
+    course: list[dict[str, Any]] = []
+    while len(course) < 300:
+        ill = {"log_beta": 3.0} if len(course) // 12 % 2 else {}
+        course += lines(12, 10, begun=10 * len(course), **ill)
+    steps = [line["step"] for line in course for _ in watch.update(line)]
+    assert len(steps) >= 2
+    assert min(b - a for a, b in pairwise(steps)) >= REPEAT_STEPS
+
+
+def test_the_run_log_says_it_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ill = lines(30, 50, d_real=0.98, d_fake=0.02)
+    for options, expected in ((OPTIONS, 1), (None, 0)):
+        with RunLog(tmp_path / str(expected), 0, 2000, options=options) as log:
+            for line in ill:
+                log.write(line["step"], {name: value for name, value in line.items() if name != "step"})
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("health, step ")]
+        assert len(said) == expected
+        assert all("--discriminator-lr (now 0.002)" in line for line in said)
+    with RunLog(None, 0, 2000, progress=False, options=OPTIONS) as log:
+        for line in ill:
+            log.write(line["step"], line)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("bound", "expected"), [(None, "ETA 2:46:10"), (60.0, "ETA 0:30"), (20.0, "ETA 0:00")])
+def test_the_time_that_remains_minds_the_bound(
+    bound: float | None, expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("bgan_discrete.training.run_log.time.monotonic", lambda: now[0])
+    with RunLog(None, 0, 1000, options={**OPTIONS, "max_seconds": bound}) as log:
+        now[0] = 30.0
+        log.write(3, HEALTHY)
+    assert expected in capsys.readouterr().err
+
+
+def test_how_a_run_ended() -> None:
+    def ended(**facts: Any) -> list[tuple[str, str]]:
+        return [(finding.key, finding.severity) for finding in check_ending(facts, OPTIONS)]
+
+    assert ended(training={"steps": 8000, "stopped_by": "max_steps"}) == []
+    assert ended(training={"steps": 10, "stopped_by": "SIGINT"}) == [("interrupted", "warning")]
+    assert ended(training={"steps": 10, "stopped_by": "max_seconds"}) == [("stopped_early", "note")]
+    assert ended() == [("unfinished", "note")]
+    assert ended(failure="a loss is nan") == [("failed", "critical")]
+
+
+def image_report(**changes: Any) -> dict[str, Any]:
+    shares = {str(k): 0.1 for k in range(10)}
+    figures = {
+        "recall": {"value": 0.8, "floor": 0.95, "baseline": 0.9},
+        "frechet_pixels": {"value": 0.2, "floor": 0.1, "baseline": 1.8},
+        "copies": {"value": 0.0, "floor": 0.0, "baseline": 0.0},
+    }
+    figures |= {name: {**figures[name], "value": value} for name, value in changes.items() if name in figures}
+    rest = {name: value for name, value in changes.items() if name not in figures}
+    return {"figures": figures, "num_samples": 2000, "class_histogram": shares, "class_shares": shares, **rest}
+
+
+def test_image_metrics() -> None:
+    def found(**changes: Any) -> list[str]:
+        return keys(check_image_metrics(image_report(**changes), OPTIONS))
+
+    assert found() == []
+    assert found(recall=0.05) == ["mode_collapse"]
+    assert found(copies=0.2) == ["copies"]
+    assert found(copies=0.005) == []
+    assert found(frechet_pixels=1.7) == ["no_better_than_baseline"]
+    assert found(classes_absent_from_training=["7"]) == ["classes_absent_from_training"]
+    made = {**{str(k): 0.125 for k in range(8)}, "8": 0.0, "9": 0.005}
+    (finding,) = check_image_metrics(image_report(class_histogram=made), OPTIONS)
+    assert finding.key == "classes_missing"
+    assert "2 of 10" in finding.seen
+    assert "'8', '9'" in finding.seen
+    assert found(class_histogram=made, num_samples=40) == [], "of so few samples a class may be absent by chance"
+    assert check_image_metrics({}, OPTIONS) == []
+
+
+def test_text_metrics() -> None:
+    options = TextTrainingConfig().to_flat()
+
+    def found(samples: tuple[str, ...] = (), unknown: float = 0.0, **model: float) -> list[str]:
+        floor = {"unique rate": 0.99, "copies of training": 0.01, "JSD-4": 0.1}
+        rows = {"model": {**floor, **model}, "floor": floor, "Markov 1": {"JSD-4": 0.6}}
+        return keys(check_text_metrics({"rows": rows, "num_samples": 1000}, options, samples, unknown))
+
+    assert found() == []
+    assert found(**{"unique rate": 0.3}) == ["mode_collapse"]
+    assert found(**{"copies of training": 0.4}) == ["copies"]
+    # Where the language is known and small, right samples have often been seen.
+    assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
+    assert found(**{"JSD-4": 0.7}) == ["no_better_than_baseline"]
+    assert found(("",) * 30 + ("a",) * 70) == ["empty_texts"]
+    assert found(("",) * 2 + ("a",) * 98) == []
+    assert found(unknown=0.05) == ["unknown_tokens"]
+    assert found(("a\N{REPLACEMENT CHARACTER}",) * 10 + ("a",) * 90) == ["unknown_tokens"]
+    assert check_text_metrics({}, options) == []
+
+
+def test_a_healthy_run_on_the_digits_hears_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {**SMALL, "output_dir": str(tmp_path / "run"), "num_draws": 6, "max_steps": 260, "generator_depth": 1,
+               "discriminator_depth": 1}  # fmt: skip
+    train_images(ImageTrainingConfig.from_flat(options))
+    logged = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert len(logged) == 26
+    assert check_training(logged, {**OPTIONS, **options}) == []
+    assert "health" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("generator", ["mlp", "gru"])
+def test_a_healthy_run_on_arithmetic_hears_nothing(
+    generator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        **SMALL, "output_dir": str(tmp_path / "run"), "dataset": "arithmetic", "layout": "window", "length": 8,
+        "generator": generator, "generator_depth": 1, "discriminator": "mlp", "generator_width": 32,
+        "discriminator_width": 32, "max_steps": 260,
+    }  # fmt: skip
+    train_text(TextTrainingConfig.from_flat(options))
+    logged = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert check_training(logged, {**TextTrainingConfig().to_flat(), **options}) == []
+    assert "health" not in capsys.readouterr().err
