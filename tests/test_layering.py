@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("sampling", "sequences"),
     ("distributions", "vocabulary"),
-    ("autoregressive",),
+    ("autoregressive", "columns"),
     ("divergences",),
     ("weights",),
     ("estimators",),

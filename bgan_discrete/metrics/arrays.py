@@ -141,6 +141,28 @@ def frequency_agreement(a: Codes, b: Codes) -> tuple[float, float]:
     return float(1 - squares / spread) if spread > 0 else math.nan, float(np.sqrt(squares / len(p_a)))
 
 
+def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> float:
+    """Jensen-Shannon divergence, in bits, of the runs of so many neighbouring codes in two sets of sequences.
+
+    Args:
+        a: Integers ``[n_a, L]`` in ``[0, K)``.
+        b: Integers ``[n_b, L]`` in ``[0, K)``.
+        order: Codes of a run, at most L.
+        num_categories: K.
+
+    Returns:
+        Between 0 and 1.
+    """
+    runs = []
+    for codes in (a, b):
+        windows = np.lib.stride_tricks.sliding_window_view(np.asarray(codes, np.int64), order, axis=1)
+        runs.append((windows @ (num_categories ** np.arange(order))).ravel())
+    known, places = np.unique(np.concatenate(runs), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(known)) / len(part) for part in np.split(places, [len(runs[0])])]
+    middle = _entropy((shares[0] + shares[1]) / 2)
+    return max(middle - (_entropy(shares[0]) + _entropy(shares[1])) / 2, 0.0) / math.log(2)
+
+
 def share_of_copies(codes: Codes, training: Codes) -> float:
     """Share of rows that stand in the training data, code for code."""
     known = set(_keys(training))

@@ -193,6 +193,15 @@ def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = 
     }
 
 
+def format_csv(table: Table, delimiter: str = ",") -> str:
+    """A table as the text of a CSV file, with a line of its column names; a missing value is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return text.getvalue()
+
+
 def write_table(table: Table, path: Path) -> None:
     """Write a table into a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
 
@@ -209,11 +218,7 @@ def write_table(table: Table, path: Path) -> None:
     """
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter=DELIMITERS[suffix], lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows(zip(*table.values(), strict=True))
-        write_text_atomically(path, text.getvalue())
+        write_text_atomically(path, format_csv(table, DELIMITERS[suffix]))
         return
     if suffix not in (".parquet", ".npy"):
         raise InputError(f"output must end in .csv, .tsv, .parquet or .npy, got {str(path)!r}")
