@@ -6,17 +6,20 @@ Letters: n rows, P columns (the event shape, flattened), K categories.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.images import Better, Figure
 from bgan_discrete.metrics.marginals import category_counts, independent_pixels
+from bgan_discrete.nn.sequences import ConvSequenceDiscriminator
 from bgan_discrete.nn.vectors import MLPDiscriminator
 
 MAX_PAIRS = 2000
@@ -232,9 +235,11 @@ class ArrayReport:
         lines.insert(1, "-" * max(map(len, lines)))
         worst = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_columns.items())
         pairs = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_pairs.items())
-        lines.append(f"columns farthest from the data (total variation): {worst}")
+        lines += textwrap.wrap(
+            f"columns farthest from the data (total variation): {worst}", 100, subsequent_indent="  "
+        )
         if self.num_pairs:
-            lines.append(f"pairs farthest from the data: {pairs}")
+            lines += textwrap.wrap(f"pairs farthest from the data: {pairs}", 100, subsequent_indent="  ")
             of = f" of {self.pairs_in_all:,}, evenly chosen" if self.num_pairs < self.pairs_in_all else ""
             lines.append(f"{self.num_pairs:,} pairs of columns{of}")
         lines.append(
@@ -263,6 +268,7 @@ def evaluate_array(
     num_categories: int,
     sizes: Sequence[int] | None = None,
     column_names: Sequence[str] | None = None,
+    neighbours: bool = False,
     extra: Extra | None = None,
     seed: int = 0,
 ) -> ArrayReport:
@@ -279,6 +285,7 @@ def evaluate_array(
         num_categories: K.
         sizes: Categories of each column, for the critic; None where all have K.
         column_names: P names; their numbers if None.
+        neighbours: The columns are an order, as the positions of a sequence: the critic is one of convolutions.
         extra: Further figures of the same rows, such as the share of those that keep a rule.
         seed: Of the baseline, of the held-out rows where there are too many, and of the critics.
 
@@ -302,7 +309,9 @@ def evaluate_array(
     pairs = choose_pairs(num_columns)
 
     def critic(codes: Codes) -> float:
-        def make() -> MLPDiscriminator:
+        def make() -> nn.Module:
+            if neighbours:
+                return ConvSequenceDiscriminator(num_columns, num_categories, None, CRITIC_WIDTH // 2, 2)
             return MLPDiscriminator(event_shape, num_categories, CRITIC_WIDTH, sizes=sizes)
 
         found = critic_divergence(real, codes, num_categories, make, steps=CRITIC_STEPS, seed=seed)

@@ -3,7 +3,6 @@
 import csv
 import datetime
 import decimal
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from bgan_discrete.errors import InputError, one_line
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
 
-_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d{1,3})?")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
 
 
 def read_csv(
@@ -104,7 +103,12 @@ def _typed(cells: list[str | None]) -> list[Value]:
 
 
 def _is_number_text(cell: str) -> bool:
-    return bool(_NUMBER.fullmatch(cell)) and any(letter.isdigit() for letter in cell) and math.isfinite(float(cell))
+    if not _NUMBER.fullmatch(cell):
+        return False
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:  # a point or an exponent alone
+        return False
 
 
 def read_parquet(path: Path, missing: Sequence[str] = ()) -> dict[str, list[Value]]:
@@ -195,11 +199,17 @@ def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = 
 
 def format_csv(table: Table, delimiter: str = ",") -> str:
     """A table as the text of a CSV file, with a line of its column names; a missing value is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return text.getvalue()
+    rows = [table, *zip(*table.values(), strict=True)]
+    return "".join(delimiter.join(_cell(value, delimiter, len(table) == 1) for value in row) + "\n" for row in rows)
+
+
+def _cell(value: Value, delimiter: str, is_alone: bool) -> str:
+    # Not by the csv module, some versions of which leave a carriage return without quotes.
+    text = "" if value is None else str(value)
+    # An empty line would be no row.
+    if any(letter in text for letter in (delimiter, '"', "\r", "\n")) or (is_alone and not text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -232,7 +242,8 @@ def write_table(table: Table, path: Path) -> None:
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
         else:
             with temporary.open("wb") as file:
-                np.save(file, _structured(table), allow_pickle=False)
+                # Version 3 is the one that can name its fields in any script.
+                np.lib.format.write_array(file, _structured(table), version=(3, 0), allow_pickle=False)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

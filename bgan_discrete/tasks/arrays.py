@@ -343,6 +343,7 @@ def evaluate_array_pipeline(
         num_categories=data.num_categories,
         sizes=data.codec.sizes,
         column_names=data.codec.column_names,
+        neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
         extra=figures_of_example(data),
     )
 
