@@ -18,6 +18,7 @@ from bgan_discrete.metrics.arrays import (
     frequency_agreement,
     kmer_divergence,
     pair_figures,
+    pair_information,
     share_of_copies,
     unique_rate,
 )
@@ -48,6 +49,7 @@ def test_columns_and_pairs_equal_a_naive_version(categories: int) -> None:
         assert variation[place] == pytest.approx(wanted)
         difference = mutual_info_score(a[:, i], a[:, j]) - mutual_info_score(b[:, i], b[:, j])
         assert information[place] == pytest.approx(abs(difference), abs=1e-9)
+        assert pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
 
 
 def test_pairs_are_chosen_evenly_and_are_all_different() -> None:
@@ -98,10 +100,12 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
     collapsed = evaluate_array(np.repeat(training[:1], 1200, 0), training, heldout, **options)
     assert (perfect.block_size, perfect.num_samples, perfect.num_pairs, perfect.pairs_in_all) == (400, 1200, 6, 6)
-    for name in ("total_variation_of_a_pair_mean", "mutual_information_of_a_pair_mean_error_nats"):
+    for name in ("total_variation_of_a_pair_mean", "mutual_information_of_a_pair_error_nats_mean"):
         figure = perfect.figures[name]
-        assert max(figure.value, figure.floor) < 0.5 * figure.baseline
+        assert max(figure.value, figure.floor) < 0.6 * figure.baseline
         assert collapsed.figures[name].value > figure.baseline
+    dependent = perfect.figures["total_variation_of_a_pair_dependent_tenth"]
+    assert dependent.value < 0.2 < 0.5 * dependent.baseline  # the first two columns
     critic = "divergence_that_a_fresh_critic_finds_0_to_1"
     assert perfect.figures[critic].value < 0.05 < perfect.figures[critic].baseline < collapsed.figures[critic].value
     assert collapsed.figures["unique_rate"].value == 1 / 400

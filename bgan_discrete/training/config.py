@@ -482,6 +482,7 @@ class ArrayAlgorithmConfig(TrainingConfig):
     num_draws: int = _other_default("num_draws", 1)
     generator_lr: float = _other_default("generator_lr", 2e-3)
     credit: CreditName = _other_default("credit", "alternatives")
+    max_steps: int = _other_default("max_steps", 4000)
 
 
 @dataclass(frozen=True)
