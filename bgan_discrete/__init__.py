@@ -59,6 +59,9 @@ _HOMES = {
     "AlternativesDiscriminator": "nn",
     "MLPSequenceGenerator": "nn",
     "sample_latents": "sampling",
+    "ArrayPipeline": "pipeline",
+    "ColumnCategorical": "columns",
+    "load_array": "sources",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

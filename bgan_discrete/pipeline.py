@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from bgan_discrete.codecs import Codec, ImageCodec, TextCodec, load_codec
+from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, TextCodec, load_codec
 from bgan_discrete.durable import (
     MANIFEST_FILE,
     clean_leftovers,
@@ -84,6 +84,19 @@ class GeneratedText:
 
     codes: np.ndarray
     texts: list[str]
+
+
+@dataclass
+class GeneratedRows:
+    """Samples of a model of arrays or tables.
+
+    Attributes:
+        codes: Integers ``[N, *event_shape]``.
+        rows: What they stand for: integers ``[N, *event_shape]``, or a table: column name -> N values.
+    """
+
+    codes: np.ndarray
+    rows: Any
 
 
 @dataclass
@@ -299,6 +312,54 @@ class TextPipeline(Pipeline):
         return torch.from_numpy(codes.astype(np.int64))
 
 
+class ArrayPipeline(Pipeline):
+    """Generates arrays or tables from a trained generator; arguments and errors as in `Pipeline`.
+
+    Raises:
+        InputError: Also if the generator makes samples of another shape, or with other numbers of categories, than the
+            codec.
+    """
+
+    kind = "arrays or tables"
+    codec_class = ArrayCodec
+    codec: ArrayCodec
+
+    def __init__(self, generator: nn.Module, codec: Any, device: str = "cpu") -> None:
+        super().__init__(generator, codec, device)
+        shape, sizes = getattr(generator, "event_shape", None), getattr(generator, "sizes", None)
+        if shape != codec.event_shape:
+            raise InputError(f"generator and codec must have the same event shape, got {shape} and {codec.event_shape}")
+        if (None if sizes is None else tuple(sizes.flatten().tolist())) != codec.sizes:
+            raise InputError("generator and codec must have the same number of categories for each column")
+
+    def generate(
+        self, num_samples: int, seed: int = 0, batch_size: int = 1000, *, bin_ranges: bool = False
+    ) -> GeneratedRows:
+        """Draw samples: one latent each, and one draw of its codes.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            batch_size: How many at once; the samples depend on it.
+            bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
+
+        Returns:
+            Codes, and what they stand for.
+
+        Raises:
+            InputError: If a number is below 1, or ranges are asked for of an array.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        if bin_ranges and not isinstance(self.codec, TableCodec):
+            raise InputError("bin_ranges is for tables; the model is one of integer arrays")
+        latent_size = _setting(self.generator, "latent_size")
+        kind = getattr(self.generator, "latent_kind", "normal")
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, latent_kind=kind)
+        rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
+        return GeneratedRows(codes, rows)
+
+
 def _setting(generator: nn.Module, name: str) -> int:
     value = getattr(generator, name, None)
     if not isinstance(value, int):
@@ -378,8 +439,8 @@ def _build_generator(name: str, settings: dict[str, Any], path: Path) -> nn.Modu
 def _checked_settings(name: str, settings: dict[str, Any], version: int, path: Path) -> dict[str, Any]:
     """Settings with known names, and values whose sizes can be computed with."""
     wanted = set(inspect.signature(GENERATORS[name]).parameters)
-    # The first models of text had no choice of latents.
-    missing = wanted - set(settings) - ({"latent_kind"} if version == 1 else set())
+    # The first models had no choice of latents, and as many categories at every position.
+    missing = wanted - set(settings) - ({"latent_kind", "sizes"} if version == 1 else set())
     unknown = set(settings) - wanted
     if missing or unknown:
         faults = [f"lack {key}" for key in sorted(missing)]
@@ -402,6 +463,10 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
         elif key == "end_id":
             if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
                 raise refuse(key, "null or a category")
+        elif key == "sizes":
+            one_each = isinstance(value, list) and len(value) <= 2**24
+            if value is not None and not (one_each and all(type(size) is int and size >= 1 for size in value)):
+                raise refuse(key, "null or a list of integers of at least 1")
         elif not isinstance(value, str):
             raise refuse(key, "a string")
     return settings

@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("durable", "parallel"),
     ("sampling", "sequences"),
     ("distributions", "vocabulary"),
-    ("autoregressive",),
+    ("autoregressive", "columns"),
     ("divergences",),
     ("weights",),
     ("estimators",),

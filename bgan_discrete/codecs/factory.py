@@ -19,6 +19,7 @@ from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCod
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
 from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
+from bgan_discrete.codecs.tables import IntegersCodec, TableCodec, table_codec_from_columns
 from bgan_discrete.codecs.text import TextCodec
 from bgan_discrete.durable import read_json
 from bgan_discrete.errors import InputError, one_line
@@ -173,6 +174,12 @@ def _piece_codec(*, model: Any, **others: Any) -> SentencePieceCodec:
     return SentencePieceCodec(model=model_from_text(model), **others)
 
 
+def _integers_codec(*, event_shape: Any, **others: Any) -> IntegersCodec:
+    if not isinstance(event_shape, list):
+        raise InputError(f"event_shape must be a list, got {event_shape!r}")
+    return IntegersCodec(event_shape, **others)
+
+
 def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
     colours = None if palette is None else palette_from_hex(palette, validate_channels(channels))
     return PaletteCodec(channels=channels, palette=colours, **others)
@@ -187,6 +194,8 @@ _BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
         CharacterCodec,
     ),
     "sentencepiece": (frozenset({"length", "ends", "model_type", "vocabulary_size", "model"}), _piece_codec),
+    IntegersCodec.name: (frozenset({"event_shape", "num_categories", "low"}), _integers_codec),
+    TableCodec.name: (frozenset({"columns"}), table_codec_from_columns),
 }
 
 

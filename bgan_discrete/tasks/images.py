@@ -4,14 +4,12 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bgan_discrete import __version__
 from bgan_discrete.durable import replace_text, replacing_file
@@ -22,23 +20,28 @@ from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGen
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
-from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, TrainingConfig
+from bgan_discrete.tasks.runs import (
+    SIGNAL_EXIT_CODES,
+    carry_out,
+    count_parameters,
+    open_run,
+    say,
+    speaker,
+    was_interrupted,
+)
+from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 GRID_SAMPLES = 100
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
-
-SIGNAL_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,33 +62,6 @@ class ImageRun:
     def exit_code(self) -> int:
         """0, or that of the signal which stopped the training."""
         return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
-
-
-def say(line: str) -> None:
-    """Print a line for the user, at once."""
-    print(line, flush=True)
-
-
-def say_nothing(line: str) -> None:
-    """In the place of `say`, in a process that does not speak."""
-
-
-def describe_processes(processes: Processes, config: TrainingConfig) -> str:
-    """Say how many processes train, and how they share a batch."""
-    share = config.batch_size // processes.size
-    if processes.size == 1:
-        return f"processes:   1, batches of {share}"
-    return f"processes:   {processes.size}, with {share} of each batch of {config.batch_size}"
-
-
-def other_processes(trainer: Trainer) -> str:
-    """What to say of a resumed run that has another number of processes now."""
-    if trainer.began_with == trainer.processes.size:
-        return ""
-    return (
-        f"; it began with {trainer.began_with} processes and goes on with {trainer.processes.size}: not bit for bit as "
-        "it would have"
-    )
 
 
 def build_networks(
@@ -152,21 +128,14 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
 
 
 def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
-    folder = RunFolder(Path(config.run.output_dir))
-    tell = say if processes.is_first else say_nothing
-
-    def prepare() -> tuple[Path | None, ImageData]:
-        if processes.is_first:
-            folder.check_free(config.run.resume is not None, config.run.overwrite)
-        checkpoint = _checkpoint_to_resume(config, folder)
+    def prepare(folder: RunFolder) -> ImageData:
         data = prepare_data(config.data)
         if config.run.num_samples:
             check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
-        return checkpoint, data
+        return data
 
-    checkpoint, data = processes.after_the_first(prepare)
-    tell(describe_processes(processes, config.training))
-    tell(describe(data))
+    folder, checkpoint, data = open_run(config, processes, prepare)
+    speaker(processes)(describe(data))
     generator, discriminator = build_networks(
         config.model,
         data.event_shape,
@@ -177,8 +146,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
-    networks = f"generator {_parameters(generator)}, discriminator {_parameters(discriminator)} parameters"
-    tell(f"networks: {networks}")
+    networks = count_parameters(("generator", generator), ("discriminator", discriminator))
+    speaker(processes)(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
         grid = image_grid(data.codec.decode(codes))
@@ -195,47 +164,25 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         on_samples=show_samples,
         processes=processes,
     )
-    if checkpoint is not None:
-        trainer.resume(checkpoint)
-        tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
-    elif config.run.resume is not None:
-        tell("there is no checkpoint yet: the run begins anew")
-    if not processes.is_first:
-        return ImageRun(folder, trainer.train(), None)
-    if checkpoint is None:
-        folder.clear()
-    folder.root.mkdir(parents=True, exist_ok=True)
-    config.save(folder.config)
-    with recorded(folder.root, describe(data), networks=networks, device=str(trainer.device)):
-        summary = trainer.train()
-        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-        run = _finish(config, folder, data, trainer, summary)
-    say(f"report:  {folder.page}")
-    return run
 
+    def finish(summary: TrainingSummary) -> ImageReport | None:
+        return _finish(config, folder, data, trainer, summary)
 
-def _checkpoint_to_resume(config: ImageTrainingConfig, folder: RunFolder) -> Path | None:
-    if config.run.resume is None:
-        return None
-    changes = config.differences(folder.saved_config(ImageTrainingConfig))
-    if changes:
-        raise InputError(
-            f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
-            "(options of logging, samples and checkpoints may change)"
-        )
-    return folder.checkpoint_to_resume(config.run.resume)
+    summary, report = carry_out(
+        config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks
+    )
+    return ImageRun(folder, summary, report)
 
 
 def _finish(
     config: ImageTrainingConfig, folder: RunFolder, data: ImageData, trainer: Trainer, summary: TrainingSummary
-) -> ImageRun:
+) -> ImageReport | None:
     """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
     pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
-    if summary.stopped_by in SIGNAL_EXIT_CODES:
-        say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
-        return ImageRun(folder, summary, None)
+    if was_interrupted(summary, folder):
+        return None
     shown = pipeline.generate(GRID_SAMPLES, seed=config.training.seed)
     save_png(image_grid(shown.images), folder.samples)
     neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
@@ -250,17 +197,13 @@ def _finish(
         say("\n" + report.format_table() + "\n")
     say(f"model:   {folder.model}")
     say(f"picture: {folder.samples}")
-    return ImageRun(folder, summary, report)
+    return report
 
 
 def _averaged_generator(trainer: Trainer) -> ConvGenerator:
     module = trainer.average.module
     assert isinstance(module, ConvGenerator)
     return module
-
-
-def _parameters(module: nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
 
 
 def evaluate_pipeline(

@@ -50,6 +50,11 @@ class RunFolder:
         return self.root / "samples.txt"
 
     @property
+    def rows(self) -> Path:
+        """Samples of the finished model, as rows of a table."""
+        return self.root / "samples.csv"
+
+    @property
     def report(self) -> Path:
         """The final metrics."""
         return self.root / "report.json"
@@ -87,9 +92,13 @@ class RunFolder:
         """The text samples of a step."""
         return self.grids / f"step-{step:07d}.txt"
 
+    def sample_rows(self, step: int) -> Path:
+        """The rows of a step."""
+        return self.grids / f"step-{step:07d}.csv"
+
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
-        files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.report]
+        files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.rows, self.report]
         files += [self.page, self.facts, self.neighbours]
         return [*files, self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
 

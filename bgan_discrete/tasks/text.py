@@ -32,22 +32,24 @@ from bgan_discrete.nn import (
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
-from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
-from bgan_discrete.tasks.images import (
-    METRICS_SEED,
-    SIGNAL_EXIT_CODES,
-    describe_processes,
-    other_processes,
-    say,
-    say_nothing,
-)
+from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.runs import (
+    SIGNAL_EXIT_CODES,
+    carry_out,
+    count_parameters,
+    open_run,
+    say,
+    speaker,
+    was_interrupted,
+)
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -236,29 +238,21 @@ def train_text(config: TextTrainingConfig) -> TextRun:
 
 
 def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
-    folder = RunFolder(Path(config.run.output_dir))
-    tell = say if processes.is_first else say_nothing
-
-    def prepare() -> tuple[Path | None, TextData]:
-        if processes.is_first:
-            folder.check_free(config.run.resume is not None, config.run.overwrite)
-        checkpoint = _checkpoint_to_resume(config, folder)
+    def prepare(folder: RunFolder) -> TextData:
         if config.run.num_samples == 1:
             raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
-        return checkpoint, _prepare_once(config, folder, processes)
+        return _prepare_once(config, folder, processes)
 
-    checkpoint, data = processes.after_the_first(prepare)
+    folder, checkpoint, data = open_run(config, processes, prepare)
     if processes.local_rank == 0:
         shutil.rmtree(_shared_folder(folder, processes), ignore_errors=True)
-    tell(describe_processes(processes, config.training))
-    tell(describe_text(data))
+    speaker(processes)(describe_text(data))
     generator, discriminator = build_text_networks(
         config.model, data.codec, config.training.seed, config.training.credit == "alternatives"
     )
     start_generator(generator, config, data)
-    sizes = [f"{sum(p.numel() for p in part.parameters()):,}" for part in (generator, discriminator)]
-    networks = f"generator {sizes[0]}, discriminator {sizes[1]} parameters"
-    tell(f"networks: {networks}")
+    networks = count_parameters(("generator", generator), ("discriminator", discriminator))
+    speaker(processes)(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
@@ -276,32 +270,14 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
         on_samples=show_samples,
         processes=processes,
     )
-    if checkpoint is not None:
-        trainer.resume(checkpoint)
-        tell(f"resumed from {checkpoint} at step {trainer.step}{other_processes(trainer)}")
-    elif config.run.resume is not None:
-        tell("there is no checkpoint yet: the run begins anew")
-    if not processes.is_first:
-        return TextRun(folder, trainer.train(), None)
-    if checkpoint is None:
-        folder.clear()
-    folder.root.mkdir(parents=True, exist_ok=True)
-    config.save(folder.config)
-    with recorded(folder.root, describe_text(data), networks=networks, device=str(trainer.device)):
-        summary = trainer.train()
-        say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-        run = _finish(config, folder, data, trainer, summary)
-    say(f"report:  {folder.page}")
-    return run
 
+    def finish(summary: TrainingSummary) -> TextReport | None:
+        return _finish(config, folder, data, trainer, summary)
 
-def _checkpoint_to_resume(config: TextTrainingConfig, folder: RunFolder) -> Path | None:
-    if config.run.resume is None:
-        return None
-    changes = config.differences(folder.saved_config(TextTrainingConfig))
-    if changes:
-        raise InputError(f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)}")
-    return folder.checkpoint_to_resume(config.run.resume)
+    summary, report = carry_out(
+        config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks
+    )
+    return TextRun(folder, summary, report)
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
@@ -323,13 +299,12 @@ def _shared_folder(folder: RunFolder, processes: Processes) -> Path:
 
 def _finish(
     config: TextTrainingConfig, folder: RunFolder, data: TextData, trainer: Trainer, summary: TrainingSummary
-) -> TextRun:
+) -> TextReport | None:
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
-    if summary.stopped_by in SIGNAL_EXIT_CODES:
-        say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
-        return TextRun(folder, summary, None)
+    if was_interrupted(summary, folder):
+        return None
     made = pipeline.generate(100, seed=config.training.seed)
     texts = made.texts
     write_text_atomically(folder.lines, "".join(f"{on_one_line(text)}\n" for text in texts))
@@ -347,7 +322,7 @@ def _finish(
     say("\n".join(["samples:", *(f"    {on_one_line(text)}" for text in texts[:SHOWN_LINES])]))
     say(f"model:   {folder.model}")
     say(f"samples: {folder.lines}")
-    return TextRun(folder, summary, report)
+    return report
 
 
 def evaluate_text_pipeline(

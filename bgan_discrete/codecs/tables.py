@@ -1,0 +1,563 @@
+"""Codecs of integer arrays and of tables with columns of categories.
+
+A table is a dictionary: column name -> the column's values, one a row. A value is a string, an integer, a number with a
+point, a boolean, or None where it is missing.
+"""
+
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs.base import Codec
+from bgan_discrete.errors import InputError
+
+Value = str | int | float | bool | None
+Table = Mapping[str, Sequence[Value]]
+Codes = NDArray[Any]
+
+MAX_ARRAY_CATEGORIES = 65_536
+"""Of integer arrays and of a column whose rare categories were lumped together."""
+
+MAX_COLUMN_CATEGORIES = 256
+"""A column of more different values is refused, unless someone says what to do with it."""
+
+MAX_FLOAT_CATEGORIES = 20
+"""A column of floating-point numbers is one of categories up to so many different ones."""
+
+MISSING_NAME = "(missing)"
+OTHER_NAME = "(other)"
+
+
+class ArrayCodec(Codec):
+    """A map from arrays or tables to integer codes ``[N, *event_shape]`` and back.
+
+    Attributes:
+        event_shape: Of the codes of one sample.
+        sizes: Categories of each position, in C order; None where all have K.
+        column_names: Of the positions; None for arrays without names.
+    """
+
+    event_shape: tuple[int, ...]
+    sizes: tuple[int, ...] | None
+    column_names: tuple[str, ...] | None
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """The smallest integer type that holds the codes: uint8, int16 or int32."""
+        if self.num_categories <= 256:
+            return np.dtype(np.uint8)
+        return np.dtype(np.int16 if self.num_categories <= 32768 else np.int32)
+
+    @abstractmethod
+    def encode(self, data: Any) -> Codes:
+        """Codes ``[N, *event_shape]`` of type `dtype`.
+
+        Raises:
+            InputError: If the data hold what the codec has no code for.
+        """
+
+    @abstractmethod
+    def decode(self, codes: Codes) -> Any:
+        """What the codes stand for.
+
+        Raises:
+            InputError: If the codes are not integers in range, of the shape that `encode` gives.
+        """
+
+    def validate_codes(self, codes: Any) -> None:
+        """Raise InputError for what is not integers ``[N, *event_shape]``, each below its position's size."""
+        if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
+            kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
+            raise InputError(f"codes must be an array of integers, got {kind}")
+        if codes.shape[1:] != self.event_shape or codes.ndim < 2:
+            wanted = ", ".join(map(str, self.event_shape))
+            raise InputError(
+                f"codes of the {self.name} codec must have the shape [N, {wanted}], got {list(codes.shape)}"
+            )
+        if codes.size == 0:
+            return
+        sizes = np.array(self.sizes or self.num_categories).reshape(self.event_shape if self.sizes else ())
+        wrong = np.argwhere((codes < 0) | (codes >= sizes))
+        if len(wrong):
+            row, *place = wrong[0].tolist()
+            name = f"column {self.column_names[place[0]]!r}" if self.column_names else f"position {place}"
+            limit = (
+                self.sizes[int(np.ravel_multi_index(place, self.event_shape))] if self.sizes else self.num_categories
+            )
+            raise InputError(
+                f"codes of {name} must lie in [0, {limit}), got {int(codes[tuple(wrong[0])])} in row {row}"
+            )
+
+
+class IntegersCodec(ArrayCodec):
+    """Arrays of integers of any event shape: ``code = value - low``.
+
+    Args:
+        event_shape: Shape of one sample, with at least one position.
+        num_categories: K, 2 .. 65,536: values lie in ``[low, low + K)``.
+        low: The least value.
+
+    Raises:
+        InputError: If an argument is out of its range.
+    """
+
+    name: ClassVar[str] = "integers"
+
+    def __init__(self, event_shape: Sequence[int], num_categories: int, low: int = 0) -> None:
+        if not event_shape or not all(_is_integer(side) and side >= 1 for side in event_shape):
+            raise InputError(f"event_shape must hold integers of at least 1, got {event_shape!r}")
+        if not _is_integer(num_categories) or not 2 <= num_categories <= MAX_ARRAY_CATEGORIES:
+            raise InputError(f"num_categories must be an integer, 2 .. {MAX_ARRAY_CATEGORIES}, got {num_categories!r}")
+        if not _is_integer(low):
+            raise InputError(f"low must be an integer, got {low!r}")
+        self.event_shape = tuple(int(side) for side in event_shape)
+        self.num_categories = int(num_categories)
+        self.low = int(low)
+        self.ordered, self.sizes, self.column_names = False, None, None
+
+    @classmethod
+    def fit(cls, values: Codes) -> "IntegersCodec":
+        """The codec of the integers that an array holds, from its least to its largest.
+
+        Args:
+            values: Integers or booleans ``[N, *event_shape]``.
+
+        Returns:
+            The codec.
+
+        Raises:
+            InputError: If the array has another type, holds nothing, or spans too many integers.
+        """
+        _check_integers(values)
+        low, high = int(values.min()), int(values.max())
+        if high - low >= MAX_ARRAY_CATEGORIES:
+            raise InputError(
+                f"the array holds integers from {low} to {high}; at most {MAX_ARRAY_CATEGORIES} different ones can be "
+                "categories: read its columns as a table and cut them into bins (--layout table --bins 20)"
+            )
+        # One value alone is no choice, but a code needs two.
+        return cls(values.shape[1:], max(high - low + 1, 2), low)
+
+    def encode(self, data: Codes) -> Codes:
+        """Codes of integers ``[N, *event_shape]``."""
+        _check_integers(data)
+        if tuple(data.shape[1:]) != self.event_shape:
+            raise InputError(
+                f"the array must have the shape [N, {str(list(self.event_shape))[1:-1]}], got {list(data.shape)}"
+            )
+        for value in (int(data.min()), int(data.max())):
+            if not self.low <= value < self.low + self.num_categories:
+                row = int(np.argwhere(np.asarray(data) == value)[0][0])
+                raise InputError(
+                    f"the array's integers must lie in [{self.low}, {self.low + self.num_categories}), got {value} in "
+                    f"row {row}"
+                )
+        return (np.asarray(data).astype(np.int64) - self.low).astype(self.dtype)
+
+    def decode(self, codes: Codes) -> NDArray[np.int64]:
+        """The integers themselves, int64 ``[N, *event_shape]``."""
+        self.validate_codes(codes)
+        return codes.astype(np.int64) + self.low
+
+    def describe(self) -> str:
+        """Say in one line what the codec does."""
+        shape = " x ".join(map(str, self.event_shape))
+        return f"{shape} integers from {self.low} to {self.low + self.num_categories - 1}"
+
+    def to_config(self) -> dict[str, Any]:
+        """All that the codec is, as plain JSON types."""
+        return {
+            "name": self.name,
+            "event_shape": list(self.event_shape),
+            "num_categories": self.num_categories,
+            "low": self.low,
+        }
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """A column whose values are categories.
+
+    Attributes:
+        name: Of the column.
+        categories: The value of each code; None is the missing value.
+        other: What the last code is called, which stands for every value that is no category; None without such a code.
+    """
+
+    name: str
+    categories: tuple[Value, ...]
+    other: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no list of different values."""
+        _check_name(self.name)
+        for value in self.categories:
+            if value is not None and not isinstance(value, (str, int, float)):
+                raise InputError(f"categories of column {self.name!r} must be strings, numbers or None, got {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"categories of column {self.name!r} must be finite, got {value!r}")
+        if len({_identity(value) for value in self.categories}) != len(self.categories) or self.size < 1:
+            raise InputError(f"categories of column {self.name!r} must be different, and at least one")
+        if self.other is not None and (not isinstance(self.other, str) or self.other in self.categories):
+            raise InputError(f"other of column {self.name!r} must be a string that is no category, got {self.other!r}")
+
+    @property
+    def size(self) -> int:
+        """The number of codes."""
+        return len(self.categories) + (self.other is not None)
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether there is a code for missing values."""
+        return None in self.categories
+
+    def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
+        """Codes ``[N]``."""
+        code_of = {_identity(value): code for code, value in enumerate(self.categories)}
+        if self.other is not None:
+            code_of.setdefault(_identity(self.other), len(self.categories))
+        last = len(self.categories)
+        codes = np.empty(len(values), dtype)
+        for row, value in enumerate(values):
+            code = code_of.get(_identity(value), last if self.other is not None and value is not None else None)
+            if code is None:
+                raise InputError(
+                    f"column {self.name!r} has the value {_shown(value)} in row {row + 1}, which is none of its "
+                    f"{len(self.categories)} categories: {_listed(self.categories)}"
+                )
+            codes[row] = code
+        return codes
+
+    def decode(self, codes: Codes, ranges: bool = False) -> list[Value]:
+        """The values of codes ``[N]``."""
+        values = [*self.categories, *([] if self.other is None else [self.other])]
+        return [values[code] for code in codes.tolist()]
+
+    def to_config(self) -> dict[str, Any]:
+        """All that the column is, as plain JSON types."""
+        return {"name": self.name, "categories": list(self.categories), "other": self.other}
+
+
+@dataclass(frozen=True)
+class BinnedColumn:
+    """A column of numbers, cut into bins.
+
+    Bin i holds the numbers in ``[edges[i], edges[i + 1])``, the last one its end too; what lies outside goes to the
+    first or last bin. A bin decodes to one number of its own.
+
+    Attributes:
+        name: Of the column.
+        edges: Ascending, one more than there are bins.
+        values: A number inside each bin: the median of those that it was made of.
+        has_missing: Whether a last code stands for missing values.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    values: tuple[float, ...]
+    has_missing: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what are no bins."""
+        _check_name(self.name)
+        for number in (*self.edges, *self.values):
+            if not _is_number(number):
+                raise InputError(f"edges and values of column {self.name!r} must be finite numbers, got {number!r}")
+        steps = [b - a for a, b in zip(self.edges[:-1], self.edges[1:], strict=True)]
+        # A single bin may hold a single number.
+        ascending = all(step > 0 for step in steps) or (len(steps) == 1 and steps[0] == 0)
+        if not isinstance(self.has_missing, bool) or not ascending or len(self.values) != len(steps) or not steps:
+            raise InputError(f"edges of column {self.name!r} must ascend, and be one more than the values")
+        if self._bins(self.values).tolist() != list(range(len(steps))):
+            raise InputError(f"values of column {self.name!r} must lie in their bins")
+
+    @property
+    def size(self) -> int:
+        """The number of codes."""
+        return len(self.values) + self.has_missing
+
+    def _bins(self, numbers: Sequence[float]) -> NDArray[np.int64]:
+        return np.searchsorted(np.array(self.edges[1:-1], float), np.array(numbers, float), side="right")
+
+    def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
+        """Codes ``[N]``."""
+        numbers: list[float] = []
+        for row, value in enumerate(values):
+            if value is None and self.has_missing:
+                numbers.append(self.edges[0])
+            elif isinstance(value, (int, float)) and _is_number(value):
+                numbers.append(value)
+            else:
+                raise InputError(
+                    f"column {self.name!r} holds numbers, cut into bins, but {_shown(value)} stands in row {row + 1}"
+                )
+        codes = self._bins(numbers).astype(dtype)
+        codes[[value is None for value in values]] = len(self.values)
+        return codes
+
+    def decode(self, codes: Codes, ranges: bool = False) -> list[Value]:
+        """The values of codes ``[N]``: numbers, or with ``ranges`` the bins as text, such as ``[10, 25)``."""
+        values: list[Value] = list(self.values)
+        if ranges:
+            ends = list(zip(self.edges[:-1], self.edges[1:], strict=True))
+            values = [
+                f"[{low:g}, {high:g}{']' if place == len(ends) - 1 else ')'}" for place, (low, high) in enumerate(ends)
+            ]
+        values.append(None)
+        return [values[code] for code in codes.tolist()]
+
+    def to_config(self) -> dict[str, Any]:
+        """All that the column is, as plain JSON types."""
+        return {
+            "name": self.name,
+            "edges": list(self.edges),
+            "values": list(self.values),
+            "has_missing": self.has_missing,
+        }
+
+
+Column = CategoryColumn | BinnedColumn
+
+
+class TableCodec(ArrayCodec):
+    """Tables of categories: a code for each different value of a column, or for each bin of a column of numbers.
+
+    Columns may have different numbers of categories; K is the largest of them.
+
+    Args:
+        columns: At least one, with different names.
+
+    Raises:
+        InputError: If there is no column, or two have one name.
+    """
+
+    name: ClassVar[str] = "table"
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        names = [column.name for column in columns]
+        if not names or len(set(names)) != len(names):
+            raise InputError(f"columns must be at least one, with different names, got {names}")
+        self.columns = tuple(columns)
+        self.event_shape = (len(names),)
+        self.column_names = tuple(names)
+        sizes = [column.size for column in columns]
+        # One value alone is no choice, but a code needs two.
+        self.num_categories = max(2, *sizes)
+        self.sizes = None if min(sizes) == self.num_categories else tuple(sizes)
+        self.ordered = False
+
+    @classmethod
+    def fit(cls, table: Table, *, bins: int | None = None, max_categories: int | None = None) -> "TableCodec":
+        """Learn the categories of each column from a table.
+
+        A column of strings, booleans, integers or few different numbers has a category for each value, in their order;
+        missing values (None) are one more. With ``bins``, a column of more different numbers than that is cut at their
+        quantiles.
+
+        Args:
+            table: The rows.
+            bins: Quantile bins of a column of numbers, >= 2; None refuses a column of more than
+                `MAX_FLOAT_CATEGORIES` different floating-point numbers.
+            max_categories: The most categories of a column beside the missing one, >= 2: the rarest are lumped together
+                as one called "(other)". None refuses a column of more than `MAX_COLUMN_CATEGORIES`.
+
+        Returns:
+            The codec.
+
+        Raises:
+            InputError: If the table has no rows, columns differ in length, an option is out of its range, or a column
+                cannot be used as it is; the message names the column and says what would help.
+        """
+        for name, number in (("bins", bins), ("max_categories", max_categories)):
+            if number is not None and (not _is_integer(number) or not 2 <= number < MAX_ARRAY_CATEGORIES):
+                raise InputError(f"{name} must be an integer, 2 .. {MAX_ARRAY_CATEGORIES - 1}, got {number!r}")
+        check_table(table)
+        return cls([_fit_column(name, values, bins, max_categories) for name, values in table.items()])
+
+    def encode(self, data: Table) -> Codes:
+        """Codes ``[N, columns]`` of a table that has at least this codec's columns."""
+        check_table(data)
+        codes = np.empty((len(next(iter(data.values()))), len(self.columns)), self.dtype)
+        for place, column in enumerate(self.columns):
+            if column.name not in data:
+                raise InputError(f"column {column.name!r} is not in the table, which has: {', '.join(data)}")
+            codes[:, place] = column.encode(data[column.name], self.dtype)
+        return codes
+
+    def decode(self, codes: Codes, ranges: bool = False) -> dict[str, list[Value]]:
+        """The table that codes ``[N, columns]`` stand for.
+
+        Args:
+            codes: Integers, each below its column's number of categories.
+            ranges: Give bins as text such as ``[10, 25)`` rather than a number inside them.
+
+        Returns:
+            Column name -> values.
+        """
+        self.validate_codes(codes)
+        return {column.name: column.decode(codes[:, place], ranges) for place, column in enumerate(self.columns)}
+
+    def describe(self) -> str:
+        """Say in one line what the codec does."""
+        shown = ", ".join(f"{column.name} {_description(column)}" for column in self.columns[:20])
+        more = f", and {len(self.columns) - 20} more" if len(self.columns) > 20 else ""
+        return f"{len(self.columns)} columns of categories: {shown}{more}"
+
+    def to_config(self) -> dict[str, Any]:
+        """All that the codec is, as plain JSON types."""
+        return {"name": self.name, "columns": [column.to_config() for column in self.columns]}
+
+
+def table_codec_from_columns(columns: Any) -> TableCodec:
+    """The codec of columns as `TableCodec.to_config` writes them.
+
+    Raises:
+        InputError: If they are none.
+    """
+    if not isinstance(columns, list):
+        raise InputError(f"columns must be a list, got {columns!r}")
+    return TableCodec([_column_from_config(entry) for entry in columns])
+
+
+def _column_from_config(entry: Any) -> Column:
+    keys = set(entry) if isinstance(entry, dict) else set()
+    if keys == {"name", "categories", "other"} and isinstance(entry["categories"], list):
+        return CategoryColumn(entry["name"], tuple(entry["categories"]), entry["other"])
+    if keys == {"name", "edges", "values", "has_missing"}:
+        edges, values = entry["edges"], entry["values"]
+        if isinstance(edges, list) and isinstance(values, list):
+            return BinnedColumn(entry["name"], tuple(edges), tuple(values), entry["has_missing"])
+    raise InputError(
+        "a column must have name, categories (a list) and other, or name, edges and values (lists) and has_missing; "
+        f"got {entry!r}"
+    )
+
+
+def check_table(table: Any) -> None:
+    """Raise InputError for what is not a dictionary of columns of one length, with at least one row."""
+    if not isinstance(table, Mapping) or not table:
+        raise InputError(f"a table must be a dictionary of columns, got {type(table).__name__}")
+    lengths = {name: len(values) for name, values in table.items()}
+    first, count = next(iter(lengths.items()))
+    for name, length in lengths.items():
+        if length != count:
+            raise InputError(f"columns must have one length, got {count} values in {first!r} and {length} in {name!r}")
+    if count == 0:
+        raise InputError(f"the table has no rows, only the columns {', '.join(map(str, table))}")
+
+
+def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_categories: int | None) -> Column:
+    counts: Counter[tuple[str, Value]] = Counter()
+    for row, value in enumerate(values):
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise InputError(
+                f"column {name!r} holds {type(value).__name__} in row {row + 1}; categories are strings, numbers, "
+                f"booleans or None: drop it (--drop {name})"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"column {name!r} holds {value!r} in row {row + 1}; missing values are None")
+        counts[_identity(value)] += 1
+    missing = counts.pop(_identity(None), 0) > 0
+    found: list[Value] = [value for _, value in sorted(counts, key=_order)]
+    is_numeric = bool(found) and all(_is_number(value) for value in found)
+    if is_numeric and bins is not None and len(found) > bins:
+        return _cut_column(name, [value for value in values if value is not None], bins, missing)
+    has_floats = any(isinstance(value, float) for value in found)
+    if has_floats and len(found) > MAX_FLOAT_CATEGORIES:
+        raise InputError(
+            f"column {name!r} holds {len(found):,} different floating-point numbers, such as {_listed(found)}: cut it "
+            f"into bins (--bins 20), or drop it (--drop {name})"
+        )
+    if max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
+        cut = "cut it into bins (--bins 20), " if is_numeric else ""
+        raise InputError(
+            f"column {name!r} has {len(found):,} different values, such as {_listed(found)}; up to "
+            f"{MAX_COLUMN_CATEGORIES} are categories: {cut}lump rare ones together (--max-categories 50), or drop it "
+            f"(--drop {name})"
+        )
+    other = None
+    if max_categories is not None and len(found) > max_categories:
+        rank = {value: place for place, (value, _) in enumerate(counts.most_common())}
+        found = [value for value in found if rank[_identity(value)] < max_categories - 1]
+        other = OTHER_NAME
+        while other in found:
+            other = f"({other})"
+    return CategoryColumn(name, (*found, *([None] if missing else [])), other)
+
+
+def _cut_column(name: str, numbers: Sequence[Any], bins: int, missing: bool) -> BinnedColumn:
+    ordered = sorted(numbers)
+    # Numbers of the data, so that no bin is empty: the least number at or above each share of the rows.
+    places = [max(math.ceil(part * len(ordered) / bins) - 1, 0) for part in range(bins + 1)]
+    edges = list({float(ordered[place]): ordered[place] for place in places}.values())
+    inside = np.searchsorted(np.array(edges[1:-1], float), np.array(ordered, float), side="right")
+    medians = []
+    for place in range(len(edges) - 1):
+        begin, end = np.searchsorted(inside, [place, place + 1])
+        medians.append(ordered[(begin + end - 1) // 2])
+    return BinnedColumn(name, tuple(edges), tuple(medians), missing)
+
+
+def _description(column: Column) -> str:
+    kind = (
+        f"{len(column.values)} bins"
+        if isinstance(column, BinnedColumn)
+        else str(len(column.categories) - column.has_missing)
+    )
+    other = f" + {column.other}" if isinstance(column, CategoryColumn) and column.other is not None else ""
+    return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "")
+
+
+def _identity(value: Value) -> tuple[str, Value]:
+    """What tells values apart: 1, 1.0 and True are three."""
+    return type(value).__name__, value
+
+
+def _order(identity: tuple[str, Value]) -> tuple[str, Any]:
+    kind, value = identity
+    return ("number" if kind in ("int", "float") else kind, value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number with an order, which a floating-point number can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1000
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise InputError(f"a column's name must be a string that is not empty, got {name!r}")
+
+
+def _check_integers(values: Any) -> None:
+    if not isinstance(values, np.ndarray) or not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
+        kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+        advice = ""
+        if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating):
+            advice = (
+                ": convert whole numbers to integers, or read the columns as a table in bins (--layout table --bins 20)"
+            )
+        raise InputError(f"the array must hold integers, got {kind}{advice}")
+    if values.ndim < 2 or values.size == 0:
+        raise InputError(f"the array must have shape [samples, ...] and hold data, got {list(values.shape)}")
+
+
+def _shown(value: Value) -> str:
+    text = "no value" if value is None else repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _listed(values: Sequence[Value]) -> str:
+    shown = ", ".join(_shown(value) for value in values[:5])
+    return f"{shown}, ..." if len(values) > 5 else shown

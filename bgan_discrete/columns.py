@@ -1,0 +1,73 @@
+"""Independent categorical distributions whose positions differ in their number of categories, as columns of a table do.
+
+There is one K for all positions, the largest, and what a position lacks has probability exactly 0.
+
+Letters: N latents, M draws, P positions, K categories of the position that has most.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.errors import InputError
+
+
+class ColumnCategorical(FactorizedCategorical):
+    """`FactorizedCategorical` where the codes of position p lie in ``[0, sizes[p])``.
+
+    The logits of the other codes are replaced by half the lowest finite number, so that their probability is exactly 0,
+    in the softmax and in its gradient, while everything stays finite: in an entropy or in a sum of weighted
+    log-probabilities such a code adds 0 times a finite number. What is drawn is held to the last code of its position
+    too, because the cumulated probabilities of some devices end a rounding below 1.
+
+    Args:
+        logits: ``[N, *event_shape, K]``, finite.
+        sizes: Integers ``[*event_shape]`` in ``[1, K]``, on the device of the logits; see `check_sizes`.
+
+    Raises:
+        InputError: If the shapes do not fit.
+    """
+
+    def __init__(self, logits: Tensor, sizes: Tensor) -> None:
+        super().__init__(logits)
+        if tuple(sizes.shape) != self.event_shape:
+            raise InputError(f"sizes must have the event shape {list(self.event_shape)}, got {list(sizes.shape)}")
+        self.sizes = sizes
+        categories = torch.arange(self.num_categories, device=sizes.device)
+        impossible = categories >= sizes[..., None]
+        self.logits = self.logits.masked_fill(impossible, torch.finfo(self.logits.dtype).min / 2)
+
+    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw codes ``[M, N, *event_shape]``, each below its position's size; arguments as in the base class."""
+        codes = super().sample(num_draws, generator)
+        return torch.minimum(codes, (self.sizes - 1).to(codes.dtype))
+
+
+def check_sizes(sizes: Sequence[int], event_shape: Sequence[int], num_categories: int) -> list[int] | None:
+    """The number of categories of each position, as plain numbers.
+
+    Args:
+        sizes: One for each position of the event shape, in C order.
+        event_shape: Of one sample.
+        num_categories: K.
+
+    Returns:
+        The sizes; None where all of them are K, so that nothing has to be masked.
+
+    Raises:
+        InputError: If there is not one for each position, or one is outside [1, K].
+    """
+    given = [int(size) for size in sizes]
+    if len(given) != math.prod(event_shape):
+        raise InputError(
+            f"sizes must be one for each of the {math.prod(event_shape)} positions of {tuple(event_shape)}, got "
+            f"{len(given)}"
+        )
+    if min(given) < 1 or max(given) > num_categories:
+        raise InputError(
+            f"sizes must be at least 1 and at most num_categories = {num_categories}, got {min(given)} to {max(given)}"
+        )
+    return None if min(given) == num_categories else given

@@ -1,0 +1,418 @@
+"""Judging arrays and tables: columns by themselves, columns in pairs, copies, and a fresh critic.
+
+Each figure stands beside its floor (held-out rows in the samples' place) and a trivial baseline (independent columns).
+
+Letters: n rows, P columns (the event shape, flattened), K categories.
+"""
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.metrics.critics import critic_divergence
+from bgan_discrete.metrics.images import Better, Figure
+from bgan_discrete.metrics.marginals import category_counts, independent_pixels
+from bgan_discrete.nn.sequences import ConvSequenceDiscriminator
+from bgan_discrete.nn.vectors import MLPDiscriminator
+
+MAX_PAIRS = 2000
+"""Of more pairs of columns so many are compared, evenly spaced among all."""
+
+MAX_BLOCK = 5000
+"""The most rows on a side of a comparison."""
+
+MIN_ROWS = 20
+"""Of samples, training rows and held-out rows: with fewer there is nothing to judge by."""
+
+CRITIC_STEPS = 600
+CRITIC_WIDTH = 64
+WORST_SHOWN = 5
+
+_DENSE_JOINT = 2**16
+
+Codes = NDArray[Any]
+Extra = Callable[[Codes], Mapping[str, tuple[float, Better]]]
+"""Further figures of rows of codes: title -> value, and in which direction it is better."""
+
+
+def column_total_variation(a: Codes, b: Codes, num_categories: int) -> NDArray[np.float64]:
+    """``1/2 sum_k |p_a(k) - p_b(k)|`` of each column.
+
+    Args:
+        a: Integers ``[n_a, *event_shape]`` in ``[0, K)``.
+        b: Integers ``[n_b, *event_shape]`` in ``[0, K)``.
+        num_categories: K.
+
+    Returns:
+        ``[P]``, each in [0, 1].
+    """
+    shares = [category_counts(codes, num_categories) / len(codes) for codes in (a, b)]
+    return 0.5 * np.abs(shares[0] - shares[1]).sum(-1).ravel()
+
+
+def choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
+    """Pairs of different columns: all of them, or so many evenly spaced in the order (0, 1), (0, 2), ...
+
+    Args:
+        num_columns: P.
+        most: How many pairs at most, >= 1.
+
+    Returns:
+        ``[pairs, 2]``, the first number below the second; none where P is 1.
+    """
+    begins = np.concatenate([[0], np.cumsum(np.arange(num_columns - 1, 0, -1))])
+    in_all = int(begins[-1])
+    ranks = np.linspace(0, in_all - 1, min(in_all, most)).astype(np.int64)
+    first = np.searchsorted(begins, ranks, side="right") - 1
+    return np.stack([first, ranks - begins[first] + first + 1], axis=1)
+
+
+def pair_figures(
+    codes: Codes, reference: Codes, pairs: NDArray[np.int64], num_categories: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the joint distributions of pairs of columns differ from those of a reference.
+
+    Args:
+        codes: Integers ``[n, *event_shape]`` in ``[0, K)``.
+        reference: Likewise.
+        pairs: ``[pairs, 2]``, of columns of the flattened event shape.
+        num_categories: K.
+
+    Returns:
+        Total variation of each pair's joint distribution, and the absolute difference of its mutual information in
+        nats; ``[pairs]`` both.
+    """
+    flat, flat_reference = (np.asarray(part).reshape(len(part), -1).astype(np.int64) for part in (codes, reference))
+    variation, information = np.empty(len(pairs)), np.empty(len(pairs))
+    for place, (i, j) in enumerate(pairs):
+        shares = _joint_shares(
+            flat[:, i] * num_categories + flat[:, j],
+            flat_reference[:, i] * num_categories + flat_reference[:, j],
+            num_categories,
+        )
+        variation[place] = 0.5 * np.abs(shares[0] - shares[1]).sum()
+        found = [
+            _information(part[:, [i, j]], joint) for part, joint in zip((flat, flat_reference), shares, strict=True)
+        ]
+        information[place] = abs(found[0] - found[1])
+    return variation, information
+
+
+def pair_information(codes: Codes, pairs: NDArray[np.int64], num_categories: int) -> NDArray[np.float64]:
+    """Mutual information of pairs of columns, in nats.
+
+    Args:
+        codes: Integers ``[n, *event_shape]`` in ``[0, K)``.
+        pairs: ``[pairs, 2]``, of columns of the flattened event shape.
+        num_categories: K.
+
+    Returns:
+        ``[pairs]``: that of the rows, which for few rows is above that of the distribution they were drawn from.
+    """
+    flat = np.asarray(codes).reshape(len(codes), -1).astype(np.int64)
+    joints = (flat[:, i] * num_categories + flat[:, j] for i, j in pairs)
+    found = [
+        _information(flat[:, pair], _joint_shares(joint, joint, num_categories)[0])
+        for pair, joint in zip(pairs, joints, strict=True)
+    ]
+    return np.array(found)
+
+
+def _joint_shares(a: Codes, b: Codes, num_categories: int) -> list[NDArray[np.float64]]:
+    """Shares of the pairs ``k_i K + k_j`` in two sets, over one list of pairs."""
+    size = num_categories**2
+    if size > _DENSE_JOINT:
+        known, places = np.unique(np.concatenate([a, b]), return_inverse=True)
+        size, (a, b) = len(known), np.split(places, [len(a)])
+    return [np.bincount(part, minlength=size) / len(part) for part in (a, b)]
+
+
+def _information(columns: Codes, joint: NDArray[np.float64]) -> float:
+    """``H(i) + H(j) - H(i, j)`` in nats."""
+    return sum(_entropy(np.bincount(column) / len(column)) for column in columns.T) - _entropy(joint)
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    present = shares[shares > 0]
+    return float(-(present * np.log(present)).sum())
+
+
+def frequency_agreement(a: Codes, b: Codes) -> tuple[float, float]:
+    """How the columns' frequencies of 1 agree, dimension by dimension, in two sets of binary records.
+
+    Args:
+        a: ``[n_a, *event_shape]`` of 0 and 1.
+        b: ``[n_b, *event_shape]`` of 0 and 1.
+
+    Returns:
+        ``R^2 = 1 - sum (p_a - p_b)^2 / sum (p_b - mean p_b)^2`` of the scatter of a over b (NaN where all frequencies
+        of b are equal), and the root mean square of ``p_a - p_b``.
+
+    Source:
+        The dimension-wise probability of Choi et al., "Generating multi-label discrete patient records using generative
+        adversarial networks" (2017).
+    """
+    p_a, p_b = (np.asarray(part).reshape(len(part), -1).mean(0) for part in (a, b))
+    squares, spread = ((p_a - p_b) ** 2).sum(), ((p_b - p_b.mean()) ** 2).sum()
+    return float(1 - squares / spread) if spread > 0 else math.nan, float(np.sqrt(squares / len(p_a)))
+
+
+def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> float:
+    """Jensen-Shannon divergence, in bits, of the runs of so many neighbouring codes in two sets of sequences.
+
+    Args:
+        a: Integers ``[n_a, L]`` in ``[0, K)``.
+        b: Integers ``[n_b, L]`` in ``[0, K)``.
+        order: Codes of a run, at most L.
+        num_categories: K.
+
+    Returns:
+        Between 0 and 1.
+    """
+    runs = []
+    for codes in (a, b):
+        windows = np.lib.stride_tricks.sliding_window_view(np.asarray(codes, np.int64), order, axis=1)
+        runs.append((windows @ (num_categories ** np.arange(order))).ravel())
+    known, places = np.unique(np.concatenate(runs), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(known)) / len(part) for part in np.split(places, [len(runs[0])])]
+    middle = _entropy((shares[0] + shares[1]) / 2)
+    return max(middle - (_entropy(shares[0]) + _entropy(shares[1])) / 2, 0.0) / math.log(2)
+
+
+def share_of_copies(codes: Codes, training: Codes) -> float:
+    """Share of rows that stand in the training data, code for code."""
+    known = set(_keys(training))
+    return sum(key in known for key in _keys(codes)) / len(codes)
+
+
+def unique_rate(codes: Codes) -> float:
+    """Different rows over all rows."""
+    return len(set(_keys(codes))) / len(codes)
+
+
+def _keys(codes: Codes) -> list[bytes]:
+    return [row.tobytes() for row in np.ascontiguousarray(np.asarray(codes).reshape(len(codes), -1), np.int32)]
+
+
+@dataclass
+class ArrayReport:
+    """The figures of a model of arrays or of a table.
+
+    Attributes:
+        figures: By their names.
+        num_samples: Samples of the model that were judged.
+        block_size: Rows in the samples' place in every comparison; a figure is the mean over blocks.
+        num_training: Training rows, which distances and copies are taken against.
+        num_heldout: Held-out rows.
+        num_pairs: Pairs of columns that were compared.
+        pairs_in_all: Pairs of columns that there are.
+        worst_columns: Column -> total variation, of the columns that are farthest from the training data.
+        worst_pairs: Likewise for pairs.
+    """
+
+    figures: dict[str, Figure]
+    num_samples: int
+    block_size: int
+    num_training: int
+    num_heldout: int
+    num_pairs: int
+    pairs_in_all: int
+    worst_columns: dict[str, float] = field(default_factory=dict)
+    worst_pairs: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        document = {name: value for name, value in vars(self).items() if name != "figures"}
+        figures = {
+            name: {
+                "value": _plain(figure.value),
+                "floor": _plain(figure.floor),
+                "baseline": _plain(figure.baseline),
+                "ratio": _plain(figure.ratio),
+                "better": figure.better,
+                "title": figure.title,
+            }
+            for name, figure in self.figures.items()
+        }
+        return {"figures": figures, **document}
+
+    def format_table(self) -> str:
+        """The figures as a table for people."""
+        words = {"lower": "lower", "higher": "higher", "half": "0.5", "floor": "as the floor"}
+        rows = [("", "model", "floor", "baseline", "better")]
+        for figure in self.figures.values():
+            cells = (_short(figure.value), _short(figure.floor), _short(figure.baseline))
+            rows.append((figure.title, *cells, words[figure.better]))
+        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+        lines = [_aligned(row, widths) for row in rows]
+        lines.insert(1, "-" * max(map(len, lines)))
+        worst = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_columns.items())
+        pairs = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_pairs.items())
+        lines += textwrap.wrap(
+            f"columns farthest from the data (total variation): {worst}", 100, subsequent_indent="  "
+        )
+        if self.num_pairs:
+            lines += textwrap.wrap(f"pairs farthest from the data: {pairs}", 100, subsequent_indent="  ")
+            of = f" of {self.pairs_in_all:,}, evenly chosen" if self.num_pairs < self.pairs_in_all else ""
+            lines.append(f"{self.num_pairs:,} pairs of columns{of}")
+        lines.append(
+            f"{self.num_samples:,} samples in blocks of {self.block_size:,}; {self.num_training:,} training and "
+            f"{self.num_heldout:,} held-out rows"
+        )
+        lines.append("floor: held-out rows in the samples' place; baseline: columns drawn independently")
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def check_row_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
+    """Raise InputError where there are too few rows to judge a model by."""
+    for name, count in (("samples", num_samples), ("training rows", num_training), ("held-out rows", num_heldout)):
+        if count < MIN_ROWS:
+            raise InputError(
+                f"the metrics need at least {MIN_ROWS} {name}, got {count}: raise --num-samples or --holdout, or leave "
+                "the metrics out with --num-samples 0"
+            )
+
+
+def evaluate_array(
+    samples: Codes,
+    training: Codes,
+    heldout: Codes,
+    *,
+    num_categories: int,
+    sizes: Sequence[int] | None = None,
+    column_names: Sequence[str] | None = None,
+    neighbours: bool = False,
+    extra: Extra | None = None,
+    seed: int = 0,
+) -> ArrayReport:
+    """Judge samples against real rows.
+
+    The samples are cut into blocks of as many as there are held-out rows (at most `MAX_BLOCK`), and a figure is the
+    mean over the blocks, so that model, floor and baseline are judged at one number of rows: distances of finite
+    samples are above 0 even for real ones.
+
+    Args:
+        samples: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
+        training: Likewise, that the model was trained on.
+        heldout: Likewise, that it has not seen.
+        num_categories: K.
+        sizes: Categories of each column, for the critic; None where all have K.
+        column_names: P names; their numbers if None.
+        neighbours: The columns are an order, as the positions of a sequence: the critic is one of convolutions.
+        extra: Further figures of the same rows, such as the share of those that keep a rule.
+        seed: Of the baseline, of the held-out rows where there are too many, and of the critics.
+
+    Returns:
+        The report; the same for the same arguments.
+
+    Raises:
+        InputError: If the arrays do not fit each other, or there are too few rows.
+    """
+    check_row_counts(len(samples), len(training), len(heldout))
+    for name, codes in (("samples", samples), ("heldout", heldout)):
+        if codes.shape[1:] != training.shape[1:]:
+            raise InputError(f"{name} must have the training rows' shape {training.shape[1:]}, got {codes.shape[1:]}")
+    rng = np.random.default_rng(seed)
+    size = min(len(samples), len(heldout), MAX_BLOCK)
+    real = np.asarray(heldout[np.sort(rng.permutation(len(heldout))[:size])])
+    baseline = independent_pixels(training, len(samples), rng)
+    event_shape = tuple(training.shape[1:])
+    num_columns = math.prod(event_shape)
+    names = list(column_names or map(str, range(num_columns)))
+    pairs = choose_pairs(num_columns)
+    # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
+    dependent = np.argsort(-pair_information(training, pairs, num_categories), kind="stable")[: -(-len(pairs) // 10)]
+
+    def critic(codes: Codes) -> float:
+        def make() -> nn.Module:
+            if neighbours:
+                return ConvSequenceDiscriminator(num_columns, num_categories, None, CRITIC_WIDTH // 2, 2)
+            return MLPDiscriminator(event_shape, num_categories, CRITIC_WIDTH, sizes=sizes)
+
+        found = critic_divergence(real, codes, num_categories, make, steps=CRITIC_STEPS, seed=seed)
+        return max(found, 0.0) / (2 * math.log(2))
+
+    def judge(codes: Codes) -> dict[str, tuple[float, Better]]:
+        columns = column_total_variation(codes, training, num_categories)
+        found: dict[str, tuple[float, Better]] = {
+            "total variation of a column, mean": (float(columns.mean()), "lower"),
+            "total variation of a column, largest": (float(columns.max()), "lower"),
+        }
+        if len(pairs):
+            variation, information = pair_figures(codes, training, pairs, num_categories)
+            for what, values in (
+                ("total variation of a pair", variation),
+                ("mutual information of a pair", information),
+            ):
+                kind = "" if what.startswith("total") else "error (nats), "
+                found |= {
+                    f"{what}, {kind}mean": (float(values.mean()), "lower"),
+                    f"{what}, {kind}dependent tenth": (float(values[dependent].mean()), "lower"),
+                    f"{what}, {kind}largest": (float(values.max()), "lower"),
+                }
+        if num_categories == 2 and num_columns > 1:
+            agreement, error = frequency_agreement(codes, training)
+            found["frequencies of 1, R² against the data's"] = (agreement, "higher")
+            found["frequencies of 1, root mean square error"] = (error, "lower")
+        found["unique rate"] = (unique_rate(codes), "floor")
+        found["copies of training rows"] = (share_of_copies(codes, training), "floor")
+        return found | dict(extra(codes) if extra else {})
+
+    def over_blocks(codes: Codes) -> dict[str, tuple[float, Better]]:
+        blocks = [codes[start : start + size] for start in range(0, len(codes) - size + 1, size)]
+        parts = [judge(block) for block in blocks]
+        found = {title: (float(np.mean([part[title][0] for part in parts])), parts[0][title][1]) for title in parts[0]}
+        return found | {"divergence that a fresh critic finds (0 to 1)": (critic(blocks[0]), "lower")}
+
+    values, baselines, floors = over_blocks(samples), over_blocks(baseline), judge(real)
+    others = np.asarray(training[np.sort(rng.permutation(len(training))[:size])])
+    floors["divergence that a fresh critic finds (0 to 1)"] = (critic(others), "lower")
+    columns = column_total_variation(samples, training, num_categories)
+    variation = pair_figures(samples, training, pairs, num_categories)[0]
+    pair_names = [f"{names[i]} x {names[j]}" for i, j in pairs]
+    return ArrayReport(
+        {
+            _key(title): Figure(value, floors[title][0], baselines[title][0], better, title)
+            for title, (value, better) in values.items()
+        },
+        num_samples=len(samples),
+        block_size=size,
+        num_training=len(training),
+        num_heldout=len(heldout),
+        num_pairs=len(pairs),
+        pairs_in_all=num_columns * (num_columns - 1) // 2,
+        worst_columns=_worst(names, columns),
+        worst_pairs=_worst(pair_names, variation),
+    )
+
+
+def _key(title: str) -> str:
+    """A title as a name in JSON: its words with underscores between them."""
+    words = "".join(letter if letter.isalnum() else " " for letter in title.replace("²", "2")).split()
+    return "_".join(words).lower()
+
+
+def _worst(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
+    return {names[place]: round(float(values[place]), 4) for place in np.argsort(-values, kind="stable")[:WORST_SHOWN]}
+
+
+def _plain(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _short(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
+    numbers = "  ".join(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
+    return f"{row[0].ljust(widths[0])}  {numbers}  {row[-1]}"

@@ -1,0 +1,381 @@
+"""Integer arrays and tables of a user's own -> codes, in a part to train on and a part to judge by."""
+
+import csv
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.codecs.base import validate_seed
+from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources.examples import NUM_ROWS, example
+from bgan_discrete.sources.storage import count_repeats
+from bgan_discrete.sources.table_files import (
+    DELIMITERS,
+    TABLE_SUFFIXES,
+    read_csv,
+    read_parquet,
+    table_of_array,
+)
+
+ARRAY_SUFFIXES = (".npy", ".npz")
+LAYOUTS = ("auto", "array", "table")
+NPZ_KEYS = ("codes", "data", "x", "x_train")
+"""Names of an array that are looked for in a .npz file of several."""
+
+Codes = NDArray[Any]
+Rows = Codes | dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class ArrayData:
+    """An array or a table as codes, in a part to train on and a part to judge by.
+
+    Attributes:
+        name: What was asked for.
+        digest: Of the codes and of what they stand for.
+        codes: Training codes ``[S, *event_shape]``.
+        heldout_codes: Codes of the held-out rows, likewise.
+        codec: What the codes stand for.
+        heldout_source: Where the held-out rows come from.
+        labels: One for each training row, a number of `class_names`; None without a label column.
+        heldout_labels: Likewise for the held-out rows.
+        class_names: Of the labels, in order.
+        repeated: Training rows that repeat earlier ones.
+        leaked: Held-out rows that are in training too.
+    """
+
+    name: str
+    digest: str
+    codes: Codes
+    heldout_codes: Codes
+    codec: ArrayCodec
+    heldout_source: str
+    labels: NDArray[np.int64] | None
+    heldout_labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...] | None
+    repeated: int
+    leaked: int
+
+    @property
+    def num_categories(self) -> int:
+        """K."""
+        return self.codec.num_categories
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of the codes of one sample."""
+        return self.codec.event_shape
+
+
+def load_array(
+    dataset: "str | os.PathLike[str] | Codes | Table",
+    *,
+    layout: str = "auto",
+    columns: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    bins: int | None = None,
+    max_categories: int | None = None,
+    missing: Sequence[str] = (),
+    delimiter: str | None = None,
+    header: bool = True,
+    key: str | None = None,
+    label_column: str | None = None,
+    limit: int | None = None,
+    holdout: float = 0.1,
+    heldout: "str | os.PathLike[str] | Codes | Table | None" = None,
+    codec: ArrayCodec | None = None,
+    seed: int = 0,
+) -> ArrayData:
+    """Load integers or a table, hold some rows out, and turn both parts into codes.
+
+    The codec knows the values of all rows, held out or not: what can stand in a column is no secret of the data.
+
+    Args:
+        dataset: ``records``, ``motifs`` or ``table`` (made by a program, `bgan_discrete.sources.examples`), a .npy,
+            .npz, .csv, .tsv or .parquet file, an array, or a dictionary of columns.
+        layout: ``array``: integers of one range ``[samples, ...]``; ``table``: columns of categories, of which each has
+            its own; ``auto``: what the data are: files with columns, dictionaries and structured arrays are tables.
+        columns: Names of a table's columns to take, in this order; None for all.
+        drop: Names of columns to leave out.
+        bins: See `bgan_discrete.codecs.TableCodec.fit`.
+        max_categories: Likewise.
+        missing: Texts that mean a missing value, beside the empty cell.
+        delimiter: Between the cells of a CSV file; None for that of its suffix.
+        header: Whether the first line of a CSV file names the columns.
+        key: Of the array in a .npz file; None for the only one, or the first of `NPZ_KEYS` that is there.
+        label_column: A column of a table that is no part of the codes but a label of each row.
+        limit: Take only the first so many rows, >= 1.
+        holdout: Share of the rows held out, drawn at random, in (0, 1).
+        heldout: Other data, as ``dataset``, to judge by, rather than a share of its rows.
+        codec: A codec to encode with, such as that of a trained model; None to make one of the data.
+        seed: Of the rows that are held out.
+
+    Returns:
+        The codes.
+
+    Raises:
+        InputError: If an argument or the data cannot be used; the message names file, row and column.
+    """
+    _check(layout, limit, holdout, seed, delimiter, columns, drop)
+    options: dict[str, Any] = {
+        "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
+        "columns": columns if not isinstance(codec, TableCodec) else codec.column_names,
+        "drop": drop if codec is None else (),
+        "missing": missing,
+        "delimiter": delimiter,
+        "header": header,
+        "key": key,
+        "label_column": label_column,
+    }
+    name = dataset if isinstance(dataset, (str, os.PathLike)) else "data in memory"
+    rows, names = _read(dataset, "dataset", limit=limit, **options)
+    judged = None if heldout is None else _read(heldout, "heldout", limit=None, **options)
+    count = _length(rows)
+    everything = rows if judged is None else _joined(rows, judged[0])
+    if codec is None:
+        codec = _fit(everything, bins, max_categories)
+    codes = codec.encode(everything)
+    labels = None if names is None else [*names, *(() if judged is None else judged[1] or ())]
+    order = np.arange(len(codes))
+    num_heldout = len(codes) - count
+    if judged is None:
+        order = np.random.default_rng(seed).permutation(count)
+        num_heldout = min(max(round(count * holdout), 1), count - 1)
+        order = np.concatenate([np.sort(order[num_heldout:]), np.sort(order[:num_heldout])])
+    places = order[: len(codes) - num_heldout], order[len(codes) - num_heldout :]
+    if min(map(len, places)) < 2:
+        raise InputError(
+            f"dataset {str(name)!r} has {len(places[0])} rows to train on and {len(places[1])} to judge by; at least 2 "
+            "of each are needed: give more rows, or another holdout"
+        )
+    training, judging = (np.ascontiguousarray(codes[part]) for part in places)
+    classes = None if labels is None else sorted({str(label) for label in labels})
+    numbers = (
+        None
+        if classes is None or labels is None
+        else np.array([classes.index(str(label)) for label in labels], np.int64)
+    )
+    repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
+    digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
+    source = f"{holdout:.0%} of the rows, at random" if judged is None else f"{str(heldout)!r}"
+    return ArrayData(
+        name=str(name),
+        digest=digest,
+        codes=training,
+        heldout_codes=judging,
+        codec=codec,
+        heldout_source=source if isinstance(heldout, (str, os.PathLike, type(None))) else "other data in memory",
+        labels=None if numbers is None else numbers[places[0]],
+        heldout_labels=None if numbers is None else numbers[places[1]],
+        class_names=None if classes is None else tuple(classes),
+        repeated=repeated,
+        leaked=leaked,
+    )
+
+
+def describe_array(data: ArrayData) -> str:
+    """Say in several lines what is in the data.
+
+    Args:
+        data: From `load_array`.
+
+    Returns:
+        Text without a final line break.
+    """
+    shape = " x ".join(map(str, data.event_shape))
+    most = f"K = {data.num_categories}" if data.codec.sizes is None else f"K = {data.num_categories} at most"
+    lines = [
+        f"data set:    {data.name} (digest {data.digest[:12]})",
+        f"rows:        {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
+        f"codes:       {shape}, {most}",
+        f"meaning:     {data.codec.describe()}",
+        f"duplicates:  {data.repeated:,} training rows repeat earlier ones; "
+        f"{data.leaked:,} held-out rows are in training too",
+    ]
+    if data.class_names is not None:
+        lines.append(f"labels:      {len(data.class_names)} classes")
+    return "\n".join(lines)
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names of columns in one option, separated by commas, quoted as in CSV where they hold one.
+
+    Args:
+        text: Such as ``age,"height, cm"``; None for None.
+
+    Returns:
+        The names.
+
+    Raises:
+        InputError: If the quotes do not close.
+    """
+    if text is None:
+        return None
+    try:
+        (names,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"names of columns must be separated by commas, got {text!r}: {error}") from None
+    return names
+
+
+def _check(
+    layout: str,
+    limit: int | None,
+    holdout: float,
+    seed: int,
+    delimiter: str | None,
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+) -> None:
+    if layout not in LAYOUTS:
+        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InputError(f"limit must be an integer of at least 1, got {limit!r}")
+    if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
+        raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
+        raise InputError(f"delimiter must be one character, such as ';', got {delimiter!r}")
+    for name, given in (("columns", columns), ("drop", drop)):
+        if isinstance(given, str):
+            raise InputError(f"{name} must be a list of names, got the string {given!r}")
+    validate_seed(seed)
+
+
+def _read(
+    dataset: Any,
+    option: str,
+    *,
+    layout: str,
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+    missing: Sequence[str],
+    delimiter: str | None,
+    header: bool,
+    key: str | None,
+    label_column: str | None,
+    limit: int | None,
+) -> tuple[Rows, list[Any] | None]:
+    """The rows in the layout that was asked for, and their labels."""
+    found = _open(dataset, option, missing, delimiter, header, key)
+    if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
+        found = table_of_array(found)
+    if isinstance(found, np.ndarray):
+        asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
+        for name, value in asked.items():
+            if value is not None:
+                raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
+        return (found if limit is None else found[:limit]), None
+    if layout == "array":
+        raise InputError(
+            f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
+        )
+    table = {name: list(values)[:limit] for name, values in found.items()}
+    labels = _column(table, label_column, "label_column") if label_column is not None else None
+    if labels is not None and None in labels:
+        raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
+    for name in drop:
+        _column(table, name, "drop")
+    kept = list(table) if columns is None else list(columns)
+    for name in kept:
+        _column(table, name, "columns")
+    chosen = {name: table[name] for name in kept if name not in drop and name != label_column}
+    if not chosen:
+        raise InputError(
+            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(table)}"
+        )
+    return chosen, labels
+
+
+def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
+    if name not in table:
+        raise InputError(f"{option} {name!r} is not in the table, which has: {', '.join(map(str, table))}")
+    return table[name]
+
+
+def _open(
+    dataset: Any, option: str, missing: Sequence[str], delimiter: str | None, header: bool, key: str | None
+) -> Any:
+    """An array, or a dictionary of columns."""
+    if isinstance(dataset, (np.ndarray, Mapping)):
+        return dataset
+    if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
+        raise InputError(
+            f"{option} must be a name, a path, an array or a dictionary of columns, got {type(dataset).__name__}"
+        )
+    text = str(dataset)
+    if text in NUM_ROWS:
+        return example(text)
+    path = Path(text).expanduser()
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(
+            f"{option} {text!r} is neither {', '.join(map(repr, NUM_ROWS))} nor an existing file "
+            f"({', '.join((*ARRAY_SUFFIXES, *TABLE_SUFFIXES))})"
+        )
+    if suffix not in (*ARRAY_SUFFIXES, *TABLE_SUFFIXES):
+        raise InputError(f"{option} must be a {', '.join((*ARRAY_SUFFIXES, *TABLE_SUFFIXES))} file, got {text!r}")
+    if key is not None and suffix != ".npz":
+        raise InputError(f"array_key is for .npz files, got {key!r} for {text!r}")
+    if suffix in DELIMITERS:
+        return read_csv(path, delimiter=delimiter, header=header, missing=missing)
+    if delimiter is not None or not header:
+        raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
+    return read_parquet(path, missing) if suffix == ".parquet" else _read_numpy(path, option, key)
+
+
+def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
+    try:
+        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            chosen = key or next((name for name in NPZ_KEYS if name in loaded.files), None)
+            if key is None and len(loaded.files) == 1:
+                chosen = loaded.files[0]
+            if chosen not in loaded.files:
+                raise InputError(
+                    f"array_key must name an array of {str(path)!r}, which has: {', '.join(loaded.files)}; got {key!r}"
+                )
+            return loaded[chosen]
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{option} {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from None
+
+
+def _fit(rows: Rows, bins: int | None, max_categories: int | None) -> ArrayCodec:
+    if not isinstance(rows, np.ndarray):
+        return TableCodec.fit(rows, bins=bins, max_categories=max_categories)
+    for name, value in (("bins", bins), ("max_categories", max_categories)):
+        if value is not None:
+            raise InputError(f"{name} is for tables, got {value} for an array; see --layout table")
+    return IntegersCodec.fit(rows)
+
+
+def _joined(rows: Rows, others: Rows) -> Rows:
+    if isinstance(rows, np.ndarray) and isinstance(others, np.ndarray):
+        if rows.shape[1:] != others.shape[1:]:
+            raise InputError(f"heldout must have samples of the shape {rows.shape[1:]}, got {others.shape[1:]}")
+        return np.concatenate([rows, others])
+    if isinstance(rows, np.ndarray) or isinstance(others, np.ndarray):
+        raise InputError("dataset and heldout must both be arrays or both be tables")
+    lacking = [name for name in rows if name not in others]
+    if lacking:
+        raise InputError(f"heldout lacks the column {lacking[0]!r} of the data set; it has: {', '.join(others)}")
+    return {name: [*values, *others[name]] for name, values in rows.items()}
+
+
+def _length(rows: Rows) -> int:
+    return len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))
+
+
+def _place(dataset: Any) -> str:
+    return repr(str(dataset)) if isinstance(dataset, (str, os.PathLike)) else "in memory"

@@ -1,0 +1,277 @@
+"""Tables in files: CSV and parquet, read into columns of plain values and written again."""
+
+import csv
+import datetime
+import decimal
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.codecs.tables import Table, Value
+from bgan_discrete.errors import InputError, one_line
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
+
+
+def read_csv(
+    path: Path, *, delimiter: str | None = None, header: bool = True, missing: Sequence[str] = ()
+) -> dict[str, list[Value]]:
+    """Read a CSV file, quoted as RFC 4180 says.
+
+    A column whose cells are all integers, as people write them (no leading zeros), becomes integers; one of numbers
+    becomes floating-point numbers; everything else stays text. An empty cell is missing.
+
+    Args:
+        path: A UTF-8 file.
+        delimiter: Between cells; None for that of the file's suffix.
+        header: Whether the first line names the columns; else they are ``column_0``, ``column_1``, ...
+        missing: Texts of cells that mean a missing value too.
+
+    Returns:
+        Column name -> values.
+
+    Raises:
+        InputError: If the file cannot be read; the message names the line and the column.
+    """
+    place = f"dataset {str(path)!r}"
+    names: list[str] = []
+    columns: list[list[str]] = []
+    line = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, delimiter=delimiter or DELIMITERS[path.suffix.lower()], strict=True)
+            for row in rows:
+                line = rows.line_num
+                if not row:  # a blank line
+                    continue
+                if not names:
+                    names = _checked_names(row, place) if header else [f"column_{i}" for i in range(len(row))]
+                    columns = [[] for _ in names]
+                    if header:
+                        continue
+                if len(row) != len(names):
+                    raise InputError(
+                        f"{place} has {len(row)} cells in line {line}, but {len(names)} columns; quote cells "
+                        "that hold the delimiter"
+                    )
+                for column, cell in zip(columns, row, strict=True):
+                    column.append(cell)
+    except OSError as error:
+        raise InputError(f"{place} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{place} is not UTF-8: byte 0x{error.object[error.start]:02x}; convert the file to UTF-8"
+        ) from None
+    except csv.Error as error:
+        raise InputError(f"{place} is no CSV file after line {line}: {error}") from None
+    if not columns or not columns[0]:
+        raise InputError(f"{place} has no rows")
+    gone = {"", *missing}
+    return {
+        name: _typed([None if cell in gone else cell for cell in cells])
+        for name, cells in zip(names, columns, strict=True)
+    }
+
+
+def _checked_names(row: list[str], place: str) -> list[str]:
+    for number, name in enumerate(row, 1):
+        if not name:
+            raise InputError(
+                f"{place} has no name for column {number} in its header; give one, or read it with --no-header"
+            )
+        if name in row[: number - 1]:
+            raise InputError(f"{place} has two columns called {name!r} in its header")
+    return row
+
+
+def _typed(cells: list[str | None]) -> list[Value]:
+    present = {cell for cell in cells if cell is not None}
+    if present and all(_INTEGER.fullmatch(cell) and cell != "-0" for cell in present):
+        return [None if cell is None else int(cell) for cell in cells]
+    if present and all(_is_number_text(cell) for cell in present):
+        return [None if cell is None else float(cell) for cell in cells]
+    return list(cells)
+
+
+def _is_number_text(cell: str) -> bool:
+    if not _NUMBER.fullmatch(cell):
+        return False
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:  # a point or an exponent alone
+        return False
+
+
+def read_parquet(path: Path, missing: Sequence[str] = ()) -> dict[str, list[Value]]:
+    """Read a parquet file; null and NaN are missing, dates and times become text.
+
+    Args:
+        path: The file.
+        missing: Texts that mean a missing value too.
+
+    Returns:
+        Column name -> values.
+
+    Raises:
+        InputError: If the file cannot be read, or a column holds lists, bytes or the like.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    place = f"dataset {str(path)!r}"
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{place} cannot be read as parquet: {one_line(error)}") from None
+    if table.num_rows == 0:
+        raise InputError(f"{place} has no rows")
+    names = _checked_names(list(table.column_names), place)
+    return {name: _plain_values(table.column(name).to_pylist(), name, place, missing) for name in names}
+
+
+def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[str]) -> list[Value]:
+    found: list[Value] = []
+    gone = set(missing)
+    for row, given in enumerate(values, 1):
+        value = given
+        if isinstance(value, decimal.Decimal):
+            value = float(value)
+        elif isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
+            value = str(value)
+        if (
+            value is None
+            or (isinstance(value, float) and math.isnan(value))
+            or (isinstance(value, str) and value in gone)
+        ):
+            found.append(None)
+        elif isinstance(value, (str, int, float)):
+            found.append(value)
+        else:
+            raise InputError(
+                f"column {name!r} of {place} holds {type(value).__name__} in row {row}; a table has strings, numbers, "
+                f"booleans and dates: drop it (--drop {name})"
+            )
+    return found
+
+
+def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None) -> dict[str, list[Value]]:
+    """The columns of an array.
+
+    Args:
+        array: Structured ``[S]``, whose fields are the columns, or ``[S, C]`` of numbers, booleans or strings; NaN and
+            the empty string are missing.
+        names: C of them; None for ``column_0``, ``column_1``, ...
+
+    Returns:
+        Column name -> values.
+
+    Raises:
+        InputError: If the array has another shape or holds objects.
+    """
+    if array.dtype.names is not None:
+        columns = {name: array[name] for name in array.dtype.names}
+    elif array.ndim == 2:
+        columns = {
+            name: array[:, place] for place, name in enumerate(names or [f"column_{i}" for i in range(array.shape[1])])
+        }
+    else:
+        raise InputError(f"a table must be an array [rows, columns] or one of named fields, got {list(array.shape)}")
+    for name, column in columns.items():
+        if column.ndim != 1 or column.dtype.kind not in "biufU":
+            raise InputError(
+                f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
+                f"{list(column.shape)}"
+            )
+    return {
+        name: [None if value == "" or value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
+        for name, column in columns.items()
+    }
+
+
+def format_csv(table: Table, delimiter: str = ",") -> str:
+    """A table as the text of a CSV file, with a line of its column names; a missing value is an empty cell."""
+    rows = [table, *zip(*table.values(), strict=True)]
+    return "".join(delimiter.join(_cell(value, delimiter, len(table) == 1) for value in row) + "\n" for row in rows)
+
+
+def _cell(value: Value, delimiter: str, is_alone: bool) -> str:
+    # Not by the csv module, some versions of which leave a carriage return without quotes.
+    text = "" if value is None else str(value)
+    # An empty line would be no row.
+    if any(letter in text for letter in (delimiter, '"', "\r", "\n")) or (is_alone and not text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table into a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
+
+    A missing value is an empty cell of CSV and null in parquet. The array of a ``.npy`` file is structured, with a
+    field for each column: integers, floating-point numbers (missing ones are NaN), booleans, or else strings (missing
+    ones are empty).
+
+    Args:
+        table: Column name -> values.
+        path: The file; another one of this name is replaced.
+
+    Raises:
+        InputError: If the suffix is another, or the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in DELIMITERS:
+        write_text_atomically(path, format_csv(table, DELIMITERS[suffix]))
+        return
+    if suffix not in (".parquet", ".npy"):
+        raise InputError(f"output must end in .csv, .tsv, .parquet or .npy, got {str(path)!r}")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        if suffix == ".parquet":
+            import pyarrow
+            import pyarrow.parquet
+
+            columns = {name: pyarrow.array(_of_one_kind(values)) for name, values in table.items()}
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+        else:
+            with temporary.open("wb") as file:
+                # Version 3 is the one that can name its fields in any script.
+                np.lib.format.write_array(file, _structured(table), version=(3, 0), allow_pickle=False)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _of_one_kind(values: Sequence[Value]) -> list[Value]:
+    """Values of one type: text where they are of several."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return list(values) if len(kinds) <= 1 else [None if value is None else str(value) for value in values]
+
+
+def _structured(table: Table) -> "np.ndarray[Any, Any]":
+    columns = {}
+    for name, given in table.items():
+        values = _of_one_kind(given)
+        kinds = {type(value) for value in values}
+        if kinds <= {int, float, type(None)} and kinds & {int, float} and kinds != {int}:
+            columns[name] = np.array([math.nan if value is None else value for value in values], np.float64)
+        elif len(kinds) == 1 and kinds <= {int, bool}:
+            columns[name] = np.array(values)
+        else:
+            columns[name] = np.array(["" if value is None else str(value) for value in values], np.str_)
+    # A string of length 0 has no place in a structured array.
+    kinds_of = [(name, column.dtype if column.dtype.itemsize else "U1") for name, column in columns.items()]
+    found = np.empty(len(next(iter(columns.values()))), kinds_of)
+    for name, column in columns.items():
+        found[name] = column
+    return found

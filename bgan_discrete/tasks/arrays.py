@@ -1,0 +1,503 @@
+"""Integer arrays and tables from end to end: data -> networks -> training -> samples -> figures."""
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bgan_discrete import __version__
+from bgan_discrete.codecs import ArrayCodec
+from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.errors import InputError
+from bgan_discrete.metrics import category_counts, log_frequencies
+from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
+from bgan_discrete.metrics.images import Better
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvDiscriminator,
+    ConvGenerator,
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    set_logit_spread,
+)
+from bgan_discrete.parallel import Processes, join_processes
+from bgan_discrete.penalties import apply_spectral_normalization
+from bgan_discrete.pipeline import ArrayPipeline, GeneratedRows
+from bgan_discrete.reporting import add_facts
+from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sources import ArrayData, describe_array, load_array
+from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.examples import broken_rules, motif_places
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
+from bgan_discrete.tasks.curves import plot_curves
+from bgan_discrete.tasks.images import METRICS_SEED
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.runs import (
+    SIGNAL_EXIT_CODES,
+    carry_out,
+    count_parameters,
+    open_run,
+    say,
+    speaker,
+    was_interrupted,
+)
+from bgan_discrete.training.config import (
+    ArrayAlgorithmConfig,
+    ArrayDataConfig,
+    ArrayModelConfig,
+    ArrayTrainingConfig,
+)
+from bgan_discrete.training.run_log import read_metrics
+from bgan_discrete.training.trainer import Trainer, TrainingSummary
+
+SHOWN_ROWS = 10
+SAVED_ROWS = 100
+ABSENT_LOG_FREQUENCY = -30.0
+"""Where a generator's output bias starts for a code that no training row has at its position; as for text."""
+
+ESCORT, LOGIT_SPREAD = 0.5, 1.0
+"""With credit ``alternatives``, unless others are asked for; as for one-shot generators of text."""
+
+MAX_POSITION_WEIGHTS = 8_000_000
+"""The discriminator ``positions`` is chosen by itself up to so many weights of its first layer, P (P K) W."""
+
+KMER = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayRun:
+    """What a training left.
+
+    Attributes:
+        folder: The run's folder.
+        summary: How the training ended.
+        report: The final metrics; None if they were not asked for, or the training was interrupted.
+    """
+
+    folder: RunFolder
+    summary: TrainingSummary
+    report: ArrayReport | None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the signal which stopped the training."""
+        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
+
+
+def prepare_array(config: ArrayDataConfig, codec: ArrayCodec | None = None) -> ArrayData:
+    """Load and encode the rows that a configuration names.
+
+    Args:
+        config: The data.
+        codec: A codec to encode with, such as that of a trained model; None to make one of the data.
+
+    Returns:
+        Codes of the training and held-out rows.
+
+    Raises:
+        InputError: If the data cannot be used.
+    """
+    return load_array(
+        config.dataset,
+        layout=config.layout,
+        columns=split_names(config.columns),
+        drop=split_names(config.drop) or (),
+        bins=config.bins,
+        max_categories=config.max_categories,
+        missing=split_names(config.missing) or (),
+        delimiter=config.delimiter,
+        header=config.header,
+        key=config.array_key,
+        limit=config.limit,
+        holdout=config.holdout,
+        heldout=config.heldout,
+        codec=codec,
+        seed=config.data_seed,
+    )
+
+
+def build_array_networks(
+    config: ArrayModelConfig, codec: ArrayCodec, seed: int, alternatives: bool = True
+) -> tuple[nn.Module, nn.Module]:
+    """The two networks of a configuration, initialised from a seed.
+
+    Args:
+        config: Kinds, widths, depths and options.
+        codec: Of the data.
+        seed: Of the initial weights.
+        alternatives: The discriminator is to score every code that could stand at each position.
+
+    Returns:
+        Generator and discriminator.
+
+    Raises:
+        InputError: If a network cannot take data of this shape.
+    """
+    shape, categories = codec.event_shape, codec.num_categories
+    kind = _discriminator_kind(config, codec, alternatives)
+    _check_networks(config, kind, codec, alternatives)
+    torch.manual_seed(seed)
+    sizes = (config.latent_size, config.generator_width, config.generator_depth)
+    generator: nn.Module
+    if config.generator == "mlp":
+        generator = MLPGenerator(shape, categories, *sizes, codec.sizes, config.latent_kind)
+    elif len(shape) == 1:
+        generator = ConvSequenceGenerator(shape[0], categories, None, *sizes, latent_kind=config.latent_kind)
+    else:
+        generator = ConvGenerator(shape, categories, *sizes)
+    widths = (config.discriminator_width, config.discriminator_depth)
+    discriminator: nn.Module
+    if kind == "mlp":
+        discriminator = MLPDiscriminator(shape, categories, *widths, sizes=codec.sizes)
+    elif kind == "positions" or alternatives:
+        network: Any = "mlp" if kind == "positions" else "conv"
+        discriminator = AlternativesDiscriminator(
+            shape[0], categories, None, *widths, "rest", network, config.log_ratio_bound
+        )
+    elif len(shape) == 1:
+        discriminator = ConvSequenceDiscriminator(shape[0], categories, None, *widths)
+    else:
+        discriminator = ConvDiscriminator(shape, categories, *widths)
+    if config.spectral_norm:
+        apply_spectral_normalization(discriminator)
+    return generator, discriminator
+
+
+def _discriminator_kind(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool) -> str:
+    if config.discriminator != "auto":
+        return config.discriminator
+    if config.generator == "conv":
+        return "conv"
+    positions = math.prod(codec.event_shape)
+    weights = positions * positions * codec.num_categories * config.discriminator_width
+    return "positions" if alternatives and len(codec.event_shape) == 1 and weights <= MAX_POSITION_WEIGHTS else "mlp"
+
+
+def _check_networks(config: ArrayModelConfig, kind: str, codec: ArrayCodec, alternatives: bool) -> None:
+    shape = codec.event_shape
+    for part, name in (("generator", config.generator), ("discriminator", kind)):
+        if name == "conv" and codec.column_names is not None:
+            raise InputError(
+                f"{part} 'conv' needs neighbours along an array; the columns of a table have none: use mlp"
+            )
+        if name == "conv" and len(shape) != 1 and (len(shape) > 3 or min(shape[-2:]) < 8):
+            raise InputError(
+                f"{part} 'conv' takes sequences, or planes of at least 8 x 8, got samples {shape}: use mlp"
+            )
+    if kind == "positions" and len(shape) != 1:
+        raise InputError(f"discriminator 'positions' takes samples of one axis, got {shape}: use mlp")
+    if kind == "conv" and alternatives and len(shape) != 1:
+        raise InputError(
+            "credit 'alternatives' has no convolutions over planes: give --credit prefix --estimator bgan_centered "
+            "--num-draws 20, or --discriminator mlp"
+        )
+    if config.generator == "conv" and len(shape) != 1 and config.latent_kind != "normal":
+        raise InputError(f"latent_kind must be 'normal' for convolutions over planes, got {config.latent_kind!r}")
+
+
+def start_array_generator(generator: nn.Module, config: ArrayTrainingConfig, data: ArrayData) -> None:
+    """Give a new generator the data's frequencies for an output bias, and its logits their spread over latents.
+
+    Args:
+        generator: As `build_array_networks` made it; changed in place.
+        config: Its `output_bias` and `logit_spread` say what is done.
+        data: To train on.
+    """
+    if config.model.output_bias:
+        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
+        generator.set_output_bias(frequencies)  # type: ignore[operator]
+    spread = config.model.logit_spread
+    if spread is None and config.training.credit == "alternatives":
+        spread = LOGIT_SPREAD
+    if spread is not None:
+        rng = torch.Generator().manual_seed(config.training.seed)
+        set_logit_spread(
+            generator, sample_latents(500, config.model.latent_size, config.model.latent_kind, rng), spread
+        )
+
+
+def train_array(config: ArrayTrainingConfig) -> ArrayRun:
+    """Train on an array or a table, from the data to the report, as ``scripts/train_array.py`` does.
+
+    The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.csv``, ``report.json``,
+    ``checkpoints/`` and ``model/``.
+
+    Args:
+        config: The run.
+
+    Returns:
+        What it left.
+
+    Raises:
+        InputError: If an option, the data or the folder cannot be used, before any training.
+        NonFiniteError: If the training diverged; the last checkpoint stays.
+    """
+    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+        return _train(config, processes)
+
+
+def _train(config: ArrayTrainingConfig, processes: Processes) -> ArrayRun:
+    def prepare(folder: RunFolder) -> ArrayData:
+        data = prepare_array(config.data)
+        if config.run.num_samples:
+            check_row_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
+        return data
+
+    folder, checkpoint, data = open_run(config, processes, prepare)
+    speaker(processes)(describe_array(data))
+    training = with_escort(config.training)
+    generator, discriminator = build_array_networks(
+        config.model, data.codec, training.seed, training.credit == "alternatives"
+    )
+    start_array_generator(generator, config, data)
+    networks = count_parameters(("generator", generator), ("discriminator", discriminator))
+    speaker(processes)(f"networks: {networks}")
+
+    def show_samples(step: int, codes: np.ndarray) -> str:
+        text = rows_as_csv(data.codec.decode(codes))
+        folder.grids.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(folder.sample_rows(step), text)
+        return text
+
+    trainer = Trainer(
+        generator,
+        discriminator,
+        data.codes,
+        training,
+        output_dir=folder.root,
+        tensorboard=config.run.report_to == "tensorboard",
+        on_samples=show_samples,
+        processes=processes,
+    )
+
+    def finish(summary: TrainingSummary) -> ArrayReport | None:
+        return _finish(config, folder, data, trainer, summary)
+
+    summary, report = carry_out(
+        config, folder, checkpoint, trainer, finish, description=describe_array(data), networks=networks
+    )
+    return ArrayRun(folder, summary, report)
+
+
+def with_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
+    """The algorithm with its `escort`: `ESCORT` where none was asked for and credit goes by alternatives."""
+    if training.escort is not None or training.credit != "alternatives":
+        return training
+    return dataclasses.replace(training, escort=ESCORT)
+
+
+def _finish(
+    config: ArrayTrainingConfig, folder: RunFolder, data: ArrayData, trainer: Trainer, summary: TrainingSummary
+) -> ArrayReport | None:
+    pipeline = ArrayPipeline(trainer.average.module, data.codec, str(trainer.device))
+    pipeline.save_pretrained(folder.model)
+    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    if was_interrupted(summary, folder):
+        return None
+    text = rows_as_csv(pipeline.generate(SAVED_ROWS, seed=config.training.seed).rows)
+    write_text_atomically(folder.rows, text)
+    plot_curves(read_metrics(folder.metrics), folder.curves)
+    report = None
+    if config.run.num_samples:
+        report = evaluate_array_pipeline(pipeline, data, config.run.num_samples)
+        details = {"training": dataclasses.asdict(summary), "command": sys.argv}
+        write_array_report(folder.report, report, data, details)
+        say("\n" + report.format_table() + "\n")
+    say("\n".join(["samples:", *(f"    {line[:112]}" for line in text.splitlines()[: SHOWN_ROWS + 1])]))
+    say(f"model:   {folder.model}")
+    say(f"samples: {folder.rows}")
+    return report
+
+
+def rows_as_csv(rows: Any) -> str:
+    """Rows as text: a table with its column names, an array with the integers of a sample in one line."""
+    if isinstance(rows, Mapping):
+        return format_csv(rows)
+    return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
+
+
+def evaluate_array_pipeline(
+    pipeline: ArrayPipeline, data: ArrayData, num_samples: int, seed: int = METRICS_SEED
+) -> ArrayReport:
+    """Judge a model's rows.
+
+    Args:
+        pipeline: The model.
+        data: Rows in the codes of the model's codec.
+        num_samples: How many samples are drawn.
+        seed: Of the samples.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If there are too few rows or samples.
+    """
+    check_row_counts(num_samples, len(data.codes), len(data.heldout_codes))
+    return evaluate_array(
+        pipeline.generate(num_samples, seed=seed).codes,
+        data.codes,
+        data.heldout_codes,
+        num_categories=data.num_categories,
+        sizes=data.codec.sizes,
+        column_names=data.codec.column_names,
+        neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
+        extra=figures_of_example(data),
+    )
+
+
+def figures_of_example(data: ArrayData) -> Extra | None:
+    """What only the examples can be judged by, because a program made them; None for other data."""
+    if data.name == "table":
+        if not {"city", "country", "currency", "device", "system"} <= set(data.codec.column_names or ()):
+            return None
+
+        def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+            broken = broken_rules(data.codec.decode(codes))
+            return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
+
+        return rules
+    if data.name != "motifs":
+        return None
+    places = _shares_of_places(data.codes)
+
+    def motif(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+        found = _shares_of_places(codes)
+        return {
+            "share of sequences with the motif": (float((motif_places(codes) >= 0).mean()), "floor"),
+            "places of the motif, total variation": (0.5 * float(np.abs(found - places).sum()), "lower"),
+            f"{KMER}-mers, divergence (bits)": (kmer_divergence(codes, data.codes, KMER, data.num_categories), "lower"),
+        }
+
+    return motif
+
+
+def _shares_of_places(codes: np.ndarray) -> np.ndarray:
+    """How often the motif begins at each position, among the sequences that have it; zeros where none has."""
+    places = motif_places(codes)
+    counts = np.bincount(places[places >= 0], minlength=codes.shape[1])
+    return counts / max(counts.sum(), 1)
+
+
+def write_array_report(path: Path, report: ArrayReport, data: ArrayData, details: dict[str, Any]) -> None:
+    """Write a report as JSON.
+
+    Args:
+        path: The file; its folder is made if missing.
+        report: The figures.
+        data: What they were taken against.
+        details: What else belongs to them, of plain types.
+    """
+    document = {
+        "dataset": data.name,
+        "dataset_digest": data.digest,
+        "held_out": data.heldout_source,
+        "codec": data.codec.describe(),
+        **report.to_dict(),
+        **details,
+        "version": __version__,
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def evaluate_array_model(
+    model: Path,
+    config: ArrayDataConfig,
+    num_samples: int,
+    output: Path | None,
+    seed: int = METRICS_SEED,
+    device: str = "auto",
+) -> ArrayReport:
+    """Judge a saved model, as ``scripts/evaluate_array.py`` does.
+
+    Args:
+        model: Its folder.
+        config: The data; they are encoded by the model's own codec, whatever bins or columns stand here.
+        num_samples: How many samples are drawn.
+        output: Where the report goes; None writes none.
+        seed: Of the samples.
+        device: Where the model runs.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If the model or the data cannot be used.
+    """
+    if output is not None and output.is_dir():
+        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    pipeline = ArrayPipeline.from_pretrained(model, device)
+    data = prepare_array(config, codec=pipeline.codec)
+    started = time.monotonic()
+    report = evaluate_array_pipeline(pipeline, data, num_samples, seed)
+    say(f"dataset: {data.name}; held out: {data.heldout_source}")
+    say("\n" + report.format_table() + "\n")
+    if output is not None:
+        details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
+        write_array_report(output, report, data, details)
+        say(f"report: {output}")
+    return report
+
+
+def generate_array(
+    model: Path,
+    num_samples: int,
+    output: Path,
+    seed: int = 0,
+    bin_ranges: bool = False,
+    device: str = "auto",
+) -> GeneratedRows:
+    """Write samples of a saved model, as ``scripts/generate_array.py`` does.
+
+    Args:
+        model: Its folder.
+        num_samples: How many.
+        output: Of a table ``*.csv``, ``*.tsv``, ``*.parquet``, or ``*.npy`` for an array with named fields; of an array
+            ``*.npy`` for its integers, or ``*.csv`` with the integers of a sample in one line; of either ``*.npz``
+            for the codes (and the names of the columns, or the integers).
+        seed: Of latents and draws.
+        bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
+        device: Where the model runs.
+
+    Returns:
+        The samples.
+
+    Raises:
+        InputError: If an argument or the model cannot be used.
+    """
+    if num_samples < 1:
+        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    suffix = output.suffix.lower()
+    if suffix not in (*TABLE_SUFFIXES, ".npy", ".npz"):
+        raise InputError(f"output must end in {', '.join((*TABLE_SUFFIXES, '.npy'))} or .npz, got {str(output)!r}")
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
+    pipeline = ArrayPipeline.from_pretrained(model, device)
+    is_table = pipeline.codec.column_names is not None
+    if not is_table and suffix not in (".npy", ".npz", ".csv"):
+        raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
+    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges)
+    if suffix == ".npz":
+        names = {"columns": np.array(pipeline.codec.column_names)} if is_table else {"rows": made.rows}
+        np.savez_compressed(output, codes=made.codes, **names)
+    elif is_table:
+        write_table(made.rows, output)
+    elif suffix == ".npy":
+        np.save(output, made.rows, allow_pickle=False)
+    else:
+        write_text_atomically(output, rows_as_csv(made.rows))
+    say(f"{num_samples} samples: {output}")
+    return made

@@ -1,0 +1,35 @@
+#!/usr/bin/env python
+"""Judge a trained model of arrays or tables: each figure beside its floor and that of independent columns."""
+
+from pathlib import Path
+
+from bgan_discrete.command_line import add_section, make_parser, parse, run_script
+from bgan_discrete.training.config import ArrayDataConfig
+
+EXAMPLE = """\
+  python scripts/evaluate_array.py --model runs/table/model --dataset table --output report.json"""
+CODEC_OPTIONS = ("layout", "columns", "drop", "bins", "max_categories")
+
+
+def main() -> None:
+    """Parse, evaluate, print."""
+    parser = make_parser("Judge a trained model against held-out rows, in the codes of its own codec.", EXAMPLE)
+    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument("--num-samples", type=int, default=10000, metavar="INT", help="how many samples are judged")
+    parser.add_argument("--seed", type=int, default=1, metavar="INT", help="seed of the samples")
+    parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+    add_section(parser, ArrayDataConfig, "data", without=CODEC_OPTIONS)
+    options = parse(parser)
+    own = {name: options.pop(name) for name in ("model", "num_samples", "seed", "output", "device")}
+    data = ArrayDataConfig(**options)
+    data.check()
+
+    from bgan_discrete.tasks.arrays import evaluate_array_model
+
+    output = None if own["output"] is None else Path(own["output"])
+    evaluate_array_model(Path(own["model"]), data, own["num_samples"], output, own["seed"], own["device"])
+
+
+if __name__ == "__main__":
+    run_script(main)

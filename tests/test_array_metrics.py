@@ -1,0 +1,150 @@
+"""Figures of arrays and tables against their definitions, and what they say of models that are known."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score, r2_score
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.metrics import arrays
+from bgan_discrete.metrics.arrays import (
+    choose_pairs,
+    column_total_variation,
+    evaluate_array,
+    frequency_agreement,
+    kmer_divergence,
+    pair_figures,
+    pair_information,
+    share_of_copies,
+    unique_rate,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def rows(count: int, categories: int = 5, seed: int = 0) -> np.ndarray:
+    """Four columns, of which the second depends on the first and the last is constant."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, categories, count)
+    second = np.where(rng.random(count) < 0.8, first, rng.integers(0, categories, count))
+    return np.stack([first, second, rng.integers(0, 2, count), np.zeros(count)], axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("categories", [5, 300])
+def test_columns_and_pairs_equal_a_naive_version(categories: int) -> None:
+    a, b = (rows(n, categories, n).astype(np.int16) for n in (200, 150))
+    pairs = choose_pairs(4)
+    assert pairs.tolist() == [list(pair) for pair in itertools.combinations(range(4), 2)]
+    for column, found in enumerate(column_total_variation(a, b, categories)):
+        wanted = sum(abs((a[:, column] == k).mean() - (b[:, column] == k).mean()) for k in range(categories)) / 2
+        assert found == pytest.approx(wanted)
+    variation, information = pair_figures(a, b, pairs, categories)
+    for place, (i, j) in enumerate(pairs):
+        cells = {*map(tuple, a[:, [i, j]].tolist()), *map(tuple, b[:, [i, j]].tolist())}
+        wanted = sum(abs((a[:, [i, j]] == c).all(1).mean() - (b[:, [i, j]] == c).all(1).mean()) for c in cells) / 2
+        assert variation[place] == pytest.approx(wanted)
+        difference = mutual_info_score(a[:, i], a[:, j]) - mutual_info_score(b[:, i], b[:, j])
+        assert information[place] == pytest.approx(abs(difference), abs=1e-9)
+        assert pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
+
+
+def test_pairs_are_chosen_evenly_and_are_all_different() -> None:
+    everything = [list(pair) for pair in itertools.combinations(range(30), 2)]
+    assert choose_pairs(30).tolist() == everything
+    some = choose_pairs(30, 50).tolist()
+    assert len({tuple(pair) for pair in some}) == 50
+    assert all(pair in everything for pair in some)
+    assert (some[0], some[-1]) == (everything[0], everything[-1])
+    places = np.diff([everything.index(pair) for pair in some])
+    assert places.max() - places.min() <= 1
+    assert choose_pairs(1).shape == (0, 2)
+    assert choose_pairs(5000, 10)[-1].tolist() == [4998, 4999]
+
+
+def test_frequencies_of_binary_records() -> None:
+    a, b = ((RNG.random((n, 3, 4)) < RNG.random((3, 4))).astype(np.uint8) for n in (300, 500))
+    agreement, error = frequency_agreement(a, b)
+    p_a, p_b = (part.reshape(len(part), -1).mean(0) for part in (a, b))
+    assert agreement == pytest.approx(r2_score(p_b, p_a))
+    assert error == pytest.approx(math.sqrt(((p_a - p_b) ** 2).mean()))
+    assert frequency_agreement(b, b) == (1.0, 0.0)
+    assert math.isnan(frequency_agreement(a, np.zeros_like(a))[0])
+
+
+def test_kmers_equal_a_naive_version() -> None:
+    a, b = (RNG.choice(4, (n, 9), p=p) for n, p in ((40, [0.4, 0.2, 0.2, 0.2]), (50, [0.1, 0.2, 0.3, 0.4])))
+    counts = []
+    for codes in (a, b):
+        runs = [tuple(row[i : i + 3]) for row in codes.tolist() for i in range(7)]
+        counts.append([runs.count(run) for run in itertools.product(range(4), repeat=3)])
+    assert kmer_divergence(a, b, 3, 4) == pytest.approx(jensenshannon(*counts, base=2) ** 2)
+    assert kmer_divergence(a, a, 3, 4) == 0
+    assert entropy(counts[0], base=2) > 0
+
+
+def test_copies_and_repeats() -> None:
+    training = np.array([[0, 1], [2, 3], [0, 1]], np.uint8)
+    samples = np.array([[0, 1], [0, 1], [3, 2], [1, 0]], np.int16)
+    assert (share_of_copies(samples, training), unique_rate(samples)) == (0.5, 0.75)
+    assert share_of_copies(samples.reshape(4, 1, 2), training.reshape(3, 1, 2)) == 0.5
+
+
+def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "CRITIC_STEPS", 150)
+    training, heldout = rows(2000, seed=1), rows(400, seed=2)
+    options = {"num_categories": 5, "sizes": [5, 5, 2, 1], "column_names": ["a", "b", "c", "d"]}
+    perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
+    collapsed = evaluate_array(np.repeat(training[:1], 1200, 0), training, heldout, **options)
+    assert (perfect.block_size, perfect.num_samples, perfect.num_pairs, perfect.pairs_in_all) == (400, 1200, 6, 6)
+    for name in ("total_variation_of_a_pair_mean", "mutual_information_of_a_pair_error_nats_mean"):
+        figure = perfect.figures[name]
+        assert max(figure.value, figure.floor) < 0.6 * figure.baseline
+        assert collapsed.figures[name].value > figure.baseline
+    dependent = perfect.figures["total_variation_of_a_pair_dependent_tenth"]
+    assert dependent.value < 0.2 < 0.5 * dependent.baseline  # the first two columns
+    critic = "divergence_that_a_fresh_critic_finds_0_to_1"
+    assert perfect.figures[critic].value < 0.05 < perfect.figures[critic].baseline < collapsed.figures[critic].value
+    assert collapsed.figures["unique_rate"].value == 1 / 400
+    assert collapsed.figures["copies_of_training_rows"].value == 1
+    assert next(iter(perfect.worst_pairs)).count(" x ") == 1
+    assert set(collapsed.worst_columns) == {"a", "b", "c", "d"}
+    table = perfect.format_table()
+    for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
+        assert words in table
+    assert max(map(len, table.splitlines())) <= 110
+    document = perfect.to_dict()
+    assert document["figures"]["unique_rate"]["better"] == "floor"
+    again = evaluate_array(rows(1200, seed=3), training, heldout, **options)
+    assert again.to_dict() == document
+
+
+def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "CRITIC_STEPS", 20)
+    codes = (RNG.random((300, 2, 3)) < 0.3).astype(np.uint8)
+    report = evaluate_array(codes[:100], codes[100:200], codes[200:], num_categories=2)
+    assert "frequencies_of_1_r2_against_the_data_s" in report.figures
+    assert report.pairs_in_all == 15
+    ones = evaluate_array(
+        codes[:100, 0], codes[100:200, 0], codes[200:, 0], num_categories=2, neighbours=True,
+        extra=lambda part: {"share of ones": (float(part.mean()), "floor")},
+    )  # fmt: skip
+    figure = ones.figures["share_of_ones"]
+    assert figure.value == pytest.approx(codes[:100, 0].mean())
+    assert figure.floor == pytest.approx(codes[200:, 0].mean())
+    single = evaluate_array(codes[:100, 0, :1], codes[100:200, 0, :1], codes[200:, 0, :1], num_categories=2)
+    assert single.num_pairs == 0
+    assert "pairs of columns" not in single.format_table()
+
+
+def test_errors() -> None:
+    codes = rows(60)
+    with pytest.raises(InputError, match="at least 20 samples, got 3"):
+        evaluate_array(codes[:3], codes, codes, num_categories=5)
+    with pytest.raises(InputError, match="at least 20 held-out rows, got 4"):
+        evaluate_array(codes, codes, codes[:4], num_categories=5)
+    with pytest.raises(InputError, match="samples must have the training rows' shape"):
+        evaluate_array(codes[:, :3], codes, codes, num_categories=5)

@@ -1,0 +1,294 @@
+"""Whole runs of the scripts of arrays and tables, as a user starts them: in their own processes, from elsewhere."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import yaml
+
+from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
+from bgan_discrete.codecs import IntegersCodec, TableCodec
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources.table_files import write_table
+from bgan_discrete.tasks.arrays import build_array_networks
+from bgan_discrete.training.config import ArrayModelConfig, load_config_values
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",
+         "--log-interval", "2", "--sample-interval", "3", "--threads", "1", "--device", "cpu",
+         "--num-samples", "60")  # fmt: skip
+
+
+def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
+        capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def refused(script: str, *arguments: str, cwd: Path) -> str:
+    """The one line that a script says about bad input."""
+    done = run(script, *arguments, cwd=cwd, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{script}.py: error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run on a CSV file of a user's own, and one on an array of three axes."""
+    folder = tmp_path_factory.mktemp("a folder")
+    rng = np.random.default_rng(0)
+    rows = 300
+    write_table(
+        {
+            "id": list(range(rows)),
+            "town, region": rng.choice(["Łódź", 'the "old" town', "a,b"], rows).tolist(),
+            "rooms": [None if n == 0 else int(n) for n in rng.integers(0, 5, rows)],
+            "price": rng.lognormal(5, 1, rows).round(2).tolist(),
+            "owner": [f"owner {min(int(n), 40)}" for n in rng.geometric(0.1, rows)],
+        },
+        folder / "flats.csv",
+    )
+    np.save(folder / "planes.npy", rng.integers(-1, 2, (300, 2, 3)))
+    np.save(folder / "floats.npy", rng.normal(size=(300, 3)))
+    run("train_array", "--dataset", "flats.csv", "--drop", "id", "--bins", "6", "--max-categories", "9", "--output-dir",
+        "flats", *QUICK, cwd=folder)  # fmt: skip
+    run("train_array", "--dataset", "planes.npy", "--output-dir", "planes", *QUICK, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["flats", "planes"])
+def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
+    folder = place / name
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files >= {
+        "config.yaml", "metrics.jsonl", "report.json", "samples.csv", "samples/step-0000003.csv",
+        "samples/step-0000006.csv", "checkpoints/step-00000006.pt", "model/codec.json", "model/config.json",
+        "model/model.safetensors",
+    }  # fmt: skip
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    for figure in report["figures"].values():
+        assert {"value", "floor", "baseline"} <= set(figure)
+    assert len(report["dataset_digest"]) == 64
+    assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "jeffreys"
+
+
+def test_a_table_comes_out_with_the_names_and_values_that_went_in(place: Path) -> None:
+    for name in ("a.csv", "b.tsv", "c.parquet", "d.npy", "e.npz"):
+        run(
+            "generate_array",
+            "--model",
+            "flats/model",
+            "--num-samples",
+            "40",
+            "--seed",
+            "3",
+            "--output",
+            name,
+            cwd=place,
+        )
+    with (place / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["town, region", "rooms", "price", "owner"]
+    assert len(rows) == 40
+    assert {row["town, region"] for row in rows} <= {"Łódź", 'the "old" town', "a,b"}
+    assert {row["rooms"] for row in rows} <= {"", "1", "2", "3", "4"}
+    assert len({row["owner"] for row in rows} - {"(other)"}) <= 8
+    table = pyarrow.parquet.read_table(place / "c.parquet").to_pydict()
+    assert [str(price) for price in table["price"]] == [row["price"] for row in rows]
+    assert table["rooms"] == [int(row["rooms"]) if row["rooms"] else None for row in rows]
+    fields = np.load(place / "d.npy")
+    assert fields.dtype.names == ("town, region", "rooms", "price", "owner")
+    assert fields["price"].tolist() == table["price"]
+    with np.load(place / "e.npz") as archive:
+        assert archive["columns"].tolist() == list(rows[0])
+        pipeline = ArrayPipeline.from_pretrained(place / "flats" / "model")
+        made = pipeline.generate(40, seed=3)
+        assert np.array_equal(archive["codes"], made.codes)
+        assert made.rows == table
+    run(
+        "generate_array", "--model", "flats/model", "--num-samples", "5", "--bin-ranges", "--output", "r.csv", cwd=place
+    )
+    with (place / "r.csv").open(encoding="utf-8", newline="") as file:
+        assert all(row["price"].startswith("[") for row in csv.DictReader(file))
+
+
+def test_an_array_comes_out_with_its_shape_and_integers(place: Path) -> None:
+    for name in ("p.npy", "p.csv", "p.npz"):
+        run("generate_array", "--model", "planes/model", "--num-samples", "30", "--output", name, cwd=place)
+    values = np.load(place / "p.npy")
+    assert values.shape == (30, 2, 3)
+    assert set(np.unique(values)) <= {-1, 0, 1}
+    assert np.array_equal(np.loadtxt(place / "p.csv", delimiter=",").reshape(30, 2, 3), values)
+    with np.load(place / "p.npz") as archive:
+        assert np.array_equal(archive["rows"], values)
+        assert np.array_equal(archive["codes"], values + 1)
+
+
+def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
+    done = run("evaluate_array", "--model", "flats/model", "--dataset", "flats.csv", "--num-samples", "60", "--output",
+               "report.json", cwd=place)  # fmt: skip
+    assert "total variation of a pair, mean" in done.stdout
+    again = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    of_run = json.loads((place / "flats" / "report.json").read_text(encoding="utf-8"))
+    assert again["figures"] == of_run["figures"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("--dataset", "table"),
+        ("--dataset", "records", "--discriminator", "mlp"),
+        ("--dataset", "motifs", "--generator", "conv", "--latent-kind", "binary"),
+        ("--dataset", "table", "--credit", "prefix", "--estimator", "bgan_centered", "--num-draws", "3"),
+    ],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
+    common = (*kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1", "--lr-decay", "none", "--keep-last",
+              "9")  # fmt: skip
+    run("train_array", *common, "--output-dir", "whole", cwd=tmp_path)
+    run("train_array", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
+    run("train_array", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def test_a_signal_ends_a_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts/train_array.py"), "--output-dir", "r", *QUICK, "--max-steps", "100000"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "r" / "samples").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert list((tmp_path / "r" / "checkpoints").iterdir())
+    assert (tmp_path / "r" / "samples.csv").is_file()
+
+
+def test_convolutions_over_planes(tmp_path: Path) -> None:
+    np.save(tmp_path / "planes.npy", np.random.default_rng(0).integers(0, 3, (60, 8, 9)))
+    arguments = ("--dataset", "planes.npy", "--generator", "conv", "--generator-depth", "1", *QUICK, "--holdout", "0.4",
+                 "--num-samples", "20")  # fmt: skip
+    assert "give --credit prefix --estimator bgan_centered" in refused("train_array", *arguments, cwd=tmp_path)
+    run(
+        "train_array",
+        *arguments,
+        "--credit",
+        "prefix",
+        "--estimator",
+        "bgan_centered",
+        "--num-draws",
+        "2",
+        cwd=tmp_path,
+    )
+    run("generate_array", "--model", "runs/array/model", "--num-samples", "2", "--output", "x.npy", cwd=tmp_path)
+    assert np.load(tmp_path / "x.npy").shape == (2, 8, 9)
+
+
+def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
+    (place / "ragged.csv").write_text("a,b\n1,2\n3\n")
+    for arguments, words in (
+        (("--dataset", "flats.csv"), "column 'id' has 300 different values"),
+        (("--dataset", "flats.csv", "--drop", "id"), "column 'price' holds"),
+        (("--dataset", "flats.csv", "--drop", "name"), "drop 'name' is not in the table, which has: id, town, region"),
+        (("--dataset", "flats.csv", "--columns", '"town, region",size'), "columns 'size' is not in the table"),
+        (("--dataset", "floats.npy"), "must hold integers, got float64"),
+        (("--dataset", "ragged.csv"), "has 1 cells in line 3, but 2 columns"),
+        (("--dataset", "absent.csv"), "nor an existing file"),
+        (("--bins", "1"), "bins must be between 2 and 65535"),
+        (("--holdout", "0"), "holdout must be between 0 and 1"),
+        (("--limit", "30"), "at least 20 held-out rows, got 3"),
+        (("--num-samples", "5"), "at least 20 samples, got 5"),
+        (("--credit", "token"), "credit must be 'alternatives' or 'prefix' for arrays"),
+        (("--credit", "prefix", "--num-draws", "2", "--discriminator", "positions"), "needs credit 'alternatives'"),
+        (("--dataset", "planes.npy", "--discriminator", "positions"), "takes samples of one axis"),
+        (("--dataset", "planes.npy", "--generator", "conv", "--credit", "prefix", "--num-draws", "2"), "8 x 8"),
+        (("--generator", "conv"), "the columns of a table have none"),
+        (("--estimator", "maligan"), "weighs the draws of a whole batch"),
+        (("--generator", "gru"), "--generator"),
+        (("--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
+    ):
+        assert words in refused("train_array", *arguments, "--output-dir", "none", cwd=place), arguments
+    assert not (place / "none").exists()
+    assert "holds another run" in refused("train_array", "--output-dir", "flats", cwd=place)
+    assert "changed: bins" in refused(
+        "train_array", "--output-dir", "flats", "--resume", "latest", "--bins", "9", cwd=place
+    )
+
+
+def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None:
+    table, planes = ("--model", "flats/model"), ("--model", "planes/model")
+    for arguments, words in (
+        ((*table, "--num-samples", "0"), "num_samples must be at least 1"),
+        ((*table, "--output", "x.png"), "output must end in"),
+        ((*table, "--output", "absent/x.csv"), "a folder that exists"),
+        ((*planes, "--output", "x.parquet"), "output of an array model"),
+        ((*planes, "--bin-ranges", "--output", "x.npy"), "bin_ranges is for tables"),
+        (("--model", "absent"), "is not a folder"),
+    ):
+        assert words in refused("generate_array", *arguments, cwd=place)
+    for arguments, words in (
+        ((*table, "--dataset", "planes.npy"), "columns 'town, region' is not in the table"),
+        ((*planes, "--dataset", "flats.csv"), "use layout 'table', not 'array'"),
+        ((*table, "--dataset", "flats.csv", "--num-samples", "3"), "at least 20 samples"),
+        ((*table, "--dataset", "flats.csv", "--output", "flats"), "output must be a file"),
+    ):
+        assert words in refused("evaluate_array", *arguments, cwd=place)
+    assert "the model is not one of images" in refused("generate_images", *table, "--output", "x.png", cwd=place)
+
+
+def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None:
+    codec = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
+    generator = MLPGenerator((2,), 3, 4, 8, sizes=[3, 2])
+    ArrayPipeline(generator, codec).save_pretrained(tmp_path / "m")
+    assert set(ArrayPipeline.from_pretrained(tmp_path / "m").generate(50).rows["b"]) == {1, 2}
+    for other, words in (
+        (MLPGenerator((2,), 3, 4, 8), "same number of categories for each column"),
+        (MLPGenerator((3,), 3, 4, 8), "same event shape"),
+        (MLPGenerator((2,), 4, 4, 8), "same num_categories"),
+    ):
+        with pytest.raises(InputError, match=words):
+            ArrayPipeline(other, codec)
+    with pytest.raises(InputError, match="not one of images"):
+        ImagePipeline.from_pretrained(tmp_path / "m")
+
+
+def test_models_saved_before_there_were_sizes_load(tmp_path: Path) -> None:
+    generator = MLPGenerator((2, 2), 3, 4, 8)
+    assert set(generator.settings) == {"event_shape", "num_categories", "latent_size", "width", "depth"}
+    ArrayPipeline(generator, IntegersCodec((2, 2), 3)).save_pretrained(tmp_path / "m")
+    assert ArrayPipeline.from_pretrained(tmp_path / "m").generate(3).rows.shape == (3, 2, 2)
+
+
+def test_networks_fit_the_data() -> None:
+    long = IntegersCodec((400,), 5)
+    assert type(build_array_networks(ArrayModelConfig(), long, 0)[1]).__name__ == "MLPDiscriminator"
+    short = IntegersCodec((12,), 5)
+    assert type(build_array_networks(ArrayModelConfig(), short, 0)[1]).__name__ == "AlternativesDiscriminator"
+    generator, discriminator = build_array_networks(ArrayModelConfig(generator="conv"), short, 0, alternatives=False)
+    assert isinstance(generator, ConvSequenceGenerator)
+    assert type(discriminator).__name__ == "ConvSequenceDiscriminator"
+
+
+@pytest.mark.parametrize("name", ["records_binary", "motifs_convolutions"])
+def test_recipes_start(name: str, tmp_path: Path) -> None:
+    path = ROOT / "scripts/recipes" / f"{name}.yaml"
+    assert load_config_values(path)
+    run("train_array", "--config", str(path), "--output-dir", "r", *QUICK, "--num-samples", "0", cwd=tmp_path)

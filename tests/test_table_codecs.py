@@ -1,0 +1,289 @@
+"""Codecs of arrays and tables: every table comes back, and what cannot be a category is refused by name."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
+from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn
+from bgan_discrete.errors import InputError
+from bgan_discrete.sources.table_files import format_csv, read_csv, read_parquet, table_of_array, write_table
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
+VALUES = st.one_of(st.none(), TEXTS, st.integers(-(10**20), 10**20), st.booleans(), st.floats(-1e6, 1e6))
+NAMES = st.lists(TEXTS.filter(bool), min_size=1, max_size=4, unique=True)
+
+
+@st.composite
+def tables(draw: st.DrawFn, values: st.SearchStrategy[Any] = VALUES) -> dict[str, list[Any]]:
+    rows = draw(st.integers(1, 12))
+    return {name: draw(st.lists(values, min_size=rows, max_size=rows)) for name in draw(NAMES)}
+
+
+def typed(table: dict[str, list[Any]]) -> dict[str, list[tuple[str, Any]]]:
+    """A table whose 1, 1.0 and True are not equal."""
+    return {name: [(type(value).__name__, value) for value in values] for name, values in table.items()}
+
+
+@settings(deadline=None)
+@given(tables())
+def test_any_table_comes_back_from_its_codes(table: dict[str, list[Any]]) -> None:
+    codec = TableCodec.fit(table)
+    codes = codec.encode(table)
+    assert codes.shape == (len(next(iter(table.values()))), len(table))
+    assert codes.dtype == codec.dtype
+    assert typed(codec.decode(codes)) == typed(table)
+    again = codec_from_config(codec.to_config())
+    assert again.fingerprint() == codec.fingerprint()
+    assert typed(again.decode(codes)) == typed(table)
+    limits = np.array(codec.sizes or [codec.num_categories] * len(table))
+    assert (codes < limits).all()
+    assert max(limits) <= codec.num_categories
+
+
+@settings(deadline=None)
+@given(tables(st.one_of(st.none(), TEXTS.filter(bool))))
+def test_any_table_of_texts_comes_back_from_csv(table: dict[str, list[Any]]) -> None:
+    path = Path("any.csv").resolve()
+    try:
+        write_table(table, path)
+        found = read_csv(path)
+    finally:
+        path.unlink(missing_ok=True)
+    # Columns of numbers become numbers.
+    assert {k: [None if v is None else str(v) for v in values] for k, values in found.items() if k in table} == {
+        k: [
+            v if v is None or isinstance(found[k][place], str | None) else str(type(found[k][place])(v))
+            for place, v in enumerate(values)
+        ]
+        for k, values in table.items()
+    }
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".npy"])
+def test_quotes_unicode_and_missing_values_come_back_from_files(tmp_path: Path, suffix: str) -> None:
+    table: dict[str, list[Any]] = {
+        'a "name", with comma': ['he said "no"', "two\nlines", "Kraków, Łódź", None],
+        "zip": ["01234", "00001", "99999", "01234"],
+        "count": [3, -7, 3, None],
+        "share": [0.5, 1.0, -2.25, None],
+        "日本": ["東京", " ", "NA", "tab\there"],
+    }
+    path = tmp_path / f"t{suffix}"
+    write_table(table, path)
+    if suffix == ".parquet":
+        found = read_parquet(path)
+    elif suffix == ".npy":
+        found = table_of_array(np.load(path))
+        table["count"] = [3.0, -7.0, 3.0, None]  # an array of integers has no place for a missing one
+    else:
+        found = read_csv(path)
+    assert typed(found) == typed(table)
+    codec = TableCodec.fit(found)
+    assert typed(codec.decode(codec.encode(found))) == typed(found)
+
+
+def test_cells_of_csv_are_what_they_look_like(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "\ufeffid,price,flag,code,mixed,gone\n1,2.5,True,007,1,\n\n20,-1e3,False,12,x,NA\n", encoding="utf-8"
+    )
+    assert typed(read_csv(path, missing=["NA"])) == typed(
+        {
+            "id": [1, 20],
+            "price": [2.5, -1000.0],
+            "flag": ["True", "False"],
+            "code": ["007", "12"],
+            "mixed": ["1", "x"],
+            "gone": [None, None],
+        }
+    )
+    assert list(read_csv(path, header=False)) == [f"column_{i}" for i in range(6)]
+    path.write_text("a;b\n1;2\n")
+    assert read_csv(path, delimiter=";") == {"a": [1], "b": [2]}
+
+
+def test_missing_values_are_a_category_of_their_own() -> None:
+    codec = TableCodec.fit({"a": ["x", None, "y"], "b": [1, 2, 3]})
+    assert codec.encode({"a": [None], "b": [3]}).tolist() == [[2, 2]]
+    assert "a 2 + (missing)" in codec.describe()
+    with pytest.raises(InputError, match="column 'b' has the value no value in row 2"):
+        codec.encode({"a": ["x", "x"], "b": [1, None]})
+
+
+def test_columns_have_their_own_numbers_of_categories() -> None:
+    codec = TableCodec.fit({"one": ["x"] * 4, "two": [0, 1, 0, 1], "four": list("abcd")})
+    assert (codec.num_categories, codec.sizes) == (4, (1, 2, 4))
+    assert TableCodec.fit({"a": [1, 2], "b": [2, 3]}).sizes is None
+    assert (TableCodec.fit({"a": [1, 1]}).num_categories, TableCodec.fit({"a": [1, 1]}).sizes) == (2, (1,))
+    with pytest.raises(InputError, match=r"codes of column 'two' must lie in \[0, 2\), got 2 in row 1"):
+        codec.decode(np.array([[0, 1, 3], [0, 2, 3]]))
+    with pytest.raises(InputError, match=r"must have the shape \[N, 3\], got \[2, 2\]"):
+        codec.decode(np.zeros((2, 2), np.uint8))
+    with pytest.raises(InputError, match="array of integers"):
+        codec.decode(np.zeros((2, 3)))
+
+
+# --- bins ---
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9) | st.none(), min_size=2, max_size=80),
+    st.integers(2, 9),
+)
+def test_bins_hold_what_they_say_and_none_is_empty(numbers: list[Any], bins: int) -> None:
+    distinct = {(type(value), value) for value in numbers if value is not None}
+    table = {"x": numbers}
+    if not distinct or (len(distinct) <= bins and len(distinct) <= 20):
+        assert typed(TableCodec.fit(table, bins=bins).decode(TableCodec.fit(table).encode(table))) == typed(table)
+        return
+    codec = TableCodec.fit(table, bins=bins)
+    (column,) = codec.columns
+    if not isinstance(column, BinnedColumn):  # 1 and 1.0 are two values, but one number
+        return
+    codes = codec.encode(table)[:, 0]
+    assert len(column.values) <= bins
+    assert set(codes.tolist()) == set(range(column.size))
+    for code, value in zip(codes.tolist(), numbers, strict=True):
+        if value is None:
+            assert code == len(column.values)
+            continue
+        low, high = column.edges[code], column.edges[code + 1]
+        assert low <= value < high or (code + 1 == len(column.values) and value == high)
+        assert column.values[code] in numbers
+    decoded = codec.decode(codes[:, None])
+    assert np.array_equal(codec.encode(decoded)[:, 0], codes)
+    assert codec_from_config(codec.to_config()).fingerprint() == codec.fingerprint()
+
+
+def test_bins_have_equally_many_rows_and_their_median_or_range() -> None:
+    numbers = np.random.default_rng(0).lognormal(size=1000).tolist()
+    codec = TableCodec.fit({"income": numbers}, bins=4)
+    codes = codec.encode({"income": numbers})
+    assert np.abs(np.bincount(codes[:, 0]) - 250).max() <= 1
+    medians = [sorted(v for v, c in zip(numbers, codes[:, 0], strict=True) if c == code)[124] for code in range(4)]
+    found = codec.decode(np.arange(4)[:, None])["income"]
+    assert found == pytest.approx(medians, rel=0.02)
+    ranges = codec.decode(np.arange(4)[:, None], ranges=True)["income"]
+    assert ranges[0].startswith("[") and ranges[0].endswith(")") and ranges[3].endswith("]")
+    outside = codec.encode({"income": [-5, 1e12]})[:, 0]
+    assert outside.tolist() == [0, 3]
+    with pytest.raises(InputError, match="column 'income' holds numbers, cut into bins, but 'much' stands in row 1"):
+        codec.encode({"income": ["much"]})
+    assert all(isinstance(v, int) for v in TableCodec.fit({"n": list(range(99))}, bins=5).decode(np.array([[3]]))["n"])
+
+
+# --- too much ---
+
+
+def test_rare_categories_are_lumped_together() -> None:
+    values = ["a"] * 9 + ["b"] * 5 + ["c"] * 2 + ["d", "(other)"]
+    codec = TableCodec.fit({"x": values}, max_categories=3)
+    codes = codec.encode({"x": values})[:, 0]
+    assert np.bincount(codes).tolist() == [9, 5, 4]
+    assert codec.decode(np.array([[2]])) == {"x": ["(other)"]}
+    assert codec.encode({"x": ["never seen"]}).tolist() == [[2]]
+    assert codec.encode(codec.decode(codes[:, None]))[:, 0].tolist() == codes.tolist()
+    assert "x 2 + (other)" in codec.describe()
+    kept = TableCodec.fit({"x": ["(other)"] * 9 + ["b"] * 5 + ["c", "d"]}, max_categories=3)
+    assert kept.decode(np.arange(3)[:, None])["x"] == ["(other)", "b", "((other))"]
+    assert TableCodec.fit({"x": ["a", "b", None]}, max_categories=2).num_categories == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "words"),
+    [
+        ({"price": [i / 7 for i in range(50)]}, {}, r"column 'price' holds 50 different .*--bins 20.*--drop price"),
+        ({"id": list(range(300))}, {}, r"column 'id' has 300 different values.*--bins 20.*--max-categories 50"),
+        ({"name": [f"n{i}" for i in range(300)]}, {"bins": 5}, r"column 'name' has 300 .*--max-categories 50"),
+        ({"x": [1.0, math.nan]}, {}, "column 'x' holds nan in row 2; missing values are None"),
+        ({"x": [math.inf]}, {}, "column 'x' holds inf in row 1"),
+        ({"x": [[1]]}, {}, "column 'x' holds list in row 1"),
+        ({"x": [1], "y": [1, 2]}, {}, "columns must have one length, got 1 values in 'x' and 2 in 'y'"),
+        ({"x": []}, {}, "the table has no rows"),
+        ({}, {}, "must be a dictionary of columns"),
+        ({"": [1]}, {}, "a column's name must be a string"),
+        ({"x": [1]}, {"bins": 1}, "bins must be an integer, 2"),
+        ({"x": [1]}, {"max_categories": 1}, "max_categories must be an integer, 2"),
+    ],
+)
+def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, int], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TableCodec.fit(table, **options)
+
+
+def test_an_unknown_value_is_refused_with_its_row() -> None:
+    codec = TableCodec.fit({"city": ["Lyon", "Paris"]})
+    with pytest.raises(InputError, match="column 'city' has the value 'Rome' in row 2, which is none of its 2 categor"):
+        codec.encode({"city": ["Lyon", "Rome"]})
+    with pytest.raises(InputError, match="column 'city' is not in the table, which has: town"):
+        codec.encode({"town": ["Lyon"]})
+
+
+# --- integers ---
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(-5000, 5000), st.integers(0, 3000))
+def test_any_array_of_integers_comes_back(shape: list[int], low: int, span: int) -> None:
+    values = np.random.default_rng(0).integers(low, low + span, (7, *shape), endpoint=True)
+    codec = IntegersCodec.fit(values)
+    codes = codec.encode(values)
+    assert codes.dtype == codec.dtype
+    assert codes.min() == 0
+    assert np.array_equal(codec.decode(codes), values)
+    again = codec_from_config(codec.to_config())
+    assert np.array_equal(again.encode(values), codes)
+
+
+def test_codes_stay_small() -> None:
+    for high, dtype in ((255, np.uint8), (256, np.int16), (40_000, np.int32)):
+        assert IntegersCodec.fit(np.array([[0], [high]])).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: IntegersCodec.fit(np.zeros((3, 2))), "must hold integers, got float64: convert whole numbers"),
+        (lambda: IntegersCodec.fit(np.array([1, 2])), r"must have shape \[samples, ...\]"),
+        (lambda: IntegersCodec.fit(np.array([[0], [10**6]])), "integers from 0 to 1000000; at most 65536"),
+        (lambda: IntegersCodec((2,), 3).encode(np.array([[0, 3]])), r"must lie in \[0, 3\), got 3 in row 0"),
+        (lambda: IntegersCodec((2,), 3).encode(np.array([[0, 1, 2]])), r"must have the shape \[N, 2\], got \[1, 3\]"),
+        (lambda: IntegersCodec((), 3), "event_shape must hold integers"),
+        (lambda: IntegersCodec((2,), 1), "num_categories must be an integer, 2"),
+        (lambda: IntegersCodec((2,), 3, low="0"), "low must be an integer"),  # type: ignore[arg-type]
+        (lambda: codec_from_config({"name": "integers", "event_shape": 2, "num_categories": 2, "low": 0}), "a list"),
+        (lambda: codec_from_config({"name": "table", "columns": [{"name": "x"}]}), "a column must have name"),
+        (lambda: codec_from_config({"name": "table", "columns": 3}), "columns must be a list"),
+        (lambda: TableCodec([]), "at least one"),
+        (lambda: TableCodec([CategoryColumn("a", (1,)), CategoryColumn("a", (1,))]), "different names"),
+        (lambda: CategoryColumn("a", (1, 1)), "must be different"),
+        (lambda: CategoryColumn("a", ((1, 2),)), "must be strings, numbers or None"),  # type: ignore[arg-type]
+        (lambda: CategoryColumn("a", ("x",), "x"), "must be a string that is no category"),
+        (lambda: BinnedColumn("a", (0, 0, 1), (0, 0)), "must ascend"),
+        (lambda: BinnedColumn("a", (0, 1, 2), (1, 1)), "must lie in their bins"),
+        (lambda: BinnedColumn("a", (0, math.inf), (1,)), "must be finite numbers"),
+    ],
+)
+def test_errors(call, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_a_codec_is_saved_and_loaded(tmp_path: Path) -> None:
+    table = {"a": ["ü", None, "z"], "b": [1, 2, 3], "c": [0.5, 0.25, 0.5]}
+    codec = TableCodec.fit(table)
+    codec.save(tmp_path / "codec.json")
+    loaded = load_codec(tmp_path / "codec.json")
+    assert loaded.fingerprint() == codec.fingerprint()
+    assert typed(loaded.decode(codec.encode(table))) == typed(table)  # type: ignore[attr-defined]
+
+
+def test_csv_has_a_line_of_names() -> None:
+    assert format_csv({"a": [1, None], "b,c": ["x", 'y"']}) == 'a,"b,c"\n1,x\n,"y"""\n'
