@@ -19,10 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.distributions import Distribution
-from bgan_discrete.divergences import get_divergence
+from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
-from bgan_discrete.estimators import make_estimator
-from bgan_discrete.penalties import get_penalty
+from bgan_discrete.estimators import Estimator, make_estimator
+from bgan_discrete.penalties import Penalty, get_penalty
 from bgan_discrete.sampling import check_latent_kind, sample_latents
 from bgan_discrete.steps import (
     Diagnostics,
@@ -85,6 +85,10 @@ class Trainer:
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
             behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, or a text for TensorBoard.
+        estimator: In the place of the one that `config` names: an object, whose own options count, or a function that
+            maps log weights ``[M, N]`` to advantages ``[M, N]``.
+        divergence: In the place of the one that `config` names.
+        penalty: In the place of the one that `config` names; weighed by ``config.penalty_weight``.
 
     Raises:
         InputError: If the codes or the configuration cannot be used.
@@ -103,6 +107,9 @@ class Trainer:
         progress: bool = True,
         tensorboard: bool = False,
         on_samples: Callable[[int, np.ndarray], np.ndarray | str | None] | None = None,
+        estimator: Estimator | Callable[[Tensor], Tensor] | None = None,
+        divergence: Divergence | None = None,
+        penalty: Penalty | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
         config.check()
@@ -118,6 +125,10 @@ class Trainer:
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]))
+        if estimator is not None:
+            self.objective.estimator = _given_estimator(estimator, config)
+        self.objective.divergence = divergence or self.objective.divergence
+        self.objective.penalty = penalty or self.objective.penalty
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         if config.compile:
@@ -483,6 +494,16 @@ def _make_objective(config: TrainingConfig, device: torch.device, num_positions:
         score_autocast=precision(config.score_dtype or config.dtype),
         guard=None if device.type == "cpu" else FiniteGuard(),
     )
+
+
+def _given_estimator(estimator: Estimator | Callable[[Tensor], Tensor], config: TrainingConfig) -> Estimator:
+    if not isinstance(estimator, Estimator):
+        estimator = Estimator(getattr(estimator, "__name__", "own"), estimator)
+    if config.credit == "alternatives":
+        estimator.check_alternatives()
+    else:
+        estimator.check_num_draws(config.num_draws)
+    return estimator
 
 
 def _scorer(discriminator: nn.Module, credit: str) -> Callable[..., Tensor]:

@@ -1,0 +1,91 @@
+"""Parts of the user's own: what the Trainer is told by an object equals what it is told by a name."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bgan_discrete import (
+    Divergence,
+    InputError,
+    MLPDiscriminator,
+    MLPGenerator,
+    Trainer,
+    TrainingConfig,
+    get_divergence,
+    get_penalty,
+    make_estimator,
+)
+from bgan_discrete.estimators import rloo
+
+CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
+SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
+
+
+def trained(config: TrainingConfig, **parts: Any) -> Trainer:
+    torch.manual_seed(0)
+    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
+    discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
+    trainer = Trainer(generator, discriminator, CODES, config, progress=False, **parts)
+    trainer.train()
+    return trainer
+
+
+def weights(trainer: Trainer) -> Tensor:
+    networks = (trainer.generator, trainer.discriminator)
+    return torch.cat([p.detach().flatten() for network in networks for p in network.parameters()])
+
+
+def test_an_object_equals_its_name() -> None:
+    named = TrainingConfig(
+        **SMALL, estimator="rloo", divergence="kl", penalty="roth", penalty_interval=1, penalty_weight=0.5
+    )
+    plain = TrainingConfig(**SMALL, penalty_interval=1, penalty_weight=0.5)
+    given = trained(
+        plain, estimator=make_estimator("rloo"), divergence=get_divergence("kl"), penalty=get_penalty("roth")
+    )
+    assert torch.equal(weights(trained(named)), weights(given))
+    assert not torch.equal(weights(trained(plain)), weights(given))
+
+
+def test_a_function_is_an_estimator() -> None:
+    by_function = trained(TrainingConfig(**SMALL), estimator=rloo)
+    by_name = trained(TrainingConfig(**SMALL, estimator="rloo"))
+    # The function does not say that its advantages sum to zero, so that the surrogate takes its general form.
+    torch.testing.assert_close(weights(by_function), weights(by_name), rtol=1e-4, atol=1e-4)
+
+
+def test_a_divergence_of_ones_own_is_the_loss() -> None:
+    asked: list[int] = []
+    kl = get_divergence("kl")
+
+    def counted(log_ratio: Tensor) -> Tensor:
+        asked.append(len(log_ratio))
+        return kl.real_term(log_ratio)
+
+    trained(TrainingConfig(**SMALL), divergence=Divergence("own", kl.f, counted, kl.fake_term))
+    assert asked == [8] * SMALL["max_steps"]
+
+
+def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
+    config = TrainingConfig(**{**SMALL, "num_draws": 1}, estimator="reinforce")
+    with pytest.raises(InputError, match="at least 2"):
+        trained(config, estimator=make_estimator("vimco"))
+    with pytest.raises(InputError, match="credit 'alternatives'"):
+        trained(TrainingConfig(**SMALL, credit="alternatives"), estimator=make_estimator("maligan"))
+
+
+def test_the_state_of_an_estimator_is_resumed(tmp_path: Any) -> None:
+    config = TrainingConfig(**SMALL)
+    torch.manual_seed(0)
+    networks = (MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1))
+    estimator: Any = make_estimator("reinforce")
+    trainer = Trainer(*networks, CODES, config, output_dir=tmp_path, progress=False, estimator=estimator)
+    trainer.train()
+    again: Any = make_estimator("reinforce")
+    Trainer(*networks, CODES, config, progress=False, estimator=again).resume(
+        next(iter((tmp_path / "checkpoints").glob("*.pt")))
+    )
+    assert again.log_beta_ema == estimator.log_beta_ema != 0
