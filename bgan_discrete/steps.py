@@ -352,7 +352,18 @@ def loss_of_draws(
     objective: Objective,
     condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`generator_loss` of draws that are there already, codes ``[M, N, *event_shape]``."""
+    """`generator_loss` of draws that are there already.
+
+    Args:
+        distribution: As in `generator_loss`.
+        codes: The draws, ``[M, N, *event_shape]``.
+        discriminator: As in `generator_step`.
+        objective: The choices of the game.
+        condition: As in `discriminator_step`.
+
+    Returns:
+        As `generator_loss`.
+    """
     if objective.credit == "alternatives":
         surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective, condition)
     else:
