@@ -146,6 +146,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not repeated or path.name == "CHANGELOG.md", f"{path.name} repeats {repeated}"
 
 
+@pytest.mark.parametrize("path", EVERYWHERE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tables_are_whole(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(columns) == 1, f"{path.name}: {table.splitlines()[0]}"
+
+
 def test_the_index_leads_to_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)#]+)", TEXTS["docs/index.md"]))
     assert {name.removeprefix("docs/") for name in TEXTS} - {"index.md"} <= linked
