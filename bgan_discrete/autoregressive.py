@@ -34,12 +34,17 @@ class Decoder(Protocol):
         """
 
     def start(self, latents: Tensor, length: int) -> State:
-        """What is remembered before the first code is drawn, for B sequences of up to ``length`` codes."""
+        """What is remembered before the first code, for latents ``[B, Z]`` and sequences of up to ``length`` codes."""
 
     def step(self, previous: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Logits ``[B, K]`` of the next position, after the codes ``[B]`` of the previous one (None at the start).
+        """One step of drawing, without gradients.
 
-        Used for drawing only, without gradients.
+        Args:
+            previous: Codes ``[B]`` of the position before; None at the start.
+            state: What `start` or the step before gave.
+
+        Returns:
+            Logits ``[B, K]`` of the next position, and the state after it.
         """
 
 
@@ -131,7 +136,7 @@ class AutoregressiveCategorical:
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
-        """The distribution whose every conditional is changed by `bgan_discrete.sampling.sharpen`."""
+        """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
         return AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )

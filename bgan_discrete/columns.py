@@ -41,7 +41,7 @@ class ColumnCategorical(FactorizedCategorical):
         self.logits = self.logits.masked_fill(impossible, torch.finfo(self.logits.dtype).min / 2)
 
     def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes ``[M, N, *event_shape]``, each below its position's size; arguments as in the base class."""
+        """Draw codes ``[M, N, *event_shape]``, each below its position's size; arguments as in `Distribution`."""
         codes = super().sample(num_draws, generator)
         return torch.minimum(codes, (self.sizes - 1).to(codes.dtype))
 

@@ -125,7 +125,7 @@ class GreyLevels:
         return self._num_categories
 
     def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """The nearest levels, ``[M, N, *event_shape]``, the same in each draw.
+        """The nearest levels, ``[M, N, *event_shape]``, the same in each of ``num_draws``; ``generator`` is not used.
 
         Raises:
             InputError: If ``num_draws`` < 1.
@@ -137,11 +137,15 @@ class GreyLevels:
         return codes.expand(num_draws, *codes.shape)
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Not defined: grey levels have no probabilities."""
+        """Not defined, for any codes.
+
+        Raises:
+            InputError: Always: grey levels have no probabilities.
+        """
         raise InputError("a continuous generator has no log-probabilities; estimators need a distribution")
 
     def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
-        """Not defined, as `log_prob`."""
+        """Not defined; as in `log_prob`."""
         return self.log_prob(codes)
 
 

@@ -31,15 +31,22 @@ class Distribution(Protocol):
         """K, the number of categories of each position."""
 
     def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes ``[M, N, *event_shape]``, without gradients."""
+        """Draw codes ``[M, N, *event_shape]``, M = ``num_draws``, by random numbers of ``generator``; no gradients."""
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``."""
 
     def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
-        """``sum_m a[m, n] log g(x_m | z_n)``, ``[N]``, the cheapest way this distribution knows.
+        """``sum_m a[m, n] log g(x_m | z_n)``, the cheapest way this distribution knows.
 
-        Advantages ``[M, N, *event_shape]`` give each position its own: ``sum_mp a[m, n, p] log g(x_mp | ..)``.
+        Args:
+            codes: ``[M, N, *event_shape]``.
+            advantages: ``[M, N]``; or ``[M, N, *event_shape]``, which give each position its own:
+                ``sum_mp a[m, n, p] log g(x_mp | ..)``.
+            zero_sum: The advantages of each latent sum to zero over its draws, which may save work.
+
+        Returns:
+            ``[N]``, differentiable.
         """
 
 
@@ -70,6 +77,9 @@ class FactorizedCategorical:
     Args:
         logits: ``[N, *event_shape, K]``, unnormalised log-probabilities, finite; any float dtype (the mathematics
             runs in float32 at least).
+
+    Raises:
+        InputError: If the logits have another shape or are not floating point.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -293,7 +303,7 @@ class SequenceCategorical(FactorizedCategorical):
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "SequenceCategorical":
-        """The distribution with its logits changed by `bgan_discrete.sampling.sharpen`; arguments as there."""
+        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
         return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -324,14 +334,14 @@ class SequenceCategorical(FactorizedCategorical):
 
 
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:
-    """Raise InputError for an end that is not a category."""
+    """Raise InputError for an ``end_id`` that is none of ``num_categories``; the end itself, or None for none."""
     if end_id is not None and not 0 <= end_id < num_categories:
         raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
     return end_id
 
 
 def check_advantages(codes: Tensor, advantages: Tensor) -> None:
-    """Raise InputError for advantages that belong to other draws."""
+    """Raise InputError for advantages that belong to other draws than the codes ``[M, N, *event_shape]``."""
     if advantages.shape not in (codes.shape[:2], codes.shape):
         raise InputError(
             f"advantages must have shape [M, N] = {list(codes.shape[:2])} or that of the codes, {list(codes.shape)}, "

@@ -46,6 +46,9 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
         synced: Wait until it is on the disk, and delete what killed processes left of it; for one of many files that
             are written quickly, False.
 
+    Returns:
+        A context with the file.
+
     Raises:
         StorageError: If it cannot be written; the message names the path and the reason.
     """
@@ -80,6 +83,9 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
     Args:
         parent: An existing folder.
+
+    Returns:
+        A context with the folder.
     """
     path, descriptor = _locked(parent, _WORKING, "", _new_folder)
     try:
@@ -131,7 +137,12 @@ def clean_leftovers(folder: Path) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and wait until it is on the disk.
+
+    Args:
+        path: Of the file, which does not exist.
+        content: Its bytes.
+    """
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -150,7 +161,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def storage_error(what: str, error: OSError) -> StorageError:
-    """The one line about something that cannot be written."""
+    """The one line about something that cannot be written.
+
+    Args:
+        what: Named in the message.
+        error: Why.
+
+    Returns:
+        The error to raise.
+    """
     if isinstance(error, StorageError):
         return error
     named = error.filename if isinstance(error.filename, str) and error.filename not in what else None
@@ -233,6 +252,9 @@ def file_inside(folder: Path, name: str, named: str) -> Path:
         folder: The folder.
         name: Of the file.
         named: The folder's name in messages.
+
+    Returns:
+        The path.
 
     Raises:
         DamagedError: If there is no such file.

@@ -45,7 +45,7 @@ def image_grid(images: np.ndarray, columns: int | None = None, gap: int = 2, sca
 
 
 def save_png(image: np.ndarray, path: str | Path) -> None:
-    """Write one uint8 image ``[H, W]`` or ``[H, W, 3]`` as PNG; the file appears whole or not at all."""
+    """Write one uint8 image ``[H, W]`` or ``[H, W, 3]`` as PNG to ``path``, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path, synced=False) as file:

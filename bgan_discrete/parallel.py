@@ -133,7 +133,15 @@ def plain(network: Any) -> Any:
 
 
 def exchanging(network: Any, exchange: bool) -> AbstractContextManager[Any]:
-    """The context of one of several backward passes: gradients stay in the process unless they are to be exchanged."""
+    """The context of one of several backward passes, in which gradients stay in the process or are exchanged.
+
+    Args:
+        network: From `Processes.replicate`, or anything else, where nothing is exchanged.
+        exchange: Whether the gradients so far are to be averaged over the processes.
+
+    Returns:
+        A context for the forward and the backward pass.
+    """
     return network.no_sync() if isinstance(network, DistributedDataParallel) and not exchange else nullcontext()
 
 

@@ -30,7 +30,18 @@ class Penalty(Protocol):
         num_categories: int,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The unweighted penalty, a scalar, of codes ``real`` and ``fake``, ``[B, *event_shape]`` each."""
+        """The penalty without its weight.
+
+        Args:
+            discriminator: Maps soft one-hots ``[B, *event_shape, K]`` to ``F [B]``.
+            real: Codes ``[B, *event_shape]``.
+            fake: Codes ``[B', *event_shape]`` of the generator.
+            num_categories: K.
+            generator: Source of random points.
+
+        Returns:
+            Scalar, differentiable with respect to the discriminator's parameters.
+        """
 
 
 def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tuple[Tensor, Tensor]:

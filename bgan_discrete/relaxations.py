@@ -27,7 +27,7 @@ class Relaxation(Protocol):
     """Logits -> what the discriminator reads, with a gradient."""
 
     def __call__(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One-hots, or soft ones, ``[..., K]`` of logits ``[..., K]``, differentiable with respect to them."""
+        """One-hots, or soft ones, ``[..., K]`` of logits ``[..., K]``, drawn by ``generator``, differentiable."""
 
 
 def softmax(logits: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:

@@ -447,7 +447,18 @@ def loss_of_draws(
     objective: Objective,
     condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`generator_loss` of draws that are there already, codes ``[M, N, *event_shape]``."""
+    """`generator_loss` of draws that are there already.
+
+    Args:
+        distribution: As in `generator_loss`.
+        codes: The draws, ``[M, N, *event_shape]``.
+        discriminator: As in `generator_step`.
+        objective: The choices of the game.
+        condition: As in `discriminator_step`.
+
+    Returns:
+        As `generator_loss`.
+    """
     if objective.credit == "alternatives":
         surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective, condition)
     else:
@@ -676,7 +687,10 @@ def apply_gradients(
     guard: FiniteGuard | None = None,
     processes: Processes = ALONE,
 ) -> Tensor:
-    """The second half of `update_parameters`: the optimiser's step, of a loss whose gradients are there already."""
+    """The second half of `update_parameters`: the optimiser's step, of a loss whose gradients are there already.
+
+    Arguments, result and errors as in `update_parameters`.
+    """
     norm = torch.nn.utils.get_total_norm(_gradients(optimizer))
     loss = processes.mean(loss)
     if guard is not None:

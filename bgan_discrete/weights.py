@@ -44,12 +44,12 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", pro
 
 
 def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
-    """The exponential of `log_normalized_weights`; arguments and errors as there."""
+    """The exponential of `log_normalized_weights`; arguments and errors as in `log_normalized_weights`."""
     return log_normalized_weights(log_w_MN, over, processes).exp()
 
 
 def check_draws(num_draws: int, over: Normalization) -> None:
-    """Raise InputError for a normalisation that is unknown or carries no signal with this many draws."""
+    """Raise InputError if weights normalised ``over`` it carry no signal with ``num_draws``, or it is unknown."""
     if over not in ("latent", "batch"):
         raise InputError(f"normalization must be 'latent' or 'batch', got {over!r}")
     if over == "latent" and num_draws < 2:

@@ -119,7 +119,7 @@ def test_a_generator_with_sizes_and_its_shape() -> None:
     codes = generator(torch.randn(50, 4)).sample(20)
     assert (codes < torch.tensor(sizes).reshape(2, 3)).all()
     assert generator.settings["sizes"] == sizes
-    assert "sizes" not in MLPGenerator((2, 3), 5, 4, 8, 1, sizes=[5] * 6).settings
+    assert MLPGenerator((2, 3), 5, 4, 8, 1, sizes=[5] * 6).settings["sizes"] is None
     assert "sizes" not in MLPGenerator((2, 3), 5, 4, 8, 1).state_dict()
 
 

@@ -1,6 +1,7 @@
 """Parts of the user's own: what the Trainer is told by an object equals what it is told by a name."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor
 
 from bgan_discrete import (
+    ConvGenerator,
     Divergence,
+    ImagePipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
@@ -18,7 +21,9 @@ from bgan_discrete import (
     get_penalty,
     make_estimator,
 )
+from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
 from bgan_discrete.estimators import rloo
+from bgan_discrete.sources import load_images
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
@@ -77,7 +82,7 @@ def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
         trained(TrainingConfig(**SMALL, credit="alternatives"), estimator=make_estimator("maligan"))
 
 
-def test_the_state_of_an_estimator_is_resumed(tmp_path: Any) -> None:
+def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
     config = TrainingConfig(**SMALL)
     torch.manual_seed(0)
     networks = (MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1))
@@ -86,6 +91,56 @@ def test_the_state_of_an_estimator_is_resumed(tmp_path: Any) -> None:
     trainer.train()
     again: Any = make_estimator("reinforce")
     Trainer(*networks, CODES, config, progress=False, estimator=again).resume(
-        next(iter((tmp_path / "checkpoints").glob("*.pt")))
+        next(iter((tmp_path / "checkpoints").iterdir()))
     )
     assert again.log_beta_ema == estimator.log_beta_ema != 0
+
+
+class HalvesCodec(ImageCodec):
+    """Dark and bright: 0 below a threshold, 1 from there on."""
+
+    name: ClassVar[str] = "halves"
+    channels = 1
+    num_categories = 2
+    ordered = True
+
+    def __init__(self, threshold: int) -> None:
+        self.threshold = threshold
+
+    def describe(self) -> str:
+        return f"dark or bright, from {self.threshold} on"
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": self.name, "threshold": self.threshold}
+
+    def _encode(self, images: Any, first_row: int) -> Any:
+        return (images >= self.threshold).astype(np.uint8)
+
+    def _decode(self, codes: Any) -> Any:
+        return codes * 255
+
+
+def test_a_codec_of_ones_own_is_cached_saved_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(factory, "_OWN", {})
+    HalvesCodec(100).save(tmp_path / "codec.json")
+    with pytest.raises(InputError, match="must have a name of binary"):
+        load_codec(tmp_path / "codec.json")
+    register_codec(HalvesCodec)
+    loaded = load_codec(tmp_path / "codec.json")
+    assert isinstance(loaded, HalvesCodec) and loaded.threshold == 100
+    first, again = (load_images("digits", codec=HalvesCodec(100)) for _ in range(2))
+    assert (first.from_cache, again.from_cache) == (False, True)
+    assert np.array_equal(first.codes, again.codes) and not caplog.records
+    ImagePipeline(ConvGenerator((8, 8), 2, 4, 8), first.codec).save_pretrained(tmp_path / "model")
+    assert ImagePipeline.from_pretrained(tmp_path / "model").generate(3).images.shape == (3, 8, 8)
+
+
+def test_a_codec_that_cannot_be_built_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory, "_OWN", {})
+    register_codec(HalvesCodec)
+    with pytest.raises(InputError, match="halves codec does not fit its constructor"):
+        codec_from_config({"name": "halves", "limit": 3})
+    with pytest.raises(InputError, match="'binary' is taken"):
+        register_codec(BinaryCodec)

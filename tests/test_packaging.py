@@ -1,5 +1,6 @@
 """The package as it is built and installed: what the wheel holds, what it needs, and the Makefile's own checks."""
 
+import ast
 import configparser
 import os
 import re
@@ -10,6 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from bgan_discrete import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,19 +25,44 @@ def setup() -> configparser.ConfigParser:
     return parser
 
 
+def quietly(*command: str, cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a copy of the sources, in a folder whose name has a space."""
-    copy, out = tmp_path_factory.mktemp("a copy") / "sources", tmp_path_factory.mktemp("wheel")
-    copy.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, copy / name)
-    for name in ("bgan_discrete", "data"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a copy of the sources, unpacked, in a folder whose name has a space."""
+    copy, out = tmp_path_factory.mktemp("a copy") / "sources", tmp_path_factory.mktemp("source distribution")
+    skipped = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, copy, ignore=skipped)
+    program = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
+    quietly(sys.executable, "-c", program, cwd=copy)
+    (found,) = out.glob("*.tar.gz")
+    shutil.unpack_archive(found, out, filter="data")
+    (folder,) = (path for path in out.iterdir() if path.is_dir())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the source distribution."""
+    out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(out), str(copy)], check=True, timeout=300)
+    quietly(*command, "--wheel-dir", str(out), str(sdist))
     (found,) = out.glob("*.whl")
     return found
+
+
+def test_the_source_distribution_holds_what_the_checks_need(sdist: Path) -> None:
+    held = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("bgan_discrete", "data", "docs", "scripts", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held >= wanted | {"Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "constraints.txt"}
 
 
 def test_the_packages_are_those_of_the_tree(setup: configparser.ConfigParser) -> None:
@@ -56,7 +85,8 @@ def test_the_wheel_holds_the_code_and_the_embedded_data(wheel: Path) -> None:
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    quietly(*command, "--target", str(tmp_path / "site"), str(wheel))
     (tmp_path / "elsewhere").mkdir()
     program = (
         "import bgan_discrete, sys; from bgan_discrete.sources import load_images; "
@@ -69,6 +99,13 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
     )  # fmt: skip
     assert str(tmp_path / "site") in done.stdout
     assert "(1297, 8, 8) (500, 8, 8)" in done.stdout
+
+
+def test_the_syntax_is_that_of_the_oldest_python(setup: configparser.ConfigParser) -> None:
+    assert setup["options"]["python_requires"] == ">=3.10"
+    for folder in ("bgan_discrete", "data", "scripts", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 10))
 
 
 def test_the_build_file_holds_the_build_system_and_nothing_else() -> None:
@@ -88,6 +125,14 @@ def test_every_requirement_is_pinned_and_torchvision_is_none_of_them(setup: conf
     wanted = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
     names = {re.split(r"[\[<>=!~ ]", line)[0].lower() for part in wanted for line in part.split("\n") if line.strip()}
     assert names - pinned == set()
+
+
+def test_the_citation_is_of_this_version(setup: configparser.ConfigParser) -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert (cited["version"], cited["license"]) == (__version__, setup["metadata"]["license"])
+    assert cited["references"][0]["title"] == "Boundary-Seeking Generative Adversarial Networks"
+    assert f"({__version__})" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_licence_is_mit(setup: configparser.ConfigParser) -> None:

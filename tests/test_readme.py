@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import QUICK, ROOT, blocks, shortened
 
 from bgan_discrete.continuous import CONTINUOUS_LOSSES
 from bgan_discrete.divergences import DIVERGENCES
@@ -16,18 +17,8 @@ from bgan_discrete.imaging import save_png
 from bgan_discrete.penalties import PENALTIES
 from bgan_discrete.relaxations import RELAXATIONS
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXPERIMENTS = [path.stem for path in (ROOT / "scripts/experiments").glob("*.py") if path.stem != "laboratory"]
-QUICK = (
-    "--max-steps 4 --num-draws 2 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 "
-    "--num-samples 40"
-)
-"""Appended to trainings, which then take seconds."""
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +43,8 @@ def run(command: str, place: Path) -> str:
     return done.stdout
 
 
-def shortened(command: str) -> str:
-    """The same command with less work."""
-    if "--config" in command:
-        # The recipe's data are not here: its options are used on the embedded digits.
-        command += " --dataset digits"
-    if "--resume" in command:
-        return f"{command} --num-samples 0"
-    if "pretrain" in command:
-        command = command.replace("2500", "2").replace(" 200 ", " 1 ")
-    if "benchmark" in command:
-        return f"{command} --scale smoke --suite memory --threads 1"
-    if "train_" in command:
-        return f"{command} {QUICK}"
-    if "evaluate" in command:
-        return f"{command} --num-samples 40"
-    return command.replace("5000", "50").replace("1000", "50")
-
-
 def test_every_command_runs_in_order(place: Path) -> None:
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line]
+    commands = [line for block in blocks(README, "bash") for line in block.splitlines() if line]
     assert len(commands) >= 8
     for command in commands:
         assert command.startswith("python scripts/"), command
@@ -82,12 +55,12 @@ def test_every_command_runs_in_order(place: Path) -> None:
 
 
 def test_every_program_runs(place: Path) -> None:
-    programs = blocks("python")
+    programs = blocks(README, "python")
     assert len(programs) >= 3
     run(f"python scripts/train_images.py --output-dir runs/digits --overwrite {QUICK}", place)
     for number, program in enumerate(programs):
         path = place / f"program_{number}.py"
-        path.write_text(program, encoding="utf-8")
+        path.write_text(program.replace("max_steps=8000", "max_steps=4"), encoding="utf-8")
         said = run(f"python {path.name}", place)
         for expected in re.findall(r"^print\(.*\)  # (\(.*)$", program, re.M):
             assert expected in said

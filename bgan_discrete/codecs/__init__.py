@@ -15,6 +15,7 @@ from bgan_discrete.codecs.factory import (
     build_codec,
     codec_from_config,
     load_codec,
+    register_codec,
 )
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec
@@ -42,4 +43,5 @@ __all__ = [
     "build_codec",
     "codec_from_config",
     "load_codec",
+    "register_codec",
 ]

@@ -31,6 +31,7 @@ MAX_FILE_BYTES = 2**26
 """A codec's file with the largest vocabulary is a few MB; a larger one is refused unread."""
 
 CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
+"""Names of the codecs of images that `build_codec` knows."""
 
 
 def build_codec(
@@ -157,7 +158,11 @@ class TextCodecOptions:
         self.build()
 
     def build(self) -> TextCodec:
-        """Build the codec, which may still have to be fitted."""
+        """Build the codec, which may still have to be fitted.
+
+        Raises:
+            InputError: If an option is unknown or out of its range.
+        """
         if self.tokenizer == "char":
             size = DEFAULT_MAX_CHARACTERS if self.vocabulary_size is None else self.vocabulary_size
             return CharacterCodec(self.length, self.ends, max_categories=size, min_count=self.min_count)
@@ -199,6 +204,27 @@ _BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
 }
 
 
+_OWN: dict[str, type[Codec]] = {}
+
+
+def register_codec(kind: type[Codec]) -> type[Codec]:
+    """Make a codec of the user's own known, so that caches and saved models that name it can be read; a decorator.
+
+    Args:
+        kind: The class. Its `name` is its own, and its `to_config` gives the name and the arguments of its constructor.
+
+    Returns:
+        The class.
+
+    Raises:
+        InputError: If a codec of this package has the name.
+    """
+    if kind.name in _BUILDERS:
+        raise InputError(f"codec name {kind.name!r} is taken by a codec of this package; choose another")
+    _OWN[kind.name] = kind
+    return kind
+
+
 def codec_from_config(config: Any) -> Codec:
     """Build a codec again from what its ``to_config`` gave.
 
@@ -214,8 +240,14 @@ def codec_from_config(config: Any) -> Codec:
     if not isinstance(config, dict):
         raise InputError(f"a codec's configuration must be a dictionary, got {config!r}")
     name = config.get("name")
-    if not isinstance(name, str) or name not in _BUILDERS:
-        raise InputError(f"a codec's configuration must have a name of {', '.join(_BUILDERS)}, got {name!r}")
+    if not isinstance(name, str) or name not in {*_BUILDERS, *_OWN}:
+        known = ", ".join((*_BUILDERS, *_OWN))
+        raise InputError(f"a codec's configuration must have a name of {known}, got {name!r}")
+    if name in _OWN:
+        try:
+            return _OWN[name](**{key: value for key, value in config.items() if key != "name"})
+        except TypeError as error:
+            raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
     keys, builder = _BUILDERS[name]
     given = set(config) - {"name"}
     if given != keys:

@@ -83,6 +83,9 @@ class SentencePieceCodec(TextCodec):
             length: L.
             ends: Whether sequences may be shorter than L.
 
+        Returns:
+            The codec, fitted.
+
         Raises:
             InputError: If the file cannot be read or holds no model.
         """

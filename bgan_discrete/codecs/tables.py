@@ -145,7 +145,7 @@ class IntegersCodec(ArrayCodec):
         return cls(values.shape[1:], max(high - low + 1, 2), low)
 
     def encode(self, data: Codes) -> Codes:
-        """Codes of integers ``[N, *event_shape]``."""
+        """Codes of integers ``[N, *event_shape]``; errors as in `ArrayCodec.encode`."""
         _check_integers(data)
         if tuple(data.shape[1:]) != self.event_shape:
             raise InputError(
@@ -381,7 +381,7 @@ class TableCodec(ArrayCodec):
         return cls([_fit_column(name, values, bins, max_categories) for name, values in table.items()])
 
     def encode(self, data: Table) -> Codes:
-        """Codes ``[N, columns]`` of a table that has at least this codec's columns."""
+        """Codes ``[N, columns]`` of a table with at least this codec's columns; errors as in `ArrayCodec.encode`."""
         check_table(data)
         codes = np.empty((len(next(iter(data.values()))), len(self.columns)), self.dtype)
         for place, column in enumerate(self.columns):

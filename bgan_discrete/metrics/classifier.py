@@ -76,7 +76,7 @@ class ImageClassifier:
         return self._run(codes, self._network).argmax(1)
 
     def accuracy(self, codes: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
-        """Share of codes whose predicted class is their label."""
+        """Share of codes ``[B, *event_shape]`` whose predicted class is their label, of labels ``[B]``."""
         return float((self.predict(codes) == labels).mean())
 
     @torch.no_grad()

@@ -132,7 +132,16 @@ class ImageReport:
 
 
 def check_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
-    """Raise InputError where there are too few images to judge a model by."""
+    """Raise InputError where there are too few images to judge a model by.
+
+    Args:
+        num_samples: Of the model.
+        num_training: Training images.
+        num_heldout: Held-out images.
+
+    Raises:
+        InputError: If one of them is no more than the neighbours that are looked at.
+    """
     counts = {"samples": num_samples, "training images": num_training, "held-out images": num_heldout}
     for name, count in counts.items():
         if count <= NEIGHBOURS:

@@ -181,7 +181,7 @@ class _AutoregressiveGenerator(nn.Module):
         )
 
     def features(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, width]``, of which the logits are a linear layer; a subclass's own."""
+        """``[B, L, width]`` of codes ``[B, L]`` and latents ``[B, Z]``: the logits are a linear layer of them."""
         raise NotImplementedError
 
     def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
@@ -231,16 +231,16 @@ class GRUGenerator(_AutoregressiveGenerator):
         self.first_state = nn.Linear(latent_size, depth * width)
 
     def features(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, width]`` of codes ``[B, L]``."""
+        """``[B, L, width]`` of codes ``[B, L]`` and latents ``[B, Z]``."""
         outputs: Tensor = self.recur(self._inputs(codes, latents), self._first(latents))[0]
         return outputs
 
     def start(self, latents: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """The projected latent and the hidden state ``[depth, B, width]``."""
+        """The projected latents and the hidden state ``[depth, B, width]``, whatever the length."""
         return self.project_latent(latents), self._first(latents)
 
     def step(self, previous: Tensor | None, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits ``[B, K]`` of the next position."""
+        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.autoregressive.Decoder`."""
         projected, hidden = state
         outputs, hidden = self.recur(self._next_input(previous, projected)[:, None], hidden)
         return self.to_logits(outputs[:, 0]), (projected, hidden)
@@ -314,20 +314,20 @@ class TransformerGenerator(_AutoregressiveGenerator):
         self.norm = nn.LayerNorm(width)
 
     def features(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, width]`` of codes ``[B, L]``."""
+        """``[B, L, width]`` of codes ``[B, L]`` and latents ``[B, Z]``."""
         x = self._inputs(codes, latents) + self.place[: codes.shape[1]]
         for block in self.blocks:
             x = block(x)
         return cast(Tensor, self.norm(x))
 
     def start(self, latents: Tensor, length: int) -> dict[str, Any]:
-        """The projected latent, and room for the keys and values of ``length`` positions; for drawing, not deriving."""
+        """The projected latents, and room for the keys and values of ``length`` positions; for drawing only."""
         projected = self.project_latent(latents)
         shape = (2, len(self.blocks), len(latents), self.heads, length, projected.shape[1] // self.heads)
         return {"projected": projected, "cache": projected.new_empty(shape), "position": 0}
 
     def step(self, previous: Tensor | None, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """Logits ``[B, K]`` of the next position."""
+        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.autoregressive.Decoder`."""
         position, (keys, values) = state["position"], state["cache"]
         x = (self._next_input(previous, state["projected"]) + self.place[position])[:, None]
         for number, part in enumerate(self.blocks):

@@ -124,6 +124,9 @@ def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
         folder: Of the run, which exists.
         description: Of the data.
         facts: What else is known at the start, of plain JSON types.
+
+    Returns:
+        A context.
     """
     import torch
 

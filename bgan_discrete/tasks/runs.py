@@ -137,7 +137,15 @@ def carry_out(
 
 
 def was_interrupted(summary: TrainingSummary, folder: RunFolder) -> bool:
-    """Whether a signal ended the training, so that the run has to end soon; says so."""
+    """Whether a signal ended the training, so that the run has to end soon; says so.
+
+    Args:
+        summary: How the training ended.
+        folder: Of the run.
+
+    Returns:
+        The answer.
+    """
     if summary.stopped_by not in SIGNAL_EXIT_CODES:
         return False
     say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")

@@ -32,6 +32,9 @@ def option(default: Any, help: str, *, free: bool = False) -> Any:
         default: Its default.
         help: What it is, with its unit or range.
         free: It may change when a run is resumed, because the steps that follow do not depend on it.
+
+    Returns:
+        The field.
     """
     return field(default=default, metadata={"help": help, "free": free})
 
@@ -577,7 +580,12 @@ def shown(value: Any) -> str:
 
 
 def check_text(name: str, value: str) -> None:
-    """Raise InputError for a string that no file or terminal takes: with a NUL, or bytes that are not UTF-8."""
+    """Raise InputError for a string that no file or terminal takes: with a NUL, or bytes that are not UTF-8.
+
+    Args:
+        name: Of the option, for the message.
+        value: Its value.
+    """
     try:
         value.encode()
     except UnicodeEncodeError:

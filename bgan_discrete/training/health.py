@@ -124,7 +124,7 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
 
 
 def check_window(lines: Sequence[Line], options: Options) -> list[Finding]:
-    """Judge a run by its latest figures alone; arguments and result as those of `check_training`."""
+    """Judge a run by its latest figures alone; arguments and result as in `check_training`."""
     return _check_last(_adversarial(lines), options)
 
 

@@ -87,12 +87,12 @@ class RunLog:
             sys.stderr.flush()
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
-        """Log a picture of samples, uint8 ``[H, W, 3]``, to TensorBoard."""
+        """Log a grid of samples, uint8 ``[H, W, 3]``, of a step to TensorBoard."""
         if self._writer is not None:
             self._writer.add_image("samples", grid, step, dataformats="HWC")
 
     def write_text(self, step: int, text: str) -> None:
-        """Log samples of text to TensorBoard."""
+        """Log samples of text of a step to TensorBoard."""
         if self._writer is not None:
             self._writer.add_text("samples", "\n\n".join(f"    {line}" for line in text.splitlines()), step)
 

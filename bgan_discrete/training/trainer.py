@@ -603,7 +603,15 @@ def _scorer(discriminator: nn.Module, credit: str) -> Callable[..., Tensor]:
 
 
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
-    """Samples that the discriminator scores at once: on a CPU so few that its activations stay in the cache."""
+    """Samples that the discriminator scores at once: on a CPU so few that its activations stay in the cache.
+
+    Args:
+        device: Where it scores.
+        num_positions: P, of one sample.
+
+    Returns:
+        How many; None for all of them.
+    """
     if device.type != "cpu":
         return None
     return min(256, max(64, SCORED_POSITIONS // num_positions))

@@ -1,0 +1,68 @@
+"""The blocks of README and documentation, run with less work and in this process: a start of torch takes seconds."""
+
+import contextlib
+import io
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = (
+    "--max-steps 4 --num-draws 2 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 "
+    "--num-samples 40"
+)
+"""Appended to trainings, which then take seconds."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def shortened(command: str) -> str:
+    """The same command with less work."""
+    if "--config" in command and "arithmetic" not in command:
+        # The recipe's data are not here: its options are used on the embedded digits.
+        command += " --dataset digits"
+    if "--resume" in command:
+        return f"{command} --num-samples 0"
+    if "pretrain" in command:
+        command = re.sub(r"(--pretrain-steps|--warmup-steps) \d+", r"\1 2", command)
+    if "benchmark" in command:
+        return f"{command} --scale smoke --suite memory --threads 1"
+    if "train_" in command:
+        return f"{command} {QUICK}"
+    if "evaluate" in command:
+        return f"{command} --num-samples 40"
+    return command.replace("5000", "50").replace("1000", "50")
+
+
+def run_command(command: str) -> str:
+    """Run a script as its command line says, in the present folder; what it printed."""
+    python, *argv = shlex.split(shortened(command))
+    assert python == "python"
+    said, before = io.StringIO(), sys.argv
+    sys.argv = argv
+    try:
+        with contextlib.redirect_stdout(said):
+            runpy.run_path(argv[0], run_name="__main__")
+    except SystemExit as ended:
+        assert ended.code in (0, None), f"{command}\n{said.getvalue()}"
+    finally:
+        sys.argv = before
+    return said.getvalue()
+
+
+def run_program(program: str, names: dict[str, Any]) -> str:
+    """Run a program with fewer steps among the names of those before it; what it printed, which must hold what it says.
+
+    A comment that begins with a parenthesis or a quotation mark, behind a print, is what it prints.
+    """
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(re.sub(r"max_steps=\d+", "max_steps=2", program), "<block>", "exec"), names)
+    for expected in re.findall(r"^ *print\(.*\)  # ([('\[].*)$", program, re.M):
+        assert expected.strip("'") in said.getvalue(), f"{expected} is not in {said.getvalue()}"
+    return said.getvalue()

@@ -1,0 +1,215 @@
+"""The documentation is true: its blocks run, its links lead somewhere, what is made from code is up to date."""
+
+import json
+import re
+import runpy
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import ROOT, blocks, run_command, run_program
+
+import bgan_discrete.metrics.images as metrics
+from bgan_discrete.divergences import DIVERGENCES
+from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.metrics.classifier import train_classifier
+from bgan_discrete.penalties import PENALTIES
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from documentation import notebooks, reference, sources
+from documentation.docstrings import faults, items, split
+
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "api")
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
+EVERYWHERE = [
+    *DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]  # fmt: skip
+MEASURED = ("docs/results.md", "docs/performance.md")
+"""Pages whose commands are long trials: their options must exist."""
+
+TUTORIALS = {f"docs/{page}": f"docs/notebooks/{name}" for page, name in notebooks.TUTORIALS.items()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like the root of the checkout to what runs there."""
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(metrics, "train_classifier", partial(train_classifier, steps=20))
+    return tmp_path
+
+
+def run_page(text: str) -> None:
+    """All blocks of a page in their order, the programs with the names of those before."""
+    names: dict[str, Any] = {"__name__": "page"}
+    for language, block in re.findall(r"^```(python|bash)\n(.*?)^```$", text, re.M | re.S):
+        if language == "python":
+            run_program(block, names)
+        else:
+            for command in filter(None, block.splitlines()):
+                run_command(command)
+
+
+def cells_of(path: Path) -> list[dict[str, Any]]:
+    book: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+    cells: list[dict[str, Any]] = book["cells"]
+    return cells
+
+
+@pytest.mark.parametrize(
+    "page",
+    [name for name, text in TEXTS.items() if re.search("^```(python|bash)", text, re.M) and name not in TUTORIALS],
+)
+def test_the_blocks_of_a_page_run(page: str, place: Path) -> None:
+    run_page(TEXTS[page])
+
+
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_the_notebook_of_a_tutorial_runs(page: str, place: Path) -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    ran = []
+    for cell in cells_of(ROOT / TUTORIALS[page]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["outputs"] == [] and cell["execution_count"] is None
+        if source.startswith(notebooks.COMMAND):
+            for line in source.splitlines():
+                ran.append("python " + line.removeprefix(notebooks.COMMAND))
+                run_command(ran[-1])
+        else:
+            ran.append(source)
+            run_program(source, names)
+    wanted = [block.strip() for block in blocks(TEXTS[page], "python")]
+    wanted += [line for block in blocks(TEXTS[page], "bash") for line in block.splitlines() if line]
+    assert sorted(ran[1:]) == sorted(wanted)  # the first cell only finds the checkout
+
+
+def test_the_notebooks_are_small() -> None:
+    assert all(path.stat().st_size < 200_000 for path in (DOCS / "notebooks").glob("*.ipynb"))
+
+
+def test_reference_and_notebooks_are_up_to_date() -> None:
+    made = {**reference.pages(), **notebooks.notebooks({name: TEXTS[f"docs/{name}"] for name in notebooks.TUTORIALS})}
+    for path, text in made.items():
+        assert (DOCS / path).is_file() and (DOCS / path).read_text(encoding="utf-8") == text, (
+            f"docs/{path} is not up to date: python scripts/build_docs.py"
+        )
+    there = {path.relative_to(DOCS).as_posix() for folder in ("api", "notebooks") for path in (DOCS / folder).iterdir()}
+    assert there == {path.as_posix() for path in made}
+
+
+def test_no_docstring_of_a_documented_name_falls_short() -> None:
+    assert faults(sources.documented()) == []
+
+
+def test_the_faults_of_docstrings_are_found() -> None:
+    told = (
+        'def f(a, b):\n    """Do.\n\n    Args:\n        a: One.\n        c: Two.\n    """\n    raise InputError("no")\n'
+    )
+    tree = sources.ast.parse(told + 'def g(a, b) -> int:\n    """Do."""\n\n\ndef h():\n    pass\n')
+    entries = tuple(sources.function_entry(node, "function") for node in tree.body)  # type: ignore[arg-type]
+    assert faults([sources.Module("m", "A module.", entries)])[-4:] == [
+        "m.f has the arguments a, b, and tells of a, c",
+        "m.f raises InputError and does not say so",
+        "m.g does not tell of its arguments a, b",
+        "m.h has no docstring",
+    ]
+    told = "Do.\n\nArgs:\n    a: One\n        thing.\n    b: Two."
+    assert items(split(told)["Args"]) == {"a": "One thing.", "b": "Two."}
+
+
+def headings(text: str) -> list[str]:
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    return [reference.slug(line) for line in re.findall(r"^#{1,6} (.+)$", without_code, re.M)]
+
+
+@pytest.mark.parametrize("path", EVERYWHERE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    without_code = re.sub(r"^```.*?^```$|``[^`]+``|`[^`\n]+`(?!\])", "", text, flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)]+)\)", without_code):
+        if link.startswith(("http:", "https:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), f"{path.name} links to {link}"
+        if anchor:
+            assert anchor in headings(target.read_text(encoding="utf-8")), f"{path.name} links to {link}"
+    repeated = [anchor for anchor, count in Counter(headings(text)).items() if count > 1]
+    assert not repeated or path.name == "CHANGELOG.md", f"{path.name} repeats {repeated}"
+
+
+@pytest.mark.parametrize("path", EVERYWHERE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tables_are_whole(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(columns) == 1, f"{path.name}: {table.splitlines()[0]}"
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", TEXTS["docs/index.md"]))
+    assert {name.removeprefix("docs/") for name in TEXTS} - {"index.md"} <= linked
+
+
+@pytest.fixture(scope="module")
+def options() -> dict[str, set[str]]:
+    """The flags of each script."""
+    found = {}
+    for path in sorted((ROOT / "scripts").glob("*.py")):
+        help_text = _help_of(path)
+        found[path.stem] = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", help_text))
+    return found
+
+
+def _help_of(path: Path) -> str:
+    import contextlib
+    import io
+
+    said, before = io.StringIO(), sys.argv
+    sys.argv = [str(path), "--help"]
+    try:
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            runpy.run_path(str(path), run_name="__main__")
+    finally:
+        sys.argv = before
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("page", [*TEXTS, "README.md", "CONTRIBUTING.md"])
+def test_every_option_that_is_named_exists(page: str, options: dict[str, set[str]]) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    spans = [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
+    spans += [line for block in blocks(text, "(?:bash|text)") for line in block.splitlines()]
+    spans += re.findall(r"^    (python .*)$", text, re.M)
+    for span in spans:
+        script = re.search(r"scripts/(\w+)\.py", span)
+        if script is None and re.match(r"(pip|make|git|pytest|python -m|ruff)\b", span):
+            continue
+        assert script is None or script[1] in options or (ROOT / script[0]).exists(), span
+        known = set().union(*options.values()) if script is None else options[script[1]]
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span):
+            assert flag in known, f"{page}: {flag} of {span}"
+
+
+def test_the_guide_names_every_choice() -> None:
+    for name in (*ESTIMATORS, *DIVERGENCES, *PENALTIES):
+        assert f"`{name}`" in TEXTS["docs/estimators.md"]
+
+
+def test_figures_of_the_pages_stand_in_the_results() -> None:
+    """A figure with three decimals or more was measured, and the page of results says how."""
+    measured = "".join(TEXTS[name] for name in MEASURED)
+    for name, text in {**TEXTS, "README.md": (ROOT / "README.md").read_text(encoding="utf-8")}.items():
+        if name in (*MEASURED, "docs/architecture.md"):
+            continue
+        prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+        for figure in re.findall(r"(?<![\w.])\d\.\d{3}(?!\d)", prose):
+            assert figure in measured, f"{name} tells of {figure}"
