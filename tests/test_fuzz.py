@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import BGANError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -78,7 +78,7 @@ def wordy(room: Any) -> Any:
     from hypothesis import strategies as st
 
     def call() -> None:
-        raise InputError("two\nlines")
+        raise BGANError("two\nlines")
 
     return st.just(0), lambda _: trial.attempt(room, "wordy", call)
 

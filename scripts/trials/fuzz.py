@@ -31,8 +31,8 @@ EXAMPLE = """\
   python scripts/trials/fuzz.py --kind texts --examples 500"""
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS_PER_EXAMPLE = 10.0
-SECONDS_PER_PROCESS = 60.0
+SECONDS_PER_EXAMPLE = 30.0
+SECONDS_PER_PROCESS = 120.0
 SCRIPTS = {
     "train_images": "train_images",
     "train_text": "train_text",
@@ -147,6 +147,9 @@ class Room:
         """A small model of images and one of text, and data that fit them."""
         import numpy as np
         import torch
+
+        # The first step imports it, which takes long; cut off there, an example would leave it half imported.
+        import torch._dynamo
 
         from bgan_discrete import ImagePipeline, TextPipeline
         from bgan_discrete.codecs import CharacterCodec, LevelsCodec
