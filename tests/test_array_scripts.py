@@ -76,7 +76,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files >= {
         "config.yaml", "metrics.jsonl", "report.json", "samples.csv", "samples/step-0000003.csv",
-        "samples/step-0000006.csv", "checkpoints/step-00000006.pt", "model/codec.json", "model/config.json",
+        "samples/step-0000006.csv", "checkpoints/step-00000006/state.pt", "model/codec.json", "model/config.json",
         "model/model.safetensors",
     }  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -298,6 +298,25 @@ def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path)
         Trainer(*networks, CODES[::-1], small_config(), progress=False).resume(path)
 
 
+def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
+    codes = np.random.default_rng(0).integers(0, 3, (20_000, 6)).astype(np.uint8)
+    trainer = Trainer(*networks, codes, small_config(max_steps=1), output_dir=tmp_path, progress=False)
+    trainer.train()
+    changed = codes.copy()
+    changed[5001, 0] = (changed[5001, 0] + 1) % 3
+    path = find_checkpoint(tmp_path / "checkpoints", "latest")
+    with pytest.raises(InputError, match="the data are not those"):
+        Trainer(*networks, changed, small_config(max_steps=1), progress=False).resume(path)
+
+
+def test_codes_of_another_shape_than_the_generators_are_refused() -> None:
+    networks = MLPGenerator((2, 3), 3), MLPDiscriminator((2, 3), 3)
+    with pytest.raises(InputError, match=r"codes must have the generator's event shape \[2, 3\], got \[6\]"):
+        Trainer(*networks, CODES, small_config(), progress=False)
+
+
 def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> None:
     for step in range(4):
         save_checkpoint(tmp_path, step, {"value": step}, keep_last=2)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,8 +55,11 @@ SCORED_POSITIONS = 65536
 CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
 
+DIGEST_BYTES = 1024**3
+"""Up to this size the data are recognised on resume by all of their rows."""
+
 DIGEST_ROWS = 4096
-"""The data are recognised on resume by at most so many rows, evenly spaced."""
+"""Beyond that, by at least so many rows, evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Trainer:
         self.latent_size = _attribute(generator, "latent_size", latent_size)
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
+        _check_shape(generator, self.codes)
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
@@ -328,7 +333,7 @@ class Trainer:
         everyone = {name: self.processes.gather(value.cpu()) for name, value in own.items()}
         return {
             "step": self.step,
-            "data": _data_digest(self.codes),
+            "data": self._data_digest,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
@@ -339,6 +344,10 @@ class Trainer:
             "num_processes": self.processes.size,
             "processes": everyone,
         }
+
+    @cached_property
+    def _data_digest(self) -> str:
+        return _data_digest(self.codes, whole=self.codes.nbytes <= DIGEST_BYTES)
 
     def _own_state(self) -> dict[str, Tensor]:
         """What differs from one process to another."""
@@ -383,7 +392,9 @@ class Trainer:
         Raises:
             InputError: If the state belongs to other data.
         """
-        if state["data"] != _data_digest(self.codes):
+        # The first checkpoints knew their data by some rows alone.
+        known = self._data_digest if "processes" in state else _data_digest(self.codes, whole=False)
+        if state["data"] != known:
             raise InputError("the data are not those that the run began with")
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
@@ -647,11 +658,23 @@ def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torc
     return codes
 
 
-def _data_digest(codes: np.ndarray | Tensor) -> str:
-    """A digest by which a resumed run knows its data again, without reading all of them."""
-    part = codes[:: max(1, len(codes) // DIGEST_ROWS)]
-    array = part.cpu().numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
-    return hashlib.sha256(f"{array.dtype} {tuple(codes.shape)}".encode() + array.tobytes()).hexdigest()
+def _check_shape(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
+    shape = getattr(generator, "event_shape", None)
+    if isinstance(shape, tuple) and shape != tuple(codes.shape[1:]):
+        raise InputError(f"codes must have the generator's event shape {list(shape)}, got {list(codes.shape[1:])}")
+
+
+def _data_digest(codes: np.ndarray | Tensor, whole: bool) -> str:
+    """A digest by which a resumed run knows its data again, by all of its rows or by some."""
+    stride = 1 if whole else max(1, len(codes) // DIGEST_ROWS)
+    digest = hashlib.sha256()
+    for start in range(0, len(codes), 65536 * stride):
+        part = codes[start : start + 65536 * stride : stride]
+        array = part.cpu().numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
+        if start == 0:
+            digest.update(f"{array.dtype} {tuple(codes.shape)}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _check_shares(config: TrainingConfig, processes: Processes) -> None:
