@@ -22,7 +22,7 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.sampling import as_index
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.steps import Credit, Objective, adversarial_step
+from bgan_discrete.steps import Credit, Objective, adversarial_step, discriminator_step
 
 TITLE = "A classifier trained adversarially"
 QUESTION = (
@@ -51,6 +51,7 @@ class Settings:
     batch_size: int = 64
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
+    discriminator_steps: int = 4
 
 
 SCALES = {
@@ -178,7 +179,7 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
                 game.optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True
             ):
                 optimizer.param_groups[0]["lr"] = rate * share
-            rows = game.rows(step)
+            rows = game.rows(step * settings.discriminator_steps)
             batch, real = images[rows], game.codes[rows]
             latents = torch.zeros(len(rows), 1)
             if objective is None:
@@ -187,6 +188,19 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
                 loss.backward()
                 game.optimizers[0].step()
             else:
+                # The generator can be no better than its discriminator, which has to learn the pictures first.
+                for repeat in range(1, settings.discriminator_steps):
+                    other = game.rows(step * settings.discriminator_steps + repeat)
+                    discriminator_step(
+                        generator,
+                        discriminator,
+                        game.optimizers[1],
+                        game.codes[other],
+                        latents,
+                        objective,
+                        game.rng,
+                        condition=images[other],
+                    )
                 adversarial_step(
                     generator, discriminator, *game.optimizers, real, latents, objective, game.rng, condition=batch
                 )
