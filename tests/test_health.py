@@ -127,6 +127,10 @@ def test_what_does_not_apply_is_not_said() -> None:
     # A perfect generator leaves the discriminator nothing to see, which it saw before.
     perfect = [*lines(20), *lines(40, begun=1000, log_ratio_real=0.0, log_ratio_fake=0.0, log_weight_std=0.01)]
     assert check_training(perfect, OPTIONS) == []
+    # Good long runs of text by alternatives have had such figures.
+    sure = lines(d_real=0.91, d_fake=0.09, log_beta=-2.8)
+    assert check_training(sure, {**OPTIONS, "credit": "alternatives"}) == []
+    assert keys(check_training(sure, OPTIONS)) == ["discriminator_saturated"]
 
 
 def test_a_short_run_says_that_it_cannot_be_judged() -> None:
@@ -243,6 +247,11 @@ def test_text_metrics() -> None:
     assert found(**{"copies of training": 0.4}) == ["copies"]
     # Where the language is known and small, right samples have often been seen.
     assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
+    # 10,000 draws from 6,480 equations cannot all be different.
+    language = {"unique rate": 1.0, "distinct valid": 648.0, "coverage": 0.1}
+    for unique, expected in ((0.45, []), (0.1, ["mode_collapse"])):
+        rows = {"model": {"unique rate": unique, "valid": 0.9}, "floor": language}
+        assert keys(check_text_metrics({"rows": rows, "num_samples": 10000}, options)) == expected
     assert found(**{"JSD-4": 0.7}) == ["no_better_than_baseline"]
     assert found(("",) * 30 + ("a",) * 70) == ["empty_texts"]
     assert found(("",) * 2 + ("a",) * 98) == []

@@ -28,13 +28,17 @@ REPEAT_STEPS = 300
 
 MAX_WINDOWS = 400
 
-SATURATED_REAL, SATURATED_FAKE = 0.9, 0.1
+SATURATED, SATURATED_ALTERNATIVES = 0.9, 0.95
+"""D(real) beyond which, with D(fake) below its complement, the discriminator is saturated. Credit by alternatives
+compares codes in one place rather than draws, and still learns well where the discriminator is surer and log beta far
+from 0."""
+
 DEAD_DISCRIMINATOR_NORM, DEAD_GENERATOR_NORM = 1e-6, 1e-7
 BLIND_GAP, BLIND_GAP_IN_SPREADS = 1e-3, 0.05
 FEW_DRAWS_ESS, FEW_DRAWS_SPREAD, FEW_DRAWS_WANTED = 2.0, 0.5, 3.0
 MOST_USEFUL_DRAWS = 200
 COLLAPSED_ESS = 0.15
-LOG_BETA_BOUND, WIDE_SPREAD = 1.5, 2.0
+LOG_BETA_BOUND, LOG_BETA_BOUND_ALTERNATIVES, WIDE_SPREAD = 1.5, 4.0, 2.0
 DIVERGED_LOSS_GROWTH, DIVERGED_NORM_GROWTH, DIVERGED_NORM = 10.0, 100.0, 100.0
 
 BASELINE_SHARE = 0.8
@@ -300,7 +304,7 @@ def check_text_metrics(
     """
     rows: Mapping[str, Mapping[str, float]] = report.get("rows") or {}
     model, floor, found = rows.get("model", {}), rows.get("floor", {}), []
-    unique, real_unique = model.get("unique rate"), floor.get("unique rate")
+    unique, real_unique = model.get("unique rate"), _unique_rate_of_real(floor, int(report.get("num_samples") or 0))
     if unique is not None and real_unique and unique < 0.5 * real_unique:
         found.append(
             Finding(
@@ -327,6 +331,19 @@ def check_text_metrics(
             )
         )
     return by_severity(found + _check_tokens(samples, unknown_share, options))
+
+
+def _unique_rate_of_real(floor: Mapping[str, float], count: int) -> float | None:
+    """Share of different texts among so many real ones.
+
+    Where the language is known and finite, that of independent draws from it: the floor's texts are fewer and no two of
+    them are the same.
+    """
+    valid, coverage = floor.get("distinct valid"), floor.get("coverage")
+    if valid and coverage and count:
+        size = valid / coverage
+        return size * -math.expm1(-count / size) / count
+    return floor.get("unique rate")
 
 
 def _check_tokens(samples: Sequence[str], unknown_share: float, options: Options) -> list[Finding]:
@@ -428,6 +445,9 @@ def _train_better(options: Options, training_is_ill: bool) -> str:
 
 
 def _against_collapse(options: Options) -> str:
+    if _takes_alternatives(options):
+        ways = [f"Raise {_setting(options, 'entropy_weight')}", f"lower {_setting(options, 'generator_lr')}"]
+        return f"{', '.join(ways)}, or train for longer (raise {_setting(options, 'max_steps')})."
     if options.get("penalty", "none") == "none":
         penalty = "Give a gradient penalty with --penalty r1"
     else:
@@ -509,11 +529,15 @@ def _setting(options: Options, name: str) -> str:
     return f"{flag} (now {options[name]})" if options.get(name) is not None else flag
 
 
+def _takes_alternatives(options: Options) -> bool:
+    return options.get("credit") == "alternatives"
+
+
 def _weighs_draws(options: Options) -> bool:
     """Whether the generator follows normalised weights of its draws."""
     return (
         options.get("continuous", "none") == "none"
-        and options.get("credit", "prefix") != "alternatives"
+        and not _takes_alternatives(options)
         and options.get("estimator", "bgan_centered") not in ("rloo", "reinforce")
     )
 
@@ -523,8 +547,8 @@ def _draws(window: _Window) -> int:
 
 
 def _is_saturated(window: _Window) -> bool:
-    now = window.now
-    return window.has("d_real", "d_fake") and now["d_real"] > SATURATED_REAL and now["d_fake"] < SATURATED_FAKE
+    bound = SATURATED_ALTERNATIVES if _takes_alternatives(window.options) else SATURATED
+    return window.has("d_real", "d_fake") and window.now["d_real"] > bound and window.now["d_fake"] < 1 - bound
 
 
 def _how_to_weaken(options: Options) -> str:
@@ -578,7 +602,8 @@ def _has_collapsed_ess(window: _Window) -> bool:
 
 
 def _is_uncalibrated(window: _Window) -> bool:
-    return window.has("log_beta") and abs(window.now["log_beta"]) > LOG_BETA_BOUND and not _is_saturated(window)
+    bound = LOG_BETA_BOUND_ALTERNATIVES if _takes_alternatives(window.options) else LOG_BETA_BOUND
+    return window.has("log_beta") and abs(window.now["log_beta"]) > bound and not _is_saturated(window)
 
 
 def _is_generator_dead(window: _Window) -> bool:
