@@ -480,10 +480,9 @@ class ArrayAlgorithmConfig(TrainingConfig):
 
     estimator: EstimatorName = _other_default("estimator", "jeffreys")
     num_draws: int = _other_default("num_draws", 1)
-    batch_size: int = _other_default("batch_size", 128)
-    generator_lr: float = _other_default("generator_lr", 1e-3)
+    generator_lr: float = _other_default("generator_lr", 2e-3)
     credit: CreditName = _other_default("credit", "alternatives")
-    max_steps: int = _other_default("max_steps", 3000)
+    max_steps: int = _other_default("max_steps", 4000)
 
 
 @dataclass(frozen=True)
