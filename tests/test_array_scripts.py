@@ -1,7 +1,10 @@
 """Whole runs of the scripts of arrays and tables, as a user starts them: in their own processes, from elsewhere."""
 
+import contextlib
 import csv
+import io
 import json
+import runpy
 import signal
 import subprocess
 import sys
@@ -26,24 +29,30 @@ QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--d
          "--num-samples", "60")  # fmt: skip
 
 
-def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+def run(script: str, *arguments: str, cwd: Path) -> str:
+    """What a script says on stdout, run in this process, so that torch is imported once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [f"{script}.py", *arguments])
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            code = runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="a script")["main"]()
+    assert not code
+    return said.getvalue()
+
+
+def run_process(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
         capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
     )  # fmt: skip
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
 
 
 def refused(script: str, *arguments: str, cwd: Path) -> str:
-    """The one line that a script says about bad input."""
-    done = run(script, *arguments, cwd=cwd, check=False)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith(f"{script}.py: error: ")
-    return lines[0]
+    """What a script says about bad input."""
+    with pytest.raises(InputError) as caught:
+        run(script, *arguments, cwd=cwd)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +148,9 @@ def test_an_array_comes_out_with_its_shape_and_integers(place: Path) -> None:
 
 
 def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
-    done = run("evaluate_array", "--model", "flats/model", "--dataset", "flats.csv", "--num-samples", "60", "--output",
+    said = run("evaluate_array", "--model", "flats/model", "--dataset", "flats.csv", "--num-samples", "60", "--output",
                "report.json", cwd=place)  # fmt: skip
-    assert "total variation of a pair, mean" in done.stdout
+    assert "total variation of a pair, mean" in said
     again = json.loads((place / "report.json").read_text(encoding="utf-8"))
     of_run = json.loads((place / "flats" / "report.json").read_text(encoding="utf-8"))
     assert again["figures"] == of_run["figures"]
@@ -164,6 +173,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[s
     run("train_array", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1]
+
+
+def test_a_process_ends_with_a_code_and_one_line(place: Path) -> None:
+    done = run_process("train_array", "--dataset", "flats.csv", "--output-dir", "none", cwd=place)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("train_array.py: error: column 'id' has 300 different values")
+    done = run_process("generate_array", "--model", "flats/model", "--num-samples", "3", "--output", "s.csv", cwd=place)
+    assert (done.returncode, done.stdout) == (0, "3 samples: s.csv\n")
 
 
 def test_a_signal_ends_a_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
@@ -216,7 +235,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--holdout", "0"), "holdout must be between 0 and 1"),
         (("--limit", "30"), "at least 20 held-out rows, got 3"),
         (("--num-samples", "5"), "at least 20 samples, got 5"),
-        (("--credit", "token"), "credit must be 'alternatives' or 'prefix' for arrays"),
+        (("--credit", "token", "--num-draws", "2"), "credit must be 'alternatives' or 'prefix' for arrays"),
         (("--credit", "prefix", "--num-draws", "2", "--discriminator", "positions"), "needs credit 'alternatives'"),
         (("--dataset", "planes.npy", "--discriminator", "positions"), "takes samples of one axis"),
         (("--dataset", "planes.npy", "--generator", "conv", "--credit", "prefix", "--num-draws", "2"), "8 x 8"),
@@ -245,7 +264,8 @@ def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None
     ):
         assert words in refused("generate_array", *arguments, cwd=place)
     for arguments, words in (
-        ((*table, "--dataset", "planes.npy"), "columns 'town, region' is not in the table"),
+        ((*table, "--dataset", "planes.npy"), "a table must be an array [rows, columns]"),
+        ((*table, "--dataset", "table"), "columns 'town, region' is not in the table"),
         ((*planes, "--dataset", "flats.csv"), "use layout 'table', not 'array'"),
         ((*table, "--dataset", "flats.csv", "--num-samples", "3"), "at least 20 samples"),
         ((*table, "--dataset", "flats.csv", "--output", "flats"), "output must be a file"),

@@ -232,7 +232,10 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
         ({"num_categories": 1}, "between 2 and 256, got 1"),
         ({"num_categories": "4"}, "must be an integer"),
         ({"dither": "no"}, "dither must be true or false, got 'no'"),
-        ({"name": "wavelet"}, "must have a name of binary, levels, palette, characters, sentencepiece, got 'wavelet'"),
+        (
+            {"name": "wavelet"},
+            "must have a name of binary, levels, palette, characters, sentencepiece, integers, table, got 'wavelet'",
+        ),
         ({"format": "other"}, "is not a codec"),
         ({"format_version": 99}, "format version 99"),
         ({"codec": {"name": "levels", "bits": 3}}, "lacks channels, lacks num_categories, has the unknown bits"),

@@ -32,6 +32,9 @@ MIN_ROWS = 20
 """Of samples, training rows and held-out rows: with fewer there is nothing to judge by."""
 
 CRITIC_STEPS = 600
+CONVOLUTION_STEPS = 300
+"""Of a critic of convolutions, whose steps take longer."""
+
 CRITIC_WIDTH = 64
 WORST_SHOWN = 5
 
@@ -336,7 +339,8 @@ def evaluate_array(
                 return ConvSequenceDiscriminator(num_columns, num_categories, None, CRITIC_WIDTH // 2, 2)
             return MLPDiscriminator(event_shape, num_categories, CRITIC_WIDTH, sizes=sizes)
 
-        found = critic_divergence(real, codes, num_categories, make, steps=CRITIC_STEPS, seed=seed)
+        steps = min(CRITIC_STEPS, CONVOLUTION_STEPS) if neighbours else CRITIC_STEPS
+        found = critic_divergence(real, codes, num_categories, make, steps=steps, seed=seed)
         return max(found, 0.0) / (2 * math.log(2))
 
     def judge(codes: Codes) -> dict[str, tuple[float, Better]]:
