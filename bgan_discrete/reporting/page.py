@@ -125,7 +125,7 @@ def findings_of(record: RunRecord) -> list[Finding]:
     judged = {**record.report, **_part(record.facts, "classes_absent_from_training")}
     if record.kind == "images":
         found += check_image_metrics(judged, record.options, is_ill)
-    else:
+    elif record.kind == "text":
         unknown = float(record.facts.get("unknown_share") or 0.0)
         found += check_text_metrics(judged, record.options, record.samples, unknown, is_ill)
     return by_severity(found)
@@ -294,6 +294,12 @@ def _metrics(record: RunRecord) -> Markup:
             f"{report.get('num_training', 0):,} training and {report.get('num_heldout', 0):,} held-out images. "
             "The floor has real images in the samples' place; the baseline has independent pixels."
         )
+    elif record.kind == "rows":
+        note = (
+            f"{report.get('num_samples', 0):,} samples, beside {report.get('num_training', 0):,} training and "
+            f"{report.get('num_heldout', 0):,} held-out rows. The floor has held-out rows in the samples' place; the "
+            "baseline draws every column by itself."
+        )
     else:
         note = (
             f"{report.get('num_samples', 0):,} samples, beside {report.get('num_training', 0):,} training texts. The "
@@ -315,7 +321,7 @@ def _metrics(record: RunRecord) -> Markup:
 
 def _final_samples(record: RunRecord) -> Markup:
     pairs = [pair for pair in record.facts.get("neighbours") or [] if isinstance(pair, dict)]
-    if record.kind == "text":
+    if record.kind != "images":
         lines = record.samples[:SHOWN_LINES]
         if not lines:
             return element("p", "There are no samples of the final model yet.")
@@ -468,7 +474,7 @@ def _quoted(argument: object) -> str:
 def _samples_beside(records: Sequence[RunRecord], names: Sequence[str]) -> Markup:
     parts = []
     for record, name in zip(records, names, strict=True):
-        if record.kind == "text":
+        if record.kind != "images":
             shown: Markup | None = _lines(record.samples[:FRAME_LINES]) if record.samples else None
         else:
             shown = _picture(record.root / "samples.png", f"A grid of samples of {name}")

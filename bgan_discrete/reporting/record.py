@@ -21,7 +21,7 @@ from bgan_discrete.training.run_log import read_metrics
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
 
-Kind = Literal["images", "text"]
+Kind = Literal["images", "text", "rows"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class RunRecord:
 
     Attributes:
         root: The folder.
-        kind: Images or text.
+        kind: Images, text, or rows of an array or a table.
         options: All options by their names.
         lines: Of ``metrics.jsonl``; empty if there are none yet.
         report: ``report.json``; empty if no metrics were taken.
         facts: ``facts.json``; empty if there are none.
-        samples: Texts of the final model, one a line; empty for images.
+        samples: Texts or rows of the final model, one a line; empty for images.
     """
 
     root: Path
@@ -53,7 +53,7 @@ class RunRecord:
 
     def frames(self) -> list[tuple[int, Path]]:
         """The samples as training went: (step, file), by step."""
-        suffix = ".png" if self.kind == "images" else ".txt"
+        suffix = {"images": ".png", "text": ".txt", "rows": ".csv"}[self.kind]
         found = [
             (int(path.stem.removeprefix("step-")), path)
             for path in (self.root / "samples").glob(f"step-*{suffix}")
@@ -66,7 +66,7 @@ def load_record(folder: str | Path) -> RunRecord:
     """Read a run's folder.
 
     Args:
-        folder: Of a run of ``scripts/train_images.py`` or ``scripts/train_text.py``, finished or not.
+        folder: Of a run of ``scripts/train_images.py``, ``train_text.py`` or ``train_array.py``, finished or not.
 
     Returns:
         What is there.
@@ -84,11 +84,12 @@ def load_record(folder: str | Path) -> RunRecord:
         raise InputError(f"{config} is not YAML: {one_line(error)}") from None
     if not isinstance(options, dict) or "dataset" not in options:
         raise InputError(f"{config} does not hold the options of a run")
-    metrics, texts = root / "metrics.jsonl", root / "samples.txt"
+    kind: Kind = "text" if "tokenizer" in options else "rows" if "array_key" in options else "images"
+    metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
     lines = read_metrics(metrics) if metrics.is_file() else []
     return RunRecord(
         root,
-        "text" if "tokenizer" in options else "images",
+        kind,
         options,
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
         _mapping(root / "report.json"),

@@ -7,7 +7,7 @@ from typing import Any
 from bgan_discrete.reporting.charts import readable
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.record import RunRecord
-from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig
+from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 
 WORDS = {
     "lower": "lower is better",
@@ -84,7 +84,8 @@ class Metric:
 def options_of(record: RunRecord) -> list[Option]:
     """All options of a run with their defaults, in the order of the configuration; unknown ones at the end."""
     known: dict[str, tuple[Any, str]] = {}
-    for section in fields(ImageTrainingConfig if record.kind == "images" else TextTrainingConfig):
+    kinds = {"images": ImageTrainingConfig, "text": TextTrainingConfig, "rows": ArrayTrainingConfig}
+    for section in fields(kinds[record.kind]):
         for entry in fields(section.default_factory):  # type: ignore[arg-type]
             known[entry.name] = (entry.default, entry.metadata["help"])
     names = [*(name for name in known if name in record.options), *(n for n in record.options if n not in known)]
@@ -135,7 +136,7 @@ def differences_table(found: Sequence[tuple[Option, list[Any]]], names: Sequence
 
 def metrics_of(record: RunRecord) -> list[Metric]:
     """The final metrics of a run; none if it has none."""
-    if record.kind == "images":
+    if record.kind != "text":
         return [
             Metric(
                 name,
