@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
 QUICK = (
-    "--max-steps 4 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 --num-samples 40 --limit 300"
+    "--max-steps 4 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 --num-samples 0 --limit 300"
 )
 """Appended to trainings, which then take seconds."""
 
