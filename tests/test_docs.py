@@ -163,9 +163,10 @@ def test_the_index_leads_to_every_page() -> None:
 def options() -> dict[str, set[str]]:
     """The flags of each script."""
     found = {}
-    for path in sorted((ROOT / "scripts").glob("*.py")):
-        help_text = _help_of(path)
-        found[path.stem] = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", help_text))
+    scripts = ROOT / "scripts"
+    for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py")]):
+        name = path.relative_to(scripts).with_suffix("").as_posix()
+        found[name] = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", _help_of(path)))
     return found
 
 
@@ -190,12 +191,13 @@ def test_every_option_that_is_named_exists(page: str, options: dict[str, set[str
     spans += [line for block in blocks(text, "(?:bash|text)") for line in block.splitlines()]
     spans += re.findall(r"^    (python .*)$", text, re.M)
     for span in spans:
-        script = re.search(r"scripts/(\w+)\.py", span)
-        if script is None and re.match(r"(pip|make|git|pytest|python -m|ruff)\b", span):
+        script = re.search(r"scripts/([\w/]+)\.py", span)
+        if script is None and re.match(r"(pip|make|git|pytest|python -m|ruff|accelerate|torchrun)\b", span):
             continue
         assert script is None or script[1] in options or (ROOT / script[0]).exists(), span
         known = set().union(*options.values()) if script is None else options[script[1]]
-        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span):
+        # What stands before a script is its launcher's.
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span if script is None else span[script.end() :]):
             assert flag in known, f"{page}: {flag} of {span}"
 
 

@@ -51,6 +51,7 @@ from bgan_discrete.tasks.runs import (
     speaker,
     was_interrupted,
 )
+from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
     ArrayAlgorithmConfig,
     ArrayDataConfig,
@@ -62,12 +63,6 @@ from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 SHOWN_ROWS = 10
 SAVED_ROWS = 100
-ABSENT_LOG_FREQUENCY = -30.0
-"""Where a generator's output bias starts for a code that no training row has at its position; as for text."""
-
-ESCORT, LOGIT_SPREAD = 0.5, 1.0
-"""With credit ``alternatives``, unless others are asked for; as for one-shot generators of text."""
-
 MAX_POSITION_WEIGHTS = 8_000_000
 """The discriminator ``positions`` is chosen by itself up to so many weights of its first layer, P (P K) W."""
 
@@ -256,7 +251,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> ArrayRun:
 
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe_array(data))
-    training = with_escort(config.training)
+    training = with_array_escort(config.training)
     generator, discriminator = build_array_networks(
         config.model, data.codec, training.seed, training.credit == "alternatives"
     )
@@ -290,7 +285,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> ArrayRun:
     return ArrayRun(folder, summary, report)
 
 
-def with_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
+def with_array_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
     """The algorithm with its `escort`: `ESCORT` where none was asked for and credit goes by alternatives."""
     if training.escort is not None or training.credit != "alternatives":
         return training
