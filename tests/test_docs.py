@@ -195,7 +195,7 @@ def test_every_option_that_is_named_exists(page: str, options: dict[str, set[str
         if script is None and re.match(r"(pip|make|git|pytest|python -m|ruff|accelerate|torchrun)\b", span):
             continue
         assert script is None or script[1] in options or (ROOT / script[0]).exists(), span
-        known = set().union(*options.values()) if script is None else options[script[1]]
+        known = set().union(*options.values()) if script is None else options.get(script[1], set())
         # What stands before a script is its launcher's.
         for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span if script is None else span[script.end() :]):
             assert flag in known, f"{page}: {flag} of {span}"
