@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import html
 import io
 import json
 import runpy
@@ -86,8 +87,12 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     assert files >= {
         "config.yaml", "metrics.jsonl", "report.json", "samples.csv", "samples/step-0000003.csv",
         "samples/step-0000006.csv", "checkpoints/step-00000006/state.pt", "model/codec.json", "model/config.json",
-        "model/model.safetensors",
+        "model/model.safetensors", "report.html",
     }  # fmt: skip
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "The floor has held-out rows" in page and "total variation" in page
+    first = (folder / "samples.csv").read_text(encoding="utf-8").splitlines()[1]
+    assert first[:20] in html.unescape(page), "samples are shown"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     for figure in report["figures"].values():
         assert {"value", "floor", "baseline"} <= set(figure)
