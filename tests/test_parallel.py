@@ -196,7 +196,8 @@ def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
     found = finish(start(arguments))
     assert [code for code, *_ in found] == [0, 0], found
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt"} | (left & {"curves.png"})
+    expected = {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt", "report.html", "facts.json"}
+    assert left == expected | (left & {"curves.png"})
 
 
 def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
