@@ -153,6 +153,17 @@ def test_a_launcher_that_says_too_little(variables: dict[str, str], told: str) -
         _launched(variables)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused_before_the_others_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(InputError, match="device 'cuda' cannot be used with several processes: there is no CUDA device"),
+        join_processes("cuda", 1.0),
+    ):
+        pass
+
+
 def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join_processes("cpu", 1.0) as processes:
