@@ -18,6 +18,9 @@ from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
 from bgan_discrete.parallel import ALONE, Processes, _launched, current_processes, join_processes
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.text import _prepare_once
+from bgan_discrete.training.config import TextTrainingConfig
 from bgan_discrete.training.trainer import _check_shares, _stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -217,6 +220,13 @@ def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
     assert first[2].startswith("train_images.py: error: dataset")
     assert second[0] == 1
     assert second[2] == "train_images.py[1]: error: another process of this training failed, and says why\n"
+
+
+def test_text_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    config = TextTrainingConfig.from_flat({"dataset": str(tmp_path / "none.txt"), "output_dir": str(tmp_path / "run")})
+    with pytest.raises(InputError, match="dataset"):
+        _prepare_once(config, RunFolder(tmp_path / "run"), Processes(0, 2))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
