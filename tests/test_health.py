@@ -170,7 +170,7 @@ def test_the_watch_of_a_long_run_remembers_what_it_needs(interval: int, monkeypa
     watch = HealthWatch(OPTIONS)
     found = [watch.update(line) for line in course]
     assert len(watch._lines) < 300
-    monkeypatch.setattr("bgan_discrete.training.health.KEPT_LAST", len(course))
+    monkeypatch.setattr("bgan_discrete.training.health._KEPT_LAST", len(course))
     all_of_it = HealthWatch(OPTIONS)
     assert found == [all_of_it.update(line) for line in course]
     assert len(all_of_it._lines) == len(course)

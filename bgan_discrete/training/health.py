@@ -28,11 +28,8 @@ REPEAT_STEPS = 300
 
 MAX_WINDOWS = 400
 
-KEPT_FIRST = SKIPPED_LINES + WINDOW_LINES
-"""A watch remembers so many of the first lines, with which it compares, ..."""
-
-KEPT_LAST = WINDOW_STEPS + WINDOW_LINES
-"""... and at least so many of the last ones, more than any window has."""
+_KEPT_FIRST, _KEPT_LAST = SKIPPED_LINES + WINDOW_LINES, WINDOW_STEPS + WINDOW_LINES
+"""A watch remembers so many first lines, with which it compares, and at least so many last ones, a window's most."""
 
 SATURATED_REAL, SATURATED_FAKE = 0.9, 0.1
 DEAD_DISCRIMINATOR_NORM, DEAD_GENERATOR_NORM = 1e-6, 1e-7
@@ -167,8 +164,8 @@ class HealthWatch:
         if not _is_adversarial(line):
             return []
         self._lines.append(line)
-        if len(self._lines) > KEPT_FIRST + 2 * KEPT_LAST:
-            del self._lines[KEPT_FIRST:-KEPT_LAST]
+        if len(self._lines) > _KEPT_FIRST + 2 * _KEPT_LAST:
+            del self._lines[_KEPT_FIRST:-_KEPT_LAST]
         found = {finding.key: finding for finding in _check_last(self._lines, self._options)}
         step, news = int(line["step"]), []
         for key, finding in found.items():
