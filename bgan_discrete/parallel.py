@@ -167,7 +167,7 @@ def join_processes(device: str, timeout: float) -> Iterator[Processes]:
         A context with the processes.
 
     Raises:
-        InputError: If the launcher's variables are incomplete or wrong.
+        InputError: If the launcher's variables are incomplete or wrong, or the device is CUDA and cannot be used.
         BGANError: If the others are not found in time, or are lost.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
@@ -176,6 +176,9 @@ def join_processes(device: str, timeout: float) -> Iterator[Processes]:
     rank, size = _launched(os.environ)
     patience = timedelta(seconds=timeout)
     on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if on_cuda and not (torch.cuda.is_available() and dist.is_nccl_available()):
+        missing = "there is no CUDA device" if not torch.cuda.is_available() else "this PyTorch has no NCCL"
+        raise InputError(f"device {device!r} cannot be used with several processes: {missing}; take cpu")
     try:
         dist.init_process_group("nccl" if on_cuda else "gloo", rank=rank, world_size=size, timeout=patience)
     except (RuntimeError, ValueError) as error:

@@ -5,7 +5,6 @@
 Source: Hjelm et al. (2018), algorithm 1.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -272,12 +271,21 @@ def _generate(generator: Callable[..., Distribution], latents: Tensor, condition
 
 def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
     """A batch in parts: the tensors of each, its share of the batch, and whether it is the last."""
-    size = next(len(tensor) for tensor in batch if tensor is not None)
-    bounds = [size * number // count for number in range(count + 1)]
-    for start, stop in itertools.pairwise(bounds):
-        if stop > start:
-            part = tuple(None if tensor is None else tensor[start:stop] for tensor in batch)
-            yield part, (stop - start) / size, stop == size
+    sizes = [len(tensor) for tensor in batch if tensor is not None]
+    if len(set(sizes)) > 1 and any(size % count for size in sizes):
+        # The shares of the tensors would differ.
+        raise InputError(
+            f"accumulation_steps must divide the numbers of real samples and latents where they differ, got {count} "
+            f"for {' and '.join(map(str, sizes))}"
+        )
+    for number in range(count):
+        part = tuple(
+            None if tensor is None else tensor[len(tensor) * number // count : len(tensor) * (number + 1) // count]
+            for tensor in batch
+        )
+        length = next(len(tensor) for tensor in part if tensor is not None)
+        if length:
+            yield part, length / sizes[0], number + 1 == count
 
 
 def _weighted_sums(parts: list[tuple[float, Tensor, Diagnostics]]) -> tuple[Tensor, Diagnostics]:

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 timing: Any = importlib.import_module("benchmarks.timing")
 step: Any = importlib.import_module("benchmarks.step")
 text: Any = importlib.import_module("benchmarks.text")
+processes: Any = importlib.import_module("benchmarks.processes")
 textbook: Any = importlib.import_module("benchmarks.textbook")
 CPU = torch.device("cpu")
 
@@ -52,6 +53,20 @@ def test_bad_arguments_are_refused_in_one_line(arguments: tuple[str, ...], told:
     done = benchmark("--scale", "smoke", *arguments)
     assert done.returncode == 2
     assert told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 1, reason="needs a machine without two CUDA devices")
+def test_two_processes_are_not_measured_on_one_accelerator() -> None:
+    found = processes.run(torch.device("cuda"), timing.SCALES["smoke"])
+    assert "not measured" in timing.markdown({"processes": found}, {})
+    assert not found.tables and not found.claims
+
+
+def test_what_failed_in_a_process_is_told_rather_than_the_rule_below_it() -> None:
+    told = "Traceback (most recent call last):\n[rank1]: bgan_discrete.errors.InputError: batch_size\n...\n=====\n"
+    assert processes._reason(told) == "[rank1]: bgan_discrete.errors.InputError: batch_size"
+    assert processes._reason("killed\n-----\n") == "killed"
+    assert processes._reason("") == "it said nothing"
 
 
 def test_contenders_take_turns_in_both_orders() -> None:

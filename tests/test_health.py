@@ -165,6 +165,22 @@ def test_the_watch_does_not_flutter() -> None:
     assert min(b - a for a, b in pairwise(steps)) >= REPEAT_STEPS
 
 
+@pytest.mark.parametrize("interval", [1, 30])
+def test_the_watch_of_a_long_run_remembers_what_it_needs(interval: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    course: list[dict[str, Any]] = []
+    for number in range(12):
+        ill = {"log_beta": 3.0 * (number % 2), "generator_gradient_norm": 0.05 * 4.0**number}
+        course += lines(100, interval, begun=interval * len(course), **ill)
+    watch = HealthWatch(OPTIONS)
+    found = [watch.update(line) for line in course]
+    assert len(watch._lines) < 300
+    monkeypatch.setattr("bgan_discrete.training.health._KEPT_LAST", len(course))
+    all_of_it = HealthWatch(OPTIONS)
+    assert found == [all_of_it.update(line) for line in course]
+    assert len(all_of_it._lines) == len(course)
+    assert {finding.key for findings in found for finding in findings} == {"log_beta_off", "diverging"}
+
+
 def test_the_run_log_says_it_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ill = lines(30, 50, d_real=0.98, d_fake=0.02)
     for options, expected in ((OPTIONS, 1), (None, 0)):

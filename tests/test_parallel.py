@@ -18,6 +18,9 @@ from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
 from bgan_discrete.parallel import ALONE, Processes, _launched, current_processes, join_processes
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.text import _prepare_once
+from bgan_discrete.training.config import TextTrainingConfig
 from bgan_discrete.training.trainer import _check_shares, _stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,6 +156,17 @@ def test_a_launcher_that_says_too_little(variables: dict[str, str], told: str) -
         _launched(variables)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused_before_the_others_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(InputError, match="device 'cuda' cannot be used with several processes: there is no CUDA device"),
+        join_processes("cuda", 1.0),
+    ):
+        pass
+
+
 def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join_processes("cpu", 1.0) as processes:
@@ -196,7 +210,8 @@ def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
     found = finish(start(arguments))
     assert [code for code, *_ in found] == [0, 0], found
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt"} | (left & {"curves.png"})
+    expected = {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt", "report.html", "facts.json"}
+    assert left == expected | (left & {"curves.png"})
 
 
 def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
@@ -205,6 +220,13 @@ def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
     assert first[2].startswith("train_images.py: error: dataset")
     assert second[0] == 1
     assert second[2] == "train_images.py[1]: error: another process of this training failed, and says why\n"
+
+
+def test_text_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    config = TextTrainingConfig.from_flat({"dataset": str(tmp_path / "none.txt"), "output_dir": str(tmp_path / "run")})
+    with pytest.raises(InputError, match="dataset"):
+        _prepare_once(config, RunFolder(tmp_path / "run"), Processes(0, 2))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

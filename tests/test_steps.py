@@ -484,3 +484,28 @@ def test_conditions_that_do_not_fit_are_refused() -> None:
             Objective(),
             condition=torch.zeros(3, dtype=torch.long),
         )
+
+
+@pytest.mark.parametrize(("num_real", "num_latents"), [(4, 10), (10, 4)])
+def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_samples(
+    num_real: int, num_latents: int
+) -> None:
+    seen: dict[int, list[int]] = {}
+    for parts in (1, 2):
+        generator, discriminator = networks()
+        sizes = seen.setdefault(parts, [])
+        generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
+        discriminator_step(
+            generator,
+            discriminator,
+            sgd(discriminator),
+            real_codes(num_real),
+            latents(num_latents),
+            Objective(accumulation_steps=parts),
+            rng(),
+        )
+    assert seen == {1: [num_latents], 2: [num_latents // 2] * 2}
+    with pytest.raises(InputError, match=r"accumulation_steps must divide .* got 3 for"):
+        discriminator_step(
+            *networks(), sgd(networks()[1]), real_codes(num_real), latents(num_latents), Objective(accumulation_steps=3)
+        )

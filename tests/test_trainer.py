@@ -23,6 +23,7 @@ from bgan_discrete.nn import (
     MLPDiscriminator,
     MLPGenerator,
 )
+from bgan_discrete.parallel import Processes
 from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -81,6 +82,23 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
     resumed.train()
     assert equal(whole.state_dict(), resumed.state_dict())
     assert np.array_equal(whole.sample(20, seed=3), resumed.sample(20, seed=3))
+
+
+def test_a_checkpoint_whose_figures_are_as_the_first_ones_were_resumes(tmp_path: Path) -> None:
+    small_trainer(small_config(log_interval=7, checkpoint_interval=5, keep_last=9), tmp_path).train()
+    path = tmp_path / "checkpoints" / "step-00000005"
+    whole = small_trainer(small_config(log_interval=7))
+    whole.resume(path)
+    assert whole._counts["penalty"] == 5
+    state = load_checkpoint(path, torch.device("cpu"))
+    own = {name: value[0] for name, value in state.pop("processes").items()}
+    totals = dict(zip(state["counts"], own.pop("sums"), strict=True))
+    counts = {f"{name}/count": torch.tensor(float(count)) for name, count in state.pop("counts").items()}
+    sums = {f"{name}/sum": total for name, total in totals.items()} | counts
+    del state["num_processes"]
+    second = small_trainer(small_config(log_interval=7))
+    second.load_state_dict({**state, **own, "cuda_rng": None, "sums": sums, "summed_steps": 5})
+    assert equal(second.state_dict(), whole.state_dict())
 
 
 def test_the_log_of_a_resumed_run_is_that_of_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -169,6 +187,29 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     summary = trainer.train()
     assert (summary.stopped_by, summary.steps) == (number.name, 4)
     assert load_checkpoint(find_checkpoint(tmp_path / "checkpoints", "latest"), torch.device("cpu"))["step"] == 4
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, None])
+def test_a_signal_while_the_last_checkpoint_is_written_does_not_cost_it(
+    tmp_path: Path, first: signal.Signals | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(step: int, codes: np.ndarray) -> None:
+        if first is not None:
+            os.kill(os.getpid(), first)
+
+    def save(*arguments: Any) -> Path:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return save_checkpoint(*arguments)
+
+    monkeypatch.setattr("bgan_discrete.training.trainer.save_checkpoint", save)
+    trainer = small_trainer(small_config(sample_interval=4, checkpoint_interval=0), tmp_path, on_samples=send)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: pytest.fail("it would have died of the signal"))
+    try:
+        summary = trainer.train()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert summary.stopped_by == "SIGTERM"
+    assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}"
 
 
 class _Poisoned(nn.Module):
@@ -416,3 +457,28 @@ def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
         rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
     expected = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
     np.testing.assert_allclose(rates, [[1e-3 * share, 2e-3 * share] for share in expected])
+
+
+def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_trace() -> None:
+    class Normalised(nn.Module):
+        latent_size, num_categories = 4, 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 18))
+
+        def forward(self, latents: Tensor) -> FactorizedCategorical:
+            return FactorizedCategorical(self.layers(latents).view(-1, 6, 3))
+
+    class Two(Processes):
+        def gather(self, values: Tensor) -> Tensor:
+            return torch.stack([values, values])
+
+    config = small_config(pretrain_steps=3, pretrain_latents=5)
+    trainer = Trainer(Normalised(), MLPDiscriminator((6,), 3, width=8), CODES, config, progress=False)
+    trainer.processes = Two(0, 2)
+    before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()
+    assert trainer._likelihood_latents(4).shape == (5, 4)
+    assert equal(dict(trainer.generator.state_dict()), before)
+    assert torch.equal(torch.get_rng_state(), randomness)
+    assert trainer.generator.training

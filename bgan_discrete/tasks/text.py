@@ -286,9 +286,10 @@ def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Proc
         return prepare_text(config.data)
     shared = _shared_folder(folder, processes)
     if processes.local_rank == 0:
+        data = prepare_text(config.data)
         shutil.rmtree(shared, ignore_errors=True)
         shared.mkdir(parents=True)
-        save_text_data(prepare_text(config.data), shared)
+        save_text_data(data, shared)
     return load_text_data(shared)
 
 

@@ -28,6 +28,9 @@ REPEAT_STEPS = 300
 
 MAX_WINDOWS = 400
 
+_KEPT_FIRST, _KEPT_LAST = SKIPPED_LINES + WINDOW_LINES, WINDOW_STEPS + WINDOW_LINES
+"""A watch remembers so many first lines, with which it compares, and at least so many last ones, a window's most."""
+
 SATURATED, SATURATED_ALTERNATIVES = 0.9, 0.95
 """D(real) beyond which, with D(fake) below its complement, the discriminator is saturated. Credit by alternatives
 compares codes in one place rather than draws, and still learns well where the discriminator is surer and log beta far
@@ -165,6 +168,8 @@ class HealthWatch:
         if not _is_adversarial(line):
             return []
         self._lines.append(line)
+        if len(self._lines) > _KEPT_FIRST + 2 * _KEPT_LAST:
+            del self._lines[_KEPT_FIRST:-_KEPT_LAST]
         found = {finding.key: finding for finding in _check_last(self._lines, self._options)}
         step, news = int(line["step"]), []
         for key, finding in found.items():

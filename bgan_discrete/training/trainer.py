@@ -220,8 +220,11 @@ class Trainer:
                 if agreed is not None:
                     stopped_by = agreed
                     break
-            vote.close()
-        self.save()
+            stopped_by = vote.close() or stopped_by
+            # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
+            self.save()
+            if caught and stopped_by not in (signal.SIGINT.name, signal.SIGTERM.name):
+                stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
     def _train_step(self) -> Diagnostics:
@@ -362,11 +365,7 @@ class Trainer:
 
     def _take_own_state(self, state: dict[str, Any]) -> None:
         if "processes" not in state:  # a checkpoint of format 1, of one process
-            names = ("rng", "global_rng", "cuda_rng")
-            state["processes"] = {name: state[name][None] for name in names if state.get(name) is not None}
-            if state["sums"]:
-                state["processes"]["sums"] = torch.stack([value.cpu() for value in state["sums"].values()])[None]
-            state["num_processes"] = 1
+            state = _with_processes(state)
         everyone, rank, began = state["processes"], self.processes.rank, state["num_processes"]
         self.began_with = began
         self._counts = dict(state["counts"])
@@ -411,8 +410,11 @@ class Trainer:
         if self.processes.size == 1:
             return self._latents(self.config.pretrain_latents or count)
         if self._is_mixture is None:
+            # In eval mode, which draws nothing, keeps no statistics and takes a batch of one.
+            self.generator.eval()
             with torch.no_grad():
                 found = self.generator(torch.zeros(1, self.latent_size, device=self.device))
+            self.generator.train()
             self._is_mixture = hasattr(found, "mixture_log_prob")
         if not self._is_mixture:
             return self._latents(count)
@@ -685,6 +687,20 @@ def _check_shares(config: TrainingConfig, processes: Processes) -> None:
             f"{config.gradient_accumulation_steps}, such as {parts * max(1, round(config.batch_size / parts))}, got "
             f"{config.batch_size}"
         )
+
+
+def _with_processes(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a checkpoint of format 1 as one process leaves it now."""
+    sums, counts = state["sums"], state.get("counts")
+    if counts is None:  # the first ones held each figure's count among the sums
+        names = [key.removesuffix("/sum") for key in sums if key.endswith("/sum")]
+        counts = {name: int(sums[f"{name}/count"]) for name in names}
+        sums = {name: sums[f"{name}/sum"] for name in names}
+    own = ("rng", "global_rng", "cuda_rng")
+    everyone = {name: state[name][None] for name in own if state.get(name) is not None}
+    if sums:
+        everyone["sums"] = torch.stack([sums[name].cpu() for name in counts])[None]
+    return {**state, "counts": counts, "processes": everyone, "num_processes": 1}
 
 
 def _stream_seed(seed: int, rank: int, step: int = 0) -> int:

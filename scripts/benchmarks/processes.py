@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from benchmarks.timing import Claim, Scale, SuiteResult, show_bytes, show_seconds
+from benchmarks.timing import Claim, Scale, SuiteResult, show_bytes, show_seconds, synchronize
 from experiments.laboratory import Table
 
 from bgan_discrete.errors import BGANError
@@ -29,7 +30,9 @@ SIZES = {
 
 
 def run(device: torch.device, scale: Scale) -> SuiteResult:
-    """Start one and two processes in turns, one thread each."""
+    """Start one and two processes in turns, one thread each; nothing where each has no accelerator of its own."""
+    if device.type == "cuda" and torch.cuda.device_count() < 2:
+        return SuiteResult("Training steps over two processes: not measured, they need two CUDA devices")
     sizes = SIZES["smoke" if scale.is_smoke else "full"]
     batch = sizes["batch"]
     contenders = {
@@ -113,9 +116,15 @@ def _measure(count: int, batch: int, sizes: dict[str, int], device: torch.device
             [*command, __file__, json.dumps(order)], env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise BGANError(f"{count} processes could not be measured: {done.stderr.strip().splitlines()[-1]}")
+            raise BGANError(f"{count} processes could not be measured: {_reason(done.stderr)}")
         found: dict[str, float] = json.loads(output.read_text(encoding="utf-8"))
         return found
+
+
+def _reason(errors: str) -> str:
+    """The line of a process among those of its launcher, which end with a rule."""
+    lines = [line for line in errors.splitlines() if line.strip(" =-")] or ["it said nothing"]
+    return next((line for line in lines if re.match(r"(\[rank\d+\]: )?[\w.]+(Error|Exception): ", line)), lines[-1])
 
 
 def _work(order: dict[str, Any]) -> None:
@@ -132,16 +141,20 @@ def _work(order: dict[str, Any]) -> None:
         steps: list[float] = []
         for number in range(order["steps"] + 3):
             processes.mean(torch.zeros(()))  # all begin together
+            synchronize(trainer.device)
             began = time.perf_counter()
             trainer._train_step()
+            synchronize(trainer.device)
             if number >= 3:
                 steps.append(time.perf_counter() - began)
             trainer.step += 1
-        gradients = torch.zeros(_gradient_bytes(order) // 4)
+        gradients = torch.zeros(_gradient_bytes(order) // 4, device=trainer.device)
+        synchronize(trainer.device)
         began = time.perf_counter()
         for _ in range(order["steps"]):
             if processes.size > 1:
                 dist.all_reduce(gradients)
+        synchronize(trainer.device)
         found = {"step": statistics.median(steps), "exchange": (time.perf_counter() - began) / order["steps"]}
         if processes.is_first:
             Path(order["output"]).write_text(json.dumps(found), encoding="utf-8")
