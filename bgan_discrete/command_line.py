@@ -49,7 +49,9 @@ def make_parser(description: str, example: str) -> ArgumentParser:
     )
 
 
-def add_section(parser: ArgumentParser, section: type, title: str, without: tuple[str, ...] = ()) -> None:
+def add_section(
+    parser: ArgumentParser, section: type, title: str, without: tuple[str, ...] = (), hidden: tuple[str, ...] = ()
+) -> None:
     """Add a flag for each field of a configuration class: ``num_draws`` becomes ``--num-draws``.
 
     Args:
@@ -57,6 +59,7 @@ def add_section(parser: ArgumentParser, section: type, title: str, without: tupl
         section: A dataclass whose fields were made by `bgan_discrete.training.config.option`.
         title: Heading in the help.
         without: Fields that get no flag.
+        hidden: Fields that the script has no use for, but finds in the configuration of a run: see `parse_run`.
     """
     group = parser.add_argument_group(title)
     hints = get_type_hints(section)
@@ -65,7 +68,7 @@ def add_section(parser: ArgumentParser, section: type, title: str, without: tupl
             continue
         assert entry.default is not MISSING
         flag = f"--{entry.name.replace('_', '-')}"
-        text = entry.metadata["help"].replace("%", "%%")
+        text = argparse.SUPPRESS if entry.name in hidden else entry.metadata["help"].replace("%", "%%")
         if hints[entry.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=entry.default, help=text)
         else:
@@ -111,13 +114,14 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     return values
 
 
-def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections]) -> Sections:
+def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:
     """Parse the command line of a training; with ``--resume``, on top of the options that the run began with.
 
     Args:
         parser: With the sections of the configuration.
         argv: Arguments.
         kind: The configuration's class.
+        hidden: Options that must keep their defaults, because they are for other kinds of data.
 
     Returns:
         The configuration, checked.
@@ -125,17 +129,20 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections]) -> 
     Raises:
         InputError: If the command line is wrong, or there is no run to resume, in one line.
     """
-    values = parse(parser, argv)
+    values, defaults = parse(parser, argv), kind().to_flat()
     if values["resume"] is not None:
         saved = Path(values["output_dir"]) / "config.yaml"
         if not saved.is_file():
             raise InputError(f"--resume finds no run in {values['output_dir']!r}: there is no config.yaml")
-        began = kind.from_flat(load_config_values(saved)).to_flat()
+        began = defaults = kind.from_flat(load_config_values(saved)).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
         parser.set_defaults({name: value for name, value in kept.items() if name in values})
         # What the script has no flag for stays as it was.
         values = {**{name: value for name, value in kept.items() if name not in values}, **parse(parser, argv)}
+    for name in hidden:
+        if values.get(name, defaults[name]) != defaults[name]:
+            raise InputError(f"{name} is not for {parser.prog}; leave it out, got {values[name]!r}")
     return kind.from_flat(values)
 
 

@@ -170,6 +170,7 @@ class Estimator:
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
             ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
         couples_latents: An advantage depends on the draws of other latents, so that the batch cannot be taken in parts.
+        processes: Those that hold the parts of the batch, over which it is coupled.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Estimator:
     log_weight_clip: float | None = None
     limit: Limit | None = None
     couples_latents: bool = False
+    processes: Processes = ALONE
 
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:
@@ -270,12 +272,10 @@ class ReinforceEstimator(Estimator):
     Attributes:
         decay: Decay of the moving average per step, in [0, 1).
         log_beta_ema: The moving average, a scalar tensor on the device of the weights after the first step.
-        processes: Those that hold the parts of the batch, over which log beta is taken.
     """
 
     decay: float = 0.95
     log_beta_ema: Tensor = field(default_factory=lambda: torch.zeros(()))
-    processes: Processes = ALONE
 
     def advantages(self, log_w_MN: Tensor) -> Tensor:
         """Advantages by the baseline of the steps before, then the update of the baseline."""
@@ -338,7 +338,7 @@ def make_estimator(
     zero_sum = name in ("rloo", "jeffreys") or (name == "bgan_centered" and not over_batch)
     if name == "reinforce":
         return ReinforceEstimator(
-            name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight", True, processes=processes
+            name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight", True, processes
         )
     functions: dict[str, Callable[[Tensor], Tensor]] = {
         "bgan": lambda log_w: bgan(log_w, normalization, processes),
@@ -352,4 +352,4 @@ def make_estimator(
     limits: dict[str, Limit] = {"rloo": "log_weight", "jeffreys": "both"}
     couples = over_batch or name == "maligan"
     limit = None if couples else limits.get(name, "weight")
-    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit, couples)
+    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit, couples, processes)

@@ -102,11 +102,33 @@ class Processes:
         return result
 
     def replicate(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the processes; the network itself alone."""
-        return network if self.size == 1 else _Replica(network)
+        """The network with its gradients, and the statistics of its batches, taken over all processes.
+
+        Args:
+            network: On its device; batch normalisation in it becomes that over all processes.
+
+        Returns:
+            A wrapper; the network itself where there is one process.
+
+        Raises:
+            InputError: If it normalises batches on a device on which processes cannot share their statistics.
+        """
+        if self.size == 1:
+            return network
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()):
+            if next(network.parameters()).device.type != "cuda":
+                raise InputError(
+                    "batch normalisation over several processes needs CUDA; use GroupNorm or LayerNorm, or one process"
+                )
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return _Replica(network)
 
 
 ALONE = Processes()
+
+
+_known: dict[int, Processes] = {}
+"""Of a user's own default group: its helper groups are made once."""
 
 
 class _Replica(DistributedDataParallel):
@@ -149,7 +171,10 @@ def current_processes() -> Processes:
     """The processes of torch.distributed's default group where it is there, else this one alone."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return ALONE
-    return _describe(os.environ, None)
+    key = id(dist.group.WORLD)
+    if key not in _known:
+        _known[key] = _describe(os.environ, None)
+    return _known[key]
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def main() -> int:
     add_section(parser, RunConfig, "run")
     add_section(parser, DataConfig, "data")
     add_section(parser, ModelConfig, "networks")
-    add_section(parser, TrainingConfig, "training", without=SEQUENCE_OPTIONS)
-    config = parse_run(parser, sys.argv[1:], ImageTrainingConfig)
+    add_section(parser, TrainingConfig, "training", hidden=SEQUENCE_OPTIONS)
+    config = parse_run(parser, sys.argv[1:], ImageTrainingConfig, hidden=SEQUENCE_OPTIONS)
 
     from bgan_discrete.tasks.images import train_images
 

@@ -203,7 +203,7 @@ def test_a_signal_ends_a_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> N
     assert process.returncode == 143, said
     assert "Traceback" not in said
     assert list((tmp_path / "r" / "checkpoints").iterdir())
-    assert (tmp_path / "r" / "samples.csv").is_file()
+    assert (tmp_path / "r" / "report.html").is_file()
 
 
 def test_convolutions_over_planes(tmp_path: Path) -> None:
@@ -297,8 +297,12 @@ def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None
 
 def test_models_saved_before_there_were_sizes_load(tmp_path: Path) -> None:
     generator = MLPGenerator((2, 2), 3, 4, 8)
+    generator.settings = {name: generator.settings[name] for name in list(generator.settings)[:5]}
     assert set(generator.settings) == {"event_shape", "num_categories", "latent_size", "width", "depth"}
     ArrayPipeline(generator, IntegersCodec((2, 2), 3)).save_pretrained(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
+    (tmp_path / "m" / "manifest.json").unlink()
     assert ArrayPipeline.from_pretrained(tmp_path / "m").generate(3).rows.shape == (3, 2, 2)
 
 

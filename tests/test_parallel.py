@@ -17,11 +17,12 @@ import torch
 from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
+from bgan_discrete.estimators import make_estimator
 from bgan_discrete.parallel import ALONE, Processes, _launched, current_processes, join_processes
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
 from bgan_discrete.training.config import TextTrainingConfig
-from bgan_discrete.training.trainer import _check_shares, _stream_seed
+from bgan_discrete.training.trainer import _check_shares, _given_estimator, _stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [
@@ -122,6 +123,21 @@ def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
     for key, value in expected.items():
         if isinstance(value, torch.Tensor):
             torch.testing.assert_close(alone[key], value, rtol=1e-6, atol=1e-9)
+
+
+def test_an_estimator_of_a_whole_batch_must_know_of_the_processes() -> None:
+    ours = Processes(0, 2)
+    for name, over in (("maligan", "latent"), ("reinforce", "latent"), ("bgan", "batch")):
+        alone = make_estimator(name, normalization=over)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=f"the estimator '{name}' weighs a whole batch, which 2 processes share"):
+            _given_estimator(alone, TrainingConfig(), ours)
+        _given_estimator(make_estimator(name, normalization=over, processes=ours), TrainingConfig(), ours)  # type: ignore[arg-type]
+    _given_estimator(make_estimator("rloo"), TrainingConfig(), ours)
+
+
+def test_batch_normalisation_that_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(InputError, match="batch normalisation over several processes needs CUDA"):
+        Processes(0, 2).replicate(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)))
 
 
 def test_streams_of_random_numbers_differ_between_processes_and_repeat() -> None:

@@ -277,6 +277,15 @@ def test_a_recipe_gives_the_options(tmp_path: Path) -> None:
     assert (options["codec"], options["num_draws"]) == ("binary", 5)
 
 
+def test_the_configuration_of_a_run_starts_another(finished: Path, tmp_path: Path) -> None:
+    config = str(finished / "config.yaml")
+    run("train_images", "--config", config, "--output-dir", "again", "--max-steps", "1", cwd=tmp_path)
+    refused = run(
+        "train_images", "--config", config, "--output-dir", "other", "--credit", "token", cwd=tmp_path, check=False
+    )
+    assert refused.returncode == 2 and "credit is not for train_images.py; leave it out, got 'token'" in refused.stderr
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "scripts" / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
     script = "train_text" if "tokenizer" in yaml.safe_load(recipe.read_text(encoding="utf-8")) else "train_images"

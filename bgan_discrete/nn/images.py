@@ -205,12 +205,17 @@ def set_logit_spread(generator: nn.Module, latents: Tensor, spread: float) -> No
     Args:
         generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.
         latents: ``[N, Z]``, some hundreds.
-        spread: Wanted standard deviation of a logit over the latents, averaged over all logits, > 0.
+        spread: Wanted standard deviation of a logit over the latents, averaged over all logits, > 0. Those of codes
+            that a position cannot have (`bgan_discrete.columns`) do not count.
 
     Raises:
         InputError: If the spread is not positive, or the logits do not depend on the latents.
     """
-    found = float(cast(Any, generator)(latents).logits.std(0).mean())
+    distribution = cast(Any, generator)(latents)
+    spreads, sizes = distribution.logits.std(0), getattr(distribution, "sizes", None)
+    if sizes is not None:
+        spreads = spreads[torch.arange(spreads.shape[-1], device=spreads.device) < sizes[..., None]]
+    found = float(spreads.mean())
     if not (spread > 0 and found > 0):
         raise InputError(f"logit_spread must be above 0, with logits that depend on the latent, got {spread}")
     cast(Any, generator).to_logits.weight.mul_(spread / found)

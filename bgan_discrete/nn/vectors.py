@@ -30,9 +30,8 @@ def _hidden_layers(inputs: int, width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _sizes_buffer(sizes: Sequence[int] | None, event_shape: tuple[int, ...], num_categories: int) -> Tensor | None:
-    checked = None if sizes is None else check_sizes(sizes, event_shape, num_categories)
-    return None if checked is None else torch.tensor(checked).reshape(event_shape)
+def _sizes_buffer(sizes: list[int] | None, event_shape: tuple[int, ...]) -> Tensor | None:
+    return None if sizes is None else torch.tensor(sizes).reshape(event_shape)
 
 
 class MLPGenerator(nn.Module):
@@ -75,16 +74,15 @@ class MLPGenerator(nn.Module):
             "latent_size": latent_size,
             "width": width,
             "depth": depth,
-            "sizes": None,
             "latent_kind": latent_kind,
         }
         self.event_shape = tuple(event_shape)
         self.num_categories = num_categories
         self.latent_size = latent_size
         self.latent_kind = check_latent_kind(latent_kind)
-        self.register_buffer("sizes", _sizes_buffer(sizes, self.event_shape, num_categories), persistent=False)
-        if self.sizes is not None:
-            self.settings["sizes"] = self.sizes.flatten().tolist()
+        checked = None if sizes is None else check_sizes(sizes, self.event_shape, num_categories)
+        self.settings["sizes"] = checked
+        self.register_buffer("sizes", _sizes_buffer(checked, self.event_shape), persistent=False)
         self.hidden = _hidden_layers(latent_size, width, depth)
         self.to_logits = nn.Linear(width, math.prod(event_shape) * num_categories, bias=False)
         self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, num_categories))
@@ -136,7 +134,8 @@ class MLPDiscriminator(nn.Module):
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.num_categories = num_categories
-        self.register_buffer("sizes", _sizes_buffer(sizes, self.event_shape, num_categories), persistent=False)
+        checked = None if sizes is None else check_sizes(sizes, self.event_shape, num_categories)
+        self.register_buffer("sizes", _sizes_buffer(checked, self.event_shape), persistent=False)
         if self.sizes is not None and encoding not in (None, "onehot"):
             raise InputError(f"encoding must be 'onehot' with sizes, got {encoding!r}")
         default = default_encoding(num_categories, ordered) if self.sizes is None else "onehot"

@@ -1,6 +1,7 @@
 """What a run has left in its folder, read for a report; and the facts that only the running process knows."""
 
 import json
+import logging
 import math
 import platform
 import sys
@@ -20,6 +21,8 @@ from bgan_discrete.errors import BGANError, InputError, one_line
 from bgan_discrete.training.run_log import read_metrics
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
+
+_log = logging.getLogger(__name__)
 
 Kind = Literal["images", "text", "rows"]
 
@@ -119,7 +122,7 @@ def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
-    """Leave ``report.html`` in a run's folder, however the block ends.
+    """Leave ``report.html`` in a run's folder, whether the block ends well or in an error.
 
     Args:
         folder: Of the run, which exists.
@@ -154,7 +157,10 @@ def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
             add_facts(folder, {"failure": one_line(error)})
             write_report_page(folder)
         raise
-    write_report_page(folder)
+    try:
+        write_report_page(folder)
+    except (OSError, BGANError) as error:
+        _log.warning("the report of %s cannot be written: %s", folder, one_line(error))
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -167,7 +167,10 @@ class TrainingConfig:
         None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"
     )
     dist_timeout: float = option(
-        600.0, "several processes: seconds to wait for another one until it counts as lost", free=True
+        600.0,
+        "several processes: seconds to wait for another one until it counts as lost; writing a checkpoint or a sample "
+        "grid must take less",
+        free=True,
     )
     log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
     sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", free=True)
@@ -527,12 +530,12 @@ class ArrayTrainingConfig(ScriptConfig):
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
-        super().check()
         training = self.training
-        if training.continuous != "none":
-            raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
         if training.credit == "token":
             raise InputError("credit must be 'alternatives' or 'prefix' for arrays, got 'token'")
+        super().check()
+        if training.continuous != "none":
+            raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
         if self.model.discriminator == "positions" and training.credit != "alternatives":
             raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")
         if training.pretrain_steps > training.max_steps:

@@ -146,7 +146,7 @@ class Trainer:
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
-            self.objective.estimator = _given_estimator(estimator, config)
+            self.objective.estimator = _given_estimator(estimator, config, processes)
         self.objective.divergence = divergence or self.objective.divergence
         self.objective.penalty = penalty or self.objective.penalty
         self.generator = generator.to(self.device).train()
@@ -601,13 +601,20 @@ def _make_objective(
     )
 
 
-def _given_estimator(estimator: Estimator | Callable[[Tensor], Tensor], config: TrainingConfig) -> Estimator:
+def _given_estimator(
+    estimator: Estimator | Callable[[Tensor], Tensor], config: TrainingConfig, processes: Processes
+) -> Estimator:
     if not isinstance(estimator, Estimator):
         estimator = Estimator(getattr(estimator, "__name__", "own"), estimator)
     if config.credit == "alternatives":
         estimator.check_alternatives()
     else:
         estimator.check_num_draws(config.num_draws)
+    if estimator.couples_latents and estimator.processes != processes:
+        raise InputError(
+            f"the estimator {estimator.name!r} weighs a whole batch, which {processes.size} processes share: make it "
+            "with processes=, such as make_estimator(..., processes=current_processes())"
+        )
     return estimator
 
 
