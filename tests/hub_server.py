@@ -78,10 +78,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {path}")
         return [unquote(part) for part in path.split("/")[1:]]
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         match self.parts():
             case ["api", "models", owner, name]:
                 repository = self.open(f"{owner}/{name}")
@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             etag = f'"{hashlib.sha1(content).hexdigest()}"'
             self.answer(200, content, ETag=etag, X_Repo_Commit=commit, Accept_Ranges="bytes")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         match self.parts():
             case ["api", "validate-yaml"]:
                 self.body()

@@ -82,9 +82,9 @@ class MLPGenerator(nn.Module):
         self.num_categories = num_categories
         self.latent_size = latent_size
         self.latent_kind = check_latent_kind(latent_kind)
+        # Not read back from the buffer, which holds nothing where a saved model's shapes are asked for.
+        self.settings["sizes"] = None if sizes is None else check_sizes(sizes, self.event_shape, num_categories)
         self.register_buffer("sizes", _sizes_buffer(sizes, self.event_shape, num_categories), persistent=False)
-        if self.sizes is not None:
-            self.settings["sizes"] = self.sizes.flatten().tolist()
         self.hidden = _hidden_layers(latent_size, width, depth)
         self.to_logits = nn.Linear(width, math.prod(event_shape) * num_categories, bias=False)
         self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, num_categories))

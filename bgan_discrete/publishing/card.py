@@ -219,7 +219,15 @@ def existing_card(folder: Path) -> str | None:
 
 
 def existing_picture(folder: Path, text: str) -> bytes | None:
-    """The picture that a card shows; None if it shows none, or there is none."""
+    """The picture that a card shows.
+
+    Args:
+        folder: Of the model.
+        text: The card.
+
+    Returns:
+        A PNG; None if the card shows none, or there is none.
+    """
     path = folder / PICTURE_FILE
     if f"]({PICTURE_FILE})" not in text or not path.is_file():
         return None
@@ -255,7 +263,15 @@ def tells_of_run(card: str) -> bool:
 
 
 def pointed_at(card: str, reference: str) -> str:
-    """A card whose line of loading, and whose name in the metadata, are of something else; all else in it stays."""
+    """A card whose line of loading, and whose name in the metadata, are of something else; all else in it stays.
+
+    Args:
+        card: The card.
+        reference: As in `render_card`.
+
+    Returns:
+        The card, sealed if it was.
+    """
     named = f"- name: {json.dumps(reference.rsplit('/', 1)[-1])}"
 
     def change(text: str) -> str:
@@ -265,7 +281,15 @@ def pointed_at(card: str, reference: str) -> str:
 
 
 def with_license(card: str, name: str) -> str:
-    """A card with a licence in its metadata."""
+    """A card with a licence in its metadata.
+
+    Args:
+        card: The card.
+        name: Of the licence, as the Hub knows it.
+
+    Returns:
+        The card, sealed if it was.
+    """
     return _changed(card, lambda text: text.replace("---\n", f"---\nlicense: {name}\n", 1))
 
 

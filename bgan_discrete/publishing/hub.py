@@ -285,4 +285,5 @@ def _unreachable(error: Exception) -> str:
 def _refusal(error: Any) -> str:
     said = getattr(error, "server_message", None)
     status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"{status} {one_line(ValueError(said))}" if said and status else one_line(error)
+    hint = "; is the token right, and may it write there? (hf auth login, or HF_TOKEN)" if status in (401, 403) else ""
+    return (f"{status} {one_line(ValueError(said))}" if said and status else one_line(error)) + hint
