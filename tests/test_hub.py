@@ -259,7 +259,7 @@ def test_without_a_network_the_cache_is_enough(answers: dict[str, Any], place: P
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"  # where nobody listens
         found = client(program, place, address)
     assert found["good"] == answers["good"]
-    assert "is not in the Hub's cache, and the Hub cannot be reached: ConnectError" in found["public"]
+    assert "is not in the Hub's cache, and the Hub cannot be reached: Connect" in found["public"]
     found = client(program, place, address, HF_HUB_OFFLINE="1")
     assert found["good"] == answers["good"]
     assert "is not in the Hub's cache, and HF_HUB_OFFLINE forbids to ask the Hub" in found["public"]
