@@ -62,6 +62,7 @@ _HOMES = {
     "ArrayPipeline": "pipeline",
     "ColumnCategorical": "columns",
     "load_array": "sources",
+    "load": "pipeline",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.errors import InputError
+from bgan_discrete.sampling import sharpen
 
 
 class ColumnCategorical(FactorizedCategorical):
@@ -44,6 +45,12 @@ class ColumnCategorical(FactorizedCategorical):
         """Draw codes ``[M, N, *event_shape]``, each below its position's size; arguments as in `Distribution`."""
         codes = super().sample(num_draws, generator)
         return torch.minimum(codes, (self.sizes - 1).to(codes.dtype))
+
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "ColumnCategorical":
+        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
+        return ColumnCategorical(sharpen(self.logits, temperature, top_k, top_p), self.sizes)
 
 
 def check_sizes(sizes: Sequence[int], event_shape: Sequence[int], num_categories: int) -> list[int] | None:

@@ -130,6 +130,12 @@ class FactorizedCategorical:
         """
         return sample_categorical(self.logits.detach(), num_draws, generator)
 
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "FactorizedCategorical":
+        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
+        return FactorizedCategorical(sharpen(self.logits, temperature, top_k, top_p))
+
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n) = sum_p log softmax(logits[n, p])[x[m, n, p]]``.
 

@@ -202,7 +202,9 @@ def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, An
     return _render({**document, "digest": _digest(document)})
 
 
-def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> dict[str, Any]:
+def verify_folder(
+    folder: Path, kind: str, newest_version: int, what: str, within: Path | None = None
+) -> dict[str, Any]:
     """Compare a folder with its manifest, byte for byte, before anything in it is used.
 
     Args:
@@ -210,6 +212,7 @@ def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> di
         kind: That the manifest must be of.
         newest_version: Of the format, that can be read.
         what: The folder's name in messages, such as ``"checkpoint"``.
+        within: Where links may lead; the folder itself if None.
 
     Returns:
         The manifest.
@@ -219,7 +222,7 @@ def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> di
         InputError: If the format is a newer one, or a name points outside the folder.
     """
     named = f"{what} {str(folder)!r}"
-    path = file_inside(folder, MANIFEST_FILE, named)
+    path = file_inside(folder, MANIFEST_FILE, named, within)
     try:
         text = read_text(path, MAX_TEXT_BYTES)
         document = strict_json(text)
@@ -235,7 +238,7 @@ def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> di
     if version > newest_version:
         raise InputError(f"{named} has format version {version}; this version reads up to {newest_version}")
     for name, facts in files.items():
-        found = file_inside(folder, name, named)
+        found = file_inside(folder, name, named, within)
         try:
             same = file_facts(found) == facts
         except OSError as error:
@@ -245,13 +248,19 @@ def verify_folder(folder: Path, kind: str, newest_version: int, what: str) -> di
     return {**document, "digest": claimed}
 
 
-def file_inside(folder: Path, name: str, named: str) -> Path:
+def is_plain_name(name: Any) -> bool:
+    """Whether something is the name of a file that leads nowhere else and is not hidden."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def file_inside(folder: Path, name: str, named: str, within: Path | None = None) -> Path:
     """The path of a file that lies in a folder itself.
 
     Args:
         folder: The folder.
         name: Of the file.
         named: The folder's name in messages.
+        within: Where links may lead, as those of the Hub's cache do; the folder itself if None.
 
     Returns:
         The path.
@@ -260,7 +269,7 @@ def file_inside(folder: Path, name: str, named: str) -> Path:
         DamagedError: If there is no such file.
         InputError: If the name or a link leads out of the folder, or to something that is no file.
     """
-    if not _NAME.fullmatch(name):
+    if not is_plain_name(name):
         raise InputError(f"{named} names a file {one_line(ValueError(repr(name)))}, which is no plain file name")
     path = folder / name
     try:
@@ -268,7 +277,7 @@ def file_inside(folder: Path, name: str, named: str) -> Path:
         is_file = stat.S_ISREG(resolved.stat().st_mode)
     except (OSError, RuntimeError):  # a circle of links is a RuntimeError before Python 3.13
         raise DamagedError(f"{named} is not whole: {name} is missing") from None
-    if not resolved.is_relative_to(folder.resolve()):
+    if not resolved.is_relative_to((within or folder).resolve()):
         raise InputError(f"{named}: {name} is a link that leads out of the folder")
     if not is_file:
         raise InputError(f"{named}: {name} is not a file")

@@ -3,17 +3,23 @@
 import inspect
 import json
 import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from bgan_discrete import __version__
 from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, TextCodec, load_codec
 from bgan_discrete.durable import (
     MANIFEST_FILE,
@@ -38,12 +44,27 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
+from bgan_discrete.publishing.card import (
+    CARD_FILE,
+    PICTURE_FILE,
+    Kind,
+    ModelFacts,
+    Samples,
+    existing_card,
+    existing_picture,
+    pointed_at,
+    remove_card,
+    render_card,
+    write_card,
+)
+from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import resolve_device, sample_codes
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
 CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
+MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE)
 
 SETTING_RANGES: dict[str, tuple[int, int]] = {
     "latent_size": (1, 2**20),
@@ -111,6 +132,10 @@ class GeneratedImages:
     codes: np.ndarray
     images: np.ndarray
 
+    def pil(self) -> list[Image.Image]:
+        """The images as N pictures of Pillow, of mode L or RGB."""
+        return [Image.fromarray(image) for image in self.images]
+
 
 class Pipeline:
     """A trained generator with the codec of its data; see `ImagePipeline` and `TextPipeline`.
@@ -139,21 +164,29 @@ class Pipeline:
         self.device = resolve_device(device)
         self.generator = generator.to(self.device).eval()
         self.codec = codec
+        self._origin: Path | None = None
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights (safetensors), configuration, codec and, last, a manifest of the three into a folder.
+    def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
+        """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.
+
+        The card is ``README.md`` (with ``sample.png``, where it shows one). A model that was loaded and not changed
+        keeps the card that lay with it; a card that somebody wrote or edited in ``folder`` stays. That it cannot be
+        written is a warning.
 
         Args:
             folder: Made if missing. The files of an earlier model in it are replaced, all others stay. A crash in
                 between leaves the earlier model, this one, or a folder that `from_pretrained` refuses.
+            repo_id: ``owner/name`` on the Hub, to be named in the card; nothing is uploaded.
 
         Raises:
-            InputError: If the generator is not one of this package, which could not be built again, or not in float32.
+            InputError: If ``repo_id`` is none, or the generator is not one of this package, which could not be built
+                again, or not in float32.
             StorageError: If the folder cannot be written.
         """
         name = type(self.generator).__name__
         if GENERATORS.get(name) is not type(self.generator):
             raise InputError(f"generator must be one of {', '.join(GENERATORS)} to be saved, got {name}")
+        reference = None if repo_id is None else check_repo_id(repo_id)
         folder = Path(folder)
         tensors = {key: value.contiguous().cpu() for key, value in self.generator.state_dict().items()}
         for key, value in tensors.items():
@@ -166,51 +199,111 @@ class Pipeline:
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
                 sync_folder(working)
+                card, picture = self._card(working, reference or folder.resolve().name)
+                with suppress(OSError):
+                    remove_card(folder)
                 # The configuration first: it asks for a manifest of these files, and one that is there is another's.
-                for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE):
+                for file in MODEL_FILES:
                     (working / file).replace(folder / file)
                     sync_folder(folder)
         except OSError as error:
             raise storage_error(f"model {str(folder)!r}", error) from None
+        try:
+            write_card(folder, card, picture)
+        except OSError as error:
+            warnings.warn(f"the model is saved, its card is not: {one_line(error)}", stacklevel=2)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Upload model",
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Upload what `save_pretrained` writes, and nothing else, to the Hugging Face Hub.
+
+        A card that somebody wrote or edited on the Hub stays, unless that of this model was edited too.
+
+        Args:
+            repo_id: ``owner/name``; the repository is made if there is none.
+            private: Make a repository that only its owner sees; None for the owner's own default.
+            token: With the right to write; None for that of ``HF_TOKEN`` or ``hf auth login``.
+            commit_message: Of the one commit.
+            revision: Branch to commit to, which exists; None for main.
+            create_pr: Propose the commit as a pull request.
+
+        Returns:
+            The address of the commit or of the pull request.
+
+        Raises:
+            InputError: If the id is none, the token does not do, the Hub cannot be reached, the model is none that
+                `save_pretrained` can write, or a repository that is to be private exists and is public.
+        """
+        with tempfile.TemporaryDirectory(prefix="bgan-") as scratch:
+            folder = Path(scratch)
+            self.save_pretrained(folder, repo_id=repo_id)
+            names = [name for name in (*MODEL_FILES, CARD_FILE, PICTURE_FILE) if (folder / name).is_file()]
+            return push_folder(
+                folder,
+                names,
+                repo_id,
+                private=private,
+                token=token,
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+    def _card(self, working: Path, reference: str) -> tuple[str, bytes | None]:
+        """The card of the model whose files have just been written: its own if it is the one that was loaded."""
+        origin = self._origin
+        if origin is not None:
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                same = read_json(origin / MANIFEST_FILE)["files"] == read_json(working / MANIFEST_FILE)["files"]
+                known = existing_card(origin) if same else None
+                if known is not None:
+                    return pointed_at(known, reference), existing_picture(origin, known)
+        return render_card(model_facts(self), None, Samples(), reference), None
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
+    def from_pretrained(
+        cls,
+        model: "str | os.PathLike[str]",
+        device: str = "cpu",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> Self:
         """Load what `save_pretrained` wrote; strict, and nothing in the folder is executed.
 
         Args:
-            folder: The model's folder.
+            model: The model's folder, or the id of a model on the Hugging Face Hub, ``owner/name``. A folder that
+                exists wins, and nothing that looks like a path is asked of the Hub; ``hf://owner/name`` always is.
+                Of the Hub's files only those that the manifest names are fetched, into the Hub's cache; without
+                network they are taken from there.
             device: Where it will run.
+            revision: Branch, tag or commit on the Hub; None for its main branch.
+            token: For a private model; None for that of ``HF_TOKEN`` or ``hf auth login``, False for none.
 
         Returns:
             The pipeline.
 
         Raises:
-            InputError: If a file is missing, was changed, is of a newer format or of another kind of data, or if the
+            InputError: If there is no such folder or model, or the Hub cannot be reached; if a file is missing, was
+                changed, is of a newer format or of another kind of data, or if the
                 weights do not fit the configuration in name, shape or dtype. Nothing is used of a folder that is not
                 as its manifest says; models of format version 1 have no manifest.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"model {str(folder)!r} is not a folder; give the 'model' folder of a run")
-        named = f"model {str(folder)!r}"
-        has_manifest = os.path.lexists(folder / MANIFEST_FILE)
-        if has_manifest:
-            listed = verify_folder(folder, FORMAT, FORMAT_VERSION, "model")["files"]
-            for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
-                if file not in listed:
-                    raise InputError(f"{named} has no {file} in its {MANIFEST_FILE}")
-        config = _read_config(file_inside(folder, CONFIG_FILE, named))
-        if config["format_version"] > 1 and not has_manifest:
-            raise InputError(
-                f"{named} has no {MANIFEST_FILE}: it was not saved to the end, or the file was lost; save it again"
-            )
-        codec = load_codec(file_inside(folder, CODEC_FILE, named))
-        generator = _load_generator(config, folder / CONFIG_FILE, file_inside(folder, WEIGHTS_FILE, named))
-        if isinstance(codec, TextCodec):
-            frame = (getattr(generator, "event_shape", None), getattr(generator, "end_id", None))
-            if frame != ((codec.length,), codec.end_id):
-                raise InputError(f"{named}: generator and codec must have the same length and the same end")
-        return cls(generator, codec, device)
+        return cls(*_read_model(find_model(model, FORMAT, revision, token)), device)._from(model)
+
+    def _from(self, model: "str | os.PathLike[str]") -> Self:
+        """Remember the folder of a model that was loaded; its card lies there."""
+        if not names_hub_model(model):
+            self._origin = Path(model)
+        return self
 
 
 class ImagePipeline(Pipeline):
@@ -220,24 +313,30 @@ class ImagePipeline(Pipeline):
     codec_class = ImageCodec
     codec: ImageCodec
 
-    def generate(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> GeneratedImages:
+    def generate(
+        self, num_samples: int, seed: int = 0, batch_size: int = 1000, *, temperature: float = 1.0
+    ) -> GeneratedImages:
         """Draw samples: one latent each, and one draw of its categorical pixels.
 
         Args:
             num_samples: How many, >= 1.
             seed: Of latents and draws: the same seed gives the same codes on the same machine.
             batch_size: How many at once; the samples depend on it.
+            temperature: Divides the logits of every pixel, > 0. 1 draws from the model's own distribution; below 1,
+                pixels fall more often on what is most probable, and the samples are no longer those of the model.
 
         Returns:
             Codes and decoded images.
 
         Raises:
-            InputError: If a number is below 1.
+            InputError: If a number is out of its range, or a generator of continuous grey levels, which has no logits,
+                is to have a temperature.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         latent_size = _setting(self.generator, "latent_size")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size)
+        draw = _tempered(self.generator, temperature)
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw)
         return GeneratedImages(codes, self.codec.decode(codes))
 
 
@@ -333,7 +432,13 @@ class ArrayPipeline(Pipeline):
             raise InputError("generator and codec must have the same number of categories for each column")
 
     def generate(
-        self, num_samples: int, seed: int = 0, batch_size: int = 1000, *, bin_ranges: bool = False
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        bin_ranges: bool = False,
+        temperature: float = 1.0,
     ) -> GeneratedRows:
         """Draw samples: one latent each, and one draw of its codes.
 
@@ -342,12 +447,13 @@ class ArrayPipeline(Pipeline):
             seed: Of latents and draws: the same seed gives the same codes on the same machine.
             batch_size: How many at once; the samples depend on it.
             bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
+            temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
 
         Returns:
             Codes, and what they stand for.
 
         Raises:
-            InputError: If a number is below 1, or ranges are asked for of an array.
+            InputError: If a number is out of its range, or ranges are asked for of an array.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
@@ -355,9 +461,101 @@ class ArrayPipeline(Pipeline):
             raise InputError("bin_ranges is for tables; the model is one of integer arrays")
         latent_size = _setting(self.generator, "latent_size")
         kind = getattr(self.generator, "latent_kind", "normal")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, latent_kind=kind)
+        draw = _tempered(self.generator, temperature)
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw, kind)
         rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
         return GeneratedRows(codes, rows)
+
+
+PIPELINES: tuple[type[ImagePipeline | TextPipeline | ArrayPipeline], ...] = (ImagePipeline, TextPipeline, ArrayPipeline)
+
+
+def load(
+    model: "str | os.PathLike[str]",
+    device: str = "cpu",
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> ImagePipeline | TextPipeline | ArrayPipeline:
+    """Load a trained model of whatever kind; arguments and errors as in `Pipeline.from_pretrained`.
+
+    Args:
+        model: The model's folder, or its id on the Hugging Face Hub.
+        device: Where it will run.
+        revision: Branch, tag or commit on the Hub; None for its main branch.
+        token: For a private model.
+
+    Returns:
+        The pipeline of the model's codec.
+
+    Raises:
+        InputError: If it cannot be loaded, or its codec is of a kind that no pipeline has.
+    """
+    generator, codec = _read_model(find_model(model, FORMAT, revision, token))
+    for kind in PIPELINES:
+        if isinstance(codec, kind.codec_class):
+            return kind(generator, codec, device)._from(model)
+    raise InputError(f"model {str(model)!r} has a codec {codec.name!r}, which is of no kind that a pipeline generates")
+
+
+def model_facts(pipeline: Pipeline) -> ModelFacts:
+    """What a model card says of a model, whatever its training.
+
+    Args:
+        pipeline: The model.
+
+    Returns:
+        Its facts.
+    """
+    codec = pipeline.codec
+    kinds: tuple[tuple[Any, Kind], ...] = ((ImageCodec, "images"), (TextCodec, "text"), (TableCodec, "tables"))
+    length = getattr(codec, "length", None)
+    shape = getattr(pipeline.generator, "event_shape", None) or ((length,) if length else ())
+    return ModelFacts(
+        kind=next((kind for codec_class, kind in kinds if isinstance(codec, codec_class)), "arrays"),
+        pipeline=type(pipeline).__name__,
+        generator=type(pipeline.generator).__name__,
+        parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
+        sample=tuple(shape),
+        categories=codec.num_categories,
+        codec=codec.describe(),
+        version=__version__,
+    )
+
+
+def _tempered(generator: nn.Module, temperature: float) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """What `sample_codes` draws by; None, its own way, for the model's own distribution."""
+    check_sharpening(temperature, None, None)
+    if temperature == 1:
+        return None
+    if isinstance(generator, ContinuousConvGenerator):
+        raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
+    return lambda latents, rng: cast(Tensor, generator(latents).sharpened(temperature).sample(1, rng)[0])
+
+
+def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
+    """Generator and codec of a folder, all of whose files have been found good."""
+    folder, within = place.folder, place.within
+    named = f"model {str(folder)!r}"
+    has_manifest = os.path.lexists(folder / MANIFEST_FILE)
+    if has_manifest:
+        listed = verify_folder(folder, FORMAT, FORMAT_VERSION, "model", within)["files"]
+        for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
+            if file not in listed:
+                raise InputError(f"{named} has no {file} in its {MANIFEST_FILE}")
+    config = _read_config(file_inside(folder, CONFIG_FILE, named, within))
+    if config["format_version"] > 1 and not has_manifest:
+        raise InputError(
+            f"{named} has no {MANIFEST_FILE}: it was not saved to the end, or the file was lost; save it again"
+        )
+    codec = load_codec(file_inside(folder, CODEC_FILE, named, within))
+    weights = file_inside(folder, WEIGHTS_FILE, named, within)
+    generator = _load_generator(config, folder / CONFIG_FILE, weights)
+    if isinstance(codec, TextCodec):
+        frame = (getattr(generator, "event_shape", None), getattr(generator, "end_id", None))
+        if frame != ((codec.length,), codec.end_id):
+            raise InputError(f"{named}: generator and codec must have the same length and the same end")
+    return generator, codec
 
 
 def _setting(generator: nn.Module, name: str) -> int:

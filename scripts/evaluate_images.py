@@ -8,27 +8,37 @@ from bgan_discrete.training.config import DataConfig
 
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
+OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device")
 CODEC_OPTIONS = ("codec", "num_categories", "binary_threshold", "stochastic", "dither")
 
 
 def main() -> None:
     """Parse, evaluate, print."""
     parser = make_parser("Judge a trained model against held-out images, in the codes of its own codec.", EXAMPLE)
-    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    parser.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
     parser.add_argument("--num-samples", type=int, default=2000, metavar="INT", help="how many samples are judged")
     parser.add_argument("--seed", type=int, default=1, metavar="INT", help="seed of the samples")
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     add_section(parser, DataConfig, "data", without=CODEC_OPTIONS)
     options = parse(parser)
-    own = {name: options.pop(name) for name in ("model", "num_samples", "seed", "output", "device")}
+    own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = DataConfig(**options)
     data.check()
 
     from bgan_discrete.tasks.images import evaluate_model
 
     output = None if own["output"] is None else Path(own["output"])
-    evaluate_model(Path(own["model"]), data, own["num_samples"], output, own["seed"], own["device"])
+    evaluate_model(own["model"], data, own["num_samples"], output, own["seed"], own["device"], revision=own["revision"])
 
 
 if __name__ == "__main__":

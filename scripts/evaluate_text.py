@@ -11,18 +11,37 @@ EXAMPLE = """\
   python scripts/evaluate_text.py --model runs/gru/model --against runs/likelihood/model --dataset lines.txt \\
       --sweep-temperature --output sweep.json"""
 TOKENIZER_OPTIONS = ("layout", "length", "tokenizer", "vocabulary_size", "min_count", "model_type", "model_file")
-OWN_OPTIONS = ("model", "against", "num_samples", "protocol", "sweep_temperature", "seed", "output", "device")
+OWN_OPTIONS = (
+    "model",
+    "revision",
+    "against",
+    "num_samples",
+    "protocol",
+    "sweep_temperature",
+    "seed",
+    "output",
+    "device",
+)
 
 
 def main() -> None:
     """Parse, evaluate, print."""
     parser = make_parser("Judge a trained model against held-out texts, in the tokens of its own codec.", EXAMPLE)
-    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    parser.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
     parser.add_argument(
         "--against",
         type=str | None,
         default=None,
-        metavar="DIR",
+        metavar="MODEL",
         help="another model of the same data, such as the same generator trained by maximum likelihood",
     )
     parser.add_argument("--num-samples", type=int, default=10000, metavar="INT", help="how many samples are judged")
@@ -42,15 +61,16 @@ def main() -> None:
     from bgan_discrete.tasks.text import evaluate_text_model
 
     evaluate_text_model(
-        Path(own["model"]),
+        own["model"],
         data,
         own["num_samples"],
         None if own["output"] is None else Path(own["output"]),
-        against=None if own["against"] is None else Path(own["against"]),
+        against=own["against"],
         protocol=own["protocol"],
         sweep_temperature=own["sweep_temperature"],
         seed=own["seed"],
         device=own["device"],
+        revision=own["revision"],
     )
 
 

@@ -13,9 +13,25 @@ EXAMPLE = """\
 def main() -> None:
     """Parse, generate, write."""
     parser = make_parser("Draw rows from a trained model of arrays or tables.", EXAMPLE)
-    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    parser.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
     parser.add_argument("--num-samples", type=int, default=1000, metavar="INT", help="how many samples")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of latents and draws")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="FLOAT",
+        help="divides the logits of every position: 1 draws from the model as it is, below 1 sharpens",
+    )
     parser.add_argument(
         "--output",
         type=str,
@@ -32,12 +48,14 @@ def main() -> None:
     from bgan_discrete.tasks.arrays import generate_array
 
     generate_array(
-        Path(options["model"]),
+        options["model"],
         options["num_samples"],
         Path(options["output"]),
         seed=options["seed"],
+        temperature=options["temperature"],
         bin_ranges=options["bin_ranges"],
         device=options["device"],
+        revision=options["revision"],
     )
 
 

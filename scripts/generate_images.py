@@ -14,9 +14,25 @@ EXAMPLE = """\
 def main() -> None:
     """Parse, generate, write."""
     parser = make_parser("Draw images from a trained model.", EXAMPLE)
-    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    parser.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
     parser.add_argument("--num-samples", type=int, default=64, metavar="INT", help="how many samples")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of latents and draws")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="FLOAT",
+        help="divides the logits of every pixel: 1 draws from the model as it is, below 1 sharpens",
+    )
     parser.add_argument(
         "--output",
         type=str,
@@ -31,12 +47,14 @@ def main() -> None:
     from bgan_discrete.tasks.images import generate_images
 
     generate_images(
-        Path(options["model"]),
+        options["model"],
         options["num_samples"],
         Path(options["output"]),
         seed=options["seed"],
+        temperature=options["temperature"],
         columns=options["columns"],
         device=options["device"],
+        revision=options["revision"],
     )
 
 

@@ -14,7 +14,16 @@ EXAMPLE = """\
 def main() -> None:
     """Parse, generate, write."""
     parser = make_parser("Draw text from a trained model, one sample a line.", EXAMPLE)
-    parser.add_argument("--model", type=str, required=True, metavar="DIR", help="the 'model' folder of a run")
+    parser.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    parser.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
     parser.add_argument("--num-samples", type=int, default=20, metavar="INT", help="how many samples")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of latents and draws")
     parser.add_argument(
@@ -45,7 +54,7 @@ def main() -> None:
 
     output = options["output"]
     generate_text(
-        Path(options["model"]),
+        options["model"],
         options["num_samples"],
         seed=options["seed"],
         temperature=options["temperature"],
@@ -54,6 +63,7 @@ def main() -> None:
         prompt=options["prompt"],
         output=None if output is None else Path(output),
         device=options["device"],
+        revision=options["revision"],
     )
 
 

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("relaxations", "gradients"),
     ("continuous",),
     ("codecs",),
-    ("sources", "batches", "imaging"),
+    ("sources", "batches", "imaging", "publishing"),
     ("nn",),
     ("training",),
     ("pipeline",),
@@ -38,7 +38,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "durable", "codecs", "sources", "batches", "imaging", "command_line", "training.config",
-    "training.health", "reporting",
+    "training.health", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

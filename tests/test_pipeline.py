@@ -33,7 +33,7 @@ def test_a_model_saved_and_loaded_generates_the_same_codes(tmp_path: Path) -> No
 def test_the_folder_holds_all_that_generating_needs_and_nothing_else(tmp_path: Path) -> None:
     small_pipeline().save_pretrained(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["codec.json", "config.json", "manifest.json", "model.safetensors"]
+    assert names == ["README.md", "codec.json", "config.json", "manifest.json", "model.safetensors"]
 
 
 def test_samples_are_drawn_not_the_most_probable(tmp_path: Path) -> None:

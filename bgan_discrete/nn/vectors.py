@@ -80,6 +80,7 @@ class MLPGenerator(nn.Module):
         self.num_categories = num_categories
         self.latent_size = latent_size
         self.latent_kind = check_latent_kind(latent_kind)
+        # Not read back from the buffer, which holds nothing where a saved model's shapes are asked for.
         checked = None if sizes is None else check_sizes(sizes, self.event_shape, num_categories)
         self.settings["sizes"] = checked
         self.register_buffer("sizes", _sizes_buffer(checked, self.event_shape), persistent=False)

@@ -34,13 +34,14 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import ArrayPipeline, GeneratedRows
 from bgan_discrete.reporting import add_facts
-from bgan_discrete.sampling import sample_latents
+from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.images import METRICS_SEED
+from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
     SIGNAL_EXIT_CODES,
@@ -309,6 +310,7 @@ def _finish(
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_array_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
+    write_run_card(config, folder, pipeline, lines=text.splitlines()[: SHOWN_ROWS + 1])
     say("\n".join(["samples:", *(f"    {line[:112]}" for line in text.splitlines()[: SHOWN_ROWS + 1])]))
     say(f"model:   {folder.model}")
     say(f"samples: {folder.rows}")
@@ -409,22 +411,25 @@ def write_array_report(path: Path, report: ArrayReport, data: ArrayData, details
 
 
 def evaluate_array_model(
-    model: Path,
+    model: str | Path,
     config: ArrayDataConfig,
     num_samples: int,
     output: Path | None,
     seed: int = METRICS_SEED,
     device: str = "auto",
+    *,
+    revision: str | None = None,
 ) -> ArrayReport:
     """Judge a saved model, as ``scripts/evaluate_array.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         config: The data; they are encoded by the model's own codec, whatever bins or columns stand here.
         num_samples: How many samples are drawn.
         output: Where the report goes; None writes none.
         seed: Of the samples.
         device: Where the model runs.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The figures.
@@ -434,7 +439,7 @@ def evaluate_array_model(
     """
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
-    pipeline = ArrayPipeline.from_pretrained(model, device)
+    pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
     data = prepare_array(config, codec=pipeline.codec)
     started = time.monotonic()
     report = evaluate_array_pipeline(pipeline, data, num_samples, seed)
@@ -448,17 +453,20 @@ def evaluate_array_model(
 
 
 def generate_array(
-    model: Path,
+    model: str | Path,
     num_samples: int,
     output: Path,
     seed: int = 0,
     bin_ranges: bool = False,
     device: str = "auto",
+    *,
+    temperature: float = 1.0,
+    revision: str | None = None,
 ) -> GeneratedRows:
     """Write samples of a saved model, as ``scripts/generate_array.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         num_samples: How many.
         output: Of a table ``*.csv``, ``*.tsv``, ``*.parquet``, or ``*.npy`` for an array with named fields; of an array
             ``*.npy`` for its integers, or ``*.csv`` with the integers of a sample in one line; of either ``*.npz``
@@ -466,6 +474,8 @@ def generate_array(
         seed: Of latents and draws.
         bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
         device: Where the model runs.
+        temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The samples.
@@ -480,11 +490,12 @@ def generate_array(
         raise InputError(f"output must end in {', '.join((*TABLE_SUFFIXES, '.npy'))} or .npz, got {str(output)!r}")
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
-    pipeline = ArrayPipeline.from_pretrained(model, device)
+    check_sharpening(temperature, None, None)
+    pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
     is_table = pipeline.codec.column_names is not None
     if not is_table and suffix not in (".npy", ".npz", ".csv"):
         raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
-    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges)
+    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges, temperature=temperature)
     if suffix == ".npz":
         names = {"columns": np.array(pipeline.codec.column_names)} if is_table else {"rows": made.rows}
         np.savez_compressed(output, codes=made.codes, **names)

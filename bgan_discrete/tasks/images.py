@@ -22,9 +22,11 @@ from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import absent_classes, nearest_images
+from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
+from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
     SIGNAL_EXIT_CODES,
@@ -195,6 +197,7 @@ def _finish(
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
+    write_run_card(config, folder, pipeline, picture=folder.samples)
     say(f"model:   {folder.model}")
     say(f"picture: {folder.samples}")
     return report
@@ -263,22 +266,25 @@ def write_report(path: Path, report: ImageReport, data: ImageData, details: dict
 
 
 def evaluate_model(
-    model: Path,
+    model: str | Path,
     config: DataConfig,
     num_samples: int,
     output: Path | None,
     seed: int = METRICS_SEED,
     device: str = "auto",
+    *,
+    revision: str | None = None,
 ) -> ImageReport:
     """Judge a saved model, as ``scripts/evaluate_images.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         config: The data; they are encoded by the model's own codec, whatever codec stands here.
         num_samples: How many samples are drawn.
         output: Where the report goes; None writes none.
         seed: Of the samples.
         device: Where the model runs.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The figures.
@@ -290,7 +296,7 @@ def evaluate_model(
         raise InputError(f"num_samples must be at least 1, got {num_samples}")
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
-    pipeline = ImagePipeline.from_pretrained(model, device)
+    pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     data = prepare_data(config, codec=pipeline.codec)
     started = time.monotonic()
     report = evaluate_pipeline(pipeline, data, num_samples, seed)
@@ -304,18 +310,28 @@ def evaluate_model(
 
 
 def generate_images(
-    model: Path, num_samples: int, output: Path, seed: int = 0, columns: int | None = None, device: str = "auto"
+    model: str | Path,
+    num_samples: int,
+    output: Path,
+    seed: int = 0,
+    columns: int | None = None,
+    device: str = "auto",
+    *,
+    temperature: float = 1.0,
+    revision: str | None = None,
 ) -> GeneratedImages:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         num_samples: How many.
         output: ``*.png`` for one grid; ``*.npz`` for the arrays ``codes`` and ``images``; any name without a suffix for
             a folder with one PNG a sample.
         seed: Of latents and draws.
         columns: Images in a row of a grid; about the square root of ``num_samples`` if None.
         device: Where the model runs.
+        temperature: Divides the logits of every pixel, > 0; 1 draws from the model's own distribution.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The samples.
@@ -328,7 +344,9 @@ def generate_images(
         raise InputError(f"num_samples must be at least 1, got {num_samples}")
     if columns is not None and columns < 1:
         raise InputError(f"columns must be at least 1, got {columns}")
-    made = ImagePipeline.from_pretrained(model, device).generate(num_samples, seed=seed)
+    check_sharpening(temperature, None, None)
+    pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
+    made = pipeline.generate(num_samples, seed=seed, temperature=temperature)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
         save_png(image_grid(made.images, columns), output)

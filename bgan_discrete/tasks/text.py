@@ -40,6 +40,7 @@ from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.images import METRICS_SEED
+from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
     SIGNAL_EXIT_CODES,
@@ -320,6 +321,7 @@ def _finish(
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_text_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
+    write_run_card(config, folder, pipeline, lines=texts[:SHOWN_LINES])
     say("\n".join(["samples:", *(f"    {on_one_line(text)}" for text in texts[:SHOWN_LINES])]))
     say(f"model:   {folder.model}")
     say(f"samples: {folder.lines}")
@@ -406,21 +408,22 @@ def write_text_report(path: Path, report: TextReport, data: TextData, details: d
 
 
 def evaluate_text_model(
-    model: Path,
+    model: str | Path,
     config: TextDataConfig,
     num_samples: int,
     output: Path | None,
     *,
-    against: Path | None = None,
+    against: str | Path | None = None,
     protocol: str = "full",
     sweep_temperature: bool = False,
     seed: int = METRICS_SEED,
     device: str = "auto",
+    revision: str | None = None,
 ) -> TextReport:
     """Judge a saved model, as ``scripts/evaluate_text.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         config: The data; they are encoded by the model's own codec, whatever tokenizer stands here.
         num_samples: How many samples are drawn.
         output: Where the report goes; None writes none. The curve of a sweep goes beside it, as a PNG.
@@ -429,6 +432,7 @@ def evaluate_text_model(
         sweep_temperature: Judge both models at several temperatures too.
         seed: Of the samples.
         device: Where the model runs.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The figures.
@@ -440,7 +444,7 @@ def evaluate_text_model(
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
-    pipeline = TextPipeline.from_pretrained(model, device)
+    pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
     data = prepare_text(config, codec=pipeline.codec)
     started = time.monotonic()
@@ -500,7 +504,7 @@ def on_one_line(text: str) -> str:
 
 
 def generate_text(
-    model: Path,
+    model: str | Path,
     num_samples: int,
     *,
     seed: int = 0,
@@ -511,11 +515,12 @@ def generate_text(
     output: Path | None = None,
     device: str = "auto",
     stream: TextIO = sys.stdout,
+    revision: str | None = None,
 ) -> list[str]:
     """Write samples of a saved model, as ``scripts/generate_text.py`` does.
 
     Args:
-        model: Its folder.
+        model: Its folder, or its id on the Hub.
         num_samples: How many.
         seed: Of latents and draws.
         temperature: See `bgan_discrete.sampling.sharpen`.
@@ -525,6 +530,7 @@ def generate_text(
         output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line; None for ``stream``.
         device: Where the model runs.
         stream: Where samples go without ``output``.
+        revision: Branch, tag or commit of a model on the Hub.
 
     Returns:
         The samples.
@@ -537,7 +543,7 @@ def generate_text(
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
-    made = TextPipeline.from_pretrained(model, device).generate(
+    made = TextPipeline.from_pretrained(model, device, revision=revision).generate(
         num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt
     )
     if output is not None and output.suffix == ".jsonl":

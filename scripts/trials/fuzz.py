@@ -723,7 +723,7 @@ def models(room: Room) -> tuple[Any, Callable[[Any], None]]:
     from hypothesis import strategies as st
 
     folders = {kind: room.root / "models" / kind for kind in ("images", "text")}
-    names = sorted(path.name for path in folders["images"].iterdir())
+    names = sorted(path.name for path in folders["images"].iterdir() if path.suffix != ".md")
     changes = {}
     for kind, folder in folders.items():
         for name in names:

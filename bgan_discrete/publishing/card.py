@@ -1,0 +1,410 @@
+"""Model cards: what a model is and how good it was found to be, as Markdown with metadata that the Hub reads.
+
+A card is made from facts that were measured, and holds nothing that says where or on whose machine they were: no paths,
+no names of hosts. It ends with a digest of itself, by which one that somebody edited is known and left alone.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from bgan_discrete.durable import MAX_TEXT_BYTES, read_text, replace_text, replacing_file
+
+CARD_FILE, PICTURE_FILE = "README.md", "sample.png"
+MAX_LINES, MAX_CHARACTERS = 20, 200
+MAX_COLUMNS = 8
+"""Of the table of figures."""
+
+Kind = Literal["images", "text", "arrays", "tables"]
+
+WORDS = {"lower": "lower", "higher": "higher", "half": "0.5", "floor": "as the floor"}
+"""Which way a figure is better."""
+
+_TASKS: dict[Kind, tuple[str, str]] = {
+    "images": ("unconditional-image-generation", "Unconditional image generation"),
+    "text": ("text-generation", "Text generation"),
+}
+"""The Hub's task and its name; it has none that is the generation of arrays or tables."""
+
+_TAGS: dict[Kind, tuple[str, ...]] = {"images": (), "text": (), "arrays": ("array",), "tables": ("tabular",)}
+_NOUNS: dict[Kind, str] = {"images": "images", "text": "text", "arrays": "integer arrays", "tables": "rows of a table"}
+_ATTRIBUTES: dict[Kind, tuple[str, str]] = {
+    "images": ("images", ".pil()"),
+    "text": ("texts", ".texts"),
+    "arrays": ("rows", ".rows"),
+    "tables": ("rows", ".rows"),
+}
+_SEAL = re.compile(r"<!-- bgan_discrete: card ([0-9a-f]{64}); remove this line if you edit the card -->\n")
+_LOADING = re.compile(r"^pipeline = bgan_discrete\.load\(.*\).*$", re.M)
+_NAME = re.compile(r"(?<=^model-index:\n)- name: .*$", re.M)
+_RUN_HEADING = "## Training"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model is, whatever is known of its training.
+
+    Attributes:
+        kind: Of its data.
+        pipeline: Name of the class that loads it.
+        generator: Name of the generator's class.
+        parameters: Of the generator.
+        sample: The shape of one sample's codes.
+        categories: K.
+        codec: Its description, in one line.
+        version: Of this package.
+    """
+
+    kind: Kind
+    pipeline: str
+    generator: str
+    parameters: int
+    sample: tuple[int, ...]
+    categories: int
+    codec: str
+    version: str
+
+
+@dataclass(frozen=True)
+class CardFigure:
+    """A figure of the table of metrics.
+
+    Attributes:
+        key: For the metadata.
+        title: For people.
+        columns: Value of the model first, then its floor, baseline and so on; None where there is none.
+        better: A key of `WORDS`, or ``""``.
+    """
+
+    key: str
+    title: str
+    columns: Mapping[str, float | None]
+    better: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a training.
+
+    Attributes:
+        dataset: What to call the data.
+        dataset_id: Their id on the Hub, if they are from there.
+        data: Lines about them.
+        command: The command with its options.
+        seed: Of the training.
+        steps: Generator steps.
+        versions: Library -> version.
+        figures: The metrics; empty if none were taken.
+        judged: How they were taken.
+        limits: What they say against the model, a sentence each.
+    """
+
+    dataset: str
+    dataset_id: str | None
+    data: Sequence[str]
+    command: str
+    seed: int
+    steps: int
+    versions: Mapping[str, str]
+    figures: Sequence[CardFigure] = ()
+    judged: str = ""
+    limits: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a card shows.
+
+    Attributes:
+        lines: Generated texts or rows.
+        picture: A grid of generated images, as the bytes of a PNG.
+    """
+
+    lines: Sequence[str] = field(default=())
+    picture: bytes | None = None
+
+
+def render_card(model: ModelFacts, run: RunFacts | None, samples: Samples, reference: str) -> str:
+    """The text of a card.
+
+    Args:
+        model: What it is.
+        run: How it came about; None if nobody knows.
+        samples: What it gives; they may hold anything.
+        reference: What to load it by: a Hub id, or the name of its folder.
+
+    Returns:
+        Markdown with metadata, and its digest.
+    """
+    name = reference.rsplit("/", 1)[-1]
+    noun = _NOUNS[model.kind]
+    attribute, access = _ATTRIBUTES[model.kind]
+    parts = [
+        f"# A generator of {noun}",
+        f"A generator of {noun} with {model.parameters:,} parameters (`{model.generator}`), a model of "
+        "`bgan_discrete`: adversarial training on discrete data by boundary-seeking GANs "
+        "([Hjelm et al., 2018](https://arxiv.org/abs/1702.08431)).",
+    ]
+    if samples.picture is not None:
+        parts.append(f"![Generated images]({PICTURE_FILE})")
+    if samples.lines:
+        parts += ["Some samples, as they were drawn:", fenced(samples.lines)]
+    loading = [
+        "import bgan_discrete",
+        "",
+        _loading_line(reference),
+        f"{attribute} = pipeline.generate(num_samples=16, seed=0){access}",
+    ]
+    parts += [
+        "## How to load it",
+        "\n".join(["```python", *loading, "```"]),
+        f"`load` gives a `bgan_discrete.{model.pipeline}`. Every file is compared with `manifest.json` before it is "
+        "used, the weights are safetensors, and nothing that the files hold is executed.",
+        "## What it generates",
+        f"Each sample has {_sides(model.sample)} codes in 0 .. {model.categories - 1}. Codec: {escaped(model.codec)}.",
+    ]
+    if run is not None:
+        parts += _about_run(run)
+    parts += ["## Limits", _listed([*(() if run is None else run.limits), *_standing_limits(run)])]
+    parts += [
+        "## Licence",
+        "None is stated here. Whoever publishes the model chooses one, in view of the terms of its training data, and "
+        "adds a line `license: ...` to the head of this file.",
+    ]
+    metadata = yaml.safe_dump(_metadata(model, run, name), sort_keys=False, allow_unicode=True, width=1000)
+    return sealed(f"---\n{metadata}---\n\n" + "\n\n".join(parts) + "\n")
+
+
+def write_card(folder: Path, text: str, picture: bytes | None) -> bool:
+    """Put a card into a model's folder, with its picture; a card that somebody wrote or edited stays as it is.
+
+    Args:
+        folder: Of the model.
+        text: From `render_card`.
+        picture: A PNG, or None.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    card = folder / CARD_FILE
+    former = existing_card(folder)
+    if former is None and card.exists():
+        return False
+    if former is not None and not is_as_written(former):
+        return False
+    if picture is not None:
+        with replacing_file(folder / PICTURE_FILE) as file:
+            file.write(picture)
+    replace_text(card, text, errors="replace")
+    if picture is None and former is not None and f"]({PICTURE_FILE})" in former:
+        (folder / PICTURE_FILE).unlink(missing_ok=True)
+    return True
+
+
+def existing_card(folder: Path) -> str | None:
+    """The text of the card in a folder; None if there is none that can be read."""
+    with suppress(OSError, ValueError):
+        return read_text(folder / CARD_FILE, MAX_TEXT_BYTES)
+    return None
+
+
+def existing_picture(folder: Path, text: str) -> bytes | None:
+    """The picture that a card shows.
+
+    Args:
+        folder: Of the model.
+        text: The card.
+
+    Returns:
+        A PNG; None if the card shows none, or there is none.
+    """
+    path = folder / PICTURE_FILE
+    if f"]({PICTURE_FILE})" not in text or not path.is_file():
+        return None
+    with suppress(OSError):
+        return path.read_bytes()
+    return None
+
+
+def remove_card(folder: Path) -> None:
+    """Delete the card of an earlier model, unless somebody wrote or edited it, and the picture that it shows."""
+    former = existing_card(folder)
+    if former is not None and is_as_written(former):
+        (folder / CARD_FILE).unlink(missing_ok=True)
+        if f"]({PICTURE_FILE})" in former:
+            (folder / PICTURE_FILE).unlink(missing_ok=True)
+
+
+def sealed(text: str) -> str:
+    """A card with the digest of its text behind it."""
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return f"{text}\n<!-- bgan_discrete: card {digest}; remove this line if you edit the card -->\n"
+
+
+def is_as_written(card: str) -> bool:
+    """Whether a card is one of ours that nobody edited."""
+    text, _, seal = card.rpartition("\n<!--")
+    return _SEAL.fullmatch(f"<!--{seal}") is not None and sealed(text) == card
+
+
+def tells_of_run(card: str) -> bool:
+    """Whether a card tells how the model was trained."""
+    return f"\n{_RUN_HEADING}\n" in card
+
+
+def pointed_at(card: str, reference: str) -> str:
+    """A card whose line of loading, and whose name in the metadata, are of something else; all else in it stays.
+
+    Args:
+        card: The card.
+        reference: As in `render_card`.
+
+    Returns:
+        The card, sealed if it was.
+    """
+    named = f"- name: {json.dumps(reference.rsplit('/', 1)[-1])}"
+
+    def change(text: str) -> str:
+        return _LOADING.sub(lambda _: _loading_line(reference), _NAME.sub(lambda _: named, text, count=1), count=1)
+
+    return _changed(card, change)
+
+
+def with_license(card: str, name: str) -> str:
+    """A card with a licence in its metadata.
+
+    Args:
+        card: The card.
+        name: Of the licence, as the Hub knows it.
+
+    Returns:
+        The card, sealed if it was.
+    """
+    return _changed(card, lambda text: text.replace("---\n", f"---\nlicense: {name}\n", 1))
+
+
+def fenced(lines: Sequence[str], most: int = MAX_LINES) -> str:
+    """At most so many lines as they are, in a block of code that nothing in them can end."""
+    shown = [_cut(visible(line)) for line in lines[:most]]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}text", *shown, fence])
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown and HTML take for nothing but text, on one line."""
+    text = re.sub(r"[&\\`*_\[\]<>#|~$@]", lambda found: f"&#{ord(found[0])};", visible(text))
+    # What looks like an address would become a link.
+    return text.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def visible(text: str) -> str:
+    """Text whose line breaks, control characters and changes of direction are written as escapes."""
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
+
+
+def _changed(card: str, change: Any) -> str:
+    if not is_as_written(card):
+        return str(change(card))
+    return sealed(change(card.rpartition("\n<!--")[0]))
+
+
+def _loading_line(reference: str) -> str:
+    return f"pipeline = bgan_discrete.load({json.dumps(reference)})  # the path of this folder, or an id on the Hub"
+
+
+def _about_run(run: RunFacts) -> list[str]:
+    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in run.versions.items())
+    parts = [
+        _RUN_HEADING,
+        f"Data: {escaped(run.dataset)}.",
+        _listed([escaped(line) for line in run.data]),
+        fenced(_folded(run.command), most=100),
+        f"Seed {run.seed}, {run.steps:,} generator steps. Versions: {versions}.",
+    ]
+    if run.figures:
+        parts += ["## Figures", escaped(run.judged), _figures(run.figures)]
+    return [part for part in parts if part]
+
+
+def _folded(command: str) -> list[str]:
+    """A command on lines of moderate length, as a shell takes it."""
+    lines: list[str] = []
+    for option in re.split(r" (?=--)", visible(command)):
+        if lines and len(lines[-1]) + len(option) < 110:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"    {option}" if lines else option)
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def _figures(figures: Sequence[CardFigure]) -> str:
+    names = list(dict.fromkeys(name for figure in figures for name in figure.columns))[:MAX_COLUMNS]
+    rows = [["figure", *map(escaped, names), "better"], ["---", *["---:"] * len(names), "---"]]
+    for figure in figures:
+        title = figure.title.strip()
+        indent = "&nbsp;&nbsp;" if figure.title.startswith(" ") else ""
+        cells = [_number(figure.columns.get(name)) for name in names]
+        rows.append([indent + escaped(title), *cells, WORDS.get(figure.better, "")])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3f}"
+
+
+def _standing_limits(run: RunFacts | None) -> list[str]:
+    limits = [
+        "The model gives what its training data hold, with their errors and their bias, and may repeat parts of them."
+    ]
+    if run is None:
+        limits.append("Nothing is said here of how it was trained, and how good it is was not measured.")
+    elif not run.figures:
+        limits.append("No figures were taken: how good it is was not measured.")
+    return limits
+
+
+def _metadata(model: ModelFacts, run: RunFacts | None, name: str) -> dict[str, Any]:
+    task = _TASKS.get(model.kind)
+    metadata: dict[str, Any] = {"library_name": "bgan_discrete"}
+    if task is not None:
+        metadata["pipeline_tag"] = task[0]
+    metadata["tags"] = ["bgan_discrete", "gan", "boundary-seeking-gan", "discrete-data", *_TAGS[model.kind]]
+    if run is None:
+        return metadata
+    if run.dataset_id is not None:
+        metadata["datasets"] = [run.dataset_id]
+    found = [
+        {"type": figure.key, "name": figure.title.strip(), "value": value}
+        for figure in run.figures
+        if (value := next(iter(figure.columns.values()))) is not None
+    ]
+    if found and task is not None:
+        data = {"type": run.dataset_id or "other", "name": run.dataset}
+        results = {"task": {"type": task[0], "name": task[1]}, "dataset": data, "metrics": found}
+        metadata["model-index"] = [{"name": name, "results": [results]}]
+    return metadata
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]} ..."

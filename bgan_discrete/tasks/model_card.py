@@ -1,0 +1,290 @@
+"""The card of a model that a training script made: the run's own facts and figures, without its paths."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
+from bgan_discrete.errors import one_line
+from bgan_discrete.pipeline import Pipeline, load, model_facts
+from bgan_discrete.publishing.card import (
+    CardFigure,
+    RunFacts,
+    Samples,
+    escaped,
+    render_card,
+    write_card,
+)
+from bgan_discrete.publishing.hub import check_repo_id
+from bgan_discrete.reporting.tables import text_direction
+from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.runs import say
+from bgan_discrete.training.config import ScriptConfig
+
+EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
+"""Data sets that everybody has."""
+
+LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
+"""Options that say where and how a run was carried out, rather than what it is."""
+
+NAMES_OF_DATA = (
+    "image_column", "label_column", "text_column", "columns", "drop", "missing", "array_key", "split"
+)  # fmt: skip
+"""Options whose values are names inside the data; of data that nobody else has, they are left out."""
+
+COPIES_WORTH_SAYING = 0.001
+FAR = 2.0
+"""A distance this many times its floor is said."""
+
+_SCRIPTS = {"ImagePipeline": "train_images", "TextPipeline": "train_text", "ArrayPipeline": "train_array"}
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+", re.ASCII)
+
+
+def write_run_card(
+    config: ScriptConfig,
+    folder: RunFolder,
+    pipeline: Pipeline,
+    *,
+    lines: Sequence[str] = (),
+    picture: Path | None = None,
+) -> None:
+    """Put the card of a finished run into its model's folder; whatever is wrong with it is said and stops nothing.
+
+    Args:
+        config: Of the run.
+        folder: Of the run, with what it has written so far: ``report.json`` and ``facts.json``.
+        pipeline: The model.
+        lines: Texts or rows that it generated.
+        picture: A PNG of images that it generated.
+    """
+    try:
+        samples = Samples(lines, None if picture is None else picture.read_bytes())
+        card = render_card(model_facts(pipeline), run_facts(config, folder, pipeline), samples, folder.model.name)
+        if not write_card(folder.model, card, samples.picture):
+            say(f"card:    {folder.model / 'README.md'} was written or edited by somebody, and stays as it is")
+    except Exception as error:
+        say(f"card:    could not be written: {one_line(error)}")
+
+
+def run_facts(config: ScriptConfig, folder: RunFolder, pipeline: Pipeline) -> RunFacts:
+    """What a card tells of a run.
+
+    Args:
+        config: Of the run.
+        folder: Of the run.
+        pipeline: The model.
+
+    Returns:
+        The facts; nothing in them is a path, or the name of data that nobody else has.
+    """
+    options = config.to_flat()
+    report, facts = _document(folder.report), _document(folder.facts)
+    name, hub_id = _dataset(str(options["dataset"]))
+    is_public = hub_id is not None or name in EMBEDDED
+    versions = facts.get("versions")
+    training = facts.get("training")
+    steps = training.get("steps") if isinstance(training, Mapping) else None
+    return RunFacts(
+        dataset=_shown_name(name, hub_id),
+        dataset_id=hub_id,
+        data=_about_data(report, is_public),
+        command=_command(_SCRIPTS.get(type(pipeline).__name__, "train"), config, is_public),
+        seed=int(options["seed"]),
+        steps=int(steps or 0),
+        versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, Mapping) else {},
+        figures=_figures(report),
+        judged=_judged(report),
+        limits=_limits(report, is_public),
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found = read_json(path, 64 * MAX_TEXT_BYTES)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _dataset(given: str) -> tuple[str, str | None]:
+    """What to call a data set without its path, and its id on the Hub."""
+    if given in EMBEDDED:
+        return given, None
+    if not Path(given).exists() and _HUB_ID.fullmatch(given):
+        return given, given
+    suffix = Path(given).suffix
+    return (f"DATA{suffix}" if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", suffix) else "DATA"), None
+
+
+def _shown_name(name: str, hub_id: str | None) -> str:
+    if hub_id is not None:
+        return f"{name} on the Hugging Face Hub"
+    if name in EMBEDDED:
+        return f"{name}, which is a part of bgan_discrete"
+    suffix = name.removeprefix("DATA")
+    return f"local data (a {suffix} file), not named here" if suffix else "local data, not named here"
+
+
+def _command(script: str, config: ScriptConfig, is_public: bool) -> str:
+    """The command that would begin this run: its options where they differ from the defaults, paths exchanged."""
+    defaults = type(config)().to_flat()
+    words = ["python", f"scripts/{script}.py"]
+    for name, value in config.to_flat().items():
+        flag = f"--{name.replace('_', '-')}"
+        if name in LEFT_OUT or (name in NAMES_OF_DATA and not is_public and value != defaults[name]):
+            continue
+        if name == "dataset":
+            value = _dataset(str(value))[0]  # noqa: PLW2901
+        elif name in ("heldout", "model_file") and value is not None:
+            value = "HELDOUT" if name == "heldout" else "TOKENIZER.model"  # noqa: PLW2901
+        elif value == defaults[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        elif value is not None:
+            words += [flag, shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def _about_data(report: Mapping[str, Any], is_public: bool) -> list[str]:
+    lines = []
+    training, heldout = report.get("num_training"), report.get("num_heldout")
+    if isinstance(report.get("training_texts_in_all"), int):
+        training = report["training_texts_in_all"]
+    if isinstance(training, int):
+        held = f", {heldout:,} held out" if isinstance(heldout, int) else ""
+        lines.append(f"{training:,} samples to train on{held}")
+    source = report.get("held_out")
+    if isinstance(source, str) and source:
+        lines.append(f"judged by {source if is_public and not source.startswith('file ') else 'data held out'}")
+    return lines
+
+
+def _figures(report: Mapping[str, Any]) -> list[CardFigure]:
+    figures = report.get("figures")
+    if isinstance(figures, Mapping):
+        return [
+            CardFigure(
+                str(key),
+                str(entry.get("title") or key),
+                {column: _finite(entry.get(source)) for column, source in _COLUMNS.items()},
+                str(entry.get("better", "")),
+            )
+            for key, entry in figures.items()
+            if isinstance(entry, Mapping)
+        ]
+    rows = report.get("rows")
+    if not isinstance(rows, Mapping) or not isinstance(rows.get("model"), Mapping):
+        return []
+    return [
+        CardFigure(
+            re.sub(r"\W+", "_", name).strip("_").lower(),
+            name,
+            {str(row): _finite(values.get(name)) for row, values in rows.items() if isinstance(values, Mapping)},
+            text_direction(name),
+        )
+        for name in rows["model"]
+    ]
+
+
+_COLUMNS = {"model": "value", "floor": "floor", "baseline": "baseline"}
+
+
+def _judged(report: Mapping[str, Any]) -> str:
+    samples, block = report.get("num_samples"), report.get("block_size")
+    if not isinstance(samples, int):
+        return ""
+    blocks = f", in blocks of {block:,}" if isinstance(block, int) and block < samples else ""
+    others = "Markov models of characters" if "rows" in report else "independent positions"
+    return (
+        f"{samples:,} samples were judged{blocks}. Floor: real data that the model has not seen, in the place of its "
+        f"samples; beside it, {others}. What is near its floor cannot be told from real data by that figure."
+    )
+
+
+def _limits(report: Mapping[str, Any], is_public: bool) -> list[str]:
+    """What the figures say against the model."""
+    figures = {figure.key: figure for figure in _figures(report)}
+    said = []
+    for key, what in (
+        ("copies", "of the samples are exact copies of training data"),
+        ("copies_of_training", "of the samples are exact copies of training texts"),
+        ("copies_of_training_rows", "of the samples are equal to a row of the training data"),
+    ):
+        value, floor = _pair(figures.get(key))
+        if value is not None and value >= COPIES_WORTH_SAYING:
+            beside = "" if floor is None else f" ({floor:.1%} of real data that were held out are)"
+            said.append(f"{value:.1%} {what}{beside}.")
+    said += _missing_classes(report, is_public)
+    accuracy, _ = _pair(figures.get("nearest_neighbour_accuracy"))
+    if accuracy is not None:
+        said.append(
+            f"A nearest-neighbour test tells samples from real data in {accuracy:.1%} of the cases (50% is chance)."
+        )
+    far = []
+    for key, figure in figures.items():
+        value, floor = _pair(figure)
+        is_distance = figure.better == "lower" and any(word in key for word in _DISTANCES)
+        if is_distance and value is not None and floor and value > FAR * floor:
+            far.append(f"{escaped(figure.title.strip())} ({value / floor:.1f} times)")
+    if far:
+        said.append(f"More than {FAR:.0f} times as far from the training data as unseen real data: {', '.join(far)}.")
+    return said
+
+
+_DISTANCES = ("frechet", "jsd", "total_variation", "divergence")
+
+
+def _missing_classes(report: Mapping[str, Any], is_public: bool) -> list[str]:
+    made, shares = report.get("class_histogram"), report.get("class_shares")
+    if not isinstance(made, Mapping) or not isinstance(shares, Mapping):
+        return []
+    missing = [name for name, share in shares.items() if share and (made.get(name) or 0) < 0.1 * share]
+    if not missing:
+        return []
+    names = f": {', '.join(escaped(str(name)) for name in missing[:20])}" if is_public else ""
+    return [f"Of {len(shares)} classes, {len(missing)} are missing or a tenth as frequent as in the data{names}."]
+
+
+def _pair(figure: CardFigure | None) -> tuple[float | None, float | None]:
+    return (None, None) if figure is None else (figure.columns.get("model"), figure.columns.get("floor"))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def push_model(
+    model: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    commit_message: str = "Upload model",
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload a saved model, as ``scripts/push_to_hub.py`` does.
+
+    Args:
+        model: Its folder; it is read and checked before anything is uploaded.
+        repo_id: ``owner/name`` on the Hub.
+        private: See `bgan_discrete.pipeline.Pipeline.push_to_hub`, as for the others.
+        commit_message: Of the commit.
+        revision: Branch to commit to.
+        create_pr: Propose the commit as a pull request.
+
+    Returns:
+        The address of the commit or of the pull request.
+
+    Raises:
+        InputError: If the model cannot be used, or the Hub refuses.
+    """
+    check_repo_id(repo_id)
+    pipeline = load(Path(model))
+    address = pipeline.push_to_hub(
+        repo_id, private=private, commit_message=commit_message, revision=revision, create_pr=create_pr
+    )
+    say(f"model: {address}")
+    return address
