@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -39,7 +40,7 @@ from bgan_discrete.nn import (
     TransformerGenerator,
 )
 from bgan_discrete.sampling import check_sharpening
-from bgan_discrete.training.trainer import resolve_device, sample_codes
+from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
@@ -52,8 +53,12 @@ SETTING_RANGES: dict[str, tuple[int, int]] = {
     "depth": (1, 2**16),
     "heads": (1, 2**16),
     "length": (1, 2**16),
+    "num_classes": (1, 2**20),
 }
 """What the sizes in a saved model's settings may be; whether the weights are of these sizes is asked after that."""
+
+CLASS_SETTINGS = {"num_classes", "class_names"}
+"""Absent from the settings of a model without classes."""
 
 MAX_SIDE, MAX_AXES = 2**20, 8
 """Of an event shape in a saved model's settings."""
@@ -106,10 +111,12 @@ class GeneratedImages:
     Attributes:
         codes: Integers ``[N, H, W]`` or ``[N, C, H, W]``.
         images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``.
+        labels: The class that each was asked for, int64 ``[N]``; None of a model without classes.
     """
 
     codes: np.ndarray
     images: np.ndarray
+    labels: np.ndarray | None = None
 
 
 class Pipeline:
@@ -220,25 +227,65 @@ class ImagePipeline(Pipeline):
     codec_class = ImageCodec
     codec: ImageCodec
 
-    def generate(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> GeneratedImages:
+    @property
+    def num_classes(self) -> int | None:
+        """Classes that samples can be asked of; None of a model that was trained without labels."""
+        return getattr(self.generator, "num_classes", None)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the classes, in their order; None where they have numbers alone."""
+        return getattr(self.generator, "class_names", None)
+
+    def generate(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        labels: Sequence[int | str] | np.ndarray | None = None,
+    ) -> GeneratedImages:
         """Draw samples: one latent each, and one draw of its categorical pixels.
 
         Args:
             num_samples: How many, >= 1.
             seed: Of latents and draws: the same seed gives the same codes on the same machine.
             batch_size: How many at once; the samples depend on it.
+            labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
+                samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``, so that as
+                many labels as samples are one each. All classes once if None.
 
         Returns:
-            Codes and decoded images.
+            Codes and decoded images, and their labels.
 
         Raises:
-            InputError: If a number is below 1.
+            InputError: If a number is below 1; if there are more labels than samples, a label is unknown, or the model
+                has no classes.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        for name, value in (("batch_size", batch_size), ("num_samples", num_samples)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        numbers = None if labels is None else [self._class_number(label) for label in labels]
+        of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
         latent_size = _setting(self.generator, "latent_size")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size)
-        return GeneratedImages(codes, self.codec.decode(codes))
+        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, labels=of_samples)
+        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
+
+    def _class_number(self, label: Any) -> int:
+        """Of a name, or of a number, also one in digits that is nobody's name."""
+        names = self.class_names or ()
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if isinstance(label, (int, np.integer)) and not isinstance(label, bool):
+            return int(label)
+        # Numbers of classes have few digits; Python does not read thousands of them.
+        if isinstance(label, str) and label.isdecimal() and len(label) < 10:
+            return int(label)
+        count = self.num_classes
+        if count is None:
+            return 0
+        known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {_shown(label)}")
 
 
 class TextPipeline(Pipeline):
@@ -440,7 +487,7 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
     """Settings with known names, and values whose sizes can be computed with."""
     wanted = set(inspect.signature(GENERATORS[name]).parameters)
     # The first models had no choice of latents, and as many categories at every position.
-    missing = wanted - set(settings) - ({"latent_kind", "sizes"} if version == 1 else set())
+    missing = wanted - set(settings) - CLASS_SETTINGS - ({"latent_kind", "sizes"} if version == 1 else set())
     unknown = set(settings) - wanted
     if missing or unknown:
         faults = [f"lack {key}" for key in sorted(missing)]
@@ -463,6 +510,9 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
         elif key == "end_id":
             if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
                 raise refuse(key, "null or a category")
+        elif key == "class_names":
+            if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+                raise refuse(key, "null or a list of strings")
         elif key == "sizes":
             one_each = isinstance(value, list) and len(value) <= 2**24
             if value is not None and not (one_each and all(type(size) is int and size >= 1 for size in value)):

@@ -37,9 +37,9 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 
-GRID_SAMPLES = 100
+GRID_SAMPLES, GRID_OF_CLASS = 100, 10
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
 
@@ -71,6 +71,8 @@ def build_networks(
     ordered: bool,
     seed: int,
     continuous: bool = False,
+    num_classes: int | None = None,
+    class_names: tuple[str, ...] | None = None,
 ) -> tuple[ConvGenerator, ConvDiscriminator]:
     """The two networks of a configuration, initialised from a seed.
 
@@ -81,6 +83,8 @@ def build_networks(
         ordered: Whether codes are a scale.
         seed: Of the initial weights.
         continuous: Whether the generator gives grey levels, and the discriminator reads them.
+        num_classes: Classes of the labels that both are given; None for no labels.
+        class_names: Of the classes, where they have names.
 
     Returns:
         Generator and discriminator.
@@ -92,7 +96,13 @@ def build_networks(
         raise InputError("continuous needs codes that are a scale: use --codec levels")
     torch.manual_seed(seed)
     generator = (ContinuousConvGenerator if continuous else ConvGenerator)(
-        event_shape, num_categories, config.latent_size, config.generator_width, config.generator_depth
+        event_shape,
+        num_categories,
+        config.latent_size,
+        config.generator_width,
+        config.generator_depth,
+        num_classes,
+        class_names,
     )
     discriminator = ConvDiscriminator(
         event_shape,
@@ -101,6 +111,7 @@ def build_networks(
         config.discriminator_depth,
         encoding=None if config.input_encoding == "auto" else config.input_encoding,
         ordered=ordered,
+        num_classes=num_classes,
     )
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
@@ -132,10 +143,13 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         data = prepare_data(config.data)
         if config.run.num_samples:
             check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
+        if config.model.conditional:
+            count_classes(data)
         return data
 
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe(data))
+    num_classes = count_classes(data) if config.model.conditional else None
     generator, discriminator = build_networks(
         config.model,
         data.event_shape,
@@ -143,6 +157,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         data.codec.ordered,
         config.training.seed,
         config.training.continuous != "none",
+        num_classes,
+        None if num_classes is None else data.class_names,
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
@@ -150,7 +166,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     speaker(processes)(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
-        grid = image_grid(data.codec.decode(codes))
+        grid = image_grid(data.codec.decode(codes), None if num_classes is None else SHOWN_OF_CLASS)
         save_png(grid, folder.grid(step))
         return grid
 
@@ -162,6 +178,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         output_dir=folder.root,
         tensorboard=config.run.report_to == "tensorboard",
         on_samples=show_samples,
+        labels=None if num_classes is None else data.labels,
         processes=processes,
     )
 
@@ -183,8 +200,8 @@ def _finish(
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if was_interrupted(summary, folder):
         return None
-    shown = pipeline.generate(GRID_SAMPLES, seed=config.training.seed)
-    save_png(image_grid(shown.images), folder.samples)
+    shown = _samples_to_show(pipeline, config.training.seed)
+    save_png(image_grid(shown.images, None if shown.labels is None else GRID_OF_CLASS), folder.samples)
     neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
     classes = absent_classes(data.labels, data.heldout_labels, data.class_names)
     add_facts(folder.root, {"neighbours": neighbours, "classes_absent_from_training": classes})
@@ -198,6 +215,41 @@ def _finish(
     say(f"model:   {folder.model}")
     say(f"picture: {folder.samples}")
     return report
+
+
+def _samples_to_show(pipeline: ImagePipeline, seed: int) -> GeneratedImages:
+    """For one grid; with classes ten of each of the first ones, so that a class is a row."""
+    if pipeline.num_classes is None:
+        return pipeline.generate(GRID_SAMPLES, seed=seed)
+    shown = min(pipeline.num_classes, SHOWN_CLASSES)
+    return pipeline.generate(shown * GRID_OF_CLASS, seed=seed, labels=range(shown))
+
+
+def count_classes(data: ImageData) -> int:
+    """C of labelled images that a conditional model can learn from.
+
+    Args:
+        data: The images.
+
+    Returns:
+        As many as have names; else the largest label plus 1.
+
+    Raises:
+        InputError: If there are no labels, or training images of a class without a name are missing.
+    """
+    if data.labels is None:
+        raise InputError(
+            f"conditional needs labels, and {data.name!r} has none that were found: name their column by --label-column"
+        )
+    found = np.unique(data.labels)
+    if found[0] < 0:
+        raise InputError(f"conditional needs labels from 0 on, got {found[0]}")
+    if data.class_names is not None:
+        return len(data.class_names)
+    if len(found) <= found[-1]:
+        gap = int((found != np.arange(len(found))).argmax())
+        raise InputError(f"conditional needs training images of every label from 0 to {found[-1]}; there is no {gap}")
+    return len(found)
 
 
 def _averaged_generator(trainer: Trainer) -> ConvGenerator:
@@ -223,7 +275,10 @@ def evaluate_pipeline(
     Raises:
         InputError: If the data do not have the shape of the model's samples.
     """
-    samples = pipeline.generate(num_samples, seed=seed)
+    labels = None
+    if pipeline.num_classes is not None:
+        labels = _labels_to_judge(data, pipeline.num_classes, num_samples, seed)
+    samples = pipeline.generate(num_samples, seed=seed, labels=labels)
     if samples.codes.shape[1:] != tuple(data.event_shape):
         made, given = samples.codes.shape[1:], tuple(data.event_shape)
         raise InputError(f"dataset must have codes of the model's shape {made}, got {given}; see --resize and --color")
@@ -237,7 +292,18 @@ def evaluate_pipeline(
         training_labels=data.labels,
         heldout_labels=data.heldout_labels,
         class_names=data.class_names,
+        sample_labels=samples.labels,
     )
+
+
+def _labels_to_judge(data: ImageData, num_classes: int, num_samples: int, seed: int) -> np.ndarray:
+    """Labels in a random order: drawn from those of the training images, so that classes are as frequent as there."""
+    rng = np.random.default_rng(seed)
+    if data.labels is None:
+        return rng.permutation(np.arange(num_samples) % num_classes)
+    if count_classes(data) > num_classes:
+        raise InputError(f"dataset must have the model's {num_classes} classes, got {count_classes(data)}")
+    return rng.choice(data.labels, num_samples)
 
 
 def write_report(path: Path, report: ImageReport, data: ImageData, details: dict[str, Any]) -> None:
