@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -59,6 +59,12 @@ SETTING_RANGES: dict[str, tuple[int, int]] = {
 
 CLASS_SETTINGS = {"num_classes", "class_names"}
 """Absent from the settings of a model without classes."""
+
+LIST_SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "sizes": ("integers of at least 1", lambda size: type(size) is int and size >= 1),
+    "class_names": ("strings", lambda name: isinstance(name, str)),
+}
+"""Settings that are lists or null, and what their values must be."""
 
 MAX_SIDE, MAX_AXES = 2**20, 8
 """Of an event shape in a saved model's settings."""
@@ -510,13 +516,11 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
         elif key == "end_id":
             if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
                 raise refuse(key, "null or a category")
-        elif key == "class_names":
-            if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-                raise refuse(key, "null or a list of strings")
-        elif key == "sizes":
+        elif key in LIST_SETTINGS:
+            rule, fits = LIST_SETTINGS[key]
             one_each = isinstance(value, list) and len(value) <= 2**24
-            if value is not None and not (one_each and all(type(size) is int and size >= 1 for size in value)):
-                raise refuse(key, "null or a list of integers of at least 1")
+            if value is not None and not (one_each and all(map(fits, value))):
+                raise refuse(key, f"null or a list of {rule}")
         elif not isinstance(value, str):
             raise refuse(key, "a string")
     return settings

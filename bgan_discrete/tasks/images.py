@@ -40,6 +40,9 @@ from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 
 GRID_SAMPLES, GRID_OF_CLASS = 100, 10
+MAX_COLUMNS = 16
+"""Of a grid with a class in a row, or in several whole rows."""
+
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
 
@@ -235,7 +238,7 @@ def count_classes(data: ImageData) -> int:
         As many as have names; else the largest label plus 1.
 
     Raises:
-        InputError: If there are no labels, or training images of a class without a name are missing.
+        InputError: If there are no labels, or no training images of one of the classes, where these have no names.
     """
     if data.labels is None:
         raise InputError(
@@ -370,18 +373,27 @@ def evaluate_model(
 
 
 def generate_images(
-    model: Path, num_samples: int, output: Path, seed: int = 0, columns: int | None = None, device: str = "auto"
+    model: Path,
+    num_samples: int,
+    output: Path,
+    seed: int = 0,
+    columns: int | None = None,
+    device: str = "auto",
+    labels: str | None = None,
 ) -> GeneratedImages:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
 
     Args:
         model: Its folder.
         num_samples: How many.
-        output: ``*.png`` for one grid; ``*.npz`` for the arrays ``codes`` and ``images``; any name without a suffix for
-            a folder with one PNG a sample.
+        output: ``*.png`` for one grid; ``*.npz`` for the arrays ``codes`` and ``images``, of a model with classes also
+            ``labels``; any name without a suffix for a folder with one PNG a sample.
         seed: Of latents and draws.
-        columns: Images in a row of a grid; about the square root of ``num_samples`` if None.
+        columns: Images in a row of a grid. If None about the square root of ``num_samples``; of a model with classes,
+            where its samples come out even, so many that no row holds two classes.
         device: Where the model runs.
+        labels: Classes to draw, of a model with classes: numbers or names with commas between them, among which the
+            samples are shared as `ImagePipeline.generate` does; None for all classes.
 
     Returns:
         The samples.
@@ -394,19 +406,34 @@ def generate_images(
         raise InputError(f"num_samples must be at least 1, got {num_samples}")
     if columns is not None and columns < 1:
         raise InputError(f"columns must be at least 1, got {columns}")
-    made = ImagePipeline.from_pretrained(model, device).generate(num_samples, seed=seed)
+    asked = None if labels is None else [label.strip() for label in labels.split(",")]
+    made = ImagePipeline.from_pretrained(model, device).generate(num_samples, seed=seed, labels=asked)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        save_png(image_grid(made.images, columns), output)
+        save_png(image_grid(made.images, columns or _columns_of(made.labels)), output)
     elif output.suffix == ".npz":
+        arrays: dict[str, Any] = {"codes": made.codes, "images": made.images}
+        if made.labels is not None:
+            arrays["labels"] = made.labels
         with replacing_file(output) as file:
-            np.savez_compressed(file, codes=made.codes, images=made.images)
+            np.savez_compressed(file, **arrays)
     else:
         digits = max(6, len(str(num_samples - 1)))
         for number, image in enumerate(made.images):
             save_png(image, output / f"{number:0{digits}d}.png")
     say(f"{num_samples} samples: {output}")
     return made
+
+
+def _columns_of(labels: np.ndarray | None) -> int | None:
+    """Columns of a grid in which no row holds two classes; None where that cannot be, or there are no classes."""
+    if labels is None:
+        return None
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    of_class = np.unique(np.diff(starts, append=len(labels)))
+    if len(of_class) > 1:
+        return None
+    return max((width for width in range(2, MAX_COLUMNS + 1) if of_class[0] % width == 0), default=None)
 
 
 def _check_output(output: Path) -> None:

@@ -93,7 +93,7 @@ class Trainer:
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
             behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, or a text for TensorBoard.
-            With labels the codes are `SHOWN_OF_CLASS` of each of the first `SHOWN_CLASSES` classes, one after the other.
+            With labels: `SHOWN_OF_CLASS` codes of each of the first `SHOWN_CLASSES` classes, one after the other.
         estimator: In the place of the one that `config` names: an object, whose own options count, or a function that
             maps log weights ``[M, N]`` to advantages ``[M, N]``.
         divergence: In the place of the one that `config` names.
