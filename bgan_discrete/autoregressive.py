@@ -237,7 +237,8 @@ class AutoregressiveCategorical:
         """
         check_advantages(codes, advantages)
         per_position = advantages if advantages.ndim == 3 else advantages[..., None]
-        return (per_position.detach() * self.position_log_prob(codes)).sum((0, 2))
+        log_prob = self.position_log_prob(codes)
+        return (per_position.detach().to(log_prob.dtype) * log_prob).sum((0, 2))
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `bgan_discrete.distributions.DistributionOfAlternatives`: what could follow each prefix of a draw."""

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ from bgan_discrete.publishing.card import (
 )
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.sampling import check_sharpening
-from bgan_discrete.training.trainer import resolve_device, sample_codes
+from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
@@ -73,8 +73,18 @@ SETTING_RANGES: dict[str, tuple[int, int]] = {
     "depth": (1, 2**16),
     "heads": (1, 2**16),
     "length": (1, 2**16),
+    "num_classes": (1, 2**20),
 }
 """What the sizes in a saved model's settings may be; whether the weights are of these sizes is asked after that."""
+
+CLASS_SETTINGS = {"num_classes", "class_names"}
+"""Absent from the settings of a model without classes."""
+
+LIST_SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "sizes": ("integers of at least 1", lambda size: type(size) is int and size >= 1),
+    "class_names": ("strings", lambda name: isinstance(name, str)),
+}
+"""Settings that are lists or null, and what their values must be."""
 
 MAX_SIDE, MAX_AXES = 2**20, 8
 """Of an event shape in a saved model's settings."""
@@ -127,10 +137,12 @@ class GeneratedImages:
     Attributes:
         codes: Integers ``[N, H, W]`` or ``[N, C, H, W]``.
         images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``.
+        labels: The class that each was asked for, int64 ``[N]``; None of a model without classes.
     """
 
     codes: np.ndarray
     images: np.ndarray
+    labels: np.ndarray | None = None
 
     def pil(self) -> list[Image.Image]:
         """The images as N pictures of Pillow, of mode L or RGB."""
@@ -313,8 +325,24 @@ class ImagePipeline(Pipeline):
     codec_class = ImageCodec
     codec: ImageCodec
 
+    @property
+    def num_classes(self) -> int | None:
+        """Classes that samples can be asked of; None of a model that was trained without labels."""
+        return getattr(self.generator, "num_classes", None)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the classes, in their order; None where they have numbers alone."""
+        return getattr(self.generator, "class_names", None)
+
     def generate(
-        self, num_samples: int, seed: int = 0, batch_size: int = 1000, *, temperature: float = 1.0
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        labels: Sequence[int | str] | np.ndarray | None = None,
+        temperature: float = 1.0,
     ) -> GeneratedImages:
         """Draw samples: one latent each, and one draw of its categorical pixels.
 
@@ -322,22 +350,53 @@ class ImagePipeline(Pipeline):
             num_samples: How many, >= 1.
             seed: Of latents and draws: the same seed gives the same codes on the same machine.
             batch_size: How many at once; the samples depend on it.
+            labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
+                samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``, so that as
+                many labels as samples are one each. All classes once if None.
             temperature: Divides the logits of every pixel, > 0. 1 draws from the model's own distribution; below 1,
                 pixels fall more often on what is most probable, and the samples are no longer those of the model.
 
         Returns:
-            Codes and decoded images.
+            Codes and decoded images, and their labels.
 
         Raises:
             InputError: If a number is out of its range, or a generator of continuous grey levels, which has no logits,
-                is to have a temperature.
+                is to have a temperature; if there are more labels than samples, a label is unknown, or the model has no
+                classes.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        for name, value in (("batch_size", batch_size), ("num_samples", num_samples)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        numbers = None if labels is None else [self._class_number(label) for label in labels]
+        of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
         latent_size = _setting(self.generator, "latent_size")
-        draw = _tempered(self.generator, temperature)
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw)
-        return GeneratedImages(codes, self.codec.decode(codes))
+        codes = sample_codes(
+            self.generator,
+            latent_size,
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            _tempered(self.generator, temperature),
+            labels=of_samples,
+        )
+        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
+
+    def _class_number(self, label: Any) -> int:
+        """Of a name, or of a number, also one in digits that is nobody's name."""
+        names = self.class_names or ()
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if isinstance(label, (int, np.integer)) and not isinstance(label, bool):
+            return int(label)
+        # Numbers of classes have few digits; Python does not read thousands of them.
+        if isinstance(label, str) and label.isdecimal() and len(label) < 10:
+            return int(label)
+        count = self.num_classes
+        if count is None:
+            return 0
+        known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {_shown(label)}")
 
 
 class TextPipeline(Pipeline):
@@ -381,8 +440,7 @@ class TextPipeline(Pipeline):
         check_sharpening(temperature, top_k, top_p)
         given = self._prompt_codes(prompt)
 
-        def draw(latents: Tensor, rng: torch.Generator) -> Tensor:
-            distribution = self.generator(latents)
+        def draw(distribution: Any, rng: torch.Generator) -> Tensor:
             if (temperature, top_k, top_p) != (1.0, None, None):
                 distribution = distribution.sharpened(temperature, top_k, top_p)
             return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
@@ -523,14 +581,14 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
     )
 
 
-def _tempered(generator: nn.Module, temperature: float) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+def _tempered(generator: nn.Module, temperature: float) -> Callable[[Any, torch.Generator], Tensor] | None:
     """What `sample_codes` draws by; None, its own way, for the model's own distribution."""
     check_sharpening(temperature, None, None)
     if temperature == 1:
         return None
     if isinstance(generator, ContinuousConvGenerator):
         raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
-    return lambda latents, rng: cast(Tensor, generator(latents).sharpened(temperature).sample(1, rng)[0])
+    return lambda distribution, rng: cast(Tensor, distribution.sharpened(temperature).sample(1, rng)[0])
 
 
 def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
@@ -605,7 +663,7 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> nn.Mod
         raise InputError(f"generator {_shown(name)} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}")
     settings = _checked_settings(name, config["settings"], config["format_version"], path)
     stored = _stored_tensors(weights)
-    if settings["depth"] > len(stored):
+    if settings.get("depth", 0) > len(stored):
         raise InputError(
             f"settings in {str(path)!r} do not fit the weights: depth {settings['depth']} with {len(stored)} tensors"
         )
@@ -638,7 +696,7 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
     """Settings with known names, and values whose sizes can be computed with."""
     wanted = set(inspect.signature(GENERATORS[name]).parameters)
     # The first models had no choice of latents, and as many categories at every position.
-    missing = wanted - set(settings) - ({"latent_kind", "sizes"} if version == 1 else set())
+    missing = wanted - set(settings) - CLASS_SETTINGS - ({"latent_kind", "sizes"} if version == 1 else set())
     unknown = set(settings) - wanted
     if missing or unknown:
         faults = [f"lack {key}" for key in sorted(missing)]
@@ -661,10 +719,11 @@ def _checked_settings(name: str, settings: dict[str, Any], version: int, path: P
         elif key == "end_id":
             if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
                 raise refuse(key, "null or a category")
-        elif key == "sizes":
+        elif key in LIST_SETTINGS:
+            rule, fits = LIST_SETTINGS[key]
             one_each = isinstance(value, list) and len(value) <= 2**24
-            if value is not None and not (one_each and all(type(size) is int and size >= 1 for size in value)):
-                raise refuse(key, "null or a list of integers of at least 1")
+            if value is not None and not (one_each and all(map(fits, value))):
+                raise refuse(key, f"null or a list of {rule}")
         elif not isinstance(value, str):
             raise refuse(key, "a string")
     return settings

@@ -8,7 +8,8 @@ from bgan_discrete.command_line import make_parser, parse, run_script
 EXAMPLE = """\
   python scripts/generate_images.py --model runs/digits/model --num-samples 64 --seed 0 --output grid.png
   python scripts/generate_images.py --model runs/digits/model --num-samples 5000 --output samples.npz
-  python scripts/generate_images.py --model runs/digits/model --num-samples 20 --output pictures"""
+  python scripts/generate_images.py --model runs/digits/model --num-samples 20 --output pictures
+  python scripts/generate_images.py --model runs/classes/model --labels 3,7 --num-samples 20 --output grid.png"""
 
 
 def main() -> None:
@@ -41,6 +42,14 @@ def main() -> None:
         help="*.png for one grid, *.npz for the arrays codes and images, a name without suffix for a folder of PNGs",
     )
     parser.add_argument("--columns", type=int | None, default=None, metavar="INT", help="images in a row of a grid")
+    parser.add_argument(
+        "--labels",
+        type=str | None,
+        default=None,
+        metavar="LABELS",
+        help="classes to draw, numbers or names with commas between them, of a model trained with --conditional: the "
+        "samples are shared evenly among them, in their order (default: all classes)",
+    )
     parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     options = parse(parser)
 
@@ -55,6 +64,7 @@ def main() -> None:
         columns=options["columns"],
         device=options["device"],
         revision=options["revision"],
+        labels=options["labels"],
     )
 
 

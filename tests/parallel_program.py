@@ -41,6 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
     "images bgan over the batch": {"estimator": "bgan", "normalization": "batch"},
     "images bgan_centered over the batch": {"estimator": "bgan_centered", "normalization": "batch", "num_draws": 2},
     "convolutions": {"networks": "conv", "penalty": "roth", "discriminator_draws": 3, "discriminator_steps": 2},
+    "convolutions with labels": {"networks": "classes", "penalty": "r1"},
     "continuous": {"networks": "continuous", "continuous": "corrected_boundary_seeking"},
     "text alternatives": {"networks": "one_shot", "credit": "alternatives", "estimator": "jeffreys", "escort": 0.5},
     "text one-shot": {"networks": "one_shot_draws", "estimator": "maligan"},
@@ -66,6 +67,10 @@ def networks(kind: str) -> tuple[Any, Any, tuple[int, ...]]:
             MLPDiscriminator((LENGTH,), CATEGORIES, *sizes),
         ),
         "conv": lambda: (ConvGenerator((8, 8), CATEGORIES, 4, 4, 1), ConvDiscriminator((8, 8), CATEGORIES, 4, 1)),
+        "classes": lambda: (
+            ConvGenerator((8, 8), CATEGORIES, 4, 4, 1, num_classes=3),
+            ConvDiscriminator((8, 8), CATEGORIES, 4, 1, num_classes=3),
+        ),
         "continuous": lambda: (
             ContinuousConvGenerator((8, 8), CATEGORIES, 4, 4, 1),
             ConvDiscriminator((8, 8), 2, 4, 1, ordered=True),
@@ -119,7 +124,8 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     config = TrainingConfig(**{**values, **options})
     if config.continuous == "none":
         fix_the_draws(generator, config)
-    trainer = Trainer(generator, discriminator, codes, config, progress=False, processes=processes)
+    labels = None if getattr(generator, "num_classes", None) is None else np.arange(len(codes)) % 3
+    trainer = Trainer(generator, discriminator, codes, config, labels=labels, progress=False, processes=processes)
     calls = iter(range(1000))
 
     def latents(count: int) -> Tensor:

@@ -162,6 +162,7 @@ def evaluate_images(
     training_labels: NDArray[np.integer] | None = None,
     heldout_labels: NDArray[np.integer] | None = None,
     class_names: tuple[str, ...] | None = None,
+    sample_labels: NDArray[np.integer] | None = None,
     seed: int = 0,
 ) -> ImageReport:
     """Judge samples against real images.
@@ -181,6 +182,8 @@ def evaluate_images(
         training_labels: ``[len(training)]``, or None: then there are no classes and no features.
         heldout_labels: ``[len(heldout)]``.
         class_names: Of the labels.
+        sample_labels: ``[n]``, the class that each sample was asked for, or None. With training labels the report then
+            has the share of samples that the classifier takes for their own class.
         seed: Of the rows that are drawn where there are too many, of the baseline and of the classifier.
 
     Returns:
@@ -190,6 +193,8 @@ def evaluate_images(
         InputError: If the arrays do not fit each other, or a set is too small to be judged.
     """
     check_counts(len(samples), len(training), len(heldout))
+    if sample_labels is not None and len(sample_labels) != len(samples):
+        raise InputError(f"sample_labels must be one for each of {len(samples)} samples, got {len(sample_labels)}")
     for name, codes in (("samples", samples), ("heldout", heldout)):
         if codes.shape[1:] != training.shape[1:]:
             raise InputError(f"{name} must have the training images' shape {training.shape[1:]}, got {codes.shape[1:]}")
@@ -224,6 +229,14 @@ def evaluate_images(
         _add_classes(report, classifier, (samples, heldout, baseline), shares, class_names)
         if heldout_labels is not None:
             report.classifier_accuracy = classifier.accuracy(heldout, heldout_labels[heldout_rows])
+        if sample_labels is not None:
+            report.figures["label_accuracy"] = Figure(
+                classifier.accuracy(samples, sample_labels),
+                report.classifier_accuracy,
+                classifier.accuracy(baseline, sample_labels),
+                "higher",
+                "samples classified as their own label",
+            )
     return report
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import group_norm, interpolate
 
 from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
@@ -54,8 +54,64 @@ def _check_sizes(**sizes: int) -> None:
             raise InputError(f"{name} must be at least 1, got {value}")
 
 
+def _checked_names(names: Sequence[str] | None, num_classes: int | None) -> tuple[str, ...] | None:
+    if num_classes is not None:
+        _check_sizes(num_classes=num_classes)
+    if names is None:
+        return None
+    if len(names) != num_classes or len(set(names)) != len(names):
+        raise InputError(f"class_names must be {num_classes} different ones, got {len(names)}")
+    return tuple(names)
+
+
 def _channels(width: int, level: int) -> int:
     return width * min(2**level, MAX_CHANNEL_FACTOR)
+
+
+class ConditionalGroupNorm(nn.GroupNorm):
+    """Group normalisation whose scale and shift depend on the class of each sample.
+
+    Scale and shift are those of all classes plus what a class adds to them, which is 0 at first: then the class makes
+    no difference yet.
+
+    Args:
+        num_groups: Groups of channels that are normalised together.
+        num_channels: Channels.
+        num_classes: C.
+
+    Source:
+        Dumoulin, Shlens, Kudlur, "A learned representation for artistic style" (2017), with groups for instances.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, num_classes: int) -> None:
+        super().__init__(num_groups, num_channels)
+        self.of_class = _zeros(num_classes, 2 * num_channels)
+
+    def forward(self, input: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Normalised ``[N, channels, H, W]`` of samples with labels ``[N]``; None for what all classes share."""
+        if labels is None:
+            return super().forward(input)
+        scale, shift = rearrange(self.of_class(labels), "n (two c) -> two n c 1 1", two=2)
+        normalized = group_norm(input, self.num_groups, eps=self.eps)
+        return torch.addcmul(self.bias[:, None, None] + shift, normalized, self.weight[:, None, None] + scale)
+
+
+def _zeros(rows: int, columns: int) -> nn.Embedding:
+    """A table of zeros to be learnt; no random number is drawn for it."""
+    return nn.Embedding(rows, columns, _weight=torch.zeros(rows, columns))
+
+
+def _normalization(channels: int, num_classes: int | None) -> nn.GroupNorm:
+    groups = max(1, channels // 16)
+    if num_classes is None:
+        return nn.GroupNorm(groups, channels)
+    return ConditionalGroupNorm(groups, channels, num_classes)
+
+
+def _check_labels(num_classes: int | None, labels: Tensor | None, network: str) -> None:
+    if (num_classes is None) != (labels is None):
+        wanted = "no labels, since it was made without num_classes" if labels is not None else "labels, one a sample"
+        raise InputError(f"this {network} must be given {wanted}")
 
 
 class _GeneratorBlock(nn.Module):
@@ -64,14 +120,14 @@ class _GeneratorBlock(nn.Module):
     Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, num_classes: int | None) -> None:
         super().__init__()
-        self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
+        self.normalize = _normalization(inputs, num_classes)
         self.convolve = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        shortcut, x = self.skip(x), torch.relu(self.normalize(x))
+    def forward(self, x: Tensor, size: tuple[int, int], labels: tuple[Tensor, ...]) -> Tensor:
+        shortcut, x = self.skip(x), torch.relu(self.normalize(x, *labels))
         if x.shape[2:] != size:
             shortcut, x = interpolate(shortcut, size, mode="nearest"), interpolate(x, size, mode="nearest")
         return shortcut + self.convolve(x)
@@ -80,28 +136,46 @@ class _GeneratorBlock(nn.Module):
 class ConvGenerator(nn.Module):
     """Latent -> convolutions at growing sizes -> independent categorical distributions of the pixels.
 
+    With classes, the latent has the label's embedding beside it, and every normalisation is a `ConditionalGroupNorm`.
+    Both begin at zero: the network is first the one without classes.
+
     Args:
         event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
         num_categories: K.
         latent_size: Z.
         width: Channels at the full size; they double with each halving, up to eightfold.
         depth: Convolution blocks at each size.
+        num_classes: Classes of the labels that the generator is called with; None for no labels.
+        class_names: Of the classes, in their order, by which samples can be asked for; None for numbers alone.
 
     Raises:
-        InputError: If a size is out of range.
+        InputError: If a size is out of range, or the names are not one for each class, without repeats.
     """
 
     def __init__(
-        self, event_shape: Sequence[int], num_categories: int, latent_size: int = 64, width: int = 32, depth: int = 1
+        self,
+        event_shape: Sequence[int],
+        num_categories: int,
+        latent_size: int = 64,
+        width: int = 32,
+        depth: int = 1,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "event_shape": list(event_shape),
             "num_categories": num_categories,
             "latent_size": latent_size,
             "width": width,
             "depth": depth,
         }
+        if num_classes is not None or class_names is not None:
+            # Left out of other models, so that versions which know no classes read them.
+            self.settings["num_classes"] = num_classes
+            self.settings["class_names"] = None if class_names is None else list(class_names)
+        self.num_classes = num_classes
+        self.class_names = _checked_names(class_names, num_classes)
         self.event_shape = tuple(event_shape)
         self.num_categories = num_categories
         self.latent_size = latent_size
@@ -111,14 +185,17 @@ class ConvGenerator(nn.Module):
         self.start_size, self.target_sizes = sizes[-1], sizes[-2::-1]
         deepest = _channels(width, len(sizes) - 1)
         self.expand = nn.Linear(latent_size, deepest * self.start_size[0] * self.start_size[1])
+        if num_classes is not None:
+            # Beside the latent, a one-hot of the label: what the first layer makes of it is added.
+            self.expand_label = _zeros(num_classes, self.expand.out_features)
         self.levels = nn.ModuleList()
         inputs = deepest
         for level in range(len(sizes) - 2, -1, -1):
             outputs = _channels(width, level)
-            blocks = [_GeneratorBlock(inputs if i == 0 else outputs, outputs) for i in range(depth)]
+            blocks = [_GeneratorBlock(inputs if i == 0 else outputs, outputs, num_classes) for i in range(depth)]
             self.levels.append(nn.ModuleList(blocks))
             inputs = outputs
-        self.normalize = nn.GroupNorm(max(1, inputs // 16), inputs)
+        self.normalize = _normalization(inputs, num_classes)
         self.outputs = self.outputs_of(num_categories)
         self.to_logits = nn.Conv2d(inputs, channels * self.outputs, 3, padding=1)
         # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
@@ -142,18 +219,31 @@ class ConvGenerator(nn.Module):
         """Numbers that the network gives for each position: a logit for each category."""
         return num_categories
 
-    def forward(self, latents: Tensor) -> Any:
-        """The distributions of a batch of latents ``[N, Z]``."""
-        return FactorizedCategorical(self.outputs_at(latents))
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
+        """The distributions of a batch of latents ``[N, Z]``, with classes of integers ``labels [N]``.
 
-    def outputs_at(self, latents: Tensor) -> Tensor:
-        """``[N, *event_shape, outputs]`` of latents ``[N, Z]``."""
+        Raises:
+            InputError: If there are labels and no classes, or classes and no labels.
+        """
+        return FactorizedCategorical(self.outputs_at(latents, labels))
+
+    def outputs_at(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``[N, *event_shape, outputs]`` of latents ``[N, Z]`` and, with classes, labels ``[N]``.
+
+        Raises:
+            InputError: As `forward`.
+        """
+        _check_labels(self.num_classes, labels, "generator")
+        given = () if labels is None else (labels,)
+        x = self.expand(latents)
+        if labels is not None:
+            x = x + self.expand_label(labels)
         # Channels vary fastest in memory, as the convolutions like it.
-        x = rearrange(self.expand(latents), "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
+        x = rearrange(x, "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
         for blocks, size in zip(self.levels, self.target_sizes, strict=True):
             for block in cast(nn.ModuleList, blocks):
-                x = block(x, size)
-        logits = self.to_logits(torch.relu(self.normalize(x)))
+                x = block(x, size, given)
+        logits = self.to_logits(torch.relu(self.normalize(x, *given)))
         if len(self.event_shape) == 2:
             logits = rearrange(logits, "n k h w -> n h w k")
         else:
@@ -178,9 +268,9 @@ class ContinuousConvGenerator(ConvGenerator):
         mean = (log_frequencies.softmax(-1) @ levels.to(log_frequencies.dtype)).clamp(0.01, 0.99)
         set_output_bias(self.position_bias, self.to_logits, torch.logit(mean)[..., None])
 
-    def forward(self, latents: Tensor) -> GreyLevels:
-        """The grey levels of a batch of latents ``[N, Z]``."""
-        return GreyLevels(torch.sigmoid(self.outputs_at(latents).squeeze(-1)), self.num_categories)
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> GreyLevels:
+        """The grey levels of a batch of latents ``[N, Z]``; labels and errors as in `ConvGenerator`."""
+        return GreyLevels(torch.sigmoid(self.outputs_at(latents, labels).squeeze(-1)), self.num_categories)
 
 
 @torch.no_grad()
@@ -224,6 +314,9 @@ def set_logit_spread(generator: nn.Module, latents: Tensor, spread: float) -> No
 class ConvDiscriminator(nn.Module):
     """Codes -> convolutions at shrinking sizes -> one log-ratio F.
 
+    With classes, ``F(x, y) = psi(phi(x)) + <embedding(y), phi(x)>``, where phi are the last maps of the convolutions:
+    the first term tells real from generated images, the second an image that is its label's from one that is not.
+
     Args:
         event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
         num_categories: K.
@@ -231,9 +324,13 @@ class ConvDiscriminator(nn.Module):
         depth: Convolutions at each size; the last of a size halves it.
         encoding: How codes are read; `default_encoding` if None.
         ordered: The codes are a scale; for the default encoding.
+        num_classes: Classes of the labels that the discriminator is called with; None for no labels.
 
     Raises:
         InputError: If a size is out of range.
+
+    Source:
+        The projection is that of Miyato and Koyama, "cGANs with projection discriminator" (2018).
     """
 
     def __init__(
@@ -244,8 +341,10 @@ class ConvDiscriminator(nn.Module):
         depth: int = 1,
         encoding: InputEncoding | None = None,
         ordered: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.event_shape = tuple(event_shape)
         channels, height, image_width = _image_shape(event_shape)
         _check_sizes(width=width, depth=depth)
@@ -265,12 +364,36 @@ class ConvDiscriminator(nn.Module):
         self.convolve = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
+        if num_classes is not None:
+            _check_sizes(num_classes=num_classes)
+            num_features = self.to_log_ratio.in_features
+            self.project = nn.Embedding(num_classes, num_features)
+            nn.init.uniform_(self.project.weight, -(num_features**-0.5), num_features**-0.5)  # as the linear layer
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """F of codes ``[B, *event_shape]`` or soft one-hots ``[B, *event_shape, K]``: ``[B]``."""
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of codes ``[B, *event_shape]`` or soft one-hots ``[B, *event_shape, K]``: ``[B]``.
+
+        Args:
+            codes: As above.
+            labels: With classes, integers ``[N]``, B a multiple of N: row i of the codes has label ``i % N``.
+
+        Returns:
+            ``[B]``.
+
+        Raises:
+            InputError: If there are labels and no classes, or classes and no labels, or too many or few.
+        """
+        _check_labels(self.num_classes, labels, "discriminator")
         features = self.read(codes, len(self.event_shape))
         if len(self.event_shape) == 2:
             x = rearrange(features, "b h w f -> b f h w")
         else:
             x = rearrange(features, "b c h w f -> b (c f) h w")
-        return self.to_log_ratio(self.convolve(x).flatten(1)).squeeze(1)
+        maps = self.convolve(x).flatten(1)
+        log_ratio = cast(Tensor, self.to_log_ratio(maps)).squeeze(1)
+        if labels is None:
+            return log_ratio
+        if len(maps) % len(labels):
+            raise InputError(f"labels must be as many as codes, or a divisor of it, got {len(labels)} for {len(maps)}")
+        by_label = rearrange(maps, "(m n) f -> m n f", n=len(labels))
+        return log_ratio + torch.einsum("mnf,nf->mn", by_label, self.project(labels)).flatten()

@@ -39,9 +39,12 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 
-GRID_SAMPLES = 100
+GRID_SAMPLES, GRID_OF_CLASS = 100, 10
+MAX_COLUMNS = 16
+"""Of a grid with a class in a row, or in several whole rows."""
+
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
 
@@ -73,6 +76,8 @@ def build_networks(
     ordered: bool,
     seed: int,
     continuous: bool = False,
+    num_classes: int | None = None,
+    class_names: tuple[str, ...] | None = None,
 ) -> tuple[ConvGenerator, ConvDiscriminator]:
     """The two networks of a configuration, initialised from a seed.
 
@@ -83,6 +88,8 @@ def build_networks(
         ordered: Whether codes are a scale.
         seed: Of the initial weights.
         continuous: Whether the generator gives grey levels, and the discriminator reads them.
+        num_classes: Classes of the labels that both are given; None for no labels.
+        class_names: Of the classes, where they have names.
 
     Returns:
         Generator and discriminator.
@@ -94,7 +101,13 @@ def build_networks(
         raise InputError("continuous needs codes that are a scale: use --codec levels")
     torch.manual_seed(seed)
     generator = (ContinuousConvGenerator if continuous else ConvGenerator)(
-        event_shape, num_categories, config.latent_size, config.generator_width, config.generator_depth
+        event_shape,
+        num_categories,
+        config.latent_size,
+        config.generator_width,
+        config.generator_depth,
+        num_classes,
+        class_names,
     )
     discriminator = ConvDiscriminator(
         event_shape,
@@ -103,6 +116,7 @@ def build_networks(
         config.discriminator_depth,
         encoding=None if config.input_encoding == "auto" else config.input_encoding,
         ordered=ordered,
+        num_classes=num_classes,
     )
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
@@ -134,10 +148,13 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         data = prepare_data(config.data)
         if config.run.num_samples:
             check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
+        if config.model.conditional:
+            count_classes(data)
         return data
 
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe(data))
+    num_classes = count_classes(data) if config.model.conditional else None
     generator, discriminator = build_networks(
         config.model,
         data.event_shape,
@@ -145,6 +162,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         data.codec.ordered,
         config.training.seed,
         config.training.continuous != "none",
+        num_classes,
+        None if num_classes is None else data.class_names,
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
@@ -152,7 +171,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     speaker(processes)(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
-        grid = image_grid(data.codec.decode(codes))
+        grid = image_grid(data.codec.decode(codes), None if num_classes is None else SHOWN_OF_CLASS)
         save_png(grid, folder.grid(step))
         return grid
 
@@ -164,6 +183,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
         output_dir=folder.root,
         tensorboard=config.run.report_to == "tensorboard",
         on_samples=show_samples,
+        labels=None if num_classes is None else data.labels,
         processes=processes,
     )
 
@@ -185,8 +205,8 @@ def _finish(
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if was_interrupted(summary, folder):
         return None
-    shown = pipeline.generate(GRID_SAMPLES, seed=config.training.seed)
-    save_png(image_grid(shown.images), folder.samples)
+    shown = _samples_to_show(pipeline, config.training.seed)
+    save_png(image_grid(shown.images, None if shown.labels is None else GRID_OF_CLASS), folder.samples)
     neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
     classes = absent_classes(data.labels, data.heldout_labels, data.class_names)
     add_facts(folder.root, {"neighbours": neighbours, "classes_absent_from_training": classes})
@@ -201,6 +221,41 @@ def _finish(
     say(f"model:   {folder.model}")
     say(f"picture: {folder.samples}")
     return report
+
+
+def _samples_to_show(pipeline: ImagePipeline, seed: int) -> GeneratedImages:
+    """For one grid; with classes ten of each of the first ones, so that a class is a row."""
+    if pipeline.num_classes is None:
+        return pipeline.generate(GRID_SAMPLES, seed=seed)
+    shown = min(pipeline.num_classes, SHOWN_CLASSES)
+    return pipeline.generate(shown * GRID_OF_CLASS, seed=seed, labels=range(shown))
+
+
+def count_classes(data: ImageData) -> int:
+    """C of labelled images that a conditional model can learn from.
+
+    Args:
+        data: The images.
+
+    Returns:
+        As many as have names; else the largest label plus 1.
+
+    Raises:
+        InputError: If there are no labels, or no training images of one of the classes, where these have no names.
+    """
+    if data.labels is None:
+        raise InputError(
+            f"conditional needs labels, and {data.name!r} has none that were found: name their column by --label-column"
+        )
+    found = np.unique(data.labels)
+    if found[0] < 0:
+        raise InputError(f"conditional needs labels from 0 on, got {found[0]}")
+    if data.class_names is not None:
+        return len(data.class_names)
+    if len(found) <= found[-1]:
+        gap = int((found != np.arange(len(found))).argmax())
+        raise InputError(f"conditional needs training images of every label from 0 to {found[-1]}; there is no {gap}")
+    return len(found)
 
 
 def _averaged_generator(trainer: Trainer) -> ConvGenerator:
@@ -226,7 +281,10 @@ def evaluate_pipeline(
     Raises:
         InputError: If the data do not have the shape of the model's samples.
     """
-    samples = pipeline.generate(num_samples, seed=seed)
+    labels = None
+    if pipeline.num_classes is not None:
+        labels = _labels_to_judge(data, pipeline.num_classes, num_samples, seed)
+    samples = pipeline.generate(num_samples, seed=seed, labels=labels)
     if samples.codes.shape[1:] != tuple(data.event_shape):
         made, given = samples.codes.shape[1:], tuple(data.event_shape)
         raise InputError(f"dataset must have codes of the model's shape {made}, got {given}; see --resize and --color")
@@ -240,7 +298,18 @@ def evaluate_pipeline(
         training_labels=data.labels,
         heldout_labels=data.heldout_labels,
         class_names=data.class_names,
+        sample_labels=samples.labels,
     )
+
+
+def _labels_to_judge(data: ImageData, num_classes: int, num_samples: int, seed: int) -> np.ndarray:
+    """Labels in a random order: drawn from those of the training images, so that classes are as frequent as there."""
+    rng = np.random.default_rng(seed)
+    if data.labels is None:
+        return rng.permutation(np.arange(num_samples) % num_classes)
+    if count_classes(data) > num_classes:
+        raise InputError(f"dataset must have the model's {num_classes} classes, got {count_classes(data)}")
+    return rng.choice(data.labels, num_samples)
 
 
 def write_report(path: Path, report: ImageReport, data: ImageData, details: dict[str, Any]) -> None:
@@ -319,19 +388,23 @@ def generate_images(
     *,
     temperature: float = 1.0,
     revision: str | None = None,
+    labels: str | None = None,
 ) -> GeneratedImages:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
 
     Args:
         model: Its folder, or its id on the Hub.
         num_samples: How many.
-        output: ``*.png`` for one grid; ``*.npz`` for the arrays ``codes`` and ``images``; any name without a suffix for
-            a folder with one PNG a sample.
+        output: ``*.png`` for one grid; ``*.npz`` for the arrays ``codes`` and ``images``, of a model with classes also
+            ``labels``; any name without a suffix for a folder with one PNG a sample.
         seed: Of latents and draws.
-        columns: Images in a row of a grid; about the square root of ``num_samples`` if None.
+        columns: Images in a row of a grid. If None about the square root of ``num_samples``; of a model with classes,
+            where its samples come out even, so many that no row holds two classes.
         device: Where the model runs.
         temperature: Divides the logits of every pixel, > 0; 1 draws from the model's own distribution.
         revision: Branch, tag or commit of a model on the Hub.
+        labels: Classes to draw, of a model with classes: numbers or names with commas between them, among which the
+            samples are shared as `ImagePipeline.generate` does; None for all classes.
 
     Returns:
         The samples.
@@ -345,20 +418,35 @@ def generate_images(
     if columns is not None and columns < 1:
         raise InputError(f"columns must be at least 1, got {columns}")
     check_sharpening(temperature, None, None)
+    asked = None if labels is None else [label.strip() for label in labels.split(",")]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
-    made = pipeline.generate(num_samples, seed=seed, temperature=temperature)
+    made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        save_png(image_grid(made.images, columns), output)
+        save_png(image_grid(made.images, columns or _columns_of(made.labels)), output)
     elif output.suffix == ".npz":
+        arrays: dict[str, Any] = {"codes": made.codes, "images": made.images}
+        if made.labels is not None:
+            arrays["labels"] = made.labels
         with replacing_file(output) as file:
-            np.savez_compressed(file, codes=made.codes, images=made.images)
+            np.savez_compressed(file, **arrays)
     else:
         digits = max(6, len(str(num_samples - 1)))
         for number, image in enumerate(made.images):
             save_png(image, output / f"{number:0{digits}d}.png")
     say(f"{num_samples} samples: {output}")
     return made
+
+
+def _columns_of(labels: np.ndarray | None) -> int | None:
+    """Columns of a grid in which no row holds two classes; None where that cannot be, or there are no classes."""
+    if labels is None:
+        return None
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    of_class = np.unique(np.diff(starts, append=len(labels)))
+    if len(of_class) > 1:
+        return None
+    return max((width for width in range(2, MAX_COLUMNS + 1) if of_class[0] % width == 0), default=None)
 
 
 def _check_output(output: Path) -> None:

@@ -86,6 +86,9 @@ class ModelConfig:
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+    conditional: bool = option(
+        False, "give both networks the labels of the images, so that images of a class can be drawn"
+    )
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,14 @@ class ImageTrainingConfig(ScriptConfig):
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, before any work starts."""
+        super().check()
+        if self.model.conditional and self.training.continuous != "none":
+            raise InputError(
+                f"conditional is for discrete generators; leave out continuous {self.training.continuous!r}"
+            )
 
 
 @dataclass(frozen=True)

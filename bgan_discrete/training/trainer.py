@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +52,9 @@ FINAL_LR_SHARE = 0.02
 SCORED_POSITIONS = 65536
 """On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
 
+SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
+"""Of the samples that are shown while a conditional generator trains: at most so many classes, and so many of each."""
+
 CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
 
@@ -94,10 +97,16 @@ class Trainer:
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
             behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, or a text for TensorBoard.
+            With labels: `SHOWN_OF_CLASS` codes of each of the first `SHOWN_CLASSES` classes, one after the other.
         estimator: In the place of the one that `config` names: an object, whose own options count, or a function that
             maps log weights ``[M, N]`` to advantages ``[M, N]``.
         divergence: In the place of the one that `config` names.
         penalty: In the place of the one that `config` names; weighed by ``config.penalty_weight``.
+        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes. The networks are then called as
+            ``generator(latents, labels [N])`` and ``discriminator(codes [B, *event_shape], labels [N])``, where row i
+            of B, a multiple of N, has label ``i % N``. The latents of a step have the labels of its real samples.
+        num_classes: C; the generator's attribute ``num_classes`` if None, and without one the largest label plus 1,
+            where every class must occur.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); those of
             torch.distributed's default group if None, and this one alone where there is no group. All of them make and
             call the Trainer alike, with the same codes; the first one writes.
@@ -126,6 +135,8 @@ class Trainer:
         estimator: Estimator | Callable[[Tensor], Tensor] | None = None,
         divergence: Divergence | None = None,
         penalty: Penalty | None = None,
+        labels: np.ndarray | Tensor | None = None,
+        num_classes: int | None = None,
         processes: Processes | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
@@ -143,6 +154,9 @@ class Trainer:
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
         _check_shape(generator, self.codes)
+        self.labels, self.num_classes = _checked_labels(
+            labels, num_classes, len(self.codes), generator, discriminator, config, self.device
+        )
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
@@ -235,7 +249,7 @@ class Trainer:
         """
         config = self.config
         if self.step < config.pretrain_steps:
-            real = self._real_batch(self.step)
+            real, _ = self._real_batch(self.step)
             latents = self._likelihood_latents(len(real))
             found = likelihood_step(self._generator, self.generator_optimizer, real, latents, self.objective)
             self._update_average()
@@ -245,9 +259,10 @@ class Trainer:
             count = self.step * config.discriminator_steps + repeat
             penalized = (count + 1) % config.penalty_interval == 0
             moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
+            real, labels = self._real_batch(count)
             common: dict[str, Any] = {
                 "discriminator": self._discriminator,
-                "real": self._real_batch(count),
+                "real": real,
                 "latents": self._latents(config.batch_size // self.processes.size),
                 "objective": self.objective,
                 "rng": self.rng,
@@ -261,9 +276,10 @@ class Trainer:
                 loss = get_continuous_loss(config.continuous)
                 found = continuous_step(self._generator, **common, **both, loss=loss, update_generator=moves_both)
             elif moves_both:
-                found = adversarial_step(self._generator, **common, **both)
+                found = adversarial_step(self._generator, **common, **both, condition=labels)
             else:
-                found = discriminator_step(self._generator, **common, optimizer=self.discriminator_optimizer)
+                optimizer = self.discriminator_optimizer
+                found = discriminator_step(self._generator, **common, optimizer=optimizer, condition=labels)
         if moves_both:
             self._update_average()
         return found
@@ -289,19 +305,33 @@ class Trainer:
             raise NonFiniteError(found)
 
     @torch.no_grad()
-    def sample(self, num_samples: int, seed: int = 0, batch_size: int = 1000) -> np.ndarray:
+    def sample(
+        self, num_samples: int, seed: int = 0, batch_size: int = 1000, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Draw samples from the averaged generator, in eval mode, one draw for each latent.
 
         Args:
             num_samples: How many.
             seed: Of the latents and draws; training's own randomness is not touched.
             batch_size: How many at once; the samples depend on it.
+            labels: Of a conditional generator, integers ``[num_samples]``; if None, shared evenly among the classes,
+                in their order.
 
         Returns:
             Codes ``[num_samples, *event_shape]``.
+
+        Raises:
+            InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes.
         """
         return sample_codes(
-            self.average, self.latent_size, num_samples, seed, self.device, batch_size, latent_kind=self.latent_kind
+            self.average,
+            self.latent_size,
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            latent_kind=self.latent_kind,
+            labels=labels_of_samples(labels, num_samples, self.num_classes),
         )
 
     def save(self) -> Path | None:
@@ -350,7 +380,7 @@ class Trainer:
 
     @cached_property
     def _data_digest(self) -> str:
-        return _data_digest(self.codes, whole=self.codes.nbytes <= DIGEST_BYTES)
+        return _data_digest(self.codes, self.labels, whole=self.codes.nbytes <= DIGEST_BYTES)
 
     def _own_state(self) -> dict[str, Tensor]:
         """What differs from one process to another."""
@@ -392,7 +422,7 @@ class Trainer:
             InputError: If the state belongs to other data.
         """
         # The first checkpoints knew their data by some rows alone.
-        known = self._data_digest if "processes" in state else _data_digest(self.codes, whole=False)
+        known = self._data_digest if "processes" in state else _data_digest(self.codes, None, whole=False)
         if state["data"] != known:
             raise InputError("the data are not those that the run began with")
         self.generator.load_state_dict(state["generator"])
@@ -423,8 +453,13 @@ class Trainer:
     def _latents(self, count: int) -> Tensor:
         return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
 
-    def _real_batch(self, count: int) -> Tensor:
+    def _real_batch(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Codes and their labels."""
         indices = torch.from_numpy(self.processes.part(self.order.indices(count)))
+        labels = None if self.labels is None else self.labels[self._to_device(indices)]
+        return self._rows(indices), labels
+
+    def _rows(self, indices: Tensor) -> Tensor:
         if isinstance(self.codes, Tensor) and self.codes.device.type != "cpu":
             return self.codes[self._to_device(indices)]
         rows = self.codes[indices] if isinstance(self.codes, Tensor) else torch.from_numpy(self.codes[indices.numpy()])
@@ -482,7 +517,11 @@ class Trainer:
     def _show_samples(self, log: RunLog) -> None:
         if self._on_samples is None or not self.processes.is_first:
             return
-        shown = self._on_samples(self.step, self.sample(64, seed=self.config.seed))
+        count, labels = 64, None
+        if self.num_classes is not None:
+            labels = np.arange(min(self.num_classes, SHOWN_CLASSES)).repeat(SHOWN_OF_CLASS)
+            count = len(labels)
+        shown = self._on_samples(self.step, self.sample(count, seed=self.config.seed, labels=labels))
         if isinstance(shown, str):
             log.write_text(self.step, shown)
         elif shown is not None:
@@ -497,8 +536,9 @@ def sample_codes(
     seed: int,
     device: torch.device,
     batch_size: int = 1000,
-    draw: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    draw: Callable[[Any, torch.Generator], Tensor] | None = None,
     latent_kind: str = "normal",
+    labels: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
 
@@ -509,8 +549,9 @@ def sample_codes(
         seed: Of the latents and the draws.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
-        draw: Makes codes ``[B, *event_shape]`` of latents ``[B, Z]``; one draw of the generator's distribution if None.
+        draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
         latent_kind: As in `bgan_discrete.sampling.sample_latents`.
+        labels: int64 ``[num_samples]``, which a conditional generator is given beside the latents; None for none.
 
     Returns:
         Codes ``[num_samples, *event_shape]``.
@@ -527,10 +568,48 @@ def sample_codes(
     for start in range(0, num_samples, batch_size):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
         latents = sample_latents(batch_size, latent_size, latent_kind, rng, device)
-        codes = generator(latents).sample(1, rng)[0] if draw is None else draw(latents, rng)
+        if labels is not None:
+            part = np.resize(labels[start : start + batch_size], batch_size)
+            distribution = generator(latents, torch.from_numpy(part).to(device))
+        else:
+            distribution = generator(latents)
+        codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)
     return np.concatenate(parts)
+
+
+def labels_of_samples(
+    labels: Sequence[int] | np.ndarray | None, num_samples: int, num_classes: int | None
+) -> np.ndarray | None:
+    """The label of each sample that is to be drawn.
+
+    Args:
+        labels: L integers, L <= ``num_samples``: sample i has ``labels[i * L // num_samples]``, so that the samples are
+            shared evenly among the labels, in their order. All classes once if None.
+        num_samples: How many, >= 1.
+        num_classes: C; None for a generator without classes.
+
+    Returns:
+        int64 ``[num_samples]``; None without classes.
+
+    Raises:
+        InputError: If there are labels and no classes, or labels are not in ``[0, C)`` or more than the samples.
+    """
+    if num_classes is None:
+        if labels is not None:
+            raise InputError("labels need a model that was trained with them (conditional); this one has no classes")
+        return None
+    # All classes may be more than the samples: then there is one of each of some, evenly spaced.
+    found = np.arange(num_classes) if labels is None else np.asarray(labels)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or len(found) == 0:
+        raise InputError(f"labels must be integers, one after the other, got {found.dtype} {list(found.shape)}")
+    outside = found[(found < 0) | (found >= num_classes)]
+    if len(outside):
+        raise InputError(f"labels must lie in [0, {num_classes}), got {outside[0]}")
+    if labels is not None and len(found) > num_samples:
+        raise InputError(f"labels must be at most as many as num_samples = {num_samples}, got {len(found)}")
+    return found[np.arange(num_samples) * len(found) // num_samples].astype(np.int64)
 
 
 def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
@@ -673,7 +752,51 @@ def _check_shape(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
         raise InputError(f"codes must have the generator's event shape {list(shape)}, got {list(codes.shape[1:])}")
 
 
-def _data_digest(codes: np.ndarray | Tensor, whole: bool) -> str:
+def _checked_labels(
+    labels: np.ndarray | Tensor | None,
+    num_classes: int | None,
+    num_samples: int,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    config: TrainingConfig,
+    device: torch.device,
+) -> tuple[Tensor | None, int | None]:
+    """Labels as int64 and their number of classes, which the networks must have too where they know classes."""
+    for who, network in (("generator", generator), ("discriminator", discriminator)):
+        known = getattr(network, "num_classes", None)
+        if labels is None and known is not None:
+            raise InputError(f"labels must be given, since the {who} has {known} classes")
+        if labels is not None and hasattr(network, "num_classes") and known is None:
+            raise InputError(f"labels need a {who} that is made with num_classes, got one without")
+        num_classes = known if num_classes is None else num_classes
+        if labels is not None and known is not None and known != num_classes:
+            raise InputError(f"num_classes must be the same everywhere, got {num_classes} and {known} ({who})")
+    if labels is None:
+        if num_classes is not None:
+            raise InputError(f"num_classes needs labels, got {num_classes} and none")
+        return None, None
+    if config.continuous != "none" or config.pretrain_steps or config.credit == "alternatives":
+        raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")
+    found = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if found.dtype.kind not in "iu" or found.shape != (num_samples,):
+        shape = list(found.shape)
+        raise InputError(f"labels must be integers, one for each of {num_samples} codes, got {found.dtype} {shape}")
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or (num_classes is not None and high >= num_classes):
+        bounds = "from 0 on" if num_classes is None else f"in [0, {num_classes})"
+        raise InputError(f"labels must lie {bounds}, got {low if low < 0 else high}")
+    if num_classes is None:
+        present = np.unique(found)
+        if len(present) <= high:
+            gap = int((present != np.arange(len(present))).argmax())
+            raise InputError(
+                f"labels must hold every class from 0 to {high}, unless num_classes is given; there is no {gap}"
+            )
+        num_classes = high + 1
+    return torch.from_numpy(found.astype(np.int64)).to(device), num_classes
+
+
+def _data_digest(codes: np.ndarray | Tensor, labels: Tensor | None, whole: bool) -> str:
     """A digest by which a resumed run knows its data again, by all of its rows or by some."""
     stride = 1 if whole else max(1, len(codes) // DIGEST_ROWS)
     digest = hashlib.sha256()
@@ -683,6 +806,8 @@ def _data_digest(codes: np.ndarray | Tensor, whole: bool) -> str:
         if start == 0:
             digest.update(f"{array.dtype} {tuple(codes.shape)}".encode())
         digest.update(array.tobytes())
+    if labels is not None:
+        digest.update(labels.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
