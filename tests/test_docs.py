@@ -29,6 +29,9 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 EVERYWHERE = [
     *DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 ]  # fmt: skip
+OWN_DATA = "docs/own_data.md"
+"""Has files of its own, and `test_own_data_page`."""
+
 MEASURED = ("docs/results.md", "docs/performance.md")
 """Pages whose commands are long trials: their options must exist."""
 
@@ -64,7 +67,11 @@ def cells_of(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "page",
-    [name for name, text in TEXTS.items() if re.search("^```(python|bash)", text, re.M) and name not in TUTORIALS],
+    [
+        name
+        for name, text in TEXTS.items()
+        if re.search("^```(python|bash)", text, re.M) and name not in (*TUTORIALS, OWN_DATA)
+    ],
 )
 def test_the_blocks_of_a_page_run(page: str, place: Path) -> None:
     run_page(TEXTS[page])

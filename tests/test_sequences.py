@@ -275,7 +275,7 @@ def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[...
     codes = make(ConvSequenceGenerator, length=6)(latents(3)).sample(5, torch.Generator().manual_seed(0))
     objective = Objective(num_draws=5, credit=credit)  # type: ignore[arg-type]
     log_w = score_draws(module, codes, objective)
-    prefixes = module(codes.flatten(0, 1)).float().reshape(5, 3, 6)
+    prefixes = module(codes.flatten(0, 1)).reshape(5, 3, 6)
     expected = prefixes if credit == "prefix" else prefixes - nn.functional.pad(prefixes[..., :-1], (1, 0))
     assert torch.allclose(log_w, expected, atol=1e-6)
 

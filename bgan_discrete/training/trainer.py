@@ -648,7 +648,7 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
 
 
 def _make_objective(
-    config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes
+    config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes = ALONE
 ) -> Objective:
     estimator = make_estimator(
         config.estimator,
