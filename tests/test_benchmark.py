@@ -25,6 +25,17 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
+def test_a_suite_runs_and_writes_its_files(tmp_path: Path) -> None:
+    output = tmp_path / "bench.json"
+    done = benchmark(
+        "--suite", "memory", "--scale", "smoke", "--threads", "1", "--device", "cpu", "--output", str(output)
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(output.read_text(encoding="utf-8"))["suites"]) == ["memory"]
+    assert output.with_suffix(".md").is_file() and output.with_suffix(".png").is_file()
+
+
+@pytest.mark.long
 def test_all_suites_run_and_write_tables_figures_and_a_plot(tmp_path: Path) -> None:
     output = tmp_path / "new" / "bench.json"
     done = benchmark("--scale", "smoke", "--threads", "1", "--device", "cpu", "--output", str(output))
