@@ -76,6 +76,41 @@ def add_section(
             group.add_argument(flag, type=hints[entry.name], default=entry.default, help=text, metavar=metavar)
 
 
+def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> None:
+    """Add the flags of every script that draws from a saved model: which one, where, and how many samples.
+
+    Args:
+        parser: Where to.
+        num_samples: The default of ``--num-samples``.
+        seed: The default of ``--seed``.
+    """
+    group = parser.add_argument_group("model and samples")
+    group.add_argument(
+        "--model",
+        type=str,
+        required=True,
+        metavar="MODEL",
+        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
+    )
+    group.add_argument(
+        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
+    )
+    group.add_argument("--num-samples", type=int, default=num_samples, metavar="INT", help="how many samples are drawn")
+    group.add_argument("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
+    group.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+
+
+def add_temperature(parser: ArgumentParser) -> None:
+    """Add the flag of a temperature."""
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="FLOAT",
+        help="divides all logits: 1 draws from the model as it is, below 1 sharpens",
+    )
+
+
 def _metavar(hint: Any) -> str:
     """What stands behind a flag in the help: its choices, or the kind of its value."""
     if get_origin(hint) is Literal:

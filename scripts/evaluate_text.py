@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_section, make_parser, parse, run_script
+from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse, run_script
 from bgan_discrete.training.config import TextDataConfig
 
 EXAMPLE = """\
@@ -27,16 +27,7 @@ OWN_OPTIONS = (
 def main() -> None:
     """Parse, evaluate, print."""
     parser = make_parser("Judge a trained model against held-out texts, in the tokens of its own codec.", EXAMPLE)
-    parser.add_argument(
-        "--model",
-        type=str,
-        required=True,
-        metavar="MODEL",
-        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
-    )
-    parser.add_argument(
-        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
-    )
+    add_model_options(parser, num_samples=10000, seed=1)
     parser.add_argument(
         "--against",
         type=str | None,
@@ -44,14 +35,11 @@ def main() -> None:
         metavar="MODEL",
         help="another model of the same data, such as the same generator trained by maximum likelihood",
     )
-    parser.add_argument("--num-samples", type=int, default=10000, metavar="INT", help="how many samples are judged")
     parser.add_argument(
         "--protocol", choices=("full", "wgan-gp"), default="full", help="wgan-gp adds 640 samples of 32 characters"
     )
     parser.add_argument("--sweep-temperature", action="store_true", help="judge at several temperatures too")
-    parser.add_argument("--seed", type=int, default=1, metavar="INT", help="seed of the samples")
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
     options = parse(parser)
     own = {name: options.pop(name) for name in OWN_OPTIONS}

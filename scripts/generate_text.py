@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script
 
 EXAMPLE = """\
   python scripts/generate_text.py --model runs/text/model --num-samples 20 --seed 0
@@ -14,21 +14,8 @@ EXAMPLE = """\
 def main() -> None:
     """Parse, generate, write."""
     parser = make_parser("Draw text from a trained model, one sample a line.", EXAMPLE)
-    parser.add_argument(
-        "--model",
-        type=str,
-        required=True,
-        metavar="MODEL",
-        help="the 'model' folder of a run, or the id of a model on the Hugging Face Hub",
-    )
-    parser.add_argument(
-        "--revision", type=str | None, default=None, metavar="STR", help="branch, tag or commit of a model on the Hub"
-    )
-    parser.add_argument("--num-samples", type=int, default=20, metavar="INT", help="how many samples")
-    parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of latents and draws")
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, metavar="FLOAT", help="divides the logits; below 1 sharpens"
-    )
+    add_model_options(parser, num_samples=20, seed=0)
+    add_temperature(parser)
     parser.add_argument(
         "--top-k", type=int | None, default=None, metavar="INT", help="draw from the so many most probable tokens"
     )
@@ -47,7 +34,6 @@ def main() -> None:
         metavar="PATH",
         help="a file rather than stdout: *.jsonl for one JSON object a line, else text",
     )
-    parser.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     options = parse(parser)
 
     from bgan_discrete.tasks.text import generate_text

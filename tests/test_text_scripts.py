@@ -1,15 +1,13 @@
 """Whole runs of the text scripts, as a user starts them: in their own processes, from another directory."""
 
-import contextlib
-import io
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from in_process import refused
 
 from bgan_discrete import TextPipeline
 from bgan_discrete.errors import InputError
@@ -32,20 +30,6 @@ def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subproce
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
-
-
-def refused(script: str, *arguments: str, cwd: Path) -> str:
-    """The one line that a script says about bad input; run in this process, so that torch is imported once."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
-        patch.chdir(cwd)
-        patch.setattr(sys, "argv", [str(ROOT / "scripts" / f"{script}.py"), *arguments])
-        with pytest.raises(SystemExit) as left, contextlib.redirect_stdout(io.StringIO()):
-            runpy.run_path(sys.argv[0], run_name="__main__")
-    assert left.value.code == 2, said.getvalue()
-    lines = said.getvalue().strip().splitlines()
-    assert len(lines) == 1, said.getvalue()
-    assert lines[0].startswith(f"{script}.py: error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -233,17 +233,7 @@ class ArrayReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         document = {name: value for name, value in vars(self).items() if name != "figures"}
-        figures = {
-            name: {
-                "value": _plain(figure.value),
-                "floor": _plain(figure.floor),
-                "baseline": _plain(figure.baseline),
-                "ratio": _plain(figure.ratio),
-                "better": figure.better,
-                "title": figure.title,
-            }
-            for name, figure in self.figures.items()
-        }
+        figures = {name: figure.to_dict() for name, figure in self.figures.items()}
         return {"figures": figures, **document}
 
     def format_table(self) -> str:

@@ -59,6 +59,11 @@ class Figure:
             return None
         return self.value / self.floor
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        numbers = {name: _plain(getattr(self, name)) for name in ("value", "floor", "baseline", "ratio")}
+        return {**numbers, "better": self.better, "title": self.title}
+
 
 @dataclass
 class ImageReport:
@@ -86,17 +91,7 @@ class ImageReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        figures = {
-            name: {
-                "value": _plain(figure.value),
-                "floor": _plain(figure.floor),
-                "baseline": _plain(figure.baseline),
-                "ratio": _plain(figure.ratio),
-                "better": figure.better,
-                "title": figure.title,
-            }
-            for name, figure in self.figures.items()
-        }
+        figures = {name: figure.to_dict() for name, figure in self.figures.items()}
         return {
             "figures": figures,
             "num_samples": self.num_samples,

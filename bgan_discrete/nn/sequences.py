@@ -3,6 +3,7 @@
 Letters: B samples, L positions, K categories, Z latent width.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import torch
@@ -130,7 +131,7 @@ class MLPSequenceGenerator(MLPGenerator):
         return SequenceCategorical(super().forward(latents).logits, self.end_id)
 
 
-class _AutoregressiveGenerator(nn.Module):
+class _AutoregressiveGenerator(nn.Module, ABC):
     """What the autoregressive generators share: the latent and the codes going in, the logits coming out.
 
     A subclass is the decoder of its own distribution (`bgan_discrete.autoregressive.Decoder`).
@@ -180,9 +181,9 @@ class _AutoregressiveGenerator(nn.Module):
             cast(Any, self), latents, self.event_shape[0], self.num_categories, self.end_id
         )
 
+    @abstractmethod
     def features(self, codes: Tensor, latents: Tensor) -> Tensor:
         """``[B, L, width]`` of codes ``[B, L]`` and latents ``[B, Z]``: the logits are a linear layer of them."""
-        raise NotImplementedError
 
     def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
         """``[B, L, K]`` of codes ``[B, L]``."""

@@ -1,7 +1,6 @@
 """Integer arrays and tables from end to end: data -> networks -> training -> samples -> figures."""
 
 import dataclasses
-import json
 import math
 import sys
 import time
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from bgan_discrete import __version__
 from bgan_discrete.codecs import ArrayCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.errors import InputError
@@ -44,13 +42,17 @@ from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
-    SIGNAL_EXIT_CODES,
+    FinishedRun,
     carry_out,
+    check_report_path,
     count_parameters,
+    keep_evaluation,
     open_run,
     say,
+    show_evaluation,
     speaker,
     was_interrupted,
+    write_report,
 )
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
@@ -68,26 +70,6 @@ MAX_POSITION_WEIGHTS = 8_000_000
 """The discriminator ``positions`` is chosen by itself up to so many weights of its first layer, P (P K) W."""
 
 KMER = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class ArrayRun:
-    """What a training left.
-
-    Attributes:
-        folder: The run's folder.
-        summary: How the training ended.
-        report: The final metrics; None if they were not asked for, or the training was interrupted.
-    """
-
-    folder: RunFolder
-    summary: TrainingSummary
-    report: ArrayReport | None
-
-    @property
-    def exit_code(self) -> int:
-        """0, or that of the signal which stopped the training."""
-        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
 def prepare_array(config: ArrayDataConfig, codec: ArrayCodec | None = None) -> ArrayData:
@@ -223,7 +205,7 @@ def start_array_generator(generator: nn.Module, config: ArrayTrainingConfig, dat
         )
 
 
-def train_array(config: ArrayTrainingConfig) -> ArrayRun:
+def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
     """Train on an array or a table, from the data to the report, as ``scripts/train_array.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.csv``, ``report.json``,
@@ -243,7 +225,7 @@ def train_array(config: ArrayTrainingConfig) -> ArrayRun:
         return _train(config, processes)
 
 
-def _train(config: ArrayTrainingConfig, processes: Processes) -> ArrayRun:
+def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[ArrayReport]:
     def prepare(folder: RunFolder) -> ArrayData:
         data = prepare_array(config.data)
         if config.run.num_samples:
@@ -280,10 +262,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> ArrayRun:
     def finish(summary: TrainingSummary) -> ArrayReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    summary, report = carry_out(
-        config, folder, checkpoint, trainer, finish, description=describe_array(data), networks=networks
-    )
-    return ArrayRun(folder, summary, report)
+    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_array(data), networks=networks)
 
 
 def with_array_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
@@ -308,7 +287,7 @@ def _finish(
     if config.run.num_samples:
         report = evaluate_array_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
-        write_array_report(folder.report, report, data, details)
+        write_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
     write_run_card(config, folder, pipeline, lines=text.splitlines()[: SHOWN_ROWS + 1])
     say("\n".join(["samples:", *(f"    {line[:112]}" for line in text.splitlines()[: SHOWN_ROWS + 1])]))
@@ -387,29 +366,6 @@ def _shares_of_places(codes: np.ndarray) -> np.ndarray:
     return counts / max(counts.sum(), 1)
 
 
-def write_array_report(path: Path, report: ArrayReport, data: ArrayData, details: dict[str, Any]) -> None:
-    """Write a report as JSON.
-
-    Args:
-        path: The file; its folder is made if missing.
-        report: The figures.
-        data: What they were taken against.
-        details: What else belongs to them, of plain types.
-    """
-    document = {
-        "dataset": data.name,
-        "dataset_digest": data.digest,
-        "held_out": data.heldout_source,
-        "codec": data.codec.describe(),
-        **report.to_dict(),
-        **details,
-        "version": __version__,
-        "torch": torch.__version__,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
 def evaluate_array_model(
     model: str | Path,
     config: ArrayDataConfig,
@@ -437,18 +393,13 @@ def evaluate_array_model(
     Raises:
         InputError: If the model or the data cannot be used.
     """
-    if output is not None and output.is_dir():
-        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_report_path(output)
     pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
     data = prepare_array(config, codec=pipeline.codec)
     started = time.monotonic()
     report = evaluate_array_pipeline(pipeline, data, num_samples, seed)
-    say(f"dataset: {data.name}; held out: {data.heldout_source}")
-    say("\n" + report.format_table() + "\n")
-    if output is not None:
-        details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
-        write_array_report(output, report, data, details)
-        say(f"report: {output}")
+    show_evaluation(report, data)
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
     return report
 
 

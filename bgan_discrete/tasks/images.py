@@ -1,18 +1,15 @@
 """Images from end to end: data -> networks -> training -> samples -> figures."""
 
 import dataclasses
-import json
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bgan_discrete import __version__
-from bgan_discrete.durable import replace_text, replacing_file
+from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
@@ -29,13 +26,17 @@ from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
-    SIGNAL_EXIT_CODES,
+    FinishedRun,
     carry_out,
+    check_report_path,
     count_parameters,
+    keep_evaluation,
     open_run,
     say,
+    show_evaluation,
     speaker,
     was_interrupted,
+    write_report,
 )
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
@@ -47,26 +48,6 @@ MAX_COLUMNS = 16
 
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
-
-
-@dataclass(frozen=True)
-class ImageRun:
-    """What a training left.
-
-    Attributes:
-        folder: The run's folder.
-        summary: How the training ended.
-        report: The final metrics; None if they were not asked for, or the training was interrupted.
-    """
-
-    folder: RunFolder
-    summary: TrainingSummary
-    report: ImageReport | None
-
-    @property
-    def exit_code(self) -> int:
-        """0, or that of the signal which stopped the training."""
-        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
 def build_networks(
@@ -123,7 +104,7 @@ def build_networks(
     return generator, discriminator
 
 
-def train_images(config: ImageTrainingConfig) -> ImageRun:
+def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
     """Train on images, from the data to the report, as ``scripts/train_images.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.png``, ``report.json``,
@@ -143,7 +124,7 @@ def train_images(config: ImageTrainingConfig) -> ImageRun:
         return _train(config, processes)
 
 
-def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
+def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[ImageReport]:
     def prepare(folder: RunFolder) -> ImageData:
         data = prepare_data(config.data)
         if config.run.num_samples:
@@ -190,10 +171,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> ImageRun:
     def finish(summary: TrainingSummary) -> ImageReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    summary, report = carry_out(
-        config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks
-    )
-    return ImageRun(folder, summary, report)
+    return carry_out(config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks)
 
 
 def _finish(
@@ -312,28 +290,6 @@ def _labels_to_judge(data: ImageData, num_classes: int, num_samples: int, seed: 
     return rng.choice(data.labels, num_samples)
 
 
-def write_report(path: Path, report: ImageReport, data: ImageData, details: dict[str, Any]) -> None:
-    """Write a report as JSON.
-
-    Args:
-        path: The file; its folder is made if missing.
-        report: The figures.
-        data: What they were taken against.
-        details: What else belongs to them, of plain types.
-    """
-    document = {
-        "dataset": data.name,
-        "held_out": data.heldout_source,
-        "codec": data.codec.describe(),
-        **report.to_dict(),
-        **details,
-        "version": __version__,
-        "torch": torch.__version__,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
 def evaluate_model(
     model: str | Path,
     config: DataConfig,
@@ -363,18 +319,13 @@ def evaluate_model(
     """
     if num_samples < 1:
         raise InputError(f"num_samples must be at least 1, got {num_samples}")
-    if output is not None and output.is_dir():
-        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_report_path(output)
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     data = prepare_data(config, codec=pipeline.codec)
     started = time.monotonic()
     report = evaluate_pipeline(pipeline, data, num_samples, seed)
-    say(f"dataset: {data.name}; held out: {data.heldout_source}")
-    say("\n" + report.format_table() + "\n")
-    if output is not None:
-        details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
-        write_report(output, report, data, details)
-        say(f"report: {output}")
+    show_evaluation(report, data)
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
     return report
 
 

@@ -1,9 +1,16 @@
 """What every training script does around its training: the run's folder, its processes, its beginning and its end."""
 
+import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import torch
+
+from bgan_discrete import __version__
+from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
@@ -14,7 +21,28 @@ from bgan_discrete.training.trainer import Trainer, TrainingSummary
 SIGNAL_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
 
 Data = TypeVar("Data")
-Run = TypeVar("Run")
+Figures = TypeVar("Figures")
+
+
+@dataclass(frozen=True)
+class FinishedRun(Generic[Figures]):
+    """What a training left.
+
+    Attributes:
+        folder: The run's folder.
+        summary: How the training ended.
+        report: The final metrics; None if they were not asked for, the training was interrupted, or another process
+            writes.
+    """
+
+    folder: RunFolder
+    summary: TrainingSummary
+    report: Figures | None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the signal which stopped the training."""
+        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
 class RunOptions(Protocol):
@@ -97,11 +125,11 @@ def carry_out(
     folder: RunFolder,
     checkpoint: Path | None,
     trainer: Trainer,
-    finish: Callable[[TrainingSummary], Run],
+    finish: Callable[[TrainingSummary], Figures | None],
     *,
     description: str,
     networks: str,
-) -> tuple[TrainingSummary, Run | None]:
+) -> FinishedRun[Figures]:
     """Train, from the beginning or a checkpoint, and finish; in the process that writes, with the report.
 
     Args:
@@ -109,12 +137,12 @@ def carry_out(
         folder: Its folder; what an earlier run left in it is deleted, unless the run goes on from there.
         checkpoint: To go on from.
         trainer: Of the run.
-        finish: What is done with the trained model.
+        finish: What is done with the trained model; gives its figures.
         description: Of the data, for the report.
         networks: Likewise.
 
     Returns:
-        How the training ended, and what `finish` gave; None in a process that does not write.
+        What it left.
     """
     tell = speaker(trainer.processes)
     if checkpoint is not None:
@@ -123,7 +151,7 @@ def carry_out(
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
     if not trainer.processes.is_first:
-        return trainer.train(), None
+        return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:
         folder.clear()
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -131,9 +159,9 @@ def carry_out(
     with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
         summary = trainer.train()
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-        run = finish(summary)
+        report = finish(summary)
     say(f"report:  {folder.page}")
-    return summary, run
+    return FinishedRun(folder, summary, report)
 
 
 def was_interrupted(summary: TrainingSummary, folder: RunFolder) -> bool:
@@ -150,6 +178,88 @@ def was_interrupted(summary: TrainingSummary, folder: RunFolder) -> bool:
         return False
     say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
     return True
+
+
+class JudgedData(Protocol):
+    """What a report says of the data that samples were judged against."""
+
+    @property
+    def name(self) -> str:
+        """What was asked for."""
+
+    @property
+    def heldout_source(self) -> str:
+        """Where the held-out part comes from."""
+
+    @property
+    def codec(self) -> Any:
+        """Of the codes."""
+
+
+class Report(Protocol):
+    """The figures of a model."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+
+    def format_table(self) -> str:
+        """For people."""
+
+
+def write_report(path: Path, report: Report, data: JudgedData, details: dict[str, Any]) -> None:
+    """Write a report as JSON.
+
+    Args:
+        path: The file; its folder is made if missing.
+        report: The figures.
+        data: What they were taken against; its ``digest`` is noted where it has one.
+        details: What else belongs to them, of plain types.
+    """
+    digest = getattr(data, "digest", None)
+    document = {
+        "dataset": data.name,
+        **({} if digest is None else {"dataset_digest": digest}),
+        "held_out": data.heldout_source,
+        "codec": data.codec.describe(),
+        **report.to_dict(),
+        **details,
+        "version": __version__,
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def check_report_path(output: Path | None) -> None:
+    """Raise InputError if a report cannot be written there, before anything is judged."""
+    if output is not None and output.is_dir():
+        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+
+
+def show_evaluation(report: Report, data: JudgedData) -> None:
+    """Print what a saved model was judged by, and its figures."""
+    say(f"dataset: {data.name}; held out: {data.heldout_source}")
+    say("\n" + report.format_table() + "\n")
+
+
+def keep_evaluation(
+    report: Report, data: JudgedData, output: Path | None, *, model: str | Path, seed: int, started: float
+) -> None:
+    """Write the report of a saved model, if it has a place.
+
+    Args:
+        report: The figures.
+        data: What they were taken against.
+        output: The file; None writes none.
+        model: As it was named.
+        seed: Of the samples.
+        started: When the judging began, by ``time.monotonic``.
+    """
+    if output is None:
+        return
+    details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
+    write_report(output, report, data, details)
+    say(f"report: {output}")
 
 
 def count_parameters(*named: tuple[str, Any]) -> str:

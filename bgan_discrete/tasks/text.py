@@ -6,13 +6,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 import numpy as np
 import torch
 from torch import nn
 
-from bgan_discrete import __version__
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.durable import replace_text
@@ -43,13 +42,17 @@ from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
-    SIGNAL_EXIT_CODES,
+    FinishedRun,
     carry_out,
+    check_report_path,
     count_parameters,
+    keep_evaluation,
     open_run,
     say,
+    show_evaluation,
     speaker,
     was_interrupted,
+    write_report,
 )
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
@@ -80,26 +83,6 @@ GENERATORS = {
     "transformer": TransformerGenerator,
 }
 DISCRIMINATORS = {"conv": ConvSequenceDiscriminator, "gru": GRUDiscriminator}
-
-
-@dataclasses.dataclass(frozen=True)
-class TextRun:
-    """What a training left.
-
-    Attributes:
-        folder: The run's folder.
-        summary: How the training ended.
-        report: The final metrics; None if they were not asked for, or the training was interrupted.
-    """
-
-    folder: RunFolder
-    summary: TrainingSummary
-    report: TextReport | None
-
-    @property
-    def exit_code(self) -> int:
-        """0, or that of the signal which stopped the training."""
-        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
 def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> TextData:
@@ -218,7 +201,7 @@ def start_generator(generator: nn.Module, config: TextTrainingConfig, data: Text
         set_logit_spread(generator, latents, spread)
 
 
-def train_text(config: TextTrainingConfig) -> TextRun:
+def train_text(config: TextTrainingConfig) -> FinishedRun[TextReport]:
     """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.txt``, ``report.json``,
@@ -238,7 +221,7 @@ def train_text(config: TextTrainingConfig) -> TextRun:
         return _train(config, processes)
 
 
-def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
+def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[TextReport]:
     def prepare(folder: RunFolder) -> TextData:
         if config.run.num_samples == 1:
             raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
@@ -275,10 +258,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> TextRun:
     def finish(summary: TrainingSummary) -> TextReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    summary, report = carry_out(
-        config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks
-    )
-    return TextRun(folder, summary, report)
+    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks)
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
@@ -319,7 +299,7 @@ def _finish(
     if config.run.num_samples:
         report = evaluate_text_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
-        write_text_report(folder.report, report, data, details)
+        write_report(folder.report, report, data, details)
         say("\n" + report.format_table() + "\n")
     write_run_card(config, folder, pipeline, lines=texts[:SHOWN_LINES])
     say("\n".join(["samples:", *(f"    {on_one_line(text)}" for text in texts[:SHOWN_LINES])]))
@@ -384,29 +364,6 @@ def _judging_texts(data: TextData) -> tuple[list[str], list[str]]:
     return training, heldout
 
 
-def write_text_report(path: Path, report: TextReport, data: TextData, details: dict[str, Any]) -> None:
-    """Write a report as JSON.
-
-    Args:
-        path: The file; its folder is made if missing.
-        report: The figures.
-        data: What they were taken against.
-        details: What else belongs to them, of plain types.
-    """
-    document = {
-        "dataset": data.name,
-        "dataset_digest": data.digest,
-        "held_out": data.heldout_source,
-        "codec": data.codec.describe(),
-        **report.to_dict(),
-        **details,
-        "version": __version__,
-        "torch": torch.__version__,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
 def evaluate_text_model(
     model: str | Path,
     config: TextDataConfig,
@@ -442,8 +399,7 @@ def evaluate_text_model(
     """
     if num_samples < 2:
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
-    if output is not None and output.is_dir():
-        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_report_path(output)
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
     data = prepare_text(config, codec=pipeline.codec)
@@ -454,8 +410,7 @@ def evaluate_text_model(
             name: sweep_temperatures(part, data, num_samples, seed)
             for name, part in {"model": pipeline, **others}.items()
         }
-    say(f"dataset: {data.name}; held out: {data.heldout_source}")
-    say("\n" + report.format_table() + "\n")
+    show_evaluation(report, data)
     if protocol == "wgan-gp":
         for name, row in report.facts["wgan_gp"].items():
             figures = "  ".join(f"{key} {value:.3f}" for key, value in row.items())
@@ -463,12 +418,11 @@ def evaluate_text_model(
     for name, points in report.facts.get("sweep", {}).items():
         for point in points:
             say(f"{name}: " + "  ".join(f"{key} {value:.3f}" for key, value in point.items()))
-    if output is not None:
-        details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
-        write_text_report(output, report, data, details)
-        say(f"report: {output}")
-        if sweep_temperature and plot_temperatures(report.facts["sweep"], output.with_suffix(".png")):
-            say(f"curve:  {output.with_suffix('.png')}")
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
+    if output is not None and sweep_temperature:
+        curve = output.with_suffix(".png")
+        if plot_temperatures(report.facts["sweep"], curve):
+            say(f"curve:  {curve}")
     return report
 
 

@@ -409,10 +409,6 @@ class TextTrainingConfig(ScriptConfig):
             raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
         if self.training.credit == "token" and not self.model.per_prefix:
             raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
-        if self.training.pretrain_steps > self.training.max_steps:
-            raise InputError(
-                f"pretrain_steps are some of max_steps = {self.training.max_steps}, got {self.training.pretrain_steps}"
-            )
         if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
             raise InputError(
                 f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
@@ -549,10 +545,6 @@ class ArrayTrainingConfig(ScriptConfig):
             raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
         if self.model.discriminator == "positions" and training.credit != "alternatives":
             raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")
-        if training.pretrain_steps > training.max_steps:
-            raise InputError(
-                f"pretrain_steps are some of max_steps = {training.max_steps}, got {training.pretrain_steps}"
-            )
 
 
 def load_config_values(path: str | Path) -> dict[str, Any]:
@@ -673,6 +665,8 @@ def _check_training(training: TrainingConfig) -> None:
                 f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
                 f"{training.credit!r}"
             )
+    if training.pretrain_steps > training.max_steps:
+        raise InputError(f"pretrain_steps are some of max_steps = {training.max_steps}, got {training.pretrain_steps}")
     if training.gradient_accumulation_steps > training.batch_size:
         raise InputError(
             f"gradient_accumulation_steps must be at most batch_size = {training.batch_size}, got "

@@ -61,7 +61,7 @@ class Watch:
     Args:
         folder: Of the run.
         target: When to die; None to live.
-        record: Where the moments go, one a line; None for nowhere.
+        record: File that the moments are written to, one a line; None if they are not kept.
     """
 
     def __init__(self, folder: Path, target: Moment | None, record: Path | None) -> None:
