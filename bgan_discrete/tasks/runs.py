@@ -237,7 +237,12 @@ def check_report_path(output: Path | None) -> None:
 
 
 def show_evaluation(report: Report, data: JudgedData) -> None:
-    """Print what a saved model was judged by, and its figures."""
+    """Print what a saved model was judged by, and its figures.
+
+    Args:
+        report: The figures.
+        data: What they were taken against.
+    """
     say(f"dataset: {data.name}; held out: {data.heldout_source}")
     say("\n" + report.format_table() + "\n")
 
