@@ -220,6 +220,33 @@ def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path
     assert "began with 2 processes" in alone.stdout
 
 
+OWN_NETWORKS = """
+import numpy as np, torch
+from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, Trainer, TrainingConfig
+from bgan_discrete.parallel import join_processes
+config = TrainingConfig(batch_size=4, num_draws=2, max_steps=3, threads=1, device="cpu")
+codes = np.zeros((8, 6), np.uint8)
+with join_processes("cpu", 60) as processes:
+    generator, discriminator = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
+    Trainer(generator, discriminator, codes, config, progress=False, processes=processes)
+    print("own numbers:", torch.rand(1).item())
+    discriminator.idle = torch.nn.Linear(2, 2)
+    try:
+        Trainer(generator, discriminator, codes, config, progress=False, processes=processes).train()
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_networks_of_ones_own_draw_numbers_of_their_own_and_may_have_no_idle_parameters() -> None:
+    found = finish(start(["-c", OWN_NETWORKS]))
+    assert [code for code, *_ in found] == [0, 0], found
+    first, second = (said.splitlines() for _, said, _ in found)
+    assert first[0] != second[0]
+    for lines in (first, second):
+        assert "several processes: discriminator.idle.weight, discriminator.idle.bias; leave them out" in lines[-1]
+
+
 def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
     arguments = [*TEXT, "--output-dir", str(tmp_path / "run"), "--max-steps", "4", "--tokenizer", "sentencepiece"]
     arguments += ["--vocabulary-size", "280", "--length", "4"]

@@ -178,6 +178,9 @@ class Trainer:
             discriminator.parameters(), config.discriminator_lr, betas, fused=True
         )
         self.rng = torch.Generator(self.device).manual_seed(_stream_seed(config.seed, processes.rank))
+        if not processes.is_first:
+            # Networks of the user's own may draw from torch's global generator (dropout), each process its own.
+            torch.manual_seed(_stream_seed(config.seed, processes.rank))
         self.step = 0
         self.began_with = processes.size
         self._sums: Diagnostics = {}
@@ -215,6 +218,8 @@ class Trainer:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
                     raise NonFiniteError(f"step {self.step + 1} was not taken: {error}") from None
+                except RuntimeError as error:
+                    raise _explained(error, self.generator, self.discriminator) from None
                 self.step += 1
                 self._accumulate(diagnostics)
                 log.advance(self.step)
@@ -406,8 +411,10 @@ class Trainer:
         else:
             self._sums = {}
         if rank >= began:
-            # A process that was not there has no stream to go on with: it gets a new one.
-            self.rng.manual_seed(_stream_seed(self.config.seed, rank, state["step"]))
+            # A process that was not there has no streams to go on with: it gets new ones.
+            seed = _stream_seed(self.config.seed, rank, state["step"])
+            self.rng.manual_seed(seed)
+            torch.manual_seed(seed)
             return
         # Copies, because torch crashes on a state that is a part of another tensor.
         self.rng.set_state(everyone["rng"][rank].cpu().clone())
@@ -840,6 +847,22 @@ def _stream_seed(seed: int, rank: int, step: int = 0) -> int:
     if rank == 0:
         return seed
     return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _explained(error: RuntimeError, generator: nn.Module, discriminator: nn.Module) -> RuntimeError | InputError:
+    """What torch says of parameters without a gradient, of which processes have nothing to exchange, in one line."""
+    if "finished reduction in the prior iteration" not in str(error):
+        return error
+    unused = [
+        f"{who}.{name}"
+        for who, network in (("generator", generator), ("discriminator", discriminator))
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    return InputError(
+        f"parameters that take no part in the loss are not supported by several processes: {', '.join(unused[:5])}; "
+        "leave them out, or set requires_grad=False"
+    )
 
 
 class _StopVote:
