@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+import warm_start
 import yaml
 
 from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
@@ -42,10 +43,7 @@ def run(script: str, *arguments: str, cwd: Path) -> str:
 
 
 def run_process(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
-        capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
-    )  # fmt: skip
+    return warm_start.run([str(ROOT / "scripts" / f"{script}.py"), *arguments], cwd)
 
 
 def refused(script: str, *arguments: str, cwd: Path) -> str:
@@ -191,10 +189,9 @@ def test_a_process_ends_with_a_code_and_one_line(place: Path) -> None:
 
 
 def test_a_signal_ends_a_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts/train_array.py"), "--output-dir", "r", *QUICK, "--max-steps", "100000"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    process = warm_start.Started(
+        [str(ROOT / "scripts/train_array.py"), "--output-dir", "r", *QUICK, "--max-steps", "100000"], tmp_path
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "r" / "samples").is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)

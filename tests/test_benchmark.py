@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm_start
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -21,8 +22,7 @@ CPU = torch.device("cpu")
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return warm_start.run([str(ROOT / "scripts" / "benchmark.py"), *arguments], ROOT)
 
 
 def test_a_suite_runs_and_writes_its_files(tmp_path: Path) -> None:

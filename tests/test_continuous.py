@@ -1,13 +1,13 @@
 """The continuous objective: from F and never from probabilities, on a game whose optimum is known, by the script."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import warm_start
 from torch import Tensor, nn
 
 from bgan_discrete.continuous import (
@@ -201,8 +201,7 @@ def _first_states(trainer: Trainer) -> dict[str, Any]:
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "train_images.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return warm_start.run([str(ROOT / "scripts" / "train_images.py"), *arguments], ROOT)
 
 
 def test_the_script_trains_resumes_and_saves_a_continuous_model(tmp_path: Path) -> None:

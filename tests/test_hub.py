@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_start
 from hub_server import Repository, StandIn, hub
 
 import bgan_discrete
@@ -49,10 +48,7 @@ def client(program: str, place: Path, address: str, **environment: str) -> dict[
         "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1", **environment,
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARED + textwrap.dedent(program)], cwd=place, env={**kept, **settings},
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
+    done = warm_start.run(["-c", PREPARED + textwrap.dedent(program)], place, {**kept, **settings})
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_start
 from datasets import Dataset, Features, Image, Value
 
 from bgan_discrete.errors import NonFiniteError
@@ -50,8 +51,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reproduce(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=500)
+    return warm_start.run([str(ROOT / "scripts" / "reproduce.py"), *arguments], ROOT, timeout=500)
 
 
 @pytest.mark.parametrize("name", laboratory.EXPERIMENTS)

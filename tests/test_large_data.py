@@ -1,8 +1,6 @@
 """Memory does not grow with the rows of a data set, beyond a few bytes for each."""
 
 import gc
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_start
 
 from bgan_discrete import Trainer
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
@@ -92,9 +91,9 @@ def test_rows_in_memory_are_there_once() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="only Linux has smaps_rollup")
 def test_the_trial_runs_and_reports(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "trials" / "large_data.py"), "--folder", str(tmp_path)]
+    command = [str(ROOT / "scripts" / "trials" / "large_data.py"), "--folder", str(tmp_path)]
     arguments = ["--images", "200", "--lines", "1000", "--side", "8", "--in-memory-mib", "0", "--kind", "text"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=200)
+    done = warm_start.run([*command, *arguments], tmp_path)
     assert done.returncode == 0, done.stderr
     first, second, grown = done.stdout.splitlines()
     assert "100 rows" in first and "in a file" in first

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm_start
 from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
@@ -44,21 +45,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start(arguments: list[str], size: int = 2, **variables: str) -> list[subprocess.Popen[str]]:
+def start(arguments: list[str], size: int = 2, **variables: str) -> list[warm_start.Started]:
     """Processes that a launcher would start: each knows its number and where the first one is."""
     common = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     common |= {"MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size), **variables}
     return [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        )
+        warm_start.Started(arguments, ROOT, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(size)
     ]  # fmt: skip
 
 
-def finish(processes: list[subprocess.Popen[str]], timeout: float = 120) -> list[tuple[int, str, str]]:
+def finish(processes: list[warm_start.Started], timeout: float = 120) -> list[tuple[int, str, str]]:
     try:
         ends = [process.communicate(timeout=timeout) for process in processes]
     finally:
@@ -212,10 +209,7 @@ def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path
     streams = last("whole")["processes"]["rng"]
     assert not torch.equal(streams[0], streams[1])
     # Another number of processes goes on, too.
-    alone = subprocess.run(
-        [sys.executable, *TRAIN, "--output-dir", str(tmp_path / "parts"), "--resume", str(kept[0])],
-        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,
-    )  # fmt: skip
+    alone = warm_start.run([*TRAIN, "--output-dir", str(tmp_path / "parts"), "--resume", str(kept[0])], ROOT)
     assert alone.returncode == 0, alone.stderr
     assert "began with 2 processes" in alone.stdout
 
@@ -288,7 +282,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path: Path, n
     assert f"{steps[-1]:08d}" in checkpoint.name
 
 
-def wait_for(condition: Any, processes: list[subprocess.Popen[str]], seconds: float = 60) -> None:
+def wait_for(condition: Any, processes: list[Any], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it never came"

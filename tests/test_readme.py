@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_start
 from pages import QUICK, ROOT, blocks, shortened
 
 from bgan_discrete.continuous import CONTINUOUS_LOSSES
@@ -35,10 +35,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, place: Path) -> str:
     environment = {**os.environ, "BGAN_DISCRETE_CACHE": str(place / "cache"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command.replace("python ", f'"{sys.executable}" ', 1), shell=True, cwd=place, env=environment,
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    program, *arguments = shlex.split(command)
+    assert program == "python", command
+    done = warm_start.run(arguments, place, environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_start
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -51,10 +52,9 @@ def refusal(call: Any, kind: type[Exception] = InputError) -> str:
 
 
 def python(program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *arguments],
-        capture_output=True, text=True, check=check, timeout=300, cwd=ROOT,
-    )  # fmt: skip
+    done = warm_start.run(["-c", textwrap.dedent(program), *arguments], ROOT)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 # Kills.

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_start
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
@@ -198,10 +198,7 @@ def test_a_report_is_made_again_by_the_script_alone(images: Path, tmp_path: Path
 
 
 def script(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "report.py"), *arguments],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = warm_start.run([str(ROOT / "scripts" / "report.py"), *arguments], ROOT)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_start
 import yaml
 from in_process import refused
 from PIL import Image
@@ -26,10 +27,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
 
 
 def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
-        capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
-    )  # fmt: skip
+    done = warm_start.run([str(ROOT / "scripts" / f"{script}.py"), *arguments], cwd)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -108,10 +106,7 @@ def test_an_interrupted_and_resumed_run_equals_the_whole_one(finished: Path, tmp
     folder = tmp_path / "run"
     # Long enough to be interrupted at a moment that nobody chooses.
     arguments = ["--output-dir", str(folder), *QUICK, "--max-steps", "400", "--num-samples", "0"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "train_images.py"), *arguments],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = warm_start.Started([str(ROOT / "scripts" / "train_images.py"), *arguments], tmp_path)
     deadline = time.monotonic() + 120
     while not (folder / "samples").is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -265,7 +260,8 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
         "binary": ["--codec", "binary", "--stochastic", "--estimator", "vimco", "--penalty", "roth"],
         "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp", "--spectral-norm"],
     }
-    run("train_images", "--dataset", "data.npz", "--output-dir", "run", *QUICK, *options[kind], cwd=tmp_path)
+    run("train_images", "--dataset", "data.npz", "--output-dir", "run", *QUICK, *options[kind], "--num-samples", "0",
+        cwd=tmp_path)  # fmt: skip
     made = ImagePipeline.from_pretrained(tmp_path / "run" / "model").generate(7)
     assert made.images.shape == ((7, 9, 12) if kind == "binary" else (7, 9, 12, 3))
 
@@ -273,14 +269,16 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
 def test_a_recipe_gives_the_options(tmp_path: Path) -> None:
     recipe = {"codec": "binary", "num_draws": 4}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    run("train_images", "--config", "recipe.yaml", "--output-dir", "run", *QUICK, "--num-draws", "5", cwd=tmp_path)
+    run("train_images", "--config", "recipe.yaml", "--output-dir", "run", *QUICK, "--num-samples", "0", "--num-draws",
+        "5", cwd=tmp_path)  # fmt: skip
     options: dict[str, Any] = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     assert (options["codec"], options["num_draws"]) == ("binary", 5)
 
 
 def test_the_configuration_of_a_run_starts_another(finished: Path, tmp_path: Path) -> None:
     config = str(finished / "config.yaml")
-    run("train_images", "--config", config, "--output-dir", "again", "--max-steps", "1", cwd=tmp_path)
+    run("train_images", "--config", config, "--output-dir", "again", "--max-steps", "1", "--num-samples", "0",
+        cwd=tmp_path)  # fmt: skip
     refused = run(
         "train_images", "--config", config, "--output-dir", "other", "--credit", "token", cwd=tmp_path, check=False
     )

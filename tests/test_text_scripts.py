@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_start
 import yaml
 from in_process import refused
 
@@ -24,10 +25,7 @@ MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary"
 
 
 def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
-        capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
-    )  # fmt: skip
+    done = warm_start.run([str(ROOT / "scripts" / f"{script}.py"), *arguments], cwd)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
