@@ -403,6 +403,28 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())
 
 
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1), {"penalty": "wgan_gp"}),
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="embedding"), {"penalty": "roth"}),
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="cosine"), {"penalty": "r1"}),
+        (
+            lambda: AlternativesDiscriminator(6, 3, None, 8, 1, "rest", "mlp"),
+            {"penalty": "r1", "credit": "alternatives"},
+        ),
+    ],
+)
+def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    networks = MLPGenerator((6,), 3, latent_size=4, width=8, depth=1).double(), make().double()
+    trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options), progress=False)
+    trainer.train()
+    for network in networks:
+        assert all(p.dtype == torch.float64 and p.isfinite().all() for p in network.parameters())
+    assert trainer.sample(3).shape == (3, 6)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, about itself
 @pytest.mark.parametrize("credit", ["prefix", "alternatives"])
 def test_compiled_scoring_trains_as_the_plain_one_does(credit: Any) -> None:

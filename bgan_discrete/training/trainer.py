@@ -458,7 +458,8 @@ class Trainer:
         return self.processes.gather(self._latents(self.config.pretrain_latents or self.config.batch_size))[0]
 
     def _latents(self, count: int) -> Tensor:
-        return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
+        latents = sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
+        return latents.to(_dtype_of(self.generator))
 
     def _real_batch(self, count: int) -> tuple[Tensor, Tensor | None]:
         """Codes and their labels."""
@@ -574,7 +575,7 @@ def sample_codes(
     parts = []
     for start in range(0, num_samples, batch_size):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
-        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device)
+        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device).to(_dtype_of(generator))
         if labels is not None:
             part = np.resize(labels[start : start + batch_size], batch_size)
             distribution = generator(latents, torch.from_numpy(part).to(device))
@@ -728,6 +729,12 @@ def _attribute(generator: nn.Module, name: str, given: int | None) -> int:
     if not isinstance(value, int):
         raise InputError(f"{name} must be given, since the generator has no integer attribute {name!r}")
     return value
+
+
+def _dtype_of(network: nn.Module) -> torch.dtype:
+    """Of what a network is given: float64 for one in float64, else torch's default."""
+    default = torch.get_default_dtype()
+    return next((torch.promote_types(p.dtype, default) for p in network.parameters() if p.is_floating_point()), default)
 
 
 def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torch.device) -> np.ndarray | Tensor:
