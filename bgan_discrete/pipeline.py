@@ -192,7 +192,7 @@ class Pipeline:
 
         Raises:
             InputError: If ``repo_id`` is none, or the generator is not one of this package, which could not be built
-                again, or not in float32.
+                again, or not in float32, or holds inf or NaN.
             StorageError: If the folder cannot be written.
         """
         name = type(self.generator).__name__
@@ -204,6 +204,8 @@ class Pipeline:
         for key, value in tensors.items():
             if value.is_floating_point() and value.dtype != torch.float32:
                 raise InputError(f"generator must be in float32 to be saved, got {key} in {value.dtype}")
+            if not torch.isfinite(value).all():
+                raise InputError(f"generator must be finite to be saved, got inf or NaN in {key}")
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
         try:
             folder.mkdir(parents=True, exist_ok=True)

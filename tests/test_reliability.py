@@ -613,6 +613,15 @@ def test_a_generator_in_another_precision_is_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "model").exists()
 
 
+def test_a_generator_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    pipeline = small_pipeline()
+    pipeline.save_pretrained(tmp_path)
+    with torch.no_grad():
+        pipeline.generator.position_bias[0] = float("nan")
+    assert "inf or NaN in position_bias" in refusal(lambda: pipeline.save_pretrained(tmp_path))
+    ImagePipeline.from_pretrained(tmp_path)
+
+
 def test_a_hostile_configuration_file_of_a_model(tmp_path: Path) -> None:
     small_pipeline().save_pretrained(tmp_path)
     for text in ("[" * 10**5, "1" * 10**5, "NaN", '{"format_version": 1}', "[]", "\ufeff{}", " " * 2**21, "null"):

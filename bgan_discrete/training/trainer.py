@@ -200,7 +200,8 @@ class Trainer:
 
         Raises:
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
-                accelerator it comes with the next figures, samples or checkpoint; no update is made in between.
+                accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
+                a weight is, where a checkpoint would be written.
         """
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
@@ -309,6 +310,19 @@ class Trainer:
         if found is not None:
             raise NonFiniteError(found)
 
+    def _check_weights(self) -> None:
+        """A finite gradient can still move a weight out of its dtype's range, which the next step would notice."""
+        weights = {
+            f"{who}'s weight {name}": parameter
+            for who, network in (("generator", self.generator), ("discriminator", self.discriminator))
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad
+        }
+        # The device is asked once for all of them.
+        if weights and not torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).all():
+            bad = next(name for name, weight in weights.items() if not torch.isfinite(weight).all())
+            raise NonFiniteError(f"after step {self.step} the {bad} is inf or NaN")
+
     @torch.no_grad()
     def sample(
         self, num_samples: int, seed: int = 0, batch_size: int = 1000, labels: np.ndarray | None = None
@@ -343,8 +357,13 @@ class Trainer:
         """Write a checkpoint into ``output_dir/checkpoints``; None where there is no folder, or another process writes.
 
         All processes must call this.
+
+        Raises:
+            NonFiniteError: If a weight is inf or NaN; the checkpoints before it stay.
+            StorageError: If it cannot be written; likewise.
         """
         self._check_finite()
+        self._check_weights()
         if self.output_dir is None:
             return None
         state = self.state_dict()
