@@ -26,6 +26,7 @@ from bgan_discrete.durable import (
     clean_leftovers,
     file_facts,
     file_inside,
+    make_folder,
     read_json,
     render_manifest,
     storage_error,
@@ -208,7 +209,7 @@ class Pipeline:
                 raise InputError(f"generator must be finite to be saved, got inf or NaN in {key}")
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             clean_leftovers(folder)
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
