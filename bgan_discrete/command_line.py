@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.errors import BGANError, InputError, one_line
 from bgan_discrete.training.config import Sections, check_text, load_config_values
 
 EXIT_BAD_INPUT = 2
@@ -199,7 +199,7 @@ def _plain(message: str) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's main function; end the process with a one-line message where it fails on purpose.
 
-    Exit codes: 0, 2 for bad input, 1 for another error of this package or a lack of disk, 130 after Ctrl-C.
+    Exit codes: 0, 2 for bad input, 1 for another error of this package or a lack of disk or memory, 130 after Ctrl-C.
 
     Args:
         main: The function; it may return an exit code.
@@ -215,9 +215,27 @@ def run_script(main: Callable[[], int | None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         code = _complain(error, EXIT_FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        code = _complain(
+            f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
+            "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
+            EXIT_FAILED,
+        )
     except KeyboardInterrupt:
         code = _complain("interrupted", 130)
     sys.exit(code)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error of NumPy or torch says that something does not fit into memory."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in said for words in ("can't allocate memory", "not enough memory", "Storage size calculation"))
+    )
 
 
 def _complain(error: object, code: int) -> int:

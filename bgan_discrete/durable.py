@@ -19,6 +19,7 @@ MANIFEST_FILE = "manifest.json"
 MAX_TEXT_BYTES = 2**20
 """Manifests and configurations are a few KiB; a larger file is none."""
 
+_ON_WINDOWS = os.name == "nt"
 _WORKING, _REMOVING = ".writing-", ".removing-"
 REPLACED = ".replaced-"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -63,16 +64,19 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             if synced:
                 os.fsync(file.fileno())
+        if _ON_WINDOWS:  # where a file keeps its name as long as it is open, and has no lock
+            os.close(descriptor)
+            descriptor = None
         temporary.replace(path)
         if synced:
             sync_folder(path.parent)
     except OSError as error:
         raise storage_error(f"{str(path)!r}", error) from None
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         if descriptor is not None:
             os.close(descriptor)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -149,9 +153,22 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing, and wait until their names are on the disk.
+
+    Args:
+        folder: The folder; may exist.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        with suppress(PermissionError):  # in a folder that may be written in, but not be read
+            sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk."""
-    if os.name == "nt":  # which cannot open folders
+    if _ON_WINDOWS:  # which cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -337,7 +354,7 @@ def _new_file(path: Path) -> int:
 def _new_folder(path: Path) -> int:
     path.mkdir()
     # Windows has neither descriptors of folders nor these locks.
-    return os.open(os.devnull if os.name == "nt" else path, os.O_RDONLY)
+    return os.open(os.devnull if _ON_WINDOWS else path, os.O_RDONLY)
 
 
 def _locked(parent: Path, prefix: str, suffix: str, create: Callable[[Path], int]) -> tuple[Path, int]:

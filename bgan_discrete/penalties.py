@@ -131,7 +131,7 @@ def wgan_gp_penalty(
     pairs = min(len(real), len(fake))
     start, end = _one_hot(real[:pairs], num_categories), _one_hot(fake[:pairs], num_categories)
     shape = (pairs,) + (1,) * (start.ndim - 1)
-    position = torch.rand(shape, generator=generator, device=start.device)
+    position = torch.rand(shape, generator=generator, device=start.device).to(start.dtype)
     _, squared_norm = _squared_gradient_norm(discriminator, torch.lerp(start, end, position))
     # The square root has no derivative at 0; the smallest normal number keeps it finite and changes nothing else.
     norm = squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny).sqrt()

@@ -26,6 +26,7 @@ from bgan_discrete.durable import (
     clean_leftovers,
     file_facts,
     file_inside,
+    make_folder,
     read_json,
     render_manifest,
     storage_error,
@@ -192,7 +193,7 @@ class Pipeline:
 
         Raises:
             InputError: If ``repo_id`` is none, or the generator is not one of this package, which could not be built
-                again, or not in float32.
+                again, or not in float32, or holds inf or NaN.
             StorageError: If the folder cannot be written.
         """
         name = type(self.generator).__name__
@@ -204,9 +205,11 @@ class Pipeline:
         for key, value in tensors.items():
             if value.is_floating_point() and value.dtype != torch.float32:
                 raise InputError(f"generator must be in float32 to be saved, got {key} in {value.dtype}")
+            if not torch.isfinite(value).all():
+                raise InputError(f"generator must be finite to be saved, got inf or NaN in {key}")
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             clean_leftovers(folder)
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())

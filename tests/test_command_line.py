@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from bgan_discrete.command_line import add_section, make_parser, parse, parse_run, run_script
 from bgan_discrete.errors import BGANError, InputError
@@ -122,6 +125,20 @@ def test_a_script_ends_with_one_line_and_a_code(
     said = capsys.readouterr().err
     assert ended.value.code == code
     assert told in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("take", [lambda: np.empty(2**55), lambda: torch.empty(2**55), lambda: torch.empty(2**62, 8)])
+def test_a_lack_of_memory_is_one_line(take: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        take()
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "error: there is not enough memory: " in said
+    assert "take a smaller batch_size" in said
     assert said.count("\n") == 1
 
 

@@ -32,7 +32,8 @@ def test_saving_and_loading_gives_the_same_configuration(tmp_path: Path) -> None
     ("values", "told"),
     [
         ({"num_draws": 1}, "num_draws must be at least 2"),
-        ({"num_draws": 0, "estimator": "reinforce"}, "num_draws must be at least 1"),
+        ({"num_draws": 0, "estimator": "reinforce"}, "num_draws must be between 1 and 16777216"),
+        ({"batch_size": 10**12}, "batch_size must be between 1 and 16777216, got 1000000000000"),
         ({"num_draws": 2.5}, "num_draws must be an integer"),
         ({"num_draws": "many"}, "num_draws must be an integer"),
         ({"num_categories": 1}, "num_categories must be between 2 and 256"),

@@ -20,11 +20,11 @@ import warm_start
 import yaml
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline
+from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline, durable
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
-from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, working_folder
+from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
 from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, WEIGHTS_FILE
@@ -132,6 +132,36 @@ def test_a_run_without_a_checkpoint_begins_anew_but_not_one_that_lost_them(tmp_p
     assert "does not exist" in refusal(lambda: folder.checkpoint_to_resume(str(tmp_path / "step-00000001")))
     folder.model.mkdir()
     assert "finds no checkpoint" in refusal(lambda: folder.checkpoint_to_resume("latest"))
+
+
+def test_the_names_of_new_folders_are_on_the_disk_before_what_they_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    save_checkpoint(tmp_path / "run" / "checkpoints", 1, {}, keep_last=1)
+    assert {tmp_path, tmp_path / "run"} <= set(synced)
+    assert synced.index(tmp_path / "run") < synced.index(tmp_path / "run" / "checkpoints")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see what is open")
+def test_a_file_is_closed_before_it_is_renamed_where_that_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    rename = Path.replace
+
+    def checked(source: Path, target: Path) -> Path:
+        held = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()]  # noqa: PTH115
+        assert str(source) not in held
+        return rename(source, target)
+
+    with replacing_file(path) as file:
+        file.write(b"new")
+        monkeypatch.setattr(Path, "replace", checked)
+        monkeypatch.setattr(durable, "_ON_WINDOWS", True)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"new"]
 
 
 # Disks that take no more.
@@ -611,6 +641,15 @@ def test_a_generator_in_another_precision_is_not_saved(tmp_path: Path) -> None:
     pipeline.generator.half()
     assert "must be in float32" in refusal(lambda: pipeline.save_pretrained(tmp_path / "model"))
     assert not (tmp_path / "model").exists()
+
+
+def test_a_generator_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    pipeline = small_pipeline()
+    pipeline.save_pretrained(tmp_path)
+    with torch.no_grad():
+        pipeline.generator.position_bias[0] = float("nan")
+    assert "inf or NaN in position_bias" in refusal(lambda: pipeline.save_pretrained(tmp_path))
+    ImagePipeline.from_pretrained(tmp_path)
 
 
 def test_a_hostile_configuration_file_of_a_model(tmp_path: Path) -> None:

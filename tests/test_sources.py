@@ -657,6 +657,14 @@ def test_another_process_may_be_first(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_what_a_killed_process_left_in_the_cache_goes(tmp_path: Path) -> None:
+    (tmp_path / ".writing-00000001").mkdir()
+    (tmp_path / ".writing-00000001" / "pixels.npy").write_bytes(b"half")
+    load_images(GREY, cache_dir=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "meta.json").is_file()
+
+
 @pytest.mark.parametrize("images", [GREY, RGB], ids=["grey", "rgb"])
 def test_large_codes_stay_in_their_files(images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load_images(images, cache_dir=tmp_path / "small")

@@ -236,6 +236,20 @@ def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> Non
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
 
 
+@pytest.mark.parametrize("output", [True, False])
+def test_weights_that_have_left_their_range_are_not_saved_over_good_ones(tmp_path: Path, output: bool) -> None:
+    folder = tmp_path if output else None
+    trainer = small_trainer(small_config(max_steps=2, keep_last=1), folder)
+    trainer.train()
+    trainer.config = small_config(max_steps=3, keep_last=1, generator_lr=1e300)
+    with pytest.raises(NonFiniteError, match=r"after step 3 the generator's weight .* is inf or NaN"):
+        trainer.train()
+    if folder is not None:
+        (kept,) = list_checkpoints(folder / "checkpoints")
+        state = load_checkpoint(kept, torch.device("cpu"))
+        assert all(value.isfinite().all() for value in state["generator"].values())
+
+
 @pytest.mark.parametrize("interval", ["log_interval", "sample_interval", "checkpoint_interval"])
 def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_saved(
     tmp_path: Path, interval: str
@@ -259,8 +273,8 @@ def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -
     trainer.objective.guard = FiniteGuard()
     with HostReads() as watch:
         trainer.train()
-    # At steps 6 and 12 one question each whether all was finite; at the end there is nothing left to ask.
-    assert watch.found == ["_local_scalar_dense"] * 2
+    # At steps 6 and 12 one question each whether all was finite; at the end one for the weights.
+    assert watch.found == ["_local_scalar_dense"] * 3
 
 
 def test_a_networks_own_distribution_and_data_are_enough() -> None:
@@ -401,6 +415,28 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     trainer = Trainer(*networks, codes, config, progress=False)
     trainer.train()
     assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1), {"penalty": "wgan_gp"}),
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="embedding"), {"penalty": "roth"}),
+        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="cosine"), {"penalty": "r1"}),
+        (
+            lambda: AlternativesDiscriminator(6, 3, None, 8, 1, "rest", "mlp"),
+            {"penalty": "r1", "credit": "alternatives"},
+        ),
+    ],
+)
+def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    networks = MLPGenerator((6,), 3, latent_size=4, width=8, depth=1).double(), make().double()
+    trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options), progress=False)
+    trainer.train()
+    for network in networks:
+        assert all(p.dtype == torch.float64 and p.isfinite().all() for p in network.parameters())
+    assert trainer.sample(3).shape == (3, 6)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, about itself

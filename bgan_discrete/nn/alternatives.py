@@ -136,7 +136,7 @@ class AlternativesDiscriminator(nn.Module):
     def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:
             soft = codes if codes.is_floating_point() else one_hot_codes(codes, self.num_categories)
-            flat = soft.flatten(1).to(torch.get_default_dtype())
+            flat = soft.flatten(1).to(next(self.judges.parameters()).dtype)
             return torch.stack([judge(flat) for judge in self.judges], dim=1)
         layers = [self.sides[0](codes)]
         if self.context == "rest":

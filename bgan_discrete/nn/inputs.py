@@ -64,6 +64,8 @@ class CodeInput(nn.Module):
             self.register_buffer("scale", scale, persistent=False)
             self.num_features = scale.shape[1]
         elif encoding == "onehot":
+            # Nothing but a dtype: that of the network, which its one-hots must have.
+            self.register_buffer("scale", torch.empty(0), persistent=False)
             self.num_features = num_categories
         elif encoding == "embedding":
             self.table = nn.Embedding(num_categories, embedding_size)
@@ -91,14 +93,15 @@ class CodeInput(nn.Module):
                 f"and {self.num_categories} categories on the last; got {codes.dtype} of shape {list(codes.shape)}"
             )
         if self.encoding in ("scalar", "cosine") and soft:
-            return codes @ self.scale.to(codes.dtype)
+            return codes.to(self.scale.dtype) @ self.scale
         if self.encoding == "cosine":
             return nn.functional.embedding(as_index(codes), self.scale)
         if self.encoding == "scalar":
             return (codes.to(self.scale.dtype) * (2 / (self.num_categories - 1)) - 1)[..., None]
         if self.encoding == "onehot":
-            return codes if soft else one_hot_codes(codes, self.num_categories)
-        return codes @ self.table.weight.to(codes.dtype) if soft else self.table(as_index(codes))
+            return (codes if soft else one_hot_codes(codes, self.num_categories)).to(self.scale.dtype)
+        weight = self.table.weight
+        return codes.to(weight.dtype) @ weight if soft else self.table(as_index(codes))
 
 
 def _cosines(num_categories: int) -> Tensor:

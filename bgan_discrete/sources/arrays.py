@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.errors import InputError
 from bgan_discrete.sources.examples import NUM_ROWS, example
+from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
@@ -264,7 +265,11 @@ def _read(
     limit: int | None,
 ) -> tuple[Rows, list[Any] | None]:
     """The rows in the layout that was asked for, and their labels."""
-    found = _open(dataset, option, missing, delimiter, header, key)
+
+    def is_wanted(name: str) -> bool:
+        return name not in drop and (columns is None or name in columns or name == label_column)
+
+    found = _open(dataset, option, missing, delimiter, header, key, is_wanted)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
         found = table_of_array(found)
     if isinstance(found, np.ndarray):
@@ -301,7 +306,13 @@ def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
 
 
 def _open(
-    dataset: Any, option: str, missing: Sequence[str], delimiter: str | None, header: bool, key: str | None
+    dataset: Any,
+    option: str,
+    missing: Sequence[str],
+    delimiter: str | None,
+    header: bool,
+    key: str | None,
+    is_wanted: Callable[[str], bool],
 ) -> Any:
     """An array, or a dictionary of columns."""
     if isinstance(dataset, (np.ndarray, Mapping)):
@@ -328,27 +339,23 @@ def _open(
         return read_csv(path, delimiter=delimiter, header=header, missing=missing)
     if delimiter is not None or not header:
         raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
-    return read_parquet(path, missing) if suffix == ".parquet" else _read_numpy(path, option, key)
+    return read_parquet(path, missing, is_wanted) if suffix == ".parquet" else _read_numpy(path, option, key)
 
 
 def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
-    try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            chosen = key or next((name for name in NPZ_KEYS if name in loaded.files), None)
-            if key is None and len(loaded.files) == 1:
-                chosen = loaded.files[0]
-            if chosen not in loaded.files:
-                raise InputError(
-                    f"array_key must name an array of {str(path)!r}, which has: {', '.join(loaded.files)}; got {key!r}"
-                )
-            return loaded[chosen]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{option} {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from None
+    what = f"{option} {str(path)!r}"
+    with opened_arrays(path, what) as found:
+        if not isinstance(found, zipfile.ZipFile):
+            return found
+        members = members_of(found)
+        chosen = key or next((name for name in NPZ_KEYS if name in members), None)
+        if key is None and len(members) == 1:
+            (chosen,) = members
+        if chosen is None or chosen not in members:
+            raise InputError(
+                f"array_key must name an array of {str(path)!r}, which has: {', '.join(members)}; got {key!r}"
+            )
+        return unpacked(found, members[chosen], f"the array {chosen!r} of {what}")
 
 
 def _fit(rows: Rows, bins: int | None, max_categories: int | None) -> ArrayCodec:

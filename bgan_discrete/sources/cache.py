@@ -5,8 +5,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 
 from bgan_discrete.codecs import ImageCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
+from bgan_discrete.durable import clean_leftovers, discard, working_folder
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.digests import file_digest
 from bgan_discrete.sources.image_data import ImageData
@@ -70,13 +69,13 @@ def _verify_files(folder: Path, files: Mapping[str, Any]) -> None:
 
 def build_cached(build: Callable[[Path | None], ImageData], folder: Path, name: str) -> ImageData:
     """Make the data and leave them in the cache; a cache that cannot be written costs a warning, not the run."""
-    working: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        data = build(working)
-        _write_cache(working, data)
-        _publish(working, folder)
+        clean_leftovers(folder.parent)
+        with working_folder(folder.parent) as working:
+            data = build(working)
+            _write_cache(working, data)
+            _publish(working, folder)
         # What was mapped from the working folder is now reached by its final name.
         moved = read_cache(folder, name, verify=False)
         if moved is None:
@@ -85,9 +84,6 @@ def build_cached(build: Callable[[Path | None], ImageData], folder: Path, name: 
     except OSError as error:
         _log.warning("the cache %s cannot be written, going on without: %s", folder.parent, one_line(error))
         return build(None)
-    finally:
-        if working is not None:
-            shutil.rmtree(working, ignore_errors=True)
 
 
 def _write_cache(folder: Path, data: ImageData) -> None:
@@ -120,15 +116,10 @@ def _file_facts(path: Path) -> dict[str, Any]:
 
 def _publish(working: Path, folder: Path) -> None:
     """Give a finished cache its name. What has that name now is damaged, or the same from another process."""
-    working.chmod(0o755)
-    discarded = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+    with contextlib.suppress(FileNotFoundError):
+        discard(folder)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(discarded / folder.name)
-        try:
-            working.rename(folder)
-        except OSError:
-            if not (folder / _META_FILE).is_file():
-                raise
-    finally:
-        shutil.rmtree(discarded, ignore_errors=True)
+        working.rename(folder)
+    except OSError:
+        if not (folder / _META_FILE).is_file():
+            raise

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bgan_discrete.durable import sync_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 from bgan_discrete.training.config import Sections, load_config_values
@@ -133,6 +134,9 @@ class RunFolder:
                 shutil.rmtree(part)
             else:
                 part.unlink(missing_ok=True)
+        if self.root.is_dir():
+            # Else a power failure could bring the checkpoints of that run back beside the next one's configuration.
+            sync_folder(self.root)
 
     def checkpoint_to_resume(self, which: str) -> Path | None:
         """The checkpoint that ``--resume`` names; None where the run was killed before it wrote one.

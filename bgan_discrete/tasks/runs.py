@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import replace_text
+from bgan_discrete.durable import make_folder, replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
@@ -154,7 +154,7 @@ def carry_out(
         return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:
         folder.clear()
-    folder.root.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.root)
     config.save(folder.config)
     with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
         summary = trainer.train()

@@ -21,6 +21,7 @@ from bgan_discrete.durable import (
     DamagedError,
     clean_leftovers,
     discard,
+    make_folder,
     publish_folder,
     render_manifest,
     storage_error,
@@ -88,7 +89,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
     """
     path = checkpoint_path(folder, step)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         clean_leftovers(folder)
         _clean_version1(folder)
         if path.exists() and not path.is_dir():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bgan_discrete.durable import replace_text, storage_error
+from bgan_discrete.durable import make_folder, replace_text, storage_error
 from bgan_discrete.training.health import HealthWatch
 
 PLAIN_LINE_SECONDS = 15.0
@@ -151,7 +151,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def _open_after(path: Path, step: int) -> Any:
     """Open a metrics file for appending after a step, without the lines of later steps."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
         replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         return path.open("a", encoding="utf-8")

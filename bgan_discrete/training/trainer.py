@@ -200,7 +200,8 @@ class Trainer:
 
         Raises:
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
-                accelerator it comes with the next figures, samples or checkpoint; no update is made in between.
+                accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
+                a weight is, where a checkpoint would be written.
         """
         config, started = self.config, time.monotonic()
         stopped_by = "max_steps"
@@ -309,6 +310,19 @@ class Trainer:
         if found is not None:
             raise NonFiniteError(found)
 
+    def _check_weights(self) -> None:
+        """A finite gradient can still move a weight out of its dtype's range, which the next step would notice."""
+        weights = {
+            f"{who}'s weight {name}": parameter
+            for who, network in (("generator", self.generator), ("discriminator", self.discriminator))
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad
+        }
+        # The device is asked once for all of them.
+        if weights and not torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).all():
+            bad = next(name for name, weight in weights.items() if not torch.isfinite(weight).all())
+            raise NonFiniteError(f"after step {self.step} the {bad} is inf or NaN")
+
     @torch.no_grad()
     def sample(
         self, num_samples: int, seed: int = 0, batch_size: int = 1000, labels: np.ndarray | None = None
@@ -343,8 +357,13 @@ class Trainer:
         """Write a checkpoint into ``output_dir/checkpoints``; None where there is no folder, or another process writes.
 
         All processes must call this.
+
+        Raises:
+            NonFiniteError: If a weight is inf or NaN; the checkpoints before it stay.
+            StorageError: If it cannot be written; likewise.
         """
         self._check_finite()
+        self._check_weights()
         if self.output_dir is None:
             return None
         state = self.state_dict()
@@ -458,7 +477,8 @@ class Trainer:
         return self.processes.gather(self._latents(self.config.pretrain_latents or self.config.batch_size))[0]
 
     def _latents(self, count: int) -> Tensor:
-        return sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
+        latents = sample_latents(count, self.latent_size, self.latent_kind, self.rng, self.device)
+        return latents.to(_dtype_of(self.generator))
 
     def _real_batch(self, count: int) -> tuple[Tensor, Tensor | None]:
         """Codes and their labels."""
@@ -574,7 +594,7 @@ def sample_codes(
     parts = []
     for start in range(0, num_samples, batch_size):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
-        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device)
+        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device).to(_dtype_of(generator))
         if labels is not None:
             part = np.resize(labels[start : start + batch_size], batch_size)
             distribution = generator(latents, torch.from_numpy(part).to(device))
@@ -728,6 +748,12 @@ def _attribute(generator: nn.Module, name: str, given: int | None) -> int:
     if not isinstance(value, int):
         raise InputError(f"{name} must be given, since the generator has no integer attribute {name!r}")
     return value
+
+
+def _dtype_of(network: nn.Module) -> torch.dtype:
+    """Of what a network is given: float64 for one in float64, else torch's default."""
+    default = torch.get_default_dtype()
+    return next((torch.promote_types(p.dtype, default) for p in network.parameters() if p.is_floating_point()), default)
 
 
 def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torch.device) -> np.ndarray | Tensor:
