@@ -17,7 +17,13 @@ import pytest
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.reporting import findings_of, load_record, write_comparison_page, write_report_page
+from bgan_discrete.reporting import (
+    findings_of,
+    load_record,
+    recorded,
+    write_comparison_page,
+    write_report_page,
+)
 from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.neighbours import absent_classes, edit_distances, nearest_images, nearest_texts
@@ -257,6 +263,20 @@ def test_a_broken_file_is_named(images: Path, tmp_path: Path, name: str, content
         write_report_page(run)
 
 
+def test_a_page_that_cannot_be_made_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(run: Path) -> Path:
+        raise ValueError("math domain error")
+
+    monkeypatch.setattr("bgan_discrete.reporting.page.write_report_page", fails)
+    with recorded(tmp_path, "data"):
+        pass
+    assert "cannot be written: math domain error" in caplog.text
+    with pytest.raises(NonFiniteError, match="the run's own"), recorded(tmp_path, "data"):
+        raise NonFiniteError("the run's own")
+
+
 def test_runs_are_compared(images: Path, tmp_path: Path) -> None:
     other = copy_of(images, tmp_path / "other", "config.yaml", "metrics.jsonl", "report.json", "samples.png")
     options = (other / "config.yaml").read_text(encoding="utf-8")
@@ -276,7 +296,7 @@ def test_what_cannot_be_compared(images: Path, text: Path, tmp_path: Path) -> No
     for runs, words in (
         ([images], "at least two"),
         ([images, images], "named twice"),
-        ([images, text], "all of images or all of text"),
+        ([images, text], "all of images, all of text or all of rows"),
         ([images, tmp_path], "is not the folder of a run"),
     ):
         with pytest.raises(InputError, match=words):
@@ -396,6 +416,8 @@ def test_charts_of_awkward_figures() -> None:
                     x, y = map(float, place.split(","))
                     assert 0 <= x <= 400
                     assert 0 <= y <= 220
+    of_zeros = draw(Chart("a", "", [Curve("a", awkward["constant"])], bounds=(0.0, 0.0)))
+    assert len(Page(of_zeros).all("polyline")) == 1, "a figure that stayed at its bound"
     assert "1 outlying points lie beyond the axis" in draw(Chart("a", "", [Curve("a", awkward["an outlier"])]))
     assert len(Page(draw(Chart("a", "", [Curve("a", awkward["gaps"])]))).all("polyline")) == 1
 
