@@ -1,9 +1,13 @@
 """Arrays and tables from files and from memory, and the examples that a program makes."""
 
+import contextlib
+import datetime
+import decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from bgan_discrete import load_array
@@ -104,6 +108,7 @@ def test_a_file_to_judge_by_and_a_codec_to_encode_with(place: Path) -> None:
         ("a,b\n", {}, "has no rows"),
         ("", {}, "has no rows"),
         ("a,a\n1,2\n", {}, "two columns called 'a'"),
+        ("a;b\n1;2\n", {}, "single column, called 'a;b': .* \\(--delimiter ';'\\), and else --delimiter ','"),
         ("a,,c\n1,2,3\n", {}, "no name for column 2"),
         ('a,b\n1,"2\n', {}, "no CSV file after line"),
         ("a,b\n1,2\n3,4\n", {"columns": ["c"]}, "columns 'c' is not in the table, which has: a, b"),
@@ -188,6 +193,78 @@ def test_parquet_of_many_types(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"x": [[1], [2]]}), path)
     with pytest.raises(InputError, match=r"column 'x' of .* holds list in row 1.*--drop x"):
         load_array(path)
+
+
+def test_columns_of_other_libraries_are_read_and_what_they_call_missing() -> None:
+    days = np.array(["2020-01-01", "NaT"] * 10, "datetime64[D]")
+    columns = {
+        "integers": np.arange(20) % 3,
+        "texts": np.array(["x", "NA"] * 10),
+        "numbers": [0.5, float("nan")] * 10,
+        "days": days,
+        "dates": [datetime.date(2020, 1, 1), None] * 10,
+        "prices": [decimal.Decimal("1.5"), None] * 10,
+        "lists": [[1]] * 20,
+    }
+    data = load_array(columns, drop=["lists"], missing=["NA"])
+    found = {column["name"]: column["categories"] for column in data.codec.to_config()["columns"]}
+    assert found == {
+        "integers": [0, 1, 2], "texts": ["x", None], "numbers": [0.5, None], "days": ["2020-01-01", None],
+        "dates": ["2020-01-01", None], "prices": [1.5, None],
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"'lists' of dataset in memory holds list in row 1; .*--drop lists"):
+        load_array(columns)
+    with pytest.raises(InputError, match="got int for 'a'"):
+        load_array({"a": 5})
+
+
+def test_a_column_that_cannot_be_read_can_be_dropped(tmp_path: Path) -> None:
+    columns = {
+        "lists": pyarrow.array([[1]] * 20),
+        "far": pyarrow.array([2**62] * 20, pyarrow.timestamp("us")),
+        "good": pyarrow.array([1, 2] * 10),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    for options in ({"drop": ["lists", "far"]}, {"columns": ["good"]}):
+        assert load_array(tmp_path / "t.parquet", **options).codec.column_names == ("good",)
+    with pytest.raises(InputError, match=r"column 'far' of .* cannot be read: date value out of range; drop it"):
+        load_array(tmp_path / "t.parquet", drop=["lists"])
+    fields = np.array([([1, 2], 3)] * 20, [("pair", "i4", (2,)), ("one", "i4")])
+    assert load_array(fields, drop=["pair"]).codec.column_names == ("one",)
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez_compressed(tmp_path / "a.npz", a=rng.integers(0, 5, (2000, 2)))
+    np.save(tmp_path / "a.npy", rng.integers(0, 5, (200, 2)))
+    for name, span in (("a.npz", 2000), ("a.npy", 120)):
+        content = (tmp_path / name).read_bytes()
+        for place in rng.integers(0, span, 60):
+            damaged = bytearray(content)
+            damaged[place] ^= 0xFF
+            (tmp_path / f"damaged{name[1:]}").write_bytes(damaged)
+            with contextlib.suppress(InputError):
+                load_array(tmp_path / f"damaged{name[1:]}")
+
+
+def test_the_part_to_judge_by_may_write_a_column_otherwise(tmp_path: Path) -> None:
+    for name, content in (
+        ("whole.csv", "a,b,c\n" + "1,2,3\n" * 29 + "2,2.5,x3\n"),
+        ("part.csv", "a,b,c\n" + "1,2,3\n" * 29),
+    ):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    codec = load_array(tmp_path / "whole.csv").codec
+    again = load_array(tmp_path / "part.csv", codec=codec)
+    assert codec.decode(again.codes[:1]) == {"a": [1], "b": [2.0], "c": ["3"]}
+    both = load_array(tmp_path / "part.csv", heldout=tmp_path / "whole.csv")
+    assert isinstance(both.codec, TableCodec)
+    assert both.codec.to_config() == codec.to_config()
+
+
+def test_classes_that_are_numbers_are_in_their_order() -> None:
+    data = load_array({"a": [1, 2] * 30, "label": [10, 2, 3] * 20}, label_column="label")
+    assert data.class_names == ("2", "3", "10")
+    assert data.labels is not None and set(data.labels.tolist()) == {0, 1, 2}
 
 
 def test_names_in_one_option() -> None:

@@ -3,8 +3,7 @@
 import csv
 import hashlib
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
-from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec
+from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
     TABLE_SUFFIXES,
+    Wanted,
+    of_one_kind,
+    plain_values,
     read_csv,
     read_parquet,
     table_of_array,
@@ -47,7 +49,7 @@ class ArrayData:
         heldout_source: Where the held-out rows come from.
         labels: One for each training row, a number of `class_names`; None without a label column.
         heldout_labels: Likewise for the held-out rows.
-        class_names: Of the labels, in order.
+        class_names: Of the labels: numbers by their size, all else by the alphabet.
         repeated: Training rows that repeat earlier ones.
         leaked: Held-out rows that are in training too.
     """
@@ -157,12 +159,11 @@ def load_array(
             "of each are needed: give more rows, or another holdout"
         )
     training, judging = (np.ascontiguousarray(codes[part]) for part in places)
-    classes = None if labels is None else sorted({str(label) for label in labels})
-    numbers = (
-        None
-        if classes is None or labels is None
-        else np.array([classes.index(str(label)) for label in labels], np.int64)
-    )
+    classes = None if labels is None else _classes(labels)
+    numbers = None
+    if labels is not None and classes is not None:
+        number_of = {name: number for number, name in enumerate(classes)}
+        numbers = np.array([number_of[str(label)] for label in labels], np.int64)
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
     source = f"{holdout:.0%} of the rows, at random" if judged is None else f"{str(heldout)!r}"
@@ -175,7 +176,7 @@ def load_array(
         heldout_source=source if isinstance(heldout, (str, os.PathLike, type(None))) else "other data in memory",
         labels=None if numbers is None else numbers[places[0]],
         heldout_labels=None if numbers is None else numbers[places[1]],
-        class_names=None if classes is None else tuple(classes),
+        class_names=classes,
         repeated=repeated,
         leaked=leaked,
     )
@@ -264,20 +265,27 @@ def _read(
     limit: int | None,
 ) -> tuple[Rows, list[Any] | None]:
     """The rows in the layout that was asked for, and their labels."""
-    found = _open(dataset, option, missing, delimiter, header, key)
+
+    def wanted(name: str) -> bool:
+        return name == label_column or ((columns is None or name in columns) and name not in drop)
+
+    found = _open(dataset, option, missing, delimiter, header, key, wanted)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
-        found = table_of_array(found)
+        found = _plain_table(table_of_array(found, wanted=wanted), option, dataset, missing, wanted)
+    elif isinstance(dataset, Mapping):
+        found = _plain_table(dataset, option, dataset, missing, wanted)
     if isinstance(found, np.ndarray):
         asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
         for name, value in asked.items():
             if value is not None:
                 raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
+        check_integers(found)
         return (found if limit is None else found[:limit]), None
     if layout == "array":
         raise InputError(
             f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
         )
-    table = {name: list(values)[:limit] for name, values in found.items()}
+    table = {name: values[:limit] for name, values in found.items()}
     labels = _column(table, label_column, "label_column") if label_column is not None else None
     if labels is not None and None in labels:
         raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
@@ -289,9 +297,23 @@ def _read(
     chosen = {name: table[name] for name in kept if name not in drop and name != label_column}
     if not chosen:
         raise InputError(
-            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(table)}"
+            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(map(str, table))}"
         )
     return chosen, labels
+
+
+def _plain_table(
+    table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], wanted: Wanted
+) -> dict[str, list[Any]]:
+    """A table whose columns may be lists, arrays or series."""
+    for name, values in table.items():
+        if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
+            raise InputError(
+                f"{option} must be a dictionary of columns, each a list of values, got "
+                f"{type(values).__name__} for {name!r}"
+            )
+    place = f"{option} {_place(dataset)}"
+    return {name: plain_values(values, name, place, missing) if wanted(name) else [] for name, values in table.items()}
 
 
 def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
@@ -301,7 +323,13 @@ def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
 
 
 def _open(
-    dataset: Any, option: str, missing: Sequence[str], delimiter: str | None, header: bool, key: str | None
+    dataset: Any,
+    option: str,
+    missing: Sequence[str],
+    delimiter: str | None,
+    header: bool,
+    key: str | None,
+    wanted: Wanted,
 ) -> Any:
     """An array, or a dictionary of columns."""
     if isinstance(dataset, (np.ndarray, Mapping)):
@@ -328,7 +356,7 @@ def _open(
         return read_csv(path, delimiter=delimiter, header=header, missing=missing)
     if delimiter is not None or not header:
         raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
-    return read_parquet(path, missing) if suffix == ".parquet" else _read_numpy(path, option, key)
+    return read_parquet(path, missing, wanted) if suffix == ".parquet" else _read_numpy(path, option, key)
 
 
 def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
@@ -347,7 +375,7 @@ def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
             return loaded[chosen]
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, its decompressors and the parser of headers raise whatever they like
         raise InputError(f"{option} {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from None
 
 
@@ -370,7 +398,21 @@ def _joined(rows: Rows, others: Rows) -> Rows:
     lacking = [name for name in rows if name not in others]
     if lacking:
         raise InputError(f"heldout lacks the column {lacking[0]!r} of the data set; it has: {', '.join(others)}")
-    return {name: [*values, *others[name]] for name, values in rows.items()}
+    return {name: _joined_column(values, others[name]) for name, values in rows.items()}
+
+
+def _joined_column(values: list[Any], others: list[Any]) -> list[Any]:
+    """Both parts of a column; of one type, if each is: what a cell of a CSV file is depends on the others there."""
+    kinds = [{type(value) for value in part if value is not None} for part in (values, others)]
+    joined = [*values, *others]
+    return of_one_kind(joined) if kinds[0] != kinds[1] and all(len(kind) == 1 for kind in kinds) else joined
+
+
+def _classes(labels: Sequence[Any]) -> tuple[str, ...]:
+    """The names of all labels: numbers by their size, all else by the alphabet."""
+    are_numbers = all(isinstance(label, (int, float)) for label in labels)
+    ordered = sorted(set(labels)) if are_numbers else sorted(map(str, set(labels)))
+    return tuple(dict.fromkeys(map(str, ordered)))
 
 
 def _length(rows: Rows) -> int:

@@ -5,7 +5,7 @@ import datetime
 import decimal
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from bgan_discrete.errors import InputError, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
+
+Wanted = Callable[[str], bool]
+"""Whether a column of a name is to be read."""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
@@ -54,6 +57,8 @@ def read_csv(
                 if not row:  # a blank line
                     continue
                 if not names:
+                    if header and delimiter is None:
+                        _check_delimiter(row, path, place)
                     names = _checked_names(row, place) if header else [f"column_{i}" for i in range(len(row))]
                     columns = [[] for _ in names]
                     if header:
@@ -61,7 +66,7 @@ def read_csv(
                 if len(row) != len(names):
                     raise InputError(
                         f"{place} has {len(row)} cells in line {line}, but {len(names)} columns; quote cells "
-                        "that hold the delimiter"
+                        "that hold the delimiter, or name another one (--delimiter ';')"
                     )
                 for column, cell in zip(columns, row, strict=True):
                     column.append(cell)
@@ -80,6 +85,17 @@ def read_csv(
         name: _typed([None if cell in gone else cell for cell in cells])
         for name, cells in zip(names, columns, strict=True)
     }
+
+
+def _check_delimiter(row: list[str], path: Path, place: str) -> None:
+    """Refuse a header of one name that holds what delimits cells elsewhere."""
+    usual = DELIMITERS[path.suffix.lower()]
+    other = next((letter for letter in ";\t|," if letter != usual and letter in row[0]), None)
+    if len(row) == 1 and other is not None:
+        raise InputError(
+            f"{place} has a single column, called {row[0]!r}: if {other!r} stands between its cells, say so "
+            f"(--delimiter {other!r}), and else --delimiter {usual!r}"
+        )
 
 
 def _checked_names(row: list[str], place: str) -> list[str]:
@@ -111,18 +127,19 @@ def _is_number_text(cell: str) -> bool:
         return False
 
 
-def read_parquet(path: Path, missing: Sequence[str] = ()) -> dict[str, list[Value]]:
+def read_parquet(path: Path, missing: Sequence[str] = (), wanted: Wanted = lambda name: True) -> dict[str, list[Value]]:
     """Read a parquet file; null and NaN are missing, dates and times become text.
 
     Args:
         path: The file.
         missing: Texts that mean a missing value too.
+        wanted: Whether a column of this name is to be read.
 
     Returns:
-        Column name -> values.
+        Column name -> values; none for those that are not wanted.
 
     Raises:
-        InputError: If the file cannot be read, or a column holds lists, bytes or the like.
+        InputError: If the file cannot be read, or a column that is wanted holds lists, bytes or the like.
     """
     import pyarrow
     import pyarrow.parquet
@@ -130,21 +147,51 @@ def read_parquet(path: Path, missing: Sequence[str] = ()) -> dict[str, list[Valu
     place = f"dataset {str(path)!r}"
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
-    except (OSError, pyarrow.ArrowException) as error:
+        names = list(table.column_names)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(f"{place} cannot be read as parquet: {one_line(error)}") from None
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
-    names = _checked_names(list(table.column_names), place)
-    return {name: _plain_values(table.column(name).to_pylist(), name, place, missing) for name in names}
+    columns = {}
+    for name in _checked_names(names, place):
+        try:
+            values = table.column(name).to_pylist() if wanted(name) else []
+        except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # damaged text, dates beyond Python's
+            raise InputError(
+                f"column {name!r} of {place} cannot be read: {one_line(error)}; drop it (--drop {name})"
+            ) from None
+        columns[name] = plain_values(values, name, place, missing)
+    return columns
 
 
-def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[str]) -> list[Value]:
+def plain_values(values: Iterable[Any], name: object, place: str, missing: Sequence[str] = ()) -> list[Value]:
+    """The values of a column as strings, numbers, booleans and None, whichever library holds them.
+
+    Args:
+        values: Of Python, NumPy or pandas. NaN, NaT and NA are missing; decimal numbers become floating-point ones, and
+            dates and times text.
+        name: Of the column, for the message.
+        place: Of the table, likewise.
+        missing: Texts that mean a missing value too.
+
+    Returns:
+        One for each.
+
+    Raises:
+        InputError: If there is a list, bytes or the like.
+    """
     found: list[Value] = []
     gone = set(missing)
     for row, given in enumerate(values, 1):
         value = given
+        if isinstance(value, (np.datetime64, np.timedelta64)):
+            value = None if np.isnat(value) else str(value)
+        elif isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, decimal.Decimal):
             value = float(value)
+        if type(value).__name__ in ("NaTType", "NAType"):  # of pandas, which is not asked for
+            value = None
         elif isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
             value = str(value)
         if (
@@ -163,19 +210,22 @@ def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[st
     return found
 
 
-def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None) -> dict[str, list[Value]]:
+def table_of_array(
+    array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None, wanted: Wanted = lambda name: True
+) -> dict[str, list[Value]]:
     """The columns of an array.
 
     Args:
         array: Structured ``[S]``, whose fields are the columns, or ``[S, C]`` of numbers, booleans or strings; NaN and
             the empty string are missing.
         names: C of them; None for ``column_0``, ``column_1``, ...
+        wanted: Whether a column of this name is to be read.
 
     Returns:
-        Column name -> values.
+        Column name -> values; none for those that are not wanted.
 
     Raises:
-        InputError: If the array has another shape or holds objects.
+        InputError: If the array has another shape, or a column that is wanted holds objects.
     """
     if array.dtype.names is not None:
         columns = {name: array[name] for name in array.dtype.names}
@@ -186,13 +236,15 @@ def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = 
     else:
         raise InputError(f"a table must be an array [rows, columns] or one of named fields, got {list(array.shape)}")
     for name, column in columns.items():
-        if column.ndim != 1 or column.dtype.kind not in "biufU":
+        if wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufU"):
             raise InputError(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
-                f"{list(column.shape)}"
+                f"{list(column.shape)}: drop it (--drop {name})"
             )
     return {
         name: [None if value == "" or value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
+        if wanted(name)
+        else []
         for name, column in columns.items()
     }
 
@@ -238,7 +290,7 @@ def write_table(table: Table, path: Path) -> None:
             import pyarrow
             import pyarrow.parquet
 
-            columns = {name: pyarrow.array(_of_one_kind(values)) for name, values in table.items()}
+            columns = {name: pyarrow.array(of_one_kind(values)) for name, values in table.items()}
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
         else:
             with temporary.open("wb") as file:
@@ -250,7 +302,7 @@ def write_table(table: Table, path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _of_one_kind(values: Sequence[Value]) -> list[Value]:
+def of_one_kind(values: Sequence[Value]) -> list[Value]:
     """Values of one type: text where they are of several."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
@@ -261,7 +313,7 @@ def _of_one_kind(values: Sequence[Value]) -> list[Value]:
 def _structured(table: Table) -> "np.ndarray[Any, Any]":
     columns = {}
     for name, given in table.items():
-        values = _of_one_kind(given)
+        values = of_one_kind(given)
         kinds = {type(value) for value in values}
         if kinds <= {int, float, type(None)} and kinds & {int, float} and kinds != {int}:
             columns[name] = np.array([math.nan if value is None else value for value in values], np.float64)
