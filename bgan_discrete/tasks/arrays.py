@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bgan_discrete.codecs import ArrayCodec
+from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.codecs.tables import CategoryColumn
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -35,7 +36,7 @@ from bgan_discrete.reporting import add_facts
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
-from bgan_discrete.sources.examples import broken_rules, motif_places
+from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -334,17 +335,30 @@ def evaluate_array_pipeline(
 
 
 def figures_of_example(data: ArrayData) -> Extra | None:
-    """What only the examples can be judged by, because a program made them; None for other data."""
-    if data.name == "table":
-        if not {"city", "country", "currency", "device", "system"} <= set(data.codec.column_names or ()):
+    """What only the examples can be judged by, because a program made them.
+
+    Args:
+        data: To judge by.
+
+    Returns:
+        The figures; None for other data, and where columns, bins or other rows make the examples something else.
+    """
+    codec = data.codec
+    if data.name == "table" and isinstance(codec, TableCodec):
+        columns = {column.name: column for column in codec.columns if isinstance(column, CategoryColumn)}
+        if not all(
+            name in columns and columns[name].other is None and set(columns[name].categories) <= values
+            for name, values in VALUES_OF_RULES.items()
+        ):
             return None
 
         def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
-            broken = broken_rules(data.codec.decode(codes))
+            broken = broken_rules(codec.decode(codes))
             return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
 
         return rules
-    if data.name != "motifs":
+    is_whole = isinstance(codec, IntegersCodec) and codec.low == 0 and codec.event_shape == (SEQUENCE_LENGTH,)
+    if data.name != "motifs" or not is_whole:
         return None
     places = _shares_of_places(data.codes)
 
