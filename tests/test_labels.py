@@ -569,6 +569,24 @@ def test_training_without_labels_or_with_a_gap_is_one_line(tmp_path: Path) -> No
         ImageTrainingConfig.from_flat({"conditional": True, "continuous": "boundary_seeking"})
 
 
+def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = prepare_data(DataConfig())
+    assert digits.labels is not None and digits.class_names is not None
+    names, judged = digits.class_names, []
+    pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=10, class_names=names), digits.codec)
+    turned = replace(digits, class_names=names[::-1], labels=9 - digits.labels)
+    monkeypatch.setattr("bgan_discrete.tasks.images.evaluate_images", lambda codes, *_, **others: judged.append(others))
+    made = []
+    generate = pipeline.generate
+    monkeypatch.setattr(pipeline, "generate", lambda *a, **others: made.append(others) or generate(*a, **others))
+    for data in (digits, turned):
+        evaluate_pipeline(pipeline, data, 60)
+    assert np.array_equal(made[0]["labels"], made[1]["labels"]), "the model is asked for the same"
+    assert np.array_equal(judged[0]["sample_labels"], 9 - judged[1]["sample_labels"]), "in the data's own numbers"
+    with pytest.raises(InputError, match=r"must have the model's classes, 0, 1, .*; it has 'ten' too"):
+        evaluate_pipeline(pipeline, replace(digits, class_names=(*names[:9], "ten")), 60)
+
+
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:
     pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=3), LevelsCodec(17))
     with pytest.raises(InputError, match="dataset must have the model's 3 classes, got 10"):
