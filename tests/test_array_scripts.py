@@ -93,6 +93,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     }  # fmt: skip
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "The floor has held-out rows" in page and "total variation" in page
+    assert "nearest training row</th>" in page and "Searched: 270 training rows" in page
     first = (folder / "samples.csv").read_text(encoding="utf-8").splitlines()[1]
     assert first[:20] in html.unescape(page), "samples are shown"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -26,7 +26,13 @@ from bgan_discrete.reporting import (
 )
 from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
 from bgan_discrete.reporting.markup import Markup, element
-from bgan_discrete.reporting.neighbours import absent_classes, edit_distances, nearest_images, nearest_texts
+from bgan_discrete.reporting.neighbours import (
+    absent_classes,
+    edit_distances,
+    nearest_images,
+    nearest_rows,
+    nearest_texts,
+)
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
 from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, text_direction
@@ -471,6 +477,19 @@ def test_the_nearest_texts_are_found_with_bounded_work() -> None:
         assert pairs[0]["searched"] == (3000 if cells == 1e9 else 100)
     best = [int(edit_distances(row, training, lengths(training)).min()) for row in samples]
     assert [pair["distance"] for pair in nearest_texts(samples, training, lengths, decode)] == best
+
+
+def test_the_nearest_rows_equal_the_naive_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    training, samples = rng.integers(0, 3, (50, 2, 3)), rng.integers(0, 3, (5, 2, 3))
+    samples[0] = training[49]
+    for at_once in (4_000_000, 40):
+        monkeypatch.setattr("bgan_discrete.reporting.neighbours.PIXELS_AT_ONCE", at_once)
+        pairs = nearest_rows(samples, training, lambda codes: [str(row.tolist()) for row in codes])
+        distances = (samples[:, None] != training).reshape(5, 50, -1).sum(-1)
+        assert [pair["distance"] for pair in pairs] == distances.min(1).tolist()
+        assert [pair["neighbour"] for pair in pairs] == [str(training[k].tolist()) for k in distances.argmin(1)]
+        assert (pairs[0]["distance"], pairs[0]["length"], pairs[0]["searched"]) == (0, 6, 50)
 
 
 def test_the_nearest_images_equal_the_naive_ones(tmp_path: Path) -> None:

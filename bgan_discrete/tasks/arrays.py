@@ -33,6 +33,7 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import ArrayPipeline, GeneratedRows
 from bgan_discrete.reporting import add_facts
+from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
@@ -210,7 +211,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
     """Train on an array or a table, from the data to the report, as ``scripts/train_array.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.csv``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -281,8 +282,14 @@ def _finish(
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if was_interrupted(summary, folder):
         return None
-    text = rows_as_csv(pipeline.generate(SAVED_ROWS, seed=config.training.seed).rows)
+    made = pipeline.generate(SAVED_ROWS, seed=config.training.seed)
+    text = rows_as_csv(made.rows)
     write_text_atomically(folder.rows, text)
+
+    def lines(codes: np.ndarray) -> list[str]:
+        return [_row_as_line(data.codec.decode(codes[place : place + 1])) for place in range(len(codes))]
+
+    add_facts(folder.root, {"neighbours": nearest_rows(made.codes, data.codes, lines)})
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if config.run.num_samples:
@@ -302,6 +309,12 @@ def rows_as_csv(rows: Any) -> str:
     if isinstance(rows, Mapping):
         return format_csv(rows)
     return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
+
+
+def _row_as_line(row: Any) -> str:
+    """A single row as a line of CSV without the names of its columns."""
+    names = format_csv({name: [] for name in row}) if isinstance(row, Mapping) else ""
+    return rows_as_csv(row).removeprefix(names).removesuffix("\n")
 
 
 def evaluate_array_pipeline(
