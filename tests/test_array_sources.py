@@ -233,6 +233,12 @@ def test_a_column_that_cannot_be_read_can_be_dropped(tmp_path: Path) -> None:
     assert load_array(fields, drop=["pair"]).codec.column_names == ("one",)
 
 
+def test_a_tab_has_a_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\tb\n" + "1\tx\n" * 20, encoding="utf-8")
+    for delimiter in ("tab", "\\t", "\t"):
+        assert load_array(tmp_path / "t.csv", delimiter=delimiter).codec.column_names == ("a", "b")
+
+
 def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez_compressed(tmp_path / "a.npz", a=rng.integers(0, 5, (2000, 2)))

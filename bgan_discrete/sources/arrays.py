@@ -110,7 +110,7 @@ def load_array(
         bins: See `bgan_discrete.codecs.TableCodec.fit`.
         max_categories: Likewise.
         missing: Texts that mean a missing value, beside the empty cell.
-        delimiter: Between the cells of a CSV file; None for that of its suffix.
+        delimiter: Between the cells of a CSV file, ``tab`` or ``\\t`` for a tab; None for that of its suffix.
         header: Whether the first line of a CSV file names the columns.
         key: Of the array in a .npz file; None for the only one, or the first of `NPZ_KEYS` that is there.
         label_column: A column of a table that is no part of the codes but a label of each row.
@@ -126,6 +126,7 @@ def load_array(
     Raises:
         InputError: If an argument or the data cannot be used; the message names file, row and column.
     """
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     _check(layout, limit, holdout, seed, delimiter, columns, drop)
     options: dict[str, Any] = {
         "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
@@ -243,7 +244,7 @@ def _check(
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
         raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
-        raise InputError(f"delimiter must be one character, such as ';', got {delimiter!r}")
+        raise InputError(f"delimiter must be one character, such as ';', or tab, got {delimiter!r}")
     for name, given in (("columns", columns), ("drop", drop)):
         if isinstance(given, str):
             raise InputError(f"{name} must be a list of names, got the string {given!r}")
