@@ -342,6 +342,9 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
         trainer(3, 3, labels=labels, num_classes=5)
     with pytest.raises(InputError, match="num_classes needs labels"):
         trainer(None, None, num_classes=5)
+    plain = MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8)
+    with pytest.raises(InputError, match="labels need a generator that is called with them too, got MLPGenerator"):
+        Trainer(*plain, codes, config, progress=False, labels=labels)
 
 
 def test_every_class_is_present_or_their_number_is_given() -> None:
