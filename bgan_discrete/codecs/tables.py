@@ -116,7 +116,7 @@ class IntegersCodec(ArrayCodec):
         if not _is_integer(num_categories) or not 2 <= num_categories <= MAX_ARRAY_CATEGORIES:
             raise InputError(f"num_categories must be an integer, 2 .. {MAX_ARRAY_CATEGORIES}, got {num_categories!r}")
         if not _is_integer(low) or not -(2**63) <= low <= 2**63 - num_categories:
-            raise InputError(f"low must be an integer, and low + num_categories at most 2**63, got {low!r}")
+            raise InputError(f"low must be an integer with all values from it on in int64, got {low!r}")
         self.event_shape = tuple(int(side) for side in event_shape)
         self.num_categories = int(num_categories)
         self.low = int(low)
@@ -203,9 +203,13 @@ class CategoryColumn:
                 raise InputError(f"categories of column {self.name!r} must be strings, numbers or None, got {value!r}")
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"categories of column {self.name!r} must be finite, got {value!r}")
+            if isinstance(value, str) and not _is_utf8(value):
+                raise InputError(f"categories of column {self.name!r} must be UTF-8, got {value!r}")
         if len({_identity(value) for value in self.categories}) != len(self.categories) or self.size < 1:
             raise InputError(f"categories of column {self.name!r} must be different, and at least one")
-        if self.other is not None and (not isinstance(self.other, str) or self.other in self.categories):
+        if self.other is not None and (
+            not isinstance(self.other, str) or self.other in self.categories or not _is_utf8(self.other)
+        ):
             raise InputError(f"other of column {self.name!r} must be a string that is no category, got {self.other!r}")
 
     @property
@@ -553,8 +557,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not name:
-        raise InputError(f"a column's name must be a string that is not empty, got {name!r}")
+    if not isinstance(name, str) or not name or not _is_utf8(name):
+        raise InputError(f"a column's name must be a string that is not empty, in UTF-8, got {name!r}")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a file can hold it: half of a surrogate pair is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_integers(values: Any) -> None:

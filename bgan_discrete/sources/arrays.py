@@ -3,7 +3,8 @@
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.errors import InputError
 from bgan_discrete.sources.examples import NUM_ROWS, example
+from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
@@ -267,14 +269,14 @@ def _read(
 ) -> tuple[Rows, list[Any] | None]:
     """The rows in the layout that was asked for, and their labels."""
 
-    def wanted(name: str) -> bool:
-        return name == label_column or ((columns is None or name in columns) and name not in drop)
+    def is_wanted(name: str) -> bool:
+        return name not in drop and (columns is None or name in columns or name == label_column)
 
-    found = _open(dataset, option, missing, delimiter, header, key, wanted)
+    found = _open(dataset, option, missing, delimiter, header, key, is_wanted)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
-        found = _plain_table(table_of_array(found, wanted=wanted), option, dataset, missing, wanted)
+        found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, dataset, missing, is_wanted)
     elif isinstance(dataset, Mapping):
-        found = _plain_table(dataset, option, dataset, missing, wanted)
+        found = _plain_table(dataset, option, dataset, missing, is_wanted)
     if isinstance(found, np.ndarray):
         asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
         for name, value in asked.items():
@@ -304,7 +306,7 @@ def _read(
 
 
 def _plain_table(
-    table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], wanted: Wanted
+    table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], is_wanted: Wanted
 ) -> dict[str, list[Any]]:
     """A table whose columns may be lists, arrays or series."""
     for name, values in table.items():
@@ -314,7 +316,9 @@ def _plain_table(
                 f"{type(values).__name__} for {name!r}"
             )
     place = f"{option} {_place(dataset)}"
-    return {name: plain_values(values, name, place, missing) if wanted(name) else [] for name, values in table.items()}
+    return {
+        name: plain_values(values, name, place, missing) if is_wanted(name) else [] for name, values in table.items()
+    }
 
 
 def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
@@ -330,7 +334,7 @@ def _open(
     delimiter: str | None,
     header: bool,
     key: str | None,
-    wanted: Wanted,
+    is_wanted: Callable[[str], bool],
 ) -> Any:
     """An array, or a dictionary of columns."""
     if isinstance(dataset, (np.ndarray, Mapping)):
@@ -357,27 +361,23 @@ def _open(
         return read_csv(path, delimiter=delimiter, header=header, missing=missing)
     if delimiter is not None or not header:
         raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
-    return read_parquet(path, missing, wanted) if suffix == ".parquet" else _read_numpy(path, option, key)
+    return read_parquet(path, missing, is_wanted) if suffix == ".parquet" else _read_numpy(path, option, key)
 
 
 def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
-    try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            chosen = key or next((name for name in NPZ_KEYS if name in loaded.files), None)
-            if key is None and len(loaded.files) == 1:
-                chosen = loaded.files[0]
-            if chosen not in loaded.files:
-                raise InputError(
-                    f"array_key must name an array of {str(path)!r}, which has: {', '.join(loaded.files)}; got {key!r}"
-                )
-            return loaded[chosen]
-    except InputError:
-        raise
-    except Exception as error:  # zipfile, its decompressors and the parser of headers raise whatever they like
-        raise InputError(f"{option} {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from None
+    what = f"{option} {str(path)!r}"
+    with opened_arrays(path, what) as found:
+        if not isinstance(found, zipfile.ZipFile):
+            return found
+        members = members_of(found)
+        chosen = key or next((name for name in NPZ_KEYS if name in members), None)
+        if key is None and len(members) == 1:
+            (chosen,) = members
+        if chosen is None or chosen not in members:
+            raise InputError(
+                f"array_key must name an array of {str(path)!r}, which has: {', '.join(members)}; got {key!r}"
+            )
+        return unpacked(found, members[chosen], f"the array {chosen!r} of {what}")
 
 
 def _fit(rows: Rows, bins: int | None, max_categories: int | None) -> ArrayCodec:

@@ -3,6 +3,8 @@
 import math
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,23 +36,46 @@ _COPIED_AT_ONCE = 2**20
 
 def open_numpy_file(path: Path, settings: Settings) -> Opened:
     """A .npy or .npz file of pixels."""
+    with opened_arrays(path, f"dataset {str(path)!r}") as found:
+        return _open_npz(found, path, settings) if isinstance(found, zipfile.ZipFile) else open_array(found, settings)
+
+
+@contextmanager
+def opened_arrays(path: Path, what: str) -> Iterator[NDArray[Any] | zipfile.ZipFile]:
+    """The array of a .npy file, as a read-only memory map, or the archive of a .npz file.
+
+    Args:
+        path: The file; its content tells of which kind it is.
+        what: The file's name in messages.
+
+    Returns:
+        A context in which whatever reading the file raises becomes one line.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             is_archive = file.read(4) in (b"PK\3\4", b"PK\5\6")
         if not is_archive:
-            return open_array(_mapped(path), settings)
+            yield _mapped(path, what)
+            return
         with zipfile.ZipFile(path) as archive:
-            return _open_npz(archive, path, settings)
+            yield archive
     except InputError:
         raise
     except Exception as error:  # zipfile raises whatever it likes for a damaged archive
-        raise InputError(f"dataset {str(path)!r} cannot be read as a NumPy file: {one_line(error)}") from error
+        raise InputError(f"{what} cannot be read as a NumPy file: {one_line(error)}") from error
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    """The array of a .npy file, as a read-only memory map."""
+def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of a .npz file by their names."""
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+
+def _mapped(path: Path, what: str) -> NDArray[Any]:
     with path.open("rb") as file:
-        shape, fortran, dtype = _read_header(file, f"dataset {str(path)!r}", path.stat().st_size)
+        shape, fortran, dtype = _read_header(file, what, path.stat().st_size)
         if 0 in shape:
             return np.empty(shape, dtype)
         return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
@@ -62,6 +87,8 @@ def _read_header(file: IO[bytes], what: str, file_size: int) -> "tuple[tuple[int
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
+        if version == (3, 0):
+            dtype = _with_names_in_utf8(dtype)
     except Exception as error:  # a damaged header makes Python's own parser fail in many ways
         raise InputError(f"{what} cannot be read as a NumPy file: {one_line(error)}") from error
     if dtype.hasobject:
@@ -75,8 +102,18 @@ def _read_header(file: IO[bytes], what: str, file_size: int) -> "tuple[tuple[int
     return shape, fortran, dtype
 
 
+def _with_names_in_utf8(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
+    """What the public readers of headers take for Latin-1."""
+    if dtype.names is None:
+        return dtype
+    names = [name.encode("latin-1").decode() for name in dtype.names]
+    fields = [dtype[name] for name in dtype.names]
+    offsets = [dtype.fields[name][1] for name in dtype.names]  # type: ignore[index]
+    return np.dtype({"names": names, "formats": fields, "offsets": offsets, "itemsize": dtype.itemsize})
+
+
 def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opened:
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    members = members_of(archive)
     known = f"which has {'the keys: ' + ', '.join(members) if members else 'no arrays'}"
     image_key = settings.image_column or next((key for key in NPZ_KEYS if key in members), None)
     if image_key is None:
@@ -88,7 +125,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
     def array(key: str, option: str) -> NDArray[Any]:
         if key not in members:
             raise InputError(f"{option} {key!r} is not in {path}, {known}")
-        return _unpacked(archive, members[key], f"the array {key!r} of {path}")
+        return unpacked(archive, members[key], f"the array {key!r} of {path}")
 
     def open_split(split: str) -> Any:
         guessed = NPZ_KEYS.get(keys[split], "labels")
@@ -100,11 +137,24 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
     return Opened(open_split(settings.split), open_split(heldout) if heldout else None, heldout)
 
 
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
-    """An array of an archive: in memory, or, where it is large, as a map of a file that vanishes with the process."""
+def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+    """An array of an archive: in memory, or, where it is large, as a map of a file that vanishes with the process.
+
+    Args:
+        archive: From `opened_arrays`.
+        info: From `members_of`.
+        what: The array's name in messages.
+
+    Returns:
+        The array.
+
+    Raises:
+        InputError: If it cannot be read, or would unpack to far more than it is.
+    """
     if info.file_size > max(storage.MAPPED_BYTES, MAX_UNPACKING * info.compress_size):
         raise InputError(
-            f"{what} is refused: {info.compress_size:,} bytes would unpack to {info.file_size:,}, which no images do"
+            f"{what} is refused: {info.compress_size:,} bytes would unpack to {info.file_size:,}; save it "
+            "uncompressed (.npy) if it is what it should be"
         )
     try:
         with archive.open(info) as file:

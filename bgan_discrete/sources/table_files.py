@@ -13,7 +13,8 @@ import numpy as np
 
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import Table, Value
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.durable import replacing_file
+from bgan_discrete.errors import InputError, StorageError, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
@@ -54,6 +55,8 @@ def read_csv(
             rows = csv.reader(file, delimiter=delimiter or DELIMITERS[path.suffix.lower()], strict=True)
             for row in rows:
                 line = rows.line_num
+                if "\0" in "".join(row):
+                    raise InputError(f"{place} is damaged, or no UTF-8 text: line {line} holds a NUL character")
                 if not row:  # a blank line
                     continue
                 if not names:
@@ -72,10 +75,8 @@ def read_csv(
                     column.append(cell)
     except OSError as error:
         raise InputError(f"{place} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{place} is not UTF-8: byte 0x{error.object[error.start]:02x}; convert the file to UTF-8"
-        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{place} is not UTF-8: {_first_bad_byte(path)}; convert the file to UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{place} is no CSV file after line {line}: {error}") from None
     if not columns or not columns[0]:
@@ -85,6 +86,19 @@ def read_csv(
         name: _typed([None if cell in gone else cell for cell in cells])
         for name, cells in zip(names, columns, strict=True)
     }
+
+
+def _first_bad_byte(path: Path) -> str:
+    """Where a file stops being UTF-8; its decoder, which reads in blocks, does not know."""
+    offset = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                raw.decode()
+            except UnicodeDecodeError as error:
+                return f"byte 0x{raw[error.start]:02x} at offset {offset + error.start} (line {number})"
+            offset += len(raw)
+    return "it changed while it was read"
 
 
 def _check_delimiter(row: list[str], path: Path, place: str) -> None:
@@ -127,13 +141,15 @@ def _is_number_text(cell: str) -> bool:
         return False
 
 
-def read_parquet(path: Path, missing: Sequence[str] = (), wanted: Wanted = lambda name: True) -> dict[str, list[Value]]:
+def read_parquet(
+    path: Path, missing: Sequence[str] = (), is_wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, list[Value]]:
     """Read a parquet file; null and NaN are missing, dates and times become text.
 
     Args:
         path: The file.
         missing: Texts that mean a missing value too.
-        wanted: Whether a column of this name is to be read.
+        is_wanted: Whether a column of a name will be used; the others may hold anything, and come without values.
 
     Returns:
         Column name -> values; none for those that are not wanted.
@@ -141,27 +157,28 @@ def read_parquet(path: Path, missing: Sequence[str] = (), wanted: Wanted = lambd
     Raises:
         InputError: If the file cannot be read, or a column that is wanted holds lists, bytes or the like.
     """
-    import pyarrow
     import pyarrow.parquet
 
     place = f"dataset {str(path)!r}"
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
-        names = list(table.column_names)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read()
+            names = list(table.column_names)
+    except Exception as error:  # Arrow's own errors are of many kinds
         raise InputError(f"{place} cannot be read as parquet: {one_line(error)}") from None
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
-    columns = {}
+    found: dict[str, list[Value]] = {}
     for name in _checked_names(names, place):
+        if not is_wanted(name):
+            found[name] = []
+            continue
         try:
-            values = table.column(name).to_pylist() if wanted(name) else []
-        except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # damaged text, dates beyond Python's
-            raise InputError(
-                f"column {name!r} of {place} cannot be read: {one_line(error)}; drop it (--drop {name})"
-            ) from None
-        columns[name] = plain_values(values, name, place, missing)
-    return columns
+            values = table.column(name).to_pylist()
+        except Exception as error:  # dates that Python does not know, text that is not UTF-8
+            raise InputError(f"column {name!r} of {place} cannot be read: {one_line(error)}") from None
+        found[name] = plain_values(values, name, place, missing)
+    return found
 
 
 def plain_values(values: Iterable[Any], name: object, place: str, missing: Sequence[str] = ()) -> list[Value]:
@@ -200,6 +217,8 @@ def plain_values(values: Iterable[Any], name: object, place: str, missing: Seque
             or (isinstance(value, str) and value in gone)
         ):
             found.append(None)
+        elif isinstance(value, str) and "\0" in value:
+            raise InputError(f"column {name!r} of {place} is damaged: row {row} holds a NUL character")
         elif isinstance(value, (str, int, float)):
             found.append(value)
         else:
@@ -211,7 +230,7 @@ def plain_values(values: Iterable[Any], name: object, place: str, missing: Seque
 
 
 def table_of_array(
-    array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None, wanted: Wanted = lambda name: True
+    array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None, is_wanted: Wanted = lambda name: True
 ) -> dict[str, list[Value]]:
     """The columns of an array.
 
@@ -219,7 +238,7 @@ def table_of_array(
         array: Structured ``[S]``, whose fields are the columns, or ``[S, C]`` of numbers, booleans or strings; NaN and
             the empty string are missing.
         names: C of them; None for ``column_0``, ``column_1``, ...
-        wanted: Whether a column of this name is to be read.
+        is_wanted: Whether a column of a name will be used; the others may hold anything, and come without values.
 
     Returns:
         Column name -> values; none for those that are not wanted.
@@ -236,14 +255,14 @@ def table_of_array(
     else:
         raise InputError(f"a table must be an array [rows, columns] or one of named fields, got {list(array.shape)}")
     for name, column in columns.items():
-        if wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufU"):
+        if is_wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufU"):
             raise InputError(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
                 f"{list(column.shape)}: drop it (--drop {name})"
             )
     return {
         name: [None if value == "" or value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
-        if wanted(name)
+        if is_wanted(name)
         else []
         for name, column in columns.items()
     }
@@ -284,30 +303,28 @@ def write_table(table: Table, path: Path) -> None:
         return
     if suffix not in (".parquet", ".npy"):
         raise InputError(f"output must end in .csv, .tsv, .parquet or .npy, got {str(path)!r}")
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        if suffix == ".parquet":
-            import pyarrow
-            import pyarrow.parquet
+        with replacing_file(path) as file:
+            if suffix == ".parquet":
+                import pyarrow
+                import pyarrow.parquet
 
-            columns = {name: pyarrow.array(of_one_kind(values)) for name, values in table.items()}
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
-        else:
-            with temporary.open("wb") as file:
+                columns = {name: pyarrow.array(of_one_kind(values)) for name, values in table.items()}
+                pyarrow.parquet.write_table(pyarrow.table(columns), file)
+            else:
                 # Version 3 is the one that can name its fields in any script.
                 np.lib.format.write_array(file, _structured(table), version=(3, 0), allow_pickle=False)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    except StorageError as error:
+        raise InputError(str(error)) from None
 
 
 def of_one_kind(values: Sequence[Value]) -> list[Value]:
-    """Values of one type: text where they are of several."""
+    """Values of one type: text where they are of several, or integers beyond 64 bits."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return [None if value is None else float(value) for value in values]
-    return list(values) if len(kinds) <= 1 else [None if value is None else str(value) for value in values]
+    fits = not any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values)
+    return list(values) if len(kinds) <= 1 and fits else [None if value is None else str(value) for value in values]
 
 
 def _structured(table: Table) -> "np.ndarray[Any, Any]":
