@@ -18,6 +18,9 @@ from bgan_discrete.training.config import Sections, check_text, load_config_valu
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
 
+FLAGS_OF_NAMES = ("--columns", "--drop", "--missing")
+"""Flags whose values are lists of names in the data."""
+
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of examples; shows a default unless it is None or the help tells it."""
@@ -132,14 +135,14 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     Raises:
         InputError: If the command line is wrong, in one line.
     """
-    given = sys.argv[1:] if argv is None else argv
+    given = _with_quotes(sys.argv[1:] if argv is None else argv)
     for flag, value in zip(given, [*given[1:], ""], strict=False):
         path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag == "--config" else ""
         if path and Path(path).is_file():
             # The parser would print whatever it finds there, and aliases make a small file larger than any memory.
             load_config_values(path)
     try:
-        values = parser.parse_args(argv).as_dict()
+        values = parser.parse_args(given).as_dict()
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
         raise InputError(_plain(str(error) or type(error).__name__)) from None
     values.pop("config", None)
@@ -147,6 +150,21 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
         if isinstance(value, str):
             check_text(f"--{name.replace('_', '-')}", value)
     return values
+
+
+def _with_quotes(argv: list[str]) -> list[str]:
+    """A command line in which a name that YAML takes for nothing, such as a cell ``null``, stands in quotes.
+
+    Lists of names are read as CSV, which takes the quotes off.
+    """
+    found = []
+    for before, word in zip(["", *argv], argv, strict=False):
+        flag, is_one, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if flag in FLAGS_OF_NAMES and value in ("null", "Null", "NULL", "~"):
+            found.append(f'{flag}="{value}"' if is_one else f'"{value}"')
+        else:
+            found.append(word)
+    return found
 
 
 def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:

@@ -176,7 +176,8 @@ def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, 
     if temperature != 1:
         # The largest becomes 0: whatever the temperature, none overflows upwards, and the probabilities are the same.
         least = torch.finfo(logits.dtype).min / 2
-        logits = ((logits - logits.amax(-1, keepdim=True)) / temperature).clamp_min(least)
+        divisor = max(temperature, torch.finfo(logits.dtype).tiny)  # what is smaller would be 0 there
+        logits = ((logits - logits.amax(-1, keepdim=True)) / divisor).clamp_min(least)
     if top_k is not None and top_k < logits.shape[-1]:
         least_kept = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least_kept, torch.finfo(logits.dtype).min / 2)

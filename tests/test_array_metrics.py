@@ -83,6 +83,9 @@ def test_kmers_equal_a_naive_version() -> None:
         counts.append([runs.count(run) for run in itertools.product(range(4), repeat=3)])
     assert kmer_divergence(a, b, 3, 4) == pytest.approx(jensenshannon(*counts, base=2) ** 2)
     assert kmer_divergence(a, a, 3, 4) == 0
+    # K to the power of the order is beyond 64 bits.
+    assert kmer_divergence(a * 20_000, b * 20_000, 3, 3 * 10**6) == kmer_divergence(a, b, 3, 4)
+    assert kmer_divergence(a * 20_000, b * 20_000, 6, 60_001) == kmer_divergence(a, b, 6, 4)
     assert entropy(counts[0], base=2) > 0
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -21,9 +22,10 @@ import yaml
 from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, TableCodec
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
-from bgan_discrete.tasks.arrays import build_array_networks
-from bgan_discrete.training.config import ArrayModelConfig, load_config_values
+from bgan_discrete.tasks.arrays import build_array_networks, figures_of_example, prepare_array
+from bgan_discrete.training.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",
@@ -89,6 +91,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     }  # fmt: skip
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "The floor has held-out rows" in page and "total variation" in page
+    assert "nearest training row</th>" in page and "Searched: 270 training rows" in page
     first = (folder / "samples.csv").read_text(encoding="utf-8").splitlines()[1]
     assert first[:20] in html.unescape(page), "samples are shown"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -301,6 +304,28 @@ def test_models_saved_before_there_were_sizes_load(tmp_path: Path) -> None:
     (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
     (tmp_path / "m" / "manifest.json").unlink()
     assert ArrayPipeline.from_pretrained(tmp_path / "m").generate(3).rows.shape == (3, 2, 2)
+
+
+def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Path) -> None:
+    rows = examples.example("table", 300)
+    rows["city"][0] = "Rome"
+    write_table(rows, place / "others.csv")
+    np.save(place / "short.npy", np.zeros((300, 5), int))
+    options: dict[str, tuple[str, dict[str, Any]]] = {
+        "as it is": ("table", {"limit": 300}),
+        "lumped": ("table", {"limit": 300, "max_categories": 3}),
+        "other rows": ("table", {"limit": 300, "heldout": str(place / "others.csv")}),
+        "fewer columns": ("table", {"limit": 300, "columns": "city,country"}),
+        "sequences": ("motifs", {"limit": 300}),
+        "columns": ("motifs", {"limit": 300, "layout": "table", "columns": "column_0,column_1"}),
+        "own": (str(place / "short.npy"), {}),
+    }
+    found = {}
+    for name, (dataset, others) in options.items():
+        data = prepare_array(ArrayDataConfig(dataset=dataset, **others))
+        figures = figures_of_example(data)
+        found[name] = None if figures is None else len(figures(data.heldout_codes))
+    assert {name for name, count in found.items() if count} == {"as it is", "sequences"}
 
 
 def test_networks_fit_the_data() -> None:

@@ -1,10 +1,13 @@
 """Arrays and tables from files and from memory, and the examples that a program makes."""
 
+import datetime
+import decimal
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from bgan_discrete import load_array
@@ -105,6 +108,7 @@ def test_a_file_to_judge_by_and_a_codec_to_encode_with(place: Path) -> None:
         ("a,b\n", {}, "has no rows"),
         ("", {}, "has no rows"),
         ("a,a\n1,2\n", {}, "two columns called 'a'"),
+        ("a;b\n1;2\n", {}, "single column, called 'a;b': .* \\(--delimiter ';'\\), and else --delimiter ','"),
         ("a,,c\n1,2,3\n", {}, "no name for column 2"),
         ('a,b\n1,"2\n', {}, "no CSV file after line"),
         ("a,b\n1,2\n3,4\n", {"columns": ["c"]}, "columns 'c' is not in the table, which has: a, b"),
@@ -169,9 +173,6 @@ def test_parquet_of_many_types(tmp_path: Path) -> None:
     import datetime
     import decimal
 
-    import pyarrow
-    import pyarrow.parquet
-
     columns = {
         "day": [datetime.date(2024, 5, 1), None, datetime.date(2024, 5, 2)],
         "paid": [True, False, None],
@@ -191,10 +192,63 @@ def test_parquet_of_many_types(tmp_path: Path) -> None:
         load_array(path)
 
 
-def test_a_column_that_no_table_has_can_be_left_out(tmp_path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
+def test_columns_of_other_libraries_are_read_and_what_they_call_missing() -> None:
+    days = np.array(["2020-01-01", "NaT"] * 10, "datetime64[D]")
+    columns = {
+        "integers": np.arange(20) % 3,
+        "texts": np.array(["x", "NA"] * 10),
+        "numbers": [0.5, float("nan")] * 10,
+        "days": days,
+        "dates": [datetime.date(2020, 1, 1), None] * 10,
+        "prices": [decimal.Decimal("1.5"), None] * 10,
+        "lists": [[1]] * 20,
+    }
+    data = load_array(columns, drop=["lists"], missing=["NA"])
+    found = {column["name"]: column["categories"] for column in data.codec.to_config()["columns"]}
+    assert found == {
+        "integers": [0, 1, 2], "texts": ["x", None], "numbers": [0.5, None], "days": ["2020-01-01", None],
+        "dates": ["2020-01-01", None], "prices": [1.5, None],
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"'lists' of dataset in memory holds list in row 1; .*--drop lists"):
+        load_array(columns)
+    with pytest.raises(InputError, match="got int for 'a'"):
+        load_array({"a": 5})
 
+
+def test_fields_that_no_table_has_can_be_left_out() -> None:
+    fields = np.array([([1, 2], 3)] * 20, [("pair", "i4", (2,)), ("one", "i4")])
+    assert load_array(fields, drop=["pair"]).codec.column_names == ("one",)
+    with pytest.raises(InputError, match=r"'pair' must hold one number, boolean or string a row.*--drop pair"):
+        load_array(fields)
+
+
+def test_a_tab_has_a_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\tb\n" + "1\tx\n" * 20, encoding="utf-8")
+    for delimiter in ("tab", "\\t", "\t"):
+        assert load_array(tmp_path / "t.csv", delimiter=delimiter).codec.column_names == ("a", "b")
+
+
+def test_the_part_to_judge_by_may_write_a_column_otherwise(tmp_path: Path) -> None:
+    for name, content in (
+        ("whole.csv", "a,b,c\n" + "1,2,3\n" * 29 + "2,2.5,x3\n"),
+        ("part.csv", "a,b,c\n" + "1,2,3\n" * 29),
+    ):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    codec = load_array(tmp_path / "whole.csv").codec
+    again = load_array(tmp_path / "part.csv", codec=codec)
+    assert codec.decode(again.codes[:1]) == {"a": [1], "b": [2.0], "c": ["3"]}
+    both = load_array(tmp_path / "part.csv", heldout=tmp_path / "whole.csv")
+    assert isinstance(both.codec, TableCodec)
+    assert both.codec.to_config() == codec.to_config()
+
+
+def test_classes_that_are_numbers_are_in_their_order() -> None:
+    data = load_array({"a": [1, 2] * 30, "label": [10, 2, 3] * 20}, label_column="label")
+    assert data.class_names == ("2", "3", "10")
+    assert data.labels is not None and set(data.labels.tolist()) == {0, 1, 2}
+
+
+def test_a_column_that_no_table_has_can_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"x": [[1]] * 9, "y": [1, 2, 3] * 3}), path)
     assert load_array(path, drop=["x"], holdout=0.3).codec.column_names == ("y",)
@@ -246,9 +300,6 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
 
 
 def test_damaged_tables_are_refused_with_their_place(tmp_path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
     path = tmp_path / "t.csv"
     for content, words in (
         (b"a,b\n1,x\n2,\0y\n", "line 3 holds a NUL character"),

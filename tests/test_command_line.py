@@ -13,7 +13,15 @@ import torch
 
 from bgan_discrete.command_line import add_section, make_parser, parse, parse_run, run_script
 from bgan_discrete.errors import BGANError, InputError
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, RunConfig, TrainingConfig
+from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.training.config import (
+    ArrayDataConfig,
+    DataConfig,
+    ImageTrainingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (RunConfig, DataConfig, ModelConfig, TrainingConfig)
@@ -87,6 +95,16 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(InputError) as caught:
         ImageTrainingConfig.from_flat(parse(full_parser(), ["--config", str(path)]))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("argv", [["--missing", "null"], ["--missing=null"], ["--missing", "null", "--drop", "~"]])
+def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
+    parser = make_parser("Arrays.", "an example")
+    add_section(parser, ArrayDataConfig, "data")
+    values = parse(parser, argv)
+    assert split_names(values["missing"]) == ["null"]
+    assert split_names(values["drop"]) == (["~"] if "--drop" in argv else None)
+    assert values["heldout"] is None
 
 
 def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:

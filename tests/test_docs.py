@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pages import ROOT, blocks, run_command, run_program
 
+import bgan_discrete.metrics.arrays as array_metrics
 import bgan_discrete.metrics.images as metrics
 from bgan_discrete.divergences import DIVERGENCES
 from bgan_discrete.estimators import ESTIMATORS
@@ -29,9 +30,6 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 EVERYWHERE = [
     *DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 ]  # fmt: skip
-OWN_DATA = "docs/own_data.md"
-"""Has files of its own, and `test_own_data_page`."""
-
 MEASURED = ("docs/results.md", "docs/performance.md")
 """Pages whose commands are long trials: their options must exist."""
 
@@ -41,8 +39,10 @@ TUTORIALS = {f"docs/{page}": f"docs/notebooks/{name}" for page, name in notebook
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like the root of the checkout to what runs there."""
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    for name in ("scripts", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(array_metrics, "CRITIC_STEPS", 5)
     monkeypatch.setattr(metrics, "train_classifier", partial(train_classifier, steps=20))
     return tmp_path
 
@@ -67,11 +67,7 @@ def cells_of(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "page",
-    [
-        name
-        for name, text in TEXTS.items()
-        if re.search("^```(python|bash)", text, re.M) and name not in (*TUTORIALS, OWN_DATA)
-    ],
+    [name for name, text in TEXTS.items() if re.search("^```(python|bash)", text, re.M) and name not in TUTORIALS],
 )
 def test_the_blocks_of_a_page_run(page: str, place: Path) -> None:
     run_page(TEXTS[page])

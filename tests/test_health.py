@@ -9,11 +9,12 @@ import pytest
 
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig
+from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.training.health import (
     REPEAT_STEPS,
     Finding,
     HealthWatch,
+    check_array_metrics,
     check_ending,
     check_image_metrics,
     check_text_metrics,
@@ -248,6 +249,30 @@ def test_image_metrics() -> None:
     assert "'8', '9'" in finding.seen
     assert found(class_histogram=made, num_samples=40) == [], "of so few samples a class may be absent by chance"
     assert check_image_metrics({}, OPTIONS) == []
+
+
+def test_metrics_of_rows() -> None:
+    options = ArrayTrainingConfig().to_flat()
+    pair, critic = "total_variation_of_a_pair_dependent_tenth", "divergence_that_a_fresh_critic_finds_0_to_1"
+    real = {"copies_of_training_rows": (0.14, 0.0), "unique_rate": (0.9, 1.0), pair: (0.04, 0.5), critic: (0.0, 0.4)}
+
+    def found(floors: dict[str, tuple[float, float]] = real, **values: float) -> list[str]:
+        figures = {
+            name: {"value": values.get(name, floor), "floor": floor, "baseline": baseline}
+            for name, (floor, baseline) in floors.items()
+        }
+        return keys(check_array_metrics({"figures": figures, "num_samples": 10_000, "block_size": 1200}, options))
+
+    assert found() == []
+    # The floor's 1,200 rows say 0.14 give or take 0.01.
+    assert found(copies_of_training_rows=0.17) == []
+    assert found(copies_of_training_rows=0.3) == ["copies"]
+    assert found(unique_rate=0.3) == ["mode_collapse"]
+    assert found(**{pair: 0.45}) == found(**{critic: 0.39}) == ["no_better_than_baseline"]
+    assert found({**real, pair: (0.04, 0.041)}, **{pair: 0.042}) == [], "these columns are independent"
+    assert check_array_metrics({}, options) == []
+    (finding,) = check_array_metrics({"figures": {"unique_rate": {"value": 0.01, "floor": 0.9}}}, options)
+    assert finding.severity == "critical" and "--entropy-weight" in finding.advice
 
 
 def test_text_metrics() -> None:

@@ -342,6 +342,9 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
         trainer(3, 3, labels=labels, num_classes=5)
     with pytest.raises(InputError, match="num_classes needs labels"):
         trainer(None, None, num_classes=5)
+    plain = MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8)
+    with pytest.raises(InputError, match="labels need a generator that is called with them too, got MLPGenerator"):
+        Trainer(*plain, codes, config, progress=False, labels=labels)
 
 
 def test_every_class_is_present_or_their_number_is_given() -> None:
@@ -567,6 +570,24 @@ def test_training_without_labels_or_with_a_gap_is_one_line(tmp_path: Path) -> No
             count_classes(data)
     with pytest.raises(InputError, match="leave out continuous 'boundary_seeking'"):
         ImageTrainingConfig.from_flat({"conditional": True, "continuous": "boundary_seeking"})
+
+
+def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = prepare_data(DataConfig())
+    assert digits.labels is not None and digits.class_names is not None
+    names, judged = digits.class_names, []
+    pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=10, class_names=names), digits.codec)
+    turned = replace(digits, class_names=names[::-1], labels=9 - digits.labels)
+    monkeypatch.setattr("bgan_discrete.tasks.images.evaluate_images", lambda codes, *_, **others: judged.append(others))
+    made = []
+    generate = pipeline.generate
+    monkeypatch.setattr(pipeline, "generate", lambda *a, **others: made.append(others) or generate(*a, **others))
+    for data in (digits, turned):
+        evaluate_pipeline(pipeline, data, 60)
+    assert np.array_equal(made[0]["labels"], made[1]["labels"]), "the model is asked for the same"
+    assert np.array_equal(judged[0]["sample_labels"], 9 - judged[1]["sample_labels"]), "in the data's own numbers"
+    with pytest.raises(InputError, match=r"must have the model's classes, 0, 1, .*; it has 'ten' too"):
+        evaluate_pipeline(pipeline, replace(digits, class_names=(*names[:9], "ten")), 60)
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:

@@ -17,10 +17,22 @@ import warm_start
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.reporting import findings_of, load_record, write_comparison_page, write_report_page
+from bgan_discrete.reporting import (
+    findings_of,
+    load_record,
+    recorded,
+    write_comparison_page,
+    write_report_page,
+)
 from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
 from bgan_discrete.reporting.markup import Markup, element
-from bgan_discrete.reporting.neighbours import absent_classes, edit_distances, nearest_images, nearest_texts
+from bgan_discrete.reporting.neighbours import (
+    absent_classes,
+    edit_distances,
+    nearest_images,
+    nearest_rows,
+    nearest_texts,
+)
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
 from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, text_direction
@@ -254,6 +266,20 @@ def test_a_broken_file_is_named(images: Path, tmp_path: Path, name: str, content
         write_report_page(run)
 
 
+def test_a_page_that_cannot_be_made_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(run: Path) -> Path:
+        raise ValueError("math domain error")
+
+    monkeypatch.setattr("bgan_discrete.reporting.page.write_report_page", fails)
+    with recorded(tmp_path, "data"):
+        pass
+    assert "cannot be written: math domain error" in caplog.text
+    with pytest.raises(NonFiniteError, match="the run's own"), recorded(tmp_path, "data"):
+        raise NonFiniteError("the run's own")
+
+
 def test_runs_are_compared(images: Path, tmp_path: Path) -> None:
     other = copy_of(images, tmp_path / "other", "config.yaml", "metrics.jsonl", "report.json", "samples.png")
     options = (other / "config.yaml").read_text(encoding="utf-8")
@@ -273,7 +299,7 @@ def test_what_cannot_be_compared(images: Path, text: Path, tmp_path: Path) -> No
     for runs, words in (
         ([images], "at least two"),
         ([images, images], "named twice"),
-        ([images, text], "all of images or all of text"),
+        ([images, text], "all of images, all of text or all of rows"),
         ([images, tmp_path], "is not the folder of a run"),
     ):
         with pytest.raises(InputError, match=words):
@@ -393,6 +419,8 @@ def test_charts_of_awkward_figures() -> None:
                     x, y = map(float, place.split(","))
                     assert 0 <= x <= 400
                     assert 0 <= y <= 220
+    of_zeros = draw(Chart("a", "", [Curve("a", awkward["constant"])], bounds=(0.0, 0.0)))
+    assert len(Page(of_zeros).all("polyline")) == 1, "a figure that stayed at its bound"
     assert "1 outlying points lie beyond the axis" in draw(Chart("a", "", [Curve("a", awkward["an outlier"])]))
     assert len(Page(draw(Chart("a", "", [Curve("a", awkward["gaps"])]))).all("polyline")) == 1
 
@@ -446,6 +474,19 @@ def test_the_nearest_texts_are_found_with_bounded_work() -> None:
         assert pairs[0]["searched"] == (3000 if cells == 1e9 else 100)
     best = [int(edit_distances(row, training, lengths(training)).min()) for row in samples]
     assert [pair["distance"] for pair in nearest_texts(samples, training, lengths, decode)] == best
+
+
+def test_the_nearest_rows_equal_the_naive_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    training, samples = rng.integers(0, 3, (50, 2, 3)), rng.integers(0, 3, (5, 2, 3))
+    samples[0] = training[49]
+    for at_once in (4_000_000, 40):
+        monkeypatch.setattr("bgan_discrete.reporting.neighbours.PIXELS_AT_ONCE", at_once)
+        pairs = nearest_rows(samples, training, lambda codes: [str(row.tolist()) for row in codes])
+        distances = (samples[:, None] != training).reshape(5, 50, -1).sum(-1)
+        assert [pair["distance"] for pair in pairs] == distances.min(1).tolist()
+        assert [pair["neighbour"] for pair in pairs] == [str(training[k].tolist()) for k in distances.argmin(1)]
+        assert (pairs[0]["distance"], pairs[0]["length"], pairs[0]["searched"]) == (0, 6, 50)
 
 
 def test_the_nearest_images_equal_the_naive_ones(tmp_path: Path) -> None:

@@ -237,6 +237,14 @@ def test_an_unknown_value_is_refused_with_its_row() -> None:
         codec.encode({"town": ["Lyon"]})
 
 
+def test_a_value_is_known_in_the_form_that_other_cells_of_its_column_gave_it() -> None:
+    column = CategoryColumn("a", (1, 2.0, "3", "4.5", "05", True), "(other)")
+    values = [1.0, "1", 2, "2.0", 3, 4.5, 5, "True", 1.5]
+    assert column.encode(values, np.dtype(np.uint8)).tolist() == [0, 0, 1, 1, 2, 3, 6, 5, 6]
+    both = CategoryColumn("a", (1, 1.0, "1"))
+    assert both.encode([1, 1.0, "1"], np.dtype(np.uint8)).tolist() == [0, 1, 2]
+
+
 # --- integers ---
 
 
@@ -271,6 +279,8 @@ def test_codes_stay_small() -> None:
         (lambda: IntegersCodec((2,), 3, low="0"), "low must be an integer"),  # type: ignore[arg-type]
         (lambda: IntegersCodec((2,), 3, low=2**63 - 2), "low must be an integer with all values from it on in int64"),
         (lambda: IntegersCodec.fit(np.full((3, 2), 2**64 - 1, np.uint64)), "low must be an integer"),
+        (lambda: IntegersCodec.fit(np.array(5)), r"must have shape \[samples, ...\] and hold data, got \[\]"),
+        (lambda: IntegersCodec.fit(np.array([["a"]])), r"got <U1: read its columns as a table \(--layout table\)"),
         (lambda: codec_from_config({"name": "integers", "event_shape": 2, "num_categories": 2, "low": 0}), "a list"),
         (lambda: codec_from_config({"name": "table", "columns": [{"name": "x"}]}), "a column must have name"),
         (lambda: codec_from_config({"name": "table", "columns": 3}), "columns must be a list"),

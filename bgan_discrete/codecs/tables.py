@@ -8,6 +8,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -101,7 +102,7 @@ class IntegersCodec(ArrayCodec):
     Args:
         event_shape: Shape of one sample, with at least one position.
         num_categories: K, 2 .. 65,536: values lie in ``[low, low + K)``.
-        low: The least value.
+        low: The least value, at least -2^63; low + K is at most 2^63.
 
     Raises:
         InputError: If an argument is out of its range.
@@ -134,7 +135,7 @@ class IntegersCodec(ArrayCodec):
         Raises:
             InputError: If the array has another type, holds nothing, or spans too many integers.
         """
-        _check_integers(values)
+        check_integers(values)
         low, high = int(values.min()), int(values.max())
         if high - low >= MAX_ARRAY_CATEGORIES:
             raise InputError(
@@ -146,7 +147,7 @@ class IntegersCodec(ArrayCodec):
 
     def encode(self, data: Codes) -> Codes:
         """Codes of integers ``[N, *event_shape]``; errors as in `ArrayCodec.encode`."""
-        _check_integers(data)
+        check_integers(data)
         if tuple(data.shape[1:]) != self.event_shape:
             raise InputError(
                 f"the array must have the shape [N, {str(list(self.event_shape))[1:-1]}], got {list(data.shape)}"
@@ -222,8 +223,11 @@ class CategoryColumn:
         return None in self.categories
 
     def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
-        """Codes ``[N]``."""
+        """Codes ``[N]``; a value that is no category is taken for one that a file can hold in its place, 2 for 2.0."""
         code_of = {_identity(value): code for code, value in enumerate(self.categories)}
+        for place, category in enumerate(self.categories):
+            for alike in _read_otherwise(category):
+                code_of.setdefault(_identity(alike), place)
         if self.other is not None:
             code_of.setdefault(_identity(self.other), len(self.categories))
         last = len(self.categories)
@@ -523,6 +527,19 @@ def _identity(value: Value) -> tuple[str, Value]:
     return type(value).__name__, value
 
 
+def _read_otherwise(value: Value) -> list[Value]:
+    """What else a value is read as where other cells stand in its column: of a CSV file 2, 2.0 or the text 2."""
+    found: list[Value] = []
+    for kind in (str,) if isinstance(value, bool) else (int, float, str):
+        with suppress(TypeError, ValueError, OverflowError):
+            other = kind(value)  # type: ignore[arg-type]
+            # Only the same number, and the number of no other text than that which it would be written as.
+            same = str(other) == value if isinstance(value, str) else kind is str or other == value
+            if value is not None and not isinstance(value, kind) and same:
+                found.append(other)
+    return found
+
+
 def _order(identity: tuple[str, Value]) -> tuple[str, Any]:
     kind, value = identity
     return ("number" if kind in ("int", "float") else kind, value)
@@ -553,7 +570,8 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _check_integers(values: Any) -> None:
+def check_integers(values: Any) -> None:
+    """Raise InputError for what is not an array ``[samples, ...]`` of integers or booleans, with data in it."""
     if not isinstance(values, np.ndarray) or not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
         kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         advice = ""
@@ -561,9 +579,12 @@ def _check_integers(values: Any) -> None:
             advice = (
                 ": convert whole numbers to integers, or read the columns as a table in bins (--layout table --bins 20)"
             )
+        elif isinstance(values, np.ndarray) and values.dtype.kind == "U":
+            advice = ": read its columns as a table (--layout table)"
         raise InputError(f"the array must hold integers, got {kind}{advice}")
     if values.ndim < 2 or values.size == 0:
-        raise InputError(f"the array must have shape [samples, ...] and hold data, got {list(values.shape)}")
+        advice = ": make one number a sample [samples, 1]" if values.ndim == 1 else ""
+        raise InputError(f"the array must have shape [samples, ...] and hold data, got {list(values.shape)}{advice}")
 
 
 def _shown(value: Value) -> str:

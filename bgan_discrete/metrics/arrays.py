@@ -182,9 +182,13 @@ def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> floa
     runs = []
     for codes in (a, b):
         windows = np.lib.stride_tricks.sliding_window_view(np.asarray(codes, np.int64), order, axis=1)
-        runs.append((windows @ (num_categories ** np.arange(order))).ravel())
-    known, places = np.unique(np.concatenate(runs), return_inverse=True)
-    shares = [np.bincount(part, minlength=len(known)) / len(part) for part in np.split(places, [len(runs[0])])]
+        runs.append(windows.reshape(-1, order))
+    places = np.zeros(sum(map(len, runs)), np.int64)
+    for column in np.concatenate(runs).T:
+        # Only the runs that occur are numbered, so that their numbers times K stay small, however many there could be.
+        places = np.unique(places * num_categories + column, return_inverse=True)[1]
+    parts = np.split(places, [len(runs[0])])
+    shares = [np.bincount(part, minlength=int(places.max()) + 1) / len(part) for part in parts]
     middle = _entropy((shares[0] + shares[1]) / 2)
     return max(middle - (_entropy(shares[0]) + _entropy(shares[1])) / 2, 0.0) / math.log(2)
 

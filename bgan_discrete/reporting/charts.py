@@ -166,7 +166,7 @@ class _Axis:
             wanted = [*(chart.bounds or ()), *([] if chart.aim is None else [chart.aim])]
             low, high = min([low, *wanted]), max([high, *wanted])
         margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
-        if chart.bounds and low >= chart.bounds[0] and high <= chart.bounds[1]:
+        if chart.bounds and low >= chart.bounds[0] and high <= chart.bounds[1] and low < high:
             margin = 0.02 * (high - low)
         self.low, self.high = low - margin, high + margin
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bgan_discrete.imaging import save_png
 from bgan_discrete.metrics.neighbours import squared_distances
 
-IMAGE_PAIRS, TEXT_PAIRS = 16, 16
+IMAGE_PAIRS, TEXT_PAIRS, ROW_PAIRS = 16, 16, 16
 PIXELS_AT_ONCE = 4_000_000
 
 MAX_EDIT_CELLS = 3e8
@@ -117,6 +117,36 @@ def nearest_texts(
             }
         )
     return found
+
+
+def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[str]]) -> list[dict[str, Any]]:
+    """Find the nearest training row of each sample, by the number of codes that differ.
+
+    Args:
+        samples: Integers ``[n, *event_shape]``; the first `ROW_PAIRS` are taken.
+        training: Integers ``[S, *event_shape]``.
+        write: Codes to a line for each.
+
+    Returns:
+        For each sample ``text``, ``neighbour``, ``distance`` and ``length`` (codes that differ, and codes of a row) and
+        ``searched`` (training rows that were compared).
+    """
+    samples = samples[:ROW_PAIRS]
+    flat, others = (part.reshape(len(part), -1) for part in (samples, training))
+    best, rows = np.full(len(flat), flat.shape[1] + 1), np.zeros(len(flat), np.int64)
+    rows_at_once = max(1, PIXELS_AT_ONCE // flat.shape[1])
+    for start in range(0, len(others), rows_at_once):
+        part = np.asarray(others[start : start + rows_at_once])
+        for place, row in enumerate(flat):
+            distances = (part != row).sum(1)
+            nearest = int(distances.argmin())
+            if distances[nearest] < best[place]:
+                best[place], rows[place] = distances[nearest], start + nearest
+    lines = zip(write(samples), write(np.ascontiguousarray(training[rows])), best.tolist(), strict=True)
+    return [
+        {"text": text, "neighbour": other, "distance": distance, "length": flat.shape[1], "searched": len(training)}
+        for text, other, distance in lines
+    ]
 
 
 def _equal_rows(training: Codes, codes: Codes) -> NDArray[np.int64]:

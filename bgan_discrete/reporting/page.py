@@ -32,6 +32,7 @@ from bgan_discrete.reporting.tables import (
 from bgan_discrete.training.health import (
     Finding,
     by_severity,
+    check_array_metrics,
     check_ending,
     check_image_metrics,
     check_text_metrics,
@@ -91,7 +92,7 @@ def write_comparison_page(runs: Sequence[str | Path], output: str | Path) -> Pat
     """Write a report of several runs beside each other.
 
     Args:
-        runs: At least two folders, all of images or all of text.
+        runs: At least two folders, all of images, all of text, or all of arrays and tables.
         output: The HTML file.
 
     Returns:
@@ -125,7 +126,9 @@ def findings_of(record: RunRecord) -> list[Finding]:
     judged = {**record.report, **_part(record.facts, "classes_absent_from_training")}
     if record.kind == "images":
         found += check_image_metrics(judged, record.options, is_ill)
-    elif record.kind == "text":
+    elif record.kind == "rows":
+        found += check_array_metrics(judged, record.options, is_ill)
+    else:
         unknown = float(record.facts.get("unknown_share") or 0.0)
         found += check_text_metrics(judged, record.options, record.samples, unknown, is_ill)
     return by_severity(found)
@@ -158,7 +161,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
         raise InputError(f"run {str(twice)!r} is named twice")
     if len({record.kind for record in records}) > 1:
         kinds = ", ".join(f"{str(record.root)!r} is of {record.kind}" for record in records)
-        raise InputError(f"runs to compare must be all of images or all of text: {kinds}")
+        raise InputError(f"runs to compare must be all of images, all of text or all of rows: {kinds}")
     names = _distinct_names(roots)
     differing = differing_options(records)
     options = differences_table(differing, names) if differing else element("p", "All options are the same.")
@@ -296,9 +299,9 @@ def _metrics(record: RunRecord) -> Markup:
         )
     elif record.kind == "rows":
         note = (
-            f"{report.get('num_samples', 0):,} samples, beside {report.get('num_training', 0):,} training and "
-            f"{report.get('num_heldout', 0):,} held-out rows. The floor has held-out rows in the samples' place; the "
-            "baseline draws every column by itself."
+            f"{report.get('num_samples', 0):,} samples in blocks of {report.get('block_size', 0):,}, beside "
+            f"{report.get('num_training', 0):,} training and {report.get('num_heldout', 0):,} held-out rows. "
+            "The floor has held-out rows in the samples' place; the baseline draws every column by itself."
         )
     else:
         note = (
@@ -329,11 +332,20 @@ def _final_samples(record: RunRecord) -> Markup:
         if not pairs:
             return join(_lines(lines[:FRAME_LINES]), more)
         searched = pairs[0].get("searched", 0)
+        if record.kind == "rows":
+            note = f"Distance: codes that differ, of as many as a row has. Searched: {searched:,} training rows."
+            return join(
+                _lines(lines[:FRAME_LINES]),
+                more,
+                element("h3", "Samples, each beside its nearest training row"),
+                samples_table(pairs, "row"),
+                element("p", note, class_="quiet"),
+            )
         note = (
             "Distance: tokens to insert, delete or exchange, of as many as the sample has. Searched: "
             f"{searched:,} training texts, and all of them for copies."
         )
-        return join(samples_table(pairs), element("p", note, class_="quiet"), more)
+        return join(samples_table(pairs, "text"), element("p", note, class_="quiet"), more)
     grid = record.root / "samples.png"
     picture = _picture(grid, "A grid of samples of the final model")
     if picture is None:

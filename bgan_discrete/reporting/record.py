@@ -17,7 +17,7 @@ import yaml
 
 from bgan_discrete import __version__
 from bgan_discrete.durable import replace_text
-from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.training.run_log import read_metrics
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
@@ -153,13 +153,13 @@ def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
         yield
     except Exception as error:
         # The error itself is what the user must see: no trouble with the page may stand before it.
-        with suppress(OSError, BGANError):
+        with suppress(Exception):
             add_facts(folder, {"failure": one_line(error)})
             write_report_page(folder)
         raise
     try:
         write_report_page(folder)
-    except (OSError, BGANError) as error:
+    except Exception as error:  # the training has ended well, whatever is wrong with its page
         _log.warning("the report of %s cannot be written: %s", folder, one_line(error))
 
 

@@ -236,8 +236,8 @@ def classes_table(report: Mapping[str, Any]) -> Markup | None:
     return _table(["class", "samples", "training data"], rows, "classes", "classes", numbers=range(1, 3))
 
 
-def samples_table(pairs: Sequence[Mapping[str, Any]]) -> Markup:
-    """Texts beside their nearest training texts."""
+def samples_table(pairs: Sequence[Mapping[str, Any]], what: str) -> Markup:
+    """Texts or rows, as ``what`` says, beside those of the training data that are nearest."""
     rows = [
         [
             element("td", _line(pair.get("text"))),
@@ -246,8 +246,8 @@ def samples_table(pairs: Sequence[Mapping[str, Any]]) -> Markup:
         ]
         for pair in pairs
     ]
-    heads = ["sample", "nearest training text", "distance"]
-    return _table(heads, rows, "samples beside training texts", "samples", numbers=range(2, 3))
+    heads = ["sample", f"nearest training {what}", "distance"]
+    return _table(heads, rows, f"samples beside training {what}s", "samples", numbers=range(2, 3))
 
 
 def _table(

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
-from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec
+from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
@@ -21,6 +21,9 @@ from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
     TABLE_SUFFIXES,
+    Wanted,
+    of_one_kind,
+    plain_values,
     read_csv,
     read_parquet,
     table_of_array,
@@ -48,7 +51,7 @@ class ArrayData:
         heldout_source: Where the held-out rows come from.
         labels: One for each training row, a number of `class_names`; None without a label column.
         heldout_labels: Likewise for the held-out rows.
-        class_names: Of the labels, in order.
+        class_names: Of the labels: numbers by their size, all else by the alphabet.
         repeated: Training rows that repeat earlier ones.
         leaked: Held-out rows that are in training too.
     """
@@ -109,7 +112,7 @@ def load_array(
         bins: See `bgan_discrete.codecs.TableCodec.fit`.
         max_categories: Likewise.
         missing: Texts that mean a missing value, beside the empty cell.
-        delimiter: Between the cells of a CSV file; None for that of its suffix.
+        delimiter: Between the cells of a CSV file, ``tab`` or ``\\t`` for a tab; None for that of its suffix.
         header: Whether the first line of a CSV file names the columns.
         key: Of the array in a .npz file; None for the only one, or the first of `NPZ_KEYS` that is there.
         label_column: A column of a table that is no part of the codes but a label of each row.
@@ -125,6 +128,7 @@ def load_array(
     Raises:
         InputError: If an argument or the data cannot be used; the message names file, row and column.
     """
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     _check(layout, limit, holdout, seed, delimiter, columns, drop)
     options: dict[str, Any] = {
         "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
@@ -158,12 +162,11 @@ def load_array(
             "of each are needed: give more rows, or another holdout"
         )
     training, judging = (np.ascontiguousarray(codes[part]) for part in places)
-    classes = None if labels is None else sorted({str(label) for label in labels})
-    numbers = (
-        None
-        if classes is None or labels is None
-        else np.array([classes.index(str(label)) for label in labels], np.int64)
-    )
+    classes = None if labels is None else _classes(labels)
+    numbers = None
+    if labels is not None and classes is not None:
+        number_of = {name: number for number, name in enumerate(classes)}
+        numbers = np.array([number_of[str(label)] for label in labels], np.int64)
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
     source = f"{holdout:.0%} of the rows, at random" if judged is None else f"{str(heldout)!r}"
@@ -176,7 +179,7 @@ def load_array(
         heldout_source=source if isinstance(heldout, (str, os.PathLike, type(None))) else "other data in memory",
         labels=None if numbers is None else numbers[places[0]],
         heldout_labels=None if numbers is None else numbers[places[1]],
-        class_names=None if classes is None else tuple(classes),
+        class_names=classes,
         repeated=repeated,
         leaked=leaked,
     )
@@ -243,7 +246,7 @@ def _check(
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
         raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
-        raise InputError(f"delimiter must be one character, such as ';', got {delimiter!r}")
+        raise InputError(f"delimiter must be one character, such as ';', or tab, got {delimiter!r}")
     for name, given in (("columns", columns), ("drop", drop)):
         if isinstance(given, str):
             raise InputError(f"{name} must be a list of names, got the string {given!r}")
@@ -271,18 +274,21 @@ def _read(
 
     found = _open(dataset, option, missing, delimiter, header, key, is_wanted)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
-        found = table_of_array(found)
+        found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, dataset, missing, is_wanted)
+    elif isinstance(dataset, Mapping):
+        found = _plain_table(dataset, option, dataset, missing, is_wanted)
     if isinstance(found, np.ndarray):
         asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
         for name, value in asked.items():
             if value is not None:
                 raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
+        check_integers(found)
         return (found if limit is None else found[:limit]), None
     if layout == "array":
         raise InputError(
             f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
         )
-    table = {name: list(values)[:limit] for name, values in found.items()}
+    table = {name: values[:limit] for name, values in found.items()}
     labels = _column(table, label_column, "label_column") if label_column is not None else None
     if labels is not None and None in labels:
         raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
@@ -294,9 +300,25 @@ def _read(
     chosen = {name: table[name] for name in kept if name not in drop and name != label_column}
     if not chosen:
         raise InputError(
-            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(table)}"
+            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(map(str, table))}"
         )
     return chosen, labels
+
+
+def _plain_table(
+    table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], is_wanted: Wanted
+) -> dict[str, list[Any]]:
+    """A table whose columns may be lists, arrays or series."""
+    for name, values in table.items():
+        if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
+            raise InputError(
+                f"{option} must be a dictionary of columns, each a list of values, got "
+                f"{type(values).__name__} for {name!r}"
+            )
+    place = f"{option} {_place(dataset)}"
+    return {
+        name: plain_values(values, name, place, missing) if is_wanted(name) else [] for name, values in table.items()
+    }
 
 
 def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
@@ -377,7 +399,21 @@ def _joined(rows: Rows, others: Rows) -> Rows:
     lacking = [name for name in rows if name not in others]
     if lacking:
         raise InputError(f"heldout lacks the column {lacking[0]!r} of the data set; it has: {', '.join(others)}")
-    return {name: [*values, *others[name]] for name, values in rows.items()}
+    return {name: _joined_column(values, others[name]) for name, values in rows.items()}
+
+
+def _joined_column(values: list[Any], others: list[Any]) -> list[Any]:
+    """Both parts of a column; of one type, if each is: what a cell of a CSV file is depends on the others there."""
+    kinds = [{type(value) for value in part if value is not None} for part in (values, others)]
+    joined = [*values, *others]
+    return of_one_kind(joined) if kinds[0] != kinds[1] and all(len(kind) == 1 for kind in kinds) else joined
+
+
+def _classes(labels: Sequence[Any]) -> tuple[str, ...]:
+    """The names of all labels: numbers by their size, all else by the alphabet."""
+    are_numbers = all(isinstance(label, (int, float)) for label in labels)
+    ordered = sorted(set(labels)) if are_numbers else sorted(map(str, set(labels)))
+    return tuple(dict.fromkeys(map(str, ordered)))
 
 
 def _length(rows: Rows) -> int:

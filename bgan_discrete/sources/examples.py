@@ -43,6 +43,15 @@ CITIES = {
 CITY_SHARES = (0.06, 0.16, 0.13, 0.07, 0.05, 0.08, 0.07, 0.14, 0.08, 0.1, 0.06)
 CURRENCIES = {"France": "EUR", "Germany": "EUR", "Poland": "PLN", "Japan": "JPY", "United States": "USD"}
 SYSTEMS = {"phone": ("Android", "iOS"), "tablet": ("Android", "iOS"), "computer": ("Linux", "macOS", "Windows")}
+VALUES_OF_RULES = {
+    "city": set(CITIES),
+    "country": set(CITIES.values()),
+    "currency": set(CURRENCIES.values()),
+    "device": set(SYSTEMS),
+    "system": {system for systems in SYSTEMS.values() for system in systems},
+}
+"""What can stand in the columns that `broken_rules` looks at."""
+
 AGES, PLANS = ("18-29", "30-44", "45-64", "65+"), ("free", "basic", "family", "business")
 PAYMENTS = ("card", "invoice", "transfer", "wallet")
 DEVICES_OF_AGES = np.array([[0.75, 0.1, 0.15], [0.5, 0.1, 0.4], [0.3, 0.2, 0.5], [0.15, 0.4, 0.45]])
@@ -175,7 +184,7 @@ def broken_rules(rows: Table) -> dict[str, float]:
     """How many rows of a table break each rule of `table`, as a share.
 
     Args:
-        rows: With the columns of `table`.
+        rows: With the columns of `VALUES_OF_RULES`, and no other values in them.
 
     Returns:
         Rule -> share of the rows that break it.

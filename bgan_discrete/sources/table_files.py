@@ -5,7 +5,7 @@ import datetime
 import decimal
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from bgan_discrete.errors import InputError, StorageError, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
+
+Wanted = Callable[[str], bool]
+"""Whether a column of a name is to be read."""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
@@ -57,6 +60,8 @@ def read_csv(
                 if not row:  # a blank line
                     continue
                 if not names:
+                    if header and delimiter is None:
+                        _check_delimiter(row, path, place)
                     names = _checked_names(row, place) if header else [f"column_{i}" for i in range(len(row))]
                     columns = [[] for _ in names]
                     if header:
@@ -64,7 +69,7 @@ def read_csv(
                 if len(row) != len(names):
                     raise InputError(
                         f"{place} has {len(row)} cells in line {line}, but {len(names)} columns; quote cells "
-                        "that hold the delimiter"
+                        "that hold the delimiter, or name another one (--delimiter ';')"
                     )
                 for column, cell in zip(columns, row, strict=True):
                     column.append(cell)
@@ -94,6 +99,17 @@ def _first_bad_byte(path: Path) -> str:
                 return f"byte 0x{raw[error.start]:02x} at offset {offset + error.start} (line {number})"
             offset += len(raw)
     return "it changed while it was read"
+
+
+def _check_delimiter(row: list[str], path: Path, place: str) -> None:
+    """Refuse a header of one name that holds what delimits cells elsewhere."""
+    usual = DELIMITERS[path.suffix.lower()]
+    other = next((letter for letter in ";\t|," if letter != usual and letter in row[0]), None)
+    if len(row) == 1 and other is not None:
+        raise InputError(
+            f"{place} has a single column, called {row[0]!r}: if {other!r} stands between its cells, say so "
+            f"(--delimiter {other!r}), and else --delimiter {usual!r}"
+        )
 
 
 def _checked_names(row: list[str], place: str) -> list[str]:
@@ -136,7 +152,7 @@ def read_parquet(
         is_wanted: Whether a column of a name will be used; the others may hold anything, and come without values.
 
     Returns:
-        Column name -> values.
+        Column name -> values; none for those that are not wanted.
 
     Raises:
         InputError: If the file cannot be read, or a column that is wanted holds lists, bytes or the like.
@@ -161,17 +177,38 @@ def read_parquet(
             values = table.column(name).to_pylist()
         except Exception as error:  # dates that Python does not know, text that is not UTF-8
             raise InputError(f"column {name!r} of {place} cannot be read: {one_line(error)}") from None
-        found[name] = _plain_values(values, name, place, missing)
+        found[name] = plain_values(values, name, place, missing)
     return found
 
 
-def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[str]) -> list[Value]:
+def plain_values(values: Iterable[Any], name: object, place: str, missing: Sequence[str] = ()) -> list[Value]:
+    """The values of a column as strings, numbers, booleans and None, whichever library holds them.
+
+    Args:
+        values: Of Python, NumPy or pandas. NaN, NaT and NA are missing; decimal numbers become floating-point ones, and
+            dates and times text.
+        name: Of the column, for the message.
+        place: Of the table, likewise.
+        missing: Texts that mean a missing value too.
+
+    Returns:
+        One for each.
+
+    Raises:
+        InputError: If there is a list, bytes or the like.
+    """
     found: list[Value] = []
     gone = set(missing)
     for row, given in enumerate(values, 1):
         value = given
+        if isinstance(value, (np.datetime64, np.timedelta64)):
+            value = None if np.isnat(value) else str(value)
+        elif isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, decimal.Decimal):
             value = float(value)
+        if type(value).__name__ in ("NaTType", "NAType"):  # of pandas, which is not asked for
+            value = None
         elif isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
             value = str(value)
         if (
@@ -192,19 +229,22 @@ def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[st
     return found
 
 
-def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None) -> dict[str, list[Value]]:
+def table_of_array(
+    array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None, is_wanted: Wanted = lambda name: True
+) -> dict[str, list[Value]]:
     """The columns of an array.
 
     Args:
         array: Structured ``[S]``, whose fields are the columns, or ``[S, C]`` of numbers, booleans or strings; NaN and
             the empty string are missing.
         names: C of them; None for ``column_0``, ``column_1``, ...
+        is_wanted: Whether a column of a name will be used; the others may hold anything, and come without values.
 
     Returns:
-        Column name -> values.
+        Column name -> values; none for those that are not wanted.
 
     Raises:
-        InputError: If the array has another shape or holds objects.
+        InputError: If the array has another shape, or a column that is wanted holds objects.
     """
     if array.dtype.names is not None:
         columns = {name: array[name] for name in array.dtype.names}
@@ -215,13 +255,15 @@ def table_of_array(array: "np.ndarray[Any, Any]", names: Sequence[str] | None = 
     else:
         raise InputError(f"a table must be an array [rows, columns] or one of named fields, got {list(array.shape)}")
     for name, column in columns.items():
-        if column.ndim != 1 or column.dtype.kind not in "biufU":
+        if is_wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufU"):
             raise InputError(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
-                f"{list(column.shape)}"
+                f"{list(column.shape)}: drop it (--drop {name})"
             )
     return {
         name: [None if value == "" or value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
+        if is_wanted(name)
+        else []
         for name, column in columns.items()
     }
 
@@ -267,7 +309,7 @@ def write_table(table: Table, path: Path) -> None:
                 import pyarrow
                 import pyarrow.parquet
 
-                columns = {name: pyarrow.array(_of_one_kind(values)) for name, values in table.items()}
+                columns = {name: pyarrow.array(of_one_kind(values)) for name, values in table.items()}
                 pyarrow.parquet.write_table(pyarrow.table(columns), file)
             else:
                 # Version 3 is the one that can name its fields in any script.
@@ -276,7 +318,7 @@ def write_table(table: Table, path: Path) -> None:
         raise InputError(str(error)) from None
 
 
-def _of_one_kind(values: Sequence[Value]) -> list[Value]:
+def of_one_kind(values: Sequence[Value]) -> list[Value]:
     """Values of one type: text where they are of several, or integers beyond 64 bits."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
@@ -288,7 +330,7 @@ def _of_one_kind(values: Sequence[Value]) -> list[Value]:
 def _structured(table: Table) -> "np.ndarray[Any, Any]":
     columns = {}
     for name, given in table.items():
-        values = _of_one_kind(given)
+        values = of_one_kind(given)
         kinds = {type(value) for value in values}
         if kinds <= {int, float, type(None)} and kinds & {int, float} and kinds != {int}:
             columns[name] = np.array([math.nan if value is None else value for value in values], np.float64)

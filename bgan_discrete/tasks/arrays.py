@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bgan_discrete.codecs import ArrayCodec
+from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.codecs.tables import CategoryColumn
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -32,10 +33,11 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import ArrayPipeline, GeneratedRows
 from bgan_discrete.reporting import add_facts
+from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
-from bgan_discrete.sources.examples import broken_rules, motif_places
+from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -209,7 +211,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
     """Train on an array or a table, from the data to the report, as ``scripts/train_array.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.csv``, ``report.json``,
-    ``checkpoints/`` and ``model/``.
+    ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/``.
 
     Args:
         config: The run.
@@ -280,8 +282,14 @@ def _finish(
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if was_interrupted(summary, folder):
         return None
-    text = rows_as_csv(pipeline.generate(SAVED_ROWS, seed=config.training.seed).rows)
+    made = pipeline.generate(SAVED_ROWS, seed=config.training.seed)
+    text = rows_as_csv(made.rows)
     write_text_atomically(folder.rows, text)
+
+    def lines(codes: np.ndarray) -> list[str]:
+        return [_row_as_line(data.codec.decode(codes[place : place + 1])) for place in range(len(codes))]
+
+    add_facts(folder.root, {"neighbours": nearest_rows(made.codes, data.codes, lines)})
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if config.run.num_samples:
@@ -301,6 +309,12 @@ def rows_as_csv(rows: Any) -> str:
     if isinstance(rows, Mapping):
         return format_csv(rows)
     return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
+
+
+def _row_as_line(row: Any) -> str:
+    """A single row as a line of CSV without the names of its columns."""
+    names = format_csv({name: [] for name in row}) if isinstance(row, Mapping) else ""
+    return rows_as_csv(row).removeprefix(names).removesuffix("\n")
 
 
 def evaluate_array_pipeline(
@@ -334,17 +348,30 @@ def evaluate_array_pipeline(
 
 
 def figures_of_example(data: ArrayData) -> Extra | None:
-    """What only the examples can be judged by, because a program made them; None for other data."""
-    if data.name == "table":
-        if not {"city", "country", "currency", "device", "system"} <= set(data.codec.column_names or ()):
+    """What only the examples can be judged by, because a program made them.
+
+    Args:
+        data: To judge by.
+
+    Returns:
+        The figures; None for other data, and where columns, bins or other rows make the examples something else.
+    """
+    codec = data.codec
+    if data.name == "table" and isinstance(codec, TableCodec):
+        columns = {column.name: column for column in codec.columns if isinstance(column, CategoryColumn)}
+        if not all(
+            name in columns and columns[name].other is None and set(columns[name].categories) <= values
+            for name, values in VALUES_OF_RULES.items()
+        ):
             return None
 
         def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
-            broken = broken_rules(data.codec.decode(codes))
+            broken = broken_rules(codec.decode(codes))
             return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
 
         return rules
-    if data.name != "motifs":
+    is_whole = isinstance(codec, IntegersCodec) and codec.low == 0 and codec.event_shape == (SEQUENCE_LENGTH,)
+    if data.name != "motifs" or not is_whole:
         return None
     places = _shares_of_places(data.codes)
 

@@ -257,12 +257,13 @@ def evaluate_pipeline(
         The figures with their floors and baselines.
 
     Raises:
-        InputError: If the data do not have the shape of the model's samples.
+        InputError: If the data do not have the shape of the model's samples, or not its classes.
     """
-    labels = None
+    labels = asked = None
     if pipeline.num_classes is not None:
         labels = _labels_to_judge(data, pipeline.num_classes, num_samples, seed)
-    samples = pipeline.generate(num_samples, seed=seed, labels=labels)
+        asked = labels if data.labels is None else _classes_of_model(data, pipeline)[labels]
+    samples = pipeline.generate(num_samples, seed=seed, labels=asked)
     if samples.codes.shape[1:] != tuple(data.event_shape):
         made, given = samples.codes.shape[1:], tuple(data.event_shape)
         raise InputError(f"dataset must have codes of the model's shape {made}, got {given}; see --resize and --color")
@@ -276,8 +277,19 @@ def evaluate_pipeline(
         training_labels=data.labels,
         heldout_labels=data.heldout_labels,
         class_names=data.class_names,
-        sample_labels=samples.labels,
+        sample_labels=labels,
     )
+
+
+def _classes_of_model(data: ImageData, pipeline: ImagePipeline) -> np.ndarray:
+    """The model's number of each of the data's classes: by their names, where both have some."""
+    known, names = pipeline.class_names, data.class_names
+    if known is None or names is None:
+        return np.arange(count_classes(data))
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise InputError(f"dataset must have the model's classes, {', '.join(known[:20])}; it has {unknown!r} too")
+    return np.array([known.index(name) for name in names])
 
 
 def _labels_to_judge(data: ImageData, num_classes: int, num_samples: int, seed: int) -> np.ndarray:

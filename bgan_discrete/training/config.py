@@ -460,7 +460,9 @@ class ArrayDataConfig:
         None, "most categories of a column; rarer ones become '(other)' (default: refuse a column of more than 256)"
     )
     missing: str | None = option(None, "cells that mean a missing value beside the empty one, with commas between them")
-    delimiter: str | None = option(None, "between the cells of a CSV file (default: a comma, of .tsv a tab)")
+    delimiter: str | None = option(
+        None, "between the cells of a CSV file, such as ';' or tab (default: a comma, of .tsv a tab)"
+    )
     header: bool = option(True, "the first line of a CSV file names the columns")
     array_key: str | None = option(None, "array of a .npz file (default: the only one, or codes, data, x or x_train)")
     limit: int | None = option(None, "use only the first so many rows")

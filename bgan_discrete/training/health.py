@@ -50,6 +50,13 @@ MISSING_SHARE = 0.1
 """A class is missing if the samples hold less than this part of its share in the data, where at least
 `FEWEST_EXPECTED` of them would be expected."""
 
+LEAST_DEPENDENCE = 0.02
+_DEPENDENCE = {
+    "total_variation_of_a_pair_dependent_tenth": "the total variation of the pairs that depend on each other most",
+    "divergence_that_a_fresh_critic_finds_0_to_1": "the divergence that a fresh critic finds",
+}
+"""Figures of rows by which columns that depend on each other differ from independent ones, if by so much at least."""
+
 MOST_EMPTY, MOST_UNKNOWN, MOST_BROKEN = 0.1, 0.01, 0.05
 UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
@@ -255,7 +262,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
     found = _check_classes(report)
     copies = figures.get("copies")
     if copies:
-        found += _check_copies(copies["value"], copies["floor"], int(report.get("num_samples") or 0), "images")
+        found += _check_copies(copies["value"], copies["floor"], _compared(report), "images")
     recall = figures.get("recall")
     if recall and _both(recall, "floor") and recall["floor"] >= 0.3 and recall["value"] < 0.2 * recall["floor"]:
         found.append(
@@ -285,6 +292,54 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
                 _train_better(options, training_is_ill),
             )
         )
+    return by_severity(found)
+
+
+def check_array_metrics(report: Mapping[str, Any], options: Options, training_is_ill: bool = False) -> list[Finding]:
+    """Judge the final metrics of a model of arrays or tables.
+
+    Args:
+        report: As in ``report.json``: ``figures``, ``num_samples`` and ``block_size``.
+        options: The run's options by their names.
+        training_is_ill: Whether `check_training` has found something critical, so that more steps would not help.
+
+    Returns:
+        What is wrong, the worst first.
+    """
+    figures: Mapping[str, Mapping[str, Any]] = report.get("figures") or {}
+    found = []
+    copies = figures.get("copies_of_training_rows")
+    if copies:
+        found += _check_copies(copies["value"], copies["floor"], _compared(report), "rows")
+    unique = figures.get("unique_rate")
+    if unique and _both(unique, "floor") and unique["value"] < 0.5 * unique["floor"]:
+        found.append(
+            Finding(
+                "mode_collapse",
+                "critical" if unique["value"] < 0.1 * unique["floor"] else "warning",
+                f"The samples repeat each other: {unique['value']:.1%} of them are different rows, of unseen real ones "
+                f"{unique['floor']:.1%}.",
+                _against_collapse(options),
+            )
+        )
+    for key, what in _DEPENDENCE.items():
+        figure = figures.get(key)
+        if not figure or not _both(figure, "floor") or figure.get("baseline") is None:
+            continue
+        value, floor, baseline = figure["value"], figure["floor"], figure["baseline"]
+        # Where columns have nothing to do with each other, independent ones are as good as real rows.
+        tells = baseline > 2 * floor and baseline - floor > LEAST_DEPENDENCE
+        if tells and value - floor > BASELINE_SHARE * (baseline - floor):
+            found.append(
+                Finding(
+                    "no_better_than_baseline",
+                    "warning",
+                    f"The samples are {'hardly' if value < baseline else 'no'} better than independent columns: {what} "
+                    f"is {value:.3f}, that of the baseline {baseline:.3f} and of unseen real rows {floor:.3f}.",
+                    _train_better(options, training_is_ill),
+                )
+            )
+            break
     return by_severity(found)
 
 
@@ -434,6 +489,11 @@ def _check_copies(value: float | None, floor: float | None, count: int, what: st
             "(--generator-width, --latent-size).",
         )
     ]
+
+
+def _compared(report: Mapping[str, Any]) -> int:
+    """Samples on a side of a comparison: of so many is the floor, whatever number the model's figures are a mean of."""
+    return int(report.get("block_size") or report.get("num_samples") or 0)
 
 
 def _both(figure: Mapping[str, Any], other: str) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import math
 import signal
 import threading
@@ -801,6 +802,9 @@ def _checked_labels(
             raise InputError(f"labels must be given, since the {who} has {known} classes")
         if labels is not None and hasattr(network, "num_classes") and known is None:
             raise InputError(f"labels need a {who} that is made with num_classes, got one without")
+        if labels is not None and not _takes_two(network):
+            name = type(network).__name__
+            raise InputError(f"labels need a {who} that is called with them too, got {name}, which is not")
         num_classes = known if num_classes is None else num_classes
         if labels is not None and known is not None and known != num_classes:
             raise InputError(f"num_classes must be the same everywhere, got {num_classes} and {known} ({who})")
@@ -827,6 +831,15 @@ def _checked_labels(
             )
         num_classes = high + 1
     return torch.from_numpy(found.astype(np.int64)).to(device), num_classes
+
+
+def _takes_two(network: nn.Module) -> bool:
+    """Whether a network can be called with latents or codes, and labels."""
+    try:
+        inspect.signature(network.forward).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _data_digest(codes: np.ndarray | Tensor, labels: Tensor | None, whole: bool) -> str:

@@ -5,7 +5,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb"}
+TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb", "own_data.md": "own_data.ipynb"}
 COMMAND = "!{sys.executable} "
 """What a shell command begins with in a cell: the kernel's own Python, not whichever the shell finds."""
 
