@@ -1,6 +1,7 @@
 """What the scripts share: flags from configuration classes, and errors in one line."""
 
 import argparse
+import difflib
 import os
 import re
 import sys
@@ -13,13 +14,31 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError, one_line
-from bgan_discrete.training.config import Sections, check_text, load_config_values
+from bgan_discrete.training.config import (
+    ArrayTrainingConfig,
+    ImageTrainingConfig,
+    ScriptConfig,
+    Sections,
+    TextTrainingConfig,
+    check_text,
+    load_config_values,
+)
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
 
 FLAGS_OF_NAMES = ("--columns", "--drop", "--missing")
 """Flags whose values are lists of names in the data."""
+
+_UNKNOWN_KEY = r"Option '([\w-]+)' is not accepted"
+"""What the parser says of a key in a file."""
+
+TRAINING_SCRIPTS: dict[str, type[ScriptConfig]] = {
+    "train_images.py": ImageTrainingConfig,
+    "train_text.py": TextTrainingConfig,
+    "train_array.py": ArrayTrainingConfig,
+}
+"""Whose runs have which options."""
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -144,7 +163,7 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     try:
         values = parser.parse_args(given).as_dict()
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
-        raise InputError(_plain(str(error) or type(error).__name__)) from None
+        raise InputError(_plain(str(error) or type(error).__name__) + _advice(str(error), parser)) from None
     values.pop("config", None)
     for name, value in values.items():
         if isinstance(value, str):
@@ -187,7 +206,9 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
         saved = Path(values["output_dir"]) / "config.yaml"
         if not saved.is_file():
             raise InputError(f"--resume finds no run in {values['output_dir']!r}: there is no config.yaml")
-        began = defaults = kind.from_flat(load_config_values(saved)).to_flat()
+        options = load_config_values(saved)
+        _check_script(options, kind, values["output_dir"])
+        began = defaults = kind.from_flat(options).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
         parser.set_defaults({name: value for name, value in kept.items() if name in values})
@@ -199,12 +220,35 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
     return kind.from_flat(values)
 
 
+def _check_script(options: dict[str, Any], kind: type[ScriptConfig], folder: str) -> None:
+    """Raise InputError for the options of a run that another script began."""
+    if options.keys() <= kind().to_flat().keys():
+        return
+    for script, other in TRAINING_SCRIPTS.items():
+        if options.keys() <= other().to_flat().keys():
+            raise InputError(f"output_dir {folder!r} holds a run of {script}: resume it with that script")
+
+
+def _advice(message: str, parser: ArgumentParser) -> str:
+    """For an option that there is not: the one that is spelt nearly so."""
+    flag = re.match(r"unrecognized arguments: (--[\w-]+)?", message, flags=re.IGNORECASE)
+    key = re.search(_UNKNOWN_KEY, message)
+    if not flag and not key:
+        return ""
+    known = parser.get_defaults().as_dict()
+    names = list(known) if key else [f"--{name.replace('_', '-')}" for name in known]
+    wrong = key[1] if key else ((flag and flag[1]) or "").replace("_", "-")
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else "; see --help"
+
+
 def _plain(message: str) -> str:
     """A parser's message in the words of a command line."""
     message = " ".join(message.split())
     message = re.sub(r'Parser key "(\w+)": ', lambda found: f"--{found[1].replace('_', '-')}: ", message)
     message = re.sub(r"Expected a typing\.Literal\[([^]]*)\]", lambda found: f"expected one of {found[1]}", message)
     message = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", message)
+    message = re.sub(_UNKNOWN_KEY, r"--config holds the unknown option '\1'", message)
     union = re.search(
         r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] .*Given value: (.*)", message
     )

@@ -168,7 +168,11 @@ class Pipeline:
 
     def __init__(self, generator: nn.Module, codec: Any, device: str = "cpu") -> None:
         if not isinstance(codec, self.codec_class):
-            raise InputError(f"the model is not one of {self.kind}: its codec is {codec.name!r}")
+            other = next((kind.kind for kind in PIPELINES if isinstance(codec, kind.codec_class)), None)
+            name = getattr(codec, "name", type(codec).__name__)
+            raise InputError(
+                f"the model is not one of {self.kind}{f' but one of {other}' if other else ''}: its codec is {name!r}"
+            )
         if _setting(generator, "num_categories") != codec.num_categories:
             raise InputError(
                 f"generator and codec must have the same num_categories, got {_setting(generator, 'num_categories')} "
@@ -344,7 +348,7 @@ class ImagePipeline(Pipeline):
         seed: int = 0,
         batch_size: int = 1000,
         *,
-        labels: Sequence[int | str] | np.ndarray | None = None,
+        labels: Sequence[int | str] | np.ndarray | int | str | None = None,
         temperature: float = 1.0,
     ) -> GeneratedImages:
         """Draw samples: one latent each, and one draw of its categorical pixels.
@@ -355,7 +359,7 @@ class ImagePipeline(Pipeline):
             batch_size: How many at once; the samples depend on it.
             labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
                 samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``, so that as
-                many labels as samples are one each. All classes once if None.
+                many labels as samples are one each. One label alone is that of all samples. All classes once if None.
             temperature: Divides the logits of every pixel, > 0. 1 draws from the model's own distribution; below 1,
                 pixels fall more often on what is most probable, and the samples are no longer those of the model.
 
@@ -370,6 +374,8 @@ class ImagePipeline(Pipeline):
         for name, value in (("batch_size", batch_size), ("num_samples", num_samples)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        if isinstance(labels, (str, int, np.integer)):
+            labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
         of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
         latent_size = _setting(self.generator, "latent_size")
@@ -604,6 +610,8 @@ def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
         for file in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
             if file not in listed:
                 raise InputError(f"{named} has no {file} in its {MANIFEST_FILE}")
+    elif not os.path.lexists(folder / CONFIG_FILE) and os.path.lexists(folder / "model" / CONFIG_FILE):
+        raise InputError(f"{named} is the folder of a run; give the model in it, {str(folder / 'model')!r}")
     config = _read_config(file_inside(folder, CONFIG_FILE, named, within))
     if config["format_version"] > 1 and not has_manifest:
         raise InputError(

@@ -20,6 +20,7 @@ from bgan_discrete.training.config import (
     ImageTrainingConfig,
     ModelConfig,
     RunConfig,
+    TextTrainingConfig,
     TrainingConfig,
 )
 
@@ -60,7 +61,9 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         (["--num-draws", "many"], "--num-draws: expected int"),
         (["--num-draws", "2.5"], "--num-draws"),
         (["--codec", "jpeg"], "--codec: expected one of"),
-        (["--no-such-flag", "1"], "--no-such-flag"),
+        (["--no-such-flag", "1"], "--no-such-flag 1; see --help"),
+        (["--num-catgories", "8"], "--num-catgories 8; did you mean --num-categories?"),
+        (["--max_steps", "8"], "--max_steps 8; did you mean --max-steps?"),
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--threads", "two"], "--threads: expected int"),
         (["--config", "a\0b"], "null byte"),
@@ -121,6 +124,19 @@ def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finds no run"):
         parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
+
+
+def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path: Path) -> None:
+    TextTrainingConfig().save(tmp_path / "config.yaml")
+    with pytest.raises(InputError, match=r"holds a run of train_text\.py: resume it with that script"):
+        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
+
+
+def test_a_key_that_is_nearly_an_option_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("num_drawz: 3\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"--config holds the unknown option 'num_drawz'; did you mean num_draws\?"):
+        parse(full_parser(), ["--config", str(path)])
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def test_scripts_take_models_of_the_hub(answers: dict[str, Any], place: Path, se
     code, _, complaint = answers["judge"]  # the model is of 8 x 9 pixels
     assert (code, complaint.count("\n")) == (2, 1)
     assert "dataset must have codes of the model's shape (8, 9), got (8, 8)" in complaint
+    assert "--resize 8x9" in complaint
     code, _, complaint = answers["unknown"]
     assert (code, complaint.count("\n")) == (2, 1)
     assert "model 'owner/none' is neither" in complaint

@@ -410,6 +410,8 @@ def test_classes_travel_with_the_model(tmp_path: Path) -> None:
     assert not np.array_equal(made.codes, loaded.generate(6, labels=[2]).codes)
     of_strings = loaded.generate(3, labels=["1", "0", "2"]).labels
     assert of_strings is not None and of_strings.tolist() == [2, 0, 2], "a name goes before a number"
+    of_one = loaded.generate(2, labels="dog").labels
+    assert of_one is not None and of_one.tolist() == [1, 1]
     evenly = loaded.generate(7).labels
     assert evenly is not None and evenly.tolist() == [0, 0, 0, 1, 1, 2, 2]
 

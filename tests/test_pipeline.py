@@ -117,3 +117,9 @@ def test_a_damaged_model_is_one_clear_line(tmp_path: Path, kind: str) -> None:
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
         ImagePipeline.from_pretrained(tmp_path / "none")
+
+
+def test_the_folder_of_a_run_is_no_model_but_has_one(tmp_path: Path) -> None:
+    small_pipeline().save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match=r"is the folder of a run; give the model in it, '.*model'"):
+        ImagePipeline.from_pretrained(tmp_path)

@@ -65,7 +65,8 @@ def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> NDArray[np.u
             first, other = "x".join(map(str, form.size)), "x".join(map(str, pixels.shape[:2]))
             raise InputError(
                 f"images must have one size, got {first} in {form.learnt_from} and {other} in row {row} of "
-                f"{rows.place}: bring them to one with --resize, such as --resize {first}"
+                f"{rows.place}: bring them to one with --resize, such as --resize {first}, or to judge a model the "
+                "--resize that it was trained with"
             )
         decoded.append(pixels)
     return np.stack(decoded)

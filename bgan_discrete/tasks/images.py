@@ -223,7 +223,8 @@ def count_classes(data: ImageData) -> int:
     """
     if data.labels is None:
         raise InputError(
-            f"conditional needs labels, and {data.name!r} has none that were found: name their column by --label-column"
+            f"conditional needs labels, and {data.name!r} has none that were found: name their column by "
+            "--label-column, or put the image files of each class into a subfolder of its own"
         )
     found = np.unique(data.labels)
     if found[0] < 0:
@@ -266,7 +267,10 @@ def evaluate_pipeline(
     samples = pipeline.generate(num_samples, seed=seed, labels=asked)
     if samples.codes.shape[1:] != tuple(data.event_shape):
         made, given = samples.codes.shape[1:], tuple(data.event_shape)
-        raise InputError(f"dataset must have codes of the model's shape {made}, got {given}; see --resize and --color")
+        raise InputError(
+            f"dataset must have codes of the model's shape {made}, got {given}; bring its images to the model's size "
+            f"with --resize {'x'.join(map(str, made[-2:]))}"
+        )
     return evaluate_images(
         samples.codes,
         data.codes,
