@@ -24,6 +24,7 @@ from bgan_discrete.nn import (
     MLPDiscriminator,
     MLPGenerator,
 )
+from bgan_discrete.parallel import Processes
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.steps import (
     FiniteGuard,
@@ -232,6 +233,18 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
             networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng()
         )
     assert float(discriminator.a.detach()) == 0
+
+
+def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_too() -> None:
+    class OneDiverged(Processes):
+        def mean(self, values: Tensor) -> Tensor:
+            return (values + torch.inf) / 2
+
+    module = nn.Linear(2, 1)
+    before = weights(module)
+    with pytest.raises(NonFiniteError, match="the critic's loss is inf: "):
+        update_parameters(sgd(module), module(torch.ones(1, 2)).sum(), {}, "critic", processes=OneDiverged())
+    assert not changed(before, module)
 
 
 def fused_adam(module: nn.Module) -> torch.optim.Optimizer:
@@ -446,8 +459,12 @@ def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk(
     discriminator, condition = LabelledDiscriminator(3), torch.tensor([2, 0, 1, 1, 0])
     codes = torch.randint(0, K, (M, N, 1), generator=rng()).to(torch.uint8)
     expected = torch.stack([discriminator.table[condition, draw[:, 0].long()] for draw in codes]).detach()
-    for chunk in (None, 1, 7, 12, 1000):
+    sizes: list[int] = []
+    discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    for chunk, largest in ((None, N * M), (1, N), (7, N), (12, 2 * N), (1000, N * M)):
         assert torch.equal(score_draws(discriminator, codes, Objective(score_chunk=chunk), condition), expected)
+        assert max(sizes) == largest
+        sizes.clear()
 
 
 @pytest.mark.parametrize("credit", ["prefix", "alternatives"])
