@@ -175,6 +175,10 @@ def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
     generator, _ = networks()
     drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
     assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
+    found = discriminator_step(
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng(), penalty_scale=0
+    )
+    assert len(seen) == 2 and "penalty" not in found, "a step that leaves it out does not compute it"
 
 
 def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:
@@ -197,6 +201,8 @@ def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> N
     assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
     assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
     assert discriminator.training
+    score_draws(discriminator.eval(), codes, Objective())
+    assert not discriminator.training
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -280,6 +286,9 @@ def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind:
         assert torch.equal(before, parameter) == (bad or step == 6)
     assert guard.check() == f"step 5 was not taken: the generator's {kind} is inf or NaN"
     assert guard.check() is None
+    for guard.step in (7, 8):
+        guard.note(torch.tensor(torch.nan if guard.step == 8 else 0.0), torch.tensor(torch.inf), "critic")
+    assert guard.check() == "step 7 was not taken: the critic's gradient norm is inf or NaN", "the first, not the last"
     with pytest.raises(InputError, match="a guard needs an optimiser with fused=True, got SGD"):
         update_parameters(sgd(nn.ParameterList([parameter])), parameter.sum(), {}, "critic", FiniteGuard())
 
