@@ -299,6 +299,25 @@ def test_both_steps_run(kind: Callable[..., nn.Module], end: int | None) -> None
         assert torch.allclose(log_w, score_draws(discriminator, codes, objective).mean(-1))
 
 
+@pytest.mark.parametrize(("end", "expected"), [(None, [2.0, 2.0, 2.0]), (END, [1.5, 1.0, 0.0])])
+def test_the_log_weight_of_a_draw_is_the_mean_over_its_open_positions_in_eval_mode(
+    end: int | None, expected: list[float]
+) -> None:
+    was_training = []
+
+    class ByPosition(TabledDiscriminator):
+        def alternatives(self, codes: Tensor) -> Tensor:
+            was_training.append(self.training)
+            return torch.arange(1.0, L + 1)[:, None].expand(len(codes), -1, K)
+
+    discriminator, objective = ByPosition(end), Objective(make_estimator("rloo"), credit="alternatives")
+    codes = torch.tensor([[0, 2, END], [0, END, END], [END, END, END]])[:, None]
+    _, log_w = weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K), end), discriminator, codes, objective)
+    assert log_w[:, 0].tolist() == expected
+    assert was_training == [False] * 3
+    assert discriminator.training
+
+
 def test_latents_and_the_spread_of_logits() -> None:
     latents = sample_latents(1000, 3, "binary", torch.Generator().manual_seed(0))
     assert latents.unique().tolist() == [-1, 1]

@@ -73,6 +73,54 @@ def test_each_illness_is_named_with_its_number_and_a_flag(
     assert finding.seen.endswith(".")
 
 
+ALTERNATIVES = {"credit": "alternatives"}
+BOUNDS: list[tuple[list[str], dict[str, Any], dict[str, float], dict[str, float]]] = [
+    (["discriminator_saturated"], {}, {"d_real": 0.89, "d_fake": 0.09}, {"d_real": 0.91, "d_fake": 0.09}),
+    (["discriminator_saturated"], {}, {"d_real": 0.91, "d_fake": 0.11}, {"d_real": 0.91, "d_fake": 0.09}),
+    (["discriminator_saturated"], ALTERNATIVES, {"d_real": 0.94, "d_fake": 0.04}, {"d_real": 0.96, "d_fake": 0.04}),
+    (["discriminator_dead"], {}, {"discriminator_gradient_norm": 1.1e-6}, {"discriminator_gradient_norm": 0.9e-6}),
+    (["generator_dead"], {}, {"generator_gradient_norm": 1.1e-7}, {"generator_gradient_norm": 0.9e-7}),
+    (["log_beta_off"], {}, {"log_beta": 1.45}, {"log_beta": 1.55}),
+    (["log_beta_off"], {}, {"log_beta": -1.45}, {"log_beta": -1.55}),
+    (["log_beta_off"], ALTERNATIVES, {"log_beta": -3.9}, {"log_beta": -4.1}),
+    (["discriminator_weak"], {}, {"log_ratio_real": -0.109}, {"log_ratio_real": -0.111}),
+    (["few_draws"], {"num_draws": 2}, {"ess_fraction": 0.6}, {"ess_fraction": 0.6, "log_weight_std": 0.51}),
+    (["ess_collapsed"], {"num_draws": 20}, {"ess_fraction": 0.2}, {"ess_fraction": 0.185}),
+    (["ess_collapsed"], {"num_draws": 2}, {"ess_fraction": 0.58}, {"ess_fraction": 0.57}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expected", "options", "well", "ill"), BOUNDS, ids=lambda value: str(value)[:30])
+def test_where_each_word_begins(
+    expected: list[str], options: dict[str, Any], well: dict[str, float], ill: dict[str, float]
+) -> None:
+    assert keys(check_training(lines(**well), {**OPTIONS, **options})) == []
+    assert keys(check_training(lines(**ill), {**OPTIONS, **options})) == expected
+
+
+def test_one_draw_or_more_draws_than_help_are_not_called_few() -> None:
+    spread = {"ess_fraction": 1.0, "log_weight_std": 1.2}
+    assert check_training(lines(**spread), {**OPTIONS, "num_draws": 1}) == []
+    for deviation, expected in ((2.04, ["few_draws", "ess_collapsed"]), (2.06, ["ess_collapsed"])):
+        spread = {"ess_fraction": 0.16, "log_weight_std": deviation}
+        assert keys(check_training(lines(**spread), {**OPTIONS, "num_draws": 12})) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "largest"),
+    [
+        ("discriminator_loss", 1.33, 13.3),
+        ("discriminator_loss", 0.1, 10.0),
+        ("generator_gradient_norm", 0.05, 100.0),
+        ("discriminator_gradient_norm", 2.0, 200.0),
+    ],
+)
+def test_where_growth_is_a_divergence(name: str, first: float, largest: float) -> None:
+    for factor, expected in ((0.99, []), (1.01, ["diverging"])):
+        course = [*lines(20, **{name: first}), *lines(20, begun=1000, **{name: factor * largest})]
+        assert keys(check_training(course, OPTIONS)) == expected
+
+
 @pytest.mark.parametrize(
     ("key", "severity", "changes", "options", "advice"), ILLNESSES, ids=lambda value: str(value)[:30]
 )
@@ -86,6 +134,15 @@ def test_the_beginning_and_a_passing_state_are_not_judged(
     one[20] |= changes
     one[-1] |= changes
     assert check_training(one, options) == []
+    one[-1] |= {"log_beta": 1e3, "discriminator_loss": 1e3, "generator_gradient_norm": 1e6}
+    assert check_training(one, options) == [], "a window is judged by its median"
+
+
+def test_what_follows_from_a_fault_is_not_said_beside_it() -> None:
+    saturated = {"d_real": 0.98, "d_fake": 0.02, "discriminator_gradient_norm": 1e-9, "log_beta": -5.0}
+    assert keys(check_training(lines(**saturated), OPTIONS)) == ["discriminator_saturated"]
+    diverging = [*lines(20), *lines(20, begun=1000, discriminator_loss=60.0, log_beta=3.0)]
+    assert keys(check_training(diverging, OPTIONS)) == ["diverging"]
 
 
 @pytest.mark.parametrize("interval", [1, 10, 50, 500])
@@ -102,6 +159,9 @@ def test_an_illness_that_lasted_is_told_after_its_end() -> None:
     (finding,) = check_training(past, OPTIONS)
     assert finding.key == "discriminator_saturated"
     assert "steps" in finding.seen
+    for count, expected in ((27, []), (33, ["discriminator_saturated"])):  # of about a hundred windows
+        past = [*lines(30), *lines(count, begun=1500, d_real=0.97, d_fake=0.03), *lines(80 - count, begun=4000)]
+        assert keys(check_training(past, OPTIONS)) == expected
 
 
 def test_a_divergence_is_seen_in_losses_and_gradients() -> None:
@@ -118,7 +178,12 @@ def test_a_divergence_is_seen_in_losses_and_gradients() -> None:
 
 def test_what_does_not_apply_is_not_said() -> None:
     collapsed = lines(ess_fraction=0.06, log_weight_std=3.0)
-    for options in ({"estimator": "rloo"}, {"credit": "alternatives"}, {"continuous": "boundary_seeking"}):
+    for options in (
+        {"estimator": "rloo"},
+        {"estimator": "reinforce"},
+        {"credit": "alternatives"},
+        {"continuous": "boundary_seeking"},
+    ):
         assert check_training(collapsed, {**OPTIONS, **options}) == []
     likelihood = [{"step": 50 * i, "likelihood_loss": 3.0} for i in range(1, 40)]
     assert check_training(likelihood, OPTIONS) == []
@@ -249,6 +314,32 @@ def test_image_metrics() -> None:
     assert "'8', '9'" in finding.seen
     assert found(class_histogram=made, num_samples=40) == [], "of so few samples a class may be absent by chance"
     assert check_image_metrics({}, OPTIONS) == []
+    assert found(recall=0.05, frechet_pixels=1.7) == ["mode_collapse"], "one word for one fault"
+
+
+def test_where_the_words_on_images_begin() -> None:
+    def found(name: str, value: float, **others: float) -> list[tuple[str, str]]:
+        report = image_report(**{name: value})
+        report["figures"][name] |= others
+        return [(finding.key, finding.severity) for finding in check_image_metrics(report, OPTIONS)]
+
+    assert found("recall", 0.2) == found("recall", 0.01, floor=0.29) == []
+    assert found("recall", 0.18) == found("recall", 0.01, floor=0.31) == [("mode_collapse", "critical")]
+    assert found("frechet_pixels", 1.42) == []
+    assert found("frechet_pixels", 1.46) == [("no_better_than_baseline", "warning")]
+    # Beyond four standard deviations of a share of 0.1 among 2000, and beyond 0.01 of none.
+    assert found("copies", 0.126, floor=0.1) == found("copies", 0.0095) == []
+    assert found("copies", 0.128, floor=0.1) == found("copies", 0.0105) == [("copies", "warning")]
+    assert found("copies", 0.61, floor=0.1) == [("copies", "critical")]
+
+    def missing(count: int, share: float, num_samples: int = 2000) -> list[str]:
+        made = {str(k): share if k < count else 0.1 for k in range(10)}
+        report = image_report(class_histogram=made, num_samples=num_samples)
+        return [finding.severity for finding in check_image_metrics(report, OPTIONS)]
+
+    assert missing(1, 0.011) == missing(1, 0.0, 49) == []
+    assert missing(1, 0.009) == missing(5, 0.0) == missing(1, 0.0, 50) == ["warning"]
+    assert missing(6, 0.0) == ["critical"]
 
 
 def test_metrics_of_rows() -> None:
@@ -290,7 +381,7 @@ def test_text_metrics() -> None:
     assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
     # 10,000 draws from 6,480 equations cannot all be different.
     language = {"unique rate": 1.0, "distinct valid": 648.0, "coverage": 0.1}
-    for unique, expected in ((0.45, []), (0.1, ["mode_collapse"])):
+    for unique, expected in ((0.3, []), (0.1, ["mode_collapse"])):
         rows = {"model": {"unique rate": unique, "valid": 0.9}, "floor": language}
         assert keys(check_text_metrics({"rows": rows, "num_samples": 10000}, options)) == expected
     assert found(**{"JSD-4": 0.7}) == ["no_better_than_baseline"]
@@ -299,6 +390,27 @@ def test_text_metrics() -> None:
     assert found(unknown=0.05) == ["unknown_tokens"]
     assert found(("a\N{REPLACEMENT CHARACTER}",) * 10 + ("a",) * 90) == ["unknown_tokens"]
     assert check_text_metrics({}, options) == []
+
+
+def test_where_the_words_on_texts_begin() -> None:
+    def found(samples: list[str], unknown: float = 0.0, **model: float) -> list[tuple[str, str]]:
+        floor = {"unique rate": 0.9, "JSD-4": 0.1}
+        rows = {"model": {**floor, **model}, "floor": floor, "Markov 1": {"JSD-4": 0.6}}
+        report = {"rows": rows, "num_samples": 1000}
+        return [(f.key, f.severity) for f in check_text_metrics(report, OPTIONS, samples, unknown)]
+
+    assert found([], **{"unique rate": 0.46}) == []
+    assert found([], **{"unique rate": 0.44}) == [("mode_collapse", "warning")]
+    assert found([], **{"unique rate": 0.08}) == [("mode_collapse", "critical")]
+    assert found([], **{"JSD-4": 0.6}) == []
+    assert found([], **{"JSD-4": 0.61}) == [("no_better_than_baseline", "warning")]
+    assert found([""] * 10 + ["a"] * 90) == found([""] * 2 + ["a"] * 8) == []
+    assert found([""] * 11 + ["a"] * 89) == found([""] * 3 + ["a"] * 7) == [("empty_texts", "warning")]
+    assert found([""] * 4) == [("empty_texts", "critical")]
+    broken = "a\N{REPLACEMENT CHARACTER}"
+    assert found([broken] * 5 + ["a"] * 95) == found([broken] * 2) == found(["a"], 0.01) == []
+    for samples, unknown in (([broken] * 6 + ["a"] * 94, 0.0), ([broken] * 3, 0.0), (["a"], 0.011)):
+        assert found(samples, unknown) == [("unknown_tokens", "warning")]
 
 
 def test_a_healthy_run_on_the_digits_hears_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
 from bgan_discrete.estimators import make_estimator
-from bgan_discrete.parallel import ALONE, Processes, _launched, current_processes, join_processes
+from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
 from bgan_discrete.training.config import TextTrainingConfig
@@ -170,6 +170,13 @@ def test_a_launcher_that_says_too_little(variables: dict[str, str], told: str) -
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_launcher_that_tells_no_local_number_is_taken_to_have_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, answer in (("get_rank", 3), ("get_world_size", 4), ("new_group", None)):
+        monkeypatch.setattr(f"torch.distributed.{name}", lambda answer=answer, **options: answer)
+    assert _describe({}, None) == Processes(rank=3, size=4, local_rank=3)
+    assert _describe({"LOCAL_RANK": "1"}, None).local_rank == 1
+
+
 def test_a_device_that_is_not_there_is_refused_before_the_others_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)

@@ -76,6 +76,17 @@ def test_of_a_linear_discriminator() -> None:
     assert value("roth", Linear(a), real, fake, K) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_of_prefixes_it_is_that_of_their_mean(name: str) -> None:
+    a = torch.randn(4, K)
+    linear, real, fake = Linear(a), codes(0), codes(1)
+
+    def prefixes(x: Tensor) -> Tensor:
+        return linear(x)[:, None] * torch.tensor([1.0, -2.0, 4.0])
+
+    assert value(name, prefixes, real, fake, K) == pytest.approx(value(name, linear, real, fake, K), rel=1e-5)
+
+
 @pytest.mark.usefixtures("doubles")
 def test_r1_and_roth_against_differences() -> None:
     discriminator, real, fake = Curved(), codes(2), codes(3)

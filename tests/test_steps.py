@@ -24,6 +24,7 @@ from bgan_discrete.nn import (
     MLPDiscriminator,
     MLPGenerator,
 )
+from bgan_discrete.parallel import Processes
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.steps import (
     FiniteGuard,
@@ -174,6 +175,10 @@ def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
     generator, _ = networks()
     drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
     assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
+    found = discriminator_step(
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng(), penalty_scale=0
+    )
+    assert len(seen) == 2 and "penalty" not in found, "a step that leaves it out does not compute it"
 
 
 def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:
@@ -196,6 +201,8 @@ def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> N
     assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
     assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
     assert discriminator.training
+    score_draws(discriminator.eval(), codes, Objective())
+    assert not discriminator.training
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -234,6 +241,18 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
     assert float(discriminator.a.detach()) == 0
 
 
+def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_too() -> None:
+    class OneDiverged(Processes):
+        def mean(self, values: Tensor) -> Tensor:
+            return (values + torch.inf) / 2
+
+    module = nn.Linear(2, 1)
+    before = weights(module)
+    with pytest.raises(NonFiniteError, match="the critic's loss is inf: "):
+        update_parameters(sgd(module), module(torch.ones(1, 2)).sum(), {}, "critic", processes=OneDiverged())
+    assert not changed(before, module)
+
+
 def fused_adam(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
 
@@ -267,6 +286,9 @@ def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind:
         assert torch.equal(before, parameter) == (bad or step == 6)
     assert guard.check() == f"step 5 was not taken: the generator's {kind} is inf or NaN"
     assert guard.check() is None
+    for guard.step in (7, 8):
+        guard.note(torch.tensor(torch.nan if guard.step == 8 else 0.0), torch.tensor(torch.inf), "critic")
+    assert guard.check() == "step 7 was not taken: the critic's gradient norm is inf or NaN", "the first, not the last"
     with pytest.raises(InputError, match="a guard needs an optimiser with fused=True, got SGD"):
         update_parameters(sgd(nn.ParameterList([parameter])), parameter.sum(), {}, "critic", FiniteGuard())
 
@@ -446,8 +468,12 @@ def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk(
     discriminator, condition = LabelledDiscriminator(3), torch.tensor([2, 0, 1, 1, 0])
     codes = torch.randint(0, K, (M, N, 1), generator=rng()).to(torch.uint8)
     expected = torch.stack([discriminator.table[condition, draw[:, 0].long()] for draw in codes]).detach()
-    for chunk in (None, 1, 7, 12, 1000):
+    sizes: list[int] = []
+    discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    for chunk, largest in ((None, N * M), (1, N), (7, N), (12, 2 * N), (1000, N * M)):
         assert torch.equal(score_draws(discriminator, codes, Objective(score_chunk=chunk), condition), expected)
+        assert max(sizes) == largest
+        sizes.clear()
 
 
 @pytest.mark.parametrize("credit", ["prefix", "alternatives"])
