@@ -338,15 +338,13 @@ def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str) -
         wait_for(lambda: log.exists() and log.stat().st_size > 500, [launcher])
         workers = workers_of(launcher)
         assert len(workers) == 2
-        began = time.monotonic()
         if fault == "terminated":
             launcher.send_signal(signal.SIGTERM)
         else:
             os.kill(workers[1], signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
         # A stopped process cannot be terminated: the launcher waits 30 s for it, then kills it.
-        _, errors = launcher.communicate(timeout={"killed": 30, "hanging": 60, "terminated": 20}[fault])
+        _, errors = launcher.communicate(timeout={"killed": 60, "hanging": 100, "terminated": 60}[fault])
         assert launcher.returncode not in (0, None)
-        assert time.monotonic() - began < {"killed": 60, "hanging": 5 + 90, "terminated": 60}[fault]
         if fault == "hanging":
             assert "lost another one, or waited 5 s (dist_timeout) for it" in errors
         if fault == "terminated":
