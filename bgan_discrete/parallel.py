@@ -127,8 +127,8 @@ class Processes:
 ALONE = Processes()
 
 
-_known: dict[int, Processes] = {}
-"""Of a user's own default group: its helper groups are made once."""
+_known: dict[Any, Processes] = {}
+"""By a user's own default group, of which the helper groups are made once."""
 
 
 class _Replica(DistributedDataParallel):
@@ -171,10 +171,10 @@ def current_processes() -> Processes:
     """The processes of torch.distributed's default group where it is there, else this one alone."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return ALONE
-    key = id(dist.group.WORLD)
-    if key not in _known:
-        _known[key] = _describe(os.environ, None)
-    return _known[key]
+    group = dist.group.WORLD  # not its number, which another one may get after it
+    if group not in _known:
+        _known[group] = _describe(os.environ, None)
+    return _known[group]
 
 
 @contextmanager
@@ -240,8 +240,8 @@ def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
     numbers = {}
     for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"):
         text = environment.get(name, "0")
-        if not text.isdecimal():
-            raise InputError(f"the variable {name} must be an integer of at least 0, got {text!r}")
+        if not text.isdecimal() or len(text) > 9:
+            raise InputError(f"the variable {name} must be an integer from 0 to 999999999, got {text[:40]!r}")
         numbers[name] = int(text)
     rank, size = numbers["RANK"], numbers["WORLD_SIZE"]
     if not rank < size:

@@ -20,6 +20,7 @@ from parallel_program import CASES, run_case
 from bgan_discrete import InputError, TrainingConfig
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
+from bgan_discrete.tasks import text as text_task
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
 from bgan_discrete.training.config import TextTrainingConfig
@@ -162,6 +163,7 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_a_size_that_can() -> None
         ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set"),
         ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "RANK must be below WORLD_SIZE = 2"),
         ({"WORLD_SIZE": "two", "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "WORLD_SIZE must be an integer"),
+        ({"WORLD_SIZE": "9" * 20, "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "WORLD_SIZE must be an int"),
     ],
 )
 def test_a_launcher_that_says_too_little(variables: dict[str, str], told: str) -> None:
@@ -231,6 +233,12 @@ with join_processes("cpu", 60) as processes:
     generator, discriminator = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
     Trainer(generator, discriminator, codes, config, progress=False, processes=processes)
     print("own numbers:", torch.rand(1).item())
+    try:
+        other = Trainer(generator, discriminator, codes + processes.rank, config, progress=False, processes=processes)
+        other.step = 2 * processes.rank
+        other.train()
+    except InputError as error:
+        print(error)
     discriminator.idle = torch.nn.Linear(2, 2)
     try:
         Trainer(generator, discriminator, codes, config, progress=False, processes=processes).train()
@@ -239,12 +247,13 @@ with join_processes("cpu", 60) as processes:
 """
 
 
-def test_networks_of_ones_own_draw_numbers_of_their_own_and_may_have_no_idle_parameters() -> None:
+def test_networks_of_ones_own_draw_numbers_of_their_own_and_are_trained_alike() -> None:
     found = finish(start(["-c", OWN_NETWORKS]))
     assert [code for code, *_ in found] == [0, 0], found
     first, second = (said.splitlines() for _, said, _ in found)
     assert first[0] != second[0]
     for lines in (first, second):
+        assert lines[1].startswith("the processes of a training must have the same data, step: give all of them")
         assert "several processes: discriminator.idle.weight, discriminator.idle.bias; leave them out" in lines[-1]
 
 
@@ -271,6 +280,19 @@ def test_text_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="dataset"):
         _prepare_once(config, RunFolder(tmp_path / "run"), Processes(0, 2))
     assert not (tmp_path / "run").exists()
+
+
+def test_text_that_does_not_fit_on_the_disk_is_not_left_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = tmp_path / "run" / ".codes-0"
+
+    def fill_the_disk(*arguments: Any) -> None:
+        half.mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(text_task, "open_run", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        text_task._train(TextTrainingConfig.from_flat({"output_dir": str(tmp_path / "run")}), Processes(0, 2))
+    assert not half.exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -227,9 +227,12 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
             raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
         return _prepare_once(config, folder, processes)
 
-    folder, checkpoint, data = open_run(config, processes, prepare)
-    if processes.local_rank == 0:
-        shutil.rmtree(_shared_folder(folder, processes), ignore_errors=True)
+    try:
+        folder, checkpoint, data = open_run(config, processes, prepare)
+    finally:
+        # The codes have no name any more, but are there as long as somebody maps them.
+        if processes.local_rank == 0:
+            shutil.rmtree(_shared_folder(RunFolder(Path(config.run.output_dir)), processes), ignore_errors=True)
     speaker(processes)(describe_text(data))
     generator, discriminator = build_text_networks(
         config.model, data.codec, config.training.seed, config.training.credit == "alternatives"

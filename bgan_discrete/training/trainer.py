@@ -200,11 +200,13 @@ class Trainer:
             How it ended.
 
         Raises:
+            InputError: If several processes have not the same data, configuration or state.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
         """
         config, started = self.config, time.monotonic()
+        self._check_alike()
         stopped_by = "max_steps"
         folder = self.output_dir if self.processes.is_first else None
         options = dataclasses.asdict(config)
@@ -247,6 +249,26 @@ class Trainer:
             if caught and stopped_by not in (signal.SIGINT.name, signal.SIGTERM.name):
                 stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
+
+    def _check_alike(self) -> None:
+        """Several processes with different data or weights would train nothing, and nobody would see it."""
+        if self.processes.size == 1:
+            return
+        weights = hashlib.sha256()
+        for network in (self.generator, self.discriminator):
+            for parameter in network.parameters():
+                weights.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        options = {**dataclasses.asdict(self.config), "device": None, "threads": None}
+        facts = {"data": self._data_digest, "configuration": repr(options), "step": str(self.step)}
+        facts["weights"] = weights.hexdigest()
+        digests = [int(hashlib.sha256(fact.encode()).hexdigest()[:15], 16) for fact in facts.values()]
+        everyone = self.processes.gather(torch.tensor(digests))
+        differing = [name for name, differs in zip(facts, (everyone != everyone[0]).any(0), strict=True) if differs]
+        if differing:
+            raise InputError(
+                f"the processes of a training must have the same {', '.join(differing)}: give all of them the same "
+                "options and data, and the same checkpoint to resume from"
+            )
 
     def _train_step(self) -> Diagnostics:
         """One generator step after ``discriminator_steps`` of the discriminator, then the average.
