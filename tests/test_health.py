@@ -377,6 +377,10 @@ def test_text_metrics() -> None:
     assert found() == []
     assert found(**{"unique rate": 0.3}) == ["mode_collapse"]
     assert found(**{"copies of training": 0.4}) == ["copies"]
+    rows = {"model": {"copies of training": 0.06}, "floor": {"copies of training": 0.0}}
+    for held_out, expected in ((1000, ["copies"]), (20, [])):
+        report = {"rows": rows, "num_samples": 1000, "floor_samples": held_out}
+        assert keys(check_text_metrics(report, options)) == expected, "few held-out texts say little"
     # Where the language is known and small, right samples have often been seen.
     assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
     # 10,000 draws from 6,480 equations cannot all be different.

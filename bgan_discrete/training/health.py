@@ -378,7 +378,7 @@ def check_text_metrics(
     # Where every valid text is known, there are few of them, and a right sample has often been seen.
     if model and "valid" not in model:
         real = floor.get("copies of training")
-        found += _check_copies(model.get("copies of training"), real, int(report.get("num_samples") or 0), "texts")
+        found += _check_copies(model.get("copies of training"), real, _compared(report), "texts")
     weak, order = model.get("JSD-4"), rows.get("Markov 1", {}).get("JSD-4")
     if weak is not None and order is not None and weak > order:
         found.append(
@@ -493,7 +493,7 @@ def _check_copies(value: float | None, floor: float | None, count: int, what: st
 
 def _compared(report: Mapping[str, Any]) -> int:
     """Samples on a side of a comparison: of so many is the floor, whatever number the model's figures are a mean of."""
-    return int(report.get("block_size") or report.get("num_samples") or 0)
+    return int(report.get("block_size") or report.get("floor_samples") or report.get("num_samples") or 0)
 
 
 def _both(figure: Mapping[str, Any], other: str) -> bool:
