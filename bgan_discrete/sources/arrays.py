@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
     TABLE_SUFFIXES,
+    plain_values,
     read_csv,
     read_parquet,
     table_of_array,
@@ -100,14 +101,14 @@ def load_array(
 
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program, `bgan_discrete.sources.examples`), a .npy,
-            .npz, .csv, .tsv or .parquet file, an array, or a dictionary of columns.
+            .npz, .csv, .tsv or .parquet file, an array, or a dictionary of columns, lists or arrays ``[S]``.
         layout: ``array``: integers of one range ``[samples, ...]``; ``table``: columns of categories, of which each has
             its own; ``auto``: what the data are: files with columns, dictionaries and structured arrays are tables.
         columns: Names of a table's columns to take, in this order; None for all.
         drop: Names of columns to leave out.
         bins: See `bgan_discrete.codecs.TableCodec.fit`.
         max_categories: Likewise.
-        missing: Texts that mean a missing value, beside the empty cell.
+        missing: Texts that mean a missing value, beside the empty cell, None and NaN.
         delimiter: Between the cells of a CSV file; None for that of its suffix.
         header: Whether the first line of a CSV file names the columns.
         key: Of the array in a .npz file; None for the only one, or the first of `NPZ_KEYS` that is there.
@@ -277,7 +278,7 @@ def _read(
         raise InputError(
             f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
         )
-    table = {name: list(values)[:limit] for name, values in found.items()}
+    table = {name: list(values[:limit]) for name, values in found.items()}
     labels = _column(table, label_column, "label_column") if label_column is not None else None
     if labels is not None and None in labels:
         raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
@@ -304,11 +305,14 @@ def _open(
     dataset: Any, option: str, missing: Sequence[str], delimiter: str | None, header: bool, key: str | None
 ) -> Any:
     """An array, or a dictionary of columns."""
-    if isinstance(dataset, (np.ndarray, Mapping)):
+    if isinstance(dataset, np.ndarray):
         return dataset
+    if isinstance(dataset, Mapping):
+        return {name: _values_of(values, name, option, missing) for name, values in dataset.items()}
     if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
         raise InputError(
             f"{option} must be a name, a path, an array or a dictionary of columns, got {type(dataset).__name__}"
+            + ("; give frame.to_dict('list') of a data frame" if hasattr(dataset, "to_dict") else "")
         )
     text = str(dataset)
     if text in NUM_ROWS:
@@ -329,6 +333,16 @@ def _open(
     if delimiter is not None or not header:
         raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
     return read_parquet(path, missing) if suffix == ".parquet" else _read_numpy(path, option, key)
+
+
+def _values_of(values: Any, name: Any, option: str, missing: Sequence[str]) -> list[Any]:
+    """A column of a dictionary."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        advice = "; give frame.to_dict('list') of a data frame" if isinstance(values, Mapping) else ""
+        raise InputError(
+            f"column {name!r} of {option} must be a list or an array of values, got {type(values).__name__}{advice}"
+        )
+    return plain_values(list(values), name, option, missing)
 
 
 def _read_numpy(path: Path, option: str, key: str | None) -> Codes:

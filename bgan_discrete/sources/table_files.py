@@ -16,6 +16,9 @@ from bgan_discrete.codecs.tables import Table, Value
 from bgan_discrete.errors import InputError, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+OTHER_DELIMITERS = (";", "\t", "|", ",")
+"""What a file of one column may be separated by in truth."""
+
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -59,9 +62,10 @@ def read_csv(
                     if header:
                         continue
                 if len(row) != len(names):
+                    advice = _other_delimiter(names, delimiter) if len(names) == 1 else None
                     raise InputError(
-                        f"{place} has {len(row)} cells in line {line}, but {len(names)} columns; quote cells "
-                        "that hold the delimiter"
+                        f"{place} has {len(row)} cells in line {line}, but {len(names)} columns; "
+                        f"{advice or 'quote cells that hold the delimiter'}"
                     )
                 for column, cell in zip(columns, row, strict=True):
                     column.append(cell)
@@ -75,11 +79,28 @@ def read_csv(
         raise InputError(f"{place} is no CSV file after line {line}: {error}") from None
     if not columns or not columns[0]:
         raise InputError(f"{place} has no rows")
+    advice = _other_delimiter([*names[: int(header)], *columns[0]], delimiter) if len(columns) == 1 else None
+    if advice:
+        own = _delimiter_flag(DELIMITERS[path.suffix.lower()])
+        raise InputError(f"{place} has one column alone; {advice}, or {own} if that is right")
     gone = {"", *missing}
     return {
         name: _typed([None if cell in gone else cell for cell in cells])
         for name, cells in zip(names, columns, strict=True)
     }
+
+
+def _other_delimiter(cells: Sequence[str], given: str | None) -> str | None:
+    """What to change where the cells of a first column all hold another delimiter, and nobody named one."""
+    for other in OTHER_DELIMITERS if given is None else ():
+        if cells[0].count(other) and all(cell.count(other) >= cells[0].count(other) for cell in cells):
+            return f"it seems to be separated by {other!r}: give {_delimiter_flag(other)}"
+    return None
+
+
+def _delimiter_flag(delimiter: str) -> str:
+    """As it is typed."""
+    return "--delimiter $'\\t'" if delimiter == "\t" else f"--delimiter '{delimiter}'"
 
 
 def _checked_names(row: list[str], place: str) -> list[str]:
@@ -135,18 +156,33 @@ def read_parquet(path: Path, missing: Sequence[str] = ()) -> dict[str, list[Valu
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
     names = _checked_names(list(table.column_names), place)
-    return {name: _plain_values(table.column(name).to_pylist(), name, place, missing) for name in names}
+    return {name: plain_values(table.column(name).to_pylist(), name, place, missing) for name in names}
 
 
-def _plain_values(values: list[Any], name: str, place: str, missing: Sequence[str]) -> list[Value]:
+def plain_values(values: Sequence[Any], name: str, place: str, missing: Sequence[str] = ()) -> list[Value]:
+    """The values of a column as a table has them: null and NaN are missing, dates and times become text.
+
+    Args:
+        values: One a row; also an array ``[S]``.
+        name: Of the column.
+        place: Whose column it is, in messages.
+        missing: Texts that mean a missing value too.
+
+    Returns:
+        Strings, numbers, booleans and None.
+
+    Raises:
+        InputError: If a value is something else.
+    """
     found: list[Value] = []
     gone = set(missing)
     for row, given in enumerate(values, 1):
-        value = given
+        value = given.item() if isinstance(given, np.generic) else given
         if isinstance(value, decimal.Decimal):
             value = float(value)
         elif isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
-            value = str(value)
+            # Of a moment that is none, as data frames have them, nothing is equal to itself.
+            value = str(value) if value == value else None  # noqa: PLR0124
         if (
             value is None
             or (isinstance(value, float) and math.isnan(value))
