@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import zipfile
+import math
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,9 @@ def test_a_file_to_judge_by_and_a_codec_to_encode_with(place: Path) -> None:
     ("content", "options", "words"),
     [
         ("a,b\n1,2\n1,2,3\n", {}, "has 3 cells in line 3, but 2 columns"),
+        ("a;b\n1;2\n3;4,5\n", {}, r"separated by ';': give --delimiter ';'$"),
+        ("a;b\n1;2\n3;4\n", {}, r"one column alone; .* give --delimiter ';', or --delimiter ',' if that is right"),
+        ("a\tb\n1\t2\n", {}, r"give --delimiter \$'\\t', or"),
         ("a,b\n", {}, "has no rows"),
         ("", {}, "has no rows"),
         ("a,a\n1,2\n", {}, "two columns called 'a'"),
@@ -133,6 +137,32 @@ def test_what_is_wrong_with_a_csv_file_is_said(tmp_path: Path, content: str, opt
     with pytest.raises(InputError, match=words) as caught:
         load_array(path, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_single_column_may_hold_delimiters(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("words\n" + "a;b\nc;d\n" * 10, encoding="utf-8")
+    assert load_array(path).codec.column_names == ("words",)
+    path.write_text("words;more\n" + "a;b\nc;d\n" * 10, encoding="utf-8")
+    assert load_array(path, delimiter=",").codec.column_names == ("words;more",)
+
+
+def test_columns_in_memory_are_read_as_those_of_files() -> None:
+    columns = {
+        "kind": np.array(["a", "b"] * 10),
+        "count": np.arange(20) % 3,
+        "ratio": [0.5, math.nan] * 10,
+        "paid": [np.bool_(True), None] * 10,
+        "day": [datetime.date(2024, 5, 1), datetime.date(2024, 5, 2)] * 10,
+        "said": ["yes", "NA"] * 10,
+    }
+    data = load_array(columns, missing=["NA"])
+    assert data.codec.describe() == (
+        "6 columns of categories: kind 2, count 3, ratio 1 + (missing), paid 1 + (missing), day 2, said 1 + (missing)"
+    )
+    for wrong in ({0: 1, 1: 2}, "abc", 3):
+        with pytest.raises(InputError, match="column 'x' of dataset must be a list or an array of values, got"):
+            load_array({"x": wrong})  # type: ignore[dict-item]
 
 
 def test_what_is_wrong_with_other_files_is_said(place: Path) -> None:

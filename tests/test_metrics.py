@@ -1,6 +1,7 @@
 """Image metrics: against independent implementations, on cases with known answers, and as one report."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -230,6 +231,8 @@ def test_a_report_is_repeatable_plain_json_and_a_table(digits) -> None:
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False)) == report_of(digits, samples).to_dict()
     table = report.format_table()
     assert max(map(len, table.splitlines())) <= 100
+    assert re.search(r"classes reached, of 10 +\d+ +10 +\d+ ", table)
+    assert re.search(r"of it, on the real images +1\.000 ", table), "a share is no count"
     for figure in report.figures.values():
         assert figure.title in table
         assert figure.floor is not None

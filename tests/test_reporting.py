@@ -35,7 +35,7 @@ from bgan_discrete.reporting.neighbours import (
 )
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
-from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, text_direction
+from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import train_text
@@ -368,6 +368,26 @@ def test_the_figures_of_the_metrics_have_a_direction(images: Path, text: Path) -
         assert all(metric.better in WORDS for metric in metrics)
     assert (text_direction("Self-BLEU-3"), text_direction("BLEU-3")) == ("floor", "higher")
     assert (text_direction("distinct valid"), text_direction("distinct-2")) == ("higher", "floor")
+
+
+def test_a_share_of_one_is_no_count() -> None:
+    table = str(metrics_table([
+        Metric("recall", "recall", 1.0, 0.5, {"baseline": 0.0}, "higher"),
+        Metric("classes_reached", "classes", 1.0, 10.0, {"baseline": 2.0}, "higher"),
+    ]))  # fmt: skip
+    assert re.findall(r">([0-9.]+)<", table) == ["1.000", "0.500", "0.000", "1", "10", "2"]
+
+
+def test_a_run_with_labels_names_the_rows_and_one_frame_has_no_slider(images: Path, tmp_path: Path) -> None:
+    run = copy_of(images, tmp_path / "run", "config.yaml", "report.json", "samples.png")
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("conditional: false", "conditional: true"), encoding="utf-8")
+    (run / "samples").mkdir()
+    (run / "samples" / "step-0000500.png").write_bytes((images / "samples.png").read_bytes())
+    page = check_page(write_report_page(run).read_text(encoding="utf-8"))
+    assert "A class in each row: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in page.text
+    assert not list(page.all("input"))
+    assert "step 500" in page.text
 
 
 def test_the_best_of_several() -> None:

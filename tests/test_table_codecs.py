@@ -185,6 +185,8 @@ def test_bins_have_equally_many_rows_and_their_median_or_range() -> None:
     assert outside.tolist() == [0, 3]
     with pytest.raises(InputError, match="column 'income' holds numbers, cut into bins, but 'much' stands in row 1"):
         codec.encode({"income": ["much"]})
+    with pytest.raises(InputError, match="but 'NA' stands in row 2; name what means a missing value by --missing"):
+        codec.encode({"income": ["1.5", "NA"]})
     assert all(isinstance(v, int) for v in TableCodec.fit({"n": list(range(99))}, bins=5).decode(np.array([[3]]))["n"])
 
 
@@ -211,6 +213,9 @@ def test_rare_categories_are_lumped_together() -> None:
         ({"price": [i / 7 for i in range(50)]}, {}, r"column 'price' holds 50 different .*--bins 20.*--drop price"),
         ({"id": list(range(300))}, {}, r"column 'id' has 300 different values.*--bins 20.*--max-categories 50"),
         ({"name": [f"n{i}" for i in range(300)]}, {"bins": 5}, r"column 'name' has 300 .*--max-categories 50"),
+        ({"x": [*(f"{i}.5" for i in range(300)), "NA"]}, {}, r"text because of 'NA': .* --missing NA; lump"),
+        ({"x": [f"{i},5" for i in range(300)]}, {}, "categories: write its decimal commas as points; lump"),
+        ({"x": [math.inf], "y": [1], "z": [math.inf]}, {}, "column 'x' holds inf .*; nor can 'z' be used as they are"),
         ({"x": [1.0, math.nan]}, {}, "column 'x' holds nan in row 2; missing values are None"),
         ({"x": [math.inf]}, {}, "column 'x' holds inf in row 1"),
         ({"x": [[1]]}, {}, "column 'x' holds list in row 1"),
@@ -233,6 +238,8 @@ def test_an_unknown_value_is_refused_with_its_row() -> None:
     codec = TableCodec.fit({"city": ["Lyon", "Paris"]})
     with pytest.raises(InputError, match="column 'city' has the value 'Rome' in row 2, which is none of its 2 categor"):
         codec.encode({"city": ["Lyon", "Rome"]})
+    with pytest.raises(InputError, match="column 'rooms' has the value 'NA' in row 2, which is none of its 2 categor"):
+        TableCodec.fit({"rooms": [1, 2]}).encode({"rooms": ["1", "NA"]})
     with pytest.raises(InputError, match="column 'city' is not in the table, which has: town"):
         codec.encode({"town": ["Lyon"]})
 

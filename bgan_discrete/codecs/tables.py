@@ -235,8 +235,10 @@ class CategoryColumn:
         for row, value in enumerate(values):
             code = code_of.get(_identity(value), last if self.other is not None and value is not None else None)
             if code is None:
+                is_numeric = all(_is_number(known) or known is None for known in self.categories)
+                place, wrong = _reason_for_text(values, row) if is_numeric else (row, value)
                 raise InputError(
-                    f"column {self.name!r} has the value {_shown(value)} in row {row + 1}, which is none of its "
+                    f"column {self.name!r} has the value {_shown(wrong)} in row {place + 1}, which is none of its "
                     f"{len(self.categories)} categories: {_listed(self.categories)}"
                 )
             codes[row] = code
@@ -302,8 +304,10 @@ class BinnedColumn:
             elif isinstance(value, (int, float)) and _is_number(value):
                 numbers.append(value)
             else:
+                place, wrong = _reason_for_text(values, row)
                 raise InputError(
-                    f"column {self.name!r} holds numbers, cut into bins, but {_shown(value)} stands in row {row + 1}"
+                    f"column {self.name!r} holds numbers, cut into bins, but {_shown(wrong)} stands in row {place + 1}"
+                    + ("; name what means a missing value by --missing" if isinstance(wrong, str) else "")
                 )
         codes = self._bins(numbers).astype(dtype)
         codes[[value is None for value in values]] = len(self.values)
@@ -386,7 +390,18 @@ class TableCodec(ArrayCodec):
             if number is not None and (not _is_integer(number) or not 2 <= number < MAX_ARRAY_CATEGORIES):
                 raise InputError(f"{name} must be an integer, 2 .. {MAX_ARRAY_CATEGORIES - 1}, got {number!r}")
         check_table(table)
-        return cls([_fit_column(name, values, bins, max_categories) for name, values in table.items()])
+        columns: list[Column] = []
+        refused: dict[str, InputError] = {}
+        for name, values in table.items():
+            try:
+                columns.append(_fit_column(name, values, bins, max_categories))
+            except InputError as error:
+                refused[name] = error
+        if refused:
+            (_, first), *others = refused.items()
+            named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
+            raise InputError(f"{first}; nor can {named} be used as they are" if others else str(first))
+        return cls(columns)
 
     def encode(self, data: Table) -> Codes:
         """Codes ``[N, columns]`` of a table with at least this codec's columns; errors as in `ArrayCodec.encode`."""
@@ -483,7 +498,7 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
             f"into bins (--bins 20), or drop it (--drop {name})"
         )
     if max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
-        cut = "cut it into bins (--bins 20), " if is_numeric else ""
+        cut = "cut it into bins (--bins 20), " if is_numeric else _numbers_in_text(found)
         raise InputError(
             f"column {name!r} has {len(found):,} different values, such as {_listed(found)}; up to "
             f"{MAX_COLUMN_CATEGORIES} are categories: {cut}lump rare ones together (--max-categories 50), or drop it "
@@ -497,6 +512,31 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
         while other in found:
             other = f"({other})"
     return CategoryColumn(name, (*found, *([None] if missing else [])), other)
+
+
+def _reason_for_text(values: Sequence[Value], row: int) -> tuple[int, Value]:
+    """Row and value of what made a file's numbers text; else of the row that was given."""
+    others = ((r, v) for r, v in enumerate(values) if isinstance(v, str) and not _reads_as_number(v))
+    return next(others, (row, values[row]))
+
+
+def _numbers_in_text(found: Sequence[Value]) -> str:
+    """What makes numbers of a column of text, where most of its values read as numbers."""
+    texts = [value for value in found if isinstance(value, str)]
+    others = [text for text in texts if not _reads_as_number(text)]
+    if texts and len(others) <= len(texts) // 10:
+        names = ",".join(others[:3])
+        return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
+    if texts and all(_reads_as_number(text.replace(",", ".", 1)) for text in texts):
+        return "write its decimal commas as points; "
+    return ""
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _cut_column(name: str, numbers: Sequence[Any], bins: int, missing: bool) -> BinnedColumn:

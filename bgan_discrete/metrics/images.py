@@ -107,9 +107,10 @@ class ImageReport:
         """The figures as a table for people, at most 100 columns wide."""
         rows = [("", "model", "floor", "baseline", "model/floor", "better")]
         words = {"lower": "lower", "higher": "higher", "half": "0.5", "floor": "as the floor"}
-        for figure in self.figures.values():
+        for name, figure in self.figures.items():
             ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-            cells = (_short(figure.value), _short(figure.floor), _short(figure.baseline))
+            form = ".0f" if name == "classes_reached" else ".3f"
+            cells = (_short(figure.value, form), _short(figure.floor, form), _short(figure.baseline, form))
             rows.append((figure.title, *cells, ratio, words[figure.better]))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [_aligned(row, widths) for row in rows]
@@ -357,10 +358,8 @@ def _plain(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def _short(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3f}"
+def _short(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:

@@ -351,11 +351,17 @@ def _final_samples(record: RunRecord) -> Markup:
     if picture is None:
         return element("p", "There are no samples of the final model yet.")
     beside = _image_pairs(record, pairs)
+    classes = list(record.report.get("class_shares") or {}) if record.options.get("conditional") else []
     return join(
         element("div", picture, class_="picture"),
+        element("p", f"A class in each row: {_named(classes)}.", class_="quiet") if classes else None,
         element("h3", "Samples, each beside its nearest training image") if beside else None,
         beside,
     )
+
+
+def _named(classes: Sequence[str], most: int = 20) -> str:
+    return ", ".join(classes[:most]) + (", ..." if len(classes) > most else "")
 
 
 def _image_pairs(record: RunRecord, pairs: Sequence[dict[str, Any]]) -> Markup | None:
@@ -389,7 +395,8 @@ def _progress(record: RunRecord) -> Markup:
     """The frames of the samples under a slider; in a row that scrolls where no script runs."""
     frames = _chosen(record.frames())
     if not frames:
-        return element("p", f"None were written: see --sample-interval (now {record.options.get('sample_interval')}).")
+        seen = f"None were written: see --sample-interval (now {record.options.get('sample_interval')})."
+        return element("p", _with_flags(seen))
     figures = []
     for step, path in frames:
         shown = (
@@ -400,18 +407,22 @@ def _progress(record: RunRecord) -> Markup:
         figures.append(
             element("figure", element("figcaption", f"step {step:,}", class_="quiet"), shown, data_step=step)
         )
-    slider = element(
-        "div",
-        element("label", "Training step", for_="frame"),
-        element("input", type="range", id="frame", min=0, max=len(frames) - 1, step=1, value=len(frames) - 1),
-        element("output", for_="frame"),
-        class_="slider",
-        hidden=True,
+    slider = (
+        element(
+            "div",
+            element("label", "Training step", for_="frame"),
+            element("input", type="range", id="frame", min=0, max=len(frames) - 1, step=1, value=len(frames) - 1),
+            element("output", for_="frame"),
+            class_="slider",
+            hidden=True,
+        )
+        if len(frames) > 1
+        else None
     )
     kind = "slides" if record.kind == "images" else "slides texts"
     row = element("div", *figures, class_=kind, tabindex="0", role="group", aria_label="samples by step")
     said = element("p", "The same latents at every step.", class_="quiet")
-    return element("div", slider, row, said, class_="progress")
+    return element("div", slider, row, said if slider else None, class_="progress" if slider else None)
 
 
 def _chosen(frames: Sequence[tuple[int, Path]]) -> list[tuple[int, Path]]:

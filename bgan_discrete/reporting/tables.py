@@ -34,6 +34,9 @@ TEXT_DIRECTIONS: tuple[tuple[str, str], ...] = (
 )
 """Beginnings of the names of text figures, and which way is better; the first that fits counts."""
 
+COUNTS = ("classes_reached",)
+"""Figures that are whole numbers."""
+
 NOT_OPTIONS = ("output_dir", "resume", "overwrite")
 """What says where a run is rather than what it is."""
 
@@ -174,9 +177,9 @@ def metrics_table(metrics: Sequence[Metric]) -> Markup:
     rows = [
         [
             _title(metric),
-            _cell(metric.value, strong=True),
-            _cell(metric.floor),
-            *(_cell(metric.others.get(name)) for name in others),
+            _cell(metric, metric.value, strong=True),
+            _cell(metric, metric.floor),
+            *(_cell(metric, metric.others.get(name)) for name in others),
             element("td", WORDS.get(metric.better, "")),
         ]
         for metric in metrics
@@ -194,9 +197,10 @@ def metrics_side_by_side(records: Sequence[RunRecord], names: Sequence[str]) -> 
         some = next(metric for metric in found if metric is not None)
         best = best_of(found)
         cells = [
-            _cell(None if metric is None else metric.value, best=place in best) for place, metric in enumerate(found)
+            _cell(some, None if metric is None else metric.value, best=place in best)
+            for place, metric in enumerate(found)
         ]
-        floors = {_shown(metric.floor) for metric in found if metric is not None}
+        floors = {_shown(some, metric.floor) for metric in found if metric is not None}
         floor = element("td", floors.pop() if len(floors) == 1 else "differs", class_="number")
         rows.append([_title(some), *cells, floor, element("td", WORDS.get(some.better, ""))])
     if not rows:
@@ -271,8 +275,8 @@ def _title(metric: Metric) -> Markup:
     return element("th", metric.title.strip(), scope="row", class_="part" if is_part else None)
 
 
-def _cell(value: float | None, strong: bool = False, best: bool = False) -> Markup:
-    shown: object = element("strong", _shown(value)) if strong else _shown(value)
+def _cell(metric: Metric, value: float | None, strong: bool = False, best: bool = False) -> Markup:
+    shown: object = element("strong", _shown(metric, value)) if strong else _shown(metric, value)
     mark = element("span", " (best)", class_="quiet") if best else None
     return element("td", shown, mark, class_="number best" if best else "number")
 
@@ -281,10 +285,11 @@ def _percent(value: Any) -> Markup:
     return element("td", f"{value:.1%}" if isinstance(value, (int, float)) else "-", class_="number")
 
 
-def _shown(value: float | None) -> str:
+def _shown(metric: Metric, value: float | None) -> str:
+    """A number of a metric's row."""
     if value is None:
         return "-"
-    if value == round(value) and 1 <= abs(value) < 1e6:
+    if metric.name in COUNTS:
         return f"{value:,.0f}"
     return f"{value:.3f}" if 5e-4 <= abs(value) < 100 or value == 0 else readable(value)
 

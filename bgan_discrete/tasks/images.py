@@ -18,7 +18,7 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.reporting import add_facts
-from bgan_discrete.reporting.neighbours import absent_classes, nearest_images
+from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.tasks.curves import plot_curves
@@ -185,7 +185,10 @@ def _finish(
         return None
     shown = _samples_to_show(pipeline, config.training.seed)
     save_png(image_grid(shown.images, None if shown.labels is None else GRID_OF_CLASS), folder.samples)
-    neighbours = nearest_images(shown.codes, data.codes, data.codec.decode, folder.neighbours)
+    places = np.arange(min(IMAGE_PAIRS, len(shown.codes)))
+    if shown.labels is not None:  # they stand class by class
+        places = places * len(shown.codes) // len(places)
+    neighbours = nearest_images(shown.codes[places], data.codes, data.codec.decode, folder.neighbours)
     classes = absent_classes(data.labels, data.heldout_labels, data.class_names)
     add_facts(folder.root, {"neighbours": neighbours, "classes_absent_from_training": classes})
     plot_curves(read_metrics(folder.metrics), folder.curves)

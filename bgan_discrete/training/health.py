@@ -259,7 +259,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
         What is wrong, the worst first.
     """
     figures: Mapping[str, Mapping[str, Any]] = report.get("figures") or {}
-    found = _check_classes(report)
+    found = _check_classes(report, options)
     copies = figures.get("copies")
     if copies:
         found += _check_copies(copies["value"], copies["floor"], _compared(report), "images")
@@ -434,7 +434,7 @@ def _check_tokens(samples: Sequence[str], unknown_share: float, options: Options
     return found
 
 
-def _check_classes(report: Mapping[str, Any]) -> list[Finding]:
+def _check_classes(report: Mapping[str, Any], options: Options) -> list[Finding]:
     """Classes that the model hardly makes, and such as the training data lack."""
     found = []
     absent = list(report.get("classes_absent_from_training") or [])
@@ -459,10 +459,9 @@ def _check_classes(report: Mapping[str, Any]) -> list[Finding]:
             Finding(
                 "classes_missing",
                 "critical" if len(missing) > len(shares) / 2 else "warning",
-                f"{len(missing)} of {len(shares)} classes are missing among {count:,} samples, by the classifier: "
-                f"{_classes(missing)}.",
-                "Give a gradient penalty (--penalty r1) or raise --penalty-weight, raise --num-draws, or train for "
-                "longer (--max-steps).",
+                f"{len(missing)} of {len(shares)} classes are missing, or nearly so, among {count:,} samples, by the "
+                f"classifier: {_classes(missing)}.",
+                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
             )
         )
     return found
@@ -509,16 +508,21 @@ def _train_better(options: Options, training_is_ill: bool) -> str:
     )
 
 
-def _against_collapse(options: Options) -> str:
-    if _takes_alternatives(options):
-        ways = [f"Raise {_setting(options, 'entropy_weight')}", f"lower {_setting(options, 'generator_lr')}"]
-        return f"{', '.join(ways)}, or train for longer (raise {_setting(options, 'max_steps')})."
+def _more_pressure(options: Options) -> str:
+    """A stronger penalty and, where draws are weighed, more of them."""
     if options.get("penalty", "none") == "none":
         penalty = "Give a gradient penalty with --penalty r1"
     else:
         penalty = f"Raise {_setting(options, 'penalty_weight')}"
     draws = f", raise {_setting(options, 'num_draws')}" if options.get("continuous", "none") == "none" else ""
-    return f"{penalty}{draws}, or lower {_setting(options, 'generator_lr')}."
+    return penalty + draws
+
+
+def _against_collapse(options: Options) -> str:
+    if _takes_alternatives(options):
+        ways = [f"Raise {_setting(options, 'entropy_weight')}", f"lower {_setting(options, 'generator_lr')}"]
+        return f"{', '.join(ways)}, or train for longer (raise {_setting(options, 'max_steps')})."
+    return f"{_more_pressure(options)}, or lower {_setting(options, 'generator_lr')}."
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:
