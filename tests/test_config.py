@@ -1,6 +1,7 @@
 """The configuration: flags, YAML, ranges, and what may change on resume."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,38 @@ def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], told: st
         ImageTrainingConfig.from_flat(values)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "within", "beyond"),
+    [
+        ("gradient_accumulation_steps", (1, 16), (0, 17)),
+        ("discriminator_draws", (0, 6), (-1, 7)),
+        ("discriminator_steps", (1,), (0,)),
+        ("pretrain_steps", (0, 30), (-1, 31)),
+        ("warmup_steps", (0, 31), (-1,)),
+        ("tempering", (0.01, 1.0), (0.0, 1.01)),
+        ("log_weight_clip", (0.01, 100.0), (0.0, math.inf)),
+        ("penalty_weight", (0.0, 100.0), (-0.01, math.inf, math.nan)),
+        ("penalty_interval", (1,), (0,)),
+        ("entropy_weight", (0.0, 2.0), (-0.01, math.inf)),
+        ("escort", (0.01, 1.0), (0.0, 1.01)),
+        ("adam_beta1", (0.0, 0.9), (-0.1, 1.0)),
+        ("adam_beta2", (0.0, 0.999), (-0.1, 1.0)),
+        ("max_seconds", (0.1, 1e9), (0.0, math.inf)),
+        ("score_chunk", (1,), (0,)),
+        ("checkpoint_interval", (0, 1), (-1,)),
+        ("keep_last", (1,), (0,)),
+        ("dist_timeout", (1.0, 604800.0), (0.9, 604801.0)),
+    ],
+)
+def test_where_the_range_of_an_option_ends(name: str, within: tuple[float, ...], beyond: tuple[float, ...]) -> None:
+    config = TrainingConfig(batch_size=16, num_draws=6, max_steps=30, credit="alternatives")
+    for value in within:
+        dataclasses.replace(config, **{name: value}).check()
+    for value in beyond:
+        with pytest.raises(InputError, match=f"^{name} "):
+            dataclasses.replace(config, **{name: value}).check()
 
 
 @pytest.mark.parametrize("estimator", ["reinforce", "maligan"])
