@@ -310,7 +310,7 @@ def _plain_table(
 ) -> dict[str, list[Any]]:
     """A table whose columns may be lists, arrays or series."""
     for name, values in table.items():
-        if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
+        if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
             raise InputError(
                 f"{option} must be a dictionary of columns, each a list of values, got "
                 f"{type(values).__name__} for {name!r}"
