@@ -158,7 +158,7 @@ def test_columns_in_memory_are_read_as_those_of_files() -> None:
         "6 columns of categories: kind 2, count 3, ratio 1 + (missing), paid 1 + (missing), day 2, said 1 + (missing)"
     )
     for wrong in ({0: 1, 1: 2}, "abc", 3):
-        with pytest.raises(InputError, match="must be a dictionary of columns, each a list of values, got .* for 'x'"):
+        with pytest.raises(InputError, match=r"must be a dictionary of columns, each a list of values, got .* for 'x'"):
             load_array({"x": wrong})  # type: ignore[dict-item]
 
 
