@@ -157,7 +157,7 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     given = _with_quotes(sys.argv[1:] if argv is None else argv)
     for flag, value in zip(given, [*given[1:], ""], strict=False):
         path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag == "--config" else ""
-        if path and Path(path).is_file():
+        if path and os.path.isfile(path):  # noqa: PTH113 - which is no error, whatever the text
             # The parser would print whatever it finds there, and aliases make a small file larger than any memory.
             load_config_values(path)
     try:

@@ -67,6 +67,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--threads", "two"], "--threads: expected int"),
         (["--config", "a\0b"], "null byte"),
+        (["--config", "x" * 5000], "--config: "),
         (["--dataset", "a\0b"], "--dataset must not hold a NUL character"),
         (["--output-dir", "\udcff"], "--output-dir must be UTF-8"),
     ],

@@ -19,6 +19,7 @@ EXAMPLES = {
     "yaml": 40,
     "images": 30,
     "image_files": 12,
+    "array_files": 20,
     "trainers": 12,
     "codecs": 40,
     "codec_files": 40,

@@ -97,6 +97,14 @@ def test_integers_beyond_64_bits_can_be_written(tmp_path: Path, suffix: str) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_an_array_of_what_is_no_text_is_refused() -> None:
+    letters = np.array([("ab", 1), ("cd", 2)], dtype=[("name", ">U2"), ("size", "<i4")])
+    assert table_of_array(letters) == {"name": ["ab", "cd"], "size": [1, 2]}
+    letters.view(">u4")[0] = 0x110000
+    with pytest.raises(InputError, match="column 'name' holds 0x110000 in the place of a character"):
+        table_of_array(letters)
+
+
 def test_cells_of_csv_are_what_they_look_like(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(

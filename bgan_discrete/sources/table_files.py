@@ -5,6 +5,7 @@ import datetime
 import decimal
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,11 @@ def table_of_array(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
                 f"{list(column.shape)}: drop it (--drop {name})"
             )
+        if is_wanted(name) and column.dtype.kind == "U" and column.size and column.dtype.itemsize:
+            # NumPy would make strings of any numbers, which Python cannot read again.
+            numbers = np.ascontiguousarray(column).view(np.dtype(np.uint32).newbyteorder(column.dtype.byteorder))
+            if numbers.max() > sys.maxunicode:
+                raise InputError(f"column {name!r} holds {numbers.max():#x} in the place of a character")
     return {
         name: [None if value == "" or value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
         if is_wanted(name)

@@ -15,6 +15,7 @@ from torch import nn
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -476,11 +477,13 @@ def generate_array(
     made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges, temperature=temperature)
     if suffix == ".npz":
         names = {"columns": np.array(pipeline.codec.column_names)} if is_table else {"rows": made.rows}
-        np.savez_compressed(output, codes=made.codes, **names)
+        with replacing_file(output) as file:
+            np.savez_compressed(file, codes=made.codes, **names)
     elif is_table:
         write_table(made.rows, output)
     elif suffix == ".npy":
-        np.save(output, made.rows, allow_pickle=False)
+        with replacing_file(output) as file:
+            np.save(file, made.rows, allow_pickle=False)
     else:
         write_text_atomically(output, rows_as_csv(made.rows))
     say(f"{num_samples} samples: {output}")

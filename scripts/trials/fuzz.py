@@ -36,18 +36,27 @@ SECONDS_PER_PROCESS = 120.0
 SCRIPTS = {
     "train_images": "train_images",
     "train_text": "train_text",
+    "train_array": "train_array",
     "generate_images": "generate_images",
     "generate_text": "generate_text",
+    "generate_array": "generate_array",
     "evaluate_images": "evaluate_model",
     "evaluate_text": "evaluate_text_model",
+    "evaluate_array": "evaluate_array_model",
 }
 """The scripts, and the function of `bgan_discrete.tasks` that each ends in."""
+
+DATA = {"images": "images.npy", "text": "lines.txt", "array": "rows.csv"}
+"""Kinds of models, and the data of each."""
+
+TRAININGS = ("train_images", "train_text", "train_array")
 
 SHARES = {
     "configurations": 24,
     "yaml": 12,
     "images": 10,
     "image_files": 12,
+    "array_files": 12,
     "trainers": 5,
     "codecs": 12,
     "codec_files": 6,
@@ -83,6 +92,7 @@ BAD_FLAGS = [
     ["--prompt", "\udcff"], ["--top-p", "2"], ["--columns", "0"], ["--output", "\udcff.png"],
     ["--limit", "2"], ["--cache-dir", "/proc/x"], ["--heldout", "\udcff"], ["--resize", "8x"], ["--unit", "text"],
     ["--length", "1"], ["--layout", "window"], ["--generator-depth", "99"], ["--output", "."], ["--help"],
+    ["--layout", "table"], ["--columns", "a"], ["--drop", '"'], ["--bins", "1"], ["--delimiter", "\udcff"],
     ["--codec", "palette"], ["--dataset", "/dev/zero"],
 ]
 """Flags of whole programs: no sizes, for a large one is good, and would train for long."""
@@ -144,22 +154,32 @@ class Room:
         return folder
 
     def make_models(self) -> None:
-        """A small model of images and one of text, and data that fit them."""
+        """A small model of each kind, and data that fit them."""
         import numpy as np
         import torch
 
         # The first step imports it, which takes long; cut off there, an example would leave it half imported.
         import torch._dynamo
 
-        from bgan_discrete import ImagePipeline, TextPipeline
-        from bgan_discrete.codecs import CharacterCodec, LevelsCodec
+        from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
+        from bgan_discrete.codecs import CharacterCodec, LevelsCodec, TableCodec
         from bgan_discrete.nn import GRUGenerator, MLPGenerator
+        from bgan_discrete.sources.table_files import write_table
 
         torch.manual_seed(0)
         ImagePipeline(MLPGenerator((8, 8), 4, 3, 4, 1), LevelsCodec(4)).save_pretrained(self.root / "models" / "images")
         codec = CharacterCodec(6).fit(["abc"])
-        generator = GRUGenerator(6, codec.num_categories, codec.end_id, 3, 4)
-        TextPipeline(generator, codec).save_pretrained(self.root / "models" / "text")
+        recurrent = GRUGenerator(6, codec.num_categories, codec.end_id, 3, 4)
+        TextPipeline(recurrent, codec).save_pretrained(self.root / "models" / "text")
+        table: dict[str, Any] = {
+            "a": [1, 2, None] * 20,
+            "b": ["x", "y"] * 30,
+            "c": [number / 7 for number in range(60)],
+        }
+        columns = TableCodec.fit(table, bins=3)
+        generator = MLPGenerator((3,), columns.num_categories, 3, 4, 1, columns.sizes)
+        ArrayPipeline(generator, columns).save_pretrained(self.root / "models" / "array")
+        write_table(table, self.root / "rows.csv")
         np.save(self.root / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8))
         (self.root / "lines.txt").write_text("".join(f"ab{'c' * (n % 4)} {n}\n" for n in range(80)), encoding="utf-8")
 
@@ -260,23 +280,32 @@ def configuration_class(name: str) -> Any:
     """The configuration of a training script."""
     from bgan_discrete.training import config
 
-    return {"train_images": config.ImageTrainingConfig, "train_text": config.TextTrainingConfig}[name]
+    return {
+        "train_images": config.ImageTrainingConfig,
+        "train_text": config.TextTrainingConfig,
+        "train_array": config.ArrayTrainingConfig,
+    }[name]
+
+
+def configuration_keys() -> list[str]:
+    """The options of all training scripts."""
+    return sorted({key for name in TRAININGS for key in configuration_class(name)().to_flat()})
 
 
 def configurations(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Dictionaries of known and unknown keys."""
     from hypothesis import strategies as st
 
-    script = st.sampled_from(["train_images", "train_text"])
-    keys = sorted({*configuration_class("train_images")().to_flat(), *configuration_class("train_text")().to_flat()})
-    drawn = st.one_of(
-        st.dictionaries(
-            st.one_of(st.sampled_from(keys), st.sampled_from(keys), st.text(max_size=4)), values(), max_size=4
-        ),
-        st.dictionaries(st.sampled_from(keys), st.one_of(st.integers(1, 9), st.floats(0.01, 0.99)), max_size=4),
-        st.dictionaries(st.sampled_from(keys), st.just(5000).map(lambda digits: 10**digits), min_size=1, max_size=1),
-        values(),
-    )
+    def drawn(name: str) -> Any:
+        """Mostly of the script's own keys."""
+        keys = st.sampled_from(sorted(configuration_class(name)().to_flat()))
+        any_key = st.one_of(keys, keys, st.sampled_from(configuration_keys()), st.text(max_size=4))
+        return st.one_of(
+            st.dictionaries(any_key, values(), max_size=4),
+            st.dictionaries(keys, st.one_of(st.integers(1, 9), st.floats(0.01, 0.99)), max_size=4),
+            st.dictionaries(keys, st.just(5000).map(lambda digits: 10**digits), min_size=1, max_size=1),
+            values(),
+        )
 
     def run(example: tuple[str, Any]) -> None:
         kind = configuration_class(example[0])
@@ -291,14 +320,14 @@ def configurations(room: Room) -> tuple[Any, Callable[[Any], None]]:
 
         attempt(room, "configurations", call)
 
-    return st.tuples(script, drawn), run
+    return st.one_of([st.tuples(st.just(name), drawn(name)) for name in TRAININGS]), run
 
 
 def yaml_texts() -> Any:
     """Texts that are YAML, nearly YAML, or anything."""
     from hypothesis import strategies as st
 
-    keys = sorted(configuration_class("train_text")().to_flat())
+    keys = configuration_keys()
     scalars = st.one_of(
         values().map(lambda value: str(value) if not isinstance(value, int) or abs(value) < 10**99 else "9" * 5000),
         st.sampled_from(YAML_SCALARS),
@@ -322,7 +351,7 @@ def yaml(room: Room) -> tuple[Any, Callable[[Any], None]]:
         path.write_bytes(example[1])
         attempt(room, "yaml", lambda: configuration_class(example[0]).from_flat(load_config_values(path)))
 
-    return st.tuples(st.sampled_from(["train_images", "train_text"]), yaml_texts()), run
+    return st.tuples(st.sampled_from(TRAININGS), yaml_texts()), run
 
 
 def image_options() -> Any:
@@ -500,6 +529,83 @@ def image_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
         attempt(room, "image_files", lambda: describe(load_images(place, cache_dir=room.root / "cache")))
 
     return st.tuples(chosen, mutations()), run
+
+
+def good_array_files() -> dict[str, bytes]:
+    """A small file of every kind that holds integers or a table."""
+    import datetime
+
+    import numpy as np
+    import pyarrow
+    import pyarrow.parquet
+
+    codes = np.random.default_rng(1).integers(0, 5, (40, 3))
+    columns = {
+        "day": [datetime.datetime(2024, 1 + number % 3, 1) for number in range(40)],
+        "kind": ["a", "b", None, "dé"] * 10,
+        "size": [number / 7 for number in range(40)],
+        "paid": [True, False] * 20,
+    }
+    files: dict[str, bytes] = {}
+    for name, write in (("a.npy", np.save), ("a.npz", np.savez), ("b.npz", np.savez_compressed)):
+        buffer = io.BytesIO()
+        write(buffer, **({"arr": codes} if name == "a.npy" else {"codes": codes, "other": codes[0]}))
+        files[name] = buffer.getvalue()
+    named = np.zeros(40, [("größe", "<i4"), ("name", "<U3"), ("share", "<f4")])
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, named, version=(3, 0))
+    files["c.npy"] = buffer.getvalue()
+    for name, compression in (("a.parquet", "none"), ("b.parquet", "snappy")):
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.table(columns), buffer, row_group_size=16, compression=compression)
+        files[name] = buffer.getvalue()
+    lines = [f'{number % 3},"a ""b"", {number % 2}",{number / 4},é' for number in range(40)]
+    files["a.csv"] = "\n".join(["id,words,share,sign", *lines, ""]).encode()
+    files["a.tsv"] = "\r\n".join(["x\ty", *(f"{number % 4}\t" for number in range(40)), ""]).encode()
+    return files
+
+
+def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
+    """Damaged .npy, .npz, .csv and parquet files, with options."""
+    from hypothesis import strategies as st
+
+    files = good_array_files()
+    options = st.fixed_dictionaries(
+        {},
+        optional={
+            "layout": st.sampled_from(["auto", "array", "table", "rows"]),
+            "columns": st.sampled_from([None, ["kind"], ["column_0"], [], ["id", "id"]]),
+            "drop": st.sampled_from([[], ["day"], ["x"], ["\ud800"]]),
+            "bins": st.sampled_from([None, 2, 4, 1, 10**9]),
+            "max_categories": st.sampled_from([None, 2, 9, 1]),
+            "missing": st.sampled_from([(), ("a",), ("\0",)]),
+            "delimiter": st.sampled_from([None, ";", " ", "\0", '"', "é", "\ud800"]),
+            "header": st.booleans(),
+            "key": st.sampled_from([None, "codes", "other", ""]),
+            "label_column": st.sampled_from([None, "kind", "share"]),
+            "limit": st.sampled_from([None, 3, 30, 0]),
+            "holdout": st.sampled_from([0.1, 0.5, 0.999, 1e-320, 1.0]),
+        },
+    )
+    few = st.sampled_from([{}, {"bins": 4, "layout": "table"}, {"bins": 9}])
+
+    def run(example: tuple[str, list[Any], dict[str, Any]]) -> None:
+        from bgan_discrete.sources import describe_array, load_array
+
+        name, changes, chosen = example
+        path = room.fresh() / name
+        path.write_bytes(mutated(files[name], changes))
+
+        def call() -> None:
+            data = load_array(path, **chosen)
+            describe_array(data)
+            data.codec.decode(data.codes)
+
+        attempt(room, "array_files", call)
+
+    return st.tuples(
+        st.sampled_from(sorted(files)), st.one_of(mutations(), st.builds(list)), st.one_of(few, few, options)
+    ), run
 
 
 def trainers(room: Room) -> tuple[Any, Callable[[Any], None]]:
@@ -722,7 +828,7 @@ def models(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Damaged folders of models, from which a sample is drawn where they load."""
     from hypothesis import strategies as st
 
-    folders = {kind: room.root / "models" / kind for kind in ("images", "text")}
+    folders = {kind: room.root / "models" / kind for kind in DATA}
     names = sorted(path.name for path in folders["images"].iterdir() if path.suffix != ".md")
     changes = {}
     for kind, folder in folders.items():
@@ -755,17 +861,17 @@ def _sizes() -> Any:
 
 
 def _load_and_draw(kind: str, folder: Path) -> None:
-    from bgan_discrete import ImagePipeline, TextPipeline
+    from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
 
-    (ImagePipeline if kind == "images" else TextPipeline).from_pretrained(folder).generate(2, batch_size=2)
+    kinds = {"images": ImagePipeline, "text": TextPipeline, "array": ArrayPipeline}
+    kinds[kind].from_pretrained(folder).generate(2, batch_size=2)
 
 
 def argument_lists(room: Room) -> Any:
     """Command lines of any script: flags of all of them, good and bad values, and anything."""
     from hypothesis import strategies as st
 
-    known = sorted({*configuration_class("train_images")().to_flat(), *configuration_class("train_text")().to_flat()})
-    flags = [f"--{name.replace('_', '-')}" for name in known]
+    flags = [f"--{name.replace('_', '-')}" for name in configuration_keys()]
     flags += ["--model", "--output", "--temperature", "--top-k", "--top-p", "--prompt", "--columns", "--against"]
     flags += [
         "--protocol",
@@ -809,9 +915,15 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Command lines up to where the work would begin, and YAML files given to them."""
     from hypothesis import strategies as st
 
+    import bgan_discrete.tasks.arrays
     import bgan_discrete.tasks.images
     import bgan_discrete.tasks.text
 
+    parts = {
+        "images": bgan_discrete.tasks.images,
+        "text": bgan_discrete.tasks.text,
+        "array": bgan_discrete.tasks.arrays,
+    }
     modules = {name: load_script(name) for name in SCRIPTS}
 
     def reach(*args: Any, **options: Any) -> None:
@@ -824,7 +936,7 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
             path.write_bytes(config)
             arguments = [*arguments, "--config", str(path)]
         required = ["--model", "m"] if not name.startswith("train") else []
-        tasks: Any = bgan_discrete.tasks.images if name.endswith("images") else bgan_discrete.tasks.text
+        tasks: Any = parts[name.split("_")[1]]
 
         def call() -> None:
             before, kept = sys.argv, getattr(tasks, SCRIPTS[name])
@@ -854,14 +966,14 @@ def processes(room: Room) -> tuple[Any, Callable[[Any], None]]:
 
     def run(example: tuple[str, list[str]]) -> None:
         name, arguments = example
-        model = ["--model", str(room.root / "models" / ("images" if name.endswith("images") else "text"))]
-        data = ["--dataset", str(room.root / ("images.npy" if name.endswith("images") else "lines.txt"))]
+        of = name.split("_")[1]
+        model = ["--model", str(room.root / "models" / of)]
+        data = ["--dataset", str(room.root / DATA[of])]
         where = ["--output-dir", str(room.out / "run"), "--max-steps", "1", "--batch-size", "2", "--num-samples", "0"]
         common = {"train": [*data, *where], "evaluate": [*model, *data, "--num-samples", "9"], "generate": model}
         kind = name.split("_")[0]
-        output = (
-            [] if kind == "train" else ["--output", str(room.out / ("x.npz" if name == "generate_images" else "x.txt"))]
-        )
+        suffix = "npz" if name in ("generate_images", "generate_array") else "txt"
+        output = [] if kind == "train" else ["--output", str(room.out / f"x.{suffix}")]
         words = [word for word in (*common[kind], *output, "--device", "cpu", *arguments) if "\0" not in word]
         attempt(room, "processes", lambda: _run_process(room, name, words), SECONDS_PER_PROCESS + 5)
 
@@ -894,6 +1006,7 @@ KINDS: dict[str, Callable[[Room], tuple[Any, Callable[[Any], None]]]] = {
     "yaml": yaml,
     "images": images,
     "image_files": image_files,
+    "array_files": array_files,
     "trainers": trainers,
     "codecs": codecs,
     "codec_files": codec_files,
