@@ -267,7 +267,9 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     assert "cannot be read as a NumPy file" in refusal(lambda: load_images(tmp_path / "a.npz"))
     assert "cannot be opened" in refusal(lambda: load_images(tmp_path / "a.parquet"))
     assert "cannot be opened" in refusal(lambda: load_images(tmp_path / "empty"))
-    assert "must be a name, a path or a NumPy array, got 3" in refusal(lambda: load_images(3))  # type: ignore[arg-type]
+    assert "must be a name, a path or a NumPy array, got int" in refusal(lambda: load_images(3))  # type: ignore[arg-type]
+    named = refusal(lambda: load_images("digits", codec="palette"))  # type: ignore[arg-type]
+    assert "such as CodecOptions('palette'), got 'palette'" in named
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:

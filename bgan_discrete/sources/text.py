@@ -187,6 +187,10 @@ def _open(
             raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
         judged = _file_documents(judged_path, unit, "heldout")
     source = "" if heldout is None else f"file {str(heldout)!r}"
+    if not isinstance(dataset, (str, os.PathLike)):
+        raise InputError(
+            f"dataset must be a name or a path, got {type(dataset).__name__}; texts in memory go by way of a file"
+        )
     text = str(dataset)
     path = existing(text)
     is_file = path is not None and not path.is_dir()
