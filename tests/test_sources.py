@@ -391,7 +391,8 @@ def test_shrinking_takes_the_mean_of_areas() -> None:
 def test_colour_follows_the_first_image(tmp_path: Path) -> None:
     grey_first = write_parquet(tmp_path / "a.parquet", image=structs([*GREY[:4], *RGB[:4]]))
     rgb_first = write_parquet(tmp_path / "b.parquet", image=structs([*RGB[:4], *GREY[:4]]))
-    assert load_images(grey_first).event_shape == (8, 10)
+    with pytest.warns(UserWarning, match=r"4 of 8 images of .* are read as grey, .*--color rgb\) keeps colours"):
+        assert load_images(grey_first).event_shape == (8, 10)
     assert load_images(rgb_first).event_shape == (3, 8, 10)
     assert load_images(grey_first, color="rgb").event_shape == (3, 8, 10)
     assert load_images(rgb_first, color="grey").event_shape == (8, 10)
