@@ -185,8 +185,18 @@ class Estimator:
 
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:
-        """Advantages ``[M, N]`` of log weights ``[M, N]``; float32 at least, without gradients."""
-        return self.advantages(self._prepared(log_w_MN))
+        """Advantages ``[M, N]`` of log weights ``[M, N]``; float32 at least, without gradients.
+
+        Raises:
+            InputError: If the function gives advantages of another shape.
+        """
+        found = self.advantages(self._prepared(log_w_MN))
+        if found.shape != log_w_MN.shape:
+            raise InputError(
+                f"the estimator {self.name!r} must give advantages of the shape of the log weights, "
+                f"{list(log_w_MN.shape)}, got {list(found.shape)}"
+            )
+        return found
 
     @torch.no_grad()
     def over_alternatives(
@@ -291,6 +301,28 @@ class ReinforceEstimator(Estimator):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the moving average back."""
         self.log_beta_ema = state["log_beta_ema"].clone()
+
+
+def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator:
+    """An estimator, or a function of log weights alone as one.
+
+    Args:
+        estimator: An object, or a function that maps log weights ``[M, N]`` to advantages ``[M, N]``.
+
+    Returns:
+        The object.
+
+    Raises:
+        InputError: If it is neither, such as a name.
+    """
+    if isinstance(estimator, Estimator):
+        return estimator
+    if not callable(estimator):
+        raise InputError(
+            f"estimator must be an object or a function, got {estimator!r}; names are for "
+            "TrainingConfig(estimator=...) and make_estimator(...)"
+        )
+    return Estimator(getattr(estimator, "__name__", "own"), estimator)
 
 
 ESTIMATORS: tuple[str, ...] = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")

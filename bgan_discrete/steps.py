@@ -5,6 +5,7 @@
 Source: Hjelm et al. (2018), algorithm 1.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from bgan_discrete.distributions import Distribution, DistributionOfAlternatives
 from bgan_discrete.divergences import DIVERGENCES, Divergence
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.estimators import Estimator, make_estimator
+from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
 from bgan_discrete.penalties import Penalty
 from bgan_discrete.sampling import as_index
@@ -125,6 +126,24 @@ class Objective:
     guard: FiniteGuard | None = None
     accumulation_steps: int = 1
     processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        """Take a function as an estimator; refuse names."""
+        self.estimator = as_estimator(self.estimator)
+        refuse_names(divergence=self.divergence, penalty=self.penalty)
+
+
+def refuse_names(**parts: object) -> None:
+    """Raise InputError for a part of the game that is given by its name, where an object is wanted.
+
+    Args:
+        parts: By what they are, such as ``penalty``.
+    """
+    for what, part in parts.items():
+        if isinstance(part, str):
+            raise InputError(
+                f"{what} must be an object, got {part!r}; names are for TrainingConfig({what}=...) and get_{what}(...)"
+            )
 
 
 def discriminator_step(
@@ -266,7 +285,13 @@ def adversarial_step(
 
 
 def _generate(generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None) -> Distribution:
-    return generator(latents) if condition is None else generator(latents, condition)
+    found = generator(latents) if condition is None else generator(latents, condition)
+    if isinstance(found, Tensor):
+        raise InputError(
+            "generator must give a Distribution, such as FactorizedCategorical(logits), got a tensor of shape "
+            f"{list(found.shape)}"
+        )
+    return found
 
 
 def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
@@ -384,6 +409,11 @@ def _loss_of_samples(
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
         log_ratio = at_least_float32(score(torch.cat([real, fake.to(real.dtype)])))
+    if len(log_ratio) != len(real) + len(fake) or (log_ratio.shape[1:] == (1,) and math.prod(real.shape[1:]) > 1):
+        raise InputError(
+            f"discriminator must give one F for each sample, [{len(real) + len(fake)}], got {list(log_ratio.shape)}"
+            + ("; squeeze its last axis" if log_ratio.shape[-1:] == (1,) else "")
+        )
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
     loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     diagnostics = {
@@ -395,6 +425,8 @@ def _loss_of_samples(
     }
     if objective.penalty is not None and penalty_scale > 0:
         penalty = objective.penalty(score, real, fake, num_categories, rng)
+        if penalty.numel() != 1:
+            raise InputError(f"penalty must be a scalar, such as a mean over samples, got {list(penalty.shape)}")
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     return loss, diagnostics

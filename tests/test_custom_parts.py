@@ -11,10 +11,12 @@ from torch import Tensor
 from bgan_discrete import (
     ConvGenerator,
     Divergence,
+    Estimator,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
+    Objective,
     Trainer,
     TrainingConfig,
     get_divergence,
@@ -80,6 +82,54 @@ def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
         trained(config, estimator=make_estimator("vimco"))
     with pytest.raises(InputError, match="credit 'alternatives'"):
         trained(TrainingConfig(**SMALL, credit="alternatives"), estimator=make_estimator("maligan"))
+
+
+class Logits(torch.nn.Module):
+    """A generator that gives logits, not a distribution."""
+
+    num_categories, latent_size = 3, 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 18)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.layer(latents).unflatten(1, (6, 3))
+
+
+class OneColumn(MLPDiscriminator):
+    """A discriminator that gives F ``[B, 1]``."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return super().forward(codes)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"estimator": "rloo"}, r"estimator must be an object or a function, got 'rloo'; .*make_estimator"),
+        ({"divergence": "kl"}, r"divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
+        ({"penalty": "r1"}, r"penalty must be an object, got 'r1'"),
+        ({"estimator": lambda log_w: log_w.mean(0)}, r"log weights, \[4, 8\], got \[8\]"),
+        ({"penalty": lambda *given: given[1][:, 0].float()}, r"penalty must be a scalar, .* got \[8\]"),
+        ({"generator": Logits()}, r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
+        ({"discriminator": OneColumn((6,), 3, 16, 1)}, r"one F for each sample, \[16\], got \[16, 1\]; squeeze"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) -> None:
+    generator = parts.pop("generator", None) or MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
+    discriminator = parts.pop("discriminator", None) or MLPDiscriminator((6,), 3, width=16, depth=1)
+    with pytest.raises(InputError, match=words):
+        Trainer(
+            generator, discriminator, CODES, TrainingConfig(**SMALL, penalty_interval=1), progress=False, **parts
+        ).train()
+
+
+def test_an_objective_takes_a_function_and_no_names() -> None:
+    assert isinstance(Objective(rloo).estimator, Estimator)  # type: ignore[arg-type]
+    for wrong in ({"estimator": "rloo"}, {"divergence": "kl"}, {"penalty": "r1"}):
+        with pytest.raises(InputError, match="must be an object"):
+            Objective(**wrong)  # type: ignore[arg-type]
 
 
 def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:

@@ -267,7 +267,9 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     assert "cannot be read as a NumPy file" in refusal(lambda: load_images(tmp_path / "a.npz"))
     assert "cannot be opened" in refusal(lambda: load_images(tmp_path / "a.parquet"))
     assert "cannot be opened" in refusal(lambda: load_images(tmp_path / "empty"))
-    assert "must be a name, a path or a NumPy array, got 3" in refusal(lambda: load_images(3))  # type: ignore[arg-type]
+    assert "must be a name, a path or a NumPy array, got int" in refusal(lambda: load_images(3))  # type: ignore[arg-type]
+    named = refusal(lambda: load_images("digits", codec="palette"))  # type: ignore[arg-type]
+    assert "such as CodecOptions('palette'), got 'palette'" in named
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
@@ -389,7 +391,8 @@ def test_shrinking_takes_the_mean_of_areas() -> None:
 def test_colour_follows_the_first_image(tmp_path: Path) -> None:
     grey_first = write_parquet(tmp_path / "a.parquet", image=structs([*GREY[:4], *RGB[:4]]))
     rgb_first = write_parquet(tmp_path / "b.parquet", image=structs([*RGB[:4], *GREY[:4]]))
-    assert load_images(grey_first).event_shape == (8, 10)
+    with pytest.warns(UserWarning, match=r"4 of 8 images of .* are read as grey, .*--color rgb\) keeps colours"):
+        assert load_images(grey_first).event_shape == (8, 10)
     assert load_images(rgb_first).event_shape == (3, 8, 10)
     assert load_images(grey_first, color="rgb").event_shape == (3, 8, 10)
     assert load_images(rgb_first, color="grey").event_shape == (8, 10)

@@ -1,6 +1,7 @@
 """Whole runs of the text scripts, as a user starts them: in their own processes, from another directory."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from in_process import refused
 
 from bgan_discrete import TextPipeline
 from bgan_discrete.errors import InputError
+from bgan_discrete.tasks.text import evaluate_text_model
+from bgan_discrete.training.config import TextDataConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
@@ -117,7 +120,8 @@ def test_files_and_prompts(place: Path) -> None:
     texts = [json.loads(line)["text"] for line in (place / "made.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(texts) == 5
     assert all(text.startswith("the 1") for text in texts)
-    run("generate_text", "--model", "gru/model", "--num-samples", "5", "--output", "made.txt", cwd=place)
+    done = run("generate_text", "--model", "gru/model", "--num-samples", "5", "--output", "made.txt", cwd=place)
+    assert done.stdout == "5 samples: made.txt\n"
     assert len((place / "made.txt").read_text(encoding="utf-8").split("\n")) == 6
 
 
@@ -140,6 +144,13 @@ def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> N
         {0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}
     )
     assert (place / "report.png").is_file()
+
+
+def test_tokens_that_the_model_does_not_know_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = TextDataConfig(dataset=str(place / "lines.txt"))
+    evaluate_text_model(place / "shot" / "model", data, 20, None, device="cpu")
+    share = re.search(r"unknown: ([0-9.]+)% of the held-out tokens", capsys.readouterr().out)
+    assert share and 50 < float(share[1]) < 95, "the model of equations knows no letters"
 
 
 def test_the_wgan_gp_protocol(place: Path) -> None:

@@ -1,6 +1,7 @@
 """Text data: embedded, files, units, layouts, what is held out, and what is refused."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def test_lines_are_split_without_overlap_and_copies_stay_together(tmp_path: Path
     said = describe_text(data)
     assert "training samples repeat earlier ones" in said
     assert "200 training" not in said
+    assert re.search(r"documents: +\d+ of up to \d+ tokens", said)
 
 
 def test_units_and_layouts(tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ def _hidden_layers(inputs: int, width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _as_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(event_shape, int):
+        raise InputError(f"event_shape must be a tuple, such as ({event_shape},), got {event_shape}")
+    return tuple(event_shape)
+
+
 def _sizes_buffer(sizes: list[int] | None, event_shape: tuple[int, ...]) -> Tensor | None:
     return None if sizes is None else torch.tensor(sizes).reshape(event_shape)
 
@@ -64,10 +70,9 @@ class MLPGenerator(nn.Module):
         latent_kind: str = "normal",
     ) -> None:
         super().__init__()
+        event_shape = _as_shape(event_shape)
         if latent_size < 1 or min(event_shape, default=0) < 1:
-            raise InputError(
-                f"latent_size and event_shape must be at least 1, got {latent_size} and {tuple(event_shape)}"
-            )
+            raise InputError(f"latent_size and event_shape must be at least 1, got {latent_size} and {event_shape}")
         self.settings: dict[str, Any] = {
             "event_shape": list(event_shape),
             "num_categories": num_categories,
@@ -76,7 +81,7 @@ class MLPGenerator(nn.Module):
             "depth": depth,
             "latent_kind": latent_kind,
         }
-        self.event_shape = tuple(event_shape)
+        self.event_shape = event_shape
         self.num_categories = num_categories
         self.latent_size = latent_size
         self.latent_kind = check_latent_kind(latent_kind)
@@ -133,7 +138,7 @@ class MLPDiscriminator(nn.Module):
         sizes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        self.event_shape = event_shape = _as_shape(event_shape)
         self.num_categories = num_categories
         checked = None if sizes is None else check_sizes(sizes, self.event_shape, num_categories)
         self.register_buffer("sizes", _sizes_buffer(checked, self.event_shape), persistent=False)

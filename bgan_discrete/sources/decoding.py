@@ -3,8 +3,9 @@
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Form:
     resize: tuple[int, int] | None
     size: tuple[int, int]
     learnt_from: str
+    grey_was_asked_for: bool = True
 
 
 def learn_form(rows: Rows, settings: Settings) -> Form:
@@ -40,27 +42,45 @@ def learn_form(rows: Rows, settings: Settings) -> Form:
     with naming_row(rows, 0, raw):
         grey = settings.color == "grey" or (settings.color == "auto" and _is_grey(_open_image(raw)))
         pixels = _to_pixels(raw, grey, settings.size)
-    return Form(grey, settings.size, (pixels.shape[0], pixels.shape[1]), f"row 0 of {rows.place}")
+    size, first = (pixels.shape[0], pixels.shape[1]), f"row 0 of {rows.place}"
+    return Form(grey, settings.size, size, first, settings.color == "grey")
 
 
 def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -> NDArray[np.uint8]:
-    """The first rows of a split as pixels, uint8 ``[count, H, W]`` or ``[count, H, W, 3]``."""
+    """The first rows of a split as pixels, uint8 ``[count, H, W]`` or ``[count, H, W, 3]``.
+
+    Warns of colours that are lost because the first image has none.
+    """
+    lost = 0
 
     def chunks() -> Iterator[NDArray[np.uint8]]:
         hidden = None if count >= _PROGRESS_FROM_ROWS else True  # None: shown on a terminal
         with tqdm(total=count, desc="decoding", unit=" images", file=sys.stderr, disable=hidden, leave=False) as bar:
             for chunk in chunks_of(count):
-                yield _decode_chunk(rows, chunk.start, chunk.stop, form)
+                pixels, in_colour = _decode_chunk(rows, chunk.start, chunk.stop, form)
+                yield pixels
+                nonlocal lost
+                lost += in_colour
                 bar.update(chunk.stop - chunk.start)
 
-    return stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
+    found = stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
+    if lost:
+        warnings.warn(
+            f"{lost:,} of {count:,} images of {rows.place} are in colour and are read as grey, as the first one is: "
+            "color 'rgb' (--color rgb) keeps colours",
+            stacklevel=2,
+        )
+    return found
 
 
-def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> NDArray[np.uint8]:
+def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> tuple[NDArray[np.uint8], int]:
+    """Pixels, and how many of the images lost colours that nobody wanted away."""
     decoded = []
+    lost: list[int] = []
     for row, raw in enumerate(read_rows(rows, start, stop), start):
         with naming_row(rows, row, raw):
-            pixels = _to_pixels(raw, form.grey, form.resize)
+            on_loss = None if form.grey_was_asked_for else partial(lost.append, row)
+            pixels = _to_pixels(raw, form.grey, form.resize, on_loss)
         if pixels.shape[:2] != form.size:
             first, other = "x".join(map(str, form.size)), "x".join(map(str, pixels.shape[:2]))
             raise InputError(
@@ -69,7 +89,7 @@ def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> NDArray[np.u
                 "--resize that it was trained with"
             )
         decoded.append(pixels)
-    return np.stack(decoded)
+    return np.stack(decoded), len(lost)
 
 
 def read_rows(rows: Rows, start: int, stop: int) -> list[Any]:
@@ -99,14 +119,19 @@ class naming_row:  # noqa: N801 - a context manager that reads as a verb; a gene
             ) from error
 
 
-def _to_pixels(raw: Any, grey: bool, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """One image as uint8 ``[H, W]`` or ``[H, W, 3]``."""
+def _to_pixels(
+    raw: Any, grey: bool, size: tuple[int, int] | None, on_loss: Callable[[], None] | None = None
+) -> NDArray[np.uint8]:
+    """One image as uint8 ``[H, W]`` or ``[H, W, 3]``; ``on_loss`` is called where that takes its colours away."""
     if isinstance(raw, (np.ndarray, list)):
         array = _byte_array(raw)
         if size is None and array.shape[2:] == (() if grey else (3,)):
             return array
         raw = array
-    image = _to_mode(_open_image(raw), "L" if grey else "RGB")
+    opened = _open_image(raw)
+    if grey and on_loss is not None and _has_colours(opened):
+        on_loss()
+    image = _to_mode(opened, "L" if grey else "RGB")
     if size is not None and image.size != size[::-1]:
         shrinks = size[0] <= image.height and size[1] <= image.width
         image = image.resize(size[::-1], Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS)
@@ -167,6 +192,13 @@ def _byte_array(values: Any) -> NDArray[np.uint8]:
 
 def _is_grey(image: Image.Image) -> bool:
     return image.mode.split(";")[0] in _GREY_MODES
+
+
+def _has_colours(image: Image.Image) -> bool:
+    if _is_grey(image):
+        return False
+    pixels = np.asarray(_to_mode(image, "RGB"))
+    return bool((pixels != pixels[..., :1]).any())
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

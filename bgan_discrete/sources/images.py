@@ -59,7 +59,7 @@ def load_images(
         resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where no side grows, else
             Lanczos.
         color: 'grey', 'rgb', or 'auto': as the first image is, but grey for the binary codec and as the codec wants
-            where a codec is given.
+            where a codec is given. Colours that the first image has not, and so are lost, are a warning.
         limit: Take only the first so many rows of the split, >= 1.
         holdout: Share of rows held out where there is no other split, in (0, 1).
         codec: Options of a codec to build and fit; or a fitted codec, such as that of a trained model.

@@ -78,6 +78,8 @@ def resolve_color(color: str, codec: CodecOptions | ImageCodec) -> str:
     """'grey', 'rgb', or 'auto' where the first image decides."""
     if color not in ("auto", "grey", "rgb"):
         raise InputError(f"color must be auto, grey or rgb, got {color!r}")
+    if not isinstance(codec, (CodecOptions, ImageCodec)):
+        raise InputError(f"codec must be a codec or options of one, such as CodecOptions('palette'), got {codec!r}")
     if isinstance(codec, CodecOptions):
         return "grey" if color == "auto" and codec.name == "binary" else color
     wanted = "grey" if codec.channels == 1 else "rgb"
@@ -91,7 +93,8 @@ def locate(dataset: Any) -> "NDArray[Any] | Path | str":
     if isinstance(dataset, np.ndarray):
         return dataset
     if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
-        raise InputError(f"dataset must be a name, a path or a NumPy array, got {dataset!r}")
+        what = repr(dataset) if isinstance(dataset, (str, os.PathLike)) else type(dataset).__name__
+        raise InputError(f"dataset must be a name, a path or a NumPy array, got {what}")
     text = str(dataset)
     if text == EMBEDDED:
         return embedded_folder()

@@ -135,7 +135,7 @@ def load_text(
                 f"its longest document has {tally['longest']} tokens, but a window has length = {built.length}"
                 if layout == "window" and tally["documents"]
                 else f"it has {tally['documents']} documents for that"
-            )
+            ) + ("; give more, or others by --heldout" if part == "judge by" and heldout is None else "")
             raise InputError(
                 f"dataset {str(dataset)!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}"
             )
@@ -149,6 +149,7 @@ def load_text(
         heldout_source=opened.heldout_source or f"{holdout:.0%} of the documents, by their content",
         counts={
             **{name: counts[name] + heldout_counts[name] for name in ("documents", "cut", "left_out")},
+            "longest": max(counts["longest"], heldout_counts["longest"]),
             "unknown": counts["unknown"],
             "heldout_unknown": heldout_counts["unknown"],
             "repeated": repeated,
@@ -187,6 +188,10 @@ def _open(
             raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
         judged = _file_documents(judged_path, unit, "heldout")
     source = "" if heldout is None else f"file {str(heldout)!r}"
+    if not isinstance(dataset, (str, os.PathLike)):
+        raise InputError(
+            f"dataset must be a name or a path, got {type(dataset).__name__}; texts in memory go by way of a file"
+        )
     text = str(dataset)
     path = existing(text)
     is_file = path is not None and not path.is_dir()

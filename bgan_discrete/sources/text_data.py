@@ -27,7 +27,7 @@ class TextData:
         heldout_codes: Codes of the held-out texts, likewise.
         codec: Fitted on the training documents only.
         heldout_source: Where the held-out texts come from.
-        counts: What was done to make them: documents, left out, cut, unknown tokens, duplicates.
+        counts: What was done to make them: documents, tokens of the longest, left out, cut, unknown tokens, duplicates.
     """
 
     name: str
@@ -64,7 +64,8 @@ def describe_text(data: TextData) -> str:
         f"samples:     {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
         f"codes:       L = {data.codec.length}, K = {data.num_categories} ({data.codec.describe()})",
         f"lengths:     {shortest} to {longest} tokens, {total / len(data.codes):.1f} on average",
-        f"documents:   {count['documents']:,}; {count['cut']:,} were cut at the length, {count['left_out']:,} left out",
+        f"documents:   {count['documents']:,} of up to {count['longest']:,} tokens; {count['cut']:,} were cut at the "
+        f"length, {count['left_out']:,} left out",
         f"unknown:     {count['unknown']:,} tokens of the training samples, {count['heldout_unknown']:,} of the others",
         f"duplicates:  {count['repeated']:,} training samples repeat earlier ones; "
         f"{count['leaked']:,} held-out samples are in training too",

@@ -406,6 +406,9 @@ def evaluate_text_model(
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
     data = prepare_text(config, codec=pipeline.codec)
+    unknown = data.counts["heldout_unknown"] / int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
+    if unknown:
+        say(f"unknown: {unknown:.1%} of the held-out tokens, which the model's vocabulary lacks; all count as one")
     started = time.monotonic()
     report = evaluate_text_pipeline(pipeline, data, num_samples, seed, others=others, wgan_gp=protocol == "wgan-gp")
     if sweep_temperature:
@@ -512,4 +515,5 @@ def generate_text(
         stream.write(content)
     else:
         write_text_atomically(output, content)
+        say(f"{num_samples} samples: {output}")
     return made.texts

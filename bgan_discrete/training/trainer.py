@@ -24,7 +24,7 @@ from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
-from bgan_discrete.estimators import Estimator, make_estimator
+from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.penalties import Penalty, get_penalty
 from bgan_discrete.sampling import check_latent_kind, sample_latents
@@ -35,6 +35,7 @@ from bgan_discrete.steps import (
     adversarial_step,
     discriminator_step,
     likelihood_step,
+    refuse_names,
 )
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
@@ -162,6 +163,7 @@ class Trainer:
         self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
             self.objective.estimator = _given_estimator(estimator, config, processes)
+        refuse_names(divergence=divergence, penalty=penalty)
         self.objective.divergence = divergence or self.objective.divergence
         self.objective.penalty = penalty or self.objective.penalty
         self.generator = generator.to(self.device).train()
@@ -733,8 +735,7 @@ def _make_objective(
 def _given_estimator(
     estimator: Estimator | Callable[[Tensor], Tensor], config: TrainingConfig, processes: Processes
 ) -> Estimator:
-    if not isinstance(estimator, Estimator):
-        estimator = Estimator(getattr(estimator, "__name__", "own"), estimator)
+    estimator = as_estimator(estimator)
     if config.credit == "alternatives":
         estimator.check_alternatives()
     else:
