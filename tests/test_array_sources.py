@@ -73,6 +73,19 @@ def test_the_same_rows_give_the_same_split_and_digest_whatever_the_file(place: P
     assert np.array_equal(in_memory.codes, found[0].codes)
 
 
+def test_the_rows_of_both_parts_stay_in_their_order_and_the_share_is_rounded() -> None:
+    data = load_array(np.arange(26)[:, None])
+    for part, count in ((data.codes, 23), (data.heldout_codes, 3)):  # 2.6 rows of 26
+        assert len(part) == count
+        assert (np.diff(part[:, 0].astype(int)) > 0).all()
+
+
+def test_the_digest_knows_what_the_codes_stand_for() -> None:
+    one, other = (load_array({"city": ["Lyon", name] * 10}) for name in ("Paris", "Rome"))
+    assert np.array_equal(one.codes, other.codes)
+    assert one.digest != other.digest
+
+
 def test_columns_labels_limits_and_layouts(place: Path) -> None:
     data = load_array(place / "t.csv", columns=["rooms", "city"], label_column="rooms", limit=20)
     assert data.codec.column_names == ("city",)
@@ -82,6 +95,10 @@ def test_columns_labels_limits_and_layouts(place: Path) -> None:
     cities = data.codec.decode(data.codes)["city"]
     rooms = {"Lyon": "1", "Paris": "2", "Köln": "3", None: "2"}
     assert [rooms[city] for city in cities] == [data.class_names[label] for label in data.labels]
+    data = load_array(place / "t.csv", columns=["city"], label_column="rooms", holdout=0.5)
+    assert data.heldout_labels is not None and data.class_names is not None
+    cities = data.codec.decode(data.heldout_codes)["city"]
+    assert [rooms[city] for city in cities] == [data.class_names[label] for label in data.heldout_labels]
     as_table = load_array(place / "codes.npy", layout="table")
     assert as_table.codec.column_names == ("column_0", "column_1", "column_2", "column_3")
     floats = load_array(np.random.default_rng(0).normal(size=(200, 3)), layout="table", bins=4)

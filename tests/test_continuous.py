@@ -135,8 +135,8 @@ def test_penalties_apply_to_grey_levels(penalty: str) -> None:
 
 
 def test_grey_levels_round_to_codes_and_have_no_probabilities() -> None:
-    levels = GreyLevels(torch.tensor([[0.0, 0.26, 1.0]]), 5)
-    assert levels.sample(2).tolist() == [[[0, 1, 4]], [[0, 1, 4]]]
+    levels = GreyLevels(torch.tensor([[0.0, 0.26, 0.4, 1.0]]), 5)
+    assert levels.sample(2).tolist() == [[[0, 1, 2, 4]], [[0, 1, 2, 4]]]
     assert levels.sample(1).dtype == torch.uint8
     assert torch.equal(mixtures(torch.tensor([0.25])), torch.tensor([[0.75, 0.25]]))
     with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):

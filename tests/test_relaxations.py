@@ -10,6 +10,7 @@ from bgan_discrete.nn import GRUGenerator, MLPDiscriminator, MLPGenerator
 from bgan_discrete.penalties import wgan_gp_penalty
 from bgan_discrete.relaxations import (
     RELAXATIONS,
+    frozen,
     get_relaxation,
     gumbel_straight_through,
     reinmax,
@@ -200,6 +201,15 @@ def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
     assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
     assert discriminator.training
+
+
+def test_what_was_frozen_or_in_eval_mode_before_stays_so() -> None:
+    discriminator = MLPDiscriminator((2,), K, width=4).eval()
+    learning = [p.requires_grad_(place > 0).requires_grad for place, p in enumerate(discriminator.parameters())]
+    with frozen(discriminator):
+        assert not any(p.requires_grad for p in discriminator.parameters())
+    assert [p.requires_grad for p in discriminator.parameters()] == learning
+    assert not discriminator.training
 
 
 @pytest.mark.parametrize("name", RELAXATIONS)

@@ -575,6 +575,10 @@ def test_another_content_is_another_cache(tmp_path: Path) -> None:
     moved = load_images(tmp_path / "moved")
     assert moved.from_cache, "the content counts, not its place"
     assert moved.name == str(tmp_path / "moved")
+    (tmp_path / "moved" / "a").rename(tmp_path / "moved" / "other")
+    renamed = load_images(tmp_path / "moved")
+    assert not renamed.from_cache, "the names of a folder's folders are classes"
+    assert renamed.class_names is not None and "other" in renamed.class_names
     load_images(GREY)
     assert not load_images(GREY.reshape(12, 10, 8)).from_cache
 

@@ -99,6 +99,33 @@ def test_long_lines_are_cut_and_counted(tmp_path: Path) -> None:
     assert set(data.codec.lengths(data.codes)) == {8}
 
 
+def test_what_fills_a_sample_exactly_is_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, "\n".join(f"{number:07}{end}" for number in range(50) for end in ("", "x", "xy")))
+    data = load_text(path, codec=PAD)
+    assert (data.counts["documents"], data.counts["cut"]) == (150, 50)
+    data = load_text(path, codec=WINDOW, layout="window")
+    assert (len(data.codes) + len(data.heldout_codes), data.counts["left_out"]) == (100, 50)
+
+
+def test_the_vocabulary_is_that_of_the_training_documents_alone(tmp_path: Path) -> None:
+    every = [chr(0x4E00 + number) * 3 for number in range(80)]
+    data = load_text(write(tmp_path, "\n".join(every)), codec=PAD, limit=60, holdout=0.3)
+    assert isinstance(data.codec, CharacterCodec)
+    training = data.codec.decode(data.codes)
+    assert set(training) < set(every[:60])
+    assert set(data.codec.vocabulary) == set("".join(training))
+    assert data.counts["heldout_unknown"] == 3 * len(data.heldout_codes)
+
+
+def test_the_digest_knows_where_a_document_ends(tmp_path: Path) -> None:
+    judged = write(tmp_path, "ab\nabc\n", "judged.txt")
+    found = {
+        load_text(write(tmp_path, text), codec=PAD, heldout=judged).digest
+        for text in ("ab\nc\nabc", "a\nbc\nabc", "ab\nca\nbc", "ab\nc\nabc\n")
+    }
+    assert len(found) == 3, "three ways to cut one text, one of them twice"
+
+
 def test_a_byte_order_mark_and_a_limit(tmp_path: Path) -> None:
     path = write(tmp_path, b"\xef\xbb\xbf" + "\n".join(lines()).encode())
     data = load_text(path, codec=TextCodecOptions(length=20), limit=50)
@@ -113,6 +140,12 @@ def test_the_codec_of_a_model_is_used_as_it_is(tmp_path: Path) -> None:
     assert data.counts["unknown"] > 0
     with pytest.raises(InputError, match="layout must be pad"):
         load_text("arithmetic", layout="window", codec=codec)
+
+
+def test_a_file_of_blanks_has_no_documents(tmp_path: Path) -> None:
+    for unit in ("line", "paragraph", "text"):
+        with pytest.raises(InputError, match="no documents to train on: it is empty, holds blank lines only"):
+            load_text(write(tmp_path, "   \n" * 20), unit=unit, layout="window", codec=WINDOW)
 
 
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
