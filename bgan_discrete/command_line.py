@@ -5,7 +5,6 @@ import difflib
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -249,7 +248,6 @@ def run_script(main: Callable[[], int | None]) -> None:
     Args:
         main: The function; it may return an exit code.
     """
-    warnings.formatwarning = _one_line_warning  # type: ignore[assignment]
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -264,10 +262,6 @@ def run_script(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         code = _complain("interrupted", 130)
     sys.exit(code)
-
-
-def _one_line_warning(message: object, *where: object) -> str:
-    return f"{Path(sys.argv[0]).name}: warning: {' '.join(str(message).split())}\n"
 
 
 def _complain(error: object, code: int) -> int:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -146,18 +145,6 @@ def test_a_script_ends_with_one_line_and_a_code(
     assert ended.value.code == code
     assert told in said
     assert said.count("\n") == 1
-
-
-def test_a_warning_of_a_script_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
-    monkeypatch.setattr("sys.argv", ["scripts/train.py"])
-
-    def main() -> None:
-        sys.stderr.write(warnings.formatwarning("read as\ngrey", UserWarning, "decoding.py", 1))
-
-    with pytest.raises(SystemExit):
-        run_script(main)
-    assert capsys.readouterr().err == "train.py: warning: read as grey\n"
 
 
 def test_an_error_that_nobody_foresaw_keeps_its_traceback() -> None:
