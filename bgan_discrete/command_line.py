@@ -5,7 +5,6 @@ import difflib
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -267,7 +266,6 @@ def run_script(main: Callable[[], int | None]) -> None:
     Args:
         main: The function; it may return an exit code.
     """
-    warnings.formatwarning = _one_line_warning  # type: ignore[assignment]
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -300,10 +298,6 @@ def _lacks_memory(error: Exception) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or any(words in said for words in ("can't allocate memory", "not enough memory", "Storage size calculation"))
     )
-
-
-def _one_line_warning(message: object, *where: object) -> str:
-    return f"{Path(sys.argv[0]).name}: warning: {' '.join(str(message).split())}\n"
 
 
 def _complain(error: object, code: int) -> int:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -176,18 +175,6 @@ def test_a_lack_of_memory_is_one_line(take: Callable[[], object], capsys: pytest
     assert "error: there is not enough memory: " in said
     assert "take a smaller batch_size" in said
     assert said.count("\n") == 1
-
-
-def test_a_warning_of_a_script_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
-    monkeypatch.setattr("sys.argv", ["scripts/train.py"])
-
-    def main() -> None:
-        sys.stderr.write(warnings.formatwarning("read as\ngrey", UserWarning, "decoding.py", 1))
-
-    with pytest.raises(SystemExit):
-        run_script(main)
-    assert capsys.readouterr().err == "train.py: warning: read as grey\n"
 
 
 def test_an_error_that_nobody_foresaw_keeps_its_traceback() -> None:

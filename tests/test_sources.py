@@ -388,11 +388,22 @@ def test_shrinking_takes_the_mean_of_areas() -> None:
         assert np.abs(made - image).max(1).min() <= 1
 
 
-def test_colour_follows_the_first_image(tmp_path: Path) -> None:
+def test_files_of_other_kinds_among_images_are_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = write_folder(tmp_path / "images", GREY, LABELS)
+    for place in (root, root / "a"):
+        (place / "README.md").write_text("# Notes\n", encoding="utf-8")
+        (place / "notes.txt").write_text("notes\n", encoding="utf-8")
+    assert load_images(root, codec=EXACT).class_names == ("a", "b", "c")
+    assert capfd.readouterr().err == "", "the Hub's library would complain of a README.md that is no card"
+
+
+def test_colour_follows_the_first_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     grey_first = write_parquet(tmp_path / "a.parquet", image=structs([*GREY[:4], *RGB[:4]]))
     rgb_first = write_parquet(tmp_path / "b.parquet", image=structs([*RGB[:4], *GREY[:4]]))
-    with pytest.warns(UserWarning, match=r"4 of 8 images of .* are read as grey, .*--color rgb\) keeps colours"):
+    with caplog.at_level(logging.WARNING):
         assert load_images(grey_first).event_shape == (8, 10)
+    assert "4 of 8 images" in caplog.text
+    assert "(--color rgb) keeps colours" in caplog.text
     assert load_images(rgb_first).event_shape == (3, 8, 10)
     assert load_images(grey_first, color="rgb").event_shape == (3, 8, 10)
     assert load_images(rgb_first, color="grey").event_shape == (8, 10)

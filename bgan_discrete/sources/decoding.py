@@ -1,6 +1,7 @@
 """Rows -> uint8 pixels of one colour and one size; each image is decoded once."""
 
 import io
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.rows import Rows
 from bgan_discrete.sources.settings import Settings
 from bgan_discrete.sources.storage import chunks_of, stack
+
+_log = logging.getLogger(__name__)
 
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROGRESS_FROM_ROWS = 5000
@@ -65,10 +68,12 @@ def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -
 
     found = stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
     if lost:
-        warnings.warn(
-            f"{lost:,} of {count:,} images of {rows.place} are in colour and are read as grey, as the first one is: "
-            "color 'rgb' (--color rgb) keeps colours",
-            stacklevel=2,
+        _log.warning(
+            "%s of %s images of %s are in colour and are read as grey, as the first one is: color 'rgb' (--color rgb) "
+            "keeps colours",
+            f"{lost:,}",
+            f"{count:,}",
+            rows.place,
         )
     return found
 

@@ -1,6 +1,7 @@
 """Rows of images through the `datasets` library: parquet files, folders and the Hub."""
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,14 +24,17 @@ def _quiet_datasets() -> Iterator[Any]:
     """The library without its progress bars and its log, whose settings are put back afterwards."""
     import datasets
 
-    log = datasets.utils.logging
+    log, hub_log = datasets.utils.logging, logging.getLogger("huggingface_hub")
     verbosity, bars_were_on = log.get_verbosity(), not datasets.are_progress_bars_disabled()
+    hub_level = hub_log.level
     log.set_verbosity(log.CRITICAL)
+    hub_log.setLevel(logging.CRITICAL)  # it reads a README.md beside the images, and complains of it
     datasets.disable_progress_bars()
     try:
         yield datasets
     finally:
         log.set_verbosity(verbosity)
+        hub_log.setLevel(hub_level)
         if bars_were_on:
             datasets.enable_progress_bars()
 
