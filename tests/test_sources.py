@@ -510,9 +510,19 @@ def test_copies_that_exceed_the_share_are_held_out_nevertheless() -> None:
 def test_limit_comes_before_holding_out(tmp_path: Path) -> None:
     data = load_images(noise(100, 8, 8), codec=EXACT, limit=20)
     assert all_pixels(data) == sorted(image.tobytes() for image in noise(100, 8, 8)[:20])
-    np.savez(tmp_path / "a.npz", x_train=GREY[:8], x_test=GREY[8:])
+    np.savez(tmp_path / "a.npz", x_train=GREY[:8], x_test=GREY[8:], y_train=LABELS[:8], y_test=LABELS[8:])
     data = load_images(tmp_path / "a.npz", limit=3)
     assert (len(data.codes), len(data.heldout_codes)) == (3, 4), "the test split is not limited"
+    assert data.labels is not None and data.heldout_labels is not None
+    assert (data.labels.tolist(), data.heldout_labels.tolist()) == ([0, 1, 2], [2, 0, 1, 2])
+
+
+def test_labels_of_which_some_are_missing_are_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=GREY, labels=np.where(np.arange(12) == 5, -1, LABELS))
+    assert load_images(tmp_path / "a.npz").labels is None
+    np.savez(tmp_path / "b.npz", images=GREY, labels=LABELS + 0.5)
+    with pytest.raises(InputError, match=r"labels of .* must be 12 integers, one for each image, got float64 \[12\]"):
+        load_images(tmp_path / "b.npz")
 
 
 def test_a_large_test_split_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
