@@ -12,11 +12,11 @@ PY := .venv/bin/python
 MISPLACED := $(shell [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ] && echo anew)
 
 help:
-	@echo "make demo    train on the embedded digits (some minutes) and print the metrics and the picture's path"
-	@echo "make test    ruff, mypy and the tests"
-	@echo "make test-all all tests, with the long ones"
-	@echo "make setup   only make .venv, with everything that developers need"
-	@echo "make clean   remove .venv and caches (not runs/)"
+	@echo "make demo      train on the embedded digits (some minutes) and print the metrics and the picture's path"
+	@echo "make test      ruff, mypy and the tests"
+	@echo "make test-all  all tests, with the long ones"
+	@echo "make setup     only make .venv, with everything that developers need"
+	@echo "make clean     remove .venv and caches (not runs/)"
 	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
 
 demo: .venv/.installed

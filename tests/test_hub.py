@@ -256,10 +256,10 @@ def test_without_a_network_the_cache_is_enough(answers: dict[str, Any], place: P
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"  # where nobody listens
         found = client(program, place, address)
     assert found["good"] == answers["good"]
-    assert "is not in the Hub's cache, and the Hub cannot be reached: Connect" in found["public"]
+    assert "is neither a folder here nor in the Hub's cache, and the Hub cannot be reached: Connect" in found["public"]
     found = client(program, place, address, HF_HUB_OFFLINE="1")
     assert found["good"] == answers["good"]
-    assert "is not in the Hub's cache, and HF_HUB_OFFLINE forbids to ask the Hub" in found["public"]
+    assert "nor in the Hub's cache, and HF_HUB_OFFLINE forbids to ask the Hub" in found["public"]
 
 
 def test_a_folder_wins_and_a_path_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,12 +138,16 @@ def check_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
     Raises:
         InputError: If one of them is no more than the neighbours that are looked at.
     """
-    counts = {"samples": num_samples, "training images": num_training, "held-out images": num_heldout}
-    for name, count in counts.items():
+    counts = (
+        ("samples", num_samples, "raise --num-samples"),
+        ("training images", num_training, "give more images"),
+        ("held-out images", num_heldout, "give more images, raise --holdout"),
+    )
+    for name, count, advice in counts:
         if count <= NEIGHBOURS:
             raise InputError(
-                f"the metrics need more than {NEIGHBOURS} {name}, got {count}: raise --num-samples or --holdout, or "
-                "leave the metrics out with --num-samples 0"
+                f"the metrics need more than {NEIGHBOURS} {name}, got {count}: {advice}, or leave the metrics out with "
+                "--num-samples 0"
             )
 
 

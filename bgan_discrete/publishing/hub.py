@@ -277,9 +277,10 @@ def _told(repo_id: str, revision: str | None) -> Iterator[None]:
 
 def _unreachable(error: Exception) -> str:
     cause = error.__cause__ or error
+    absent = "is neither a folder here nor in the Hub's cache"
     if "Offline" in type(cause).__name__:
-        return "is not in the Hub's cache, and HF_HUB_OFFLINE forbids to ask the Hub"
-    return f"is not in the Hub's cache, and the Hub cannot be reached: {type(cause).__name__}: {one_line(cause)}"
+        return f"{absent}, and HF_HUB_OFFLINE forbids to ask the Hub"
+    return f"{absent}, and the Hub cannot be reached: {type(cause).__name__}: {one_line(cause)}"
 
 
 def _refusal(error: Any) -> str:

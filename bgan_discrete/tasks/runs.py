@@ -159,6 +159,8 @@ def carry_out(
     with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
         summary = trainer.train()
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
+        if summary.stopped_by == "max_seconds":
+            say(f"for the steps that are left, go on with --output-dir {folder.root} --resume latest")
         report = finish(summary)
     say(f"report:  {folder.page}")
     return FinishedRun(folder, summary, report)
@@ -176,7 +178,7 @@ def was_interrupted(summary: TrainingSummary, folder: RunFolder) -> bool:
     """
     if summary.stopped_by not in SIGNAL_EXIT_CODES:
         return False
-    say(f"interrupted: go on with the same command and --resume latest; the model so far is in {folder.model}")
+    say(f"interrupted: go on with --output-dir {folder.root} --resume latest; the model so far is in {folder.model}")
     return True
 
 
