@@ -391,6 +391,36 @@ def test_of_a_model_saved_over_another_no_mixture_can_be_loaded(tmp_path: Path, 
     ImagePipeline.from_pretrained(old)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell what is synchronised")
+def test_what_is_renamed_is_on_the_disk_before_and_its_name_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[tuple[str, ...]] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        events.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        fsync(descriptor)
+
+    def watched_replace(path: Path, target: Path) -> Path:
+        events.append(("rename", path.parent.name, target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    small_pipeline().save_pretrained(tmp_path / "model")
+    for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE):
+        place = next(place for place, event in enumerate(events) if event[0] == "rename" and event[2] == name)
+        working = events[place][1]
+        assert {("fsync", name), ("fsync", working)} <= set(events[:place])
+        assert events[place + 1] == ("fsync", "model")
+    events.clear()
+    ImageTrainingConfig().save(tmp_path / "config.yaml")
+    (kind, temporary), *rest = events
+    assert kind == "fsync" and temporary.startswith(".config.yaml.")
+    assert rest == [("rename", tmp_path.name, "config.yaml"), ("fsync", tmp_path.name)]
+
+
 # Older and newer formats.
 
 
