@@ -208,14 +208,10 @@ def test_the_script_trains_resumes_and_saves_a_continuous_model(tmp_path: Path) 
     small = ("--generator-width", "4", "--generator-depth", "1", "--discriminator-width", "4")
     common = (*small, "--continuous", "boundary_seeking", "--threads", "1", "--checkpoint-interval", "3",
               "--lr-decay", "none")  # fmt: skip
-    whole = script(
-        *common, "--num-samples", "60", "--max-steps", "6", "--output-dir", str(tmp_path / "a")
-    )
+    whole = script(*common, "--num-samples", "60", "--max-steps", "6", "--output-dir", str(tmp_path / "a"))
     assert whole.returncode == 0, whole.stderr
     assert "nearest" in whole.stdout
-    half = script(
-        *common, "--num-samples", "0", "--max-steps", "3", "--output-dir", str(tmp_path / "b")
-    )
+    half = script(*common, "--num-samples", "0", "--max-steps", "3", "--output-dir", str(tmp_path / "b"))
     assert half.returncode == 0, half.stderr
     rest = script("--output-dir", str(tmp_path / "b"), "--resume", "latest", "--max-steps", "6")
     assert rest.returncode == 0, rest.stderr
