@@ -91,7 +91,7 @@ def write_comparison_page(runs: Sequence[str | Path], output: str | Path) -> Pat
     """Write a report of several runs beside each other.
 
     Args:
-        runs: At least two folders, all of images or all of text.
+        runs: At least two folders, of runs of one kind of data.
         output: The HTML file.
 
     Returns:
@@ -158,7 +158,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
         raise InputError(f"run {str(twice)!r} is named twice")
     if len({record.kind for record in records}) > 1:
         kinds = ", ".join(f"{str(record.root)!r} is of {record.kind}" for record in records)
-        raise InputError(f"runs to compare must be all of images or all of text: {kinds}")
+        raise InputError(f"runs to compare must be of one kind: {kinds}")
     names = _distinct_names(roots)
     differing = differing_options(records)
     options = differences_table(differing, names) if differing else element("p", "All options are the same.")
