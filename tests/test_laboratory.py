@@ -54,7 +54,10 @@ def reproduce(*arguments: str) -> subprocess.CompletedProcess[str]:
     return warm_start.run([str(ROOT / "scripts" / "reproduce.py"), *arguments], ROOT, timeout=500)
 
 
-@pytest.mark.parametrize("name", laboratory.EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if name == "palette" else name for name in laboratory.EXPERIMENTS],
+)
 def test_every_experiment_runs_at_smoke_scale_and_says_what_it_found(name: str, data_dir: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     run = reproduce(name, "--scale", "smoke", "--data-dir", str(data_dir), "--output-dir", str(output))
@@ -92,7 +95,7 @@ def test_what_ended_is_kept_and_what_is_missing_is_run_again(tmp_path: Path) -> 
     assert rows[0] == rows[1], "a part that is run again, in another process, gives the same figures"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_workers_end_with_the_process_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts/reproduce.py"), "boundary", "--workers", "2"]
     started = subprocess.Popen([*command, "--output-dir", str(tmp_path / "out")], stdout=subprocess.PIPE, cwd=ROOT)

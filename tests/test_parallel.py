@@ -351,7 +351,9 @@ def kill_everybody(launcher: subprocess.Popen[str], workers: list[int]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the processes")
-@pytest.mark.parametrize("fault", ["killed", pytest.param("hanging", marks=pytest.mark.long), "terminated"])
+@pytest.mark.parametrize(
+    "fault", ["killed", *(pytest.param(fault, marks=pytest.mark.long) for fault in ("hanging", "terminated"))]
+)
 def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str) -> None:
     launcher = launch(tmp_path, "--dist-timeout", "5")
     workers: list[int] = []

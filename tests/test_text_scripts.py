@@ -68,7 +68,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     "kind",
     [
         (),
-        GRU,
+        pytest.param(GRU, marks=pytest.mark.long),
         pytest.param(MLP, marks=pytest.mark.long),
         pytest.param((*MLP[2:-2], "--generator", "gru"), marks=pytest.mark.long),
     ],
