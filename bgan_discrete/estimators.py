@@ -300,7 +300,7 @@ class ReinforceEstimator(Estimator):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the moving average back."""
-        self.log_beta_ema = state["log_beta_ema"].clone()
+        self.log_beta_ema = state["log_beta_ema"].clone().reshape(())
 
 
 def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator:

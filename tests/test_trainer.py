@@ -353,6 +353,28 @@ def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path)
         Trainer(*networks, CODES[::-1], small_config(), progress=False).resume(path)
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda state: state["generator_optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
+        lambda state: state["discriminator_optimizer"]["state"].update({0: []}),
+        lambda state: state["discriminator_optimizer"]["state"][1].pop("step"),
+        lambda state: state["estimator"].update(log_beta_ema=torch.zeros(3)),
+        lambda state: state["counts"].update({next(iter(state["counts"])): "many"}),
+        lambda state: state["processes"].update(sums=torch.zeros(1, 2)),
+    ],
+)
+def test_a_state_that_would_fail_in_the_next_step_is_refused(tmp_path: Path, forge: Callable[[Any], Any]) -> None:
+    trainer = small_trainer(small_config(max_steps=3, estimator="reinforce", log_interval=2))
+    trainer.train()
+    state = trainer.state_dict()
+    state["counts"] = state["counts"] or {"a": 1}
+    forge(state)
+    path = save_checkpoint(tmp_path, 3, state, keep_last=1)
+    with pytest.raises(InputError, match="does not fit this configuration"):
+        small_trainer(small_config(max_steps=5, estimator="reinforce", log_interval=2)).resume(path)
+
+
 def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
     torch.manual_seed(0)
     networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)

@@ -447,11 +447,12 @@ class Trainer:
             state = _with_processes(state)
         everyone, rank, began = state["processes"], self.processes.rank, state["num_processes"]
         self.began_with = began
-        self._counts = dict(state["counts"])
+        self._counts = {name: int(count) for name, count in state["counts"].items()}
         if "sums" in everyone:
             # With another number of processes, the means so far.
             sums = everyone["sums"][rank] if began == self.processes.size else everyone["sums"].mean(0)
-            self._sums = dict(zip(self._counts, sums.to(self.device).unbind(), strict=True))
+            sums = sums.to(self.device).reshape(len(self._counts))
+            self._sums = dict(zip(self._counts, sums.unbind(), strict=True))
         else:
             self._sums = {}
         if rank >= began:
@@ -479,8 +480,8 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        _load_optimizer(self.generator_optimizer, state["generator_optimizer"])
+        _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
         self.objective.estimator.load_state_dict(state["estimator"])
         self._take_own_state(state)
         self._num_averaged = int(self.average.n_averaged)
@@ -888,6 +889,17 @@ def _check_shares(config: TrainingConfig, processes: Processes) -> None:
             f"{config.gradient_accumulation_steps}, such as {parts * max(1, round(config.batch_size / parts))}, got "
             f"{config.batch_size}"
         )
+
+
+def _load_optimizer(optimizer: torch.optim.Adam, saved: dict[str, Any]) -> None:
+    """Take back an optimiser's state, whose shapes torch would take unseen; its options are those of the run."""
+    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    for number, found in saved["state"].items():
+        shape = tuple(parameters[number].shape)
+        wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        if {name: tuple(value.shape) for name, value in found.items()} != wanted:
+            raise ValueError(f"the optimiser's state of parameter {number} has other parts or shapes")
+    optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _with_processes(state: dict[str, Any]) -> dict[str, Any]:
