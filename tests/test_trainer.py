@@ -79,6 +79,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
     torch.manual_seed(77)
     resumed.resume(path)
     assert resumed.step == stop
+    saved, taken = load_checkpoint(path, torch.device("cpu")), resumed.state_dict()
+    assert equal({name: saved[name] for name in taken}, taken)
     resumed.train()
     assert equal(whole.state_dict(), resumed.state_dict())
     assert np.array_equal(whole.sample(20, seed=3), resumed.sample(20, seed=3))

@@ -892,14 +892,18 @@ def _check_shares(config: TrainingConfig, processes: Processes) -> None:
 
 
 def _load_optimizer(optimizer: torch.optim.Adam, saved: dict[str, Any]) -> None:
-    """Take back an optimiser's state, whose shapes torch would take unseen; its options are those of the run."""
+    """Take back an optimiser's state, whose shapes torch would take unseen; its options are the run's."""
     parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
     for number, found in saved["state"].items():
         shape = tuple(parameters[number].shape)
         wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
         if {name: tuple(value.shape) for name, value in found.items()} != wanted:
             raise ValueError(f"the optimiser's state of parameter {number} has other parts or shapes")
-    optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
+    groups = optimizer.state_dict()["param_groups"]
+    for own, theirs in zip(groups, saved["param_groups"], strict=True):
+        # But for the rate, which the steps set.
+        own["lr"] = float(theirs["lr"])
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def _with_processes(state: dict[str, Any]) -> dict[str, Any]:
