@@ -253,8 +253,12 @@ def test_an_unfinished_run_has_a_report_of_what_there_is(images: Path, tmp_path:
     ("name", "content", "words"),
     [
         ("config.yaml", "a: [", "is not YAML"),
-        ("config.yaml", "- 1", "does not hold the options"),
+        ("config.yaml", "seed: 2001-13-45", "is not YAML"),
+        ("config.yaml", "- 1", "must hold a mapping"),
+        ("config.yaml", "seed: 1", "does not hold the options"),
         ("report.json", "{", "is not JSON"),
+        ("report.json", "[" * 10**5, "is not JSON"),
+        ("facts.json", '{"a": ' + "9" * 5000 + "}", "is not JSON"),
         ("report.json", "[]", "does not hold a JSON object"),
         ("facts.json", "\0", "is not JSON"),
     ],
@@ -262,7 +266,7 @@ def test_an_unfinished_run_has_a_report_of_what_there_is(images: Path, tmp_path:
 def test_a_broken_file_is_named(images: Path, tmp_path: Path, name: str, content: str, words: str) -> None:
     run = copy_of(images, tmp_path / "run", "config.yaml", "metrics.jsonl")
     (run / name).write_text(content, encoding="utf-8")
-    with pytest.raises(InputError, match=f"{re.escape(name)} {words}"):
+    with pytest.raises(InputError, match=f"{re.escape(name)}'? {words}"):
         write_report_page(run)
 
 

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.reporting.charts import Chart, Curve, draw
 from bgan_discrete.reporting.markup import Markup, element, join
@@ -218,9 +218,7 @@ def _digest(content: str) -> str:
 
 def _write(path: Path, page: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8", errors="replace", newline="\n")
-    temporary.replace(path)
+    replace_text(path, page, errors="replace")
     return path
 
 

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import replace_text
+from bgan_discrete.durable import read_json, replace_text
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.training.config import load_config_values
 from bgan_discrete.training.run_log import read_metrics
+
+MAX_BYTES = 2**26
+"""Of a JSON file of a run."""
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
 
@@ -81,11 +84,8 @@ def load_record(folder: str | Path) -> RunRecord:
     config = root / "config.yaml"
     if not config.is_file():
         raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{config} is not YAML: {one_line(error)}") from None
-    if not isinstance(options, dict) or "dataset" not in options:
+    options = load_config_values(config)
+    if "dataset" not in options:
         raise InputError(f"{config} does not hold the options of a run")
     kind: Kind = "text" if "tokenizer" in options else "rows" if "array_key" in options else "images"
     metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
@@ -168,8 +168,8 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = read_json(path, MAX_BYTES)
+    except ValueError as error:
         raise InputError(f"{path} is not JSON: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object")
