@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -218,6 +219,48 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
         if values.get(name, defaults[name]) != defaults[name]:
             raise InputError(f"{name} is not for {parser.prog}; leave it out, got {values[name]!r}")
     return kind.from_flat(values)
+
+
+def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: list[str] | None = None) -> dict[str, Any]:
+    """Parse the command line of a judgement; the data are read as the run beside the model read them.
+
+    A model that lies in the folder of its run is judged by the run's data, unless ``--dataset`` names others; flags
+    that are given win. What is taken from there is said.
+
+    Args:
+        parser: With the flags of the model and of the data.
+        kind: Configuration of the script that trains such models.
+        argv: Arguments; the process's own if None.
+
+    Returns:
+        As from `parse`.
+
+    Raises:
+        InputError: As from `parse`.
+    """
+    values = parse(parser, argv)
+    saved = Path(values["model"]).parent / "config.yaml"
+    options: dict[str, Any] = {}
+    with suppress(InputError, OSError, ValueError):  # another program's file is no matter
+        options = kind.from_flat(load_config_values(saved)).to_flat() if saved.is_file() else {}
+    if not options:
+        return values
+    # What the model's samples are is asked of the model, and where they go is this script's own matter.
+    taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(_data_section(kind))}}
+    parser.set_defaults(taken)
+    again = parse(parser, argv)
+    if again["dataset"] != taken["dataset"]:
+        return values
+    used = [f"{name} {again[name]!r}" for name in values if again[name] != values[name]]
+    if used:
+        print(f"data as the run had them ({saved}): {', '.join(used)}", flush=True)
+    return again
+
+
+def _data_section(kind: type[ScriptConfig]) -> type:
+    (section,) = (entry for entry in fields(kind) if entry.name == "data")
+    found: type = section.default_factory  # type: ignore[assignment]
+    return found
 
 
 def _check_script(options: dict[str, Any], kind: type[ScriptConfig], folder: str) -> None:

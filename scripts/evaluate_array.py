@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse, run_script
-from bgan_discrete.training.config import ArrayDataConfig
+from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.training.config import ArrayDataConfig, ArrayTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_array.py --model runs/table/model --dataset table --output report.json"""
@@ -18,7 +18,7 @@ def main() -> None:
     add_model_options(parser, num_samples=10000, seed=1)
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, ArrayDataConfig, "data", without=CODEC_OPTIONS)
-    options = parse(parser)
+    options = parse_evaluation(parser, ArrayTrainingConfig)
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = ArrayDataConfig(**options)
     data.check()

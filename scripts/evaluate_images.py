@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse, run_script
-from bgan_discrete.training.config import DataConfig
+from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
@@ -18,7 +18,7 @@ def main() -> None:
     add_model_options(parser, num_samples=2000, seed=1)
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, DataConfig, "data", without=CODEC_OPTIONS)
-    options = parse(parser)
+    options = parse_evaluation(parser, ImageTrainingConfig)
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = DataConfig(**options)
     data.check()

@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse, run_script
-from bgan_discrete.training.config import TextDataConfig
+from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.training.config import TextDataConfig, TextTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_text.py --model runs/lines/model --dataset lines.txt --num-samples 10000 --output report.json
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--sweep-temperature", action="store_true", help="judge at several temperatures too")
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
-    options = parse(parser)
+    options = parse_evaluation(parser, TextTrainingConfig)
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = TextDataConfig(**options)
     data.check()

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from bgan_discrete.command_line import add_section, make_parser, parse, parse_run, run_script
+from bgan_discrete.command_line import (
+    add_model_options,
+    add_section,
+    make_parser,
+    parse,
+    parse_evaluation,
+    parse_run,
+    run_script,
+)
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.training.config import (
@@ -131,6 +139,30 @@ def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path: Path) -> None:
     TextTrainingConfig().save(tmp_path / "config.yaml")
     with pytest.raises(InputError, match=r"holds a run of train_text\.py: resume it with that script"):
         parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
+
+
+def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judged(*argv: str) -> dict[str, Any]:
+        parser = make_parser("Judge.", "  example")
+        add_model_options(parser, 5, 0)
+        add_section(parser, DataConfig, "data", without=("codec",))
+        return parse_evaluation(parser, ImageTrainingConfig, ["--model", str(tmp_path / "model"), *argv])
+
+    defaults = judged()
+    assert (defaults["dataset"], defaults["resize"]) == ("digits", None)
+    options = {"dataset": "mine.npy", "resize": "14", "limit": 50, "codec": "binary", "seed": 3}
+    ImageTrainingConfig.from_flat(options).save(tmp_path / "config.yaml")
+    assert judged() == {**defaults, "dataset": "mine.npy", "resize": "14", "limit": 50}
+    said = capsys.readouterr().out
+    assert said == f"data as the run had them ({tmp_path / 'config.yaml'}): dataset 'mine.npy', resize '14', limit 50\n"
+    assert judged("--resize", "28", "--seed", "9") == {**judged(), "resize": "28", "seed": 9}
+    # Other data have their own way of being read.
+    assert judged("--dataset", "digits") == defaults
+    for other in ("- 1", "dataset: 5", "a: [", "unknown: 1"):
+        (tmp_path / "config.yaml").write_text(other, encoding="utf-8")
+        assert judged() == defaults
 
 
 def test_a_key_that_is_nearly_an_option_is_told(tmp_path: Path) -> None:

@@ -161,6 +161,9 @@ def push_folder(
     with _told(repo_id, revision):
         from huggingface_hub import CommitOperationAdd, HfApi
 
+        silence = _silence()
+        if silence is not None:
+            raise silence
         api = HfApi(token=token, **_LIBRARY)
         api.create_repo(repo_id, private=private, exist_ok=True)
         if private and not api.model_info(repo_id).private:
@@ -185,18 +188,43 @@ def _is_folder(path: Path) -> bool:
 def _fetch(repo_id: str, kind: str, revision: str | None, token: str | bool | None) -> Path:
     """The manifest first, and then what it names, of the same commit."""
     with _told(repo_id, revision):
-        manifest = _download(repo_id, MANIFEST_FILE, revision, token)
+        silence = _silence()
+        manifest = _download(repo_id, MANIFEST_FILE, revision, token, silence)
         # The cache has a folder for each commit: what is there already is not asked of the Hub again.
         commit = manifest.parent.name
         for name in _listed(manifest, repo_id, kind):
-            _download(repo_id, name, commit, token)
+            _download(repo_id, name, commit, token, silence)
     return manifest.parent
 
 
-def _download(repo_id: str, name: str, revision: str | None, token: str | bool | None) -> Path:
-    from huggingface_hub import hf_hub_download
+def _silence() -> Exception | None:
+    """Why the Hub does not answer at all; None if it does.
 
-    return Path(hf_hub_download(repo_id, name, revision=revision, token=token, **_LIBRARY))
+    Its library would ask again and again for half a minute, and print a line each time.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:
+        return error
+    return None
+
+
+def _download(
+    repo_id: str, name: str, revision: str | None, token: str | bool | None, silence: Exception | None = None
+) -> Path:
+    """A file, from the cache where it is there; from nowhere else if the Hub does not answer."""
+    from huggingface_hub import errors, hf_hub_download
+
+    alone = silence is not None
+    try:
+        return Path(hf_hub_download(repo_id, name, revision=revision, token=token, local_files_only=alone, **_LIBRARY))
+    except errors.LocalEntryNotFoundError:
+        if silence is not None:
+            raise silence from None
+        raise
 
 
 def _listed(manifest: Path, repo_id: str, kind: str) -> list[str]:
