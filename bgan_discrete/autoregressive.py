@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import check_advantages, check_end_id
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions
 from bgan_discrete.vocabulary import linear_log_prob
@@ -156,8 +156,7 @@ class AutoregressiveCategorical:
         Raises:
             InputError: If ``num_draws`` < 1 or the prompt does not fit.
         """
-        if num_draws < 1:
-            raise InputError(f"num_draws must be at least 1, got {num_draws}")
+        check_at_least_one(num_draws=num_draws)
         given = self._checked_prompt(prompt)
         latents = repeat(self.latents, "n z -> (m n) z", m=num_draws)
         codes = torch.full(

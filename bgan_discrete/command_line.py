@@ -139,7 +139,7 @@ def _metavar(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "{" + ",".join(map(str, get_args(hint))) + "}"
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
-    return "|".join(kind.__name__.upper() for kind in kinds)
+    return "|".join(_metavar(kind) if get_origin(kind) else kind.__name__.upper() for kind in kinds)
 
 
 def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from bgan_discrete.distributions import Distribution
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.relaxations import frozen
 from bgan_discrete.sampling import code_dtype
@@ -130,8 +130,7 @@ class GreyLevels:
         Raises:
             InputError: If ``num_draws`` < 1.
         """
-        if num_draws < 1:
-            raise InputError(f"num_draws must be at least 1, got {num_draws}")
+        check_at_least_one(num_draws=num_draws)
         levels = (self.values.detach() * (self.num_categories - 1)).round()
         codes = levels.to(code_dtype(self.num_categories))
         return codes.expand(num_draws, *codes.shape)

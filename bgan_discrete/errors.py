@@ -1,5 +1,7 @@
 """The errors that this package raises on purpose."""
 
+import operator
+
 
 class BGANError(Exception):
     """Base class of every error that the package raises on purpose."""
@@ -31,3 +33,14 @@ def one_line(error: BaseException) -> str:
     """What an error of some library says, on one line of up to 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def check_at_least_one(**values: int) -> None:
+    """Raise InputError for the first value that is no integer, or below 1; it is named by its keyword."""
+    for name, value in values.items():
+        try:
+            operator.index(value)
+        except TypeError:
+            raise InputError(f"{name} must be an integer, got {value!r}") from None
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")

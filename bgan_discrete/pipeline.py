@@ -35,7 +35,7 @@ from bgan_discrete.durable import (
     working_folder,
     write_synced,
 )
-from bgan_discrete.errors import InputError, StorageError, one_line
+from bgan_discrete.errors import InputError, StorageError, check_at_least_one, one_line
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -182,6 +182,10 @@ class Pipeline:
         self.generator = generator.to(self.device).eval()
         self.codec = codec
         self._origin: Path | None = None
+
+    def __repr__(self) -> str:
+        """Generator, codec and device."""
+        return f"<{type(self).__name__}: {type(self.generator).__name__}, {self.codec.describe()}, on {self.device}>"
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.
@@ -371,9 +375,7 @@ class ImagePipeline(Pipeline):
                 is to have a temperature; if there are more labels than samples, a label is unknown, or the model has no
                 classes.
         """
-        for name, value in (("batch_size", batch_size), ("num_samples", num_samples)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+        check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if isinstance(labels, (str, int, np.integer)):
             labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
@@ -444,8 +446,7 @@ class TextPipeline(Pipeline):
             InputError: If an argument is out of its range; if the prompt is too long, or holds characters that the
                 vocabulary lacks, or the generator draws all positions independently.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         check_sharpening(temperature, top_k, top_p)
         given = self._prompt_codes(prompt)
 
@@ -522,8 +523,7 @@ class ArrayPipeline(Pipeline):
         Raises:
             InputError: If a number is out of its range, or ranges are asked for of an array.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if bin_ranges and not isinstance(self.codec, TableCodec):
             raise InputError("bin_ranges is for tables; the model is one of integer arrays")
         latent_size = _setting(self.generator, "latent_size")

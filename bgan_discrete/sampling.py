@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 
 COMPARISON_MAX_CATEGORIES = 64
 """Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""
@@ -103,8 +103,7 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
     Raises:
         InputError: If ``num_draws`` < 1 or K is out of range.
     """
-    if num_draws < 1:
-        raise InputError(f"num_draws must be at least 1, got {num_draws}")
+    check_at_least_one(num_draws=num_draws)
     num_categories = logits.shape[-1]
     code_dtype(num_categories)
     if num_categories > COMPARISON_MAX_CATEGORIES and num_draws > SEARCH_MAX_DRAWS:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution, DistributionOfAlternatives
 from bgan_discrete.divergences import DIVERGENCES, Divergence
-from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
 from bgan_discrete.penalties import Penalty
@@ -424,12 +424,34 @@ def _loss_of_samples(
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
     if objective.penalty is not None and penalty_scale > 0:
-        penalty = objective.penalty(score, real, fake, num_categories, rng)
+        penalty = _penalty(objective.penalty, score, real, fake, num_categories, rng)
         if penalty.numel() != 1:
             raise InputError(f"penalty must be a scalar, such as a mean over samples, got {list(penalty.shape)}")
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     return loss, diagnostics
+
+
+def _penalty(
+    penalty: Penalty,
+    score: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    num_categories: int,
+    rng: torch.Generator | None,
+) -> Tensor:
+    """The penalty; an error of torch in it is told in the words of what a penalty and a discriminator must be."""
+    try:
+        return penalty(score, real, fake, num_categories, rng)
+    except (TypeError, RuntimeError, IndexError) as error:
+        if "memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
+            raise
+        name = getattr(penalty, "__name__", type(penalty).__name__)
+        raise InputError(
+            f"penalty {name} failed: {one_line(error)}; it is called with (discriminator, real, fake, num_categories, "
+            "generator), and for those of this package the discriminator must take soft one-hots "
+            f"[B, *event_shape, {num_categories}] in the place of codes and have a derivative with respect to them"
+        ) from error
 
 
 def _move_generator(

@@ -30,8 +30,8 @@ def main() -> None:
         type=str | None,
         default=None,
         metavar="LABELS",
-        help="classes to draw, numbers or names with commas between them, of a model trained with --conditional: the "
-        "samples are shared evenly among them, in their order (default: all classes)",
+        help="classes to draw, numbers or names with commas between them (one that holds a comma in double quotes), of "
+        "a model trained with --conditional: the samples are shared evenly among them, in their order (default: all)",
     )
     options = parse(parser)
 

@@ -17,6 +17,7 @@ from bgan_discrete.metrics.arrays import (
     evaluate_array,
     frequency_agreement,
     kmer_divergence,
+    missing_categories,
     pair_figures,
     pair_information,
     share_of_copies,
@@ -96,6 +97,16 @@ def test_copies_and_repeats() -> None:
     assert share_of_copies(samples.reshape(4, 1, 2), training.reshape(3, 1, 2)) == 0.5
 
 
+def test_categories_that_samples_lack() -> None:
+    training = np.repeat(np.array([[0, 1], [1, 1], [2, 0], [3, 0]]), [500, 480, 20, 19], axis=0)
+    samples = np.repeat(np.array([[0, 1], [1, 0]]), [1980, 20], axis=0)
+    # Of column 0: 1 is a fiftieth as frequent, 2 is absent, 3 too rare in the data; of column 1 nothing is absent.
+    assert missing_categories(samples, training, 4) == [(0, 1, 480 / 1019), (0, 2, 20 / 1019)]
+    # Of 500 samples 10 were to be expected with category 2, and 19 with category 0 of the other column.
+    assert missing_categories(samples[:500], training, 4) == [(0, 1, 480 / 1019)]
+    assert missing_categories(training, training, 4) == []
+
+
 def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 150)
     training, heldout = rows(2000, seed=1), rows(400, seed=2)
@@ -115,6 +126,13 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     assert collapsed.figures["copies_of_training_rows"].value == 1
     assert next(iter(perfect.worst_pairs)).count(" x ") == 1
     assert set(collapsed.worst_columns) == {"a", "b", "c", "d"}
+    assert collapsed.num_missing_categories == 0  # of categories without names nobody asks
+    named = evaluate_array(
+        np.repeat(training[:1], 1200, 0), training, heldout, **options, category_names=["vwxyz", "vwxyz", "no", "-"]
+    )
+    first = {"vwxyz"[k] for k in range(5)} - {"vwxyz"[training[0, 0]]}
+    assert {name for name in named.missing_categories if name.startswith("a = ")} == {f"a = {name}" for name in first}
+    assert "categories missing from the samples: " in named.format_table()
     table = perfect.format_table()
     for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
         assert words in table

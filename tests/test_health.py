@@ -356,6 +356,14 @@ def test_metrics_of_rows() -> None:
         return keys(check_array_metrics({"figures": figures, "num_samples": 10_000, "block_size": 1200}, options))
 
     assert found() == []
+    lacking = {"missing_categories": {"a = x": 0.3, "b = y": 0.1}, "num_missing_categories": 7}
+    (finding,) = check_array_metrics(lacking, options)
+    assert (finding.key, finding.severity) == ("categories_missing", "warning")
+    assert "7 categories of columns are missing" in finding.seen
+    assert "'a = x' (30.0%)" in finding.seen
+    (finding,) = check_array_metrics({"missing_categories": {"a = x": 0.6}, "num_missing_categories": 1}, options)
+    assert finding.severity == "critical"
+    assert "1 category of a column is missing" in finding.seen
     # The floor's 1,200 rows say 0.14 give or take 0.01.
     assert found(copies_of_training_rows=0.17) == []
     assert found(copies_of_training_rows=0.3) == ["copies"]

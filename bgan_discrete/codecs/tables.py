@@ -426,11 +426,19 @@ class TableCodec(ArrayCodec):
         self.validate_codes(codes)
         return {column.name: column.decode(codes[:, place], ranges) for place, column in enumerate(self.columns)}
 
+    def category_names(self) -> list[list[str]]:
+        """What each code of each column stands for, in words."""
+        return [
+            [MISSING_NAME if value is None else str(value) for value in column.decode(np.arange(column.size), True)]
+            for column in self.columns
+        ]
+
     def describe(self) -> str:
         """Say in one line what the codec does."""
         shown = ", ".join(f"{column.name} {_description(column)}" for column in self.columns[:20])
         more = f", and {len(self.columns) - 20} more" if len(self.columns) > 20 else ""
-        return f"{len(self.columns)} columns of categories: {shown}{more}"
+        count = f"{len(self.columns)} columns" if len(self.columns) > 1 else "1 column"
+        return f"{count} of categories: {shown}{more}"
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types."""

@@ -37,6 +37,10 @@ CONVOLUTION_STEPS = 300
 
 CRITIC_WIDTH = 64
 WORST_SHOWN = 5
+MISSING_SHOWN = 20
+
+FEWEST_EXPECTED = 20
+"""Rows with a category, below which its absence says nothing."""
 
 _DENSE_JOINT = 2**16
 
@@ -193,6 +197,27 @@ def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> floa
     return max(middle - (_entropy(shares[0]) + _entropy(shares[1])) / 2, 0.0) / math.log(2)
 
 
+def missing_categories(codes: Codes, training: Codes, num_categories: int) -> list[tuple[int, int, float]]:
+    """Categories that samples lack, or hold less than a tenth as often as the data do.
+
+    Only such count as are in at least `FEWEST_EXPECTED` training rows, and were to be expected in as many samples: a
+    sampler of the right shares misses one of those by chance in 1 of 10^7 cases.
+
+    Args:
+        codes: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
+        training: Likewise, of the data.
+        num_categories: K.
+
+    Returns:
+        Column of the flattened event shape, category, and its share in the data, the most frequent ones first.
+    """
+    made, real = (category_counts(part, num_categories).reshape(-1, num_categories) for part in (codes, training))
+    expected = real * (len(codes) / len(training))
+    is_missing = (real >= FEWEST_EXPECTED) & (expected >= FEWEST_EXPECTED) & (made < 0.1 * expected)
+    found = [(int(p), int(k), float(real[p, k] / len(training))) for p, k in np.argwhere(is_missing)]
+    return sorted(found, key=lambda entry: -entry[2])
+
+
 def share_of_copies(codes: Codes, training: Codes) -> float:
     """Share of rows that stand in the training data, code for code."""
     known = set(_keys(training))
@@ -222,6 +247,8 @@ class ArrayReport:
         pairs_in_all: Pairs of columns that there are.
         worst_columns: Column -> total variation, of the columns that are farthest from the training data.
         worst_pairs: Likewise for pairs.
+        num_missing_categories: Of a table, those that the samples lack (`missing_categories`); 0 of an array.
+        missing_categories: ``column = category`` -> share in the training rows, of the most frequent of them.
     """
 
     figures: dict[str, Figure]
@@ -233,6 +260,8 @@ class ArrayReport:
     pairs_in_all: int
     worst_columns: dict[str, float] = field(default_factory=dict)
     worst_pairs: dict[str, float] = field(default_factory=dict)
+    num_missing_categories: int = 0
+    missing_categories: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -255,6 +284,11 @@ class ArrayReport:
         lines += textwrap.wrap(
             f"columns farthest from the data (total variation): {worst}", 100, subsequent_indent="  "
         )
+        if self.num_missing_categories:
+            missing = ", ".join(f"{name} ({share:.1%} of the data)" for name, share in self.missing_categories.items())
+            more = self.num_missing_categories - len(self.missing_categories)
+            missing += f", and {more:,} more" if more else ""
+            lines += textwrap.wrap(f"categories missing from the samples: {missing}", 100, subsequent_indent="  ")
         if self.num_pairs:
             lines += textwrap.wrap(f"pairs farthest from the data: {pairs}", 100, subsequent_indent="  ")
             of = f" of {self.pairs_in_all:,}, evenly chosen" if self.num_pairs < self.pairs_in_all else ""
@@ -285,6 +319,7 @@ def evaluate_array(
     num_categories: int,
     sizes: Sequence[int] | None = None,
     column_names: Sequence[str] | None = None,
+    category_names: Sequence[Sequence[str]] | None = None,
     neighbours: bool = False,
     extra: Extra | None = None,
     seed: int = 0,
@@ -302,6 +337,8 @@ def evaluate_array(
         num_categories: K.
         sizes: Categories of each column, for the critic; None where all have K.
         column_names: P names; their numbers if None.
+        category_names: P times the names of the categories; None where they have none, and are not looked for one by
+            one.
         neighbours: The columns are an order, as the positions of a sequence: the critic is one of convolutions.
         extra: Further figures of the same rows, such as the share of those that keep a rule.
         seed: Of the baseline, of the held-out rows where there are too many, and of the critics.
@@ -374,6 +411,7 @@ def evaluate_array(
     floors["divergence that a fresh critic finds (0 to 1)"] = (critic(others), "lower")
     columns = column_total_variation(samples, training, num_categories)
     variation = pair_figures(samples, training, pairs, num_categories)[0]
+    lacking = [] if category_names is None else missing_categories(samples, training, num_categories)
     pair_names = [f"{names[i]} x {names[j]}" for i, j in pairs]
     return ArrayReport(
         {
@@ -388,6 +426,10 @@ def evaluate_array(
         pairs_in_all=num_columns * (num_columns - 1) // 2,
         worst_columns=_worst(names, columns),
         worst_pairs=_worst(pair_names, variation),
+        num_missing_categories=len(lacking),
+        missing_categories={
+            f"{names[p]} = {(category_names or [])[p][k]}": round(share, 4) for p, k, share in lacking[:MISSING_SHOWN]
+        },
     )
 
 

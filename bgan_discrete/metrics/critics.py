@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bgan_discrete.divergences import get_divergence
-from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one
 from bgan_discrete.penalties import wgan_gp_penalty
 
 LEARNING_RATE = 3e-3
@@ -59,8 +59,7 @@ def critic_divergence(
     for name, samples in (("real", real), ("fake", fake)):
         if len(samples) < 10:
             raise InputError(f"{name} must hold at least 10 samples to be split, got {len(samples)}")
-    if steps < 1:
-        raise InputError(f"steps must be at least 1, got {steps}")
+    check_at_least_one(steps=steps)
     value = _value_of(kind)
     rng = np.random.default_rng(seed)
     parts = [_split(samples, rng) for samples in (real, fake)]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 
 _ROWS_AT_ONCE = 4096
 
@@ -90,8 +90,7 @@ def independent_pixels(codes: NDArray[np.integer], num_samples: int, rng: np.ran
     Raises:
         InputError: If ``num_samples`` < 1.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     flat = np.asarray(codes).reshape(len(codes), -1)
     rows = rng.integers(len(flat), size=(num_samples, flat.shape[1]))
     return np.take_along_axis(flat, rows, axis=0).reshape(num_samples, *codes.shape[1:])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 
 Ids = NDArray[np.int64]
 
@@ -90,8 +90,7 @@ class MarkovModel:
     def __init__(self, texts: Sequence[str], order: int) -> None:
         if not len(texts):
             raise InputError("a Markov model needs texts to learn from, got none")
-        if order < 1:
-            raise InputError(f"order must be at least 1, got {order}")
+        check_at_least_one(order=order)
         self.order = order
         points, _ = _joined(texts)
         self._alphabet = np.unique(points)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.inputs import CodeInput
 from bgan_discrete.sampling import one_hot_codes
 from bgan_discrete.sequences import carry_to_the_end, counted_positions
@@ -72,9 +72,7 @@ class AlternativesDiscriminator(nn.Module):
         log_ratio_bound: float = LOG_RATIO_BOUND,
     ) -> None:
         super().__init__()
-        for name, value in (("length", length), ("width", width), ("depth", depth)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+        check_at_least_one(length=length, width=width, depth=depth)
         if context not in ("prefix", "rest"):
             raise InputError(f"context must be 'prefix' or 'rest', got {context!r}")
         if network not in get_args(Network):

@@ -10,7 +10,7 @@ from torch.nn.functional import group_norm, interpolate
 
 from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 
 SMALLEST_SIDE = 8
@@ -48,15 +48,9 @@ def _image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
     raise InputError(f"event_shape of images must be (H, W) or (C, H, W), got {tuple(event_shape)}")
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")
-
-
 def _checked_names(names: Sequence[str] | None, num_classes: int | None) -> tuple[str, ...] | None:
     if num_classes is not None:
-        _check_sizes(num_classes=num_classes)
+        check_at_least_one(num_classes=num_classes)
     if names is None:
         return None
     if len(names) != num_classes or len(set(names)) != len(names):
@@ -180,7 +174,7 @@ class ConvGenerator(nn.Module):
         self.num_categories = num_categories
         self.latent_size = latent_size
         channels, height, image_width = _image_shape(event_shape)
-        _check_sizes(latent_size=latent_size, width=width, depth=depth)
+        check_at_least_one(latent_size=latent_size, width=width, depth=depth)
         sizes = image_sizes(height, image_width)
         self.start_size, self.target_sizes = sizes[-1], sizes[-2::-1]
         deepest = _channels(width, len(sizes) - 1)
@@ -347,7 +341,7 @@ class ConvDiscriminator(nn.Module):
         self.num_classes = num_classes
         self.event_shape = tuple(event_shape)
         channels, height, image_width = _image_shape(event_shape)
-        _check_sizes(width=width, depth=depth)
+        check_at_least_one(width=width, depth=depth)
         self.read = CodeInput(num_categories, encoding or default_encoding(num_categories, ordered))
         sizes = image_sizes(height, image_width)
         layers: list[nn.Module] = []
@@ -365,7 +359,7 @@ class ConvDiscriminator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
         if num_classes is not None:
-            _check_sizes(num_classes=num_classes)
+            check_at_least_one(num_classes=num_classes)
             num_features = self.to_log_ratio.in_features
             self.project = nn.Embedding(num_classes, num_features)
             nn.init.uniform_(self.project.weight, -(num_features**-0.5), num_features**-0.5)  # as the linear layer

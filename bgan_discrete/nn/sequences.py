@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions import SequenceCategorical
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.images import set_output_bias
 from bgan_discrete.nn.inputs import CodeInput
 from bgan_discrete.nn.vectors import MLPGenerator
@@ -305,7 +305,7 @@ class TransformerGenerator(_AutoregressiveGenerator):
         latent_kind: str = "normal",
     ) -> None:
         super().__init__(length, num_categories, end_id, latent_size, width, depth, latent_kind)
-        _check_sizes(heads=heads)
+        check_at_least_one(heads=heads)
         if width % heads:
             raise InputError(f"width must be a multiple of heads = {heads}, got {width}")
         self.settings["heads"] = heads
@@ -348,7 +348,7 @@ class _SequenceDiscriminator(nn.Module):
 
     def __init__(self, length: int, num_categories: int, end_id: int | None, width: int, depth: int) -> None:
         super().__init__()
-        _check_sizes(length=length, width=width, depth=depth)
+        check_at_least_one(length=length, width=width, depth=depth)
         self.event_shape = (length,)
         self.end_id = end_id
         self.read = CodeInput(num_categories, "embedding", width)
@@ -454,7 +454,7 @@ def _describe(
     latent_kind: str,
 ) -> None:
     """Check what all generators of sequences share, and keep it where the Trainer and a saved model look for it."""
-    _check_sizes(length=length, latent_size=latent_size, width=width, depth=depth)
+    check_at_least_one(length=length, latent_size=latent_size, width=width, depth=depth)
     check_latent_kind(latent_kind)
     generator.settings = {
         "length": length,
@@ -468,9 +468,3 @@ def _describe(
     generator.event_shape = (length,)
     generator.num_categories, generator.latent_size, generator.end_id = num_categories, latent_size, end_id
     generator.latent_kind = latent_kind
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")

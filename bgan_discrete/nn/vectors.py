@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.columns import ColumnCategorical, check_sizes
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.images import set_output_bias
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 from bgan_discrete.sampling import as_index, check_latent_kind
@@ -21,8 +21,7 @@ LEAK = 0.2
 
 
 def _hidden_layers(inputs: int, width: int, depth: int) -> nn.Sequential:
-    if width < 1 or depth < 1:
-        raise InputError(f"width and depth must be at least 1, got {width} and {depth}")
+    check_at_least_one(width=width, depth=depth)
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [nn.Linear(inputs, width), nn.LeakyReLU(LEAK)]
@@ -71,8 +70,9 @@ class MLPGenerator(nn.Module):
     ) -> None:
         super().__init__()
         event_shape = _as_shape(event_shape)
-        if latent_size < 1 or min(event_shape, default=0) < 1:
-            raise InputError(f"latent_size and event_shape must be at least 1, got {latent_size} and {event_shape}")
+        check_at_least_one(latent_size=latent_size)
+        if min(event_shape, default=0) < 1:
+            raise InputError(f"event_shape must hold integers of at least 1, got {event_shape}")
         self.settings: dict[str, Any] = {
             "event_shape": list(event_shape),
             "num_categories": num_categories,

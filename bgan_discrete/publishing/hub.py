@@ -202,8 +202,7 @@ def _silence() -> Exception | None:
 
     Its library would ask again and again for half a minute, and print a line each time.
     """
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     try:
         get_session().head(constants.ENDPOINT, timeout=10)

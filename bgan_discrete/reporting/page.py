@@ -277,8 +277,8 @@ def _findings(findings: Sequence[Finding]) -> Markup:
 
 
 def _with_flags(sentence: str) -> Markup:
-    """A sentence whose flags do not break at their hyphens."""
-    parts = re.split(r"(--[a-z][a-z0-9-]*)", sentence)
+    """A sentence whose flags do not break at their hyphens, nor from a value such as ``r1`` or ``0.5``."""
+    parts = re.split(r"(--[a-z][a-z0-9-]*(?: (?=\w*\d)\w+(?:\.\w+)*)?)", sentence)
     return join(*(element("code", p, class_="flag") if place % 2 else p for place, p in enumerate(parts)))
 
 

@@ -209,11 +209,12 @@ def describe_array(data: ArrayData) -> str:
     return "\n".join(lines)
 
 
-def split_names(text: str | None) -> list[str] | None:
-    """Names of columns in one option, separated by commas, quoted as in CSV where they hold one.
+def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:
+    """Names in one option, separated by commas, quoted as in CSV where they hold one.
 
     Args:
         text: Such as ``age,"height, cm"``; None for None.
+        what: They are, for the error.
 
     Returns:
         The names.
@@ -226,7 +227,7 @@ def split_names(text: str | None) -> list[str] | None:
     try:
         (names,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError) as error:
-        raise InputError(f"names of columns must be separated by commas, got {text!r}: {error}") from None
+        raise InputError(f"{what} must be separated by commas, got {text!r}: {error}") from None
     return names
 
 

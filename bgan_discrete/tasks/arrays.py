@@ -16,7 +16,7 @@ from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import CategoryColumn
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.images import Better
@@ -343,6 +343,7 @@ def evaluate_array_pipeline(
         num_categories=data.num_categories,
         sizes=data.codec.sizes,
         column_names=data.codec.column_names,
+        category_names=data.codec.category_names() if isinstance(data.codec, TableCodec) else None,
         neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
         extra=figures_of_example(data),
     )
@@ -462,8 +463,7 @@ def generate_array(
     Raises:
         InputError: If an argument or the model cannot be used.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     suffix = output.suffix.lower()
     if suffix not in (*TABLE_SUFFIXES, ".npy", ".npz"):
         raise InputError(f"output must end in {', '.join((*TABLE_SUFFIXES, '.npy'))} or .npz, got {str(output)!r}")

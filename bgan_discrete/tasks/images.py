@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
@@ -21,6 +21,7 @@ from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
+from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.model_card import write_run_card
@@ -336,8 +337,7 @@ def evaluate_model(
     Raises:
         InputError: If the model or the data cannot be used.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     check_report_path(output)
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     data = prepare_data(config, codec=pipeline.codec)
@@ -383,12 +383,11 @@ def generate_images(
         InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.
     """
     _check_output(output)
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     if columns is not None and columns < 1:
         raise InputError(f"columns must be at least 1, got {columns}")
     check_sharpening(temperature, None, None)
-    asked = None if labels is None else [label.strip() for label in labels.split(",")]
+    asked = None if labels is None else [label.strip() for label in split_names(labels, "labels") or [""]]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from torch import nn
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.durable import replace_text
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
@@ -498,8 +498,7 @@ def generate_text(
     Raises:
         InputError: If an argument or the model cannot be used.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")

@@ -50,6 +50,9 @@ MISSING_SHARE = 0.1
 """A class is missing if the samples hold less than this part of its share in the data, where at least
 `FEWEST_EXPECTED` of them would be expected."""
 
+MANY_MISSING = 0.5
+"""Shares of missing categories, summed over columns, from which on it is critical."""
+
 LEAST_DEPENDENCE = 0.02
 _DEPENDENCE = {
     "total_variation_of_a_pair_dependent_tenth": "the total variation of the pairs that depend on each other most",
@@ -320,6 +323,20 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 f"The samples repeat each other: {unique['value']:.1%} of them are different rows, of unseen real ones "
                 f"{unique['floor']:.1%}.",
                 _against_collapse(options),
+            )
+        )
+    missing: Mapping[str, float] = report.get("missing_categories") or {}
+    count = max(int(report.get("num_missing_categories") or 0), len(missing))
+    if missing:
+        shown = ", ".join(f"{name!r} ({share:.1%})" for name, share in list(missing.items())[:5])
+        what, them = ("category of a column is", "it") if count == 1 else ("categories of columns are", "them")
+        found.append(
+            Finding(
+                "categories_missing",
+                "critical" if sum(missing.values()) > MANY_MISSING else "warning",
+                f"{count:,} {what} missing from the samples, or nearly so; of the training rows have {them}: {shown}"
+                f"{', ...' if count > 5 else ''}.",
+                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
             )
         )
     for key, what in _DEPENDENCE.items():

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.divergences import Divergence, get_divergence
-from bgan_discrete.errors import InputError, NonFiniteError, one_line
+from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.penalties import Penalty, get_penalty
@@ -612,8 +612,7 @@ def sample_codes(
     Raises:
         InputError: If ``num_samples`` < 1.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_at_least_one(num_samples=num_samples)
     rng = torch.Generator(device).manual_seed(seed)
     was_training = generator.training
     generator.eval()
