@@ -23,6 +23,7 @@ _HOMES = {
     "effective_sample_size": "weights",
     "log_partition": "weights",
     "normalized_weights": "weights",
+    "Resampler": "resampling",
     "ESTIMATORS": "estimators",
     "Estimator": "estimators",
     "make_estimator": "estimators",

@@ -121,6 +121,14 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
     group.add_argument("--num-samples", type=int, default=num_samples, metavar="INT", help="how many samples are drawn")
     group.add_argument("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
     group.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+    group.add_argument(
+        "--resample",
+        type=int,
+        default=1,
+        metavar="INT",
+        help="draw so many for each sample and keep one of them, by its importance weight under the discriminator of "
+        "the run in whose folder the model lies: nearer to the data, at so many times the cost",
+    )
 
 
 def add_temperature(parser: ArgumentParser) -> None:

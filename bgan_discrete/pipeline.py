@@ -59,6 +59,7 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
+from bgan_discrete.resampling import Resampler
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
 
@@ -157,6 +158,8 @@ class Pipeline:
         generator: A generator of this package.
         codec: The codec of the data that it was trained on.
         device: Where it runs; see `bgan_discrete.training.trainer.resolve_device`.
+        discriminator: What weighs draws if `generate` is asked to resample; None where nothing does. It is not saved
+            with the model.
 
     Raises:
         InputError: If the codec is of another kind of data, or generator and codec differ in their number of
@@ -166,7 +169,9 @@ class Pipeline:
     kind = "data"
     codec_class: ClassVar[Any] = Codec
 
-    def __init__(self, generator: nn.Module, codec: Any, device: str = "cpu") -> None:
+    def __init__(
+        self, generator: nn.Module, codec: Any, device: str = "cpu", discriminator: nn.Module | None = None
+    ) -> None:
         if not isinstance(codec, self.codec_class):
             other = next((kind.kind for kind in PIPELINES if isinstance(codec, kind.codec_class)), None)
             name = getattr(codec, "name", type(codec).__name__)
@@ -181,11 +186,26 @@ class Pipeline:
         self.device = resolve_device(device)
         self.generator = generator.to(self.device).eval()
         self.codec = codec
+        self.discriminator = None if discriminator is None else discriminator.to(self.device).eval()
         self._origin: Path | None = None
 
     def __repr__(self) -> str:
         """Generator, codec and device."""
         return f"<{type(self).__name__}: {type(self.generator).__name__}, {self.codec.describe()}, on {self.device}>"
+
+    def _resampler(self, resample: int) -> Resampler | None:
+        """What keeps one of so many draws; None to keep all."""
+        check_at_least_one(resample=resample)
+        if resample == 1:
+            return None
+        if isinstance(self.generator, ContinuousConvGenerator):
+            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
+        if self.discriminator is None:
+            raise InputError(
+                f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
+                "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
+            )
+        return Resampler(self.discriminator, resample)
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.
@@ -354,6 +374,7 @@ class ImagePipeline(Pipeline):
         *,
         labels: Sequence[int | str] | np.ndarray | int | str | None = None,
         temperature: float = 1.0,
+        resample: int = 1,
     ) -> GeneratedImages:
         """Draw samples: one latent each, and one draw of its categorical pixels.
 
@@ -366,6 +387,9 @@ class ImagePipeline(Pipeline):
                 many labels as samples are one each. One label alone is that of all samples. All classes once if None.
             temperature: Divides the logits of every pixel, > 0. 1 draws from the model's own distribution; below 1,
                 pixels fall more often on what is most probable, and the samples are no longer those of the model.
+            resample: Draw so many samples for each that is kept, one of them by its importance weight under the
+                pipeline's discriminator: nearer to the data, at so many times the cost
+                (`bgan_discrete.resampling.Resampler`).
 
         Returns:
             Codes and decoded images, and their labels.
@@ -390,6 +414,7 @@ class ImagePipeline(Pipeline):
             batch_size,
             _tempered(self.generator, temperature),
             labels=of_samples,
+            resampler=self._resampler(resample),
         )
         return GeneratedImages(codes, self.codec.decode(codes), of_samples)
 
@@ -427,6 +452,7 @@ class TextPipeline(Pipeline):
         top_k: int | None = None,
         top_p: float | None = None,
         prompt: str = "",
+        resample: int = 1,
     ) -> GeneratedText:
         """Draw samples: one latent each, and one draw of its tokens.
 
@@ -438,6 +464,9 @@ class TextPipeline(Pipeline):
             top_k: Draw from the so many most probable tokens only.
             top_p: Draw from the fewest most probable tokens that together have this probability.
             prompt: What every sample begins with; for autoregressive generators.
+            resample: Draw so many samples for each that is kept, one of them by its importance weight under the
+                pipeline's discriminator: nearer to the data, at so many times the cost
+                (`bgan_discrete.resampling.Resampler`).
 
         Returns:
             Codes and texts.
@@ -457,7 +486,17 @@ class TextPipeline(Pipeline):
 
         latent_size = _setting(self.generator, "latent_size")
         kind = getattr(self.generator, "latent_kind", "normal")
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw, kind)
+        codes = sample_codes(
+            self.generator,
+            latent_size,
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            draw,
+            kind,
+            resampler=self._resampler(resample),
+        )
         return GeneratedText(codes, self.codec.decode(codes))
 
     def _prompt_codes(self, prompt: str) -> Tensor | None:
@@ -491,8 +530,10 @@ class ArrayPipeline(Pipeline):
     codec_class = ArrayCodec
     codec: ArrayCodec
 
-    def __init__(self, generator: nn.Module, codec: Any, device: str = "cpu") -> None:
-        super().__init__(generator, codec, device)
+    def __init__(
+        self, generator: nn.Module, codec: Any, device: str = "cpu", discriminator: nn.Module | None = None
+    ) -> None:
+        super().__init__(generator, codec, device, discriminator)
         shape, sizes = getattr(generator, "event_shape", None), getattr(generator, "sizes", None)
         if shape != codec.event_shape:
             raise InputError(f"generator and codec must have the same event shape, got {shape} and {codec.event_shape}")
@@ -507,6 +548,7 @@ class ArrayPipeline(Pipeline):
         *,
         bin_ranges: bool = False,
         temperature: float = 1.0,
+        resample: int = 1,
     ) -> GeneratedRows:
         """Draw samples: one latent each, and one draw of its codes.
 
@@ -516,6 +558,9 @@ class ArrayPipeline(Pipeline):
             batch_size: How many at once; the samples depend on it.
             bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
+            resample: Draw so many samples for each that is kept, one of them by its importance weight under the
+                pipeline's discriminator: nearer to the data, at so many times the cost
+                (`bgan_discrete.resampling.Resampler`).
 
         Returns:
             Codes, and what they stand for.
@@ -529,7 +574,17 @@ class ArrayPipeline(Pipeline):
         latent_size = _setting(self.generator, "latent_size")
         kind = getattr(self.generator, "latent_kind", "normal")
         draw = _tempered(self.generator, temperature)
-        codes = sample_codes(self.generator, latent_size, num_samples, seed, self.device, batch_size, draw, kind)
+        codes = sample_codes(
+            self.generator,
+            latent_size,
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            draw,
+            kind,
+            resampler=self._resampler(resample),
+        )
         rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
         return GeneratedRows(codes, rows)
 

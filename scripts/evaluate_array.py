@@ -8,7 +8,7 @@ from bgan_discrete.training.config import ArrayDataConfig, ArrayTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_array.py --model runs/table/model --dataset table --output report.json"""
-OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device")
+OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device", "resample")
 CODEC_OPTIONS = ("layout", "columns", "drop", "bins", "max_categories")
 
 
@@ -27,7 +27,14 @@ def main() -> None:
 
     output = None if own["output"] is None else Path(own["output"])
     evaluate_array_model(
-        own["model"], data, own["num_samples"], output, own["seed"], own["device"], revision=own["revision"]
+        own["model"],
+        data,
+        own["num_samples"],
+        output,
+        own["seed"],
+        own["device"],
+        revision=own["revision"],
+        resample=own["resample"],
     )
 
 

@@ -8,7 +8,7 @@ from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
-OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device")
+OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device", "resample")
 CODEC_OPTIONS = ("codec", "num_categories", "binary_threshold", "stochastic", "dither")
 
 
@@ -26,7 +26,16 @@ def main() -> None:
     from bgan_discrete.tasks.images import evaluate_model
 
     output = None if own["output"] is None else Path(own["output"])
-    evaluate_model(own["model"], data, own["num_samples"], output, own["seed"], own["device"], revision=own["revision"])
+    evaluate_model(
+        own["model"],
+        data,
+        own["num_samples"],
+        output,
+        own["seed"],
+        own["device"],
+        revision=own["revision"],
+        resample=own["resample"],
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ OWN_OPTIONS = (
     "seed",
     "output",
     "device",
+    "resample",
 )
 
 
@@ -59,6 +60,7 @@ def main() -> None:
         seed=own["seed"],
         device=own["device"],
         revision=own["revision"],
+        resample=own["resample"],
     )
 
 

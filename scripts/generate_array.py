@@ -38,6 +38,7 @@ def main() -> None:
         bin_ranges=options["bin_ranges"],
         device=options["device"],
         revision=options["revision"],
+        resample=options["resample"],
     )
 
 

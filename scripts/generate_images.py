@@ -46,6 +46,7 @@ def main() -> None:
         columns=options["columns"],
         device=options["device"],
         revision=options["revision"],
+        resample=options["resample"],
         labels=options["labels"],
     )
 

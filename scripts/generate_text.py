@@ -50,6 +50,7 @@ def main() -> None:
         output=None if output is None else Path(output),
         device=options["device"],
         revision=options["revision"],
+        resample=options["resample"],
     )
 
 

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("autoregressive", "columns"),
     ("divergences",),
     ("weights",),
-    ("estimators",),
+    ("estimators", "resampling"),
     ("penalties",),
     ("steps",),
     ("relaxations", "gradients"),

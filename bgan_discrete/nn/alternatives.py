@@ -127,6 +127,25 @@ class AlternativesDiscriminator(nn.Module):
             found = carry_to_the_end(found, counted_positions(hard, self.end_id)[:, None])
         return found.flatten(1)
 
+    def sample_log_ratio(self, codes: Tensor) -> Tensor:
+        """F of whole samples, as the judge that sees most says.
+
+        With ``context="rest"`` each position judges the whole sample, and the mean over the positions is taken; with
+        ``"prefix"`` the last one does.
+
+        Args:
+            codes: Integers ``[B, L]``.
+
+        Returns:
+            ``[B]``, within `log_ratio_bound`.
+        """
+        hard = codes.long()
+        found = self._judgements(codes)[:, -1].gather(-1, hard[..., None]).squeeze(-1)
+        counted = counted_positions(hard, self.end_id)
+        if self.context == "prefix":
+            return carry_to_the_end(found, counted)[:, -1]
+        return (found * counted).sum(1) / counted.sum(1)
+
     def _judgements(self, codes: Tensor) -> Tensor:
         """``[B, judges, L, K]``, each within `log_ratio_bound`."""
         return self.log_ratio_bound * torch.tanh(self._unbounded(codes) / self.log_ratio_bound)

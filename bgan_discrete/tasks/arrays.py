@@ -41,6 +41,7 @@ from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
 from bgan_discrete.tasks.curves import plot_curves
+from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
@@ -319,7 +320,7 @@ def _row_as_line(row: Any) -> str:
 
 
 def evaluate_array_pipeline(
-    pipeline: ArrayPipeline, data: ArrayData, num_samples: int, seed: int = METRICS_SEED
+    pipeline: ArrayPipeline, data: ArrayData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
 ) -> ArrayReport:
     """Judge a model's rows.
 
@@ -328,6 +329,7 @@ def evaluate_array_pipeline(
         data: Rows in the codes of the model's codec.
         num_samples: How many samples are drawn.
         seed: Of the samples.
+        resample: See `ArrayPipeline.generate`.
 
     Returns:
         The figures.
@@ -337,7 +339,7 @@ def evaluate_array_pipeline(
     """
     check_row_counts(num_samples, len(data.codes), len(data.heldout_codes))
     return evaluate_array(
-        pipeline.generate(num_samples, seed=seed).codes,
+        pipeline.generate(num_samples, seed=seed, resample=resample).codes,
         data.codes,
         data.heldout_codes,
         num_categories=data.num_categories,
@@ -404,6 +406,7 @@ def evaluate_array_model(
     device: str = "auto",
     *,
     revision: str | None = None,
+    resample: int = 1,
 ) -> ArrayReport:
     """Judge a saved model, as ``scripts/evaluate_array.py`` does.
 
@@ -415,6 +418,8 @@ def evaluate_array_model(
         seed: Of the samples.
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The figures.
@@ -424,11 +429,12 @@ def evaluate_array_model(
     """
     check_report_path(output)
     pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
+    _give_discriminator(pipeline, model, resample)
     data = prepare_array(config, codec=pipeline.codec)
     started = time.monotonic()
-    report = evaluate_array_pipeline(pipeline, data, num_samples, seed)
+    report = evaluate_array_pipeline(pipeline, data, num_samples, seed, resample)
     show_evaluation(report, data)
-    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started, resample=resample)
     return report
 
 
@@ -442,6 +448,7 @@ def generate_array(
     *,
     temperature: float = 1.0,
     revision: str | None = None,
+    resample: int = 1,
 ) -> GeneratedRows:
     """Write samples of a saved model, as ``scripts/generate_array.py`` does.
 
@@ -456,6 +463,8 @@ def generate_array(
         device: Where the model runs.
         temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
         revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The samples.
@@ -474,7 +483,8 @@ def generate_array(
     is_table = pipeline.codec.column_names is not None
     if not is_table and suffix not in (".npy", ".npz", ".csv"):
         raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
-    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges, temperature=temperature)
+    _give_discriminator(pipeline, model, resample)
+    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges, temperature=temperature, resample=resample)
     if suffix == ".npz":
         names = {"columns": np.array(pipeline.codec.column_names)} if is_table else {"rows": made.rows}
         with replacing_file(output) as file:
@@ -488,3 +498,10 @@ def generate_array(
         write_text_atomically(output, rows_as_csv(made.rows))
     say(f"{num_samples} samples: {output}")
     return made
+
+
+def _give_discriminator(pipeline: ArrayPipeline, model: str | Path, resample: int) -> None:
+    def build(config: ArrayTrainingConfig) -> nn.Module:
+        return build_array_networks(config.model, pipeline.codec, 0, config.training.credit == "alternatives")[1]
+
+    give_discriminator(pipeline, model, resample, ArrayTrainingConfig, build)

@@ -24,6 +24,7 @@ from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
+from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.runs import (
@@ -248,7 +249,7 @@ def _averaged_generator(trainer: Trainer) -> ConvGenerator:
 
 
 def evaluate_pipeline(
-    pipeline: ImagePipeline, data: ImageData, num_samples: int, seed: int = METRICS_SEED
+    pipeline: ImagePipeline, data: ImageData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
 ) -> ImageReport:
     """Judge a model's samples against held-out images.
 
@@ -257,6 +258,7 @@ def evaluate_pipeline(
         data: Images in the codes of the model's codec.
         num_samples: How many samples are drawn.
         seed: Of the samples.
+        resample: See `ImagePipeline.generate`.
 
     Returns:
         The figures with their floors and baselines.
@@ -268,7 +270,7 @@ def evaluate_pipeline(
     if pipeline.num_classes is not None:
         labels = _labels_to_judge(data, pipeline.num_classes, num_samples, seed)
         asked = labels if data.labels is None else _classes_of_model(data, pipeline)[labels]
-    samples = pipeline.generate(num_samples, seed=seed, labels=asked)
+    samples = pipeline.generate(num_samples, seed=seed, labels=asked, resample=resample)
     if samples.codes.shape[1:] != tuple(data.event_shape):
         made, given = samples.codes.shape[1:], tuple(data.event_shape)
         raise InputError(
@@ -319,6 +321,7 @@ def evaluate_model(
     device: str = "auto",
     *,
     revision: str | None = None,
+    resample: int = 1,
 ) -> ImageReport:
     """Judge a saved model, as ``scripts/evaluate_images.py`` does.
 
@@ -330,6 +333,8 @@ def evaluate_model(
         seed: Of the samples.
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The figures.
@@ -340,11 +345,12 @@ def evaluate_model(
     check_at_least_one(num_samples=num_samples)
     check_report_path(output)
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
+    _give_discriminator(pipeline, model, resample)
     data = prepare_data(config, codec=pipeline.codec)
     started = time.monotonic()
-    report = evaluate_pipeline(pipeline, data, num_samples, seed)
+    report = evaluate_pipeline(pipeline, data, num_samples, seed, resample)
     show_evaluation(report, data)
-    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started, resample=resample)
     return report
 
 
@@ -359,6 +365,7 @@ def generate_images(
     temperature: float = 1.0,
     revision: str | None = None,
     labels: str | None = None,
+    resample: int = 1,
 ) -> GeneratedImages:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
 
@@ -375,6 +382,8 @@ def generate_images(
         revision: Branch, tag or commit of a model on the Hub.
         labels: Classes to draw, of a model with classes: numbers or names with commas between them, among which the
             samples are shared as `ImagePipeline.generate` does; None for all classes.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The samples.
@@ -389,7 +398,8 @@ def generate_images(
     check_sharpening(temperature, None, None)
     asked = None if labels is None else [label.strip() for label in split_names(labels, "labels") or [""]]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
-    made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature)
+    _give_discriminator(pipeline, model, resample)
+    made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature, resample=resample)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
         save_png(image_grid(made.images, columns or _columns_of(made.labels)), output)
@@ -426,3 +436,14 @@ def _check_output(output: Path) -> None:
         raise InputError(f"output must end in .png or .npz, or be a folder without a suffix, got {str(output)!r}")
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"output must be a new or empty folder, got {str(output)!r}")
+
+
+def _give_discriminator(pipeline: ImagePipeline, model: str | Path, resample: int) -> None:
+    def build(config: ImageTrainingConfig) -> torch.nn.Module:
+        generator: Any = pipeline.generator
+        shape, classes = generator.event_shape, pipeline.num_classes
+        return build_networks(
+            config.model, shape, generator.num_categories, pipeline.codec.ordered, 0, num_classes=classes
+        )[1]
+
+    give_discriminator(pipeline, model, resample, ImageTrainingConfig, build)

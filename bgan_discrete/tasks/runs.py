@@ -250,7 +250,14 @@ def show_evaluation(report: Report, data: JudgedData) -> None:
 
 
 def keep_evaluation(
-    report: Report, data: JudgedData, output: Path | None, *, model: str | Path, seed: int, started: float
+    report: Report,
+    data: JudgedData,
+    output: Path | None,
+    *,
+    model: str | Path,
+    seed: int,
+    started: float,
+    resample: int = 1,
 ) -> None:
     """Write the report of a saved model, if it has a place.
 
@@ -261,10 +268,13 @@ def keep_evaluation(
         model: As it was named.
         seed: Of the samples.
         started: When the judging began, by ``time.monotonic``.
+        resample: Draws for each of the samples.
     """
     if output is None:
         return
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
+    if resample != 1:
+        details["resample"] = resample
     write_report(output, report, data, details)
     say(f"report: {output}")
 

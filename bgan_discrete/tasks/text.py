@@ -38,6 +38,7 @@ from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
+from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
 from bgan_discrete.tasks.run_folder import RunFolder
@@ -319,6 +320,7 @@ def evaluate_text_pipeline(
     *,
     others: dict[str, TextPipeline] | None = None,
     wgan_gp: bool = False,
+    resample: int = 1,
 ) -> TextReport:
     """Judge a model's texts.
 
@@ -329,6 +331,7 @@ def evaluate_text_pipeline(
         seed: Of the samples.
         others: Other models, by the names of their rows.
         wgan_gp: Add the divergences of 640 samples of 32 characters.
+        resample: Of the model's own samples; see `TextPipeline.generate`.
 
     Returns:
         The figures.
@@ -339,7 +342,7 @@ def evaluate_text_pipeline(
     if num_samples < 2:
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
     training, heldout = _judging_texts(data)
-    texts = pipeline.generate(num_samples, seed=seed).texts
+    texts = pipeline.generate(num_samples, seed=seed, resample=resample).texts
     if not any(texts):
         raise InputError("the model generates only empty texts: there is nothing to judge")
     report = evaluate_text(
@@ -352,7 +355,8 @@ def evaluate_text_pipeline(
     )
     report.facts["training_texts_in_all"] = len(data.codes)
     if wgan_gp:
-        drawn = texts if num_samples >= WGAN_GP_SAMPLES else pipeline.generate(WGAN_GP_SAMPLES, seed=seed).texts
+        few = num_samples < WGAN_GP_SAMPLES
+        drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).texts if few else texts
         report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
     return report
 
@@ -379,6 +383,7 @@ def evaluate_text_model(
     seed: int = METRICS_SEED,
     device: str = "auto",
     revision: str | None = None,
+    resample: int = 1,
 ) -> TextReport:
     """Judge a saved model, as ``scripts/evaluate_text.py`` does.
 
@@ -393,6 +398,8 @@ def evaluate_text_model(
         seed: Of the samples.
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The figures.
@@ -404,16 +411,19 @@ def evaluate_text_model(
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
     check_report_path(output)
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
+    _give_discriminator(pipeline, model, resample)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
     data = prepare_text(config, codec=pipeline.codec)
     unknown = data.counts["heldout_unknown"] / int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
     if unknown:
         say(f"unknown: {unknown:.1%} of the held-out tokens, which the model's vocabulary lacks; all count as one")
     started = time.monotonic()
-    report = evaluate_text_pipeline(pipeline, data, num_samples, seed, others=others, wgan_gp=protocol == "wgan-gp")
+    report = evaluate_text_pipeline(
+        pipeline, data, num_samples, seed, others=others, wgan_gp=protocol == "wgan-gp", resample=resample
+    )
     if sweep_temperature:
         report.facts["sweep"] = {
-            name: sweep_temperatures(part, data, num_samples, seed)
+            name: sweep_temperatures(part, data, num_samples, seed, resample if part is pipeline else 1)
             for name, part in {"model": pipeline, **others}.items()
         }
     show_evaluation(report, data)
@@ -424,7 +434,7 @@ def evaluate_text_model(
     for name, points in report.facts.get("sweep", {}).items():
         for point in points:
             say(f"{name}: " + "  ".join(f"{key} {value:.3f}" for key, value in point.items()))
-    keep_evaluation(report, data, output, model=model, seed=seed, started=started)
+    keep_evaluation(report, data, output, model=model, seed=seed, started=started, resample=resample)
     if output is not None and sweep_temperature:
         curve = output.with_suffix(".png")
         if plot_temperatures(report.facts["sweep"], curve):
@@ -433,7 +443,7 @@ def evaluate_text_model(
 
 
 def sweep_temperatures(
-    pipeline: TextPipeline, data: TextData, num_samples: int, seed: int = METRICS_SEED
+    pipeline: TextPipeline, data: TextData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
 ) -> list[dict[str, float]]:
     """Quality and diversity at several temperatures: a single point would only measure sharpness.
 
@@ -442,6 +452,7 @@ def sweep_temperatures(
         data: Texts in the codes of the model's codec.
         num_samples: How many samples are drawn at each temperature.
         seed: Of the samples.
+        resample: See `TextPipeline.generate`.
 
     Returns:
         A dictionary for each temperature: the temperature, JSD-4, forward and reverse perplexity, BLEU-4, Self-BLEU-4.
@@ -450,7 +461,7 @@ def sweep_temperatures(
     names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
     points = []
     for temperature in TEMPERATURES:
-        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature).texts
+        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, resample=resample).texts
         valid = equations() if data.name == "arithmetic" else None
         report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
         row = report.rows["model"]
@@ -476,6 +487,7 @@ def generate_text(
     device: str = "auto",
     stream: TextIO = sys.stdout,
     revision: str | None = None,
+    resample: int = 1,
 ) -> list[str]:
     """Write samples of a saved model, as ``scripts/generate_text.py`` does.
 
@@ -491,6 +503,8 @@ def generate_text(
         device: Where the model runs.
         stream: Where samples go without ``output``.
         revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.resampling`.
 
     Returns:
         The samples.
@@ -502,8 +516,10 @@ def generate_text(
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
-    made = TextPipeline.from_pretrained(model, device, revision=revision).generate(
-        num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt
+    pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
+    _give_discriminator(pipeline, model, resample)
+    made = pipeline.generate(
+        num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt, resample=resample
     )
     if output is not None and output.suffix == ".jsonl":
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in made.texts]
@@ -516,3 +532,10 @@ def generate_text(
         write_text_atomically(output, content)
         say(f"{num_samples} samples: {output}")
     return made.texts
+
+
+def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:
+    def build(config: TextTrainingConfig) -> nn.Module:
+        return build_text_networks(config.model, pipeline.codec, 0, config.training.credit == "alternatives")[1]
+
+    give_discriminator(pipeline, model, resample, TextTrainingConfig, build)

@@ -27,6 +27,7 @@ from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one,
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.penalties import Penalty, get_penalty
+from bgan_discrete.resampling import Resampler
 from bgan_discrete.sampling import check_latent_kind, sample_latents
 from bgan_discrete.steps import (
     Diagnostics,
@@ -350,7 +351,12 @@ class Trainer:
 
     @torch.no_grad()
     def sample(
-        self, num_samples: int, seed: int = 0, batch_size: int = 1000, labels: np.ndarray | None = None
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        labels: np.ndarray | None = None,
+        resample: int = 1,
     ) -> np.ndarray:
         """Draw samples from the averaged generator, in eval mode, one draw for each latent.
 
@@ -360,6 +366,8 @@ class Trainer:
             batch_size: How many at once; the samples depend on it.
             labels: Of a conditional generator, integers ``[num_samples]``; if None, shared evenly among the classes,
                 in their order.
+            resample: Of so many draws for each sample one is kept, by its importance weight
+                (`bgan_discrete.resampling.Resampler`); 1 keeps all.
 
         Returns:
             Codes ``[num_samples, *event_shape]``.
@@ -376,6 +384,7 @@ class Trainer:
             batch_size,
             latent_kind=self.latent_kind,
             labels=labels_of_samples(labels, num_samples, self.num_classes),
+            resampler=Resampler(self.discriminator, resample) if resample != 1 else None,
         )
 
     def save(self) -> Path | None:
@@ -592,6 +601,7 @@ def sample_codes(
     draw: Callable[[Any, torch.Generator], Tensor] | None = None,
     latent_kind: str = "normal",
     labels: np.ndarray | None = None,
+    resampler: Resampler | None = None,
 ) -> np.ndarray:
     """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
 
@@ -605,6 +615,7 @@ def sample_codes(
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
         latent_kind: As in `bgan_discrete.sampling.sample_latents`.
         labels: int64 ``[num_samples]``, which a conditional generator is given beside the latents; None for none.
+        resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
 
     Returns:
         Codes ``[num_samples, *event_shape]``.
@@ -617,15 +628,19 @@ def sample_codes(
     was_training = generator.training
     generator.eval()
     parts = []
-    for start in range(0, num_samples, batch_size):
+    num_draws = 1 if resampler is None else resampler.num_draws
+    kept = max(batch_size // num_draws, 1)
+    for start in range(0, num_samples, kept):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
-        latents = sample_latents(batch_size, latent_size, latent_kind, rng, device).to(_dtype_of(generator))
+        latents = sample_latents(kept * num_draws, latent_size, latent_kind, rng, device).to(_dtype_of(generator))
+        given = None
         if labels is not None:
-            part = np.resize(labels[start : start + batch_size], batch_size)
-            distribution = generator(latents, torch.from_numpy(part).to(device))
-        else:
-            distribution = generator(latents)
+            part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
+            given = torch.from_numpy(part).to(device)
+        distribution = generator(latents) if given is None else generator(latents, given)
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
+        if resampler is not None:
+            codes = resampler(codes, given, rng)
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)
     return np.concatenate(parts)

@@ -1,0 +1,226 @@
+"""Samples that are chosen by importance weight: the distribution by enumeration, and the way to them."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bgan_discrete
+from bgan_discrete import (
+    AlternativesDiscriminator,
+    ArrayPipeline,
+    ConvDiscriminator,
+    ConvGenerator,
+    ImagePipeline,
+    InputError,
+    MLPDiscriminator,
+    MLPGenerator,
+    Resampler,
+    Trainer,
+    TrainingConfig,
+)
+from bgan_discrete.codecs import IntegersCodec, LevelsCodec
+from bgan_discrete.resampling import sample_log_ratios
+from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
+from bgan_discrete.tasks.images import generate_images, train_images
+from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
+from bgan_discrete.training.config import (
+    ArrayDataConfig,
+    ArrayTrainingConfig,
+    ImageTrainingConfig,
+    TextDataConfig,
+    TextTrainingConfig,
+)
+from bgan_discrete.training.trainer import sample_codes
+
+P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
+QUICK = {"max_steps": 4, "sample_interval": 0, "log_interval": 2, "threads": 1, "num_samples": 0}
+
+
+class TrueLogRatio(nn.Module):
+    """Of two binary codes: log p/q."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return (P / Q).log()[codes.long() @ torch.tensor([2, 1])]
+
+
+def drawn_from_q(count: int, seed: int = 0) -> Tensor:
+    found = torch.multinomial(Q, count, replacement=True, generator=torch.Generator().manual_seed(seed))
+    return torch.stack([found // 2, found % 2], dim=1).to(torch.uint8)
+
+
+def exact(num_draws: int) -> Tensor:
+    """The distribution of what is kept of so many draws, over all tuples of draws."""
+    found = torch.zeros(4, dtype=torch.float64)
+    for draws in itertools.product(range(4), repeat=num_draws):
+        weights = (P / Q)[list(draws)].double()
+        for place, draw in enumerate(draws):
+            found[draw] += Q[list(draws)].double().prod() * weights[place] / weights.sum()
+    return found
+
+
+@pytest.mark.parametrize("num_draws", [1, 2, 4])
+def test_what_is_kept_has_the_distribution_that_enumeration_gives(num_draws: int) -> None:
+    count = 40_000
+    kept = Resampler(TrueLogRatio(), num_draws)(
+        drawn_from_q(count * num_draws), generator=torch.Generator().manual_seed(1)
+    )
+    shares = torch.bincount(kept.long() @ torch.tensor([2, 1]), minlength=4) / count
+    expected = exact(num_draws)
+    assert torch.allclose(expected.sum(), torch.tensor(1.0, dtype=torch.float64))
+    assert (shares - expected).abs().max() < 4 * math.sqrt(0.25 / count)
+
+
+def test_more_draws_come_nearer_to_the_data() -> None:
+    distances = [float((exact(num_draws) - P).abs().sum() / 2) for num_draws in (1, 2, 4, 6)]
+    assert distances[0] == pytest.approx(0.4)
+    assert distances == sorted(distances, reverse=True)
+    # The bias is of order 1/M.
+    assert distances[3] == pytest.approx(distances[2] * 4 / 6, rel=0.15)
+
+
+def test_a_sure_discriminator_decides_and_labels_are_given_to_it() -> None:
+    class Conditional(nn.Module):
+        def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
+            return 50.0 * (codes[:, 0] == labels)
+
+    codes = torch.arange(600).remainder(3).view(-1, 1).to(torch.uint8)  # 0 1 2, 0 1 2, ...
+    labels = torch.arange(200).remainder(3).repeat_interleave(3)
+    assert Resampler(Conditional(), 3)(codes, labels)[:, 0].tolist() == labels[::3].tolist()
+
+
+def test_the_mode_of_a_discriminator_is_left_as_it_was() -> None:
+    discriminator = nn.Sequential(nn.Flatten(0), nn.Dropout(0.5)).train()
+    found = sample_log_ratios(discriminator, torch.ones(700))
+    assert discriminator.training
+    assert (found == 1).all()
+    assert found.dtype == torch.float64
+
+
+@pytest.mark.parametrize("end_id", [None, 0])
+@pytest.mark.parametrize("context", ["rest", "prefix"])
+def test_the_log_ratio_of_a_sample_by_a_discriminator_of_alternatives(context: Any, end_id: int | None) -> None:
+    torch.manual_seed(0)
+    network = AlternativesDiscriminator(5, 3, end_id, 8, 2, context, "conv")
+    codes = torch.tensor([[1, 2, 1, 2, 1], [2, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    last = network(codes).view(3, -1, 5)[:, -1]  # of the judge that sees most
+    lengths = [5, 5, 5] if end_id is None else [5, 3, 1]
+    for found, judged, length in zip(network.sample_log_ratio(codes), last, lengths, strict=True):
+        assert torch.isclose(found, judged[:length].mean() if context == "rest" else judged[length - 1])
+    assert torch.equal(sample_log_ratios(network, codes), network.sample_log_ratio(codes).double())
+
+
+def test_a_discriminator_of_prefixes_is_asked_for_the_whole() -> None:
+    class Prefixes(nn.Module):
+        def forward(self, codes: Tensor) -> Tensor:
+            return codes.float().cumsum(1)
+
+    assert sample_log_ratios(Prefixes(), torch.tensor([[1, 2], [3, 4]])).tolist() == [3, 7]
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
+        Resampler(TrueLogRatio(), 0)
+    with pytest.raises(InputError, match="codes must be 3 draws for each sample, got 4"):
+        Resampler(TrueLogRatio(), 3)(drawn_from_q(4))
+    with pytest.raises(InputError, match=r"one F for each of 4 samples, got \[4, 2, 1\]"):
+        sample_log_ratios(nn.Unflatten(1, (2, 1)), drawn_from_q(4))
+    with pytest.raises(InputError, match="inf or NaN"):
+        sample_log_ratios(nn.Flatten(0), torch.tensor([0.0, math.inf]))
+
+
+def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
+    torch.manual_seed(0)
+    generator = MLPGenerator((2,), 2, latent_size=3, width=8, depth=1)
+
+    def draw(count: int, resampler: Resampler | None) -> np.ndarray:
+        return sample_codes(generator, 3, count, 5, torch.device("cpu"), 50, resampler=resampler)
+
+    resampler = Resampler(TrueLogRatio(), 4)
+    assert draw(30, resampler).shape == (30, 2)
+    assert np.array_equal(draw(30, resampler), draw(7 * 12, resampler)[:30])
+    assert np.array_equal(draw(40, Resampler(TrueLogRatio(), 1)), draw(40, None))
+    # More draws than a batch holds are one batch.
+    assert draw(2, Resampler(TrueLogRatio(), 60)).shape == (2, 2)
+    trainer = Trainer(
+        generator,
+        MLPDiscriminator((2,), 2, width=8, depth=1),
+        drawn_from_q(50).numpy(),
+        TrainingConfig(threads=1),
+        progress=False,
+    )
+    assert trainer.sample(6, resample=3).shape == (6, 2)
+    with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
+        trainer.sample(6, resample=0)
+
+
+def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
+    torch.manual_seed(0)
+    generator = ConvGenerator((8, 8), 4, 4, 8, 1, num_classes=3)
+    pipeline = ImagePipeline(generator, LevelsCodec(4), discriminator=ConvDiscriminator((8, 8), 4, 8, 1, num_classes=3))
+    made = pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1])
+    assert made.labels is not None
+    assert made.labels.tolist() == [2, 2, 2, 0, 0, 0, 1, 1, 1]
+    assert made.codes.shape == (9, 8, 8)
+    assert np.array_equal(made.codes, pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1]).codes)
+    assert not np.array_equal(made.codes, pipeline.generate(9, seed=1, labels=[2, 0, 1]).codes)
+    assert "ConvGenerator" in repr(pipeline)
+    alone = ArrayPipeline(MLPGenerator((2,), 2, latent_size=3, width=8, depth=1), IntegersCodec((2,), 2))
+    with pytest.raises(InputError, match=r"resample 4 needs a discriminator .* pipeline\.discriminator = "):
+        alone.generate(3, resample=4)
+    with pytest.raises(InputError, match="resample must be at least 1, got 0"):
+        alone.generate(3, resample=0)
+    with pytest.raises(InputError, match=r"resample must be an integer, got 2\.5"):
+        alone.generate(3, resample=2.5)  # type: ignore[arg-type]
+    alone.discriminator = TrueLogRatio()
+    rows = alone.generate(2000, resample=8).codes
+    before = alone.generate(2000).codes
+    # The true log-ratio prefers 1 1 over 0 0.
+    assert rows.mean() > before.mean() + 0.05
+
+
+def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", np.random.default_rng(0).integers(0, 3, (200, 6)))
+    text = {"layout": "window", "length": 8, "generator_width": 8, "discriminator_width": 8, "latent_size": 4}
+    train_text(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
+    prefix = {"credit": "prefix", "per_prefix": True, "estimator": "rloo", "generator": "gru"}
+    train_text(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
+    train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
+    small = {"generator_width": 8, "discriminator_width": 8, "conditional": True, "spectral_norm": True}
+    train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
+    for run in ("text", "gru"):
+        lines = generate_text(f"{run}/model", 5, device="cpu", resample=3, output=Path("lines.txt"))
+        assert len(lines) == 5
+        assert lines != generate_text(f"{run}/model", 5, device="cpu", output=Path("lines.txt"))
+    rows = generate_array("rows/model", 40, Path("made.npy"), device="cpu", resample=3).codes
+    assert not np.array_equal(rows, generate_array("rows/model", 40, Path("made.npy"), device="cpu").codes)
+    images = generate_images("images/model", 20, Path("made.npz"), device="cpu", resample=3)
+    assert images.labels is not None
+    assert images.labels.tolist() == np.arange(10).repeat(2).tolist()
+    with pytest.raises(InputError, match="resample must be at least 1, got 0"):
+        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=0)
+    report = evaluate_text_model(
+        "text/model", TextDataConfig(dataset="arithmetic"), 60, Path("t.json"), device="cpu", resample=2
+    )
+    assert '"resample": 2' in Path("t.json").read_text(encoding="utf-8")
+    assert report.rows["model"]
+    evaluate_array_model(
+        "rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2
+    )
+    # A model that left its run, and a run whose discriminator is another.
+    bgan_discrete.load("rows/model").save_pretrained("alone/model")
+    with pytest.raises(InputError, match=r"give as model the 'model' folder in the folder of its run; 'alone' has no"):
+        generate_array("alone/model", 3, Path("none.npy"), device="cpu", resample=2)
+    config = Path("rows/config.yaml")
+    options = config.read_text(encoding="utf-8")
+    assert "discriminator_width: 64" in options
+    config.write_text(options.replace("discriminator_width: 64", "discriminator_width: 63"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds no discriminator of model 'rows/model': .*size mismatch"):
+        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+    assert not Path("none.npy").exists()
