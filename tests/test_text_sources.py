@@ -142,6 +142,33 @@ def test_the_codec_of_a_model_is_used_as_it_is(tmp_path: Path) -> None:
         load_text("arithmetic", layout="window", codec=codec)
 
 
+def test_texts_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
+    lines = [f"line {n} of {n * n}" for n in range(60)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
+    codec = TextCodecOptions("char", length=16)
+    given, read = load_text(lines, codec=codec), load_text(tmp_path / "lines.txt", codec=codec)
+    assert given.name == "60 texts in memory"
+    assert given.digest == read.digest
+    assert np.array_equal(given.codes, read.codes)
+    assert np.array_equal(given.heldout_codes, read.heldout_codes)
+    other = load_text(lines[:50], heldout=lines[50:], codec=codec)
+    assert (len(other.codes), len(other.heldout_codes), other.heldout_source) == (50, 10, "texts in memory")
+    halves = ["\n".join(lines[:30]), "\n".join(lines[30:])]
+    assert load_text(halves, codec=codec).digest == read.digest, "a text is cut into its lines"
+    for texts, words in (
+        (["a", 3], "dataset must hold texts alone, got int as text 1"),
+        (["a", "b\0"], "text 1 holds a NUL"),
+        (b"ab", "got int as text 0"),
+        (5, "dataset must be a name, a path or a list of texts, got int"),
+        ({"text": lines}, "dataset must be a list of texts, got dict"),
+        ([], "'0 texts in memory' has no documents"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_text(texts, codec=codec)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="text_column and streaming are for data sets of the Hub"):
+        load_text(lines, codec=codec, streaming=True)
+
+
 def test_a_file_of_blanks_has_no_documents(tmp_path: Path) -> None:
     for unit in ("line", "paragraph", "text"):
         with pytest.raises(InputError, match="no documents to train on: it is empty, holds blank lines only"):

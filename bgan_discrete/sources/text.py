@@ -8,7 +8,7 @@ beyond 1 GiB go to disk; what stays in memory is a few numbers a sample.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,7 +50,7 @@ class _Opened:
 
 
 def load_text(
-    dataset: str | os.PathLike[str],
+    dataset: str | os.PathLike[str] | Sequence[str],
     *,
     text_column: str | None = None,
     split: str = "train",
@@ -58,7 +58,7 @@ def load_text(
     layout: str = "pad",
     limit: int | None = None,
     holdout: float = 0.1,
-    heldout: str | os.PathLike[str] | None = None,
+    heldout: str | os.PathLike[str] | Sequence[str] | None = None,
     streaming: bool = False,
     codec: TextCodecOptions | TextCodec = TextCodecOptions(),  # noqa: B008 - it is frozen
     seed: int = 0,
@@ -73,7 +73,7 @@ def load_text(
     it is refused with its place.
 
     Args:
-        dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file, or a Hub id.
+        dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file, a Hub id, or a list of texts.
         text_column: Column of the text, of a Hub data set; None for the only one of strings.
         split: To train on, of a Hub data set.
         unit: What a document is: ``line``, ``paragraph`` (between blank lines) or ``text`` (a whole file or row).
@@ -81,7 +81,7 @@ def load_text(
             window of a document; the windows follow one another, and what is left over is left out.
         limit: Take only the first so many documents, >= 1.
         holdout: Share of the documents held out where there is no other split, in (0, 1).
-        heldout: A UTF-8 text file to judge by.
+        heldout: A UTF-8 text file to judge by, or a list of texts.
         streaming: Read a Hub data set over the network row by row, twice, rather than download it first; the
             vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are always read so.
         codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
@@ -100,7 +100,12 @@ def load_text(
             f"layout must be {'pad' if ends else 'window'} with a codec whose samples "
             f"{'may end early' if ends else 'all have the full length'}, got {layout!r}"
         )
+    if not isinstance(dataset, (str, os.PathLike)):
+        dataset = _given_texts(dataset, "dataset")
+    if heldout is not None and not isinstance(heldout, (str, os.PathLike)):
+        heldout = _given_texts(heldout, "heldout")
     opened = _open(dataset, text_column, split, unit, heldout, streaming)
+    name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else f"{len(dataset):,} texts in memory"
 
     def documents() -> Iterator[tuple[str, bool]]:
         """All documents, and whether each is held out."""
@@ -119,7 +124,7 @@ def load_text(
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
         raise InputError(
-            f"dataset {str(dataset)!r} has no documents to train on: it is empty, holds blank lines only, or has so "
+            f"dataset {name!r} has no documents to train on: it is empty, holds blank lines only, or has so "
             "few documents that all are held out"
         )
     if not built.is_fitted:
@@ -136,12 +141,10 @@ def load_text(
                 if layout == "window" and tally["documents"]
                 else f"it has {tally['documents']} documents for that"
             ) + ("; give more, or others by --heldout" if part == "judge by" and heldout is None else "")
-            raise InputError(
-                f"dataset {str(dataset)!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}"
-            )
+            raise InputError(f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}")
     repeated, leaked = count_repeats(codes, heldout_codes)
     return TextData(
-        name=str(dataset),
+        name=name,
         digest=digest.hexdigest(),
         codes=codes,
         heldout_codes=heldout_codes,
@@ -173,25 +176,29 @@ def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int)
 
 
 def _open(
-    dataset: str | os.PathLike[str],
+    dataset: str | os.PathLike[str] | Sequence[str],
     column: str | None,
     split: str,
     unit: str,
-    heldout: str | os.PathLike[str] | None,
+    heldout: str | os.PathLike[str] | Sequence[str] | None,
     streaming: bool,
 ) -> _Opened:
     judged = None
-    if heldout is not None:
+    if heldout is not None and not isinstance(heldout, (str, os.PathLike)):
+        judged = _of_texts(heldout, unit)
+    elif heldout is not None:
         judged_path = existing(str(heldout))
         if judged_path is None or judged_path.is_dir():
             what = "is a folder" if judged_path else "does not exist"
             raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
         judged = _file_documents(judged_path, unit, "heldout")
-    source = "" if heldout is None else f"file {str(heldout)!r}"
+    source = "" if heldout is None else "texts in memory"
+    if isinstance(heldout, (str, os.PathLike)):
+        source = f"file {str(heldout)!r}"
     if not isinstance(dataset, (str, os.PathLike)):
-        raise InputError(
-            f"dataset must be a name or a path, got {type(dataset).__name__}; texts in memory go by way of a file"
-        )
+        if column is not None or streaming:
+            raise InputError("text_column and streaming are for data sets of the Hub, not for texts in memory")
+        return _Opened(_of_texts(dataset, unit), judged, source)
     text = str(dataset)
     path = existing(text)
     is_file = path is not None and not path.is_dir()
@@ -259,6 +266,22 @@ def _whole_rows(table: Any, column: str, name: str) -> Iterator[str]:
         yield text
 
 
+def _given_texts(texts: Any, option: str) -> list[str]:
+    """Texts in memory, each of which is text."""
+    try:
+        given = list(texts)
+    except TypeError:
+        raise InputError(f"{option} must be a name, a path or a list of texts, got {type(texts).__name__}") from None
+    if isinstance(texts, Mapping):
+        raise InputError(f"{option} must be a list of texts, got {type(texts).__name__}; give one of its values")
+    for number, text in enumerate(given):
+        if not isinstance(text, str):
+            raise InputError(f"{option} must hold texts alone, got {type(text).__name__} as text {number}")
+        if "\0" in text:
+            raise InputError(f"{option} is damaged, or no text: text {number} holds a NUL character")
+    return given
+
+
 def _file_documents(path: Path, unit: str, option: str) -> Documents:
     if not path.is_file():
         raise InputError(
@@ -297,6 +320,10 @@ def _decoded_lines(file: Iterable[bytes], path: Path, option: str) -> Iterator[s
 def _documents(texts: Iterable[str], unit: str) -> Iterator[str]:
     for text in texts:
         yield from _units(iter(text.replace("\r\n", "\n").split("\n")), unit)
+
+
+def _of_texts(texts: Sequence[str], unit: str) -> Documents:
+    return lambda: _documents(texts, unit)
 
 
 def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
