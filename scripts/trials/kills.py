@@ -44,6 +44,8 @@ SCRIPTS = {
                "--discriminator-width", "8"),
     "text": ("train_text.py", *TINY, "--dataset", "arithmetic", "--length", "8", "--generator", "gru",
              "--generator-width", "16", "--generator-depth", "1", "--batch-size", "8"),
+    "arrays": ("train_array.py", *TINY, "--dataset", "table", "--limit", "400", "--generator-width", "16",
+               "--discriminator-width", "8", "--batch-size", "8"),
 }  # fmt: skip
 
 
@@ -423,7 +425,7 @@ def main() -> int:
     parser.add_argument("--output-dir", default="runs/kills", help="folder of the runs (default: runs/kills)")
     parser.add_argument("--level", choices=("script", "library"), default="script", help="what is killed")
     parser.add_argument("--kills", type=int, default=30, help="kills of each kind of run, at least (default: 30)")
-    parser.add_argument("--kinds", default="images,text", help="of the script level (default: images,text)")
+    parser.add_argument("--kinds", default=",".join(SCRIPTS), help="of the script level (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the times and moments")
     parser.add_argument("--report", help="JSON file of the counts")
     given = parser.parse_args()
