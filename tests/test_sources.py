@@ -403,6 +403,10 @@ def test_colour_follows_the_first_image(tmp_path: Path, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         assert load_images(grey_first).event_shape == (8, 10)
     assert "4 of 8 images" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert load_images(grey_first).from_cache
+    assert "4 of 8 images" in caplog.text, "the cache remembers"
     assert "(--color rgb) keeps colours" in caplog.text
     assert load_images(rgb_first).event_shape == (3, 8, 10)
     assert load_images(grey_first, color="rgb").event_shape == (3, 8, 10)

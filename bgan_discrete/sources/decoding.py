@@ -1,7 +1,6 @@
 """Rows -> uint8 pixels of one colour and one size; each image is decoded once."""
 
 import io
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,8 +18,6 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.rows import Rows
 from bgan_discrete.sources.settings import Settings
 from bgan_discrete.sources.storage import chunks_of, stack
-
-_log = logging.getLogger(__name__)
 
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROGRESS_FROM_ROWS = 5000
@@ -49,10 +46,10 @@ def learn_form(rows: Rows, settings: Settings) -> Form:
     return Form(grey, settings.size, size, first, settings.color == "grey")
 
 
-def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -> NDArray[np.uint8]:
+def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -> tuple[NDArray[np.uint8], int]:
     """The first rows of a split as pixels, uint8 ``[count, H, W]`` or ``[count, H, W, 3]``.
 
-    Warns of colours that are lost because the first image has none.
+    Also how many of the images lose their colours because the first image has none.
     """
     lost = 0
 
@@ -67,15 +64,7 @@ def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -
                 bar.update(chunk.stop - chunk.start)
 
     found = stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
-    if lost:
-        _log.warning(
-            "%s of %s images of %s are in colour and are read as grey, as the first one is: color 'rgb' (--color rgb) "
-            "keeps colours",
-            f"{lost:,}",
-            f"{count:,}",
-            rows.place,
-        )
-    return found
+    return found, lost
 
 
 def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> tuple[NDArray[np.uint8], int]:

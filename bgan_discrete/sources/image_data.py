@@ -23,6 +23,7 @@ class ImageData:
         codec: Fitted on the training images only; it encoded both parts.
         heldout_source: Where the held-out images come from, such as "split 'test'".
         from_cache: Whether the codes were read rather than made.
+        colours_lost: Images in colour that were read as grey because the first one is.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ImageData:
     codec: ImageCodec
     heldout_source: str
     from_cache: bool
+    colours_lost: int = 0
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ cache. Only data are read: no loading script is run and nothing is unpickled.
 """
 
 import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -28,6 +29,8 @@ from bgan_discrete.sources.tables import load_hub, load_local, open_table
 MAX_HELDOUT_ROWS = 10_000
 MIN_TRAINING_ROWS = 2
 _HOLDOUT_STREAM = 1
+
+_log = logging.getLogger(__name__)
 
 
 def load_images(
@@ -93,7 +96,7 @@ def load_images(
         folder = cache_root(cache_dir) / key
         cached = read_cache(folder, name)
         if cached is not None:
-            return cached
+            return _warned(cached)
         if given is not None:
             opened = given
         elif hub is not None:
@@ -105,7 +108,19 @@ def load_images(
             # The library's own copy of local files goes stale after a change that keeps their dates: it is not kept.
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
             opened = open_table(load_local(place, scratch), name, settings)
-        return build_cached(lambda working: _build(opened, settings, working, name), folder, name)
+        return _warned(build_cached(lambda working: _build(opened, settings, working, name), folder, name))
+
+
+def _warned(data: ImageData) -> ImageData:
+    if data.colours_lost:
+        _log.warning(
+            "%s of %s images of %s are in colour and are read as grey, as the first one is: color 'rgb' (--color rgb) "
+            "keeps colours",
+            f"{data.colours_lost:,}",
+            f"{len(data.codes) + len(data.heldout_codes):,}",
+            data.name,
+        )
+    return data
 
 
 def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -> ImageData:
@@ -116,11 +131,12 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
             f"dataset must have at least {MIN_TRAINING_ROWS} images to train on, got {count} of {training.place}"
         )
     form = learn_form(training, settings)
-    pixels = decode(training, count, form, folder, "pixels")
+    pixels, colours_lost = decode(training, count, form, folder, "pixels")
     labels = None if training.labels is None else training.labels[:count]
     if heldout is not None:
         heldout_count = min(heldout.count, MAX_HELDOUT_ROWS)
-        heldout_pixels = decode(heldout, heldout_count, form, folder, "heldout_pixels")
+        heldout_pixels, also_lost = decode(heldout, heldout_count, form, folder, "heldout_pixels")
+        colours_lost += also_lost
         heldout_labels = None if heldout.labels is None else heldout.labels[:heldout_count]
         source = f"split {opened.heldout_split!r}"
     else:
@@ -142,6 +158,7 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         codec=codec,
         heldout_source=source,
         from_cache=False,
+        colours_lost=colours_lost,
     )
 
 
