@@ -150,7 +150,7 @@ def test_draws_do_not_depend_on_how_many_uniforms_are_made_at_once(
 def test_draws_of_two_categories_follow_their_probability_wherever_in_a_byte_it_lies(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sampling.UNIFORMS_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(sampling, "BYTES_AT_ONCE", at_once)
     # Inside one byte, at the edges of bytes, and near both ends.
     zero = torch.tensor([0.1 / 256, 0.5 / 256, 1 / 256, 0.5, 0.5 + 0.7 / 256, 254.5 / 256, 255 / 256, 255.9 / 256])
     logits = torch.stack([zero.log(), (1 - zero).log()], -1)
@@ -159,6 +159,70 @@ def test_draws_of_two_categories_follow_their_probability_wherever_in_a_byte_it_
     assert codes.shape == (draws, 8) and int(codes.max()) == 1
     for found, p in zip((codes == 0).sum(0).tolist(), zero.tolist(), strict=True):
         assert stats.binomtest(found, draws, p).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        [0.25, 0.25, 0.5],  # thresholds at the edges of bytes
+        [0.1 / 256, 0.3 / 256, 0.2 / 256, 0.0, 1 - 0.6 / 256],  # several in the first byte
+        [1 - 1.5 / 256, 0.6 / 256, 0.5 / 256, 0.4 / 256, 0.0],  # and in the last, with none behind them
+        [0.0, 0.5, 0.0, 0.5, 0.0, 0.0],
+        [1 / 16] * 16,
+        [0.001, 0.7, 0.003, 0.01, 0.286],
+        [1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0],
+    ],
+)
+def test_draws_by_bytes_follow_their_probabilities(probabilities: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = torch.tensor(probabilities, dtype=torch.float64)
+    logits = wanted.log().clamp_min(-1e30).float().expand(3, sampling.BYTES_MIN_POSITIONS // 2, -1)
+    asked = []
+    compare = sampling._compare_bytes
+    monkeypatch.setattr(sampling, "_compare_bytes", lambda *arguments: asked.append(1) or compare(*arguments))
+    # More draws than are made at once.
+    codes = sample_categorical(logits, 80, torch.Generator().manual_seed(0))
+    assert asked
+    assert (codes.shape, codes.dtype) == ((80, *logits.shape[:-1]), torch.uint8)
+    counts = torch.bincount(codes.flatten(), minlength=len(wanted))
+    assert (counts[wanted == 0] == 0).all()
+    possible = wanted > 0
+    if int(possible.sum()) > 1:
+        expected = wanted[possible] * codes.numel()
+        assert stats.chisquare(counts[possible], expected / expected.sum() * codes.numel()).pvalue > 1e-4
+    assert torch.equal(codes, sample_categorical(logits, 80, torch.Generator().manual_seed(0)))
+
+
+def test_every_byte_is_decided_as_its_uniform_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(sampling.BYTES_MIN_POSITIONS + 5, 9)
+    drawn, rests = [], []
+    random_bytes, rand = sampling._random_bytes, torch.rand
+
+    def keep(found: list[Tensor], made: Tensor) -> Tensor:
+        found.append(made.clone())
+        return made
+
+    monkeypatch.setattr(sampling, "_random_bytes", lambda *arguments: keep(drawn, random_bytes(*arguments)))
+    monkeypatch.setattr(torch, "rand", lambda *sizes, **options: keep(rests, rand(*sizes, **options)))
+    codes = sample_categorical(logits, 10, torch.Generator().manual_seed(1))
+    (byte,), (rest,) = drawn, rests
+    thresholds = 256 * torch.softmax(logits.double(), -1).cumsum(-1)[:, :-1]
+    least, most = ((thresholds[None] <= byte[..., None].double() + more).sum(-1) for more in (0.0, 1.0))
+    assert ((codes >= least) & (codes <= most)).all()
+    is_open = (thresholds.floor()[None] == byte[..., None]).any(-1)
+    assert int(is_open.sum()) == len(rest)
+    exact = (thresholds[None].expand(10, -1, -1)[is_open] <= (byte[is_open].double() + rest.double())[:, None]).sum(-1)
+    # But for rests within a float's error of a threshold.
+    assert float((codes[is_open] == exact).double().mean()) > 0.999
+    assert torch.equal(codes[~is_open].long(), least[~is_open])
+
+
+def test_places_of_what_is_true() -> None:
+    for count in (0, 1, 7, 8, 9, 64, 1003):
+        for share in (0.0, 0.05, 1.0):
+            flags = torch.rand(count, generator=torch.Generator().manual_seed(count)) < share
+            assert torch.equal(sampling._true_places(flags), flags.nonzero().squeeze(1))
 
 
 def test_two_categories_of_which_one_is_impossible() -> None:
