@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -22,6 +21,7 @@ from bgan_discrete.training.config import (
     Sections,
     TextTrainingConfig,
     check_text,
+    folder_of_run,
     load_config_values,
 )
 
@@ -247,14 +247,19 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
         InputError: As from `parse`.
     """
     values = parse(parser, argv)
-    saved = Path(values["model"]).parent / "config.yaml"
-    options: dict[str, Any] = {}
-    with suppress(InputError, OSError, ValueError):  # another program's file is no matter
-        options = kind.from_flat(load_config_values(saved)).to_flat() if saved.is_file() else {}
-    if not options:
+    section = _data_section(kind)
+    try:
+        saved = folder_of_run(values["model"]) / "config.yaml"
+        if not saved.is_file():
+            return values
+        options = kind.from_flat(load_config_values(saved)).to_flat()
+    except (InputError, OSError, ValueError) as error:  # another program's file is no matter, but that of a run is
+        if values["dataset"] == section().dataset:
+            told = one_line(error)
+            print(f"data by this command's options alone; the run beside the model is not read: {told}", flush=True)
         return values
     # What the model's samples are is asked of the model, and where they go is this script's own matter.
-    taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(_data_section(kind))}}
+    taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(section)}}
     parser.set_defaults(taken)
     again = parse(parser, argv)
     if again["dataset"] != taken["dataset"]:

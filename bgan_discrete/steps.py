@@ -425,8 +425,9 @@ def _loss_of_samples(
     }
     if objective.penalty is not None and penalty_scale > 0:
         penalty = _penalty(objective.penalty, score, real, fake, num_categories, rng)
-        if penalty.numel() != 1:
-            raise InputError(f"penalty must be a scalar, such as a mean over samples, got {list(penalty.shape)}")
+        if not isinstance(penalty, Tensor) or penalty.numel() != 1:
+            got = list(penalty.shape) if isinstance(penalty, Tensor) else repr(penalty)
+            raise InputError(f"penalty must be a scalar tensor, such as a mean over samples, got {got}")
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     return loss, diagnostics

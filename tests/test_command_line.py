@@ -30,6 +30,7 @@ from bgan_discrete.training.config import (
     RunConfig,
     TextTrainingConfig,
     TrainingConfig,
+    folder_of_run,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,7 +163,24 @@ def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
     assert judged("--dataset", "digits") == defaults
     for other in ("- 1", "dataset: 5", "a: [", "unknown: 1"):
         (tmp_path / "config.yaml").write_text(other, encoding="utf-8")
+        capsys.readouterr()
         assert judged() == defaults
+        assert "the run beside the model is not read: " in capsys.readouterr().out
+        assert judged("--dataset", "mine.npy")["dataset"] == "mine.npy"
+        assert not capsys.readouterr().out
+
+
+def test_the_run_of_a_model_is_found_from_inside_and_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("dataset: digits\n", encoding="utf-8")
+    assert folder_of_run(model) == tmp_path / "run"
+    (tmp_path / "link").symlink_to(model)
+    assert folder_of_run(tmp_path / "link") == tmp_path / "run"
+    monkeypatch.chdir(model)
+    assert folder_of_run(".") == tmp_path / "run"
+    # Where there is none, the name that was given is what an error tells.
+    assert folder_of_run("owner/name") == Path("owner")
 
 
 def test_a_key_that_is_nearly_an_option_is_told(tmp_path: Path) -> None:

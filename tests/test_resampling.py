@@ -14,6 +14,7 @@ import bgan_discrete
 from bgan_discrete import (
     AlternativesDiscriminator,
     ArrayPipeline,
+    ContinuousConvGenerator,
     ConvDiscriminator,
     ConvGenerator,
     ImagePipeline,
@@ -223,4 +224,29 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     config.write_text(options.replace("discriminator_width: 64", "discriminator_width: 63"), encoding="utf-8")
     with pytest.raises(InputError, match=r"holds no discriminator of model 'rows/model': .*size mismatch"):
         generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+    # One that is damaged, and a run of another kind.
+    config.write_text(options, encoding="utf-8")
+    for state in Path("rows/checkpoints").rglob("state.pt"):
+        state.write_bytes(b"")
+    with pytest.raises(InputError, match=r"resample 2 needs the run's discriminator, and finds only damaged"):
+        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+    config.write_text("conditional: true\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"'rows/config.yaml' is not of a run that trains such a model"):
+        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     assert not Path("none.npy").exists()
+
+
+def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
+    generator = ContinuousConvGenerator((8, 8), 4, 4, 8, 1)
+    codes = np.random.default_rng(0).integers(0, 4, (20, 8, 8)).astype(np.uint8)
+    told = "resample must be 1 for a generator of continuous grey levels, got 3"
+    pipeline = ImagePipeline(generator, LevelsCodec(4))
+    with pytest.raises(InputError, match=told):
+        pipeline.generate(2, resample=3)
+    pipeline.save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match=told):
+        generate_images(str(tmp_path / "model"), 2, tmp_path / "made.npz", device="cpu", resample=3)
+    config = TrainingConfig(threads=1, continuous="boundary_seeking", batch_size=4)
+    trainer = Trainer(generator, ConvDiscriminator((8, 8), 2, 8, 1), codes, config, progress=False)
+    with pytest.raises(InputError, match=told):
+        trainer.sample(2, resample=3)

@@ -161,6 +161,7 @@ def test_texts_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
         (b"ab", "got int as text 0"),
         (5, "dataset must be a name, a path or a list of texts, got int"),
         ({"text": lines}, "dataset must be a list of texts, got dict"),
+        (type("DataFrame", (list,), {"columns": ["text"]})(lines), "dataset must be a list of texts, got DataFrame"),
         ([], "'0 texts in memory' has no documents"),
     ):
         with pytest.raises(InputError, match=words):

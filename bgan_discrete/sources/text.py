@@ -272,7 +272,7 @@ def _given_texts(texts: Any, option: str) -> list[str]:
         given = list(texts)
     except TypeError:
         raise InputError(f"{option} must be a name, a path or a list of texts, got {type(texts).__name__}") from None
-    if isinstance(texts, Mapping):
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):  # a data frame would give the names of its columns
         raise InputError(f"{option} must be a list of texts, got {type(texts).__name__}; give one of its values")
     for number, text in enumerate(given):
         if not isinstance(text, str):

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.pipeline import Pipeline
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
-from bgan_discrete.training.config import Sections, load_config_values
+from bgan_discrete.training.config import Sections, folder_of_run, load_config_values
 
 
 def give_discriminator(
@@ -26,19 +27,31 @@ def give_discriminator(
         build: Makes the discriminator of a configuration, with whatever weights.
 
     Raises:
-        InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator.
+        InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator, or
+            the generator gives continuous grey levels.
     """
     check_at_least_one(resample=resample)
     if resample == 1:
         return
-    run = RunFolder(Path(model).parent)
+    if isinstance(pipeline.generator, ContinuousConvGenerator):
+        raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
+    run = RunFolder(folder_of_run(model))
     if not run.config.is_file() or not list_checkpoints(run.checkpoints):
         raise InputError(
             f"resample {resample} needs the discriminator, which the checkpoints of a run hold: give as model the "
             f"'model' folder in the folder of its run; {str(run.root)!r} has no config.yaml with checkpoints beside it"
         )
-    config = kind.from_flat(load_config_values(run.config))
-    path = find_checkpoint(run.checkpoints, "latest")
+    try:
+        config = kind.from_flat(load_config_values(run.config))
+    except InputError as error:
+        raise InputError(
+            f"{str(run.config)!r} is not of a run that trains such a model, and resample needs one: {one_line(error)}"
+        ) from None
+    try:
+        path = find_checkpoint(run.checkpoints, "latest")
+    except InputError as error:
+        message = str(error).removeprefix("resume 'latest' finds ")
+        raise InputError(f"resample {resample} needs the run's discriminator, and finds {message}") from None
     try:
         discriminator = build(config)
         discriminator.load_state_dict(load_checkpoint(path, torch.device("cpu"))["discriminator"])

@@ -7,6 +7,7 @@ text beside a field is its help.
 import dataclasses
 import functools
 import math
+import os
 import reprlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -575,6 +576,21 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         if value is not None and not isinstance(value, (str, int, float)):
             raise InputError(f"config {str(path)!r}: {key} must be a single value, got a {type(value).__name__}")
     return values
+
+
+def folder_of_run(model: str | os.PathLike[str]) -> Path:
+    """The folder in which a model lies, also of one that is named as ``.`` or by a link.
+
+    Args:
+        model: The model's folder, which need not exist.
+
+    Returns:
+        The first of its parents, by its name and by its real place, that holds a ``config.yaml``; that by its name if
+        none does.
+    """
+    by_name = Path(model).parent
+    places = (by_name, Path(os.path.realpath(model)).parent)
+    return next((place for place in places if (place / "config.yaml").is_file()), by_name)
 
 
 def shown(value: Any) -> str:

@@ -329,13 +329,13 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
     count = max(int(report.get("num_missing_categories") or 0), len(missing))
     if missing:
         shown = ", ".join(f"{name!r} ({share:.1%})" for name, share in list(missing.items())[:5])
-        what, them = ("category of a column is", "it") if count == 1 else ("categories of columns are", "them")
+        what = "category of a column is" if count == 1 else "categories of columns are"
         found.append(
             Finding(
                 "categories_missing",
                 "critical" if sum(missing.values()) > MANY_MISSING else "warning",
-                f"{count:,} {what} missing from the samples, or nearly so; of the training rows have {them}: {shown}"
-                f"{', ...' if count > 5 else ''}.",
+                f"{count:,} {what} missing from the samples, or nearly so (in brackets, their share of the data): "
+                f"{shown}{', ...' if count > 5 else ''}.",
                 f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
             )
         )

@@ -373,8 +373,11 @@ class Trainer:
             Codes ``[num_samples, *event_shape]``.
 
         Raises:
-            InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes.
+            InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes; if
+                ``resample`` is below 1, or not 1 where grey levels are continuous.
         """
+        if resample != 1 and self.config.continuous != "none":
+            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
         return sample_codes(
             self.average,
             self.latent_size,
