@@ -262,7 +262,7 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
     taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(section)}}
     parser.set_defaults(taken)
     again = parse(parser, argv)
-    if again["dataset"] != taken["dataset"]:
+    if os.path.realpath(again["dataset"]) != os.path.realpath(taken["dataset"]):
         return values
     used = [f"{name} {again[name]!r}" for name in values if again[name] != values[name]]
     if used:

@@ -143,7 +143,7 @@ def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path: Path) -> None:
 
 
 def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def judged(*argv: str) -> dict[str, Any]:
         parser = make_parser("Judge.", "  example")
@@ -159,6 +159,8 @@ def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
     said = capsys.readouterr().out
     assert said == f"data as the run had them ({tmp_path / 'config.yaml'}): dataset 'mine.npy', resize '14', limit 50\n"
     assert judged("--resize", "28", "--seed", "9") == {**judged(), "resize": "28", "seed": 9}
+    monkeypatch.chdir(tmp_path)
+    assert judged("--dataset", "./mine.npy") == {**judged(), "dataset": "./mine.npy"}
     # Other data have their own way of being read.
     assert judged("--dataset", "digits") == defaults
     for other in ("- 1", "dataset: 5", "a: [", "unknown: 1"):

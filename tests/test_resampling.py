@@ -224,6 +224,15 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     config.write_text(options.replace("discriminator_width: 64", "discriminator_width: 63"), encoding="utf-8")
     with pytest.raises(InputError, match=r"holds no discriminator of model 'rows/model': .*size mismatch"):
         generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+    config.write_text(options, encoding="utf-8")
+    train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "other", "seed": 1}))
+    Path("other/model").rename("other/first")
+    Path("rows/model").rename("other/model")
+    with pytest.raises(
+        InputError, match="holds the discriminator of another generator than that of model 'other/model'"
+    ):
+        generate_array("other/model", 3, Path("none.npy"), device="cpu", resample=2)
+    Path("other/model").rename("rows/model")
     # One that is damaged, and a run of another kind.
     config.write_text(options, encoding="utf-8")
     for state in Path("rows/checkpoints").rglob("state.pt"):

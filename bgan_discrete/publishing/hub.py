@@ -188,13 +188,21 @@ def _is_folder(path: Path) -> bool:
 def _fetch(repo_id: str, kind: str, revision: str | None, token: str | bool | None) -> Path:
     """The manifest first, and then what it names, of the same commit."""
     with _told(repo_id, revision):
-        silence = _silence()
+        silence = None if _is_there(repo_id, revision) else _silence()
         manifest = _download(repo_id, MANIFEST_FILE, revision, token, silence)
         # The cache has a folder for each commit: what is there already is not asked of the Hub again.
         commit = manifest.parent.name
         for name in _listed(manifest, repo_id, kind):
             _download(repo_id, name, commit, token, silence)
     return manifest.parent
+
+
+def _is_there(repo_id: str, revision: str | None) -> bool:
+    """Whether the manifest of a commit is in the cache, so that nothing is asked of the Hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    is_commit = revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+    return is_commit and isinstance(try_to_load_from_cache(repo_id, MANIFEST_FILE, revision=revision), str)
 
 
 def _silence() -> Exception | None:

@@ -53,8 +53,17 @@ def give_discriminator(
         message = str(error).removeprefix("resume 'latest' finds ")
         raise InputError(f"resample {resample} needs the run's discriminator, and finds {message}") from None
     try:
-        discriminator = build(config)
-        discriminator.load_state_dict(load_checkpoint(path, torch.device("cpu"))["discriminator"])
+        discriminator, state = build(config), load_checkpoint(path, torch.device("cpu"))
+        discriminator.load_state_dict(state["discriminator"])
+        theirs = {name.removeprefix("module."): value for name, value in state["average"].items()}
+        is_its_own = all(
+            torch.equal(theirs[name], value.cpu()) for name, value in pipeline.generator.state_dict().items()
+        )
     except (InputError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} holds no discriminator of model {str(model)!r}: {one_line(error)}") from None
+    if not is_its_own:
+        raise InputError(
+            f"{str(path)!r} holds the discriminator of another generator than that of model {str(model)!r}: the model "
+            "is of another run or of another step of this one, and resample needs the two that played together"
+        )
     pipeline.discriminator = discriminator.to(pipeline.device).eval()
