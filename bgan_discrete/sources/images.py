@@ -23,7 +23,7 @@ from bgan_discrete.sources.image_data import ImageData
 from bgan_discrete.sources.numpy_files import open_numpy_file
 from bgan_discrete.sources.rows import Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
-from bgan_discrete.sources.storage import chunks_of, row_hashes, stack
+from bgan_discrete.sources.storage import chunks_of, release_unused_memory, row_hashes, stack
 from bgan_discrete.sources.tables import load_hub, load_local, open_table
 
 MAX_HELDOUT_ROWS = 10_000
@@ -108,6 +108,7 @@ def load_images(
             # The library's own copy of local files goes stale after a change that keeps their dates: it is not kept.
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
             opened = open_table(load_local(place, scratch), name, settings)
+            release_unused_memory()
         return _warned(build_cached(lambda working: _build(opened, settings, working, name), folder, name))
 
 
