@@ -34,7 +34,7 @@ from typing import IO, Any, cast
 ROOT = Path(__file__).resolve().parents[2]
 
 EXAMPLE = """\
-  python scripts/trials/kills.py --output-dir runs/kills --kills 30
+  python scripts/trials/kills.py --output-dir runs/kills --kills 30 --moments 15
   python scripts/trials/kills.py --output-dir runs/kills --level library --kills 100 --report kills.json"""
 
 TINY = ("--log-interval", "5", "--sample-interval", "20", "--checkpoint-interval", "8", "--threads", "1",
@@ -362,7 +362,15 @@ def model_digests(run: Run, folder: Path) -> set[tuple[str, str]]:
     return digests
 
 
-def trial(level: str, kind: str, output_dir: Path, kills: int, rng: random.Random, say: Callable[[str], None]) -> Any:
+def trial(
+    level: str,
+    kind: str,
+    output_dir: Path,
+    kills: int,
+    most_moments: int | None,
+    rng: random.Random,
+    say: Callable[[str], None],
+) -> Any:
     """All kills of one kind of run.
 
     Returns:
@@ -384,6 +392,8 @@ def trial(level: str, kind: str, output_dir: Path, kills: int, rng: random.Rando
     whole, models = outcome(place / "whole"), model_digests(run, place / "whole")
     moments = collections.Counter(record.read_text(encoding="utf-8").splitlines())
     targets: list[Moment | float] = [Moment(what, rng.randint(1, count)) for what, count in sorted(moments.items())]
+    if most_moments is not None:
+        targets = rng.sample(targets, min(most_moments, len(targets)))
     targets += [rng.uniform(0, training_seconds) for _ in range(max(kills - len(targets), kills // 3))]
     counts: collections.Counter[str] = collections.Counter()
     losses: list[str] = []
@@ -425,10 +435,15 @@ def main() -> int:
     parser.add_argument("--output-dir", default="runs/kills", help="folder of the runs (default: runs/kills)")
     parser.add_argument("--level", choices=("script", "library"), default="script", help="what is killed")
     parser.add_argument("--kills", type=int, default=30, help="kills of each kind of run, at least (default: 30)")
+    parser.add_argument(
+        "--moments", type=int, help="moments of writing that are killed at, drawn among all (default: all, once each)"
+    )
     parser.add_argument("--kinds", default=",".join(SCRIPTS), help="of the script level (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the times and moments")
     parser.add_argument("--report", help="JSON file of the counts")
     given = parser.parse_args()
+    if given.moments is not None and given.moments < 0:
+        parser.error(f"--moments must be at least 0, got {given.moments}")
     kinds = ["small"] if given.level == "library" else given.kinds.split(",")
     if not set(kinds) <= {"small", *SCRIPTS} or given.kills < 1:
         parser.error(f"--kinds are of {', '.join(SCRIPTS)}, --kills at least 1; got {given.kinds!r}, {given.kills}")
@@ -445,7 +460,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    found = {kind: trial(given.level, kind, output_dir, given.kills, rng, say) for kind in kinds}
+    found = {kind: trial(given.level, kind, output_dir, given.kills, given.moments, rng, say) for kind in kinds}
     report = {"level": given.level, "seed": given.seed, "seconds": round(time.monotonic() - started), "runs": found}
     for kind, counted in found.items():
         print(f"\n{kind}: {counted['kills']} kills, {len(counted['losses'])} losses")
