@@ -193,9 +193,12 @@ def test_draws_by_bytes_follow_their_probabilities(probabilities: list[float], m
     assert torch.equal(codes, sample_categorical(logits, 80, torch.Generator().manual_seed(0)))
 
 
-def test_every_byte_is_decided_as_its_uniform_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("num_categories", [9, 16])
+def test_every_byte_is_decided_as_its_uniform_would_be(num_categories: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BYTES_AT_ONCE", 10 * 3000)
+    monkeypatch.setattr(sampling, "BYTES_MIN_POSITIONS", 3000)
     torch.manual_seed(0)
-    logits = 3 * torch.randn(sampling.BYTES_MIN_POSITIONS + 5, 9)
+    logits = 3 * torch.randn(7001, num_categories)
     drawn, rests = [], []
     random_bytes, rand = sampling._random_bytes, torch.rand
 
@@ -206,16 +209,19 @@ def test_every_byte_is_decided_as_its_uniform_would_be(monkeypatch: pytest.Monke
     monkeypatch.setattr(sampling, "_random_bytes", lambda *arguments: keep(drawn, random_bytes(*arguments)))
     monkeypatch.setattr(torch, "rand", lambda *sizes, **options: keep(rests, rand(*sizes, **options)))
     codes = sample_categorical(logits, 10, torch.Generator().manual_seed(1))
-    (byte,), (rest,) = drawn, rests
     thresholds = 256 * torch.softmax(logits.double(), -1).cumsum(-1)[:, :-1]
-    least, most = ((thresholds[None] <= byte[..., None].double() + more).sum(-1) for more in (0.0, 1.0))
-    assert ((codes >= least) & (codes <= most)).all()
-    is_open = (thresholds.floor()[None] == byte[..., None]).any(-1)
-    assert int(is_open.sum()) == len(rest)
-    exact = (thresholds[None].expand(10, -1, -1)[is_open] <= (byte[is_open].double() + rest.double())[:, None]).sum(-1)
+    places = [slice(0, 3000), slice(3000, 6000), slice(6000, 7001)]
+    agree = []
+    for place, byte, rest in zip(places, drawn, rests, strict=True):
+        part, own = codes[:, place], thresholds[place].expand(10, -1, -1)
+        least, most = ((own <= byte[..., None].double() + more).sum(-1) for more in (0.0, 1.0))
+        assert ((part >= least) & (part <= most)).all()
+        is_open = (own.floor() == byte[..., None]).any(-1)
+        assert int(is_open.sum()) == len(rest)
+        assert torch.equal(part[~is_open].long(), least[~is_open])
+        agree.append(part[is_open] == (own[is_open] <= (byte[is_open].double() + rest.double())[:, None]).sum(-1))
     # But for rests within a float's error of a threshold.
-    assert float((codes[is_open] == exact).double().mean()) > 0.999
-    assert torch.equal(codes[~is_open].long(), least[~is_open])
+    assert float(torch.cat(agree).double().mean()) > 0.999
 
 
 def test_places_of_what_is_true() -> None:
