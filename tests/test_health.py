@@ -333,6 +333,15 @@ def test_where_the_words_on_images_begin() -> None:
     assert found("copies", 0.128, floor=0.1) == found("copies", 0.0105) == [("copies", "warning")]
     assert found("copies", 0.61, floor=0.1) == [("copies", "critical")]
 
+    def repeating(value: float, repeated: float) -> list[tuple[str, str]]:
+        report = image_report(copies=value, training_repeated=repeated)
+        return [(finding.key, finding.severity) for finding in check_image_metrics(report, OPTIONS)]
+
+    # Of new images so many would be copies; the held-out ones are chosen not to be.
+    assert repeating(0.9, 0.9) == repeating(0.0, 0.9) == repeating(0.0, 0.1) == [("data_repeat", "note")]
+    assert repeating(0.0, 0.09) == []
+    assert repeating(0.9, 0.3) == [("copies", "critical")]
+
     def missing(count: int, share: float, num_samples: int = 2000) -> list[str]:
         made = {str(k): share if k < count else 0.1 for k in range(10)}
         report = image_report(class_histogram=made, num_samples=num_samples)
@@ -390,6 +399,9 @@ def test_text_metrics() -> None:
     for held_out, expected in ((1000, ["copies"]), (20, [])):
         report = {"rows": rows, "num_samples": 1000, "floor_samples": held_out}
         assert keys(check_text_metrics(report, options)) == expected, "few held-out texts say little"
+    report = {"rows": rows, "num_samples": 1000, "floor_samples": 1000, "training_repeated": 0.5}
+    (finding,) = check_text_metrics(report, options)
+    assert finding.key == "data_repeat" and "Of the training texts, 50.0% are there more than once" in finding.seen
     # Where the language is known and small, right samples have often been seen.
     assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
     # 10,000 draws from 6,480 equations cannot all be different.

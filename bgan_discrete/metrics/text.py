@@ -8,6 +8,7 @@ import numpy as np
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.bleu import bleu, self_bleu
+from bgan_discrete.metrics.neighbours import share_repeated
 from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
 
 MARKOV_ORDERS = (1, 2, 3, 4, 5)
@@ -133,6 +134,7 @@ def evaluate_text(
         len(references),
         {
             "floor_samples": len(floor),
+            "training_repeated": share_repeated(training),
             "references": "held-out" if enough else "training",
             "ends": ends,
             "perplexity_order": PERPLEXITY_ORDER,
@@ -150,7 +152,9 @@ def _figures(
     valid: Sequence[str] | None,
 ) -> dict[str, float]:
     figures = {}
-    for order, value in zip(DIVERGENCE_ORDERS, ngram_divergences(texts, training, DIVERGENCE_ORDERS[-1]), strict=True):
+    # Real texts that are too short for an n-gram say nothing of it.
+    most = max(1, min(DIVERGENCE_ORDERS[-1], max(map(len, training))))
+    for order, value in enumerate(ngram_divergences(texts, training, most), 1):
         figures[f"JSD-{order}"] = value
     if valid is None:
         figures |= {f"BLEU-{order}": value for order, value in bleu(texts, references).items()}

@@ -53,6 +53,9 @@ MISSING_SHARE = 0.1
 MANY_MISSING = 0.5
 """Shares of missing categories, summed over columns, from which on it is critical."""
 
+MANY_REPEATED = 0.1
+"""Share of training data that are there more than once, beyond the floor's copies, from which on a page says so."""
+
 LEAST_DEPENDENCE = 0.02
 _DEPENDENCE = {
     "total_variation_of_a_pair_dependent_tenth": "the total variation of the pairs that depend on each other most",
@@ -265,7 +268,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
     found = _check_classes(report, options)
     copies = figures.get("copies")
     if copies:
-        found += _check_copies(copies["value"], copies["floor"], _compared(report), "images")
+        found += _check_copies(copies["value"], copies["floor"], _compared(report), "images", _repeated(report))
     recall = figures.get("recall")
     if recall and _both(recall, "floor") and recall["floor"] >= 0.3 and recall["value"] < 0.2 * recall["floor"]:
         found.append(
@@ -395,7 +398,7 @@ def check_text_metrics(
     # Where every valid text is known, there are few of them, and a right sample has often been seen.
     if model and "valid" not in model:
         real = floor.get("copies of training")
-        found += _check_copies(model.get("copies of training"), real, _compared(report), "texts")
+        found += _check_copies(model.get("copies of training"), real, _compared(report), "texts", _repeated(report))
     weak, order = model.get("JSD-4"), rows.get("Markov 1", {}).get("JSD-4")
     if weak is not None and order is not None and weak > order:
         found.append(
@@ -489,22 +492,48 @@ def _classes(names: Sequence[str]) -> str:
     return ("the class " if len(names) == 1 else "the classes ") + shown + (", ..." if len(names) > 10 else "")
 
 
-def _check_copies(value: float | None, floor: float | None, count: int, what: str) -> list[Finding]:
-    """Copies of training data beyond what unseen real data hold, and beyond chance."""
+def _check_copies(
+    value: float | None, floor: float | None, count: int, what: str, repeated: float = 0.0
+) -> list[Finding]:
+    """Copies of training data beyond what new real data would hold, and beyond chance.
+
+    Images and texts are held out by their content, so that where the data repeat themselves the floor has fewer copies
+    than new data have: about as many as training data that are there more than once.
+    """
     if value is None or floor is None or count < 1:
         return []
+    unseen, floor = floor, max(floor, repeated)
     bound = floor + max(0.01, 4 * math.sqrt(max(floor, 1 / count) * (1 - min(floor, 1.0)) / count))
     if value <= bound:
-        return []
+        return _read_by_repeats(unseen, repeated, what)
     return [
         Finding(
             "copies",
             "critical" if value > floor + 0.5 else "warning",
-            f"{value:.1%} of the samples are exact copies of training {what}; of unseen real {what} {floor:.1%} are.",
+            f"{value:.1%} of the samples are exact copies of training {what}; of unseen real {what} {unseen:.1%} are"
+            + (f", and of the training {what} {repeated:.1%} are there more than once." if repeated > unseen else "."),
             "Train on more data (--limit, --dataset), for fewer steps (--max-steps), or with a smaller generator "
             "(--generator-width, --latent-size).",
         )
     ]
+
+
+def _read_by_repeats(unseen: float, repeated: float, what: str) -> list[Finding]:
+    if repeated < unseen + MANY_REPEATED:
+        return []
+    return [
+        Finding(
+            "data_repeat",
+            "note",
+            f"Of the training {what}, {repeated:.1%} are there more than once, but of the held-out {what} {unseen:.1%} "
+            f"are among them: the floor is that of other {what}, and may be that of few different ones.",
+            f"Read the share of copies against {repeated:.1%} rather than its floor, and the other figures with care.",
+        )
+    ]
+
+
+def _repeated(report: Mapping[str, Any]) -> float:
+    return float(report.get("training_repeated") or 0.0)
 
 
 def _compared(report: Mapping[str, Any]) -> int:
@@ -728,7 +757,9 @@ def _check_blindness(windows: list[_Window], options: Options) -> list[Finding]:
             "warning",
             f"The discriminator has never told real from generated samples: D(real) is {now['d_real']:.4f} and D(fake) "
             f"{now['d_fake']:.4f}, and their F differ by {now['gap']:.1g} on average.",
-            f"Strengthen it: {_how_to_strengthen(options)}, or widen it with --discriminator-width.",
+            f"If the metrics are at their floors, leave it: the generator starts with the frequencies of the data, and "
+            f"there was no more to learn. Else strengthen it: {_how_to_strengthen(options)}, or widen it with "
+            "--discriminator-width.",
         )
     ]
 
