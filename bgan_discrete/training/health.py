@@ -277,7 +277,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical",
                 f"The samples lack variety: their recall is {recall['value']:.3f}, that of unseen real images "
                 f"{recall['floor']:.3f}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     distance = figures.get("frechet_pixels")
@@ -295,7 +295,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
                 f"The samples are {'hardly' if distance['value'] < distance['baseline'] else 'no'} better than "
                 "independent pixels: their Fréchet distance is "
                 f"{distance['value']:.3g}, that of the baseline {distance['baseline']:.3g}.",
-                _train_better(options, training_is_ill),
+                _train_better(report, options, training_is_ill),
             )
         )
     return by_severity(found)
@@ -325,7 +325,7 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical" if unique["value"] < 0.1 * unique["floor"] else "warning",
                 f"The samples repeat each other: {unique['value']:.1%} of them are different rows, of unseen real ones "
                 f"{unique['floor']:.1%}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     missing: Mapping[str, float] = report.get("missing_categories") or {}
@@ -339,7 +339,7 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical" if sum(missing.values()) > MANY_MISSING else "warning",
                 f"{count:,} {what} missing from the samples, or nearly so (in brackets, their share of the data): "
                 f"{shown}{', ...' if count > 5 else ''}.",
-                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
+                f"{_more_pressure(options)}, or {_longer(report, options)}.",
             )
         )
     for key, what in _DEPENDENCE.items():
@@ -356,7 +356,7 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                     "warning",
                     f"The samples are {'hardly' if value < baseline else 'no'} better than independent columns: {what} "
                     f"is {value:.3f}, that of the baseline {baseline:.3f} and of unseen real rows {floor:.3f}.",
-                    _train_better(options, training_is_ill),
+                    _train_better(report, options, training_is_ill),
                 )
             )
             break
@@ -392,7 +392,7 @@ def check_text_metrics(
                 "critical" if unique < 0.1 * real_unique else "warning",
                 f"The samples repeat each other: {unique:.1%} of them are different texts, of real ones "
                 f"{real_unique:.1%}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     # Where every valid text is known, there are few of them, and a right sample has often been seen.
@@ -407,7 +407,7 @@ def check_text_metrics(
                 "warning",
                 f"The samples are no better than a Markov model of single characters: their JSD-4 is {weak:.3f} bits, "
                 f"that of the Markov model {order:.3f}.",
-                _train_better(options, training_is_ill),
+                _train_better(report, options, training_is_ill),
             )
         )
     return by_severity(found + _check_tokens(samples, unknown_share, options))
@@ -481,7 +481,7 @@ def _check_classes(report: Mapping[str, Any], options: Options) -> list[Finding]
                 "critical" if len(missing) > len(shares) / 2 else "warning",
                 f"{len(missing)} of {len(shares)} classes are missing, or nearly so, among {count:,} samples, by the "
                 f"classifier: {_classes(missing)}.",
-                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
+                f"{_more_pressure(options)}, or {_longer(report, options)}.",
             )
         )
     return found
@@ -545,13 +545,17 @@ def _both(figure: Mapping[str, Any], other: str) -> bool:
     return figure.get("value") is not None and figure.get(other) is not None
 
 
-def _train_better(options: Options, training_is_ill: bool) -> str:
+def _train_better(report: Mapping[str, Any], options: Options, training_is_ill: bool) -> str:
     if training_is_ill:
         return "First mend what the training's own figures show."
-    return (
-        f"Train for longer (raise {_setting(options, 'max_steps')} or --max-seconds); if the curves stand still, raise "
-        f"{_setting(options, 'generator_lr')}."
-    )
+    longer = _longer(report, options)
+    return f"{longer[0].upper()}{longer[1:]}; if the curves stand still, raise {_setting(options, 'generator_lr')}."
+
+
+def _longer(report: Mapping[str, Any], options: Options) -> str:
+    if (report.get("training") or {}).get("stopped_by") == "max_seconds":
+        return "let the run take the steps that are left (--resume latest)"
+    return f"train for longer (raise {_setting(options, 'max_steps')})"
 
 
 def _more_pressure(options: Options) -> str:
@@ -564,10 +568,10 @@ def _more_pressure(options: Options) -> str:
     return penalty + draws
 
 
-def _against_collapse(options: Options) -> str:
+def _against_collapse(report: Mapping[str, Any], options: Options) -> str:
     if _takes_alternatives(options):
         ways = [f"Raise {_setting(options, 'entropy_weight')}", f"lower {_setting(options, 'generator_lr')}"]
-        return f"{', '.join(ways)}, or train for longer (raise {_setting(options, 'max_steps')})."
+        return f"{', '.join(ways)}, or {_longer(report, options)}."
     return f"{_more_pressure(options)}, or lower {_setting(options, 'generator_lr')}."
 
 
