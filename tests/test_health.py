@@ -381,6 +381,9 @@ def test_metrics_of_rows() -> None:
     assert found(unique_rate=0.3) == ["mode_collapse"]
     assert found(**{pair: 0.45}) == found(**{critic: 0.39}) == ["no_better_than_baseline"]
     assert found({**real, pair: (0.04, 0.041)}, **{pair: 0.042}) == [], "these columns are independent"
+    depending = {**real, "total_variation_of_a_pair_largest": (0.43, 0.93)}
+    assert found(depending) == []
+    assert found({**depending, critic: (0.0, 0.01)}) == ["critic_blind"], "its 0 says nothing of the model"
     assert check_array_metrics({}, options) == []
     (finding,) = check_array_metrics({"figures": {"unique_rate": {"value": 0.01, "floor": 0.9}}}, options)
     assert finding.severity == "critical" and "--entropy-weight" in finding.advice

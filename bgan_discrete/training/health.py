@@ -360,7 +360,27 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 )
             )
             break
-    return by_severity(found)
+    return by_severity(found + _check_critic(figures))
+
+
+def _check_critic(figures: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """A fresh critic that sees no difference where there is one, and whose 0 is so no praise of the model."""
+    critic = figures.get("divergence_that_a_fresh_critic_finds_0_to_1", {})
+    pair = figures.get("total_variation_of_a_pair_largest", {})
+    if any(figure.get(name) is None for figure in (critic, pair) for name in ("floor", "baseline")):
+        return []
+    depends = pair["baseline"] > 2 * pair["floor"] and pair["baseline"] - pair["floor"] > LEAST_DEPENDENCE
+    if not depends or critic["baseline"] - critic["floor"] > LEAST_DEPENDENCE:
+        return []
+    return [
+        Finding(
+            "critic_blind",
+            "note",
+            "The fresh critic does not tell even independent columns from real rows: it finds a divergence of "
+            f"{critic['baseline']:.3f}, though there are columns that depend on each other.",
+            "Read the figures of the pairs in its place, or give it more rows (--holdout, --num-samples).",
+        )
+    ]
 
 
 def check_text_metrics(
