@@ -313,6 +313,8 @@ def test_image_metrics() -> None:
     assert "2 of 10" in finding.seen
     assert "'8', '9'" in finding.seen
     assert finding.advice.startswith("Raise --penalty-weight (now "), "there is a penalty already"
+    (finding,) = check_image_metrics(image_report(class_histogram=made), {**OPTIONS, "conditional": True})
+    assert finding.advice.startswith("Lower --penalty-weight (now 1.0) to 0.2"), "as the tutorial has it"
     assert found(class_histogram=made, num_samples=40) == [], "of so few samples a class may be absent by chance"
     assert check_image_metrics({}, OPTIONS) == []
     assert found(recall=0.05, frechet_pixels=1.7) == ["mode_collapse"], "one word for one fault"

@@ -144,6 +144,8 @@ def test_short_texts_that_repeat() -> None:
     report = evaluate_text(["bat", "tabs"], ["tab", "tab", "bat", "stab"], ["sat", "sat"])
     assert report.facts["training_repeated"] == 0.5
     assert [name for name in report.rows["model"] if name.startswith("JSD")] == ["JSD-1", "JSD-2", "JSD-3", "JSD-4"]
+    assert not any("BLEU" in name or "distinct" in name for name in report.rows["floor"]), "each text is one word"
+    assert "BLEU" not in report.format_table()
 
 
 def test_the_wgan_gp_protocol() -> None:

@@ -19,6 +19,9 @@ WGAN_GP_SAMPLES, WGAN_GP_LENGTH = 640, 32
 """The protocol of Gulrajani et al. (2017): so many samples of so many characters."""
 
 DIVERGENCE_ORDERS = (1, 2, 3, 4, 5, 6)
+FEWEST_WORDS = 1.5
+"""Words of a training text, on average, from which on figures of words (BLEU, distinct n-grams) are taken."""
+
 BLEU_ORDERS = (2, 3, 4, 5)
 
 
@@ -63,9 +66,10 @@ class TextReport:
             lines.append(f"{figure:<{longest}}  {cells}")
         in_all = self.facts.get("training_texts_in_all", self.num_training)
         part = f" (of {in_all:,}; copies are looked for among these)" if in_all > self.num_training else ""
+        references = f", BLEU against {self.num_references:,} {self.facts.get('references', '')} texts"
         lines.append(
-            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}, "
-            f"BLEU against {self.num_references:,} {self.facts.get('references', '')} texts; "
+            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}"
+            f"{references if 'BLEU-2' in figures else ''}; "
             f"floor: {self.facts.get('floor_samples', self.num_samples):,} held-out texts in the place of samples"
         )
         return "\n".join(lines)
@@ -156,7 +160,7 @@ def _figures(
     most = max(1, min(DIVERGENCE_ORDERS[-1], max(map(len, training))))
     for order, value in enumerate(ngram_divergences(texts, training, most), 1):
         figures[f"JSD-{order}"] = value
-    if valid is None:
+    if valid is None and sum(len(text.split()) for text in training) >= FEWEST_WORDS * len(training):
         figures |= {f"BLEU-{order}": value for order, value in bleu(texts, references).items()}
         figures |= {f"Self-BLEU-{order}": value for order, value in self_bleu(texts).items()}
         figures |= {f"distinct-{order}": distinct_share(texts, order) for order in (1, 2, 3)}
