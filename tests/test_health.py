@@ -313,6 +313,8 @@ def test_image_metrics() -> None:
     assert "2 of 10" in finding.seen
     assert "'8', '9'" in finding.seen
     assert finding.advice.startswith("Raise --penalty-weight (now "), "there is a penalty already"
+    (finding,) = check_image_metrics(image_report(class_histogram=made), {**OPTIONS, "conditional": True})
+    assert finding.advice.startswith("Lower --penalty-weight (now 1.0) to 0.2"), "as the tutorial has it"
     assert found(class_histogram=made, num_samples=40) == [], "of so few samples a class may be absent by chance"
     assert check_image_metrics({}, OPTIONS) == []
     assert found(recall=0.05, frechet_pixels=1.7) == ["mode_collapse"], "one word for one fault"
@@ -332,6 +334,17 @@ def test_where_the_words_on_images_begin() -> None:
     assert found("copies", 0.126, floor=0.1) == found("copies", 0.0095) == []
     assert found("copies", 0.128, floor=0.1) == found("copies", 0.0105) == [("copies", "warning")]
     assert found("copies", 0.61, floor=0.1) == [("copies", "critical")]
+
+    def repeating(value: float, repeated: float) -> list[tuple[str, str]]:
+        report = image_report(copies=value, training_repeated=repeated)
+        return [(finding.key, finding.severity) for finding in check_image_metrics(report, OPTIONS)]
+
+    cut = image_report(frechet_pixels=1.7, training={"steps": 12, "stopped_by": "max_seconds"})
+    assert "(--resume latest)" in check_image_metrics(cut, OPTIONS)[0].advice, "a number of steps that it did not take"
+    # Of new images so many would be copies; the held-out ones are chosen not to be.
+    assert repeating(0.9, 0.9) == repeating(0.0, 0.9) == repeating(0.0, 0.1) == [("data_repeat", "note")]
+    assert repeating(0.0, 0.09) == []
+    assert repeating(0.9, 0.3) == [("copies", "critical")]
 
     def missing(count: int, share: float, num_samples: int = 2000) -> list[str]:
         made = {str(k): share if k < count else 0.1 for k in range(10)}
@@ -370,6 +383,9 @@ def test_metrics_of_rows() -> None:
     assert found(unique_rate=0.3) == ["mode_collapse"]
     assert found(**{pair: 0.45}) == found(**{critic: 0.39}) == ["no_better_than_baseline"]
     assert found({**real, pair: (0.04, 0.041)}, **{pair: 0.042}) == [], "these columns are independent"
+    depending = {**real, "total_variation_of_a_pair_largest": (0.43, 0.93)}
+    assert found(depending) == []
+    assert found({**depending, critic: (0.0, 0.01)}) == ["critic_blind"], "its 0 says nothing of the model"
     assert check_array_metrics({}, options) == []
     (finding,) = check_array_metrics({"figures": {"unique_rate": {"value": 0.01, "floor": 0.9}}}, options)
     assert finding.severity == "critical" and "--entropy-weight" in finding.advice
@@ -390,6 +406,9 @@ def test_text_metrics() -> None:
     for held_out, expected in ((1000, ["copies"]), (20, [])):
         report = {"rows": rows, "num_samples": 1000, "floor_samples": held_out}
         assert keys(check_text_metrics(report, options)) == expected, "few held-out texts say little"
+    report = {"rows": rows, "num_samples": 1000, "floor_samples": 1000, "training_repeated": 0.5}
+    (finding,) = check_text_metrics(report, options)
+    assert finding.key == "data_repeat" and "Of the training texts, 50.0% are there more than once" in finding.seen
     # Where the language is known and small, right samples have often been seen.
     assert found(**{"copies of training": 0.9, "valid": 0.95}) == []
     # 10,000 draws from 6,480 equations cannot all be different.

@@ -244,6 +244,9 @@ def test_without_labels_there_are_no_classes(digits) -> None:
     assert report.class_histogram is None
     assert "frechet_features" not in report.figures
     assert "classes" not in report.format_table()
+    twice = np.concatenate([digits.codes[:50], digits.codes[:150]])
+    report = evaluate_images(digits.codes[:40], twice, digits.heldout_codes, num_categories=17)
+    assert report.training_repeated == 0.5
 
 
 def test_colour_palettes_and_few_samples() -> None:

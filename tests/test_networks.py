@@ -112,12 +112,12 @@ def test_the_pyramid_of_sizes() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ConvGenerator((7, 8), 2), "at least 8x8 pixels for the convolutional networks, got 7x8"),
+        (lambda: ConvGenerator((7, 8), 2), "at least 8x8 pixels for the convolutional networks, got 7x8: resize"),
         (lambda: ConvDiscriminator((64,), 2), r"\(H, W\) or \(C, H, W\), got \(64,\)"),
         (lambda: ConvGenerator((8, 8), 2, width=0), "width must be at least 1, got 0"),
         (lambda: ConvGenerator((8, 8), 2, latent_size=0), "latent_size must be at least 1, got 0"),
-        (lambda: MLPGenerator((), 2), "event_shape must be at least 1"),
-        (lambda: MLPDiscriminator((4,), 2, depth=0), "width and depth must be at least 1"),
+        (lambda: MLPGenerator((), 2), r"event_shape must hold integers of at least 1, got \(\)"),
+        (lambda: MLPDiscriminator((4,), 2, depth=0), "depth must be at least 1, got 0"),
         (
             lambda: ConvDiscriminator((8, 8), 4, encoding="binary"),
             "'scalar', 'cosine', 'onehot' or 'embedding', got 'binary'",

@@ -438,6 +438,7 @@ def test_charts_of_awkward_figures() -> None:
             drawn = draw(Chart(name, "nats", [Curve(name, points)], aim=0.0, may_be_logarithmic=logarithmic))
             page = Page(drawn)
             assert "nan" not in drawn.replace("nats", "")
+            assert drawn.count(">50<") <= 1, "a step is marked once"
             for shape in page.all("polyline"):
                 for place in (shape["points"] or "").split():
                     x, y = map(float, place.split(","))

@@ -140,6 +140,14 @@ def test_a_report_has_its_floor_and_markov_models() -> None:
         evaluate_text(["a"], training, heldout)
 
 
+def test_short_texts_that_repeat() -> None:
+    report = evaluate_text(["bat", "tabs"], ["tab", "tab", "bat", "stab"], ["sat", "sat"])
+    assert report.facts["training_repeated"] == 0.5
+    assert [name for name in report.rows["model"] if name.startswith("JSD")] == ["JSD-1", "JSD-2", "JSD-3", "JSD-4"]
+    assert not any("BLEU" in name or "distinct" in name for name in report.rows["floor"]), "each text is one word"
+    assert "BLEU" not in report.format_table()
+
+
 def test_the_wgan_gp_protocol() -> None:
     training, heldout = sentences(2000, 0, 8, 20), sentences(800, 1, 8, 20)
     rows = wgan_gp_divergences(heldout[:640], training, heldout)

@@ -17,6 +17,7 @@ from bgan_discrete.metrics.neighbours import (
     hamming_to_nearest,
     nearest_neighbour_accuracy,
     precision_recall_density_coverage,
+    share_repeated,
 )
 
 MAX_BLOCK = 2000
@@ -78,6 +79,7 @@ class ImageReport:
         class_histogram: Share of the samples in each class, by the classifier; None without labels.
         class_shares: Share of the training images in each class; None without labels.
         classifier_accuracy: Of the classifier on the held-out images; None without labels.
+        training_repeated: Share of the training images that are there more than once.
     """
 
     figures: dict[str, Figure]
@@ -88,6 +90,7 @@ class ImageReport:
     class_histogram: dict[str, float] | None = None
     class_shares: dict[str, float] | None = None
     classifier_accuracy: float | None = None
+    training_repeated: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -101,6 +104,7 @@ class ImageReport:
             "class_histogram": self.class_histogram,
             "class_shares": self.class_shares,
             "classifier_accuracy": _plain(self.classifier_accuracy),
+            "training_repeated": self.training_repeated,
         }
 
     def format_table(self) -> str:
@@ -223,6 +227,7 @@ def evaluate_images(
         block_size=judge.block_size,
         num_heldout=len(heldout),
         num_training=len(training),
+        training_repeated=share_repeated(codes.tobytes() for codes in training),
     )
     if classifier is not None and training_labels is not None:
         shares = np.bincount(training_labels, minlength=num_classes) / len(training_labels)

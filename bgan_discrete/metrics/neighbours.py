@@ -1,5 +1,7 @@
 """Figures from nearest neighbours: two-sample accuracy, precision and its kin, copies of the training data."""
 
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,3 +170,12 @@ def _kth_distance(points: Features, k: int) -> NDArray[np.float64]:
 def _check_width(real: Features, fake: Features) -> None:
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise InputError(f"real and fake must be [n, D] of one width, got {list(real.shape)} and {list(fake.shape)}")
+
+
+def share_repeated(items: Iterable[Hashable]) -> float:
+    """Share of the items that are there more than once: about how often a new one of their kind is among them.
+
+    Source: Good, "The population frequencies of species and the estimation of population parameters" (1953).
+    """
+    counts = Counter(items)
+    return sum(count for count in counts.values() if count > 1) / max(counts.total(), 1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.bleu import bleu, self_bleu
+from bgan_discrete.metrics.neighbours import share_repeated
 from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
 
 MARKOV_ORDERS = (1, 2, 3, 4, 5)
@@ -18,6 +19,9 @@ WGAN_GP_SAMPLES, WGAN_GP_LENGTH = 640, 32
 """The protocol of Gulrajani et al. (2017): so many samples of so many characters."""
 
 DIVERGENCE_ORDERS = (1, 2, 3, 4, 5, 6)
+FEWEST_WORDS = 1.5
+"""Words of a training text, on average, from which on figures of words (BLEU, distinct n-grams) are taken."""
+
 BLEU_ORDERS = (2, 3, 4, 5)
 
 
@@ -62,9 +66,10 @@ class TextReport:
             lines.append(f"{figure:<{longest}}  {cells}")
         in_all = self.facts.get("training_texts_in_all", self.num_training)
         part = f" (of {in_all:,}; copies are looked for among these)" if in_all > self.num_training else ""
+        references = f", BLEU against {self.num_references:,} {self.facts.get('references', '')} texts"
         lines.append(
-            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}, "
-            f"BLEU against {self.num_references:,} {self.facts.get('references', '')} texts; "
+            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}"
+            f"{references if 'BLEU-2' in figures else ''}; "
             f"floor: {self.facts.get('floor_samples', self.num_samples):,} held-out texts in the place of samples"
         )
         return "\n".join(lines)
@@ -133,6 +138,7 @@ def evaluate_text(
         len(references),
         {
             "floor_samples": len(floor),
+            "training_repeated": share_repeated(training),
             "references": "held-out" if enough else "training",
             "ends": ends,
             "perplexity_order": PERPLEXITY_ORDER,
@@ -150,9 +156,11 @@ def _figures(
     valid: Sequence[str] | None,
 ) -> dict[str, float]:
     figures = {}
-    for order, value in zip(DIVERGENCE_ORDERS, ngram_divergences(texts, training, DIVERGENCE_ORDERS[-1]), strict=True):
+    # Real texts that are too short for an n-gram say nothing of it.
+    most = max(1, min(DIVERGENCE_ORDERS[-1], max(map(len, training))))
+    for order, value in enumerate(ngram_divergences(texts, training, most), 1):
         figures[f"JSD-{order}"] = value
-    if valid is None:
+    if valid is None and sum(len(text.split()) for text in training) >= FEWEST_WORDS * len(training):
         figures |= {f"BLEU-{order}": value for order, value in bleu(texts, references).items()}
         figures |= {f"Self-BLEU-{order}": value for order, value in self_bleu(texts).items()}
         figures |= {f"distinct-{order}": distinct_share(texts, order) for order in (1, 2, 3)}

@@ -32,7 +32,9 @@ def image_sizes(height: int, width: int) -> list[tuple[int, int]]:
         InputError: If a side is below 8 pixels.
     """
     if min(height, width) < SMALLEST_SIDE:
-        raise InputError(f"images must be at least 8x8 pixels for the convolutional networks, got {height}x{width}")
+        raise InputError(
+            f"images must be at least 8x8 pixels for the convolutional networks, got {height}x{width}: resize them"
+        )
     sizes = [(height, width)]
     while min(sizes[-1]) >= SMALLEST_SIDE:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))

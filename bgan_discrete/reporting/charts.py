@@ -194,7 +194,7 @@ class _Axis:
             y = _at(self.y(value))
             shapes.append(element("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
             shapes.append(element("text", label, x=LEFT - 6, y=_at(self.y(value) + 4), text_anchor="end"))
-        for step in nice_ticks(self.first, self.last):
+        for step in filter(float.is_integer, nice_ticks(self.first, self.last)):
             x = _at(self.x(step))
             shapes.append(element("line", class_="grid", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM))
             anchor = "end" if self.x(step) > WIDTH - RIGHT - 14 else "middle"

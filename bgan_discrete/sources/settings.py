@@ -101,7 +101,10 @@ def locate(dataset: Any) -> "NDArray[Any] | Path | str":
     path = existing(text)
     if path is not None:
         if path.is_file() and path.suffix.lower() not in PATH_SUFFIXES:
-            raise InputError(f"dataset must be a {', '.join(PATH_SUFFIXES)} file or a folder, got the file {text!r}")
+            raise InputError(
+                f"dataset must be a {', '.join(PATH_SUFFIXES)} file or a folder, got the file {text!r}: lines "
+                "of text go to train_text.py, tables to train_array.py"
+            )
         if not path.is_file() and not path.is_dir():
             raise InputError(f"dataset must be a file or a folder, got {text!r}, which is a pipe, socket or device")
         return path

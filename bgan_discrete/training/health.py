@@ -53,6 +53,12 @@ MISSING_SHARE = 0.1
 MANY_MISSING = 0.5
 """Shares of missing categories, summed over columns, from which on it is critical."""
 
+CONDITIONAL_PENALTY_WEIGHT = 0.2
+"""The weight of the penalty that was best for images of a class."""
+
+MANY_REPEATED = 0.1
+"""Share of training data that are there more than once, beyond the floor's copies, from which on a page says so."""
+
 LEAST_DEPENDENCE = 0.02
 _DEPENDENCE = {
     "total_variation_of_a_pair_dependent_tenth": "the total variation of the pairs that depend on each other most",
@@ -265,7 +271,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
     found = _check_classes(report, options)
     copies = figures.get("copies")
     if copies:
-        found += _check_copies(copies["value"], copies["floor"], _compared(report), "images")
+        found += _check_copies(copies["value"], copies["floor"], _compared(report), "images", _repeated(report))
     recall = figures.get("recall")
     if recall and _both(recall, "floor") and recall["floor"] >= 0.3 and recall["value"] < 0.2 * recall["floor"]:
         found.append(
@@ -274,7 +280,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical",
                 f"The samples lack variety: their recall is {recall['value']:.3f}, that of unseen real images "
                 f"{recall['floor']:.3f}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     distance = figures.get("frechet_pixels")
@@ -292,7 +298,7 @@ def check_image_metrics(report: Mapping[str, Any], options: Options, training_is
                 f"The samples are {'hardly' if distance['value'] < distance['baseline'] else 'no'} better than "
                 "independent pixels: their Fréchet distance is "
                 f"{distance['value']:.3g}, that of the baseline {distance['baseline']:.3g}.",
-                _train_better(options, training_is_ill),
+                _train_better(report, options, training_is_ill),
             )
         )
     return by_severity(found)
@@ -322,7 +328,7 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical" if unique["value"] < 0.1 * unique["floor"] else "warning",
                 f"The samples repeat each other: {unique['value']:.1%} of them are different rows, of unseen real ones "
                 f"{unique['floor']:.1%}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     missing: Mapping[str, float] = report.get("missing_categories") or {}
@@ -336,7 +342,7 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                 "critical" if sum(missing.values()) > MANY_MISSING else "warning",
                 f"{count:,} {what} missing from the samples, or nearly so (in brackets, their share of the data): "
                 f"{shown}{', ...' if count > 5 else ''}.",
-                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
+                f"{_more_pressure(options)}, or {_longer(report, options)}.",
             )
         )
     for key, what in _DEPENDENCE.items():
@@ -353,11 +359,31 @@ def check_array_metrics(report: Mapping[str, Any], options: Options, training_is
                     "warning",
                     f"The samples are {'hardly' if value < baseline else 'no'} better than independent columns: {what} "
                     f"is {value:.3f}, that of the baseline {baseline:.3f} and of unseen real rows {floor:.3f}.",
-                    _train_better(options, training_is_ill),
+                    _train_better(report, options, training_is_ill),
                 )
             )
             break
-    return by_severity(found)
+    return by_severity(found + _check_critic(figures))
+
+
+def _check_critic(figures: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """A fresh critic that sees no difference where there is one, and whose 0 is so no praise of the model."""
+    critic = figures.get("divergence_that_a_fresh_critic_finds_0_to_1", {})
+    pair = figures.get("total_variation_of_a_pair_largest", {})
+    if any(figure.get(name) is None for figure in (critic, pair) for name in ("floor", "baseline")):
+        return []
+    depends = pair["baseline"] > 2 * pair["floor"] and pair["baseline"] - pair["floor"] > LEAST_DEPENDENCE
+    if not depends or critic["baseline"] - critic["floor"] > LEAST_DEPENDENCE:
+        return []
+    return [
+        Finding(
+            "critic_blind",
+            "note",
+            "The fresh critic does not tell even independent columns from real rows: it finds a divergence of "
+            f"{critic['baseline']:.3f}, though there are columns that depend on each other.",
+            "Read the figures of the pairs in its place, or give it more rows (--holdout, --num-samples).",
+        )
+    ]
 
 
 def check_text_metrics(
@@ -389,13 +415,13 @@ def check_text_metrics(
                 "critical" if unique < 0.1 * real_unique else "warning",
                 f"The samples repeat each other: {unique:.1%} of them are different texts, of real ones "
                 f"{real_unique:.1%}.",
-                _against_collapse(options),
+                _against_collapse(report, options),
             )
         )
     # Where every valid text is known, there are few of them, and a right sample has often been seen.
     if model and "valid" not in model:
         real = floor.get("copies of training")
-        found += _check_copies(model.get("copies of training"), real, _compared(report), "texts")
+        found += _check_copies(model.get("copies of training"), real, _compared(report), "texts", _repeated(report))
     weak, order = model.get("JSD-4"), rows.get("Markov 1", {}).get("JSD-4")
     if weak is not None and order is not None and weak > order:
         found.append(
@@ -404,7 +430,7 @@ def check_text_metrics(
                 "warning",
                 f"The samples are no better than a Markov model of single characters: their JSD-4 is {weak:.3f} bits, "
                 f"that of the Markov model {order:.3f}.",
-                _train_better(options, training_is_ill),
+                _train_better(report, options, training_is_ill),
             )
         )
     return by_severity(found + _check_tokens(samples, unknown_share, options))
@@ -478,10 +504,17 @@ def _check_classes(report: Mapping[str, Any], options: Options) -> list[Finding]
                 "critical" if len(missing) > len(shares) / 2 else "warning",
                 f"{len(missing)} of {len(shares)} classes are missing, or nearly so, among {count:,} samples, by the "
                 f"classifier: {_classes(missing)}.",
-                f"{_more_pressure(options)}, or train for longer (raise {_setting(options, 'max_steps')}).",
+                f"{_for_classes(options)}, or {_longer(report, options)}.",
             )
         )
     return found
+
+
+def _for_classes(options: Options) -> str:
+    # Digits by their label were far better with a penalty of 0.2 than of 1.
+    if options.get("conditional") and (options.get("penalty_weight") or 0) > CONDITIONAL_PENALTY_WEIGHT:
+        return f"Lower {_setting(options, 'penalty_weight')} to {CONDITIONAL_PENALTY_WEIGHT}"
+    return _more_pressure(options)
 
 
 def _classes(names: Sequence[str]) -> str:
@@ -489,22 +522,48 @@ def _classes(names: Sequence[str]) -> str:
     return ("the class " if len(names) == 1 else "the classes ") + shown + (", ..." if len(names) > 10 else "")
 
 
-def _check_copies(value: float | None, floor: float | None, count: int, what: str) -> list[Finding]:
-    """Copies of training data beyond what unseen real data hold, and beyond chance."""
+def _check_copies(
+    value: float | None, floor: float | None, count: int, what: str, repeated: float = 0.0
+) -> list[Finding]:
+    """Copies of training data beyond what new real data would hold, and beyond chance.
+
+    Images and texts are held out by their content, so that where the data repeat themselves the floor has fewer copies
+    than new data have: about as many as training data that are there more than once.
+    """
     if value is None or floor is None or count < 1:
         return []
+    unseen, floor = floor, max(floor, repeated)
     bound = floor + max(0.01, 4 * math.sqrt(max(floor, 1 / count) * (1 - min(floor, 1.0)) / count))
     if value <= bound:
-        return []
+        return _read_by_repeats(unseen, repeated, what)
     return [
         Finding(
             "copies",
             "critical" if value > floor + 0.5 else "warning",
-            f"{value:.1%} of the samples are exact copies of training {what}; of unseen real {what} {floor:.1%} are.",
+            f"{value:.1%} of the samples are exact copies of training {what}; of unseen real {what} {unseen:.1%} are"
+            + (f", and of the training {what} {repeated:.1%} are there more than once." if repeated > unseen else "."),
             "Train on more data (--limit, --dataset), for fewer steps (--max-steps), or with a smaller generator "
             "(--generator-width, --latent-size).",
         )
     ]
+
+
+def _read_by_repeats(unseen: float, repeated: float, what: str) -> list[Finding]:
+    if repeated < unseen + MANY_REPEATED:
+        return []
+    return [
+        Finding(
+            "data_repeat",
+            "note",
+            f"Of the training {what}, {repeated:.1%} are there more than once, but of the held-out {what} {unseen:.1%} "
+            f"are among them: the floor is that of other {what}, and may be that of few different ones.",
+            f"Read the share of copies against {repeated:.1%} rather than its floor, and the other figures with care.",
+        )
+    ]
+
+
+def _repeated(report: Mapping[str, Any]) -> float:
+    return float(report.get("training_repeated") or 0.0)
 
 
 def _compared(report: Mapping[str, Any]) -> int:
@@ -516,13 +575,17 @@ def _both(figure: Mapping[str, Any], other: str) -> bool:
     return figure.get("value") is not None and figure.get(other) is not None
 
 
-def _train_better(options: Options, training_is_ill: bool) -> str:
+def _train_better(report: Mapping[str, Any], options: Options, training_is_ill: bool) -> str:
     if training_is_ill:
         return "First mend what the training's own figures show."
-    return (
-        f"Train for longer (raise {_setting(options, 'max_steps')} or --max-seconds); if the curves stand still, raise "
-        f"{_setting(options, 'generator_lr')}."
-    )
+    longer = _longer(report, options)
+    return f"{longer[0].upper()}{longer[1:]}; if the curves stand still, raise {_setting(options, 'generator_lr')}."
+
+
+def _longer(report: Mapping[str, Any], options: Options) -> str:
+    if (report.get("training") or {}).get("stopped_by") == "max_seconds":
+        return "let the run take the steps that are left (--resume latest)"
+    return f"train for longer (raise {_setting(options, 'max_steps')})"
 
 
 def _more_pressure(options: Options) -> str:
@@ -535,10 +598,10 @@ def _more_pressure(options: Options) -> str:
     return penalty + draws
 
 
-def _against_collapse(options: Options) -> str:
+def _against_collapse(report: Mapping[str, Any], options: Options) -> str:
     if _takes_alternatives(options):
         ways = [f"Raise {_setting(options, 'entropy_weight')}", f"lower {_setting(options, 'generator_lr')}"]
-        return f"{', '.join(ways)}, or train for longer (raise {_setting(options, 'max_steps')})."
+        return f"{', '.join(ways)}, or {_longer(report, options)}."
     return f"{_more_pressure(options)}, or lower {_setting(options, 'generator_lr')}."
 
 
@@ -728,7 +791,9 @@ def _check_blindness(windows: list[_Window], options: Options) -> list[Finding]:
             "warning",
             f"The discriminator has never told real from generated samples: D(real) is {now['d_real']:.4f} and D(fake) "
             f"{now['d_fake']:.4f}, and their F differ by {now['gap']:.1g} on average.",
-            f"Strengthen it: {_how_to_strengthen(options)}, or widen it with --discriminator-width.",
+            f"If the metrics are at their floors, leave it: the generator starts with the frequencies of the data, and "
+            f"there was no more to learn. Else strengthen it: {_how_to_strengthen(options)}, or widen it with "
+            "--discriminator-width.",
         )
     ]
 
