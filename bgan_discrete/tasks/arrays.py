@@ -53,6 +53,7 @@ from bgan_discrete.tasks.runs import (
     keep_evaluation,
     open_run,
     say,
+    say_judging,
     show_evaluation,
     speaker,
     was_interrupted,
@@ -295,6 +296,7 @@ def _finish(
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if config.run.num_samples:
+        say_judging(config.run.num_samples)
         report = evaluate_array_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_report(folder.report, report, data, details)
@@ -432,6 +434,7 @@ def evaluate_array_model(
     _give_discriminator(pipeline, model, resample)
     data = prepare_array(config, codec=pipeline.codec)
     started = time.monotonic()
+    say_judging(num_samples)
     report = evaluate_array_pipeline(pipeline, data, num_samples, seed, resample)
     show_evaluation(report, data)
     keep_evaluation(report, data, output, model=model, seed=seed, started=started, resample=resample)

@@ -68,6 +68,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def say_judging(num_samples: int) -> None:
+    """Say what takes the time that follows: the metrics, which may take as long as a short training."""
+    say(f"judging {num_samples:,} samples; --num-samples sets how many")
+
+
 def say_nothing(line: str) -> None:
     """In the place of `say`, in a process that does not speak."""
 

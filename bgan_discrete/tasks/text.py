@@ -50,6 +50,7 @@ from bgan_discrete.tasks.runs import (
     keep_evaluation,
     open_run,
     say,
+    say_judging,
     show_evaluation,
     speaker,
     was_interrupted,
@@ -301,6 +302,7 @@ def _finish(
     plot_curves(read_metrics(folder.metrics), folder.curves)
     report = None
     if config.run.num_samples:
+        say_judging(config.run.num_samples)
         report = evaluate_text_pipeline(pipeline, data, config.run.num_samples)
         details = {"training": dataclasses.asdict(summary), "command": sys.argv}
         write_report(folder.report, report, data, details)
@@ -418,6 +420,7 @@ def evaluate_text_model(
     if unknown:
         say(f"unknown: {unknown:.1%} of the held-out tokens, which the model's vocabulary lacks; all count as one")
     started = time.monotonic()
+    say_judging(num_samples)
     report = evaluate_text_pipeline(
         pipeline, data, num_samples, seed, others=others, wgan_gp=protocol == "wgan-gp", resample=resample
     )
