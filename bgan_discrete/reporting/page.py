@@ -261,7 +261,12 @@ def _duration(seconds: float) -> str:
 def _findings(findings: Sequence[Finding]) -> Markup:
     good = None
     if all(finding.severity == "note" and finding.key != "too_short" for finding in findings):
-        said = element("p", element("strong", "Nothing found."), " No diagnostic or metric left its safe range.")
+        said = element(
+            "p",
+            element("strong", "Nothing found."),
+            " No diagnostic or metric left its safe range. How near the model comes to the data, the metrics say beside "
+            "their floors.",
+        )
         good = element("li", said, class_="finding good")
     items = [
         element(
