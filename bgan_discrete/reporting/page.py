@@ -264,8 +264,8 @@ def _findings(findings: Sequence[Finding]) -> Markup:
         said = element(
             "p",
             element("strong", "Nothing found."),
-            " No diagnostic or metric left its safe range. How near the model comes to the data, the metrics say beside "
-            "their floors.",
+            " No diagnostic or metric left its safe range. How near the model comes to the data, the metrics say, "
+            "beside their floors.",
         )
         good = element("li", said, class_="finding good")
     items = [
