@@ -193,19 +193,34 @@ class Pipeline:
         """Generator, codec and device."""
         return f"<{type(self).__name__}: {type(self.generator).__name__}, {self.codec.describe()}, on {self.device}>"
 
-    def _resampler(self, resample: int) -> Resampler | None:
-        """What keeps one of so many draws; None to keep all."""
+    def _codes(
+        self,
+        num_samples: int,
+        seed: int,
+        batch_size: int,
+        resample: int,
+        draw: Callable[[Any, torch.Generator], Tensor] | None,
+        labels: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The codes of samples; see `bgan_discrete.training.trainer.sample_codes`."""
         check_at_least_one(resample=resample)
-        if resample == 1:
-            return None
-        if isinstance(self.generator, ContinuousConvGenerator):
-            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
-        if self.discriminator is None:
+        if resample > 1 and self.discriminator is None:
             raise InputError(
                 f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
                 "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
             )
-        return Resampler(self.discriminator, resample)
+        return sample_codes(
+            self.generator,
+            _setting(self.generator, "latent_size"),
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            draw,
+            getattr(self.generator, "latent_kind", "normal"),
+            labels=labels,
+            resampler=None if self.discriminator is None or resample == 1 else Resampler(self.discriminator, resample),
+        )
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.
@@ -404,18 +419,8 @@ class ImagePipeline(Pipeline):
             labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
         of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
-        latent_size = _setting(self.generator, "latent_size")
-        codes = sample_codes(
-            self.generator,
-            latent_size,
-            num_samples,
-            seed,
-            self.device,
-            batch_size,
-            _tempered(self.generator, temperature),
-            labels=of_samples,
-            resampler=self._resampler(resample),
-        )
+        draw = _tempered(self.generator, temperature)
+        codes = self._codes(num_samples, seed, batch_size, resample, draw, of_samples)
         return GeneratedImages(codes, self.codec.decode(codes), of_samples)
 
     def _class_number(self, label: Any) -> int:
@@ -484,19 +489,7 @@ class TextPipeline(Pipeline):
                 distribution = distribution.sharpened(temperature, top_k, top_p)
             return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
 
-        latent_size = _setting(self.generator, "latent_size")
-        kind = getattr(self.generator, "latent_kind", "normal")
-        codes = sample_codes(
-            self.generator,
-            latent_size,
-            num_samples,
-            seed,
-            self.device,
-            batch_size,
-            draw,
-            kind,
-            resampler=self._resampler(resample),
-        )
+        codes = self._codes(num_samples, seed, batch_size, resample, draw)
         return GeneratedText(codes, self.codec.decode(codes))
 
     def _prompt_codes(self, prompt: str) -> Tensor | None:
@@ -571,20 +564,8 @@ class ArrayPipeline(Pipeline):
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if bin_ranges and not isinstance(self.codec, TableCodec):
             raise InputError("bin_ranges is for tables; the model is one of integer arrays")
-        latent_size = _setting(self.generator, "latent_size")
-        kind = getattr(self.generator, "latent_kind", "normal")
         draw = _tempered(self.generator, temperature)
-        codes = sample_codes(
-            self.generator,
-            latent_size,
-            num_samples,
-            seed,
-            self.device,
-            batch_size,
-            draw,
-            kind,
-            resampler=self._resampler(resample),
-        )
+        codes = self._codes(num_samples, seed, batch_size, resample, draw)
         rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
         return GeneratedRows(codes, rows)
 

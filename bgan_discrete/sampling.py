@@ -28,8 +28,8 @@ BYTES_AT_ONCE = 2**19
 BYTES_MIN_POSITIONS, BYTES_MIN_DRAWS = 2**13, 8
 """With fewer categoricals or draws of each, comparing bytes saves less than its calls take where K > 2."""
 
-FEW_CATEGORIES, FEW_CATEGORIES_FROM = (3, 4, 5, 6, 7, 9, 10, 11, 12), 2**14
-"""Of so many categories, and from so many logits on, a softmax is taken category by category on a CPU."""
+FEW_CATEGORIES, FEW_CATEGORIES_FROM = 12, 2**14
+"""Up to so many categories, and from so many logits on, a softmax is taken category by category on a CPU."""
 
 MULTINOMIAL_MAX_CATEGORIES = 2**24
 """``torch.multinomial`` takes no more categories than this."""
@@ -402,7 +402,7 @@ def _distribution_function_by_category(logits: Tensor, scale: int = 1) -> Tensor
     On a CPU torch takes a softmax over a few numbers one by one, but over many positions at once.
     """
     num_categories = logits.shape[-1]
-    if logits.device.type != "cpu" or num_categories not in FEW_CATEGORIES or logits.numel() < FEW_CATEGORIES_FROM:
+    if logits.device.type != "cpu" or num_categories > FEW_CATEGORIES or logits.numel() < FEW_CATEGORIES_FROM:
         return None
     cumulated = _side_by_side(logits.float().flatten(0, -2).t())
     cumulated = (cumulated - cumulated.amax(0)).exp_()

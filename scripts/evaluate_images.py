@@ -25,17 +25,8 @@ def main() -> None:
 
     from bgan_discrete.tasks.images import evaluate_model
 
-    output = None if own["output"] is None else Path(own["output"])
-    evaluate_model(
-        own["model"],
-        data,
-        own["num_samples"],
-        output,
-        own["seed"],
-        own["device"],
-        revision=own["revision"],
-        resample=own["resample"],
-    )
+    output = own.pop("output")
+    evaluate_model(config=data, output=None if output is None else Path(output), **own)
 
 
 if __name__ == "__main__":

@@ -49,19 +49,8 @@ def main() -> None:
 
     from bgan_discrete.tasks.text import evaluate_text_model
 
-    evaluate_text_model(
-        own["model"],
-        data,
-        own["num_samples"],
-        None if own["output"] is None else Path(own["output"]),
-        against=own["against"],
-        protocol=own["protocol"],
-        sweep_temperature=own["sweep_temperature"],
-        seed=own["seed"],
-        device=own["device"],
-        revision=own["revision"],
-        resample=own["resample"],
-    )
+    output = own.pop("output")
+    evaluate_text_model(config=data, output=None if output is None else Path(output), **own)
 
 
 if __name__ == "__main__":

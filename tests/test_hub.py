@@ -247,15 +247,25 @@ def test_scripts_take_models_of_the_hub(answers: dict[str, Any], place: Path, se
     assert not {"me/changed", "me/copy"} & set(server.repositories)
 
 
-def test_without_a_network_the_cache_is_enough(answers: dict[str, Any], place: Path) -> None:
+def test_without_a_network_the_cache_is_enough(answers: dict[str, Any], place: Path, server: StandIn) -> None:
     program = """
-    print(json.dumps({"good": codes("owner/good"), "public": codes("owner/public")}))
-    """
+    import time
+    from bgan_discrete.publishing import hub
+    waits = []
+    time.sleep = waits.append  # the library would ask again and again
+    found = {"good": codes("owner/good"), "public": codes("owner/public")}
+    found["push"] = told(lambda: bgan_discrete.load("owner/good").push_to_hub("me/new", token="t"))
+    hub._silence = None  # a commit in the cache asks nothing
+    found["pinned"] = codes("owner/good", revision="COMMIT")
+    print(json.dumps({**found, "waits": waits}))
+    """.replace("COMMIT", server.repositories["owner/good"].commit)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"  # where nobody listens
         found = client(program, place, address)
-    assert found["good"] == answers["good"]
+    assert found["good"] == found["pinned"] == answers["good"]
+    assert found["waits"] == []
+    assert "model 'me/new' is not uploaded: the Hub does not answer: " in found["push"]
     assert "is neither a folder here nor in the Hub's cache, and the Hub cannot be reached: Connect" in found["public"]
     found = client(program, place, address, HF_HUB_OFFLINE="1")
     assert found["good"] == answers["good"]

@@ -249,13 +249,14 @@ def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
     generator = ContinuousConvGenerator((8, 8), 4, 4, 8, 1)
     codes = np.random.default_rng(0).integers(0, 4, (20, 8, 8)).astype(np.uint8)
     told = "resample must be 1 for a generator of continuous grey levels, got 3"
-    pipeline = ImagePipeline(generator, LevelsCodec(4))
+    discriminator = ConvDiscriminator((8, 8), 2, 8, 1)
     with pytest.raises(InputError, match=told):
-        pipeline.generate(2, resample=3)
-    pipeline.save_pretrained(tmp_path / "model")
+        ImagePipeline(generator, LevelsCodec(4), discriminator=discriminator).generate(2, resample=3)
+    small = {"generator_width": 8, "discriminator_width": 8, "continuous": "boundary_seeking", "num_draws": 1}
+    train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": str(tmp_path / "run")}))
     with pytest.raises(InputError, match=told):
-        generate_images(str(tmp_path / "model"), 2, tmp_path / "made.npz", device="cpu", resample=3)
+        generate_images(tmp_path / "run" / "model", 2, tmp_path / "made.npz", device="cpu", resample=3)
     config = TrainingConfig(threads=1, continuous="boundary_seeking", batch_size=4)
-    trainer = Trainer(generator, ConvDiscriminator((8, 8), 2, 8, 1), codes, config, progress=False)
+    trainer = Trainer(generator, discriminator, codes, config, progress=False)
     with pytest.raises(InputError, match=told):
         trainer.sample(2, resample=3)

@@ -224,6 +224,23 @@ def test_every_byte_is_decided_as_its_uniform_would_be(num_categories: int, monk
     assert float(torch.cat(agree).double().mean()) > 0.999
 
 
+@pytest.mark.parametrize("byte", [0, 255])
+@pytest.mark.parametrize("num_categories", [2, 5, 16])
+def test_no_uniform_draws_what_is_impossible_by_bytes(
+    byte: int, num_categories: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the least and the largest uniform: the categories before the first possible one, and behind the last."""
+    logits = torch.full((sampling.BYTES_MIN_POSITIONS, num_categories), -1e30)
+    place = num_categories // 2
+    logits[:, place] = 0
+    rest = 0.0 if byte == 0 else 1 - 2**-24
+    monkeypatch.setattr(sampling, "_random_bytes", lambda shape, _: torch.full(shape, byte, dtype=torch.uint8))
+    monkeypatch.setattr(torch, "rand", lambda *sizes, **_: torch.full(sizes, rest))
+    assert (sample_categorical(logits, sampling.BYTES_MIN_DRAWS) == place).all()
+    flipped = logits.flip(-1)
+    assert (sample_categorical(flipped, sampling.BYTES_MIN_DRAWS) == num_categories - 1 - place).all()
+
+
 def test_places_of_what_is_true() -> None:
     for count in (0, 1, 7, 8, 9, 64, 1003):
         for share in (0.0, 0.05, 1.0):

@@ -163,7 +163,7 @@ def push_folder(
 
         silence = _silence()
         if silence is not None:
-            raise silence
+            raise InputError(f"model {repo_id!r} is not uploaded: the Hub does not answer: {one_line(silence)}")
         api = HfApi(token=token, **_LIBRARY)
         api.create_repo(repo_id, private=private, exist_ok=True)
         if private and not api.model_info(repo_id).private:

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from bgan_discrete.errors import InputError, check_at_least_one, one_line
-from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.pipeline import Pipeline
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
@@ -27,14 +26,11 @@ def give_discriminator(
         build: Makes the discriminator of a configuration, with whatever weights.
 
     Raises:
-        InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator, or
-            the generator gives continuous grey levels.
+        InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator.
     """
     check_at_least_one(resample=resample)
     if resample == 1:
         return
-    if isinstance(pipeline.generator, ContinuousConvGenerator):
-        raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
     run = RunFolder(folder_of_run(model))
     if not run.config.is_file() or not list_checkpoints(run.checkpoints):
         raise InputError(

@@ -444,9 +444,15 @@ def _check_output(output: Path) -> None:
 def _give_discriminator(pipeline: ImagePipeline, model: str | Path, resample: int) -> None:
     def build(config: ImageTrainingConfig) -> torch.nn.Module:
         generator: Any = pipeline.generator
-        shape, classes = generator.event_shape, pipeline.num_classes
+        shape, is_continuous = generator.event_shape, config.training.continuous != "none"
         return build_networks(
-            config.model, shape, generator.num_categories, pipeline.codec.ordered, 0, num_classes=classes
+            config.model,
+            shape,
+            generator.num_categories,
+            pipeline.codec.ordered,
+            0,
+            is_continuous,
+            num_classes=pipeline.num_classes,
         )[1]
 
     give_discriminator(pipeline, model, resample, ImageTrainingConfig, build)

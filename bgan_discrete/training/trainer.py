@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from bgan_discrete.batches import BatchOrder
-from bgan_discrete.continuous import continuous_step, get_continuous_loss
+from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
@@ -376,8 +376,6 @@ class Trainer:
             InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes; if
                 ``resample`` is below 1, or not 1 where grey levels are continuous.
         """
-        if resample != 1 and self.config.continuous != "none":
-            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {resample}")
         return sample_codes(
             self.average,
             self.latent_size,
@@ -641,6 +639,8 @@ def sample_codes(
             part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
             given = torch.from_numpy(part).to(device)
         distribution = generator(latents) if given is None else generator(latents, given)
+        if resampler is not None and isinstance(distribution, GreyLevels):
+            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
         if resampler is not None:
             codes = resampler(codes, given, rng)
