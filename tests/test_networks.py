@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
-from bgan_discrete.nn.images import image_sizes
+from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator, images
+from bgan_discrete.nn.images import convolve_doubled, image_sizes
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
 
 SHAPES = [(8, 8), (9, 13), (28, 28), (8, 40), (3, 16, 16), (1, 11, 8), (2, 33, 17)]
@@ -132,3 +132,41 @@ def test_the_pyramid_of_sizes() -> None:
 def test_errors(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 4), (3, 7)])
+def test_a_doubled_image_is_convolved_without_being_doubled(height: int, width: int) -> None:
+    from torch.nn.functional import conv2d, interpolate
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    slow = conv2d(interpolate(x, scale_factor=2, mode="nearest"), weight, bias, padding=1)
+    fast = convolve_doubled(x, weight, bias)
+    torch.testing.assert_close(fast, slow)
+    upstream = torch.randn_like(slow)
+    ours, theirs = (torch.autograd.grad(y, (x, weight, bias), upstream) for y in (fast, slow))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("event_shape", [(28, 28), (9, 13), (3, 16, 30)])
+def test_a_generator_is_what_it_was_with_enlarged_images(
+    event_shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.nn.functional import conv2d, interpolate
+
+    calls = []
+
+    def enlarging(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        calls.append(x.shape)
+        return conv2d(interpolate(x, scale_factor=2, mode="nearest"), weight, bias, padding=1)
+
+    generator = ConvGenerator(event_shape, 3, latent_size=5, width=8, depth=2).double()
+    latents = torch.randn(4, 5, dtype=torch.float64)
+    found = generator(latents).logits
+    monkeypatch.setattr(images, "convolve_doubled", enlarging)
+    torch.testing.assert_close(found, generator(latents).logits)
+    sizes = image_sizes(*event_shape[-2:])
+    doubled = sum((2 * h, 2 * w) == large for (h, w), large in zip(sizes[1:], sizes[:-1], strict=True))
+    assert len(calls) == doubled

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import group_norm, interpolate
+from torch.nn.functional import conv_transpose2d, group_norm, interpolate, pad
 
 from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
@@ -113,7 +113,8 @@ def _check_labels(num_classes: int | None, labels: Tensor | None, network: str) 
 class _GeneratorBlock(nn.Module):
     """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change.
 
-    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling.
+    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling. So
+    does the convolution where both sides double (`convolve_doubled`).
     """
 
     def __init__(self, inputs: int, outputs: int, num_classes: int | None) -> None:
@@ -124,9 +125,32 @@ class _GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int], labels: tuple[Tensor, ...]) -> Tensor:
         shortcut, x = self.skip(x), torch.relu(self.normalize(x, *labels))
-        if x.shape[2:] != size:
-            shortcut, x = interpolate(shortcut, size, mode="nearest"), interpolate(x, size, mode="nearest")
-        return shortcut + self.convolve(x)
+        height, width = x.shape[2:]
+        if (height, width) == size:
+            return cast(Tensor, shortcut + self.convolve(x))
+        shortcut = interpolate(shortcut, size, mode="nearest")
+        if (2 * height, 2 * width) == size:
+            return shortcut + convolve_doubled(x, self.convolve.weight, self.convolve.bias)
+        return cast(Tensor, shortcut + self.convolve(interpolate(x, size, mode="nearest")))
+
+
+def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 3x3 convolution, padded by 1, of an image enlarged to twice its size by repeating pixels, without enlarging it.
+
+    Four pixels that are equal need one product with the sum of their weights: 4 products for each pixel and pair of
+    channels rather than 9. As one operation it is a transposed convolution of stride 2 with a kernel of 4x4.
+
+    Args:
+        x: The small image, ``[N, inputs, H, W]``.
+        weight: ``[outputs, inputs, 3, 3]``.
+        bias: ``[outputs]``, or None.
+
+    Returns:
+        ``[N, outputs, 2 H, 2 W]``.
+    """
+    padded = pad(rearrange(weight, "o i h w -> i o h w").flip(2, 3), (1, 1, 1, 1))
+    rows = padded[:, :, 1:] + padded[:, :, :-1]
+    return conv_transpose2d(x, rows[..., 1:] + rows[..., :-1], bias, stride=2, padding=1)
 
 
 class ConvGenerator(nn.Module):
@@ -351,12 +375,12 @@ class ConvDiscriminator(nn.Module):
         for level in range(len(sizes) - 1):
             outputs = _channels(width, level)
             for _ in range(depth - 1):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2)]
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
                 inputs = outputs
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
             inputs = outputs
         outputs = _channels(width, len(sizes) - 1)
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         self.convolve = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
