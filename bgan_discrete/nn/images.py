@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose2d, group_norm, interpolate, pad
+from torch.nn.functional import conv_transpose2d, group_norm, interpolate, linear, pad
 
 from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
@@ -409,11 +409,18 @@ class ConvDiscriminator(nn.Module):
             x = rearrange(features, "b h w f -> b f h w")
         else:
             x = rearrange(features, "b c h w f -> b (c f) h w")
-        maps = self.convolve(x).flatten(1)
-        log_ratio = cast(Tensor, self.to_log_ratio(maps)).squeeze(1)
+        maps = self.convolve(x)
+        _, channels, height, _ = maps.shape
+
+        def in_order(weight: Tensor) -> Tensor:
+            return rearrange(weight, "n (c h w) -> n (h w c)", c=channels, h=height)
+
+        # Channels vary fastest in the maps, which are many: the weights are put in that order, not the maps in theirs.
+        maps = rearrange(maps, "b c h w -> b (h w c)")
+        log_ratio = linear(maps, in_order(self.to_log_ratio.weight), self.to_log_ratio.bias).squeeze(1)
         if labels is None:
             return log_ratio
         if len(maps) % len(labels):
             raise InputError(f"labels must be as many as codes, or a divisor of it, got {len(labels)} for {len(maps)}")
         by_label = rearrange(maps, "(m n) f -> m n f", n=len(labels))
-        return log_ratio + torch.einsum("mnf,nf->mn", by_label, self.project(labels)).flatten()
+        return log_ratio + torch.einsum("mnf,nf->mn", by_label, in_order(self.project(labels))).flatten()
