@@ -52,7 +52,7 @@ EMA_WARMUP = 10
 FINAL_LR_SHARE = 0.02
 """Where the linear decay of the learning rate ends, as a share of its start."""
 
-SCORED_POSITIONS = 65536
+SCORED_POSITIONS = 2**18
 """On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
 
 SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
@@ -771,7 +771,7 @@ def _scorer(discriminator: nn.Module, credit: str) -> Callable[..., Tensor]:
 
 
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
-    """Samples that the discriminator scores at once: on a CPU so few that its activations stay in the cache.
+    """Samples that the discriminator scores at once: on a CPU a few hundred, beyond which there is nothing to gain.
 
     Args:
         device: Where it scores.

@@ -1,10 +1,11 @@
 """Whole training steps of images: ours, the textbook formulation, and the floor of what the networks alone take."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from benchmarks.textbook import image_step
+from benchmarks.textbook import Draw, image_step, losses
 from benchmarks.timing import (
     Claim,
     Contender,
@@ -20,12 +21,13 @@ from benchmarks.timing import (
 )
 from experiments.laboratory import Table
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.estimators import make_estimator
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import Objective, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.steps import Objective, adversarial_step, loss_of_draws, score_draws, update_discriminator
 from bgan_discrete.training.trainer import default_score_chunk
 
 LATENT_SIZE = 16
@@ -109,7 +111,7 @@ class Players:
             penalty_scale,
         )
 
-    def textbook(self, draw: str) -> None:
+    def textbook(self, draw: Draw, discriminator_draws: int | None = None) -> None:
         """One step by the formulas."""
         image_step(
             self._logits,
@@ -118,7 +120,8 @@ class Players:
             self.real,
             self.latents,
             self.game.num_draws,
-            draw,  # type: ignore[arg-type]
+            draw,
+            discriminator_draws,
         )
 
     def floor(self) -> Contender:
@@ -157,16 +160,51 @@ class Players:
         return logits
 
 
+def with_all_draws(players: Players) -> Objective:
+    """The objective whose discriminator learns from all M draws, as in the textbook's algorithm."""
+    return replace(players.objective, discriminator_draws=players.game.num_draws)
+
+
+def assert_same_gradients(players: Players) -> None:
+    """Of one set of draws, the textbook's algorithm and ours, with all draws for the discriminator, learn the same."""
+    objective = with_all_draws(players)
+    generator, discriminator = players.generator, players.discriminator
+    distribution = generator(players.latents)
+    codes = distribution.sample(objective.num_draws, players.rng)
+    samples = one_hot(codes.long(), distribution.num_categories).float()
+    loss, surrogate = losses(torch.log_softmax(distribution.logits, -1), samples, discriminator, players.real)
+    theirs = torch.autograd.grad(loss, list(discriminator.parameters()))
+    theirs += torch.autograd.grad(surrogate, list(generator.parameters()), retain_graph=True)
+    surrogate, _ = loss_of_draws(distribution, codes, discriminator, objective)
+    update_discriminator(
+        discriminator,
+        players.fused[1],
+        players.real,
+        codes.flatten(0, 1),
+        distribution.num_categories,
+        objective,
+        players.rng,
+        0.0,
+    )
+    ours = [p.grad for p in discriminator.parameters()]
+    ours += torch.autograd.grad(surrogate, list(generator.parameters()))
+    for found, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
+
+
 def run(device: torch.device, scale: Scale) -> SuiteResult:
     """Compare whole steps, see what each lever gives, then how the time grows."""
     result = SuiteResult("A training step of images")
     for game in SMOKE if scale.is_smoke else MAIN:
         players = Players(game, device)
+        assert_same_gradients(players)
         runs: dict[str, Contender] = {
             "floor": players.floor(),
             "ours": players.ours,
-            "textbook, Gumbel": lambda players=players: players.textbook("gumbel"),  # type: ignore[misc]
-            "textbook, multinomial": lambda players=players: players.textbook("multinomial"),  # type: ignore[misc]
+            "ours, all draws for the discriminator": partial(players.ours, objective=with_all_draws(players)),
+            "textbook, Gumbel": partial(players.textbook, "gumbel"),
+            "textbook, multinomial": partial(players.textbook, "multinomial"),
+            "textbook, Gumbel, one draw for the discriminator": partial(players.textbook, "gumbel", 1),
         }
         timing = interleave(runs, scale.rounds, device)
         result.timings[game.title] = timing.seconds

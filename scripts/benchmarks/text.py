@@ -1,6 +1,7 @@
 """Whole training steps of text with a recurrent generator, and of a large vocabulary."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from benchmarks.textbook import text_step
@@ -87,9 +88,17 @@ class Players:
             self.generator, self.discriminator, *self.fused, self.real, self.latents, self.objective, self.rng
         )
 
-    def textbook(self) -> None:
+    def textbook(self, discriminator_draws: int | None = None) -> None:
         """One step by the formulas."""
-        text_step(self.generator.logits, self.discriminator, self.plain, self.real, self.latents, self.game.num_draws)
+        text_step(
+            self.generator.logits,
+            self.discriminator,
+            self.plain,
+            self.real,
+            self.latents,
+            self.game.num_draws,
+            discriminator_draws,
+        )
 
     def floor(self, with_drawing: bool) -> Contender:
         """What the networks alone take.
@@ -140,6 +149,7 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         "floor without drawing": players.floor(with_drawing=False),
         "ours": players.ours,
         "textbook": players.textbook,
+        "textbook, one draw for the discriminator": partial(players.textbook, 1),
     }
     timing = interleave(runs, scale.rounds, device)
     result.timings[game.title] = timing.seconds

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 Draw = Literal["gumbel", "multinomial"]
+Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
 
 @torch.no_grad()
@@ -39,16 +40,22 @@ def generator_surrogate(log_probs: Tensor, samples: Tensor, log_w_MN: Tensor) ->
     return -(advantages * log_prob(log_probs, samples)).sum(0).mean()
 
 
+def discriminator_loss(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """The negative bound ``-E_P[log D] - E_q[log(1 - D)]``, of F on both sides."""
+    return softplus(-on_real).mean() + softplus(on_fake).mean()
+
+
 def image_step(
     logits_of: Callable[[Tensor], Tensor],
     discriminator: nn.Module,
-    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    optimizers: Optimizers,
     real: Tensor,
     latents: Tensor,
     num_draws: int,
     draw: Draw,
+    discriminator_draws: int | None = None,
 ) -> None:
-    """A step of the discriminator, then one of the generator.
+    """A step of both networks, as in algorithm 1 of Hjelm et al. (2018): one set of draws, which both learn from.
 
     Args:
         logits_of: The generator: latents ``[N, Z]`` -> logits ``[N, *event_shape, K]``.
@@ -58,21 +65,44 @@ def image_step(
         latents: ``[N, Z]``.
         num_draws: M.
         draw: How draws are made.
+        discriminator_draws: None for the algorithm. A number leaves it: the discriminator learns from so many draws of
+            its own for each latent, and scores all M afterwards.
     """
-    with torch.no_grad():
-        log_probs = torch.log_softmax(logits_of(latents), -1)
-        fake = one_hot_draws(log_probs, 1, draw)[0]
+    log_probs = torch.log_softmax(logits_of(latents), -1)
+    samples = one_hot_draws(log_probs.detach(), num_draws, draw)
+    if discriminator_draws is None:
+        loss, surrogate = losses(log_probs, samples, discriminator, real)
+    else:
+        own = one_hot_draws(log_probs.detach(), discriminator_draws, draw)
+        loss, _ = losses(log_probs, own, discriminator, real)
     optimizers[1].zero_grad()
-    on_real = discriminator(one_hot(real.long(), log_probs.shape[-1]).float())
-    (softplus(-on_real).mean() + softplus(discriminator(fake)).mean()).backward()
+    loss.backward()
     optimizers[1].step()
 
-    log_probs = torch.log_softmax(logits_of(latents), -1)
-    samples = one_hot_draws(log_probs, num_draws, draw)
-    log_w = discriminator(samples.flatten(0, 1)).view(num_draws, len(latents))
+    if discriminator_draws is not None:
+        log_w = discriminator(samples.flatten(0, 1)).view(num_draws, len(latents))
+        surrogate = generator_surrogate(log_probs, samples, log_w)
     optimizers[0].zero_grad()
-    generator_surrogate(log_probs, samples, log_w).backward()
+    surrogate.backward()
     optimizers[0].step()
+
+
+def losses(log_probs: Tensor, samples: Tensor, discriminator: nn.Module, real: Tensor) -> tuple[Tensor, Tensor]:
+    """What both networks descend, from one set of draws.
+
+    Args:
+        log_probs: Of the generator, ``[N, *event_shape, K]``.
+        samples: One-hots ``[M, N, *event_shape, K]``.
+        discriminator: Reads one-hots ``[B, *event_shape, K]``.
+        real: Codes ``[N, *event_shape]``.
+
+    Returns:
+        Of the discriminator and of the generator.
+    """
+    on_real = discriminator(one_hot(real.long(), log_probs.shape[-1]).float())
+    log_w = discriminator(samples.flatten(0, 1))
+    surrogate = generator_surrogate(log_probs, samples, log_w.view(samples.shape[:2]))
+    return discriminator_loss(on_real, log_w), surrogate
 
 
 @torch.no_grad()
@@ -99,24 +129,29 @@ def draw_by_prefix(logits_of: Callable[[Tensor, Tensor], Tensor], latents: Tenso
 def text_step(
     logits_of: Callable[[Tensor, Tensor], Tensor],
     discriminator: nn.Module,
-    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    optimizers: Optimizers,
     real: Tensor,
     latents: Tensor,
     num_draws: int,
+    discriminator_draws: int | None = None,
 ) -> None:
-    """A step of the discriminator, then one of an autoregressive generator; arguments as in `image_step`."""
+    """A step of both networks with an autoregressive generator; arguments as in `image_step`."""
     length = real.shape[1]
-    fake = draw_by_prefix(logits_of, latents, length)
-    optimizers[1].zero_grad()
-    (softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()).backward()
-    optimizers[1].step()
-
     repeated = latents.repeat(num_draws, 1)
     codes = draw_by_prefix(logits_of, repeated, length)
-    log_w = discriminator(codes).view(num_draws, len(latents))
+    own = codes
+    if discriminator_draws is not None:
+        own = draw_by_prefix(logits_of, latents.repeat(discriminator_draws, 1), length)
+    optimizers[1].zero_grad()
+    log_w = discriminator(own)
+    discriminator_loss(discriminator(real), log_w).backward()
+    optimizers[1].step()
+
+    if discriminator_draws is not None:
+        log_w = discriminator(codes)
     log_probs = torch.log_softmax(logits_of(codes, repeated), -1)
     log_g = (one_hot(codes, log_probs.shape[-1]) * log_probs).flatten(1).sum(1).view(num_draws, len(latents))
-    advantages = torch.softmax(log_w.detach(), 0) - 1 / num_draws
+    advantages = torch.softmax(log_w.detach().view(num_draws, len(latents)), 0) - 1 / num_draws
     optimizers[0].zero_grad()
     (-(advantages * log_g).sum(0).mean()).backward()
     optimizers[0].step()
