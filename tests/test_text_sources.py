@@ -71,6 +71,30 @@ def test_lines_are_split_without_overlap_and_copies_stay_together(tmp_path: Path
     assert re.search(r"documents: +\d+ of up to \d+ tokens", said)
 
 
+def test_of_few_different_lines_some_of_each_are_held_out(tmp_path: Path) -> None:
+    path = write(tmp_path, "".join(f"{word}\n" for word in ["red", "green", "blue"] * 100))
+    data = load_text(path, codec=TextCodecOptions(length=6))
+    training, heldout = (data.codec.decode(part) for part in (data.codes, data.heldout_codes))
+    assert set(training) == set(heldout) == {"red", "green", "blue"}
+    assert 10 < len(heldout) < 60 and len(training) + len(heldout) == 300
+    assert data.heldout_source == "10% of the documents, one by one"
+    again = load_text(path, codec=TextCodecOptions(length=6))
+    assert np.array_equal(again.codes, data.codes)
+    # Without copies nothing is gained by it, and with many different ones nothing is lost by their content.
+    for some in (lines(60), lines(100) * 2):
+        found = load_text(write(tmp_path, "\n".join(some)), codec=TextCodecOptions(length=20))
+        assert found.heldout_source == "10% of the documents, by their content"
+
+
+def test_a_table_given_as_text_is_told_where_its_columns_are_learnt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("rows.csv", "rows.txt"):
+        caplog.clear()
+        load_text(write(tmp_path, "\n".join(lines()), name), codec=TextCodecOptions(length=20))
+        assert ("train_array.py" in caplog.text) == (name == "rows.csv")
+
+
 def test_units_and_layouts(tmp_path: Path) -> None:
     text = "one two\nthree\n\n  \nfour\r\nfive six seven\n" * 40
     path, other = write(tmp_path, text), write(tmp_path, "x y z\n\n" * 9, "other.txt")

@@ -6,6 +6,7 @@ beyond 1 GiB go to disk; what stays in memory is a few numbers a sample.
 """
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,11 @@ MAX_HELDOUT_DOCUMENTS = 100_000
 STREAM_FIT_DOCUMENTS = 100_000
 """The vocabulary of a stream is learnt from its first so many training documents."""
 
+FEW_DOCUMENTS = 100
+"""With fewer different documents, among copies, held-out documents are not drawn by their content."""
+
 _AT_ONCE = 1024
+_log = logging.getLogger(__name__)
 
 Documents = Callable[[], Iterator[str]]
 
@@ -66,7 +71,8 @@ def load_text(
     """Load text, hold some documents out, and turn both parts into codes.
 
     The held-out documents are those of ``heldout``; or the split ``test``, ``validation`` or ``valid`` of a Hub data
-    set; or drawn by their content, so that all copies of a document go to the same side.
+    set; or drawn by their content, so that all copies of a document go to the same side. Where fewer than
+    `FEW_DOCUMENTS` are different and some are copies, they are drawn one by one, since else whole kinds were left out.
 
     Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) stand
     between documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
@@ -107,19 +113,21 @@ def load_text(
     opened = _open(dataset, text_column, split, unit, heldout, streaming)
     name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else f"{len(dataset):,} texts in memory"
 
+    one_by_one = opened.heldout is None and _are_few(islice(islice(opened.training(), limit), opened.fit_documents))
+
+    def own() -> Iterator[tuple[str, bool]]:
+        """The documents of the data set, and whether each is held out."""
+        for number, text in enumerate(islice(opened.training(), limit)):
+            key = str(number) if one_by_one else text
+            yield text, opened.heldout is None and _is_held_out(key, holdout, seed)
+
     def documents() -> Iterator[tuple[str, bool]]:
-        """All documents, and whether each is held out."""
-        own = opened.heldout is None
-        for text in islice(opened.training(), limit):
-            yield text, own and _is_held_out(text, holdout, seed)
+        yield from own()
         if opened.heldout is not None:
             yield from ((text, True) for text in islice(opened.heldout(), MAX_HELDOUT_DOCUMENTS))
 
     def to_fit() -> Iterator[str]:
-        taken: Iterator[str] = islice(opened.training(), limit)
-        if opened.heldout is None:
-            taken = (text for text in taken if not _is_held_out(text, holdout, seed))
-        return islice(taken, opened.fit_documents)
+        return islice((text for text, is_heldout in own() if not is_heldout), opened.fit_documents)
 
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
@@ -149,7 +157,8 @@ def load_text(
         codes=codes,
         heldout_codes=heldout_codes,
         codec=built,
-        heldout_source=opened.heldout_source or f"{holdout:.0%} of the documents, by their content",
+        heldout_source=opened.heldout_source
+        or f"{holdout:.0%} of the documents, " + ("one by one" if one_by_one else "by their content"),
         counts={
             **{name: counts[name] + heldout_counts[name] for name in ("documents", "cut", "left_out")},
             "longest": max(counts["longest"], heldout_counts["longest"]),
@@ -210,6 +219,8 @@ def _open(
         texts = equations() if text == "arithmetic" else _python_docs()
         return _Opened(lambda: _documents(texts, unit), judged, source)
     if path is not None and is_file:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            _log.warning("%s is read line by line, as text; scripts/train_array.py learns its columns", repr(text))
         return _Opened(_file_documents(path, unit, "dataset"), judged, source)
     if path is not None:
         raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
@@ -340,6 +351,16 @@ def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
             gathered = []
     if any(line.strip() for line in gathered):
         yield "\n".join(gathered)
+
+
+def _are_few(texts: Iterator[str]) -> bool:
+    """Whether texts repeat one another, and fewer than `FEW_DOCUMENTS` are different."""
+    different: set[str] = set()
+    for number, text in enumerate(texts, 1):
+        different.add(text)
+        if len(different) == FEW_DOCUMENTS:
+            return False
+    return bool(different) and number > len(different)
 
 
 def _is_held_out(text: str, share: float, seed: int) -> bool:
