@@ -112,6 +112,8 @@ def load_text(
         heldout = _given_texts(heldout, "heldout")
     opened = _open(dataset, text_column, split, unit, heldout, streaming)
     name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else f"{len(dataset):,} texts in memory"
+    if name.lower().endswith((".csv", ".tsv")):
+        _log.warning("%r is read line by line, as text; scripts/train_array.py learns its columns", name)
 
     one_by_one = opened.heldout is None and _are_few(islice(islice(opened.training(), limit), opened.fit_documents))
 
@@ -219,8 +221,6 @@ def _open(
         texts = equations() if text == "arithmetic" else _python_docs()
         return _Opened(lambda: _documents(texts, unit), judged, source)
     if path is not None and is_file:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            _log.warning("%s is read line by line, as text; scripts/train_array.py learns its columns", repr(text))
         return _Opened(_file_documents(path, unit, "dataset"), judged, source)
     if path is not None:
         raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
@@ -356,11 +356,13 @@ def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
 def _are_few(texts: Iterator[str]) -> bool:
     """Whether texts repeat one another, and fewer than `FEW_DOCUMENTS` are different."""
     different: set[str] = set()
-    for number, text in enumerate(texts, 1):
+    repeats = False
+    for text in texts:
+        repeats = repeats or text in different
         different.add(text)
         if len(different) == FEW_DOCUMENTS:
             return False
-    return bool(different) and number > len(different)
+    return repeats
 
 
 def _is_held_out(text: str, share: float, seed: int) -> bool:
