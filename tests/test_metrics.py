@@ -22,10 +22,12 @@ from bgan_discrete.metrics import (
     log_frequencies,
     marginal_total_variation,
     nearest_neighbour_accuracy,
+    neighbours,
     precision_recall_density_coverage,
     squared_distances,
     train_classifier,
 )
+from bgan_discrete.metrics.neighbours import PRODUCTS_MAX_CATEGORIES
 from bgan_discrete.sources import load_images
 
 
@@ -133,11 +135,20 @@ def test_precision_recall_density_coverage_against_prdc(k: int) -> None:
         assert getattr(got, name) == pytest.approx(other[name]), name
 
 
-def test_hamming_distances_against_scipy() -> None:
-    codes, references = rng(1).integers(0, 5, (40, 6, 3)), rng(2).integers(0, 5, (70, 6, 3))
+@pytest.mark.parametrize("num_categories", [2, PRODUCTS_MAX_CATEGORIES, PRODUCTS_MAX_CATEGORIES + 1, 300])
+@pytest.mark.parametrize("event_shape", [(6, 3), (600,)])
+@pytest.mark.parametrize("at_once", [7, 2048])
+def test_hamming_distances_against_scipy(
+    num_categories: int, event_shape: tuple[int, ...], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "COMPARED_AT_ONCE", at_once)
+    codes, references = (rng(n).integers(0, num_categories, (m, *event_shape)) for n, m in ((1, 40), (2, 70)))
+    references[50, ..., 1:] = codes[3, ..., 1:]  # nearly a copy
     expected = cdist(codes.reshape(40, -1), references.reshape(70, -1), "hamming").min(1)
-    np.testing.assert_allclose(hamming_to_nearest(codes, references, 5), expected)
-    assert hamming_to_nearest(references[3:5].astype(np.uint8), references.astype(np.uint8), 5).tolist() == [0, 0]
+    np.testing.assert_allclose(hamming_to_nearest(codes, references, num_categories), expected)
+    small = np.uint8 if num_categories <= 256 else np.int16
+    found = hamming_to_nearest(references[3:5].astype(small), references.astype(small), num_categories)
+    assert found.tolist() == [0, 0]
 
 
 # Marginals

@@ -13,7 +13,14 @@ _ROWS_AT_ONCE = 1024
 _RELATIVE_TIE = 1e-9
 """Squared distances that differ by less than this share of the largest are equal: rounding must not break ties."""
 
+PRODUCTS_MAX_CATEGORIES = 4
+"""Up to this K equal codes are counted by products of matrices, whose time grows with K; above, by comparing bytes."""
+
+COMPARED_AT_ONCE = 2048
+"""References that are compared at once: memory does not grow with their number."""
+
 Features = NDArray[np.floating]
+Codes = NDArray[np.integer]
 
 
 def squared_distances(a: Features, b: Features) -> NDArray[np.float64]:
@@ -150,13 +157,37 @@ def hamming_to_nearest(
     if codes.shape[1:] != references.shape[1:] or len(references) == 0:
         raise InputError(f"references must be [m, {codes.shape[1:]}] with m >= 1, got {list(references.shape)}")
     a, b = codes.reshape(len(codes), -1), references.reshape(len(references), -1)
+    count = _equal_by_products if num_categories <= PRODUCTS_MAX_CATEGORIES else _equal_by_bytes
+    most = np.zeros(len(a), np.int64)
+    for start in range(0, len(b), COMPARED_AT_ONCE):
+        most = np.maximum(most, count(a, b[start : start + COMPARED_AT_ONCE], num_categories))
+    return 1 - most / a.shape[1]
+
+
+def _equal_by_products(a: Codes, b: Codes, num_categories: int) -> NDArray[np.int64]:
+    """Most positions ``[n]`` in which a row of ``b [m, P]`` equals each of ``a [n, P]``: category by category."""
     equal = np.zeros((len(a), len(b)), np.float32)
-    # One product of matrices for each category counts the positions where both have it; sums of ones are exact.
     for category in range(num_categories):
         has_a, has_b = a == category, b == category
         if has_a.any() and has_b.any():
+            # A product of matrices counts where both have it; sums of ones are exact.
             equal += has_a.astype(np.float32) @ has_b.astype(np.float32).T
-    return 1 - equal.max(1).astype(np.float64) / a.shape[1]
+    return equal.max(1).astype(np.int64)
+
+
+def _equal_by_bytes(a: Codes, b: Codes, num_categories: int) -> NDArray[np.int64]:
+    """The same, at each position with all of ``b`` at once; what is true is a byte of 1, and is summed as bytes."""
+    columns = np.ascontiguousarray(b.T)
+    is_equal = np.empty(columns.shape, np.bool_)
+    most = np.empty(len(a), np.int64)
+    for number, row in enumerate(a):
+        np.equal(columns, row[:, None], out=is_equal)
+        ones = is_equal.view(np.uint8)
+        total = np.zeros(len(b), np.int64)
+        for start in range(0, len(ones), 255):  # the most that a byte holds
+            total += np.add.reduce(ones[start : start + 255], 0, dtype=np.uint8)
+        most[number] = total.max()
+    return most
 
 
 def _kth_distance(points: Features, k: int) -> NDArray[np.float64]:
