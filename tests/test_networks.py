@@ -1,5 +1,7 @@
 """Generators and discriminators: any size, any K, every way to read codes, the start at the data's frequencies."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -170,3 +172,18 @@ def test_a_generator_is_what_it_was_with_enlarged_images(
     sizes = image_sizes(*event_shape[-2:])
     doubled = sum((2 * h, 2 * w) == large for (h, w), large in zip(sizes[1:], sizes[:-1], strict=True))
     assert len(calls) == doubled
+
+
+def test_layers_are_called_so_that_hooks_and_older_norms_act() -> None:
+    generator, discriminator = ConvGenerator((8, 8), 3, 4, 8), ConvDiscriminator((8, 8), 3, 8)
+    called: list[str] = []
+    layers = {"convolve": generator.levels[0][0].convolve, "to_log_ratio": discriminator.to_log_ratio}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            torch.nn.utils.weight_norm(layer)
+    for _ in range(2):  # a weight that is not made anew has no graph the second time
+        codes = generator(torch.randn(2, 4)).sample(1)[0]
+        (generator(torch.randn(2, 4)).logits.sum() + discriminator(codes).sum()).backward()
+    assert called == ["convolve", "convolve", "to_log_ratio"] * 2

@@ -113,25 +113,33 @@ def _check_labels(num_classes: int | None, labels: Tensor | None, network: str) 
 class _GeneratorBlock(nn.Module):
     """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change.
 
-    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling. So
-    does the convolution where both sides double (`convolve_doubled`).
+    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling.
     """
 
     def __init__(self, inputs: int, outputs: int, num_classes: int | None) -> None:
         super().__init__()
         self.normalize = _normalization(inputs, num_classes)
-        self.convolve = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.convolve = _ConvolutionOfEnlarged(inputs, outputs, 3, padding=1)
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor, size: tuple[int, int], labels: tuple[Tensor, ...]) -> Tensor:
         shortcut, x = self.skip(x), torch.relu(self.normalize(x, *labels))
-        height, width = x.shape[2:]
-        if (height, width) == size:
-            return cast(Tensor, shortcut + self.convolve(x))
-        shortcut = interpolate(shortcut, size, mode="nearest")
-        if (2 * height, 2 * width) == size:
-            return shortcut + convolve_doubled(x, self.convolve.weight, self.convolve.bias)
-        return cast(Tensor, shortcut + self.convolve(interpolate(x, size, mode="nearest")))
+        return cast(Tensor, _enlarged(shortcut, size) + self.convolve(x, size))
+
+
+class _ConvolutionOfEnlarged(nn.Conv2d):
+    """A 3x3 convolution of images enlarged to a size by repeating pixels; at the small size where both sides double."""
+
+    def forward(self, input: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        if size is None:
+            return super().forward(input)
+        if (2 * input.shape[2], 2 * input.shape[3]) == size:
+            return convolve_doubled(input, self.weight, self.bias)
+        return super().forward(_enlarged(input, size))
+
+
+def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return x if x.shape[2:] == size else interpolate(x, size, mode="nearest")
 
 
 def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -383,7 +391,7 @@ class ConvDiscriminator(nn.Module):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         self.convolve = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.to_log_ratio = nn.Linear(outputs * sizes[-1][0] * sizes[-1][1], 1)
+        self.to_log_ratio = _LinearOfMaps(outputs * sizes[-1][0] * sizes[-1][1], 1)
         if num_classes is not None:
             check_at_least_one(num_classes=num_classes)
             num_features = self.to_log_ratio.in_features
@@ -410,17 +418,29 @@ class ConvDiscriminator(nn.Module):
         else:
             x = rearrange(features, "b c h w f -> b (c f) h w")
         maps = self.convolve(x)
-        _, channels, height, _ = maps.shape
-
-        def in_order(weight: Tensor) -> Tensor:
-            return rearrange(weight, "n (c h w) -> n (h w c)", c=channels, h=height)
-
-        # Channels vary fastest in the maps, which are many: the weights are put in that order, not the maps in theirs.
-        maps = rearrange(maps, "b c h w -> b (h w c)")
-        log_ratio = linear(maps, in_order(self.to_log_ratio.weight), self.to_log_ratio.bias).squeeze(1)
+        log_ratio = cast(Tensor, self.to_log_ratio(maps)).squeeze(1)
         if labels is None:
             return log_ratio
         if len(maps) % len(labels):
             raise InputError(f"labels must be as many as codes, or a divisor of it, got {len(labels)} for {len(maps)}")
-        by_label = rearrange(maps, "(m n) f -> m n f", n=len(labels))
-        return log_ratio + torch.einsum("mnf,nf->mn", by_label, in_order(self.project(labels))).flatten()
+        by_label = rearrange(maps, "(m n) c h w -> m n (h w c)", n=len(labels))
+        return log_ratio + torch.einsum("mnf,nf->mn", by_label, _channels_last(self.project(labels), maps)).flatten()
+
+
+class _LinearOfMaps(nn.Linear):
+    """A linear layer of maps ``[B, C, H, W]`` whose channels vary fastest in memory: it reads them as they lie.
+
+    It gives what a plain layer gives for ``maps.flatten(1)``, which may come in their place: to put the weights in the
+    maps' order is less work than the reverse.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            return super().forward(input)
+        flat = rearrange(input, "b c h w -> b (h w c)")
+        return linear(flat, _channels_last(self.weight, input), self.bias)
+
+
+def _channels_last(rows: Tensor, maps: Tensor) -> Tensor:
+    """Rows ``[R, C H W]`` of numbers for flattened maps ``[B, C, H, W]``, as they stand where channels vary fastest."""
+    return rearrange(rows, "r (c h w) -> r (h w c)", c=maps.shape[1], h=maps.shape[2])
