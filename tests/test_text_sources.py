@@ -71,19 +71,45 @@ def test_lines_are_split_without_overlap_and_copies_stay_together(tmp_path: Path
     assert re.search(r"documents: +\d+ of up to \d+ tokens", said)
 
 
-def test_of_few_different_lines_some_of_each_are_held_out(tmp_path: Path) -> None:
-    path = write(tmp_path, "".join(f"{word}\n" for word in ["red", "green", "blue"] * 100))
-    data = load_text(path, codec=TextCodecOptions(length=6))
-    training, heldout = (data.codec.decode(part) for part in (data.codes, data.heldout_codes))
-    assert set(training) == set(heldout) == {"red", "green", "blue"}
-    assert 10 < len(heldout) < 60 and len(training) + len(heldout) == 300
-    assert data.heldout_source == "10% of the documents, one by one"
-    again = load_text(path, codec=TextCodecOptions(length=6))
-    assert np.array_equal(again.codes, data.codes)
-    # Without copies nothing is gained by it, and with many different ones nothing is lost by their content.
-    for some in (lines(60), lines(100) * 2):
-        found = load_text(write(tmp_path, "\n".join(some)), codec=TextCodecOptions(length=20))
-        assert found.heldout_source == "10% of the documents, by their content"
+def held_out(folder: Path, some: list[str], **options: Any) -> tuple[list[str], list[str], str]:
+    """What is trained on, what is held out, and where it comes from, in words."""
+    data = load_text(write(folder, "\n".join(some)), codec=TextCodecOptions(length=20), **options)
+    return data.codec.decode(data.codes), data.codec.decode(data.heldout_codes), data.heldout_source
+
+
+@pytest.mark.parametrize("kinds", [3, text_source.FEW_DOCUMENTS - 1])
+def test_of_few_different_lines_some_of_each_are_held_out(kinds: int, tmp_path: Path) -> None:
+    some = lines(kinds) * 20
+    training, heldout, source = held_out(tmp_path, some)
+    assert source == "10% of the documents, one by one"
+    assert sorted(training + heldout) == sorted(some)
+    assert len(heldout) == round(0.1 * len(some)) and set(training) == set(some)
+    assert held_out(tmp_path, some)[1] == heldout
+    assert held_out(tmp_path, some, seed=1)[1] != heldout
+    assert len(held_out(tmp_path, some, limit=30)[1]) == 3
+
+
+def test_copies_stay_together_where_they_are_not_the_rule(tmp_path: Path) -> None:
+    kinds = [f"{number:07b}" for number in range(100)]
+    often = [*kinds[:5], *["1111111"] * 20]
+    for some in (kinds[:99] + kinds[:1], kinds[:12], kinds[:12] * 9, kinds * 20, often):
+        for seed in range(5):
+            training, heldout, source = held_out(tmp_path, some, seed=seed)
+            assert source == "10% of the documents, by their content"
+            assert not set(training) & set(heldout) and len(heldout) >= 2
+            assert sorted(training + heldout) == sorted(some)
+            assert len(some) > 500 or len(heldout) <= max(9, 0.1 * len(some))
+
+
+def test_the_end_of_a_single_line_is_held_out(tmp_path: Path) -> None:
+    line = "".join(f"{number:04d}" for number in range(500))
+    for unit in ("line", "text", "paragraph"):
+        data = load_text(write(tmp_path, line), layout="window", unit=unit, codec=WINDOW)
+        assert data.codec.decode(data.codes) == [line[8 * i : 8 * i + 8] for i in range(225)]
+        assert data.codec.decode(data.heldout_codes) == [line[1800 + 8 * i : 1808 + 8 * i] for i in range(25)]
+        assert data.heldout_source == "the last 10% of the document" and data.counts["documents"] == 1
+    with pytest.raises(InputError, match="a document is a line, and layout 'window' cuts long ones"):
+        load_text(write(tmp_path, line), codec=PAD)
 
 
 def test_a_table_given_as_text_is_told_where_its_columns_are_learnt(

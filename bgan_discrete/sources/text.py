@@ -36,7 +36,7 @@ STREAM_FIT_DOCUMENTS = 100_000
 """The vocabulary of a stream is learnt from its first so many training documents."""
 
 FEW_DOCUMENTS = 100
-"""With fewer different documents, among copies, held-out documents are not drawn by their content."""
+"""Of fewer different documents it is known which they are, before some are held out."""
 
 _AT_ONCE = 1024
 _log = logging.getLogger(__name__)
@@ -72,7 +72,9 @@ def load_text(
 
     The held-out documents are those of ``heldout``; or the split ``test``, ``validation`` or ``valid`` of a Hub data
     set; or drawn by their content, so that all copies of a document go to the same side. Where fewer than
-    `FEW_DOCUMENTS` are different and some are copies, they are drawn one by one, since else whole kinds were left out.
+    `FEW_DOCUMENTS` are different, at least two are held out; where so few are each there many times, they are drawn one
+    by one, so that every kind stays in training; and of fewer than four to be cut into windows, the end of each is held
+    out.
 
     Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) stand
     between documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
@@ -88,8 +90,9 @@ def load_text(
         limit: Take only the first so many documents, >= 1.
         holdout: Share of the documents held out where there is no other split, in (0, 1).
         heldout: A UTF-8 text file to judge by, or a list of texts.
-        streaming: Read a Hub data set over the network row by row, twice, rather than download it first; the
-            vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are always read so.
+        streaming: Read a Hub data set over the network row by row, twice and its start once more, rather than download
+            it first; the vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are
+            always read so.
         codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
         seed: Of the drawn held-out documents.
 
@@ -113,15 +116,16 @@ def load_text(
     opened = _open(dataset, text_column, split, unit, heldout, streaming)
     name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else f"{len(dataset):,} texts in memory"
     if name.lower().endswith((".csv", ".tsv")):
-        _log.warning("%r is read line by line, as text; scripts/train_array.py learns its columns", name)
-
-    one_by_one = opened.heldout is None and _are_few(islice(islice(opened.training(), limit), opened.fit_documents))
+        _log.warning("%r is read as text; to learn its columns, give it to train_array.py", name)
+    holding_out = None
+    if opened.heldout is None:
+        few = _few_documents(islice(opened.training(), limit))
+        holding_out = _HoldingOut(holdout, seed, few, layout == "window")
 
     def own() -> Iterator[tuple[str, bool]]:
         """The documents of the data set, and whether each is held out."""
         for number, text in enumerate(islice(opened.training(), limit)):
-            key = str(number) if one_by_one else text
-            yield text, opened.heldout is None and _is_held_out(key, holdout, seed)
+            yield from ((text, False),) if holding_out is None else holding_out(number, text)
 
     def documents() -> Iterator[tuple[str, bool]]:
         yield from own()
@@ -150,8 +154,11 @@ def load_text(
                 f"its longest document has {tally['longest']} tokens, but a window has length = {built.length}"
                 if layout == "window" and tally["documents"]
                 else f"it has {tally['documents']} documents for that"
+                + (f"; a document is a {unit}, and layout 'window' cuts long ones" if layout == "pad" else "")
             ) + ("; give more, or others by --heldout" if part == "judge by" and heldout is None else "")
             raise InputError(f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}")
+    if holding_out is not None and holding_out.by_end:
+        heldout_counts["documents"] = 0  # they are the ends of those that were counted
     repeated, leaked = count_repeats(codes, heldout_codes)
     return TextData(
         name=name,
@@ -159,8 +166,7 @@ def load_text(
         codes=codes,
         heldout_codes=heldout_codes,
         codec=built,
-        heldout_source=opened.heldout_source
-        or f"{holdout:.0%} of the documents, " + ("one by one" if one_by_one else "by their content"),
+        heldout_source=opened.heldout_source if holding_out is None else holding_out.source,
         counts={
             **{name: counts[name] + heldout_counts[name] for name in ("documents", "cut", "left_out")},
             "longest": max(counts["longest"], heldout_counts["longest"]),
@@ -353,22 +359,72 @@ def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
         yield "\n".join(gathered)
 
 
-def _are_few(texts: Iterator[str]) -> bool:
-    """Whether texts repeat one another, and fewer than `FEW_DOCUMENTS` are different."""
-    different: set[str] = set()
-    repeats = False
+def _few_documents(texts: Iterator[str]) -> dict[bytes, int]:
+    """How often each document is there, by its digest; empty where `FEW_DOCUMENTS` or more are different."""
+    found: dict[bytes, int] = {}
     for text in texts:
-        repeats = repeats or text in different
-        different.add(text)
-        if len(different) == FEW_DOCUMENTS:
-            return False
-    return repeats
+        key = _digest(text)
+        found[key] = found.get(key, 0) + 1
+        if len(found) == FEW_DOCUMENTS:
+            return {}
+    return found
 
 
-def _is_held_out(text: str, share: float, seed: int) -> bool:
-    """By the content, so that copies stay together and a stream needs no memory."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=seed.to_bytes(8, "little"))
-    return int.from_bytes(digest.digest(), "little") < share * 2**64
+def _digest(text: str, seed: int = 0) -> bytes:
+    key = seed.to_bytes(8, "little")
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+
+
+class _HoldingOut:
+    """Which documents are held out.
+
+    Args:
+        share: Of the documents.
+        seed: Of the draw.
+        few: From `_few_documents`.
+        windows: Documents are cut into windows.
+
+    Attributes:
+        source: In words, where the held-out texts come from.
+        by_end: Each document is parted: its end is held out.
+    """
+
+    def __init__(self, share: float, seed: int, few: Mapping[bytes, int], windows: bool) -> None:
+        self._share, self._seed = share, seed
+        count = sum(few.values())
+        self.by_end = windows and 0 < count < 4
+        self._numbers: set[int] | None = None
+        self._contents: set[bytes] | None = None
+        self.source = f"{share:.0%} of the documents, by their content"
+        wanted = max(2, round(share * count)) if count >= 4 else 0  # two on each side at least
+        if self.by_end:
+            self.source = f"the last {share:.0%} of {'the document' if count == 1 else 'each document'}"
+        elif few and count * share >= len(few):
+            self.source = f"{share:.0%} of the documents, one by one"
+            self._numbers = set(sorted(range(count), key=lambda number: _digest(str(number), seed))[:wanted])
+        elif few:
+            self._contents, total = set(), 0
+            drawn = sorted(few, key=lambda key: _digest(key.hex(), seed))
+            for key in drawn:
+                if total + few[key] <= wanted:
+                    self._contents.add(key)
+                    total += few[key]
+            for key in sorted(drawn, key=few.__getitem__):  # the rarest, where too few fit into the share
+                if total < min(wanted, 2) and key not in self._contents:
+                    self._contents.add(key)
+                    total += few[key]
+
+    def __call__(self, number: int, text: str) -> tuple[tuple[str, bool], ...]:
+        """A document, or its two parts, each with whether it is held out."""
+        if self.by_end:
+            end = len(text) - round(self._share * len(text))
+            return (text[:end], False), (text[end:], True)
+        if self._numbers is not None:
+            return ((text, number in self._numbers),)
+        if self._contents is not None:
+            return ((text, _digest(text) in self._contents),)
+        # By the content alone: copies stay together, and a stream needs no memory.
+        return ((text, int.from_bytes(_digest(text, self._seed), "little") < self._share * 2**64),)
 
 
 class _Framer:
