@@ -191,10 +191,11 @@ class Estimator:
             InputError: If the function gives advantages of another shape.
         """
         found = self.advantages(self._prepared(log_w_MN))
-        if found.shape != log_w_MN.shape:
+        if not isinstance(found, Tensor) or found.shape != log_w_MN.shape:
+            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise InputError(
-                f"the estimator {self.name!r} must give advantages of the shape of the log weights, "
-                f"{list(log_w_MN.shape)}, got {list(found.shape)}"
+                f"the estimator {self.name!r} must give a tensor of advantages of the shape of the log weights, "
+                f"{list(log_w_MN.shape)}, got {what}"
             )
         return found
 

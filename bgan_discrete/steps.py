@@ -428,6 +428,10 @@ def _loss_of_samples(
         if not isinstance(penalty, Tensor) or penalty.numel() != 1:
             got = list(penalty.shape) if isinstance(penalty, Tensor) else repr(penalty)
             raise InputError(f"penalty must be a scalar tensor, such as a mean over samples, got {got}")
+        if not penalty.requires_grad:
+            raise InputError(
+                "penalty must have a gradient with respect to the discriminator's parameters, got one without"
+            )
         loss = loss + objective.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     return loss, diagnostics

@@ -113,6 +113,8 @@ class OneColumn(MLPDiscriminator):
         ({"estimator": lambda log_w: log_w.mean(0)}, r"log weights, \[4, 8\], got \[8\]"),
         ({"penalty": lambda *given: given[1][:, 0].float()}, r"penalty must be a scalar tensor, .* got \[8\]"),
         ({"penalty": lambda *given: 0.5}, r"penalty must be a scalar tensor, .* got 0\.5"),
+        ({"penalty": lambda *given: torch.tensor(0.5)}, "penalty must have a gradient with respect to the disc"),
+        ({"estimator": lambda log_w: log_w.numpy()}, r"a tensor of advantages .*, got ndarray"),
         ({"generator": Logits()}, r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
         ({"discriminator": OneColumn((6,), 3, 16, 1)}, r"one F for each sample, \[16\], got \[16, 1\]; squeeze"),
     ],

@@ -313,7 +313,7 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
     ("codes", "told"),
     [
         (CODES.astype(np.float32), "codes must be an integer array"),
-        (CODES.astype(bool), "codes must be an integer array"),
+        (CODES.astype(bool), r"codes must be an integer array .*, got bool; \.astype"),
         (CODES.astype(np.uint16), r"codes must be an integer array \(uint8, .*\), got uint16"),
         (CODES.astype(np.dtype(np.int32).newbyteorder()), "codes must be an integer array .*, got [<>]i4"),
         (CODES.tolist(), "codes must be an integer array .*, got list"),
@@ -322,11 +322,21 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
         (CODES[:, 0], "codes must have shape"),
         (CODES[:0], "codes must have shape"),
         (torch.from_numpy(CODES).float(), "codes must be an integer array"),
+        (np.ma.masked_equal(CODES, 2), r"without a mask.*\.filled"),
     ],
 )
 def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         Trainer(MLPGenerator((6,), 3), MLPDiscriminator((6,), 3), codes, small_config(), progress=False)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_codes_beyond_the_size_of_their_column_are_refused(kind: Any) -> None:
+    codes = np.array([[0, 4], [1, 3], [2, 0], [1, 1]] * 10)
+    parts = MLPGenerator((2,), 5, sizes=(2, 5)), MLPDiscriminator((2,), 5, sizes=(2, 5))
+    with pytest.raises(InputError, match=r"codes of position \[0\] must lie in \[0, 2\), .* got 2 among rows 0 to 39"):
+        Trainer(*parts, kind(codes), small_config(), progress=False)
+    Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config(), progress=False)
 
 
 def test_wrong_settings_are_refused() -> None:

@@ -527,8 +527,8 @@ def _check_copies(
 ) -> list[Finding]:
     """Copies of training data beyond what new real data would hold, and beyond chance.
 
-    Images and texts are mostly held out by their content, so that where the data repeat themselves the floor has fewer copies
-    than new data have: about as many as training data that are there more than once.
+    Images and texts are mostly held out by their content, so that where the data repeat themselves the floor has fewer
+    copies than new data have: about as many as training data that are there more than once.
     """
     if value is None or floor is None or count < 1:
         return []

@@ -802,7 +802,12 @@ def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torc
     """Codes that are integers, whole, and inside [0, K); on the accelerator as a whole where they fit."""
     kind = str(getattr(codes, "dtype", type(codes).__name__)).removeprefix("torch.")
     if kind not in CODE_DTYPES:
-        raise InputError(f"codes must be an integer array ({', '.join(CODE_DTYPES)}), got {kind}")
+        raise InputError(
+            f"codes must be an integer array ({', '.join(CODE_DTYPES)}), got {kind}"
+            + ('; .astype("uint8") makes them 0 and 1' if kind == "bool" else "")
+        )
+    if isinstance(codes, np.ma.MaskedArray):
+        raise InputError("codes must be an array without a mask, whose values would be data: .filled(k) gives them one")
     if codes.ndim < 2 or math.prod(codes.shape) == 0:
         raise InputError(f"codes must have shape [samples, *event_shape] and hold data, got {list(codes.shape)}")
     for start in range(0, len(codes), 65536):
@@ -825,6 +830,16 @@ def _check_shape(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
     shape = getattr(generator, "event_shape", None)
     if isinstance(shape, tuple) and shape != tuple(codes.shape[1:]):
         raise InputError(f"codes must have the generator's event shape {list(shape)}, got {list(codes.shape[1:])}")
+    sizes = getattr(generator, "sizes", None)
+    if isinstance(sizes, Tensor) and tuple(sizes.shape) == tuple(codes.shape[1:]):
+        for start in range(0, len(codes), 65536):
+            largest = torch.as_tensor(codes[start : start + 65536]).amax(0).to(sizes.device, torch.int64)
+            if bool((largest >= sizes).any()):
+                place = tuple(int(axis) for axis in torch.nonzero(largest >= sizes)[0])
+                raise InputError(
+                    f"codes of position {list(place)} must lie in [0, {int(sizes[place])}), the generator's size "
+                    f"there, got {int(largest[place])} among rows {start} to {min(start + 65536, len(codes)) - 1}"
+                )
 
 
 def _checked_labels(
