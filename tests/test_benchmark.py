@@ -151,3 +151,40 @@ def test_drawing_by_prefix_gives_the_distribution_that_cached_drawing_gives() ->
     place = torch.tensor([16, 4, 1])
     counts = [torch.bincount((codes * place).sum(1), minlength=64) / 20_000 for codes in (ours, theirs)]
     assert (counts[0] - counts[1]).abs().sum() / 2 < 0.03
+
+
+@pytest.mark.parametrize("discriminator_draws", [None, 1])
+@pytest.mark.parametrize("kind", ["images", "text"])
+def test_a_textbook_step_has_the_gradients_of_ours(
+    kind: str, discriminator_draws: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same draws, which are put in the place of those that it makes."""
+    is_text = kind == "text"
+    players = text.Players(text.Game(5, 7, 3, 4, 8), CPU) if is_text else step.Players(step.Game(8, 3, 4, 4, 4), CPU)
+    generator, discriminator = players.generator.double(), players.discriminator.double()
+    players.latents = players.latents.double()
+    distribution = generator(players.latents)
+    codes = distribution.sample(players.game.num_draws, players.rng).long()
+    own = codes if discriminator_draws is None else distribution.sample(1, players.rng).long()
+
+    def drawn(*given: Any) -> torch.Tensor:
+        if is_text:
+            return codes.flatten(0, 1) if len(given[1]) == codes[..., 0].numel() else own.flatten(0, 1)
+        found = codes if given[1] == len(codes) else own
+        return torch.nn.functional.one_hot(found, players.game.num_categories).double()
+
+    monkeypatch.setattr(textbook, "draw_by_prefix" if is_text else "one_hot_draws", drawn)
+    players.textbook(*([] if is_text else ["gumbel"]), discriminator_draws)
+    theirs = [p.grad.clone() for network in (generator, discriminator) for p in network.parameters()]
+    for network in (generator, discriminator):
+        network.zero_grad()
+    real, objective = players.real, players.objective
+    categories = players.game.num_categories
+    step.update_discriminator(
+        discriminator, players.plain[1], real, own.flatten(0, 1), categories, objective, players.rng, 0.0
+    )
+    step.loss_of_draws(generator(players.latents), codes, discriminator, objective)[0].backward()
+    ours = [p.grad for network in (generator, discriminator) for p in network.parameters()]
+    for found, expected in zip(ours, theirs, strict=True):
+        # The optimisers' rate is 1e-9, not 0.
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))

@@ -1,8 +1,9 @@
 """The losses of the first steps of each recipe, pinned: a change of the training shows here, wanted or not.
 
 The files are written anew only by ``pytest tests/test_golden.py --regenerate-golden``. The steps are taken in float64:
-in float32 another order of a sum can flip a draw, after which all figures differ, so that nothing could be told on
-another processor, or of a faster form of the same thing.
+in float32 another order of a sum can flip a draw, after which all figures differ, so that a faster form of the same
+thing could not be told from another thing. (A draw still depends on a softmax in float32, so that another processor
+may flip one.)
 """
 
 import json

@@ -28,6 +28,7 @@ from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import read_metrics
+from bgan_discrete.training.trainer import default_score_chunk
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 
@@ -552,3 +553,9 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
     assert equal(dict(trainer.generator.state_dict()), before)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert trainer.generator.training
+
+
+def test_samples_scored_at_once_on_a_cpu() -> None:
+    sizes = (1, 784, 1024, 2048, 10**6)
+    assert [default_score_chunk(torch.device("cpu"), size) for size in sizes] == [256, 256, 256, 128, 64]
+    assert default_score_chunk(torch.device("meta"), 784) is None
