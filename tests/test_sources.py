@@ -457,6 +457,41 @@ def test_levels_are_found_in_the_training_images() -> None:
     assert load_images(GREY).num_categories == 16
 
 
+@pytest.mark.parametrize(
+    ("images", "options", "words"),
+    [
+        (GREY % 2, {}, "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the codec"),
+        (GREY % 2, {}, "(--codec binary --binary-threshold 1)"),
+        (GREY % 2, {"codec": CodecOptions("binary")}, "multiply them by 255"),
+        (GREY % 4, {}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
+        (GREY % 4 + 252, {}, "all have the code 15: spread them over 0 .. 255, or take the codec 'binary' with "
+                             "threshold 253 (--codec binary --binary-threshold 253)"),
+        (RGB % 2, {}, "multiply them by 255, or take the codec 'palette' (--codec palette)"),
+    ],
+)  # fmt: skip
+def test_different_pixels_of_one_code_are_refused(
+    images: np.ndarray, options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "ROWS_AT_ONCE", 5)
+    assert words in refusal(lambda: load_images(images, **options))
+
+
+def test_a_given_codec_that_gives_one_code_is_not_to_be_changed() -> None:
+    assert refusal(lambda: load_images(GREY % 2, codec=LevelsCodec(16))).endswith("code 0: multiply them by 255")
+
+
+def test_masks_and_images_of_one_colour_are_taken() -> None:
+    threshold = load_images(GREY % 2, codec=CodecOptions("binary", threshold=1))
+    assert np.unique(threshold.codes).tolist() == [0, 1]
+    assert load_images(RGB % 2, codec=CodecOptions("palette", 8)).num_categories == 8
+    black = np.zeros((6, 8, 8), np.uint8)
+    black[5] = 3  # held out
+    assert np.unique(load_images(black).codes).tolist() == [0]
+    reddish = np.zeros((6, 8, 8, 3), np.uint8)
+    reddish[..., 0], reddish[5] = 3, 7
+    assert np.unique(load_images(reddish).codes).tolist() == [0]
+
+
 def test_stochastic_codes_of_held_out_rows_go_on_after_the_training_rows() -> None:
     images = np.full((10, 8, 8), 128, np.uint8)
     images[:, 0, 0] = np.arange(10)

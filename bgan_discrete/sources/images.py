@@ -149,9 +149,11 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         labels = None if labels is None else labels[kept]
         source = f"{len(rows)} rows held out of split {settings.split!r}"
     codec = _fitted_codec(settings.codec, pixels, channels=1 if form.grey else 3)
+    codes = _encode(codec, pixels, 0, folder, "codes")
+    _refuse_one_code(codes, pixels, settings.codec)
     return ImageData(
         name=name,
-        codes=_encode(codec, pixels, 0, folder, "codes"),
+        codes=codes,
         labels=labels,
         heldout_codes=_encode(codec, heldout_pixels, len(pixels), folder, "heldout_codes"),
         heldout_labels=heldout_labels,
@@ -214,3 +216,25 @@ def _encode(
     chunks = (codec.encode(pixels[chunk], first_row + chunk.start) for chunk in chunks_of(len(pixels)))
     planes = (3,) if codec.channels_first and codec.channels == 3 else ()
     return stack(chunks, (len(pixels), *planes, *pixels.shape[1:3]), folder, name)
+
+
+def _refuse_one_code(codes: NDArray[np.uint8], pixels: NDArray[np.uint8], codec: CodecOptions | ImageCodec) -> None:
+    """Refuse images whose pixels differ while their codes do not, such as masks of 0 and 1 taken for near black."""
+    code = codes.flat[0]
+    if any((codes[chunk] != code).any() for chunk in chunks_of(len(codes))):
+        return
+    first = pixels[0, 0, 0]  # of a colour image, one value for each channel
+    if all((pixels[chunk] == first).all() for chunk in chunks_of(len(pixels))):
+        return
+    low = min(int(pixels[chunk].min()) for chunk in chunks_of(len(pixels)))
+    high = max(int(pixels[chunk].max()) for chunk in chunks_of(len(pixels)))
+    advice = "multiply them by 255" if (low, high) == (0, 1) else "spread them over 0 .. 255"
+    if isinstance(codec, CodecOptions):
+        advice += (
+            f", or take the codec 'binary' with threshold {low + 1} (--codec binary --binary-threshold {low + 1})"
+            if pixels.ndim == 3
+            else ", or take the codec 'palette' (--codec palette), which learns their colours"
+        )
+    raise InputError(
+        f"pixels of the training images run from {low} to {high}, as 8 bits, and all have the code {code}: {advice}"
+    )
