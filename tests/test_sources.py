@@ -300,6 +300,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         (GREY[:0], "are empty"),
         (GREY[:1], "must have at least 2 images to train on, got 1"),
         (GREY[:2], "holdout needs at least 3 images, got 2"),
+        (np.repeat(GREY[:1], 90, 0), "the 90 of the array are copies of 1"),
         (np.repeat(GREY[:1], 9, 0), "holdout finds no images to hold out: the 9 of the array are copies of 1"),
     ],
 )
@@ -544,6 +545,25 @@ def test_copies_that_exceed_the_share_are_held_out_nevertheless() -> None:
     images = np.repeat(noise(3, 8, 8), [3, 4, 5], 0)
     data = load_images(images, codec=EXACT, holdout=0.1)
     assert len(data.heldout_codes) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_of_few_different_images_are_held_out_one_by_one(seed: int) -> None:
+    images = np.tile(noise(10, 8, 8), (20, 1, 1))
+    data, again = (load_images(images, codec=EXACT, holdout=0.2, seed=seed) for _ in range(2))
+    assert data.heldout_source == "40 rows held out of split 'train', one by one"
+    assert np.array_equal(data.heldout_codes, again.heldout_codes)
+    assert all_pixels(data) == sorted(image.tobytes() for image in images), "every row once"
+    assert len(np.unique(data.codes, axis=0)) == 10, "nothing is kept from training"
+    order = np.random.Philox(key=np.array([seed, 1], np.uint64)).random_raw(200).argsort(kind="stable")
+    assert np.array_equal(data.heldout_codes, images[np.sort(order[:40])])
+
+
+@pytest.mark.parametrize(("different", "copies", "one_by_one"), [(10, 10, True), (10, 9, False), (2, 40, True),
+                                                                 (99, 10, True), (100, 10, False)])  # fmt: skip
+def test_where_different_images_are_few(different: int, copies: int, one_by_one: bool) -> None:
+    data = load_images(np.tile(noise(different, 8, 8), (copies, 1, 1)), codec=EXACT, holdout=0.1)
+    assert data.heldout_source.endswith("one by one") == one_by_one
 
 
 def test_limit_comes_before_holding_out(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ from bgan_discrete.sources.tables import load_hub, load_local, open_table
 
 MAX_HELDOUT_ROWS = 10_000
 MIN_TRAINING_ROWS = 2
+FEW_IMAGES = 100
+"""Of fewer different images that occur often, copies do not stay together: else whole kinds would be left out."""
+
 _HOLDOUT_STREAM = 1
 
 _log = logging.getLogger(__name__)
@@ -51,7 +54,8 @@ def load_images(
 
     Images are uint8, grey or RGB. EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to
     8 bits. The held-out images are the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows) where there
-    is one, and else rows drawn from ``split``, where all copies of an image go to the same side.
+    is one, and else rows drawn from ``split``, where all copies of an image go to the same side. Where fewer than
+    `FEW_IMAGES` are different and each occurs at least 1 / ``holdout`` times on average, rows are drawn one by one.
 
     Args:
         dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder that
@@ -141,13 +145,13 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         heldout_labels = None if heldout.labels is None else heldout.labels[:heldout_count]
         source = f"split {opened.heldout_split!r}"
     else:
-        rows = _draw_heldout(row_hashes(pixels), settings.holdout, settings.seed, training.place)
+        rows, one_by_one = _draw_heldout(row_hashes(pixels), settings.holdout, settings.seed, training.place)
         kept = np.setdiff1d(np.arange(count), rows)
         heldout_pixels = _gather(pixels, rows, folder, "heldout_pixels")
         pixels = _gather(pixels, kept, folder, "training_pixels")
         heldout_labels = None if labels is None else labels[rows]
         labels = None if labels is None else labels[kept]
-        source = f"{len(rows)} rows held out of split {settings.split!r}"
+        source = f"{len(rows)} rows held out of split {settings.split!r}" + (", one by one" if one_by_one else "")
     codec = _fitted_codec(settings.codec, pixels, channels=1 if form.grey else 3)
     codes = _encode(codec, pixels, 0, folder, "codes")
     _refuse_one_code(codes, pixels, settings.codec)
@@ -165,12 +169,18 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
     )
 
 
-def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> NDArray[np.int64]:
-    """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share."""
+def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> tuple[NDArray[np.int64], bool]:
+    """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share.
+
+    Of few different images, rows one by one; and whether that is so.
+    """
     count = len(hashes)
     if count < MIN_TRAINING_ROWS + 1:
         raise InputError(f"holdout needs at least {MIN_TRAINING_ROWS + 1} images, got {count} of {place}")
     sets, sizes = _sets_of_copies(hashes)
+    one_by_one = 1 < len(sizes) < FEW_IMAGES and count * share >= len(sizes)
+    if one_by_one:
+        sets, sizes = np.arange(count), np.ones(count, np.int64)
     wanted = min(max(1, round(share * count)), count - MIN_TRAINING_ROWS)
     philox = np.random.Philox(key=np.array([seed, _HOLDOUT_STREAM], dtype=np.uint64))
     # Raw words, unlike the methods of a Generator, are the same in every version of NumPy.
@@ -189,7 +199,7 @@ def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: st
         total = int(sizes[smallest])
     if count - total < MIN_TRAINING_ROWS:
         raise InputError(f"holdout finds no images to hold out: the {count} of {place} are copies of {len(sizes)}")
-    return np.flatnonzero(is_chosen[sets])
+    return np.flatnonzero(is_chosen[sets]), one_by_one
 
 
 def _sets_of_copies(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
