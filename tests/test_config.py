@@ -40,6 +40,7 @@ def test_saving_and_loading_gives_the_same_configuration(tmp_path: Path) -> None
         ({"num_categories": 1}, "num_categories must be between 2 and 256"),
         ({"num_categories": 257}, "num_categories must be between 2 and 256"),
         ({"codec": "binary", "num_categories": 3}, "num_categories must be 2 with the binary codec"),
+        ({"binary_threshold": 7}, "binary_threshold applies to the binary codec, got codec 'levels'"),
         ({"stochastic": True}, "stochastic applies to the binary codec"),
         ({"dither": True}, "dither applies to the palette codec"),
         ({"discriminator_draws": 21}, "discriminator_draws must be at most num_draws"),

@@ -704,6 +704,8 @@ def _check_training(training: TrainingConfig) -> None:
 def _check_data(data: DataConfig) -> None:
     if data.codec == "binary" and data.num_categories not in (None, 2):
         raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
+    if data.binary_threshold != DataConfig.binary_threshold and data.codec != "binary":
+        raise InputError(f"binary_threshold applies to the binary codec, got codec {data.codec!r}")
     if data.stochastic and data.codec != "binary":
         raise InputError(f"stochastic applies to the binary codec, got codec {data.codec!r}")
     if data.dither and data.codec != "palette":
