@@ -34,7 +34,13 @@ from bgan_discrete.nn.images import ConditionalGroupNorm
 from bgan_discrete.penalties import PENALTIES, apply_spectral_normalization
 from bgan_discrete.sources import load_images
 from bgan_discrete.tasks.data import prepare_data
-from bgan_discrete.tasks.images import _columns_of, count_classes, evaluate_pipeline, generate_images
+from bgan_discrete.tasks.images import (
+    _columns_of,
+    _warn_of_small_classes,
+    count_classes,
+    evaluate_pipeline,
+    generate_images,
+)
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
 from bgan_discrete.training.trainer import SHOWN_OF_CLASS, labels_of_samples
 
@@ -563,7 +569,7 @@ def test_training_without_labels_or_with_a_gap_is_one_line(tmp_path: Path) -> No
     assert "conditional needs labels" in said and "--label-column" in said
     assert not (tmp_path / "run").exists(), "nothing was begun"
     for labels, words in (
-        (np.arange(60) % 2 * 2, "every label from 0 to 2; there is no 1"),
+        (np.arange(60) % 2 * 2, r"every label from 0 to 2; there is no 1: number .* return_inverse=True\)\[1\]"),
         (np.full(60, -2), "got -2"),
     ):
         # Only the labels of the training part count.
@@ -572,6 +578,33 @@ def test_training_without_labels_or_with_a_gap_is_one_line(tmp_path: Path) -> No
             count_classes(data)
     with pytest.raises(InputError, match="leave out continuous 'boundary_seeking'"):
         ImageTrainingConfig.from_flat({"conditional": True, "continuous": "boundary_seeking"})
+
+
+def test_classes_of_few_training_images_are_named(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    labels = np.arange(60) % 2
+    labels[7] = 2
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images[::-1], y_test=labels[::-1])
+    arguments = ("--conditional", *QUICK, "--num-samples", "0", "--dataset", "a.npz")
+    said = run("train_images", "--output-dir", "run", *arguments, cwd=tmp_path).stderr
+    line = "1 of 3 classes have fewer than 10 training images, too few to learn them from (2: 1)"
+    assert said.count(line) == 1
+    said = run("train_images", "--output-dir", "other", *arguments[1:], cwd=tmp_path).stderr
+    assert "classes" not in said, "without conditional labels are not learnt from"
+
+
+def test_of_many_small_classes_some_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    data = replace(load_images(images, codec=CodecOptions("binary")), labels=np.repeat(np.arange(18), 3))
+    _warn_of_small_classes(data, 18)
+    assert "18 of 18 classes" in caplog.text and "9: 3, and 8 more)" in caplog.text
+    caplog.clear()
+    names = tuple("abcdef")
+    _warn_of_small_classes(replace(data, labels=np.arange(54) % 5, class_names=names), 6)
+    assert "1 of 6 classes" in caplog.text and "(f: 0)" in caplog.text
+    caplog.clear()
+    _warn_of_small_classes(replace(data, labels=np.arange(54) % 5), 5)
+    assert not caplog.text
 
 
 def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:

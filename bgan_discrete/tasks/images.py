@@ -1,6 +1,7 @@
 """Images from end to end: data -> networks -> training -> samples -> figures."""
 
 import dataclasses
+import logging
 import sys
 import time
 from pathlib import Path
@@ -46,11 +47,17 @@ from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 
 GRID_SAMPLES, GRID_OF_CLASS = 100, 10
+FEW_OF_CLASS = 10
+"""Classes of fewer training images are a warning of conditional runs."""
+
+SHOWN_OF_FEW = 10
 MAX_COLUMNS = 16
 """Of a grid with a class in a row, or in several whole rows."""
 
 METRICS_SEED = 1
 """The seed of the samples that are judged; that of the pictures is the run's own."""
+
+_log = logging.getLogger(__name__)
 
 
 def build_networks(
@@ -139,6 +146,8 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe(data))
     num_classes = count_classes(data) if config.model.conditional else None
+    if num_classes is not None and processes.is_first:
+        _warn_of_small_classes(data, num_classes)
     generator, discriminator = build_networks(
         config.model,
         data.event_shape,
@@ -240,8 +249,30 @@ def count_classes(data: ImageData) -> int:
         return len(data.class_names)
     if len(found) <= found[-1]:
         gap = int((found != np.arange(len(found))).argmax())
-        raise InputError(f"conditional needs training images of every label from 0 to {found[-1]}; there is no {gap}")
+        raise InputError(
+            f"conditional needs training images of every label from 0 to {found[-1]}; there is no {gap}: number the "
+            "labels without gaps by np.unique(labels, return_inverse=True)[1]"
+        )
     return len(found)
+
+
+def _warn_of_small_classes(data: ImageData, num_classes: int) -> None:
+    assert data.labels is not None
+    counts = np.bincount(data.labels[data.labels < num_classes], minlength=num_classes)
+    few = np.flatnonzero(counts < FEW_OF_CLASS)
+    if not len(few):
+        return
+    names = data.class_names
+    shown = ", ".join(f"{names[label] if names else label}: {counts[label]}" for label in few[:SHOWN_OF_FEW])
+    more = f", and {len(few) - SHOWN_OF_FEW} more" if len(few) > SHOWN_OF_FEW else ""
+    _log.warning(
+        "%d of %d classes have fewer than %d training images, too few to learn them from (%s%s)",
+        len(few),
+        num_classes,
+        FEW_OF_CLASS,
+        shown,
+        more,
+    )
 
 
 def _averaged_generator(trainer: Trainer) -> ConvGenerator:
