@@ -416,6 +416,22 @@ def test_colour_follows_the_first_image(tmp_path: Path, caplog: pytest.LogCaptur
     assert load_images(rgb_first, codec=CodecOptions("palette", 4)).event_shape == (8, 10)
 
 
+def test_grey_images_in_files_of_colour_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    palettes = [png(Image.fromarray(image).convert("P")) for image in GREY]
+    path = write_parquet(tmp_path / "a.parquet", image=structs(palettes))
+    for from_cache in (False, True):
+        caplog.clear()
+        assert load_images(path).from_cache == from_cache
+        assert "all images of" in caplog.text and "color 'grey' (--color grey) needs a third" in caplog.text
+    caplog.clear()
+    assert load_images(path, color="grey").event_shape == (8, 10)
+    assert load_images(path, color="rgb").event_shape == (3, 8, 10), "as it was asked for"
+    assert load_images(path, codec=CodecOptions("palette", 4)).event_shape == (8, 10), "a colour is one code"
+    load_images(RGB)
+    load_images(write_parquet(tmp_path / "b.parquet", image=structs([*palettes, RGB[0]])))
+    assert not caplog.text
+
+
 def test_luminance_is_that_of_pillow() -> None:
     expected = sorted(np.asarray(Image.fromarray(image).convert("L")).tobytes() for image in RGB)
     assert all_pixels(load_images(RGB, codec=EXACT, color="grey")) == expected

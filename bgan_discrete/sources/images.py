@@ -100,7 +100,7 @@ def load_images(
         folder = cache_root(cache_dir) / key
         cached = read_cache(folder, name)
         if cached is not None:
-            return _warned(cached)
+            return _warned(cached, settings)
         if given is not None:
             opened = given
         elif hub is not None:
@@ -113,10 +113,11 @@ def load_images(
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
             opened = open_table(load_local(place, scratch), name, settings)
             release_unused_memory()
-        return _warned(build_cached(lambda working: _build(opened, settings, working, name), folder, name))
+        built = build_cached(lambda working: _build(opened, settings, working, name), folder, name)
+        return _warned(built, settings)
 
 
-def _warned(data: ImageData) -> ImageData:
+def _warned(data: ImageData, settings: Settings) -> ImageData:
     if data.colours_lost:
         _log.warning(
             "%s of %s images of %s are in colour and are read as grey, as the first one is: color 'rgb' (--color rgb) "
@@ -125,7 +126,18 @@ def _warned(data: ImageData) -> ImageData:
             f"{len(data.codes) + len(data.heldout_codes):,}",
             data.name,
         )
+    if settings.color == "auto" and all(_planes_are_equal(codes) for codes in (data.codes, data.heldout_codes)):
+        _log.warning(
+            "all images of %s are grey, though they are stored in colour: color 'grey' (--color grey) needs a third of the "
+            "codes",
+            data.name,
+        )
     return data
+
+
+def _planes_are_equal(codes: NDArray[np.uint8]) -> bool:
+    """Whether codes have a plane for each channel, and all say the same."""
+    return codes.ndim == 4 and all((codes[chunk] == codes[chunk, :1]).all() for chunk in chunks_of(len(codes)))
 
 
 def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -> ImageData:
