@@ -291,7 +291,9 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     ("images", "words"),
     [
         (GREY / 255, "must be uint8, 0 .. 255, got float64; multiply images in [0, 1] by 255"),
-        (GREY > 9, "must be uint8, 0 .. 255, got bool"),
+        (GREY > 9, 'must be uint8, 0 .. 255, got bool; convert them by .astype("uint8") * 255'),
+        (GREY.astype(int), 'got int64; scale them to 0 .. 255, if they are not, and convert by .astype("uint8")'),
+        (GREY.astype("u2"), 'got uint16; scale them to 0 .. 255, if they are not, and convert by .astype("uint8")'),
         (np.zeros((3, 2, 2), "M8[s]"), "must be uint8, 0 .. 255, got datetime64[s]"),
         (np.full((3, 2, 2), None), "must be uint8, 0 .. 255, got object"),
         (np.full((), 3, np.uint8), "must be [N, H, W] or [N, H, W, 3], got []"),
@@ -356,6 +358,7 @@ def test_a_broken_image_is_named_by_file_and_row(tmp_path: Path) -> None:
     [
         ([[[0, 256]]] * 4, "its pixels must lie in 0 .. 255, got 0 .. 256"),
         ([[[0.0, 1.0]]] * 4, "its pixels must be integers, 0 .. 255, got float64; multiply"),
+        ([[[True, False]]] * 4, 'got bool; convert them by .astype("uint8") * 255'),
         ([[[[0] * 2] * 4] * 4] * 4, "it must have the shape [H, W] or [H, W, 3], got [4, 4, 2]"),
         (["text"] * 4, "it must be an encoded image or an array of integers, got str"),
     ],
@@ -598,6 +601,9 @@ def test_labels_of_which_some_are_missing_are_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", images=GREY, labels=LABELS + 0.5)
     with pytest.raises(InputError, match=r"labels of .* must be 12 integers, one for each image, got float64 \[12\]"):
         load_images(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", images=GREY, labels=np.array(["cat", "dog", "owl"])[LABELS])
+    text = refusal(lambda: load_images(tmp_path / "c.npz"))
+    assert text.endswith("got <U3 [12]; number them by np.unique(labels, return_inverse=True)[1]")
 
 
 def test_a_large_test_split_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,10 @@ def _byte_array(values: Any) -> NDArray[np.uint8]:
     """Pixels ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` from an array or nested lists of integers 0 .. 255."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
-        advice = "; multiply values in [0, 1] by 255, round, and convert" if array.dtype.kind == "f" else ""
+        advice = {
+            "f": "; multiply values in [0, 1] by 255, round, and convert",
+            "b": '; convert them by .astype("uint8") * 255',
+        }.get(array.dtype.kind, "")
         raise InputError(f"its pixels must be integers, 0 .. 255, got {array.dtype}{advice}")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]

@@ -128,8 +128,8 @@ def _warned(data: ImageData, settings: Settings) -> ImageData:
         )
     if settings.color == "auto" and all(_planes_are_equal(codes) for codes in (data.codes, data.heldout_codes)):
         _log.warning(
-            "all images of %s are grey, though they are stored in colour: color 'grey' (--color grey) needs a third of the "
-            "codes",
+            "all images of %s are grey, though they are stored in colour: color 'grey' (--color grey) needs a third of "
+            "the codes",
             data.name,
         )
     return data

@@ -12,6 +12,15 @@ from bgan_discrete.sources.settings import Settings
 
 HELDOUT_SPLITS = ("test", "validation", "valid")
 
+_INTEGER_ADVICE = '; scale them to 0 .. 255, if they are not, and convert by .astype("uint8")'
+_ADVICE = {
+    "f": "; multiply images in [0, 1] by 255, round, and convert",
+    "b": '; convert them by .astype("uint8") * 255',
+    "i": _INTEGER_ADVICE,
+    "u": _INTEGER_ADVICE,
+}
+"""How images of other kinds of dtypes become uint8."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -56,7 +65,7 @@ def open_array(images: NDArray[Any], settings: Settings) -> Opened:
 def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) -> Rows:
     """Pixels ``[N, H, W(, C)]`` with their labels; refuses what is neither."""
     if images.dtype != np.uint8:
-        advice = "; multiply images in [0, 1] by 255, round, and convert" if images.dtype.kind == "f" else ""
+        advice = _ADVICE.get(images.dtype.kind, "")
         raise InputError(f"images of {place} must be uint8, 0 .. 255, got {images.dtype}{advice}")
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
@@ -69,6 +78,8 @@ def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) ->
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.shape != (len(images),) or labels.dtype.kind not in "iub":
             found = f"{labels.dtype} {list(labels.shape)}"
+            if labels.shape == (len(images),):
+                found += "; number them by np.unique(labels, return_inverse=True)[1]"
             raise InputError(f"labels of {place} must be {len(images)} integers, one for each image, got {found}")
     return Rows(place, len(images), lambda start, stop: images[start:stop], known_labels(labels, place))
 
