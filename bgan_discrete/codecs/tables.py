@@ -4,6 +4,7 @@ A table is a dictionary: column name -> the column's values, one a row. A value 
 point, a boolean, or None where it is missing.
 """
 
+import heapq
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -258,12 +259,12 @@ class CategoryColumn:
 class BinnedColumn:
     """A column of numbers, cut into bins.
 
-    Bin i holds the numbers in ``[edges[i], edges[i + 1])``, the last one its end too; what lies outside goes to the
-    first or last bin. A bin decodes to one number of its own.
+    Bin i holds the numbers in ``[edges[i], edges[i + 1])``, the last one its end too, which may be all that it holds;
+    what lies outside goes to the first or last bin. A bin decodes to one number of its own.
 
     Attributes:
         name: Of the column.
-        edges: Ascending, one more than there are bins.
+        edges: Ascending, one more than there are bins; only the last two may be equal.
         values: A number inside each bin: the median of those that it was made of.
         has_missing: Whether a last code stands for missing values.
     """
@@ -280,8 +281,8 @@ class BinnedColumn:
             if not _is_number(number):
                 raise InputError(f"edges and values of column {self.name!r} must be finite numbers, got {number!r}")
         steps = [b - a for a, b in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        # A single bin may hold a single number.
-        ascending = all(step > 0 for step in steps) or (len(steps) == 1 and steps[0] == 0)
+        # The last bin, which holds its end, may hold a single number.
+        ascending = all(step > 0 for step in steps[:-1]) and all(step >= 0 for step in steps[-1:])
         if not isinstance(self.has_missing, bool) or not ascending or len(self.values) != len(steps) or not steps:
             raise InputError(f"edges of column {self.name!r} must ascend, and be one more than the values")
         if self._bins(self.values).tolist() != list(range(len(steps))):
@@ -370,7 +371,7 @@ class TableCodec(ArrayCodec):
 
         A column of strings, booleans, integers or few different numbers has a category for each value, in their order;
         missing values (None) are one more. With ``bins``, a column of more different numbers than that is cut at their
-        quantiles.
+        quantiles; a number of so many rows that it fills a bin, such as the zeros of a column of amounts, has its own.
 
         Args:
             table: The rows.
@@ -549,15 +550,52 @@ def _reads_as_number(text: str) -> bool:
 
 def _cut_column(name: str, numbers: Sequence[Any], bins: int, missing: bool) -> BinnedColumn:
     ordered = sorted(numbers)
-    # Numbers of the data, so that no bin is empty: the least number at or above each share of the rows.
-    places = [max(math.ceil(part * len(ordered) / bins) - 1, 0) for part in range(bins + 1)]
-    edges = list({float(ordered[place]): ordered[place] for place in places}.values())
-    inside = np.searchsorted(np.array(edges[1:-1], float), np.array(ordered, float), side="right")
+    floats = np.array(ordered, float)
+    # Numbers of the data, so that no bin is empty.
+    edges = [*(ordered[place] for place in _bin_starts(floats, bins)), ordered[-1]]
+    inside = np.searchsorted(np.array(edges[1:-1], float), floats, side="right")
     medians = []
     for place in range(len(edges) - 1):
         begin, end = np.searchsorted(inside, [place, place + 1])
         medians.append(ordered[(begin + end - 1) // 2])
     return BinnedColumn(name, tuple(edges), tuple(medians), missing)
+
+
+def _bin_starts(ordered: NDArray[np.float64], bins: int) -> list[int]:
+    """Rows whose numbers begin the bins of ascending numbers: as many as asked, if there are so many numbers.
+
+    The bins are cut at quantiles, but a number that fills a bin has one of its own and takes none from the others.
+    """
+    _, firsts, counts = np.unique(ordered, return_index=True, return_counts=True)
+    is_heavy = counts * bins >= len(ordered)
+    if not is_heavy.any():
+        # The least number at or above each share of the rows.
+        return [max(math.ceil(part * len(ordered) / bins) - 1, 0) for part in range(bins)]
+    places = np.flatnonzero(is_heavy).tolist()
+    ends = [*firsts.tolist(), len(ordered)]
+    between = zip([0, *(place + 1 for place in places)], [*places, len(firsts)], strict=True)
+    gaps = [(ends[begin], ends[end], end - begin) for begin, end in between if begin < end]
+    shares = _share_bins([(end - begin, numbers) for begin, end, numbers in gaps], bins - len(places))
+    starts = [ends[place] for place in places]
+    for (begin, end, _), share in zip(gaps, shares, strict=True):
+        if share:
+            starts += [begin + start for start in _bin_starts(ordered[begin:end], share)]
+    # What is left without a bin of its own goes to the number before it, or else to the first.
+    return [0, *sorted(starts)[1:]]
+
+
+def _share_bins(gaps: Sequence[tuple[int, int]], bins: int) -> list[int]:
+    """Bins for each gap, of which rows and different numbers are given: one for the largest, the others by rows."""
+    shares = [0] * len(gaps)
+    waiting = [(-math.inf, -rows, place) for place, (rows, _) in enumerate(gaps)]
+    heapq.heapify(waiting)
+    while waiting and sum(shares) < bins:
+        _, _, place = heapq.heappop(waiting)
+        rows, numbers = gaps[place]
+        shares[place] += 1
+        if shares[place] < numbers:
+            heapq.heappush(waiting, (-rows / shares[place], -rows, place))
+    return shares
 
 
 def _description(column: Column) -> str:
