@@ -125,7 +125,7 @@ def test_a_file_to_judge_by_and_a_codec_to_encode_with(place: Path) -> None:
         ("a,b\n1,2\n1,2,3\n", {}, "has 3 cells in line 3, but 2 columns"),
         ("a,b\n", {}, "has no rows"),
         ("", {}, "has no rows"),
-        ("a,a\n1,2\n", {}, "two columns called 'a'"),
+        ("a,a\n1,2\n", {}, "two columns called 'a' in its header; rename one, or read it with --no-header"),
         ("a;b\n1;2\n", {}, "single column, called 'a;b': .* \\(--delimiter ';'\\), and else --delimiter ','"),
         ("a,,c\n1,2,3\n", {}, "no name for column 2"),
         ('a,b\n1,"2\n', {}, "no CSV file after line"),
@@ -159,6 +159,31 @@ def test_a_single_column_may_hold_delimiters(tmp_path: Path) -> None:
     assert load_array(path).codec.column_names == ("words",)
     path.write_text("words;more\n" + "a;b\nc;d\n" * 10, encoding="utf-8")
     assert load_array(path, delimiter=",").codec.column_names == ("words;more",)
+
+
+@pytest.mark.parametrize(
+    ("first", "warned"),
+    [
+        ("Lyon,2,410.5", True),
+        ("Lyon,9,-1e3", True),
+        ("9,8,7", True),
+        ("city,2019,2020", False),
+        ("Lyon,rooms,rent", False),
+        ("0,1,2", False),
+    ],
+)
+def test_a_first_line_of_data_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: str, warned: bool
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{first}\n" + "Lyon,2,640\nParis,3,730\n" * 10, encoding="utf-8")
+    load_array(path)
+    said = "looks like data but names its columns ({}); if it is a row, read it with --no-header (header=False)"
+    shown = ", ".join(map(repr, first.split(",")))
+    assert [said.format(shown) in record.message for record in caplog.records] == [True] * warned
+    caplog.clear()
+    load_array(path, header=False)
+    assert not caplog.records
 
 
 def test_columns_in_memory_are_read_as_those_of_files() -> None:

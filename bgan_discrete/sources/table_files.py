@@ -3,6 +3,7 @@
 import csv
 import datetime
 import decimal
+import logging
 import math
 import re
 import sys
@@ -23,6 +24,8 @@ TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
 Wanted = Callable[[str], bool]
 """Whether a column of a name is to be read."""
 
+_log = logging.getLogger(__name__)
+
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
 
@@ -38,7 +41,8 @@ def read_csv(
     Args:
         path: A UTF-8 file.
         delimiter: Between cells; None for that of the file's suffix.
-        header: Whether the first line names the columns; else they are ``column_0``, ``column_1``, ...
+        header: Whether the first line names the columns, which is warned of where it looks like data; else they are
+            ``column_0``, ``column_1``, ...
         missing: Texts of cells that mean a missing value too.
 
     Returns:
@@ -82,6 +86,14 @@ def read_csv(
         raise InputError(f"{place} is no CSV file after line {line}: {error}") from None
     if not columns or not columns[0]:
         raise InputError(f"{place} has no rows")
+    if header and _looks_like_data(names, columns):
+        _log.warning(
+            "the first line of %s looks like data but names its columns (%s%s); if it is a row, read it with "
+            "--no-header (header=False)",
+            place,
+            ", ".join(map(repr, names[:5])),
+            ", ..." if len(names) > 5 else "",
+        )
     gone = {"", *missing}
     return {
         name: _typed([None if cell in gone else cell for cell in cells])
@@ -113,6 +125,14 @@ def _check_delimiter(row: list[str], path: Path, place: str) -> None:
         )
 
 
+def _looks_like_data(names: list[str], columns: list[list[str]]) -> bool:
+    """Whether each name is a number, or a value of its column; columns that are numbered from 0 are named."""
+    is_numbered = len(names) > 2 and names == [str(place) for place in range(len(names))]
+    return not is_numbered and all(
+        _is_number_text(name) or name in cells for name, cells in zip(names, columns, strict=True)
+    )
+
+
 def _checked_names(row: list[str], place: str) -> list[str]:
     for number, name in enumerate(row, 1):
         if not name:
@@ -120,7 +140,9 @@ def _checked_names(row: list[str], place: str) -> list[str]:
                 f"{place} has no name for column {number} in its header; give one, or read it with --no-header"
             )
         if name in row[: number - 1]:
-            raise InputError(f"{place} has two columns called {name!r} in its header")
+            raise InputError(
+                f"{place} has two columns called {name!r} in its header; rename one, or read it with --no-header"
+            )
     return row
 
 
