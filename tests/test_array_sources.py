@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 
 from bgan_discrete import load_array
 from bgan_discrete.codecs import IntegersCodec, TableCodec
@@ -202,6 +203,55 @@ def test_columns_in_memory_are_read_as_those_of_files() -> None:
     for wrong in ({0: 1, 1: 2}, "abc", 3):
         with pytest.raises(InputError, match=r"must be a dictionary of columns, each a list of values, got .* for 'x'"):
             load_array({"x": wrong})  # type: ignore[dict-item]
+
+
+class Frame:
+    """What a data frame of any library can do."""
+
+    def __init__(self, columns: list[Any], values: dict[Any, Any]) -> None:
+        self.columns, self._values = columns, values
+
+    def __getitem__(self, name: Any) -> Any:
+        return self._values[name]
+
+
+def test_data_frames_are_dictionaries_of_their_columns() -> None:
+    values = {"a": np.arange(20) % 3, "b": ["x", None] * 10}
+    data = load_array(Frame(["b", "a"], values), seed=3)
+    assert data.codec.column_names == ("b", "a")
+    assert np.array_equal(data.codes[:, ::-1], load_array(values, seed=3).codes)
+    arrow = load_array(pyarrow.table({"a": [1, 2] * 10}), heldout=Frame(["a"], {"a": [1, 2]}))
+    assert arrow.codec.describe() == "1 column of categories: a 2"
+    with pytest.raises(InputError, match="a column's name must be a string that is not empty, in UTF-8, got 0"):
+        load_array(Frame([0], {0: [1, 2] * 9}))
+    with pytest.raises(InputError, match="dataset has two columns called 'a'; rename one"):
+        load_array(Frame(["a", "a"], values))
+    with pytest.raises(InputError, match=r"heldout must be a name, .* or data frame of columns, got object"):
+        load_array(values, heldout=object())  # type: ignore[arg-type]
+
+
+def test_lists_and_tensors_are_arrays() -> None:
+    codes = np.random.default_rng(0).integers(0, 5, (30, 4))
+    digest = load_array(codes).digest
+    assert load_array(codes.tolist()).digest == load_array(torch.from_numpy(codes)).digest == digest
+    assert load_array({"a": torch.from_numpy(codes[:, 0])}).digest == load_array({"a": codes[:, 0]}).digest
+    for wrong, words in (
+        ([[1, 2], [3]], "dataset must hold rows of one length if it is a list"),
+        ([1, 2, 3], "make one number a sample"),
+        (torch.zeros(30, 2, dtype=torch.bfloat16), "dataset must be a tensor that NumPy can hold, got torch.bfloat16"),
+        (torch.zeros(30, 2), "must hold integers, got float32: convert"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_array(wrong)
+
+
+def test_masked_values_are_not_taken_for_data() -> None:
+    masked = np.ma.masked_equal(np.arange(30) % 3, 1)
+    for given, name in ((masked[:, None], "dataset"), ({"a": masked}, "column 'a' of dataset")):
+        with pytest.raises(InputError, match=rf"{name} must not be a masked array.*\.filled\(k\), or .*\.tolist\(\)"):
+            load_array(given)
+    assert load_array({"a": masked.tolist()}).codec.describe().endswith("a 2 + (missing)")
+    assert load_array({"a": masked, "b": [1, 2] * 15}, drop=["a"]).codec.column_names == ("b",)
 
 
 def test_what_is_wrong_with_other_files_is_said(place: Path) -> None:

@@ -362,3 +362,8 @@ def test_a_codec_is_saved_and_loaded(tmp_path: Path) -> None:
 
 def test_csv_has_a_line_of_names() -> None:
     assert format_csv({"a": [1, None], "b,c": ["x", 'y"']}) == 'a,"b,c"\n1,x\n,"y"""\n'
+
+
+def test_numbers_that_are_text_for_how_they_are_written_are_shown() -> None:
+    with pytest.raises(InputError, match=r"text because of how some are written, such as '00000'; lump"):
+        TableCodec.fit({"id": [f"{number:05d}" for number in range(400)]})

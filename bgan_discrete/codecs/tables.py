@@ -533,6 +533,9 @@ def _numbers_in_text(found: Sequence[Value]) -> str:
     """What makes numbers of a column of text, where most of its values read as numbers."""
     texts = [value for value in found if isinstance(value, str)]
     others = [text for text in texts if not _reads_as_number(text)]
+    if texts and not others:
+        padded = next((text for text in texts if text.lstrip("-").startswith("0") and len(text) > 1), texts[0])
+        return f"its numbers are text because of how some are written, such as {_listed([padded])}; "
     if texts and len(others) <= len(texts) // 10:
         names = ",".join(others[:3])
         return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "

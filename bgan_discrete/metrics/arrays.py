@@ -303,10 +303,12 @@ class ArrayReport:
 
 def check_row_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
     """Raise InputError where there are too few rows to judge a model by."""
-    for name, count in (("samples", num_samples), ("training rows", num_training), ("held-out rows", num_heldout)):
+    cures = "raise --num-samples", "take more rows or lower --holdout", "raise --holdout"
+    counts = ("samples", num_samples), ("training rows", num_training), ("held-out rows", num_heldout)
+    for (name, count), cure in zip(counts, cures, strict=True):
         if count < MIN_ROWS:
             raise InputError(
-                f"the metrics need at least {MIN_ROWS} {name}, got {count}: raise --num-samples or --holdout, or leave "
+                f"the metrics need at least {MIN_ROWS} {name}, got {count}: {cure}, or leave "
                 "the metrics out with --num-samples 0"
             )
 

@@ -7,14 +7,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
@@ -36,6 +36,27 @@ NPZ_KEYS = ("codes", "data", "x", "x_train")
 
 Codes = NDArray[Any]
 Rows = Codes | dict[str, list[Any]]
+
+
+class Frame(Protocol):
+    """What a data frame of pandas or polars has, and is known by."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of its columns."""
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """A column."""
+
+
+class TensorLike(Protocol):
+    """What a tensor of torch has, for which this module does not wait."""
+
+    def detach(self) -> Any:
+        """Without its graph."""
+
+
+Dataset = str | os.PathLike[str] | Codes | Table | Frame | TensorLike | Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,7 @@ class ArrayData:
 
 
 def load_array(
-    dataset: "str | os.PathLike[str] | Codes | Table",
+    dataset: Dataset,
     *,
     layout: str = "auto",
     columns: Sequence[str] | None = None,
@@ -94,7 +115,7 @@ def load_array(
     label_column: str | None = None,
     limit: int | None = None,
     holdout: float = 0.1,
-    heldout: "str | os.PathLike[str] | Codes | Table | None" = None,
+    heldout: Dataset | None = None,
     codec: ArrayCodec | None = None,
     seed: int = 0,
 ) -> ArrayData:
@@ -104,7 +125,8 @@ def load_array(
 
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program, `bgan_discrete.sources.examples`), a .npy,
-            .npz, .csv, .tsv or .parquet file, an array, or a dictionary of columns.
+            .npz, .csv, .tsv or .parquet file, an array (of NumPy, a tensor, or lists in a list), or columns: a
+            dictionary or a data frame.
         layout: ``array``: integers of one range ``[samples, ...]``; ``table``: columns of categories, of which each has
             its own; ``auto``: what the data are: files with columns, dictionaries and structured arrays are tables.
         columns: Names of a table's columns to take, in this order; None for all.
@@ -273,6 +295,7 @@ def _read(
     def is_wanted(name: str) -> bool:
         return name not in drop and (columns is None or name in columns or name == label_column)
 
+    dataset = _in_memory(dataset, option)
     found = _open(dataset, option, missing, delimiter, header, key, is_wanted)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
         found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, dataset, missing, is_wanted)
@@ -306,10 +329,57 @@ def _read(
     return chosen, labels
 
 
+def _in_memory(dataset: Any, option: str) -> Any:
+    """Data frames as dictionaries, tensors and lists as arrays; all else as it is."""
+    if isinstance(dataset, np.ma.MaskedArray) or _is_tensor(dataset):
+        return _plain_array(dataset, option)
+    if isinstance(dataset, (list, tuple)):
+        try:
+            array = np.asarray(dataset)
+        except ValueError:
+            raise InputError(f"{option} must hold rows of one length if it is a list, got others") from None
+        # NumPy would write the numbers beside texts as texts.
+        return np.array(dataset, object) if array.dtype.kind in "US" else array
+    if isinstance(dataset, (np.ndarray, Mapping)) or not hasattr(dataset, "columns"):
+        return dataset
+    if hasattr(dataset, "to_pydict"):  # a table of Arrow, whose columns are no names
+        return dataset.to_pydict()
+    names = list(dataset.columns)
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise InputError(f"{option} has two columns called {name!r}; rename one")
+    return {name: dataset[name] for name in names}
+
+
+def _is_tensor(values: Any) -> bool:
+    return hasattr(values, "detach")
+
+
+def _plain_array(values: Any, what: str) -> Any:
+    """A tensor as an array, and all else as it is; refuses masks, which NumPy's own functions forget."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(
+            f"{what} must not be a masked array, whose masked values would be read as data: fill them by .filled(k), "
+            "or give a column as a list, where they are missing, by .tolist()"
+        )
+    if not _is_tensor(values):
+        return values
+    try:
+        return values.detach().cpu().numpy()
+    except TypeError as error:
+        raise InputError(
+            f"{what} must be a tensor that NumPy can hold, got {values.dtype}: {one_line(error)}"
+        ) from None
+
+
 def _plain_table(
     table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], is_wanted: Wanted
 ) -> dict[str, list[Any]]:
-    """A table whose columns may be lists, arrays or series."""
+    """A table whose columns may be lists, arrays, tensors or series."""
+    table = {
+        name: _plain_array(values, f"column {name!r} of {option}") if is_wanted(name) else values
+        for name, values in table.items()
+    }
     for name, values in table.items():
         if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
             raise InputError(
@@ -341,8 +411,10 @@ def _open(
     if isinstance(dataset, (np.ndarray, Mapping)):
         return dataset
     if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
+        advice = ": name it, as in {'a': series}" if hasattr(dataset, "to_list") else ""
         raise InputError(
-            f"{option} must be a name, a path, an array or a dictionary of columns, got {type(dataset).__name__}"
+            f"{option} must be a name, a path, an array, or a dictionary or data frame of columns, got "
+            f"{type(dataset).__name__}{advice}"
         )
     text = str(dataset)
     if text in NUM_ROWS:

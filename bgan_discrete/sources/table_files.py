@@ -86,14 +86,7 @@ def read_csv(
         raise InputError(f"{place} is no CSV file after line {line}: {error}") from None
     if not columns or not columns[0]:
         raise InputError(f"{place} has no rows")
-    if header and _looks_like_data(names, columns):
-        _log.warning(
-            "the first line of %s looks like data but names its columns (%s%s); if it is a row, read it with "
-            "--no-header (header=False)",
-            place,
-            ", ".join(map(repr, names[:5])),
-            ", ..." if len(names) > 5 else "",
-        )
+    _warn_of_data(names, columns, place, header)
     gone = {"", *missing}
     return {
         name: _typed([None if cell in gone else cell for cell in cells])
@@ -125,12 +118,18 @@ def _check_delimiter(row: list[str], path: Path, place: str) -> None:
         )
 
 
-def _looks_like_data(names: list[str], columns: list[list[str]]) -> bool:
-    """Whether each name is a number, or a value of its column; columns that are numbered from 0 are named."""
-    is_numbered = len(names) > 2 and names == [str(place) for place in range(len(names))]
-    return not is_numbered and all(
-        _is_number_text(name) or name in cells for name, cells in zip(names, columns, strict=True)
-    )
+def _warn_of_data(names: list[str], columns: list[list[str]], place: str, header: bool) -> None:
+    """Say so where each name of a header is a number or a value of its column, but for columns numbered from 0."""
+    is_numbered = len(names) > 2 and names == [str(number) for number in range(len(names))]
+    is_named = header and not is_numbered
+    if is_named and all(_is_number_text(name) or name in cells for name, cells in zip(names, columns, strict=True)):
+        _log.warning(
+            "the first line of %s looks like data but names its columns (%s%s); if it is a row, read it with "
+            "--no-header (header=False)",
+            place,
+            ", ".join(map(repr, names[:5])),
+            ", ..." if len(names) > 5 else "",
+        )
 
 
 def _checked_names(row: list[str], place: str) -> list[str]:
