@@ -156,7 +156,7 @@ class Trainer:
         self.latent_size = _attribute(generator, "latent_size", latent_size)
         self.latent_kind = check_latent_kind(getattr(generator, "latent_kind", "normal"))
         self.codes = _checked_codes(codes, self.num_categories, self.device)
-        _check_shape(generator, self.codes)
+        _check_fit(generator, self.codes)
         self.labels, self.num_classes = _checked_labels(
             labels, num_classes, len(self.codes), generator, discriminator, config, self.device
         )
@@ -826,14 +826,16 @@ def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torc
     return codes
 
 
-def _check_shape(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
+def _check_fit(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
     shape = getattr(generator, "event_shape", None)
     if isinstance(shape, tuple) and shape != tuple(codes.shape[1:]):
         raise InputError(f"codes must have the generator's event shape {list(shape)}, got {list(codes.shape[1:])}")
     sizes = getattr(generator, "sizes", None)
     if isinstance(sizes, Tensor) and tuple(sizes.shape) == tuple(codes.shape[1:]):
         for start in range(0, len(codes), 65536):
-            largest = torch.as_tensor(codes[start : start + 65536]).amax(0).to(sizes.device, torch.int64)
+            part = codes[start : start + 65536]
+            largest = torch.as_tensor(part.amax(0) if isinstance(part, Tensor) else part.max(0))
+            largest = largest.to(sizes.device, torch.int64)
             if bool((largest >= sizes).any()):
                 place = tuple(int(axis) for axis in torch.nonzero(largest >= sizes)[0])
                 raise InputError(
