@@ -11,6 +11,8 @@ import pytest
 import torch
 import warm_start
 
+from bgan_discrete.steps import loss_of_draws, update_discriminator
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 timing: Any = importlib.import_module("benchmarks.timing")
@@ -180,11 +182,23 @@ def test_a_textbook_step_has_the_gradients_of_ours(
         network.zero_grad()
     real, objective = players.real, players.objective
     categories = players.game.num_categories
-    step.update_discriminator(
+    update_discriminator(
         discriminator, players.plain[1], real, own.flatten(0, 1), categories, objective, players.rng, 0.0
     )
-    step.loss_of_draws(generator(players.latents), codes, discriminator, objective)[0].backward()
+    loss_of_draws(generator(players.latents), codes, discriminator, objective)[0].backward()
     ours = [p.grad for network in (generator, discriminator) for p in network.parameters()]
     for found, expected in zip(ours, theirs, strict=True):
         # The optimisers' rate is 1e-9, not 0.
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("suite", [step, text])
+def test_a_textbook_that_learns_something_else_is_not_timed(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    players = suite.Players(suite.SMOKE[0] if suite is step else suite.SMOKE, CPU)
+    players.check()
+    name = "losses" if suite is step else "text_losses"
+    right = getattr(suite, name)
+    for wrong in (lambda d, g: (d, -g), lambda d, g: (-d, g), lambda d, g: (1.1 * d, g)):
+        monkeypatch.setattr(suite, name, lambda *given, wrong=wrong: wrong(*right(*given)))
+        with pytest.raises(AssertionError):
+            players.check()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from benchmarks.textbook import text_step
+from benchmarks.agreement import assert_same_gradients
+from benchmarks.textbook import text_losses, text_step
 from benchmarks.timing import (
     Claim,
     Contender,
@@ -88,6 +89,13 @@ class Players:
             self.generator, self.discriminator, *self.fused, self.real, self.latents, self.objective, self.rng
         )
 
+    def check(self) -> None:
+        """The textbook and ours learn the same from the same draws."""
+        distribution = self.generator(self.latents)
+        codes = distribution.sample(self.game.num_draws, self.rng).long()
+        found = text_losses(self.generator.logits, codes.flatten(0, 1), self.discriminator, self.real, self.latents)
+        assert_same_gradients(self, distribution, codes, found)
+
     def textbook(self, discriminator_draws: int | None = None) -> None:
         """One step by the formulas."""
         text_step(
@@ -144,6 +152,7 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
     result = SuiteResult("A training step of text with a recurrent generator")
     game = SMOKE if scale.is_smoke else MAIN
     players = Players(game, device)
+    players.check()
     runs: dict[str, Contender] = {
         "floor": players.floor(with_drawing=True),
         "floor without drawing": players.floor(with_drawing=False),

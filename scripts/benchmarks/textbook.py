@@ -137,21 +137,42 @@ def text_step(
 ) -> None:
     """A step of both networks with an autoregressive generator; arguments as in `image_step`."""
     length = real.shape[1]
-    repeated = latents.repeat(num_draws, 1)
-    codes = draw_by_prefix(logits_of, repeated, length)
-    own = codes
-    if discriminator_draws is not None:
+    codes = draw_by_prefix(logits_of, latents.repeat(num_draws, 1), length)
+    if discriminator_draws is None:
+        loss, surrogate = text_losses(logits_of, codes, discriminator, real, latents)
+    else:
         own = draw_by_prefix(logits_of, latents.repeat(discriminator_draws, 1), length)
+        loss = discriminator_loss(discriminator(real), discriminator(own))
     optimizers[1].zero_grad()
-    log_w = discriminator(own)
-    discriminator_loss(discriminator(real), log_w).backward()
+    loss.backward()
     optimizers[1].step()
 
     if discriminator_draws is not None:
-        log_w = discriminator(codes)
-    log_probs = torch.log_softmax(logits_of(codes, repeated), -1)
+        surrogate = text_surrogate(logits_of, codes, discriminator(codes), latents)
+    optimizers[0].zero_grad()
+    surrogate.backward()
+    optimizers[0].step()
+
+
+def text_losses(
+    logits_of: Callable[[Tensor, Tensor], Tensor],
+    codes: Tensor,
+    discriminator: nn.Module,
+    real: Tensor,
+    latents: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What both networks descend, from one set of draws ``[M N, L]``; as `losses`."""
+    log_w = discriminator(codes)
+    surrogate = text_surrogate(logits_of, codes, log_w, latents)
+    return discriminator_loss(discriminator(real), log_w), surrogate
+
+
+def text_surrogate(
+    logits_of: Callable[[Tensor, Tensor], Tensor], codes: Tensor, log_w: Tensor, latents: Tensor
+) -> Tensor:
+    """`generator_surrogate` of draws ``[M N, L]`` with log weights ``[M N]``, after one pass over all of them."""
+    num_draws = len(codes) // len(latents)
+    log_probs = torch.log_softmax(logits_of(codes, latents.repeat(num_draws, 1)), -1)
     log_g = (one_hot(codes, log_probs.shape[-1]) * log_probs).flatten(1).sum(1).view(num_draws, len(latents))
     advantages = torch.softmax(log_w.detach().view(num_draws, len(latents)), 0) - 1 / num_draws
-    optimizers[0].zero_grad()
-    (-(advantages * log_g).sum(0).mean()).backward()
-    optimizers[0].step()
+    return -(advantages * log_g).sum(0).mean()
