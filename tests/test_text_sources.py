@@ -99,6 +99,7 @@ def test_copies_stay_together_where_they_are_not_the_rule(tmp_path: Path) -> Non
             assert not set(training) & set(heldout) and len(heldout) >= 2
             assert sorted(training + heldout) == sorted(some)
             assert len(some) > 500 or len(heldout) <= max(9, 0.1 * len(some))
+        assert len({tuple(held_out(tmp_path, some, seed=seed)[1]) for seed in range(5)}) > 1
 
 
 def test_the_end_of_a_single_line_is_held_out(tmp_path: Path) -> None:
@@ -108,6 +109,10 @@ def test_the_end_of_a_single_line_is_held_out(tmp_path: Path) -> None:
         assert data.codec.decode(data.codes) == [line[8 * i : 8 * i + 8] for i in range(225)]
         assert data.codec.decode(data.heldout_codes) == [line[1800 + 8 * i : 1808 + 8 * i] for i in range(25)]
         assert data.heldout_source == "the last 10% of the document" and data.counts["documents"] == 1
+    lines_of_three = "\n".join([line, line[:1000], line[1000:]])
+    data = load_text(write(tmp_path, lines_of_three), layout="window", codec=WINDOW)
+    assert data.heldout_source == "the last 10% of each document" and data.counts["documents"] == 3
+    assert (len(data.codes), len(data.heldout_codes)) == (225 + 112 + 112, 25 + 12 + 12)
     with pytest.raises(InputError, match="a document is a line, and layout 'window' cuts long ones"):
         load_text(write(tmp_path, line), codec=PAD)
 
