@@ -1,0 +1,59 @@
+"""Conservation: what comes in is counted, what is kept is counted, and a difference is reported in one line.
+
+Each loader collects such lines as the ``notes`` of its data, and `report` logs them as warnings, also where the data
+come from a cache.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+SHOWN = 3
+"""Examples in a line."""
+
+_log = logging.getLogger(__name__)
+
+
+def left_out(what: str, place: str, came_in: int, examples: Sequence[str], count: int, reason: str) -> str:
+    """The line about things that came in and are not kept.
+
+    Args:
+        what: They are, in the plural, such as ``pictures``.
+        place: Where they are, such as ``dataset 'photos'``.
+        came_in: How many there are, with those that are kept.
+        examples: Names of some that are left out, at least one.
+        count: How many are left out.
+        reason: Why, and what would keep them.
+
+    Returns:
+        The line.
+    """
+    return f"{count:,} of {came_in:,} {what} of {place} are left out ({listed(examples, count)}): {reason}"
+
+
+def merged(what: str, place: str, before: int, after: int, example: str, advice: str) -> str:
+    """The line about different values that become one code.
+
+    Args:
+        what: They are, in the plural, such as ``grey values``.
+        place: Where they are, such as ``column 'age' of dataset 'people.csv'``.
+        before: How many different ones there are.
+        after: How many different ones come back when the codes are decoded.
+        example: Two of them that become one, such as ``0 and 7 become 4``.
+        advice: What would keep them apart.
+
+    Returns:
+        The line.
+    """
+    return f"{before:,} different {what} of {place} become {after:,} (such as {example}): {advice}"
+
+
+def listed(examples: Sequence[str], count: int) -> str:
+    """Some names of several, each quoted, and that there are more."""
+    shown = ", ".join(repr(example) for example in examples[:SHOWN])
+    return f"{shown}, ..." if count > min(len(examples), SHOWN) else shown
+
+
+def report(notes: Iterable[str]) -> None:
+    """Log each line as a warning."""
+    for note in notes:
+        _log.warning("%s", note)
