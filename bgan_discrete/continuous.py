@@ -20,7 +20,7 @@ from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.relaxations import frozen
 from bgan_discrete.sampling import code_dtype
-from bgan_discrete.steps import Diagnostics, Objective, at_least_float32, update_discriminator, update_parameters
+from bgan_discrete.steps import Diagnostics, Objective, checked_log_ratios, update_discriminator, update_parameters
 from bgan_discrete.weights import log_partition
 
 ContinuousLoss = Callable[[Tensor], Tensor]
@@ -197,7 +197,7 @@ def continuous_step(
     if not update_generator:
         return diagnostics
     with frozen(discriminator), objective.autocast():
-        log_ratio = at_least_float32(plain(discriminator)(fake))
+        log_ratio = checked_log_ratios(plain(discriminator)(fake), fake)
     if loss is corrected_boundary_seeking_loss:
         generator_loss = corrected_boundary_seeking_loss(log_ratio, objective.processes)
     else:

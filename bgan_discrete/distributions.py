@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions, pad_after_end
 
@@ -257,7 +257,8 @@ class FactorizedCategorical:
     @torch.no_grad()
     def entropy(self) -> Tensor:
         """Entropy of each of the N distributions in nats, summed over positions, ``[N]``."""
-        return -(self.log_probs.exp() * self.log_probs).flatten(1).sum(1)
+        log_probs = self.log_probs.clamp_min(torch.finfo(self.log_probs.dtype).min)  # 0 times -inf is NaN
+        return -(log_probs.exp() * log_probs).flatten(1).sum(1)
 
     def _gather(self, table: Tensor, codes: Tensor) -> Tensor:
         """``table[n, p, x[m, n, p]]``, ``[M, N, P]``.
@@ -337,6 +338,54 @@ class SequenceCategorical(FactorizedCategorical):
 
     def _counted(self, codes: Tensor) -> Tensor | None:
         return None if self.end_id is None else counted_positions(codes, self.end_id)
+
+
+def check_logits(logits: Tensor, who: str = "generator") -> None:
+    """Raise NonFiniteError for logits that are not finite, by whose they are and what is in them.
+
+    The device is asked once, so this is no check for every step: a step's own loss is not finite either.
+
+    Args:
+        logits: Of any shape.
+        who: Whose they are.
+    """
+    low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
+    if math.isfinite(low) and math.isfinite(high):
+        return
+    kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"
+    advice = "; give -1e4 where a category must not be drawn, since -inf times 0 is NaN" if kind == "-inf" else ""
+    raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
+
+
+def check_distribution(
+    distribution: Distribution, shape: Sequence[int], num_categories: int, rng: torch.Generator | None = None
+) -> None:
+    """Raise for a generator's distribution that is not one over the data.
+
+    Args:
+        distribution: What it gave for N latents.
+        shape: ``[N, *event_shape]``.
+        num_categories: K.
+        rng: Source of a draw.
+
+    Raises:
+        InputError: If shape or K are others.
+        NonFiniteError: If its logits are not finite.
+    """
+    if distribution.num_categories != num_categories:
+        raise InputError(
+            f"generator must give a distribution over num_categories = {num_categories}, got one over "
+            f"{distribution.num_categories}"
+        )
+    logits = getattr(distribution, "logits", None)
+    if isinstance(logits, Tensor):
+        check_logits(logits)
+    drawn = list(distribution.sample(1, rng).shape[1:])
+    if drawn != list(shape):
+        raise InputError(
+            f"generator must give samples of the data's shape {list(shape[1:])}, one for each of {shape[0]} latents, "
+            f"got {drawn[1:]} for {drawn[0] if drawn else 0}"
+        )
 
 
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:

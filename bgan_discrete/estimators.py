@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import ALONE, Processes
-from bgan_discrete.weights import Normalization, check_draws, log_partition, normalized_weights
+from bgan_discrete.weights import Normalization, at_least_float32, check_draws, log_partition, normalized_weights
 
 Limit = Literal["weight", "log_weight", "both"]
 
@@ -67,6 +67,7 @@ def vimco(log_w_MN: Tensor) -> Tensor:
         Mnih and Rezende, "Variational inference for Monte Carlo objectives" (2016), with the arithmetic mean of the
         other weights as the baseline.
     """
+    log_w_MN = _less_the_largest(log_w_MN)
     return log_partition(log_w_MN, over="latent") - _log_mean_of_others(log_w_MN)
 
 
@@ -75,6 +76,7 @@ def loo(log_w_MN: Tensor) -> Tensor:
 
     Its variance has no bound when the effective sample size is low. Arguments, result and errors as in `vimco`.
     """
+    log_w_MN = _less_the_largest(log_w_MN)
     return torch.expm1(log_w_MN - _log_mean_of_others(log_w_MN)) / log_w_MN.shape[0]
 
 
@@ -88,7 +90,10 @@ def rloo(log_w_MN: Tensor) -> Tensor:
     """
     num_draws = _at_least_two_draws(log_w_MN)
     # F_m - (S - F_m)/(M - 1) = M/(M - 1) (F_m - S/M), so dividing by M leaves 1/(M - 1).
-    return (log_w_MN - log_w_MN.mean(0)) / (num_draws - 1)
+    # A constant in F changes nothing; around the middle of its range no sum leaves that of the dtype.
+    low, high = torch.aminmax(at_least_float32(log_w_MN), dim=0)
+    scaled_MN = (log_w_MN - (low / 2 + high / 2)) / (num_draws - 1)
+    return scaled_MN - scaled_MN.mean(0)
 
 
 def jeffreys(log_w_MN: Tensor) -> Tensor:
@@ -116,7 +121,8 @@ def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
     Source:
         Hjelm et al. (2018), section 2.3 and its appendix.
     """
-    return (log_w_MN - log_beta_ema - 1) / log_w_MN.shape[0]
+    num_draws = log_w_MN.shape[0]
+    return log_w_MN / num_draws - (log_beta_ema + 1) / num_draws
 
 
 def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:
@@ -140,6 +146,11 @@ def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:
 def _at_least_two_draws(log_w_MN: Tensor) -> int:
     check_draws(log_w_MN.shape[0], "latent")
     return log_w_MN.shape[0]
+
+
+def _less_the_largest(log_w_MN: Tensor) -> Tensor:
+    """Where a constant in F changes nothing: numbers near 0, which keep their digits."""
+    return at_least_float32(log_w_MN) - log_w_MN.amax(0)
 
 
 def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
@@ -229,8 +240,7 @@ class Estimator:
             not learn, and on escort distributions.
         """
         self.check_alternatives()
-        log_q, log_w = (x if x.dtype == torch.float64 else x.float() for x in (log_q, log_w))
-        log_w = self._prepared(log_w)
+        log_q, log_w = at_least_float32(log_q), self._prepared(log_w)
         # What is no choice at all stays none.
         is_choice = log_q > torch.finfo(log_q.dtype).min / 4
         if entropy_weight:
@@ -240,9 +250,12 @@ class Estimator:
         q = log_q.exp()
         found = torch.zeros_like(q)
         if self.limit != "log_weight":
-            found = torch.softmax(log_q + log_w, dim=-1) - q
+            found = torch.softmax(log_q + (log_w - log_w.amax(-1, keepdim=True)), dim=-1) - q
         if self.limit != "weight":
-            found = found + q * (log_w - (q * log_w).sum(-1, keepdim=True))
+            # Less the F of the most probable choice, equal numbers differ by exactly 0; quarters never overflow.
+            quarter = log_w / 4
+            quarter = quarter - quarter.gather(-1, q.argmax(-1, keepdim=True))
+            found = found + 4 * q * (quarter - (q * quarter).sum(-1, keepdim=True))
         return found
 
     def check_alternatives(self) -> None:
@@ -254,7 +267,7 @@ class Estimator:
             )
 
     def _prepared(self, log_w: Tensor) -> Tensor:
-        log_w = log_w if log_w.dtype == torch.float64 else log_w.float()
+        log_w = at_least_float32(log_w)
         if self.log_weight_clip is not None:
             log_w = log_w.clamp(-self.log_weight_clip, self.log_weight_clip)
         return log_w if self.tempering == 1.0 else log_w * self.tempering
@@ -292,7 +305,7 @@ class ReinforceEstimator(Estimator):
         """Advantages by the baseline of the steps before, then the update of the baseline."""
         baseline = self.log_beta_ema.to(log_w_MN)
         log_beta = log_partition(log_w_MN, processes=self.processes)
-        self.log_beta_ema = torch.lerp(log_beta, baseline, self.decay)
+        self.log_beta_ema = (1 - self.decay) * log_beta + self.decay * baseline
         return reinforce(log_w_MN, baseline)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ nothing.
 
 import inspect
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,8 +24,8 @@ from bgan_discrete.errors import BGANError, InputError
 
 Result = TypeVar("Result")
 
-PATIENCE = timedelta(days=7)
-"""How long processes wait for one that prepares the data; a dead one is the launcher's business."""
+PREPARATION = 12
+"""The processes that prepare the data for the others may take so many times the timeout: two hours, if it is 600 s."""
 
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -37,7 +39,8 @@ class Processes:
         size: How many there are.
         local_rank: Its number among those of its machine.
         control: The hosts' own group, for small messages that must not wait for an accelerator; None alone.
-        patient: The same with a long patience.
+        patient: The same for those that wait for the preparation of the data.
+        timeout: Seconds until another one that is waited for counts as lost; of the data `PREPARATION` times as many.
     """
 
     rank: int = 0
@@ -45,6 +48,7 @@ class Processes:
     local_rank: int = 0
     control: Any = None
     patient: Any = None
+    timeout: float = 600.0
 
     @property
     def is_first(self) -> bool:
@@ -65,10 +69,6 @@ class Processes:
         """The mean over the processes, of a tensor of the same shape in each; no gradient."""
         return values.detach() if self.size == 1 else self.gather(values).mean(0)
 
-    def logsumexp(self, values: Tensor) -> Tensor:
-        """``log sum exp`` over the processes, element by element; no gradient."""
-        return values if self.size == 1 else torch.logsumexp(self.gather(values), dim=0)
-
     def part(self, rows: Any) -> Any:
         """This process's share of the rows of a batch; ``len(rows)`` is a multiple of `size`."""
         share = len(rows) // self.size
@@ -77,24 +77,38 @@ class Processes:
     def after_the_first(self, work: Callable[[], Result]) -> Result:
         """Do something on the first process of every machine, then on the others, which find it done.
 
+        The first ones may take `PREPARATION` times the timeout; the others the timeout, and as long as if each of all
+        processes took what the first ones took, one after the other.
+
         Raises:
             Exception: What the work raised in this process.
-            BGANError: If it failed in another process.
+            BGANError: If it failed in another process, or one did not end it in this time.
         """
         if self.size == 1:
             return work()
-        result = self._together(work if self.local_rank == 0 else None)
-        other = self._together(work if self.local_rank != 0 else None)
+        started = time.monotonic()
+        result = self._together(work if self.local_rank == 0 else None, PREPARATION * self.timeout)
+        seconds = self.timeout + self.size * (time.monotonic() - started)
+        other = self._together(work if self.local_rank != 0 else None, seconds)
         return result if self.local_rank == 0 else other  # type: ignore[return-value]
 
-    def _together(self, work: Callable[[], Result] | None) -> Result | None:
+    def _together(self, work: Callable[[], Result] | None, seconds: float) -> Result | None:
         result, error = None, None
         try:
             result = None if work is None else work()
         except Exception as found:
             error = found
+        try:
+            # The first process waits so long and names those that did not come; if it is not there, the others time out.
+            dist.monitored_barrier(self.patient, timedelta(seconds=seconds), wait_all_ranks=True)
+        except RuntimeError as missing:
+            named = re.search(r"Ranks? ([\d, ]+) failed to pass", str(missing))
+            raise error or BGANError(
+                f"process {named[1] if named else '0, or another one,'} was lost or did not prepare the data in time "
+                f"({seconds:.0f} s, which grow with dist_timeout)"
+            ) from None
         failed = torch.tensor([int(error is not None)])
-        dist.all_reduce(failed, dist.ReduceOp.MAX, group=self.patient)
+        dist.all_reduce(failed, dist.ReduceOp.MAX, group=self.control)
         if error is not None:
             raise error
         if failed.item():
@@ -252,5 +266,6 @@ def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
 def _describe(environment: Mapping[str, str], patience: timedelta | None) -> Processes:
     rank, size = dist.get_rank(), dist.get_world_size()
     control = dist.new_group(backend="gloo", timeout=patience)
-    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-    return Processes(rank, size, int(environment.get("LOCAL_RANK", rank)), control, patient)
+    seconds = Processes.timeout if patience is None else patience.total_seconds()
+    patient = dist.new_group(backend="gloo", timeout=timedelta(seconds=PREPARATION * seconds))
+    return Processes(rank, size, int(environment.get("LOCAL_RANK", rank)), control, patient, seconds)

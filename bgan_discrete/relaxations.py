@@ -20,7 +20,7 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
 from bgan_discrete.penalties import wgan_gp_penalty
 from bgan_discrete.sampling import as_index, sample_categorical
-from bgan_discrete.steps import Diagnostics, Objective, update_parameters
+from bgan_discrete.steps import Diagnostics, Objective, checked_log_ratios, update_parameters
 
 
 class Relaxation(Protocol):
@@ -170,7 +170,8 @@ def relaxed_generator_step(
     with objective.autocast():
         distribution = generator(latents)
     with frozen(discriminator), objective.autocast():
-        log_ratio = discriminator(relaxation(_logits(distribution), rng)).float()
+        fake = relaxation(_logits(distribution), rng)
+        log_ratio = checked_log_ratios(discriminator(fake), fake)
     loss = -log_ratio.mean()
     diagnostics = {"generator_loss": loss.detach(), "log_ratio_draws": log_ratio.detach().mean()}
     diagnostics["generator_gradient_norm"] = update_parameters(
@@ -214,8 +215,9 @@ def wasserstein_step(
     with torch.no_grad(), objective.autocast():
         fake = softmax(_logits(generator(latents)))
     real = one_hot(as_index(real), fake.shape[-1]).to(fake.dtype)
+    samples = torch.cat([real, fake])
     with objective.autocast():
-        value_real, value_fake = critic(torch.cat([real, fake])).float().split([len(real), len(fake)])
+        value_real, value_fake = checked_log_ratios(critic(samples), samples).split([len(real), len(fake)])
     penalty = wgan_gp_penalty(critic, real, fake, fake.shape[-1], rng)
     loss = value_fake.mean() - value_real.mean() + objective.penalty_weight * penalty
     diagnostics = {

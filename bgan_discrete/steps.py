@@ -5,7 +5,6 @@
 Source: Hjelm et al. (2018), algorithm 1.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
 from bgan_discrete.penalties import Penalty
 from bgan_discrete.sampling import as_index
-from bgan_discrete.weights import weight_diagnostics
+from bgan_discrete.weights import at_least_float32, stable_mean, weight_diagnostics
 
 Diagnostics = dict[str, Tensor]
 Credit = Literal["prefix", "token", "alternatives"]
@@ -101,8 +100,6 @@ class Objective:
             exact; below 1 the gradient is another, which for a choice vanishes too where F is equal for all codes.
         autocast: Makes the context in which the networks run (mixed precision); weights and losses are outside it.
         score_autocast: The same for the scoring of the generator's draws alone; None for `autocast`.
-        scorer: The same function as the discriminator (with credit ``"alternatives"``, as its method of that name),
-            compiled, to score the draws in its place; None for itself.
         guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
         accumulation_steps: In how many parts, one after the other, a batch goes through the networks before they move;
             the gradient is that of the whole batch, the memory that of a part. Where the estimator couples the latents
@@ -122,7 +119,6 @@ class Objective:
     escort: float = 1.0
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     score_autocast: Callable[[], AbstractContextManager[object]] | None = None
-    scorer: Callable[..., Tensor] | None = None
     guard: FiniteGuard | None = None
     accumulation_steps: int = 1
     processes: Processes = ALONE
@@ -184,14 +180,14 @@ def discriminator_step(
     for part, share, exchange in _parts(objective.accumulation_steps, real, latents, condition):
         real_part, latents_part, condition_part = part
         with torch.no_grad(), objective.autocast():
-            distribution = _generate(generator, latents_part, condition_part)
-        codes = distribution.sample(objective.discriminator_draws, rng)
+            distribution = distribution_of(generator, latents_part, condition_part)
+        codes = _draws(distribution, objective.discriminator_draws, latents_part, rng, real)
         num_categories = distribution.num_categories
         with exchanging(discriminator, exchange):
             loss, diagnostics = _discriminator_loss(
                 codes, num_categories, discriminator, real_part, objective, rng, penalty_scale, condition_part
             )
-            (share * loss).backward()
+            _backward(share * loss, "discriminator")
         found.append((share, loss.detach(), diagnostics))
     loss, diagnostics = _weighted_sums(found)
     diagnostics["discriminator_gradient_norm"] = apply_gradients(
@@ -235,10 +231,10 @@ def generator_step(
     for (latents_part, condition_part), share, exchange in _parts(count, latents, condition):
         with exchanging(generator, exchange):
             with objective.autocast():
-                distribution = _generate(generator, latents_part, condition_part)
-            codes = distribution.sample(objective.num_draws, rng)
+                distribution = distribution_of(generator, latents_part, condition_part)
+            codes = _draws(distribution, objective.num_draws, latents_part, rng)
             loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition_part)
-            (share * loss).backward()
+            _backward(share * loss, "generator")
         found.append((share, loss.detach(), {}))
         log_w.append(log_w_MN)
     return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective)
@@ -267,8 +263,8 @@ def adversarial_step(
         )
         return found | generator_step(generator, discriminator, generator_optimizer, latents, objective, rng, condition)
     with objective.autocast():
-        distribution = _generate(generator, latents, condition)
-    draws = distribution.sample(objective.discriminator_draws + objective.num_draws, rng)
+        distribution = distribution_of(generator, latents, condition)
+    draws = _draws(distribution, objective.discriminator_draws + objective.num_draws, latents, rng, real)
     own, codes = draws.split([objective.discriminator_draws, objective.num_draws])
     found = _move_discriminator(
         own,
@@ -284,14 +280,66 @@ def adversarial_step(
     return found | _move_generator(distribution, codes, discriminator, generator_optimizer, objective, condition)
 
 
-def _generate(generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None) -> Distribution:
+def distribution_of(
+    generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None = None
+) -> Distribution:
+    """What a generator gives for latents ``[N, Z]``; raise InputError if that is no `Distribution`."""
     found = generator(latents) if condition is None else generator(latents, condition)
-    if isinstance(found, Tensor):
-        raise InputError(
-            "generator must give a Distribution, such as FactorizedCategorical(logits), got a tensor of shape "
-            f"{list(found.shape)}"
-        )
+    if not isinstance(found, Distribution):
+        got = f"a tensor of shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"generator must give a Distribution, such as FactorizedCategorical(logits), got {got}")
     return found
+
+
+def _draws(
+    distribution: Distribution, num_draws: int, latents: Tensor, rng: torch.Generator | None, real: Tensor | None = None
+) -> Tensor:
+    """Draws ``[M, N, *event_shape]``; raise InputError for another shape than that of latents and data."""
+    codes = distribution.sample(num_draws, rng)
+    event_shape = codes.shape[2:] if real is None else real.shape[1:]
+    if codes.shape != (num_draws, len(latents), *event_shape):
+        wanted = [num_draws, len(latents), *event_shape]
+        raise InputError(
+            f"generator must give samples of the data's shape, one for each latent: draws of {wanted}, got "
+            f"{list(codes.shape)}"
+        )
+    return codes
+
+
+def checked_log_ratios(found: Any, samples: Tensor, by_sample_or_position: bool = False) -> Tensor:
+    """F in float32 at least, if a discriminator gives one for each sample.
+
+    Args:
+        found: What it gave.
+        samples: For these, ``[B, ...]``.
+        by_sample_or_position: F must be ``[B]`` or of the shape of the samples; else further axes may be of any size.
+
+    Returns:
+        F.
+
+    Raises:
+        InputError: If it is no such tensor; the message says what was wanted and what came.
+    """
+    own, count = tuple(samples.shape[1:]), len(samples)
+    if isinstance(found, Tensor) and found.is_floating_point() and found.shape[:1] == (count,):
+        rest = tuple(found.shape[1:])
+        if rest in ((), own) or not (by_sample_or_position or rest == (1,)):
+            return at_least_float32(found)
+    got: object = type(found).__name__
+    if isinstance(found, Tensor):
+        kind = "" if found.is_floating_point() else f" of {str(found.dtype).removeprefix('torch.')}"
+        got = f"{list(found.shape)}{kind}" + ("; squeeze its last axis" if found.shape[-1:] == (1,) else "")
+    positions = f"; or one for each position, {[count, *own]}" if by_sample_or_position else ""
+    raise InputError(f"discriminator must give one F for each sample, [{count}]{positions}, got {got}")
+
+
+def _backward(loss: Tensor, who: str) -> None:
+    if not loss.requires_grad:
+        raise InputError(
+            f"{who} must give what has a gradient with respect to its parameters, got a loss without one: nothing may "
+            "be detached, and some parameter must require a gradient"
+        )
+    loss.backward()
 
 
 def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
@@ -408,18 +456,14 @@ def _loss_of_samples(
 ) -> tuple[Tensor, Diagnostics]:
     with objective.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
-        log_ratio = at_least_float32(score(torch.cat([real, fake.to(real.dtype)])))
-    if len(log_ratio) != len(real) + len(fake) or (log_ratio.shape[1:] == (1,) and math.prod(real.shape[1:]) > 1):
-        raise InputError(
-            f"discriminator must give one F for each sample, [{len(real) + len(fake)}], got {list(log_ratio.shape)}"
-            + ("; squeeze its last axis" if log_ratio.shape[-1:] == (1,) else "")
-        )
+        samples = torch.cat([real, fake.to(real.dtype)])
+        log_ratio = checked_log_ratios(score(samples), samples)
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
     loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     diagnostics = {
         "discriminator_loss": loss.detach(),
-        "log_ratio_real": log_ratio_real.detach().mean(),
-        "log_ratio_fake": log_ratio_fake.detach().mean(),
+        "log_ratio_real": stable_mean(log_ratio_real),
+        "log_ratio_fake": stable_mean(log_ratio_fake),
         "d_real": log_ratio_real.detach().sigmoid().mean(),
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
@@ -469,7 +513,7 @@ def _move_generator(
 ) -> Diagnostics:
     optimizer.zero_grad(set_to_none=True)
     loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
-    loss.backward()
+    _backward(loss, "generator")
     return _finish_generator(optimizer, loss.detach(), log_w_MN, objective)
 
 
@@ -557,12 +601,12 @@ def score_draws(
     discriminator.eval()
     try:
         with (objective.score_autocast or objective.autocast)():
-            scorer = None if objective.credit == "alternatives" else objective.scorer
-            score = _given(plain(discriminator) if scorer is None else scorer, condition)
+            score = _given(plain(discriminator), condition)
             chunk = objective.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
-            parts = [at_least_float32(score(part)) for part in flat.split(chunk)]
+            by_draw = objective.credit != "alternatives"
+            parts = [checked_log_ratios(score(part), part, by_draw) for part in flat.split(chunk)]
     finally:
         discriminator.train(was_training)
     log_w = rearrange(torch.cat(parts), "(m n) ... -> m n ...", m=codes.shape[0])
@@ -612,6 +656,9 @@ def weigh_alternatives(
         with objective.autocast():
             log_q, is_open = distribution.alternatives(draw)
         log_w = _score_alternatives(discriminator, draw, objective, condition)
+        if log_w.shape != log_q.shape:
+            wanted = list(log_q.shape)
+            raise InputError(f"discriminator.alternatives must give F of shape {wanted}, got {list(log_w.shape)}")
         advantages = objective.estimator.over_alternatives(
             log_q.detach(), log_w, objective.entropy_weight, objective.escort
         )
@@ -620,12 +667,13 @@ def weigh_alternatives(
             advantages = advantages * is_open[..., None]
             found = found * is_open
         surrogate = surrogate + (advantages * log_q).flatten(1).sum(1)
-        share = found.flatten(1).shape[1] if is_open is None else is_open.flatten(1).sum(1).clamp_min(1)
-        log_w_MN.append(found.flatten(1).sum(1) / share)
+        share = found.flatten(1).shape[1] if is_open is None else is_open.flatten(1).sum(1, keepdim=True).clamp_min(1)
+        log_w_MN.append((found.flatten(1) / share).sum(1))
     surrogate, log_w = surrogate / len(codes), torch.stack(log_w_MN)
     fixed = distribution.fixed_log_prob(codes)
     if fixed is not None:
-        judged = score_draws(discriminator, codes, objective, condition).mean(-1)
+        judged = score_draws(discriminator, codes, objective, condition)
+        judged = (judged / judged.shape[-1]).sum(-1)
         surrogate = surrogate + (objective.estimator(judged) * fixed).sum(0)
     return surrogate, log_w
 
@@ -638,18 +686,12 @@ def _score_alternatives(
     discriminator.eval()
     try:
         with (objective.score_autocast or objective.autocast)():
-            own = cast(Callable[..., Tensor], discriminator.alternatives)
-            score = own if objective.scorer is None else objective.scorer
+            score = cast(Callable[..., Tensor], discriminator.alternatives)
             inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
             parts = [at_least_float32(score(*part)) for part in zip(*inputs, strict=True)]
     finally:
         discriminator.train(was_training)
     return torch.cat(parts)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision as float32; float64 stays."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _given(network: Callable[..., Tensor], condition: Tensor | None) -> Callable[[Tensor], Tensor]:
@@ -691,7 +733,7 @@ def likelihood_step(
     for (real_part,), share, exchange in _parts(objective.accumulation_steps, real):
         with exchanging(generator, exchange):
             loss = _likelihood_loss(generator, real_part, latents, start, objective)
-            (share * loss).backward()
+            _backward(share * loss, "generator")
         start += len(real_part)
         found.append((share, loss.detach(), {}))
     loss, _ = _weighted_sums(found)
@@ -707,7 +749,7 @@ def _likelihood_loss(
 ) -> Tensor:
     """Of the part of a batch that begins at ``start``."""
     with objective.autocast():
-        distribution = generator(latents)
+        distribution = distribution_of(generator, latents)
         mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
         if mixture_log_prob is None:
             if len(real) != len(latents):
@@ -742,7 +784,7 @@ def update_parameters(
         InputError: If there is a guard and the optimiser cannot be told.
     """
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    _backward(loss, who)
     return apply_gradients(optimizer, loss.detach(), diagnostics, who, guard, processes)
 
 

@@ -37,10 +37,11 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", pro
         Hjelm et al. (2018), equations 8 to 10.
     """
     check_draws(log_w_MN.shape[0], over)
+    log_w_MN = at_least_float32(log_w_MN)
     if over == "latent":
         return torch.log_softmax(log_w_MN, dim=0)
-    total = processes.logsumexp(torch.logsumexp(log_w_MN, dim=(0, 1)))
-    return log_w_MN - total + math.log(log_w_MN.shape[1] * processes.size)
+    largest, log_rest = _log_sum(log_w_MN, processes)
+    return (log_w_MN - largest) - (log_rest - math.log(log_w_MN.shape[1] * processes.size))
 
 
 def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
@@ -71,7 +72,8 @@ def effective_sample_size(log_w_MN: Tensor) -> Tensor:
     Source:
         Kong (1992); Kish (1965).
     """
-    return torch.exp(2 * torch.logsumexp(log_w_MN, dim=0) - torch.logsumexp(2 * log_w_MN, dim=0))
+    # Of normalised weights, whose sum is 1: those of large F lose all digits once they are doubled.
+    return torch.exp(-torch.logsumexp(2 * torch.log_softmax(at_least_float32(log_w_MN), dim=0), dim=0))
 
 
 def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Processes = ALONE) -> Tensor:
@@ -91,10 +93,40 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
     Source:
         Hjelm et al. (2018), equations 5 and 9.
     """
+    log_w_MN = at_least_float32(log_w_MN)
     if over == "latent":
-        return torch.logsumexp(log_w_MN, dim=0) - math.log(log_w_MN.shape[0])
-    total = processes.logsumexp(torch.logsumexp(log_w_MN, dim=(0, 1)))
-    return total - math.log(log_w_MN.numel() * processes.size)
+        largest = log_w_MN.detach().amax(0)
+        return largest + (torch.logsumexp(log_w_MN - largest, dim=0) - math.log(log_w_MN.shape[0]))
+    largest, log_rest = _log_sum(log_w_MN, processes)
+    return largest + (log_rest - math.log(log_w_MN.numel() * processes.size))
+
+
+def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
+    """The logarithm of the sum of all weights in two parts: the largest log weight, and what the others add to it.
+
+    Their sum would lose the second: next to an F of 1e8 a logarithm is nothing.
+    """
+    largest = log_w_MN.detach().amax()
+    log_rest = torch.logsumexp(log_w_MN - largest, dim=(0, 1))
+    if processes.size == 1:
+        return largest, log_rest
+    each, rest = processes.gather(torch.stack([largest, log_rest])).unbind(1)
+    return each.amax(), torch.logsumexp(rest + (each - each.amax()), dim=0)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def stable_mean(values: Tensor) -> Tensor:
+    """The mean of finite numbers whose sum may be beyond their dtype; without gradients."""
+    scale = _scale(values)
+    return (values.detach() / scale).mean() * scale
+
+
+def _scale(values: Tensor) -> Tensor:
+    return values.detach().abs().amax().clamp_min(torch.finfo(values.dtype).tiny)
 
 
 @torch.no_grad()
@@ -109,6 +141,7 @@ def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[s
         ``ess_fraction`` (mean ESS/M), ``max_weight`` (mean over latents of the largest normalised weight), both of this
         process's latents; ``log_beta`` and ``log_weight_std`` of the whole batch.
     """
+    log_w_MN = at_least_float32(log_w_MN)
     log_normalized = torch.log_softmax(log_w_MN, dim=0)
     return {
         "ess_fraction": effective_sample_size(log_w_MN).mean() / log_w_MN.shape[0],
@@ -120,7 +153,8 @@ def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[s
 
 def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
     """Standard deviation over the whole batch."""
-    if processes.size == 1:
-        return log_w_MN.std(unbiased=False)
-    variance, mean = processes.gather(torch.stack(torch.var_mean(log_w_MN, unbiased=False))).unbind(1)
-    return (variance.mean() + mean.var(unbiased=False)).sqrt()
+    scale = _scale(log_w_MN)
+    scaled = torch.stack([*torch.var_mean(log_w_MN / scale, unbiased=False), scale])
+    variance, mean, scale = processes.gather(scaled).unbind(1)
+    share = scale / scale.amax()
+    return ((variance * share.square()).mean() + (mean * share).var(unbiased=False)).sqrt() * scale.amax()

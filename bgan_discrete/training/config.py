@@ -23,6 +23,8 @@ DivergenceName = str  # not a Literal, so that total variation is refused with i
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking", "non_saturating"]
 CreditName = Literal["prefix", "token", "alternatives"]
+RETIRED = {"compile"}
+"""Options of runs of earlier versions, without which they go on as they began."""
 Section = TypeVar("Section")
 
 
@@ -123,7 +125,7 @@ class TrainingConfig:
     adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
     adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
     lr_decay: Literal["none", "linear"] = option(
-        "linear", "linear: constant for the first half of max_steps, then down to 2 % on a line"
+        "linear", "linear: constant for half of the budget, steps or seconds, that is used up first; then down to 2 %"
     )
     pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
     pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
@@ -154,7 +156,11 @@ class TrainingConfig:
     )
     ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
     max_steps: int = option(8000, "generator steps")
-    max_seconds: float | None = option(None, "stop training after so many seconds, wherever it is", free=True)
+    max_seconds: float | None = option(
+        None,
+        "end the training, and the decay of its learning rate, after so many seconds, if max_steps are not taken by then "
+        "(such a run repeats and resumes, but not bit for bit)",
+    )
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
     dtype: Literal["float32", "bfloat16"] = option(
@@ -163,9 +169,6 @@ class TrainingConfig:
     score_dtype: Literal["float32", "bfloat16"] | None = option(
         None, "precision in which the discriminator scores the generator's draws (default: dtype)"
     )
-    compile: bool = option(
-        False, "compile the scoring of the draws by torch.compile, which takes a minute at the start"
-    )
     threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
     score_chunk: int | None = option(
         None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"
@@ -173,7 +176,7 @@ class TrainingConfig:
     dist_timeout: float = option(
         600.0,
         "several processes: seconds to wait for another one until it counts as lost; writing a checkpoint or a sample "
-        "grid must take less",
+        "grid must take less, preparing the data less than 12 times as long",
         free=True,
     )
     log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
@@ -193,6 +196,12 @@ class RunConfig:
 
     output_dir: str = option("runs/images", "folder of the run", free=True)
     resume: str | None = option(None, "'latest' or a checkpoint of this run: go on from there", free=True)
+    start_from: str | None = option(
+        None,
+        "a run's folder, a checkpoint or a model folder: begin a new run with its weights; options that are not given "
+        "are as in that run",
+        free=True,
+    )
     overwrite: bool = option(False, "delete another run that output_dir holds", free=True)
     report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
     num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
@@ -259,7 +268,7 @@ class ScriptConfig:
         mine, theirs = self.to_flat(), other.to_flat()
         free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
         if mine["lr_decay"] == "none":
-            free.add("max_steps")
+            free |= {"max_steps", "max_seconds"}
         return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
 
     def save(self, path: str | Path) -> None:
@@ -575,7 +584,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         # Aliases can make a small file of lists larger than any memory once it is printed.
         if value is not None and not isinstance(value, (str, int, float)):
             raise InputError(f"config {str(path)!r}: {key} must be a single value, got a {type(value).__name__}")
-    return values
+    return {key: value for key, value in values.items() if key not in RETIRED}
 
 
 def folder_of_run(model: str | os.PathLike[str]) -> Path:

@@ -728,7 +728,7 @@ def _is_dead(window: _Window) -> bool:
 
 def _needed_draws(window: _Window) -> float:
     """Draws for an ESS of `FEW_DRAWS_WANTED`, were the weights log-normal: there ESS/M = exp(-s^2)."""
-    return FEW_DRAWS_WANTED * math.exp(min(window.now["log_weight_std"] ** 2, 50.0))
+    return FEW_DRAWS_WANTED * math.exp(min(window.now["log_weight_std"], 7.0) ** 2)
 
 
 def _has_few_draws(window: _Window) -> bool:

@@ -23,7 +23,8 @@ from torch.optim.swa_utils import AveragedModel
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.divergences import Divergence, get_divergence
-from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one, one_line
+from bgan_discrete.distributions import check_distribution
+from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.penalties import Penalty, get_penalty
@@ -35,6 +36,7 @@ from bgan_discrete.steps import (
     Objective,
     adversarial_step,
     discriminator_step,
+    distribution_of,
     likelihood_step,
     refuse_names,
 )
@@ -75,7 +77,8 @@ class TrainingSummary:
     Attributes:
         steps: Generator steps taken in all.
         seconds: Wall-clock time of this call.
-        stopped_by: ``"max_steps"``, ``"max_seconds"``, ``"SIGINT"`` or ``"SIGTERM"``.
+        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"SIGINT"`` or ``"SIGTERM"``, from
+            which it can be resumed.
     """
 
     steps: int
@@ -117,9 +120,11 @@ class Trainer:
     Attributes:
         began_with: How many processes the run had when the checkpoint was written from which it was resumed; with
             another number it goes on, but not bit for bit.
+        seconds: Time used of ``max_seconds``, over all calls of `train`; the processes agree on it.
 
     Raises:
-        InputError: If the codes or the configuration cannot be used.
+        InputError: If the codes, the configuration or what the generator gives cannot be used.
+        NonFiniteError: If the generator's logits are not finite.
     """
 
     def __init__(
@@ -169,14 +174,13 @@ class Trainer:
         self.objective.penalty = penalty or self.objective.penalty
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
-        if config.compile:
-            self.objective.scorer = torch.compile(_scorer(self.discriminator, config.credit))
         self.average = AveragedModel(self.generator, use_buffers=True).eval()
         # What the steps call: the networks with their gradients averaged over the processes.
         self._generator, self._discriminator = processes.replicate(generator), processes.replicate(discriminator)
         self._num_averaged = 0
         self._is_mixture: bool | None = None
         betas = (config.adam_beta1, config.adam_beta2)
+        _check_learns(generator=generator, discriminator=discriminator)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), config.discriminator_lr, betas, fused=True
@@ -185,46 +189,53 @@ class Trainer:
         if not processes.is_first:
             # Networks of the user's own may draw from torch's global generator (dropout), each process its own.
             torch.manual_seed(_stream_seed(config.seed, processes.rank))
-        self.step = 0
+        self.step, self.seconds = 0, 0.0
         self.began_with = processes.size
         self._sums: Diagnostics = {}
         self._counts: dict[str, int] = {}
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
         if not processes.is_first:
             self._progress = self._tensorboard = False
+        self._check_networks(min(2, len(self.codes)))
 
     def train(self) -> TrainingSummary:
         """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
 
-        SIGINT and SIGTERM end the training after the step under way, with a checkpoint; a second SIGINT ends it at
+        A learning rate that decays follows the budget of which the larger share is used, so that it ends its decay with
+        the training. Runs repeat, and resume exactly, where ``max_steps`` is the only budget.
+
+        SIGINT and SIGTERM pause the training after the step under way, with a checkpoint; a second SIGINT ends it at
         once. Several processes stop after the same step, at most one later than the first to be told.
 
         Returns:
             How it ended.
 
         Raises:
-            InputError: If several processes have not the same data, configuration or state.
+            InputError: If several processes have not the same data, configuration or state, or a network gives what
+                cannot be used.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
         """
         config, started = self.config, time.monotonic()
         self._check_alike()
-        stopped_by = "max_steps"
         folder = self.output_dir if self.processes.is_first else None
-        options = dataclasses.asdict(config)
+        options, used = dataclasses.asdict(config), self.seconds
+        if config.max_seconds is not None:
+            options["max_seconds"] = config.max_seconds - used
         log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options)
-        vote = _StopVote(self.processes)
+        vote = _StopVote(self.processes, used)
         with log, _catch_signals() as caught:
             last_time, last_step = started, self.step
-            while self.step < config.max_steps:
+            stopped_by = self._used_up()
+            while stopped_by is None:
                 self._set_learning_rates()
                 if self.objective.guard is not None:
                     self.objective.guard.step = self.step + 1
                 try:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
-                    raise NonFiniteError(f"step {self.step + 1} was not taken: {error}") from None
+                    raise NonFiniteError(f"step {self.step + 1} was not taken: {error}{self._reason()}") from None
                 except RuntimeError as error:
                     raise _explained(error, self.generator, self.discriminator) from None
                 self.step += 1
@@ -241,17 +252,23 @@ class Trainer:
                     self._show_samples(log)
                 if config.checkpoint_interval and self.step % config.checkpoint_interval == 0:
                     self.save()
-                is_late = config.max_seconds is not None and time.monotonic() - started >= config.max_seconds
-                agreed = vote.cast(caught[0].name if caught else "max_seconds" if is_late else None)
-                if agreed is not None:
-                    stopped_by = agreed
-                    break
-            stopped_by = vote.close() or stopped_by
+                signalled, self.seconds = vote.cast(
+                    caught[0].name if caught else None, used + time.monotonic() - started
+                )
+                stopped_by = signalled or self._used_up()
+            signalled, self.seconds = vote.close()
+            stopped_by = signalled or stopped_by
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
             self.save()
             if caught and stopped_by not in (signal.SIGINT.name, signal.SIGTERM.name):
                 stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
+
+    def _used_up(self) -> str | None:
+        """The budget that is used up; None while there is none."""
+        config = self.config
+        is_late = config.max_seconds is not None and self.seconds >= config.max_seconds
+        return "max_steps" if self.step >= config.max_steps else "max_seconds" if is_late else None
 
     def _check_alike(self) -> None:
         """Several processes with different data or weights would train nothing, and nobody would see it."""
@@ -334,7 +351,36 @@ class Trainer:
     def _check_finite(self) -> None:
         found = None if self.objective.guard is None else self.objective.guard.check()
         if found is not None:
-            raise NonFiniteError(found)
+            raise NonFiniteError(found + self._reason())
+
+    def _reason(self) -> str:
+        """What in the networks' output explains a loss that is inf or NaN, for the message; nothing if nothing does."""
+        try:
+            self._check_networks(min(self.config.batch_size, len(self.codes)), with_discriminator=True)
+        except Exception as error:
+            return f"; {error}" if isinstance(error, BGANError) else ""
+        return ""
+
+    @torch.no_grad()
+    def _check_networks(self, count: int, with_discriminator: bool = False) -> None:
+        """Look at what the networks give for so many samples, in eval mode, without a trace in any randomness."""
+        rng = torch.Generator(self.device).manual_seed(self.config.seed)
+        rows, labels = self._rows(torch.arange(count)), None if self.labels is None else self.labels[:count]
+        latents = sample_latents(count, self.latent_size, self.latent_kind, rng, self.device)
+        devices = [self.device] if self.device.type == "cuda" else []
+        for network in (self.generator, self.discriminator):
+            network.eval()
+        try:
+            with torch.random.fork_rng(devices), self.objective.autocast():
+                distribution = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), labels)
+                check_distribution(distribution, rows.shape, self.num_categories, rng)
+                if with_discriminator and self.config.continuous == "none":
+                    found = self.discriminator(rows) if labels is None else self.discriminator(rows, labels)
+                    if not torch.isfinite(found).all():
+                        raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
+        finally:
+            for network in (self.generator, self.discriminator):
+                network.train()
 
     def _check_weights(self) -> None:
         """A finite gradient can still move a weight out of its dtype's range, which the next step would notice."""
@@ -409,8 +455,11 @@ class Trainer:
     def resume(self, path: str | Path) -> None:
         """Go on from a checkpoint: the run is then bit for bit the one that was not interrupted.
 
+        With a budget in seconds it has used those that the checkpoint tells of, and does not repeat exactly.
+
         Raises:
-            InputError: If the checkpoint cannot be read or belongs to other networks.
+            InputError: If the checkpoint cannot be read, belongs to other networks, or has taken more steps than
+                ``max_steps``.
         """
         state = load_checkpoint(Path(path), self.device)
         try:
@@ -418,6 +467,11 @@ class Trainer:
         except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = one_line(error)
             raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
+        if self.step > self.config.max_steps:
+            raise InputError(
+                f"max_steps must be at least {self.step}, the steps that checkpoint {str(path)!r} has taken, got "
+                f"{self.config.max_steps}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: tensors and plain types; all processes must ask for it together."""
@@ -435,6 +489,8 @@ class Trainer:
             "counts": self._counts,
             "num_processes": self.processes.size,
             "processes": everyone,
+            # Without a budget in seconds nothing depends on them, and equal runs leave equal checkpoints.
+            **({} if self.config.max_seconds is None else {"seconds": self.seconds}),
         }
 
     @cached_property
@@ -495,7 +551,7 @@ class Trainer:
         self.objective.estimator.load_state_dict(state["estimator"])
         self._take_own_state(state)
         self._num_averaged = int(self.average.n_averaged)
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], float(state.get("seconds", 0.0))
 
     def _likelihood_latents(self, count: int) -> Tensor:
         """Of a step of maximum likelihood: one for each sample; of a mixture the same ones in every process."""
@@ -537,8 +593,8 @@ class Trainer:
     def _set_learning_rates(self) -> None:
         config, scale = self.config, 1.0
         if config.lr_decay == "linear":
-            remaining = 1 - self.step / config.max_steps
-            scale = max(min(1.0, 2 * remaining), FINAL_LR_SHARE)
+            used = max(self.step / config.max_steps, self.seconds / (config.max_seconds or math.inf))
+            scale = max(min(1.0, 2 * (1 - used)), FINAL_LR_SHARE)
         generator_lr = config.pretrain_lr if self.step < config.pretrain_steps else config.generator_lr
         for optimizer, rate in (
             (self.generator_optimizer, generator_lr),
@@ -766,10 +822,6 @@ def _given_estimator(
     return estimator
 
 
-def _scorer(discriminator: nn.Module, credit: str) -> Callable[..., Tensor]:
-    return cast(Callable[..., Tensor], discriminator.alternatives) if credit == "alternatives" else discriminator
-
-
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
     """Samples that the discriminator scores at once: on a CPU a few hundred, beyond which there is nothing to gain.
 
@@ -824,6 +876,12 @@ def _checked_codes(codes: np.ndarray | Tensor, num_categories: int, device: torc
     if device.type != "cpu" and size <= RESIDENT_BYTES:
         return torch.from_numpy(np.ascontiguousarray(codes)).to(device)
     return codes
+
+
+def _check_learns(**networks: nn.Module) -> None:
+    for who, network in networks.items():
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InputError(f"{who} must have parameters that require a gradient, got {type(network).__name__}")
 
 
 def _check_fit(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
@@ -980,35 +1038,36 @@ def _explained(error: RuntimeError, generator: nn.Module, discriminator: nn.Modu
 class _StopVote:
     """Lets processes end after the same step: each says every step why it would stop, and all hear the same answer.
 
-    Alone the answer comes at once. With others it comes one step later, so that nobody waits for it.
+    They agree on the seconds used, too, the most that one has counted. Alone the answer comes at once. With others it
+    comes one step later, so that none waits for it.
     """
 
-    REASONS = (None, "max_seconds", "SIGTERM", "SIGINT")
+    REASONS = (None, "SIGTERM", "SIGINT")
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, seconds: float) -> None:
         self._processes = processes
-        self._votes: Tensor | None = None
+        self._votes = torch.tensor([0.0, seconds], dtype=torch.float64)
         self._under_way: Any = None
 
-    def cast(self, reason: str | None) -> str | None:
-        """Say why this process would stop, or None; hear why all stop now, or None."""
+    def cast(self, reason: str | None, seconds: float) -> tuple[str | None, float]:
+        """Say why this process would stop, or None, and what it has used; hear why all stop now, or None, and both."""
+        own = torch.tensor([self.REASONS.index(reason), seconds], dtype=torch.float64)
         if self._processes.size == 1:
-            return reason
+            self._votes = own
+            return reason, seconds
         agreed = self.close()
-        if agreed is None:
-            self._votes = torch.tensor(self.REASONS.index(reason))
-            self._under_way = dist.all_reduce(
-                self._votes, dist.ReduceOp.MAX, group=self._processes.control, async_op=True
-            )
+        if agreed[0] is None:
+            self._votes = own
+            self._under_way = dist.all_reduce(own, dist.ReduceOp.MAX, group=self._processes.control, async_op=True)
         return agreed
 
-    def close(self) -> str | None:
+    def close(self) -> tuple[str | None, float]:
         """The answer to the last vote."""
-        if self._under_way is None:
-            return None
-        self._under_way.wait()
-        self._under_way = None
-        return self.REASONS[int(cast(Tensor, self._votes))]
+        if self._under_way is not None:
+            self._under_way.wait()
+            self._under_way = None
+        reason, seconds = self._votes.tolist()
+        return self.REASONS[int(reason)], seconds
 
 
 @contextmanager

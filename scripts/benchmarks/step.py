@@ -237,18 +237,10 @@ def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
         "R1 at every step": lambda: players.ours(1.0, with_penalty),
         "R1 at every fourth step": lazily,
     }
-    if not scale.is_smoke and can_compile(device):
-        compiled = Objective(**{**settings, "scorer": torch.compile(players.discriminator)})
-        runs["draws scored by compiled code"] = lambda: players.ours(0.0, compiled)
     timing = interleave(runs, scale.rounds, device)
     timing.seconds["R1 at every fourth step"] = [t / 4 for t in timing.seconds["R1 at every fourth step"]]
     result.timings["levers"] = timing.seconds
     result.tables.append(comparison(f"Levers, {game.title}", timing, "ours"))
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile finds what it needs: on a CPU a C++ compiler."""
-    return device.type != "cpu" or shutil.which("g++") is not None or shutil.which("clang++") is not None
 
 
 def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
