@@ -22,6 +22,7 @@ from bgan_discrete.training.config import (
     TextTrainingConfig,
     check_text,
     folder_of_run,
+    folder_of_start,
     load_config_values,
 )
 
@@ -198,6 +199,8 @@ def _with_quotes(argv: list[str]) -> list[str]:
 def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:
     """Parse the command line of a training; with ``--resume``, on top of the options that the run began with.
 
+    With ``--start-from``, on top of those of the run that it names.
+
     Args:
         parser: With the sections of the configuration.
         argv: Arguments.
@@ -211,12 +214,15 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
         InputError: If the command line is wrong, or there is no run to resume, in one line.
     """
     values, defaults = parse(parser, argv), kind().to_flat()
+    folder: Path | None = Path(values["output_dir"])
     if values["resume"] is not None:
-        saved = Path(values["output_dir"]) / "config.yaml"
-        if not saved.is_file():
+        if not (Path(values["output_dir"]) / "config.yaml").is_file():
             raise InputError(f"--resume finds no run in {values['output_dir']!r}: there is no config.yaml")
-        options = load_config_values(saved)
-        _check_script(options, kind, values["output_dir"])
+    else:
+        folder = None if values["start_from"] is None else folder_of_start(values["start_from"])
+    if folder is not None:
+        options = load_config_values(folder / "config.yaml")
+        _check_script(options, kind, str(folder))
         began = defaults = kind.from_flat(options).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
@@ -282,7 +288,7 @@ def _check_script(options: dict[str, Any], kind: type[ScriptConfig], folder: str
         return
     for script, other in TRAINING_SCRIPTS.items():
         if options.keys() <= other().to_flat().keys():
-            raise InputError(f"output_dir {folder!r} holds a run of {script}: resume it with that script")
+            raise InputError(f"folder {folder!r} holds a run of {script}: resume it, or start from it, by that script")
 
 
 def _advice(message: str, parser: ArgumentParser) -> str:

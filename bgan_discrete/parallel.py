@@ -99,7 +99,7 @@ class Processes:
         except Exception as found:
             error = found
         try:
-            # The first process waits so long and names those that did not come; if it is not there, the others time out.
+            # The first process waits so long and names those that did not come; if it is away, the others time out.
             dist.monitored_barrier(self.patient, timedelta(seconds=seconds), wait_all_ranks=True)
         except RuntimeError as missing:
             named = re.search(r"Ranks? ([\d, ]+) failed to pass", str(missing))

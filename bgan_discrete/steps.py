@@ -284,7 +284,7 @@ def distribution_of(
     generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None = None
 ) -> Distribution:
     """What a generator gives for latents ``[N, Z]``; raise InputError if that is no `Distribution`."""
-    found = generator(latents) if condition is None else generator(latents, condition)
+    found: Any = generator(latents) if condition is None else generator(latents, condition)
     if not isinstance(found, Distribution):
         got = f"a tensor of shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise InputError(f"generator must give a Distribution, such as FactorizedCategorical(logits), got {got}")

@@ -361,21 +361,6 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
     assert difference < 0.02, float(difference)
 
 
-def test_a_scorer_stands_in_for_the_discriminator_in_scoring_only() -> None:
-    generator, discriminator = networks()
-    calls = []
-
-    def scorer(codes: Tensor) -> Tensor:
-        calls.append(len(codes))
-        return discriminator(codes)
-
-    objective = Objective(num_draws=M, scorer=scorer)
-    adversarial_step(
-        generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), objective, rng()
-    )
-    assert calls == [M * N]
-
-
 def test_the_diagnostics() -> None:
     generator, discriminator = networks()
     found = generator_step(generator, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())

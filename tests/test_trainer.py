@@ -19,7 +19,6 @@ from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
     ConvGenerator,
-    ConvSequenceGenerator,
     MLPDiscriminator,
     MLPGenerator,
 )
@@ -472,26 +471,6 @@ def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], op
     for network in networks:
         assert all(p.dtype == torch.float64 and p.isfinite().all() for p in network.parameters())
     assert trainer.sample(3).shape == (3, 6)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, about itself
-@pytest.mark.parametrize("credit", ["prefix", "alternatives"])
-def test_compiled_scoring_trains_as_the_plain_one_does(credit: Any) -> None:
-    states = []
-    for compile in (False, True):
-        torch.manual_seed(0)
-        generator = ConvSequenceGenerator(6, 3, None, 4, 8, 1)
-        discriminator = {
-            "prefix": lambda: MLPDiscriminator((6,), 3, width=16, depth=1),
-            "alternatives": lambda: AlternativesDiscriminator(6, 3, None, width=8, depth=1),
-        }[credit]()
-        config = small_config(compile=compile, credit=credit, estimator="rloo", max_steps=3, penalty="none")
-        trainer = Trainer(generator, discriminator, CODES, config, progress=False)
-        trainer.train()
-        states.append(trainer.state_dict())
-    for one, other in zip(states[0]["generator"].values(), states[1]["generator"].values(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-    assert states[0]["discriminator"].keys() == states[1]["discriminator"].keys()
 
 
 def test_tensorboard_files_are_written(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
     ArrayAlgorithmConfig,
@@ -232,7 +233,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
 
 def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[ArrayReport]:
     def prepare(folder: RunFolder) -> ArrayData:
-        data = prepare_array(config.data)
+        data = prepare_array(config.data, start_codec(config))
         if config.run.num_samples:
             check_row_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
         return data

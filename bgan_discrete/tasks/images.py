@@ -42,6 +42,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
@@ -136,7 +137,7 @@ def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
 
 def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[ImageReport]:
     def prepare(folder: RunFolder) -> ImageData:
-        data = prepare_data(config.data)
+        data = prepare_data(config.data, start_codec(config))
         if config.run.num_samples:
             check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
         if config.model.conditional:

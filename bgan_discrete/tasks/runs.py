@@ -15,6 +15,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
 from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.starts import start_of
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
@@ -116,13 +117,19 @@ def _checkpoint(config: RunOptions, folder: RunFolder) -> Path | None:
     if config.run.resume is None:
         return None
     assert isinstance(config, ScriptConfig)
-    changes = config.differences(folder.saved_config(type(config)))
+    saved: Any = folder.saved_config(type(config))
+    changes = config.differences(saved)
+    checkpoint = folder.checkpoint_to_resume(config.run.resume)
+    start, began = config.run.start_from, saved.run.start_from
+    if start != began and (start is not None or checkpoint is None):
+        changes.append(f"start_from: {began} -> {start}")
     if changes:
         raise InputError(
             f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
-            "(options of logging, samples and checkpoints may change)"
+            "(options of logging, samples and checkpoints may change); to train on with other options: "
+            f"--output-dir NEW --start-from {folder.root}"
         )
-    return folder.checkpoint_to_resume(config.run.resume)
+    return checkpoint
 
 
 def carry_out(
@@ -149,23 +156,27 @@ def carry_out(
     Returns:
         What it left.
     """
-    tell = speaker(trainer.processes)
+    tell, start, facts = speaker(trainer.processes), start_of(config), {"networks": networks}
     if checkpoint is not None:
         trainer.resume(checkpoint)
         tell(f"resumed from {checkpoint} at step {trainer.step}{_other_processes(trainer)}")
+        if trainer.used_up() is not None:
+            more = f"--output-dir NEW --start-from {folder.root}"
+            tell(f"the training is finished, by {trainer.used_up()}; to train on, in a new run: {more}")
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
+    if checkpoint is None and start is not None:
+        facts["started_from"] = start.give(trainer)
+        tell(f"started from {facts['started_from']}; options that were not given are as there")
     if not trainer.processes.is_first:
         return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:
         folder.clear()
     make_folder(folder.root)
     config.save(folder.config)
-    with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
+    with recorded(folder.root, description, **facts, device=str(trainer.device)):
         summary = trainer.train()
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
-        if summary.stopped_by == "max_seconds":
-            say(f"for the steps that are left, go on with --output-dir {folder.root} --resume latest")
         report = finish(summary)
     say(f"report:  {folder.page}")
     return FinishedRun(folder, summary, report)

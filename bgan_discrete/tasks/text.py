@@ -56,6 +56,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -269,10 +270,10 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
     """The data; of the processes on a machine the first one reads the text, the others map its codes."""
     if processes.size == 1:
-        return prepare_text(config.data)
+        return prepare_text(config.data, start_codec(config))
     shared = _shared_folder(folder, processes)
     if processes.local_rank == 0:
-        data = prepare_text(config.data)
+        data = prepare_text(config.data, start_codec(config))
         shutil.rmtree(shared, ignore_errors=True)
         shared.mkdir(parents=True)
         save_text_data(data, shared)

@@ -25,6 +25,11 @@ ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking
 CreditName = Literal["prefix", "token", "alternatives"]
 RETIRED = {"compile"}
 """Options of runs of earlier versions, without which they go on as they began."""
+CODEC_OPTIONS = (
+    "codec", "num_categories", "binary_threshold", "stochastic", "dither", "tokenizer", "vocabulary_size", "min_count",
+    "model_type", "model_file", "length", "layout", "bins", "max_categories", "missing", "columns", "drop",
+)  # fmt: skip
+"""What codes mean, of any kind of data: kept by a run that starts from another."""
 Section = TypeVar("Section")
 
 
@@ -158,8 +163,8 @@ class TrainingConfig:
     max_steps: int = option(8000, "generator steps")
     max_seconds: float | None = option(
         None,
-        "end the training, and the decay of its learning rate, after so many seconds, if max_steps are not taken by then "
-        "(such a run repeats and resumes, but not bit for bit)",
+        "end the training, and the decay of its learning rate, after so many seconds, if not max_steps end it before "
+        "(such a run does not repeat bit for bit)",
     )
     seed: int = option(0, "seed of initialisation, batches, latents and draws")
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
@@ -600,6 +605,12 @@ def folder_of_run(model: str | os.PathLike[str]) -> Path:
     by_name = Path(model).parent
     places = (by_name, Path(os.path.realpath(model)).parent)
     return next((place for place in places if (place / "config.yaml").is_file()), by_name)
+
+
+def folder_of_start(source: str) -> Path | None:
+    """The folder of the run that ``start_from`` names, by a checkpoint or model in it too; None if it is in none."""
+    places = (Path(source), folder_of_run(source), Path(os.path.realpath(source)).parent.parent)
+    return next((place for place in places if (place / "config.yaml").is_file()), None)
 
 
 def shown(value: Any) -> str:

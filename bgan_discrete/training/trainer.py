@@ -7,12 +7,12 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
-from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.distributions import check_distribution
+from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
@@ -41,7 +41,7 @@ from bgan_discrete.steps import (
     refuse_names,
 )
 from bgan_discrete.training.allocator import keep_freed_memory
-from bgan_discrete.training.checkpoint import load_checkpoint, save_checkpoint
+from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
 
@@ -227,7 +227,7 @@ class Trainer:
         vote = _StopVote(self.processes, used)
         with log, _catch_signals() as caught:
             last_time, last_step = started, self.step
-            stopped_by = self._used_up()
+            stopped_by = self.used_up()
             while stopped_by is None:
                 self._set_learning_rates()
                 if self.objective.guard is not None:
@@ -255,7 +255,7 @@ class Trainer:
                 signalled, self.seconds = vote.cast(
                     caught[0].name if caught else None, used + time.monotonic() - started
                 )
-                stopped_by = signalled or self._used_up()
+                stopped_by = signalled or self.used_up()
             signalled, self.seconds = vote.close()
             stopped_by = signalled or stopped_by
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
@@ -264,7 +264,7 @@ class Trainer:
                 stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
-    def _used_up(self) -> str | None:
+    def used_up(self) -> str | None:
         """The budget that is used up; None while there is none."""
         config = self.config
         is_late = config.max_seconds is not None and self.seconds >= config.max_seconds
@@ -472,6 +472,38 @@ class Trainer:
                 f"max_steps must be at least {self.step}, the steps that checkpoint {str(path)!r} has taken, got "
                 f"{self.config.max_steps}"
             )
+
+    def start_from(self, source: str | Path | nn.Module) -> bool:
+        """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
+
+        Args:
+            source: A checkpoint, or the folder of a run, whose newest whole one counts: of both networks and of the
+                average. Or a generator, such as that of a loaded pipeline: the discriminator is then a new one, and the
+                average begins with the generator's weights.
+
+        Returns:
+            Whether that training had the same data.
+
+        Raises:
+            InputError: If it cannot be read, or its networks are others; nothing has changed then.
+        """
+        if isinstance(source, nn.Module):
+            weights = source.state_dict()
+            state: dict[str, Any] = {"generator": weights, "data": None}
+            state["average"] = {**self.average.state_dict(), **{f"module.{k}": v for k, v in weights.items()}}
+        else:
+            runs = Path(source) / "checkpoints"
+            state = load_checkpoint(find_checkpoint(runs, "latest") if runs.is_dir() else Path(source), self.device)
+        parts = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        parts = {who: network for who, network in parts.items() if who in state}
+        faults = [fault for who, network in parts.items() for fault in _misfits(who, network.state_dict(), state[who])]
+        if faults:
+            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+            raise InputError(f"start_from needs the same networks; another is {faults[0]}{more}")
+        for who, network in parts.items():
+            network.load_state_dict(state[who])
+        self._num_averaged = int(self.average.n_averaged)
+        return bool(state["data"] == self._data_digest)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: tensors and plain types; all processes must ask for it together."""
@@ -971,6 +1003,18 @@ def _data_digest(codes: np.ndarray | Tensor, labels: Tensor | None, whole: bool)
     if labels is not None:
         digest.update(labels.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _misfits(who: str, own: Mapping[str, Tensor], theirs: Any) -> list[str]:
+    """The weights in which two networks differ by name, shape or dtype."""
+
+    def shown(weights: Any, name: str) -> str:
+        weight = weights.get(name) if isinstance(weights, Mapping) else None
+        return f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else "absent"
+
+    names = [*own, *(name for name in theirs if name not in own)] if isinstance(theirs, Mapping) else [*own]
+    pairs = [(name, shown(theirs, name), shown(own, name)) for name in names]
+    return [f"the {who}'s {name}: {there} there, {here} here" for name, there, here in pairs if there != here]
 
 
 def _check_shares(config: TrainingConfig, processes: Processes) -> None:

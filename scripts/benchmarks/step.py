@@ -1,6 +1,5 @@
 """Whole training steps of images: ours, the textbook formulation, and the floor of what the networks alone take."""
 
-import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 
