@@ -357,37 +357,6 @@ def check_logits(logits: Tensor, who: str = "generator") -> None:
     raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
 
 
-def check_distribution(
-    distribution: Distribution, shape: Sequence[int], num_categories: int, rng: torch.Generator | None = None
-) -> None:
-    """Raise for a generator's distribution that is not one over the data.
-
-    Args:
-        distribution: What it gave for N latents.
-        shape: ``[N, *event_shape]``.
-        num_categories: K.
-        rng: Source of a draw.
-
-    Raises:
-        InputError: If shape or K are others.
-        NonFiniteError: If its logits are not finite.
-    """
-    if distribution.num_categories != num_categories:
-        raise InputError(
-            f"generator must give a distribution over num_categories = {num_categories}, got one over "
-            f"{distribution.num_categories}"
-        )
-    logits = getattr(distribution, "logits", None)
-    if isinstance(logits, Tensor):
-        check_logits(logits)
-    drawn = list(distribution.sample(1, rng).shape[1:])
-    if drawn != list(shape):
-        raise InputError(
-            f"generator must give samples of the data's shape {list(shape[1:])}, one for each of {shape[0]} latents, "
-            f"got {drawn[1:]} for {drawn[0] if drawn else 0}"
-        )
-
-
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:
     """Raise InputError for an ``end_id`` that is none of ``num_categories``; the end itself, or None for none."""
     if end_id is not None and not 0 <= end_id < num_categories:

@@ -15,7 +15,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
 from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.tasks.starts import start_of
+from bgan_discrete.tasks.starts import give_start
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
@@ -156,7 +156,7 @@ def carry_out(
     Returns:
         What it left.
     """
-    tell, start, facts = speaker(trainer.processes), start_of(config), {"networks": networks}
+    tell, facts = speaker(trainer.processes), {"networks": networks}
     if checkpoint is not None:
         trainer.resume(checkpoint)
         tell(f"resumed from {checkpoint} at step {trainer.step}{_other_processes(trainer)}")
@@ -165,9 +165,9 @@ def carry_out(
             tell(f"the training is finished, by {trainer.used_up()}; to train on, in a new run: {more}")
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
-    if checkpoint is None and start is not None:
-        facts["started_from"] = start.give(trainer)
-        tell(f"started from {facts['started_from']}; options that were not given are as there")
+    if checkpoint is None and config.run.start_from is not None:
+        facts["started_from"] = give_start(config, trainer)
+        tell(f"started from {facts['started_from']}")
     if not trainer.processes.is_first:
         return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:

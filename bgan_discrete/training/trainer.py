@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
-from bgan_discrete.distributions import check_distribution
+from bgan_discrete.distributions import check_logits
 from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
@@ -368,19 +368,26 @@ class Trainer:
         rows, labels = self._rows(torch.arange(count)), None if self.labels is None else self.labels[:count]
         latents = sample_latents(count, self.latent_size, self.latent_kind, rng, self.device)
         devices = [self.device] if self.device.type == "cuda" else []
-        for network in (self.generator, self.discriminator):
-            network.eval()
-        try:
-            with torch.random.fork_rng(devices), self.objective.autocast():
-                distribution = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), labels)
-                check_distribution(distribution, rows.shape, self.num_categories, rng)
-                if with_discriminator and self.config.continuous == "none":
-                    found = self.discriminator(rows) if labels is None else self.discriminator(rows, labels)
-                    if not torch.isfinite(found).all():
-                        raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
-        finally:
-            for network in (self.generator, self.discriminator):
-                network.train()
+        self.generator.eval()
+        self.discriminator.eval()
+        with torch.random.fork_rng(devices), self.objective.autocast():
+            found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), labels)
+            logits = getattr(found, "logits", None)
+            if isinstance(logits, Tensor):
+                check_logits(logits)
+            got = [found.num_categories, *found.sample(1, rng).shape[1:]]
+            wanted = [self.num_categories, *rows.shape]
+            if got != wanted:
+                raise InputError(
+                    f"generator must give samples [{count}, *event_shape] = {wanted[1:]} in num_categories = "
+                    f"{wanted[0]} for {count} latents, got {got[1:]} in {got[0]}"
+                )
+            if with_discriminator and self.config.continuous == "none":
+                log_ratio = self.discriminator(rows) if labels is None else self.discriminator(rows, labels)
+                if not torch.isfinite(log_ratio).all():
+                    raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
+        self.generator.train()
+        self.discriminator.train()
 
     def _check_weights(self) -> None:
         """A finite gradient can still move a weight out of its dtype's range, which the next step would notice."""
@@ -496,10 +503,8 @@ class Trainer:
             state = load_checkpoint(find_checkpoint(runs, "latest") if runs.is_dir() else Path(source), self.device)
         parts = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
         parts = {who: network for who, network in parts.items() if who in state}
-        faults = [fault for who, network in parts.items() for fault in _misfits(who, network.state_dict(), state[who])]
-        if faults:
-            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-            raise InputError(f"start_from needs the same networks; another is {faults[0]}{more}")
+        for who, network in parts.items():
+            _check_same(who, network.state_dict(), state[who])
         for who, network in parts.items():
             network.load_state_dict(state[who])
         self._num_averaged = int(self.average.n_averaged)
@@ -1005,16 +1010,19 @@ def _data_digest(codes: np.ndarray | Tensor, labels: Tensor | None, whole: bool)
     return digest.hexdigest()
 
 
-def _misfits(who: str, own: Mapping[str, Tensor], theirs: Any) -> list[str]:
-    """The weights in which two networks differ by name, shape or dtype."""
+def _check_same(who: str, own: Mapping[str, Tensor], theirs: Any) -> None:
+    """Raise InputError for the first weight that differs by name, shape or dtype."""
 
-    def shown(weights: Any, name: str) -> str:
-        weight = weights.get(name) if isinstance(weights, Mapping) else None
+    def shown(weight: Any) -> str:
         return f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else "absent"
 
-    names = [*own, *(name for name in theirs if name not in own)] if isinstance(theirs, Mapping) else [*own]
-    pairs = [(name, shown(theirs, name), shown(own, name)) for name in names]
-    return [f"the {who}'s {name}: {there} there, {here} here" for name, there, here in pairs if there != here]
+    theirs = theirs if isinstance(theirs, Mapping) else {}
+    for name in [*own, *theirs]:
+        there, here = shown(theirs.get(name)), shown(own.get(name))
+        if there != here:
+            raise InputError(
+                f"start_from needs the same networks, but the {who}'s {name} is {there} there, {here} here"
+            )
 
 
 def _check_shares(config: TrainingConfig, processes: Processes) -> None:
