@@ -288,7 +288,7 @@ def _check_script(options: dict[str, Any], kind: type[ScriptConfig], folder: str
         return
     for script, other in TRAINING_SCRIPTS.items():
         if options.keys() <= other().to_flat().keys():
-            raise InputError(f"folder {folder!r} holds a run of {script}: resume it, or start from it, by that script")
+            raise InputError(f"folder {folder!r} holds a run of {script}: resume it with that script, or start there")
 
 
 def _advice(message: str, parser: ArgumentParser) -> str:

@@ -341,20 +341,12 @@ class SequenceCategorical(FactorizedCategorical):
 
 
 def check_logits(logits: Tensor, who: str = "generator") -> None:
-    """Raise NonFiniteError for logits that are not finite, by whose they are and what is in them.
-
-    The device is asked once, so this is no check for every step: a step's own loss is not finite either.
-
-    Args:
-        logits: Of any shape.
-        who: Whose they are.
-    """
+    """Raise NonFiniteError, with whose they are, for logits that are not finite; the device is asked once."""
     low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
-    if math.isfinite(low) and math.isfinite(high):
-        return
-    kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"
-    advice = "; give -1e4 where a category must not be drawn, since -inf times 0 is NaN" if kind == "-inf" else ""
-    raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"
+        advice = "; give -1e4 where nothing must be drawn, since 0 times -inf is NaN" if kind == "-inf" else ""
+        raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
 
 
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:

@@ -122,7 +122,7 @@ def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
         Hjelm et al. (2018), section 2.3 and its appendix.
     """
     num_draws = log_w_MN.shape[0]
-    return log_w_MN / num_draws - (log_beta_ema + 1) / num_draws
+    return at_least_float32(log_w_MN) / num_draws - (log_beta_ema + 1) / num_draws
 
 
 def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:

@@ -21,7 +21,7 @@ from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
 from bgan_discrete.penalties import Penalty
 from bgan_discrete.sampling import as_index
-from bgan_discrete.weights import at_least_float32, stable_mean, weight_diagnostics
+from bgan_discrete.weights import at_least_float32, weight_diagnostics
 
 Diagnostics = dict[str, Tensor]
 Credit = Literal["prefix", "token", "alternatives"]
@@ -187,7 +187,7 @@ def discriminator_step(
             loss, diagnostics = _discriminator_loss(
                 codes, num_categories, discriminator, real_part, objective, rng, penalty_scale, condition_part
             )
-            _backward(share * loss, "discriminator")
+            (share * loss).backward()
         found.append((share, loss.detach(), diagnostics))
     loss, diagnostics = _weighted_sums(found)
     diagnostics["discriminator_gradient_norm"] = apply_gradients(
@@ -234,7 +234,7 @@ def generator_step(
                 distribution = distribution_of(generator, latents_part, condition_part)
             codes = _draws(distribution, objective.num_draws, latents_part, rng)
             loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition_part)
-            _backward(share * loss, "generator")
+            _with_gradient(share * loss, "generator").backward()
         found.append((share, loss.detach(), {}))
         log_w.append(log_w_MN)
     return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective)
@@ -294,52 +294,36 @@ def distribution_of(
 def _draws(
     distribution: Distribution, num_draws: int, latents: Tensor, rng: torch.Generator | None, real: Tensor | None = None
 ) -> Tensor:
-    """Draws ``[M, N, *event_shape]``; raise InputError for another shape than that of latents and data."""
     codes = distribution.sample(num_draws, rng)
-    event_shape = codes.shape[2:] if real is None else real.shape[1:]
-    if codes.shape != (num_draws, len(latents), *event_shape):
-        wanted = [num_draws, len(latents), *event_shape]
-        raise InputError(
-            f"generator must give samples of the data's shape, one for each latent: draws of {wanted}, got "
-            f"{list(codes.shape)}"
-        )
+    wanted = [num_draws, len(latents), *(codes if real is None else real).shape[2 if real is None else 1 :]]
+    if list(codes.shape) != wanted:
+        got = list(codes.shape)
+        raise InputError(f"generator must give samples like the data, one for each latent: {wanted}, got {got}")
     return codes
 
 
-def checked_log_ratios(found: Any, samples: Tensor, by_sample_or_position: bool = False) -> Tensor:
-    """F in float32 at least, if a discriminator gives one for each sample.
+def checked_log_ratios(found: Any, samples: Tensor, strict: bool = False) -> Tensor:
+    """F ``[B]`` of samples ``[B, ...]``, in float32 at least; raise InputError for what is no such thing.
 
-    Args:
-        found: What it gave.
-        samples: For these, ``[B, ...]``.
-        by_sample_or_position: F must be ``[B]`` or of the shape of the samples; else further axes may be of any size.
-
-    Returns:
-        F.
-
-    Raises:
-        InputError: If it is no such tensor; the message says what was wanted and what came.
+    It may have further axes, but no single one of 1; ``strict``: only those of the samples, an F for each position.
     """
-    own, count = tuple(samples.shape[1:]), len(samples)
-    if isinstance(found, Tensor) and found.is_floating_point() and found.shape[:1] == (count,):
-        rest = tuple(found.shape[1:])
-        if rest in ((), own) or not (by_sample_or_position or rest == (1,)):
+    own = list(samples.shape)
+    if not isinstance(found, Tensor):
+        got = type(found).__name__
+    else:
+        shape, got = list(found.shape), f"{list(found.shape)}"
+        fits = shape in (own[:1], own) or (shape[:1] == own[:1] and not strict and shape[1:] != [1])
+        if fits and found.is_floating_point():
             return at_least_float32(found)
-    got: object = type(found).__name__
-    if isinstance(found, Tensor):
-        kind = "" if found.is_floating_point() else f" of {str(found.dtype).removeprefix('torch.')}"
-        got = f"{list(found.shape)}{kind}" + ("; squeeze its last axis" if found.shape[-1:] == (1,) else "")
-    positions = f"; or one for each position, {[count, *own]}" if by_sample_or_position else ""
-    raise InputError(f"discriminator must give one F for each sample, [{count}]{positions}, got {got}")
+        got += f" of {found.dtype}" if fits else "; squeeze its last axis" if shape[1:] == [1] else ""
+    positions = f", or for each position, {own}" if strict else ""
+    raise InputError(f"discriminator must give one F for each sample, {own[:1]}{positions}, got {got}")
 
 
-def _backward(loss: Tensor, who: str) -> None:
+def _with_gradient(loss: Tensor, who: str) -> Tensor:
     if not loss.requires_grad:
-        raise InputError(
-            f"{who} must give what has a gradient with respect to its parameters, got a loss without one: nothing may "
-            "be detached, and some parameter must require a gradient"
-        )
-    loss.backward()
+        raise InputError(f"{who} must give what depends on its parameters, got a loss without a gradient (detached?)")
+    return loss
 
 
 def _parts(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
@@ -459,11 +443,12 @@ def _loss_of_samples(
         samples = torch.cat([real, fake.to(real.dtype)])
         log_ratio = checked_log_ratios(score(samples), samples)
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
-    loss = objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
+    loss = _with_gradient(objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake), "discriminator")
     diagnostics = {
         "discriminator_loss": loss.detach(),
-        "log_ratio_real": stable_mean(log_ratio_real),
-        "log_ratio_fake": stable_mean(log_ratio_fake),
+        # Sums of quotients, since F may be so large that its sum is beyond any float.
+        "log_ratio_real": (log_ratio_real.detach() / log_ratio_real.numel()).sum(),
+        "log_ratio_fake": (log_ratio_fake.detach() / log_ratio_fake.numel()).sum(),
         "d_real": log_ratio_real.detach().sigmoid().mean(),
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
@@ -513,7 +498,7 @@ def _move_generator(
 ) -> Diagnostics:
     optimizer.zero_grad(set_to_none=True)
     loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
-    _backward(loss, "generator")
+    _with_gradient(loss, "generator").backward()
     return _finish_generator(optimizer, loss.detach(), log_w_MN, objective)
 
 
@@ -733,7 +718,7 @@ def likelihood_step(
     for (real_part,), share, exchange in _parts(objective.accumulation_steps, real):
         with exchanging(generator, exchange):
             loss = _likelihood_loss(generator, real_part, latents, start, objective)
-            _backward(share * loss, "generator")
+            _with_gradient(share * loss, "generator").backward()
         start += len(real_part)
         found.append((share, loss.detach(), {}))
     loss, _ = _weighted_sums(found)
@@ -784,7 +769,7 @@ def update_parameters(
         InputError: If there is a guard and the optimiser cannot be told.
     """
     optimizer.zero_grad(set_to_none=True)
-    _backward(loss, who)
+    _with_gradient(loss, who).backward()
     return apply_gradients(optimizer, loss.detach(), diagnostics, who, guard, processes)
 
 

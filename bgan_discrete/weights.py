@@ -102,10 +102,7 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
 
 
 def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
-    """The logarithm of the sum of all weights in two parts: the largest log weight, and what the others add to it.
-
-    Their sum would lose the second: next to an F of 1e8 a logarithm is nothing.
-    """
+    """The logarithm of the sum of all weights: the largest log weight, and what the others add, which would be lost."""
     largest = log_w_MN.detach().amax()
     log_rest = torch.logsumexp(log_w_MN - largest, dim=(0, 1))
     if processes.size == 1:
@@ -117,16 +114,6 @@ def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision as float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
-
-
-def stable_mean(values: Tensor) -> Tensor:
-    """The mean of finite numbers whose sum may be beyond their dtype; without gradients."""
-    scale = _scale(values)
-    return (values.detach() / scale).mean() * scale
-
-
-def _scale(values: Tensor) -> Tensor:
-    return values.detach().abs().amax().clamp_min(torch.finfo(values.dtype).tiny)
 
 
 @torch.no_grad()
@@ -153,7 +140,7 @@ def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[s
 
 def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
     """Standard deviation over the whole batch."""
-    scale = _scale(log_w_MN)
+    scale = log_w_MN.abs().amax().clamp_min(torch.finfo(log_w_MN.dtype).tiny)
     scaled = torch.stack([*torch.var_mean(log_w_MN / scale, unbiased=False), scale])
     variance, mean, scale = processes.gather(scaled).unbind(1)
     share = scale / scale.amax()

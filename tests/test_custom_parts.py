@@ -12,10 +12,12 @@ from bgan_discrete import (
     ConvGenerator,
     Divergence,
     Estimator,
+    FactorizedCategorical,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
+    NonFiniteError,
     Objective,
     Trainer,
     TrainingConfig,
@@ -26,6 +28,7 @@ from bgan_discrete import (
 from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
 from bgan_discrete.estimators import rloo
 from bgan_discrete.sources import load_images
+from bgan_discrete.steps import FiniteGuard
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
@@ -104,9 +107,62 @@ class OneColumn(MLPDiscriminator):
         return super().forward(codes)[:, None]
 
 
+class Given(torch.nn.Module):
+    """A generator or discriminator that gives what a function makes of the right thing."""
+
+    def __init__(self, inner: torch.nn.Module, change: Any) -> None:
+        super().__init__()
+        self.inner, self.change = inner, change
+        self.num_categories, self.latent_size = 3, 4
+
+    def forward(self, given: Tensor) -> Any:
+        found = self.inner(given)
+        return self.change(found if isinstance(found, Tensor) else found.logits)
+
+
+def wrong_generator(change: Any) -> dict[str, Any]:
+    return {"generator": Given(MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), change)}
+
+
+def wrong_discriminator(change: Any) -> dict[str, Any]:
+    return {"discriminator": Given(MLPDiscriminator((6,), 3, width=16, depth=1), change)}
+
+
+class Frozen(MLPDiscriminator):
+    """A discriminator without anything to learn."""
+
+    def __init__(self) -> None:
+        super().__init__((6,), 3, 16, 1)
+        self.requires_grad_(False)
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
+        (
+            wrong_generator(lambda z: FactorizedCategorical(z[:, :5])),
+            r"shape \[8, 6\] in 3 categories, got \[8, 5\] in 3",
+        ),
+        (wrong_generator(lambda z: FactorizedCategorical(z[..., :2])), r"\[8, 6\] in 3 categories, got \[8, 6\] in 2"),
+        (wrong_generator(lambda z: FactorizedCategorical(z[:3])), r"shape \[8, 6\] in 3 .*, got \[3, 6\] in 3"),
+        (wrong_generator(lambda z: FactorizedCategorical(z[:, None])), r"got \[8, 1, 6\] in 3 categories"),
+        (wrong_generator(lambda z: (z, z)), r"generator must give a Distribution, .* got tuple"),
+        (
+            wrong_generator(lambda z: FactorizedCategorical(z.round().int())),
+            r"logits must be floating point, got .*int32",
+        ),
+        (
+            wrong_generator(lambda z: FactorizedCategorical(z.detach())),
+            r"generator must give what depends on its param",
+        ),
+        (wrong_discriminator(lambda f: f.mean()), r"one F for each sample, \[16\], got \[\]"),
+        (wrong_discriminator(lambda f: f[:1]), r"one F for each sample, \[16\], got \[1\]"),
+        (wrong_discriminator(lambda f: f[:, None]), r"one F for each sample, \[16\], got \[16, 1\]; squeeze"),
+        (wrong_discriminator(lambda f: (f, f)), r"one F for each sample, \[16\], got tuple"),
+        (wrong_discriminator(lambda f: (f > 0).long()), r"one F for each sample, \[16\], got \[16\] of torch.int64"),
+        (wrong_discriminator(lambda f: f.detach()), r"discriminator must give what depends on its parameters"),
+        (wrong_discriminator(lambda f: f[:, None].expand(-1, 5)), r"or for each position, \[32, 6\], got \[32, 5\]"),
+        ({"discriminator": Frozen()}, r"discriminator must have parameters that require a gradient, got Frozen"),
         ({"estimator": "rloo"}, r"estimator must be an object or a function, got 'rloo'; .*make_estimator"),
         ({"divergence": "kl"}, r"divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
         ({"penalty": "r1"}, r"penalty must be an object, got 'r1'"),
@@ -126,6 +182,47 @@ def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) ->
         Trainer(
             generator, discriminator, CODES, TrainingConfig(**SMALL, penalty_interval=1), progress=False, **parts
         ).train()
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (wrong_generator(lambda z: z.masked_fill(torch.arange(3) == 1, -torch.inf)), "got -inf among them; give -1e4"),
+        (wrong_generator(lambda z: z * torch.nan), "the generator's logits must be finite, got NaN among them$"),
+        (wrong_generator(lambda z: z.abs() + torch.inf), "the generator's logits must be finite, got inf among them$"),
+        (wrong_discriminator(lambda f: f * torch.nan), "the discriminator gives inf or NaN for samples of the data"),
+    ],
+)
+def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], words: str, guarded: bool) -> None:
+    """From the first sample on it is refused at once; later when the loss, or the guard, notices."""
+    ((who, network),) = parts.items()
+    wrong = (lambda z: FactorizedCategorical(network.change(z))) if who == "generator" else network.change
+    right = FactorizedCategorical if who == "generator" else lambda f: f
+    for begins in (0, 3):
+        torch.manual_seed(0)
+        made = {
+            "generator": Given(MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), FactorizedCategorical),
+            "discriminator": Given(MLPDiscriminator((6,), 3, width=16, depth=1), lambda f: f),
+        }
+        made[who].change = wrong if begins == 0 else right
+        config = TrainingConfig(**SMALL, penalty="none", log_interval=4)
+        with pytest.raises(NonFiniteError, match=words) as caught:
+            trainer = Trainer(made["generator"], made["discriminator"], CODES, config, progress=False)
+            trainer.objective.guard = FiniteGuard() if guarded else None
+            if begins:
+                take = trainer._train_step
+                taken = iter(range(100))
+
+                def step(take: Any = take, taken: Any = taken, part: Any = made[who]) -> Any:
+                    part.change = wrong if next(taken) >= 2 else right
+                    return take()
+
+                trainer._train_step = step  # type: ignore[method-assign]
+            trainer.train()
+        assert "\n" not in str(caught.value)
+        if begins:
+            assert str(caught.value).startswith("step 3 was not taken")
 
 
 def test_an_objective_takes_a_function_and_no_names() -> None:

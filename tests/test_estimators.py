@@ -1,10 +1,14 @@
 """Exact means and variances of all estimators, by enumeration; their behaviour at the edges of float32."""
 
 import math
+from decimal import Decimal
 
 import pytest
 import torch
 from enumeration import Game, exact_moments, gradient_of, random_game
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from large_numbers import large_log_weights, log_sum, sixty_digits
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
@@ -256,3 +260,72 @@ def test_a_single_draw_is_refused_where_it_carries_no_signal() -> None:
     for name in ("reinforce", "maligan"):
         make_estimator(name).check_num_draws(1)
         assert make_estimator(name)(torch.randn(1, 3)).shape == (1, 3)
+
+
+def exact_advantages(name: str, log_w: Tensor) -> list[list[Decimal]]:
+    """Of each latent, for weights of any size."""
+    found = []
+    every = [Decimal(value) for value in log_w.double().flatten().tolist()]
+    for values in log_w.double().T.tolist():
+        column = [Decimal(value) for value in values]
+        draws = Decimal(len(column))
+        others = [log_sum(column[:m] + column[m + 1 :]) - (draws - 1).ln() for m in range(len(column))]
+        weights = [(value - log_sum(column)).exp() - 1 / draws for value in column]
+        reverse = [(value - sum(column) / draws) / (draws - 1) for value in column]
+        found.append({
+            "bgan_centered": lambda c=column, w=weights: w,
+            "vimco": lambda c=column, o=others: [log_sum(c) - Decimal(len(c)).ln() - other for other in o],
+            "loo": lambda c=column, o=others: [
+                (min(f - b, Decimal(9999)).exp() - 1) / len(c) for f, b in zip(c, o, strict=True)
+            ],
+            "rloo": lambda r=reverse: r,
+            "jeffreys": lambda w=weights, r=reverse: [a + b for a, b in zip(w, r, strict=True)],
+            "reinforce": lambda c=column: [(f - Decimal(BASELINE) - 1) / len(c) for f in c],
+            "maligan": lambda c=column, d=draws: [
+                (f - log_sum(every)).exp() * log_w.shape[1] - 1 / d for f in c
+            ],
+        }[name]())  # fmt: skip
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(large_log_weights(), st.sampled_from(sorted(set(ESTIMATORS) - {"bgan"})))
+def test_advantages_are_right_for_every_finite_f(log_w: Tensor, name: str) -> None:
+    """To five digits of the largest of a latent; infinite only where it is beyond the dtype."""
+    with sixty_digits():
+        expected = exact_advantages(name, log_w)
+    found = ours(name, log_w).double().T.tolist()
+    largest_f = max(float(log_w.double().abs().max()), 1.0)
+    bound = torch.finfo(log_w.dtype if log_w.dtype == torch.float64 else torch.float32).max
+    for got, wanted in zip(found, expected, strict=True):
+        # Sums of F are right to a share of F; functions of weights, to one of themselves.
+        scale = largest_f if name in ("rloo", "jeffreys", "reinforce") else 1.0
+        for a, b in zip(got, wanted, strict=True):
+            assert not math.isnan(a)
+            if abs(b) > Decimal(bound) / 2:
+                assert math.copysign(1, a) == (1 if b > 0 else -1) and abs(a) > bound / 3
+            else:
+                assert abs(a - float(b)) <= 2e-5 * max(scale, abs(float(b)))
+        if len(set(wanted)) == 1 and name != "reinforce":
+            assert len(set(got)) == 1, "equal numbers stay equal"
+
+
+@settings(max_examples=100, deadline=None)
+@given(large_log_weights(), st.sampled_from(["bgan_centered", "rloo", "jeffreys"]))
+def test_advantages_of_alternatives_are_right_for_every_finite_f(log_w: Tensor, name: str) -> None:
+    log_w = log_w.T.contiguous()  # [N, K]
+    log_q = torch.log_softmax(torch.linspace(-1, 2, log_w.shape[1]).expand_as(log_w).to(log_w.dtype).float(), -1)
+    got = make_estimator(name).over_alternatives(log_q, log_w).double()
+    assert got.isfinite().all() or float(log_w.double().abs().max()) > 1e38
+    with sixty_digits():
+        for row, q_row, found in zip(log_w.double().tolist(), log_q.double().tolist(), got.tolist(), strict=True):
+            f, log_p = [Decimal(value) for value in row], [Decimal(value) for value in q_row]
+            total = log_sum([a + b for a, b in zip(f, log_p, strict=True)])
+            mean = sum(a * b.exp() for a, b in zip(f, log_p, strict=True))
+            for a, b, value in zip(f, log_p, found, strict=True):
+                weight, reverse = (a + b - total).exp() - b.exp(), b.exp() * (a - mean)
+                wanted = {"bgan_centered": weight, "rloo": reverse, "jeffreys": weight + reverse}[name]
+                scale = 1.0 if name == "bgan_centered" else max(1.0, float(max(map(abs, f))))
+                assert abs(value - float(wanted)) <= 2e-5 * scale
+            if len(set(row)) == 1:
+                assert max(map(abs, found)) < 1e-5, "equal F move nothing, however large they are"

@@ -340,7 +340,7 @@ def test_where_the_words_on_images_begin() -> None:
         return [(finding.key, finding.severity) for finding in check_image_metrics(report, OPTIONS)]
 
     cut = image_report(frechet_pixels=1.7, training={"steps": 12, "stopped_by": "max_seconds"})
-    assert "(--resume latest)" in check_image_metrics(cut, OPTIONS)[0].advice, "a number of steps that it did not take"
+    assert "(raise --max-seconds" in check_image_metrics(cut, OPTIONS)[0].advice, "seconds ended it, not steps"
     # Of new images so many would be copies; the held-out ones are chosen not to be.
     assert repeating(0.9, 0.9) == repeating(0.0, 0.9) == repeating(0.0, 0.1) == [("data_repeat", "note")]
     assert repeating(0.0, 0.09) == []

@@ -1,10 +1,12 @@
 """The trainer: repeatable, resumable bit for bit, honest in its log, and safe with bad input."""
 
+import copy
 import json
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -172,12 +174,130 @@ def test_the_average_follows_the_generator() -> None:
     torch.testing.assert_close(next(iter(slow.average.module.parameters())), expected)
 
 
+class Clock:
+    """Time that goes on by a second with each step."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.rates = 100.0, list[float]()
+        monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: self.now))
+        take = Trainer._train_step
+
+        def timed(trainer: Trainer) -> Any:
+            self.now += 1.0
+            self.rates.append(trainer.generator_optimizer.param_groups[0]["lr"])
+            return take(trainer)
+
+        monkeypatch.setattr(Trainer, "_train_step", timed)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "shares"),
+    [
+        (8, None, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]),
+        (8, 1e9, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]),
+        (10**6, 8.0, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]),
+        (10**6, 3.5, [1, 1, 2 * (1 - 2 / 3.5), 2 * (1 - 3 / 3.5)]),
+        (6, 8.0, [1, 1, 1, 1, 2 / 3, 1 / 3]),
+        (12, 8.0, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_the_decay_follows_the_budget_that_is_used_up_first(
+    monkeypatch: pytest.MonkeyPatch, steps: int, seconds: float | None, shares: list[float]
+) -> None:
+    """Each step takes a second, and the first one begins after none."""
+    clock = Clock(monkeypatch)
+    trainer = small_trainer(small_config(max_steps=steps, max_seconds=seconds, generator_lr=1e-3))
+    summary = trainer.train()
+    np.testing.assert_allclose(clock.rates, [1e-3 * share for share in shares])
+    assert summary.stopped_by == trainer.used_up() == ("max_steps" if steps == len(shares) else "max_seconds")
+    flat = small_trainer(small_config(max_steps=steps, max_seconds=seconds, generator_lr=1e-3, lr_decay="none"))
+    flat.train()
+    assert set(clock.rates[len(shares) :]) == {1e-3}
+
+
+def test_time_used_is_in_the_checkpoints_and_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    config = small_config(max_steps=10**6, max_seconds=8.0, checkpoint_interval=3, keep_last=9, generator_lr=1e-3)
+    first = small_trainer(config, tmp_path)
+    assert (first.train().stopped_by, first.step) == ("max_seconds", 8)
+    checkpoints = list_checkpoints(tmp_path / "checkpoints")
+    assert [load_checkpoint(path, torch.device("cpu"))["seconds"] for path in checkpoints] == [2.0, 5.0, 8.0]
+    # From the middle: it goes on with the time that is left, however long it lay there.
+    clock.now, clock.rates = 1e6, []
+    second = small_trainer(config, tmp_path / "b")
+    second.resume(checkpoints[1])
+    assert (second.step, second.seconds, second.used_up()) == (6, 5.0, None)
+    second.train()
+    assert (second.step, clock.rates) == (9, pytest.approx([0.75e-3, 0.5e-3, 0.25e-3]))
+    # From the end: there is nothing left to train.
+    third = small_trainer(config, tmp_path / "c")
+    third.resume(checkpoints[2])
+    summary = third.train()
+    assert (summary.stopped_by, summary.steps, third.used_up()) == ("max_seconds", 8, "max_seconds")
+    # Equal runs leave equal checkpoints where no budget is in seconds, whatever time they took.
+    plain = small_trainer(small_config(max_steps=2))
+    plain.train()
+    assert "seconds" not in plain.state_dict() and plain.seconds == 2.0
+
+
 def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:
     trainer = small_trainer(small_config(max_steps=10**6, max_seconds=0.2), tmp_path)
     summary = trainer.train()
     assert summary.stopped_by == "max_seconds"
     assert summary.seconds < 20
     assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}"
+
+
+def test_fewer_steps_than_are_taken_are_refused(tmp_path: Path) -> None:
+    small_trainer(small_config(max_steps=4), tmp_path).train()
+    path = find_checkpoint(tmp_path / "checkpoints", "latest")
+    with pytest.raises(InputError, match=r"max_steps must be at least 4, the steps that checkpoint .* taken, got 2"):
+        small_trainer(small_config(max_steps=2)).resume(path)
+
+
+def networks_of(trainer: Trainer) -> dict[str, Any]:
+    return {name: trainer.state_dict()[name] for name in ("generator", "discriminator", "average")}
+
+
+@pytest.mark.parametrize("source", ["run", "checkpoint", "generator"])
+def test_a_training_starts_from_the_weights_of_another(tmp_path: Path, source: str) -> None:
+    first = small_trainer(small_config(max_steps=5), tmp_path / "run")
+    first.train()
+    path = find_checkpoint(tmp_path / "run" / "checkpoints", "latest")
+    second = small_trainer(small_config(seed=3, max_steps=6, num_draws=2, generator_lr=1e-5))
+    fresh = {name: copy.deepcopy(value) for name, value in networks_of(second).items()}
+    given: Any = {"run": tmp_path / "run", "checkpoint": str(path), "generator": first.average.module}[source]
+    same_data = second.start_from(given)
+    found, expected = networks_of(second), networks_of(first)
+    if source == "generator":
+        averaged = first.average.module.state_dict()
+        assert equal(dict(second.average.module.state_dict()), dict(averaged))
+        assert equal(dict(found["generator"]), dict(averaged))
+        assert equal(dict(found["discriminator"]), dict(fresh["discriminator"]))
+        assert second._num_averaged == 0 and not same_data
+    else:
+        assert all(equal(dict(found[name]), dict(expected[name])) for name in found)
+        assert second._num_averaged == first._num_averaged == 5 and same_data
+    assert (second.step, second.seconds, second.generator_optimizer.state_dict()["state"]) == (0, 0.0, {})
+    assert second.train().steps == 6
+    assert not equal(dict(found["generator"]), dict(fresh["generator"]))
+
+
+def test_a_start_from_other_networks_is_refused_in_one_line(tmp_path: Path) -> None:
+    small_trainer(small_config(max_steps=1), tmp_path).train()
+    torch.manual_seed(0)
+    wide = MLPGenerator((6,), 3, 4, 32, 1), MLPDiscriminator((6,), 3, 16, 1)
+    with pytest.raises(InputError, match=r"checkpoint .* does not fit .*\[16, 4\].*\[32, 4\]") as caught:
+        Trainer(*wide, CODES, small_config(), progress=False).start_from(tmp_path)
+    assert "\n" not in str(caught.value)
+    double = MLPGenerator((6,), 3, 4, 16, 1).double(), MLPDiscriminator((6,), 3, 16, 1)
+    with pytest.raises(InputError, match=r"the generator's .* is torch.float32 there and torch.float64 here"):
+        Trainer(*double, CODES, small_config(), progress=False).start_from(tmp_path)
+    with pytest.raises(InputError, match=r"the MLPGenerator does not fit"):
+        small_trainer(small_config()).start_from(wide[0])
+    other = small_trainer(small_config())
+    other.codes = CODES[::-1].copy()
+    assert not other.start_from(tmp_path), "the codes of other data may mean something else"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -402,7 +522,7 @@ def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
 
 def test_codes_of_another_shape_than_the_generators_are_refused() -> None:
     networks = MLPGenerator((2, 3), 3), MLPDiscriminator((2, 3), 3)
-    with pytest.raises(InputError, match=r"codes must have the generator's event shape \[2, 3\], got \[6\]"):
+    with pytest.raises(InputError, match=r"generator must .* of shape \[8, 6\] in 3 categories, got \[8, 2, 3\] in 3"):
         Trainer(*networks, CODES, small_config(), progress=False)
 
 

@@ -1,11 +1,16 @@
 """Normalised weights, effective sample size and partition functions."""
 
 import math
+from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 import torch
+from hypothesis import given, settings
+from large_numbers import large_log_weights, log_sum, sixty_digits
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.parallel import Processes
 from bgan_discrete.weights import (
     effective_sample_size,
     log_partition,
@@ -74,3 +79,80 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="'latent' or 'batch', got 'sample'"):
         normalized_weights(torch.zeros(2, 5), "sample")  # type: ignore[arg-type]
     assert normalized_weights(torch.zeros(1, 5), "batch").shape == (1, 5)
+
+
+def exact(log_w: torch.Tensor) -> dict[str, list[Decimal]]:
+    """What the functions of weights give."""
+    columns = [[Decimal(value) for value in column] for column in log_w.double().T.tolist()]
+    every = [value for column in columns for value in column]
+    mean = sum(every) / len(every)
+    return {
+        "ess": [2 * log_sum(column) - log_sum([2 * value for value in column]) for column in columns],
+        "max_weight": [sum((max(column) - log_sum(column)).exp() for column in columns) / len(columns)],
+        "log_beta": [log_sum(every) - Decimal(len(every)).ln()],
+        "log_alpha": [log_sum(column) - Decimal(len(column)).ln() for column in columns],
+        "std": [(sum((value - mean) ** 2 for value in every) / len(every)).sqrt()],
+        "latent": [(value - log_sum(column)).exp() for column in columns for value in column],
+        "batch": [(value - log_sum(every)).exp() * len(columns) for column in columns for value in column],
+    }
+
+
+def differing(log_w: torch.Tensor, ess: Callable[[torch.Tensor], torch.Tensor]) -> list[str]:
+    """The names of what is not right to five digits, or of the largest F, where it is of the size of F."""
+    with sixty_digits():
+        found = exact(log_w)
+    figures = weight_diagnostics(log_w)
+    got = {
+        "ess": ess(log_w).double().log(),
+        "max_weight": figures["max_weight"],
+        "log_beta": figures["log_beta"],
+        "log_alpha": log_partition(log_w, "latent"),
+        "std": figures["log_weight_std"],
+        "latent": normalized_weights(log_w).T,
+        "batch": normalized_weights(log_w, "batch").T,
+    }
+    wrong = []
+    for name, values in found.items():
+        largest = float(log_w.double().abs().max()) if name in ("log_beta", "log_alpha", "std") else 1.0
+        given = got[name].double().flatten().tolist()
+        if not all(abs(a - float(b)) <= 2e-5 * max(largest, 1.0) for a, b in zip(given, values, strict=True)):
+            wrong.append(name)
+    return wrong
+
+
+@settings(max_examples=100, deadline=None)
+@given(large_log_weights())
+def test_diagnostics_are_right_for_every_finite_f(log_w: torch.Tensor) -> None:
+    assert differing(log_w, effective_sample_size) == []
+
+
+def test_the_comparison_notices_logarithms_of_sums_that_lose_their_digits() -> None:
+    def from_sums(log_w: torch.Tensor) -> torch.Tensor:
+        return torch.exp(2 * torch.logsumexp(log_w, dim=0) - torch.logsumexp(2 * log_w, dim=0))
+
+    for size in (1e5, 1e7, 3e38):
+        log_w = torch.full((4, 2), size)
+        assert effective_sample_size(log_w).tolist() == pytest.approx([4.0, 4.0])
+        assert differing(log_w, from_sums) == ["ess"]
+
+
+def test_the_spread_and_the_log_sum_of_several_processes_are_those_of_the_whole() -> None:
+    class Two(Processes):
+        """Two with one half of a batch each, asked one after the other."""
+
+        def gather(self, values: torch.Tensor) -> torch.Tensor:
+            asked.append(values)
+            return torch.stack(answers[len(asked) - 1]) if answers else torch.stack([values, values])
+
+    for size in (1.0, 1e5, 3e38):
+        whole = size * torch.tensor([[1.0, -0.5, 0.25, 0.0], [0.5, 1.0, -1.0, 0.75]])
+        answers: list[list[torch.Tensor]] = []
+        halves: list[list[torch.Tensor]] = []
+        for half in whole.split(2, dim=1):
+            asked: list[torch.Tensor] = []
+            weight_diagnostics(half, Two(0, 2))
+            halves.append(asked)
+        answers, asked = [list(pair) for pair in zip(*halves, strict=True)], []
+        found, expected = weight_diagnostics(whole[:, :2], Two(0, 2)), weight_diagnostics(whole)
+        for name in ("log_beta", "log_weight_std"):
+            torch.testing.assert_close(found[name], expected[name])

@@ -242,14 +242,12 @@ def check_ending(ending: Mapping[str, Any], options: Options) -> list[Finding]:
             )
         ]
     if training["stopped_by"] == "max_seconds":
-        decays = options.get("lr_decay") == "linear"
         return [
             Finding(
                 "stopped_early",
                 "note",
                 f"--max-seconds ended the training after {of}.",
-                "Go on with --resume latest"
-                + (", or lower --max-steps in a new run, so that its learning rate decays in time." if decays else "."),
+                "If its curves still move, give a new run more seconds; with --start-from it begins with these weights.",
             )
         ]
     return []
@@ -583,9 +581,8 @@ def _train_better(report: Mapping[str, Any], options: Options, training_is_ill: 
 
 
 def _longer(report: Mapping[str, Any], options: Options) -> str:
-    if (report.get("training") or {}).get("stopped_by") == "max_seconds":
-        return "let the run take the steps that are left (--resume latest)"
-    return f"train for longer (raise {_setting(options, 'max_steps')})"
+    by_time = (report.get("training") or {}).get("stopped_by") == "max_seconds"
+    return f"train for longer (raise {_setting(options, 'max_seconds' if by_time else 'max_steps')})"
 
 
 def _more_pressure(options: Options) -> str:

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -178,7 +178,6 @@ class Trainer:
         # What the steps call: the networks with their gradients averaged over the processes.
         self._generator, self._discriminator = processes.replicate(generator), processes.replicate(discriminator)
         self._num_averaged = 0
-        self._is_mixture: bool | None = None
         betas = (config.adam_beta1, config.adam_beta2)
         _check_learns(generator=generator, discriminator=discriminator)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
@@ -196,7 +195,7 @@ class Trainer:
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
         if not processes.is_first:
             self._progress = self._tensorboard = False
-        self._check_networks(min(2, len(self.codes)))
+        self._check_networks()
 
     def train(self) -> TrainingSummary:
         """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
@@ -265,7 +264,7 @@ class Trainer:
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
     def used_up(self) -> str | None:
-        """The budget that is used up; None while there is none."""
+        """The budget that has ended the training; None while some of each is left."""
         config = self.config
         is_late = config.max_seconds is not None and self.seconds >= config.max_seconds
         return "max_steps" if self.step >= config.max_steps else "max_seconds" if is_late else None
@@ -354,38 +353,35 @@ class Trainer:
             raise NonFiniteError(found + self._reason())
 
     def _reason(self) -> str:
-        """What in the networks' output explains a loss that is inf or NaN, for the message; nothing if nothing does."""
+        """What in the networks' output explains a loss that is inf or NaN, for the message."""
         try:
-            self._check_networks(min(self.config.batch_size, len(self.codes)), with_discriminator=True)
+            self._check_networks(with_discriminator=self.config.continuous == "none")
         except Exception as error:
             return f"; {error}" if isinstance(error, BGANError) else ""
         return ""
 
     @torch.no_grad()
-    def _check_networks(self, count: int, with_discriminator: bool = False) -> None:
-        """Look at what the networks give for so many samples, in eval mode, without a trace in any randomness."""
-        rng = torch.Generator(self.device).manual_seed(self.config.seed)
-        rows, labels = self._rows(torch.arange(count)), None if self.labels is None else self.labels[:count]
+    def _check_networks(self, with_discriminator: bool = False) -> None:
+        """Look at what the networks give for a batch, in eval mode, without a trace in any randomness or statistics."""
+        config, rng = self.config, torch.Generator(self.device).manual_seed(self.config.seed)
+        count = max(config.batch_size // (self.processes.size * config.gradient_accumulation_steps), 1)
+        rows = torch.arange(count) % len(self.codes)
+        given = [] if self.labels is None else [self.labels[self._to_device(rows)]]
         latents = sample_latents(count, self.latent_size, self.latent_kind, rng, self.device)
-        devices = [self.device] if self.device.type == "cuda" else []
         self.generator.eval()
         self.discriminator.eval()
+        devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), self.objective.autocast():
-            found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), labels)
-            logits = getattr(found, "logits", None)
-            if isinstance(logits, Tensor):
+            found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), *given)
+            if isinstance(logits := getattr(found, "logits", None), Tensor):
                 check_logits(logits)
-            got = [found.num_categories, *found.sample(1, rng).shape[1:]]
-            wanted = [self.num_categories, *rows.shape]
+            self._is_mixture = hasattr(found, "mixture_log_prob")
+            got = f"{list(found.sample(1, rng).shape[1:])} in {found.num_categories} categories"
+            wanted = f"{[count, *self.codes.shape[1:]]} in {self.num_categories} categories"
             if got != wanted:
-                raise InputError(
-                    f"generator must give samples [{count}, *event_shape] = {wanted[1:]} in num_categories = "
-                    f"{wanted[0]} for {count} latents, got {got[1:]} in {got[0]}"
-                )
-            if with_discriminator and self.config.continuous == "none":
-                log_ratio = self.discriminator(rows) if labels is None else self.discriminator(rows, labels)
-                if not torch.isfinite(log_ratio).all():
-                    raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
+                raise InputError(f"generator must give samples like the data, of shape {wanted}, got {got}")
+            if with_discriminator and not torch.isfinite(self.discriminator(self._rows(rows), *given)).all():
+                raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
         self.generator.train()
         self.discriminator.train()
 
@@ -468,12 +464,7 @@ class Trainer:
             InputError: If the checkpoint cannot be read, belongs to other networks, or has taken more steps than
                 ``max_steps``.
         """
-        state = load_checkpoint(Path(path), self.device)
-        try:
-            self.load_state_dict(state)
-        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = one_line(error)
-            raise InputError(f"checkpoint {str(path)!r} does not fit this configuration: {reason}") from None
+        self._take(Path(path), self.load_state_dict)
         if self.step > self.config.max_steps:
             raise InputError(
                 f"max_steps must be at least {self.step}, the steps that checkpoint {str(path)!r} has taken, got "
@@ -484,31 +475,44 @@ class Trainer:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
-            source: A checkpoint, or the folder of a run, whose newest whole one counts: of both networks and of the
-                average. Or a generator, such as that of a loaded pipeline: the discriminator is then a new one, and the
-                average begins with the generator's weights.
+            source: A checkpoint, or the folder of a run, whose newest whole one counts: both networks and the average.
+                Or a generator, such as that of a loaded pipeline, with which the average begins, too.
 
         Returns:
-            Whether that training had the same data.
+            Whether that training is known to have had the same data.
 
         Raises:
-            InputError: If it cannot be read, or its networks are others; nothing has changed then.
+            InputError: If it cannot be read, or its networks are others.
         """
         if isinstance(source, nn.Module):
             weights = source.state_dict()
-            state: dict[str, Any] = {"generator": weights, "data": None}
-            state["average"] = {**self.average.state_dict(), **{f"module.{k}": v for k, v in weights.items()}}
-        else:
-            runs = Path(source) / "checkpoints"
-            state = load_checkpoint(find_checkpoint(runs, "latest") if runs.is_dir() else Path(source), self.device)
-        parts = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
-        parts = {who: network for who, network in parts.items() if who in state}
-        for who, network in parts.items():
-            _check_same(who, network.state_dict(), state[who])
-        for who, network in parts.items():
-            network.load_state_dict(state[who])
+            average = {"n_averaged": self.average.n_averaged, **{f"module.{k}": v for k, v in weights.items()}}
+            return self._take(source, self._load_weights, {"generator": weights, "average": average})
+        runs = Path(source) / "checkpoints"
+        path = find_checkpoint(runs, "latest") if runs.is_dir() else Path(source)
+        names = ("generator", "discriminator", "average")
+        return self._take(path, lambda state: self._load_weights({who: state[who] for who in names}))
+
+    def _take(self, source: object, load: Callable[[Any], None], state: dict[str, Any] | None = None) -> bool:
+        """Load a checkpoint, or what else holds a state; tells whether it is known to have the same data."""
+        if isinstance(source, Path):
+            state = load_checkpoint(source, self.device)
+        assert state is not None
+        try:
+            load(state)
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = one_line(error)
+            named = f"checkpoint {str(source)!r}" if isinstance(source, Path) else f"the {type(source).__name__}"
+            raise InputError(f"{named} does not fit this configuration: {reason}") from None
+        return bool(state.get("data") == self._data_digest)
+
+    def _load_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
+        for who, theirs in weights.items():
+            for name, weight in getattr(self, who).state_dict().items():
+                if name in theirs and theirs[name].dtype != weight.dtype:
+                    raise InputError(f"the {who}'s {name} is {theirs[name].dtype} there and {weight.dtype} here")
+            getattr(self, who).load_state_dict(theirs)
         self._num_averaged = int(self.average.n_averaged)
-        return bool(state["data"] == self._data_digest)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: tensors and plain types; all processes must ask for it together."""
@@ -580,27 +584,17 @@ class Trainer:
         known = self._data_digest if "processes" in state else _data_digest(self.codes, None, whole=False)
         if state["data"] != known:
             raise InputError("the data are not those that the run began with")
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.average.load_state_dict(state["average"])
+        self._load_weights({who: state[who] for who in ("generator", "discriminator", "average")})
         _load_optimizer(self.generator_optimizer, state["generator_optimizer"])
         _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
         self.objective.estimator.load_state_dict(state["estimator"])
         self._take_own_state(state)
-        self._num_averaged = int(self.average.n_averaged)
         self.step, self.seconds = state["step"], float(state.get("seconds", 0.0))
 
     def _likelihood_latents(self, count: int) -> Tensor:
         """Of a step of maximum likelihood: one for each sample; of a mixture the same ones in every process."""
         if self.processes.size == 1:
             return self._latents(self.config.pretrain_latents or count)
-        if self._is_mixture is None:
-            # In eval mode, which draws nothing, keeps no statistics and takes a batch of one.
-            self.generator.eval()
-            with torch.no_grad():
-                found = self.generator(torch.zeros(1, self.latent_size, device=self.device))
-            self.generator.train()
-            self._is_mixture = hasattr(found, "mixture_log_prob")
         if not self._is_mixture:
             return self._latents(count)
         return self.processes.gather(self._latents(self.config.pretrain_latents or self.config.batch_size))[0]
@@ -922,9 +916,6 @@ def _check_learns(**networks: nn.Module) -> None:
 
 
 def _check_fit(generator: nn.Module, codes: np.ndarray | Tensor) -> None:
-    shape = getattr(generator, "event_shape", None)
-    if isinstance(shape, tuple) and shape != tuple(codes.shape[1:]):
-        raise InputError(f"codes must have the generator's event shape {list(shape)}, got {list(codes.shape[1:])}")
     sizes = getattr(generator, "sizes", None)
     if isinstance(sizes, Tensor) and tuple(sizes.shape) == tuple(codes.shape[1:]):
         for start in range(0, len(codes), 65536):
@@ -1008,21 +999,6 @@ def _data_digest(codes: np.ndarray | Tensor, labels: Tensor | None, whole: bool)
     if labels is not None:
         digest.update(labels.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _check_same(who: str, own: Mapping[str, Tensor], theirs: Any) -> None:
-    """Raise InputError for the first weight that differs by name, shape or dtype."""
-
-    def shown(weight: Any) -> str:
-        return f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else "absent"
-
-    theirs = theirs if isinstance(theirs, Mapping) else {}
-    for name in [*own, *theirs]:
-        there, here = shown(theirs.get(name)), shown(own.get(name))
-        if there != here:
-            raise InputError(
-                f"start_from needs the same networks, but the {who}'s {name} is {there} there, {here} here"
-            )
 
 
 def _check_shares(config: TrainingConfig, processes: Processes) -> None:
