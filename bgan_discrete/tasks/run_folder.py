@@ -1,13 +1,33 @@
 """The folder of a run: what it holds, and who may write there."""
 
-import shutil
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bgan_discrete.durable import sync_folder
 from bgan_discrete.errors import InputError
+from bgan_discrete.publishing.card import remove_card
+from bgan_discrete.sources.settings import existing
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
-from bgan_discrete.training.config import Sections, load_config_values
+from bgan_discrete.training.config import Sections, folder_of_run, load_config_values
+
+LOCK_FILE = ".run.lock"
+EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
+"""Data sets that everybody has."""
+
+_WRITTEN = re.compile(
+    r"samples/step-\d{7,}\.(png|txt|csv)"
+    r"|checkpoints/(\.replaced-)?step-\d{8,}(\.pt|/(state\.pt|manifest\.json))?"
+    r"|model/(config|codec|manifest)\.json|model/model\.safetensors"
+    r"|tensorboard/events\.out\.tfevents\.[^/]+"
+    r"|(checkpoints|model)/\.(writing|removing)-[0-9a-f]{8}(\.pt|/[^/]+)?"
+    r"|\w+/\.[^/]+\.[0-9a-f]{8}\.tmp"
+)
+"""What runs write in the folders of a run's folder, their leftovers among it; a model's card is known by its seal."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +119,24 @@ class RunFolder:
 
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
-        files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.rows, self.report]
-        files += [self.page, self.facts, self.neighbours]
-        return [*files, self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
+        return [*self._files(), *self._folders()]
+
+    def _files(self) -> list[Path]:
+        """The configuration last: as long as it is there, the folder is that of a run."""
+        files = [self.metrics, self.curves, self.samples, self.lines, self.rows, self.report, self.page, self.facts]
+        return [*files, self.neighbours, self.config]
+
+    def _folders(self) -> list[Path]:
+        return [self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
+
+    def holds_run(self) -> bool:
+        """Whether there is the configuration of a run."""
+        with suppress(InputError):
+            return load_config_values(self.config).keys() >= {"dataset", "output_dir", "max_steps"}
+        return False
 
     def check_free(self, resume: bool, overwrite: bool) -> None:
-        """Raise InputError if the folder holds another run that nobody said to resume or overwrite.
+        """Raise InputError if the folder holds another run that nobody said to resume or overwrite, or no run's files.
 
         Nothing is deleted here: `clear` does that, once the new run's input has been found good.
 
@@ -114,29 +146,63 @@ class RunFolder:
         """
         if resume and overwrite:
             raise InputError("resume and overwrite exclude each other: give one of --resume and --overwrite")
-        if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"output_dir {str(self.root)!r} is a file; give a folder")
         if resume:
             if not self.config.is_file():
                 raise InputError(f"resume finds no run in {str(self.root)!r}: there is no {self.config.name}")
             return
-        held = [part.name for part in self.parts() if part.exists()]
+        held = [part.name for part in self.parts() if os.path.lexists(part)]
+        named = f"output_dir {str(self.root)!r} holds"
+        if held and not self.holds_run():
+            raise InputError(f"{named} {', '.join(held[:3])} and no {self.config.name} of a run: give another folder")
         if held and not overwrite:
             raise InputError(
-                f"output_dir {str(self.root)!r} holds another run ({', '.join(held[:3])}); "
-                "give another folder, --resume latest or --overwrite"
+                f"{named} another run ({', '.join(held[:3])}); give another folder, --resume latest or --overwrite"
             )
+        odd = [part.name for part in self._files() if part.is_dir()]
+        odd += [part.name for part in self._folders() if part.is_symlink() or part.is_file()]
+        if odd:
+            raise InputError(f"{named} {odd[0]!r} of another kind than a run writes, or as a link: give another folder")
 
-    def clear(self) -> None:
-        """Delete the parts of the run that is there, and nothing else in the folder."""
-        for part in self.parts():
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part)
-            else:
-                part.unlink(missing_ok=True)
+    def clear(self) -> list[str]:
+        """Delete what the run that is there has written, and nothing else; no link is followed.
+
+        Returns:
+            The other files in the folders of the run, which stay, by their paths in the run's folder.
+        """
+        kept = []
+        remove_card(self.model)
+        for part in self._folders():
+            for place, folders, files in os.walk(part, topdown=False):
+                for path in (Path(place, name) for name in (*files, *folders)):
+                    is_folder = path.is_dir() and not path.is_symlink()
+                    if _WRITTEN.fullmatch(path.relative_to(self.root).as_posix()):
+                        with suppress(OSError):  # a folder that holds something else
+                            path.rmdir() if is_folder else path.unlink()
+                    elif not is_folder:
+                        kept.append(path.relative_to(self.root).as_posix())
+            with suppress(OSError):
+                part.rmdir()
+        for part in self._files():
+            part.unlink(missing_ok=True)
         if self.root.is_dir():
             # Else a power failure could bring the checkpoints of that run back beside the next one's configuration.
             sync_folder(self.root)
+        return sorted(kept)
+
+    def check_apart(self, options: Mapping[str, Any]) -> None:
+        """Raise InputError if a run would write into its data or over them.
+
+        Args:
+            options: Of the run; ``dataset`` and ``heldout`` are looked at, where they are files or folders.
+        """
+        root = Path(os.path.realpath(self.root))
+        for name, data in places_of_data(options):
+            written = [part for part in self.parts() if data.is_relative_to(os.path.realpath(part))]
+            if root.is_relative_to(data) or written:
+                raise InputError(
+                    f"output_dir {str(self.root)!r} must be apart from {name} {str(options[name])!r}: one would be "
+                    "written into the other; give another folder"
+                )
 
     def checkpoint_to_resume(self, which: str) -> Path | None:
         """The checkpoint that ``--resume`` names; None where the run was killed before it wrote one.
@@ -166,3 +232,26 @@ class RunFolder:
             return kind.from_flat(load_config_values(self.config))
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from None
+
+
+def places_of_data(options: Mapping[str, Any]) -> list[tuple[str, Path]]:
+    """The options that name files or folders of data, with these as they are without links."""
+    named = {name: str(options.get(name) or "") for name in ("dataset", "heldout")}
+    paths = [(name, existing(text)) for name, text in named.items() if text and text not in EMBEDDED]
+    return [(name, Path(os.path.realpath(path))) for name, path in paths if path is not None]
+
+
+def check_output(output: Path | None, model: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    """Raise InputError if what is made of a model would replace a file of it, of its run or of the data.
+
+    Args:
+        output: A file or folder to write; None for none. Another file of its name is replaced.
+        model: The model's folder or Hub id.
+        options: Of the command, in which its data are named; those of the run are looked at, too.
+    """
+    run, owned = RunFolder(folder_of_run(model)), [Path(model)]
+    owned += [place for _, place in places_of_data(options or {})]
+    if run.holds_run():
+        owned += [*run.parts(), *(place for _, place in places_of_data(load_config_values(run.config)))]
+    if output is not None and any(Path(os.path.realpath(output)).is_relative_to(os.path.realpath(p)) for p in owned):
+        raise InputError(f"output {str(output)!r} is a file of the model, of its run or of the data; give another name")

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,9 +15,10 @@ from bgan_discrete.durable import make_folder, replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.sources.conservation import listed
+from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.trainer import Trainer, TrainingSummary, held_by_the_first
 
 SIGNAL_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -62,6 +64,9 @@ class RunOptions(Protocol):
     def save(self, path: str | Path) -> None:
         """Write it."""
 
+    def to_flat(self) -> dict[str, Any]:
+        """All options by their names."""
+
 
 def say(line: str) -> None:
     """Print a line for the user, at once."""
@@ -80,6 +85,25 @@ def say_nothing(line: str) -> None:
 def speaker(processes: Processes) -> Callable[[str], None]:
     """`say` in the process that speaks for all, `say_nothing` in the others."""
     return say if processes.is_first else say_nothing
+
+
+def hold_run(config: RunOptions, processes: Processes) -> ExitStack:
+    """Lock a run's folder for the life of the run, before anything in it is looked at.
+
+    Args:
+        config: The run.
+        processes: Those that train; the first one holds the lock.
+
+    Returns:
+        What releases it at the end of its ``with``.
+
+    Raises:
+        InputError: If another run holds it, or the folder and the data lie in each other's way.
+        StorageError: If the folder cannot be made or written in.
+    """
+    folder = RunFolder(Path(config.run.output_dir))
+    folder.check_apart(config.to_flat())
+    return held_by_the_first(processes, folder.root, LOCK_FILE)
 
 
 def open_run(
@@ -158,7 +182,9 @@ def carry_out(
     if not trainer.processes.is_first:
         return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:
-        folder.clear()
+        kept = folder.clear()
+        if kept:
+            say(f"kept in {folder.root}, since no run wrote it: {listed(kept, len(kept))}")
     make_folder(folder.root)
     config.save(folder.config)
     with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
@@ -237,10 +263,11 @@ def write_report(path: Path, report: Report, data: JudgedData, details: dict[str
     replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def check_report_path(output: Path | None) -> None:
-    """Raise InputError if a report cannot be written there, before anything is judged."""
+def check_report_path(output: Path | None, model: str | Path, options: Mapping[str, Any]) -> None:
+    """Raise InputError if a report cannot be written there, before anything is judged; see `check_output`."""
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_output(output, model, options)
 
 
 def show_evaluation(report: Report, data: JudgedData) -> None:

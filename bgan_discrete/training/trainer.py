@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.divergences import Divergence, get_divergence
+from bgan_discrete.durable import hold_folder
 from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
@@ -60,6 +61,9 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 
 CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
+
+LOCK_FILE = ".training.lock"
+"""In ``output_dir``, while a trainer writes there."""
 
 DIGEST_BYTES = 1024**3
 """Up to this size the data are recognised on resume by all of their rows."""
@@ -203,7 +207,8 @@ class Trainer:
             How it ended.
 
         Raises:
-            InputError: If several processes have not the same data, configuration or state.
+            InputError: If several processes have not the same data, configuration or state, or another training writes
+                into ``output_dir``.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
@@ -213,9 +218,13 @@ class Trainer:
         stopped_by = "max_steps"
         folder = self.output_dir if self.processes.is_first else None
         options = dataclasses.asdict(config)
-        log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options)
         vote = _StopVote(self.processes)
-        with log, _catch_signals() as caught:
+        held = held_by_the_first(self.processes, self.output_dir, LOCK_FILE)
+        with (
+            held,
+            RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options) as log,
+            _catch_signals() as caught,
+        ):
             last_time, last_step = started, self.step
             while self.step < config.max_steps:
                 self._set_learning_rates()
@@ -975,6 +984,30 @@ def _explained(error: RuntimeError, generator: nn.Module, discriminator: nn.Modu
         f"parameters that take no part in the loss are not supported by several processes: {', '.join(unused[:5])}; "
         "leave them out, or set requires_grad=False"
     )
+
+
+def held_by_the_first(processes: Processes, folder: Path | None, lock_file: str) -> ExitStack:
+    """A folder's lock, which the first process takes and all must ask for together; see `hold_folder`.
+
+    Args:
+        processes: That write there together.
+        folder: None for none.
+        lock_file: Its name in the folder.
+
+    Returns:
+        What releases it at the end of its ``with``.
+
+    Raises:
+        InputError: If another run holds it.
+    """
+    stack = ExitStack()
+
+    def take() -> None:
+        if processes.is_first and folder is not None:
+            stack.enter_context(hold_folder(folder, lock_file))
+
+    processes.after_the_first(take)
+    return stack
 
 
 class _StopVote:
