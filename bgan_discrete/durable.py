@@ -10,8 +10,8 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,14 +22,10 @@ MANIFEST_FILE = "manifest.json"
 MAX_TEXT_BYTES = 2**20
 """Manifests and configurations are a few KiB; a larger file is none."""
 
-MAX_PLAIN_NAME = 100
-"""Bytes of a file's name from which on its temporary name holds a digest of it: file systems take 143 or 255."""
-
 _ON_WINDOWS = os.name == "nt"
 _WORKING, _REMOVING = ".writing-", ".removing-"
 REPLACED = ".replaced-"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Beginnings of names that lead to what the process has open, which may be a file of other programs, too."""
 
@@ -72,20 +68,17 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
             reason.
     """
     try:
-        former = path.stat() if path.exists() else None
-        if former is not None and (str(path).startswith(_STREAMS) or not stat.S_ISREG(former.st_mode)):
-            with _written_at_the_end(path) as file:
-                yield file
-            return
-        refuse_read_only(path)
-        with _taking_the_name_of(Path(os.path.realpath(path)), former, synced) as file:
+        is_stream = path.exists() and (str(path).startswith(_STREAMS) or not stat.S_ISREG(path.stat().st_mode))
+        with (
+            _given_at_the_end(path) if is_stream else _taking_the_name_of(Path(os.path.realpath(path)), synced) as file
+        ):
             yield file
     except OSError as error:
         raise storage_error(f"{str(path)!r}", error) from None
 
 
 @contextmanager
-def _written_at_the_end(path: Path) -> Iterator[BinaryIO]:
+def _given_at_the_end(path: Path) -> Iterator[BinaryIO]:
     # A pipe that nothing reads is an error rather than a wait; a file behind /dev/stdout is never cut.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "wb") as target, tempfile.TemporaryFile() as file:
@@ -96,20 +89,19 @@ def _written_at_the_end(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _taking_the_name_of(path: Path, former: os.stat_result | None, synced: bool) -> Iterator[BinaryIO]:
+def _taking_the_name_of(path: Path, synced: bool) -> Iterator[BinaryIO]:
     temporary: Path | None = None
     descriptor: int | None = None
-    name = os.fsencode(path.name)
-    prefix = f".{path.name if len(name) <= MAX_PLAIN_NAME else hashlib.sha256(name).hexdigest()[:32]}."
+    name = os.fsencode(path.name)  # of which file systems take 143 or 255 bytes, those of the temporary name among them
+    prefix = f".{path.name if len(name) <= 100 else hashlib.sha256(name).hexdigest()[:32]}."
     try:
         if synced:
             _clean(path.parent, prefix, ".tmp")
         temporary, descriptor = _locked(path.parent, prefix, ".tmp", _new_file)
+        keep_permissions(path, temporary)
         with os.fdopen(os.dup(descriptor), "wb") as file:
             yield file
             file.flush()
-            if former is not None:
-                keep_permissions(path, temporary)
             if synced:
                 os.fsync(file.fileno())
         if _ON_WINDOWS:  # where a file keeps its name as long as it is open, and has no lock
@@ -125,15 +117,17 @@ def _taking_the_name_of(path: Path, former: os.stat_result | None, synced: bool)
             temporary.unlink(missing_ok=True)
 
 
-def refuse_read_only(path: Path) -> None:
-    """Raise PermissionError for a file that must not be written, even where root or the folder would let it be."""
-    if path.exists() and not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
-        raise PermissionError(errno.EACCES, "the file that is there is read-only")
-
-
 def keep_permissions(path: Path, successor: Path) -> None:
-    """Give a file that is about to replace another one its mode and access list, and its owner where that may be."""
+    """Give a file that is about to replace another one its mode and access list, and its owner where that may be.
+
+    Raises:
+        PermissionError: If the file may not be written, even where root or its folder would let it be replaced.
+    """
+    if not path.exists():
+        return
     former = path.stat()
+    if not (former.st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise PermissionError(errno.EACCES, "the file that is there is read-only")
     for owner in () if _ON_WINDOWS else ((former.st_uid, -1), (-1, former.st_gid)):
         with suppress(PermissionError):
             os.chown(successor, *owner)
@@ -141,19 +135,15 @@ def keep_permissions(path: Path, successor: Path) -> None:
     os.utime(successor)
 
 
-@contextmanager
-def hold_folder(folder: Path, lock_file: str) -> Iterator[None]:
-    """Lock a folder until the block ends or the process dies; a second holder is refused.
+def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
+    """Lock a folder, by whatever path, until the context that is returned ends or the process dies.
 
-    The folder is made where it is missing; what was made for the lock alone and is empty at the end goes again. Where
-    the file system has no locks, a warning says so, and the block runs without.
+    A folder that is missing is made, and goes again if it is empty at the end. Where the file system has no locks, a
+    warning says so.
 
     Args:
-        folder: By whatever path: a link leads to the same lock.
+        folder: None for none.
         lock_file: Name of the file that is locked; it is deleted at the end.
-
-    Returns:
-        A context.
 
     Raises:
         InputError: If ``folder`` is a file, or another process or thread holds it.
@@ -161,13 +151,15 @@ def hold_folder(folder: Path, lock_file: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    real = Path(os.path.realpath(folder))
-    if real.exists() and not real.is_dir():
-        raise InputError(f"output_dir {str(folder)!r} is a file; give a folder")
-    made = [place for place in (real, *real.parents) if not place.exists()]
-    # Never a lock by the mere existence of a file: that of a killed process would stay.
-    lock = FileLock(real / lock_file, blocking=False, fallback_to_soft=False)
-    try:
+    with ExitStack() as stack:
+        if folder is None:
+            return stack.pop_all()
+        real = Path(os.path.realpath(folder))
+        if real.exists() and not real.is_dir():
+            raise InputError(f"output_dir {str(folder)!r} is a file; give a folder")
+        stack.callback(remove_empty, [place for place in (real, *real.parents) if not place.exists()])
+        # Never a lock by the mere existence of a file: that of a killed process would stay.
+        lock = FileLock(real / lock_file, blocking=False, fallback_to_soft=False)
         try:
             make_folder(real)
             lock.acquire()
@@ -176,19 +168,21 @@ def hold_folder(folder: Path, lock_file: str) -> Iterator[None]:
                 f"output_dir {str(folder)!r} is in use by another run: wait for its end, or give another folder"
             ) from None
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
                 raise storage_error(f"{str(folder)!r}", error) from None
             _log.warning("%r has no locks, so that a second run in it would not be refused", str(folder))
-        yield
-    finally:
-        with suppress(OSError):
-            # Whoever has opened the file by now will find that it has no name any more, and make a new one.
-            if lock.is_locked:
-                (real / lock_file).unlink()
-        lock.release()
-        with suppress(OSError):
-            for place in made:
-                place.rmdir()
+        else:
+            stack.callback(lock.release)
+            # Before that: who has opened the file meanwhile finds that it has no name any more, and makes a new one.
+            stack.callback((real / lock_file).unlink, missing_ok=True)
+        return stack.pop_all()
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Delete folders up to the first that is not there or holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

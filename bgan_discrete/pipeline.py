@@ -29,7 +29,6 @@ from bgan_discrete.durable import (
     keep_permissions,
     make_folder,
     read_json,
-    refuse_read_only,
     render_manifest,
     storage_error,
     sync_folder,
@@ -259,8 +258,6 @@ class Pipeline:
         try:
             make_folder(folder)
             clean_leftovers(folder)
-            for file in MODEL_FILES:
-                refuse_read_only(folder / file)
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
                 sync_folder(working)
@@ -269,8 +266,8 @@ class Pipeline:
                     remove_card(folder)
                 # The configuration first: it asks for a manifest of these files, and one that is there is another's.
                 for file in MODEL_FILES:
-                    if (folder / file).exists():
-                        keep_permissions(folder / file, working / file)
+                    keep_permissions(folder / file, working / file)
+                for file in MODEL_FILES:
                     (working / file).replace(folder / file)
                     sync_folder(folder)
         except OSError as error:

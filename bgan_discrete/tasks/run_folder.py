@@ -4,11 +4,10 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.durable import sync_folder
+from bgan_discrete.durable import remove_empty, sync_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.publishing.card import remove_card
 from bgan_discrete.sources.settings import existing
@@ -30,80 +29,38 @@ _WRITTEN = re.compile(
 """What runs write in the folders of a run's folder, their leftovers among it; a model's card is known by its seal."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """Names of the files in a run's folder.
+    """Names of what a run writes into its folder.
 
     Attributes:
         root: The folder.
+        config: All options of the run, resolved.
+        metrics: One line of figures every ``log_interval`` steps.
+        curves: The figures over the steps, as a picture.
+        grids: Samples of the same latents as training went.
+        samples: Samples of the finished model, as a picture.
+        lines: Samples of the finished model, as text.
+        rows: Samples of the finished model, as rows of a table.
+        report: The final metrics.
+        page: The run's report for people, as HTML.
+        facts: What the report says of the run and no other file holds: data, versions, nearest training data.
+        neighbours: Samples above the training images that are nearest to them.
+        checkpoints: The states to resume from.
+        model: The model: all that generating needs.
+        files: All files. The configuration is the last one: as long as it is there, the folder is that of a run.
+        folders: All folders.
     """
 
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """All options of the run, resolved."""
-        return self.root / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """One line of figures every ``log_interval`` steps."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def curves(self) -> Path:
-        """The figures over the steps, as a picture."""
-        return self.root / "curves.png"
-
-    @property
-    def grids(self) -> Path:
-        """Samples of the same latents as training went."""
-        return self.root / "samples"
-
-    @property
-    def samples(self) -> Path:
-        """Samples of the finished model, as a picture."""
-        return self.root / "samples.png"
-
-    @property
-    def lines(self) -> Path:
-        """Samples of the finished model, as text."""
-        return self.root / "samples.txt"
-
-    @property
-    def rows(self) -> Path:
-        """Samples of the finished model, as rows of a table."""
-        return self.root / "samples.csv"
-
-    @property
-    def report(self) -> Path:
-        """The final metrics."""
-        return self.root / "report.json"
-
-    @property
-    def page(self) -> Path:
-        """The run's report for people, as HTML."""
-        return self.root / "report.html"
-
-    @property
-    def facts(self) -> Path:
-        """What the report says of the run and no other file holds: data, versions, nearest training data."""
-        return self.root / "facts.json"
-
-    @property
-    def neighbours(self) -> Path:
-        """Samples above the training images that are nearest to them."""
-        return self.root / "neighbours.png"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The states to resume from."""
-        return self.root / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The model: all that generating needs."""
-        return self.root / "model"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config, self.metrics, self.curves = root / "config.yaml", root / "metrics.jsonl", root / "curves.png"
+        self.samples, self.lines, self.rows = root / "samples.png", root / "samples.txt", root / "samples.csv"
+        self.report, self.page, self.facts = root / "report.json", root / "report.html", root / "facts.json"
+        self.grids, self.checkpoints, self.model = root / "samples", root / "checkpoints", root / "model"
+        self.neighbours = root / "neighbours.png"
+        self.files = [self.metrics, self.curves, self.samples, self.lines, self.rows, self.report, self.page]
+        self.files += [self.facts, self.neighbours, self.config]
+        self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
 
     def grid(self, step: int) -> Path:
         """The sample grid of a step."""
@@ -119,15 +76,7 @@ class RunFolder:
 
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
-        return [*self._files(), *self._folders()]
-
-    def _files(self) -> list[Path]:
-        """The configuration last: as long as it is there, the folder is that of a run."""
-        files = [self.metrics, self.curves, self.samples, self.lines, self.rows, self.report, self.page, self.facts]
-        return [*files, self.neighbours, self.config]
-
-    def _folders(self) -> list[Path]:
-        return [self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
+        return [*self.files, *self.folders]
 
     def holds_run(self) -> bool:
         """Whether there is the configuration of a run."""
@@ -158,31 +107,32 @@ class RunFolder:
             raise InputError(
                 f"{named} another run ({', '.join(held[:3])}); give another folder, --resume latest or --overwrite"
             )
-        odd = [part.name for part in self._files() if part.is_dir()]
-        odd += [part.name for part in self._folders() if part.is_symlink() or part.is_file()]
-        if odd:
-            raise InputError(f"{named} {odd[0]!r} of another kind than a run writes, or as a link: give another folder")
+        for part in self.parts():
+            is_folder = part in self.folders
+            if (part.exists() and part.is_dir() != is_folder) or (is_folder and part.is_symlink()):
+                raise InputError(f"{named} {part.name!r} as a link or not as a run writes it: give another folder")
 
     def clear(self) -> list[str]:
-        """Delete what the run that is there has written, and nothing else; no link is followed.
+        """Delete what the run that is there has written, and follow no link; what else is in its folders stays.
 
         Returns:
-            The other files in the folders of the run, which stay, by their paths in the run's folder.
+            The paths of the files that stay, in the run's folder.
         """
         kept = []
         remove_card(self.model)
-        for part in self._folders():
+        for part in (folder for folder in self.folders if not folder.is_symlink()):
             for place, folders, files in os.walk(part, topdown=False):
                 for path in (Path(place, name) for name in (*files, *folders)):
                     is_folder = path.is_dir() and not path.is_symlink()
-                    if _WRITTEN.fullmatch(path.relative_to(self.root).as_posix()):
-                        with suppress(OSError):  # a folder that holds something else
-                            path.rmdir() if is_folder else path.unlink()
+                    is_own = _WRITTEN.fullmatch(path.relative_to(self.root).as_posix()) is not None
+                    if is_own and not is_folder:
+                        path.unlink()
+                    elif is_own:
+                        remove_empty([path])
                     elif not is_folder:
                         kept.append(path.relative_to(self.root).as_posix())
-            with suppress(OSError):
-                part.rmdir()
-        for part in self._files():
+            remove_empty([part])
+        for part in self.files:
             part.unlink(missing_ok=True)
         if self.root.is_dir():
             # Else a power failure could bring the checkpoints of that run back beside the next one's configuration.
@@ -190,11 +140,7 @@ class RunFolder:
         return sorted(kept)
 
     def check_apart(self, options: Mapping[str, Any]) -> None:
-        """Raise InputError if a run would write into its data or over them.
-
-        Args:
-            options: Of the run; ``dataset`` and ``heldout`` are looked at, where they are files or folders.
-        """
+        """Raise InputError if a run of these options would write into its data or over them."""
         root = Path(os.path.realpath(self.root))
         for name, data in places_of_data(options):
             written = [part for part in self.parts() if data.is_relative_to(os.path.realpath(part))]
@@ -235,19 +181,16 @@ class RunFolder:
 
 
 def places_of_data(options: Mapping[str, Any]) -> list[tuple[str, Path]]:
-    """The options that name files or folders of data, with these as they are without links."""
+    """Options that name data, and the files or folders that they lead to."""
     named = {name: str(options.get(name) or "") for name in ("dataset", "heldout")}
     paths = [(name, existing(text)) for name, text in named.items() if text and text not in EMBEDDED]
     return [(name, Path(os.path.realpath(path))) for name, path in paths if path is not None]
 
 
 def check_output(output: Path | None, model: str | Path, options: Mapping[str, Any] | None = None) -> None:
-    """Raise InputError if what is made of a model would replace a file of it, of its run or of the data.
+    """Raise InputError if an output would replace a file of the model or of its run, or data of the run or of options.
 
-    Args:
-        output: A file or folder to write; None for none. Another file of its name is replaced.
-        model: The model's folder or Hub id.
-        options: Of the command, in which its data are named; those of the run are looked at, too.
+    Another file of its name is replaced.
     """
     run, owned = RunFolder(folder_of_run(model)), [Path(model)]
     owned += [place for _, place in places_of_data(options or {})]

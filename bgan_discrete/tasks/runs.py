@@ -11,14 +11,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import make_folder, replace_text
+from bgan_discrete.durable import hold_folder, make_folder, replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
 from bgan_discrete.sources.conservation import listed
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
-from bgan_discrete.training.trainer import Trainer, TrainingSummary, held_by_the_first
+from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 SIGNAL_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -88,22 +88,14 @@ def speaker(processes: Processes) -> Callable[[str], None]:
 
 
 def hold_run(config: RunOptions, processes: Processes) -> ExitStack:
-    """Lock a run's folder for the life of the run, before anything in it is looked at.
-
-    Args:
-        config: The run.
-        processes: Those that train; the first one holds the lock.
-
-    Returns:
-        What releases it at the end of its ``with``.
+    """Lock a run's folder, in the first process, before anything in it is looked at; see `hold_folder`.
 
     Raises:
-        InputError: If another run holds it, or the folder and the data lie in each other's way.
-        StorageError: If the folder cannot be made or written in.
+        InputError: Also if the run would write into its data or over them.
     """
     folder = RunFolder(Path(config.run.output_dir))
     folder.check_apart(config.to_flat())
-    return held_by_the_first(processes, folder.root, LOCK_FILE)
+    return processes.after_the_first(lambda: hold_folder(folder.root if processes.is_first else None, LOCK_FILE))
 
 
 def open_run(

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -39,8 +38,6 @@ FORMAT = "bgan_discrete.checkpoint"
 STATE_FILE = "state.pt"
 
 _NAME = re.compile(r"step-(\d{8,})(\.pt)?")
-_ABANDONED_SECONDS = 3600
-"""Half-written files of format version 1 have no lock; after this time nobody writes them any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +97,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
     try:
         make_folder(folder)
         clean_leftovers(folder)
-        _clean_version1(folder)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"there is a file of this name: {path}")
         with working_folder(folder) as working:
@@ -154,12 +150,6 @@ def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
         digested = _Digested(file)
         torch.save(state, cast(BinaryIO, digested))
         return digested.finish()
-
-
-def _clean_version1(folder: Path) -> None:
-    for path in folder.glob(".writing-*.pt"):
-        if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-            path.unlink(missing_ok=True)
 
 
 def check_checkpoint(path: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -219,7 +219,7 @@ class Trainer:
         folder = self.output_dir if self.processes.is_first else None
         options = dataclasses.asdict(config)
         vote = _StopVote(self.processes)
-        held = held_by_the_first(self.processes, self.output_dir, LOCK_FILE)
+        held = self.processes.after_the_first(lambda: hold_folder(folder, LOCK_FILE))
         with (
             held,
             RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options) as log,
@@ -984,30 +984,6 @@ def _explained(error: RuntimeError, generator: nn.Module, discriminator: nn.Modu
         f"parameters that take no part in the loss are not supported by several processes: {', '.join(unused[:5])}; "
         "leave them out, or set requires_grad=False"
     )
-
-
-def held_by_the_first(processes: Processes, folder: Path | None, lock_file: str) -> ExitStack:
-    """A folder's lock, which the first process takes and all must ask for together; see `hold_folder`.
-
-    Args:
-        processes: That write there together.
-        folder: None for none.
-        lock_file: Its name in the folder.
-
-    Returns:
-        What releases it at the end of its ``with``.
-
-    Raises:
-        InputError: If another run holds it.
-    """
-    stack = ExitStack()
-
-    def take() -> None:
-        if processes.is_first and folder is not None:
-            stack.enter_context(hold_folder(folder, lock_file))
-
-    processes.after_the_first(take)
-    return stack
 
 
 class _StopVote:
