@@ -260,13 +260,13 @@ class Pipeline:
             clean_leftovers(folder)
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
+                for file in MODEL_FILES:
+                    keep_permissions(folder / file, working / file)
                 sync_folder(working)
                 card, picture = self._card(working, reference or folder.resolve().name)
                 with suppress(OSError):
                     remove_card(folder)
                 # The configuration first: it asks for a manifest of these files, and one that is there is another's.
-                for file in MODEL_FILES:
-                    keep_permissions(folder / file, working / file)
                 for file in MODEL_FILES:
                     (working / file).replace(folder / file)
                     sync_folder(folder)

@@ -31,7 +31,6 @@ from bgan_discrete.durable import (
     write_synced,
 )
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.training.config import shown
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.checkpoint"
@@ -226,9 +225,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise InputError(f"{named} cannot be read: it is no checkpoint of this package")
     version = state["format_version"]
     if version > FORMAT_VERSION:
-        raise NewerFormatError(
-            f"{named} has format version {shown(version)}; this version reads up to {FORMAT_VERSION}"
-        )
+        raise NewerFormatError(f"{named} has format version {version}; this version reads up to {FORMAT_VERSION}")
     if version > 1 and not is_folder:
         raise InputError(f"{named} is a part of a checkpoint; give the folder that it was in")
     _check_step(state["step"], path, named)
