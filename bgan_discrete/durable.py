@@ -1,14 +1,17 @@
 """Files and folders that are whole or absent, and manifests by which a folder is known to be unchanged."""
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,10 +26,18 @@ _ON_WINDOWS = os.name == "nt"
 _WORKING, _REMOVING = ".writing-", ".removing-"
 REPLACED = ".replaced-"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
+"""Beginnings of names that lead to what the process has open, which may be a file of other programs, too."""
+
+_log = logging.getLogger(__name__)
 
 
 class DamagedError(InputError):
     """A file that is not what was written: changed, cut short or lost."""
+
+
+class NewerFormatError(InputError):
+    """A folder that a newer version of the package wrote."""
 
 
 def replace_text(path: Path, text: str, errors: str = "strict") -> None:
@@ -40,7 +51,9 @@ def replace_text(path: Path, text: str, errors: str = "strict") -> None:
 def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write, which takes the name ``path`` once it is whole.
 
-    Until then, and where anything fails, what stood there stays.
+    Until then, and where anything fails, what was there stays. A file that is replaced keeps its permissions, and its
+    owner where that may be; of a link the target is replaced. A pipe or a device, such as ``/dev/stdout``, is given
+    all bytes at the end.
 
     Args:
         path: Of the file; its folder must exist.
@@ -51,14 +64,41 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
         A context with the file.
 
     Raises:
-        StorageError: If it cannot be written; the message names the path and the reason.
+        StorageError: If it cannot be written, or a file that is there is read-only; the message names the path and the
+            reason.
     """
+    try:
+        is_stream = path.exists() and (str(path).startswith(_STREAMS) or not stat.S_ISREG(path.stat().st_mode))
+        with (
+            _given_at_the_end(path) if is_stream else _taking_the_name_of(Path(os.path.realpath(path)), synced) as file
+        ):
+            yield file
+    except OSError as error:
+        raise storage_error(f"{str(path)!r}", error) from None
+
+
+@contextmanager
+def _given_at_the_end(path: Path) -> Iterator[BinaryIO]:
+    # A pipe that nothing reads is an error rather than a wait; a file behind /dev/stdout is never cut.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "wb") as target, tempfile.TemporaryFile() as file:
+        os.set_blocking(descriptor, True)
+        yield file
+        file.seek(0)
+        shutil.copyfileobj(file, target)
+
+
+@contextmanager
+def _taking_the_name_of(path: Path, synced: bool) -> Iterator[BinaryIO]:
     temporary: Path | None = None
     descriptor: int | None = None
+    name = os.fsencode(path.name)  # of which file systems take 143 or 255 bytes, those of the temporary name among them
+    prefix = f".{path.name if len(name) <= 100 else hashlib.sha256(name).hexdigest()[:32]}."
     try:
         if synced:
-            _clean(path.parent, f".{path.name}.", ".tmp")
-        temporary, descriptor = _locked(path.parent, f".{path.name}.", ".tmp", _new_file)
+            _clean(path.parent, prefix, ".tmp")
+        temporary, descriptor = _locked(path.parent, prefix, ".tmp", _new_file)
+        keep_permissions(path, temporary)
         with os.fdopen(os.dup(descriptor), "wb") as file:
             yield file
             file.flush()
@@ -70,13 +110,79 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
         temporary.replace(path)
         if synced:
             sync_folder(path.parent)
-    except OSError as error:
-        raise storage_error(f"{str(path)!r}", error) from None
     finally:
         if descriptor is not None:
             os.close(descriptor)
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def keep_permissions(path: Path, successor: Path) -> None:
+    """Give a file that is about to replace another one its mode and access list, and its owner where that may be.
+
+    Raises:
+        PermissionError: If the file may not be written, even where root or its folder would let it be replaced.
+    """
+    if not path.exists():
+        return
+    former = path.stat()
+    if not (former.st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise PermissionError(errno.EACCES, "the file that is there is read-only")
+    for owner in () if _ON_WINDOWS else ((former.st_uid, -1), (-1, former.st_gid)):
+        with suppress(PermissionError):
+            os.chown(successor, *owner)
+    shutil.copystat(path, successor)
+    os.utime(successor)
+
+
+def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
+    """Lock a folder, by whatever path, until the context that is returned ends or the process dies.
+
+    A folder that is missing is made, and goes again if it is empty at the end. Where the file system has no locks, a
+    warning says so.
+
+    Args:
+        folder: None for none.
+        lock_file: Name of the file that is locked; it is deleted at the end.
+
+    Raises:
+        InputError: If ``folder`` is a file, or another process or thread holds it.
+        StorageError: If it cannot be made or written in.
+    """
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as stack:
+        if folder is None:
+            return stack.pop_all()
+        real = Path(os.path.realpath(folder))
+        if real.exists() and not real.is_dir():
+            raise InputError(f"output_dir {str(folder)!r} is a file; give a folder")
+        stack.callback(remove_empty, [place for place in (real, *real.parents) if not place.exists()])
+        # Never a lock by the mere existence of a file: that of a killed process would stay.
+        lock = FileLock(real / lock_file, blocking=False, fallback_to_soft=False)
+        try:
+            make_folder(real)
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"output_dir {str(folder)!r} is in use by another run: wait for its end, or give another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise storage_error(f"{str(folder)!r}", error) from None
+            _log.warning("%r has no locks, so that a second run in it would not be refused", str(folder))
+        else:
+            stack.callback(lock.release)
+            # Before that: who has opened the file meanwhile finds that it has no name any more, and makes a new one.
+            stack.callback((real / lock_file).unlink, missing_ok=True)
+        return stack.pop_all()
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Delete folders up to the first that is not there or holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager
@@ -236,7 +342,8 @@ def verify_folder(
 
     Raises:
         DamagedError: If a file or the manifest is missing or was changed; the message names it.
-        InputError: If the format is a newer one, or a name points outside the folder.
+        NewerFormatError: If the format is a newer one.
+        InputError: If the manifest is of another kind, or a name points outside the folder.
     """
     named = f"{what} {str(folder)!r}"
     path = file_inside(folder, MANIFEST_FILE, named, within)
@@ -251,13 +358,14 @@ def verify_folder(
     if not whole:
         raise DamagedError(f"{named} is damaged: {MANIFEST_FILE} was changed")
     if document["format"] != kind or type(version) is not int or not isinstance(files, dict):
-        raise InputError(f"{named} is not one: its {MANIFEST_FILE} is of {document['format']!r}, not of {kind!r}")
+        found = one_line(ValueError(repr(document["format"])[:100]))
+        raise InputError(f"{named} is not one: its {MANIFEST_FILE} is of {found}, not of {kind!r}")
     if version > newest_version:
-        raise InputError(f"{named} has format version {version}; this version reads up to {newest_version}")
+        raise NewerFormatError(f"{named} has format version {version}; this version reads up to {newest_version}")
     for name, facts in files.items():
-        found = file_inside(folder, name, named, within)
+        listed = file_inside(folder, name, named, within)
         try:
-            same = file_facts(found) == facts
+            same = file_facts(listed) == facts
         except OSError as error:
             raise DamagedError(f"{named}: {name} cannot be read: {error.strerror or error}") from None
         if not same:
@@ -332,11 +440,36 @@ def _refuse_constant(name: str) -> None:
 
 def read_text(path: Path, max_bytes: int) -> str:
     """Read a UTF-8 file of at most so many bytes; OSError and ValueError as in `read_json`."""
+    return read_bytes(path, max_bytes).decode("utf-8")
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file of at most so many bytes; OSError and ValueError as in `read_json`."""
+    _refuse_irregular(path)
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise ValueError(f"it is larger than {max_bytes} bytes")
-    return content.decode("utf-8")
+    return content
+
+
+def check_regular_file(path: Path, what: str) -> None:
+    """Raise InputError for what is no file: nothing, a folder, or a pipe or device, which could be read for ever.
+
+    Args:
+        path: Where links are followed.
+        what: It is, for the message, such as ``dataset``.
+    """
+    try:
+        _refuse_irregular(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise InputError(f"{what} {str(path)!r} cannot be read: {reason}") from None
+
+
+def _refuse_irregular(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, pipe, socket or device, not a regular file")
 
 
 def _render(document: Mapping[str, Any]) -> str:

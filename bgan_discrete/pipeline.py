@@ -26,6 +26,7 @@ from bgan_discrete.durable import (
     clean_leftovers,
     file_facts,
     file_inside,
+    keep_permissions,
     make_folder,
     read_json,
     render_manifest,
@@ -67,6 +68,7 @@ FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
 CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE)
+CONFIG_KEYS = {"format_version", "generator", "settings"}
 
 SETTING_RANGES: dict[str, tuple[int, int]] = {
     "latent_size": (1, 2**20),
@@ -230,14 +232,15 @@ class Pipeline:
         written is a warning.
 
         Args:
-            folder: Made if missing. The files of an earlier model in it are replaced, all others stay. A crash in
-                between leaves the earlier model, this one, or a folder that `from_pretrained` refuses.
+            folder: Made if missing. The files of an earlier model in it are replaced, with their permissions kept, and
+                all others stay. A crash in between leaves the earlier model, this one, or a folder that
+                `from_pretrained` refuses.
             repo_id: ``owner/name`` on the Hub, to be named in the card; nothing is uploaded.
 
         Raises:
             InputError: If ``repo_id`` is none, or the generator is not one of this package, which could not be built
-                again, or not in float32, or holds inf or NaN.
-            StorageError: If the folder cannot be written.
+                again, or not in float32, or holds inf or NaN; if ``folder`` holds the model of another package.
+            StorageError: If the folder or a file in it cannot be written.
         """
         name = type(self.generator).__name__
         if GENERATORS.get(name) is not type(self.generator):
@@ -251,11 +254,14 @@ class Pipeline:
             if not torch.isfinite(value).all():
                 raise InputError(f"generator must be finite to be saved, got inf or NaN in {key}")
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
+        _check_own(folder)
         try:
             make_folder(folder)
             clean_leftovers(folder)
             with working_folder(folder) as working:
                 _write_model(working, tensors, json.dumps(config, indent=2) + "\n", self.codec.to_json())
+                for file in MODEL_FILES:
+                    keep_permissions(folder / file, working / file)
                 sync_folder(working)
                 card, picture = self._card(working, reference or folder.resolve().name)
                 with suppress(OSError):
@@ -686,14 +692,24 @@ def _write_model(folder: Path, tensors: dict[str, Tensor], config: str, codec: s
     write_synced(folder / MANIFEST_FILE, render_manifest(FORMAT, FORMAT_VERSION, files).encode())
 
 
+def _check_own(folder: Path) -> None:
+    """Raise InputError for a folder in which files of these names are not of a model that `save_pretrained` wrote."""
+    held = [name for name in MODEL_FILES if os.path.lexists(folder / name)]
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        held = [] if read_json(folder / MANIFEST_FILE)["format"] == FORMAT else held
+    with suppress(OSError, ValueError, TypeError):
+        held = [] if set(read_json(folder / CONFIG_FILE)) == CONFIG_KEYS else held
+    if held:
+        raise InputError(f"folder {str(folder)!r} holds {', '.join(held)} of another program; give another folder")
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"model configuration {str(path)!r} cannot be read: {one_line(error)}") from None
-    expected = {"format_version", "generator", "settings"}
-    if not isinstance(config, dict) or set(config) != expected or not isinstance(config["settings"], dict):
-        raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(expected))}")
+    if not isinstance(config, dict) or set(config) != CONFIG_KEYS or not isinstance(config["settings"], dict):
+        raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(CONFIG_KEYS))}")
     version = config["format_version"]
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputError(

@@ -334,6 +334,65 @@ def test_latest_falls_back_to_the_newest_that_is_whole_and_says_so(
     assert "only damaged checkpoints" in refusal(lambda: find_checkpoint(tmp_path, "latest"))
 
 
+def _foreign_manifest(path: Path) -> None:
+    path.mkdir()
+    reseal(path, "another.program", step=9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("/nowhere"), lambda path: path.symlink_to(path.name), Path.mkdir,
+        lambda path: path.write_text("x"), lambda path: path.with_suffix(".pt").write_text("x"), os.mkfifo,
+        _foreign_manifest, lambda path: shutil.copytree(path.with_name("step-00000001"), path),
+        lambda path: path.symlink_to("step-00000001"),
+    ],
+    ids=["nowhere", "itself", "empty", "file", "old file", "pipe", "foreign", "copy", "link"],
+)  # fmt: skip
+def test_latest_passes_what_only_has_the_name_of_a_checkpoint_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any
+) -> None:
+    first = save_checkpoint(tmp_path, 1, {"x": 1}, keep_last=3)
+    odd = tmp_path / "step-00000009"
+    make(odd)
+    if not odd.is_symlink() or str(odd.readlink()) != first.name:
+        assert find_checkpoint(tmp_path, "latest") == first
+        assert "step-00000009" in caplog.text
+        assert "going on from" in caplog.text
+    refusal(lambda: find_checkpoint(tmp_path, str(odd)))
+    # Nor does a run delete what it did not write.
+    save_checkpoint(tmp_path, 12, {"x": 12}, keep_last=1)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert ("step-00000009" in left) == (odd.is_symlink() or odd.is_fifo())
+    assert "step-00000001" not in left
+
+
+def test_a_checkpoint_with_a_file_of_somebodys_own_stays(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        (save_checkpoint(tmp_path, step, {}, keep_last=1) / "notes.txt").write_text("mine", encoding="utf-8")
+    assert [path.name for path in list_checkpoints(tmp_path)] == [f"step-0000000{step}" for step in (1, 2, 3)]
+
+
+def test_a_forged_step_is_refused_at_once_and_by_its_type(tmp_path: Path) -> None:
+    """A list that doubles with each level is a few KB on the disk, and fills any memory as text."""
+    bomb: list[Any] = ["lol"]
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    path = save_checkpoint(tmp_path, 1, {}, keep_last=1)
+    for step in (bomb, [1], "1", 1.0, True, None, -1, 2, 2**63, 10**5000, torch.tensor(1)):
+        (path / "state.pt").write_bytes(_archive({"format_version": 2, "step": step}))
+        reseal(path, "bgan_discrete.checkpoint", step=1)
+        said = refusal(lambda: load_checkpoint(path, CPU))
+        assert type(step).__name__ in said or "its name tells another one" in said
+    for state, manifest, name in ((2, 1, "best"), (1, 2, "best"), (1, 2, "step-00000001"), (1, 2, "step-00000002")):
+        path = path.rename(tmp_path / name)
+        (path / "state.pt").write_bytes(_archive({"format_version": 2, "step": state}))
+        reseal(path, "bgan_discrete.checkpoint", step=manifest)
+        assert "step" in refusal(lambda: load_checkpoint(path, CPU))  # noqa: B023
+    reseal(path, "x" * 10**5, step=2)
+    refusal(lambda: load_checkpoint(path, CPU))
+
+
 def small_pipeline(seed: int = 0) -> ImagePipeline:
     torch.manual_seed(seed)
     return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))

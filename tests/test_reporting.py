@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import os
 import re
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -14,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import warm_start
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
@@ -47,6 +52,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"generator_width": 8, "discriminator_width": 8, "generator_depth": 1, "discriminator_depth": 1,
          "batch_size": 16, "threads": 1, "device": "cpu", "log_interval": 10, "num_samples": 0}  # fmt: skip
 HOSTILE = "<script>alert(1)</script>"
+FACTS = ("command", "neighbours", "training", "versions", "description", "started", "unknown_share", "figures", "rows",
+         "model", "floor", "num_samples", "class_shares", "class_histogram", "classifier_accuracy", "block_size",
+         "step", "d_real", "ess_fraction", "steps", "seconds", "stopped_by", "differing", "distance", "searched", "value",
+         "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout")  # fmt: skip
 
 
 def train(folder: Path, **options: Any) -> str:
@@ -268,6 +277,101 @@ def test_a_broken_file_is_named(images: Path, tmp_path: Path, name: str, content
     (run / name).write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=f"{re.escape(name)}'? {words}"):
         write_report_page(run)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda part: (
+        st.lists(part, max_size=3) | st.dictionaries(st.text(max_size=5) | st.sampled_from(FACTS), part, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\narray_key: null"]),
+    *[st.dictionaries(st.sampled_from(FACTS), JSON, max_size=6) for _ in range(3)],
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_its_json_files_hold_a_run_has_a_page_or_one_line(
+    tmp_path: Path, options: str, facts: Any, report: Any, line: Any
+) -> None:
+    (tmp_path / "config.yaml").write_text(options, encoding="utf-8")
+    (tmp_path / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, **line}), encoding="utf-8")
+    (tmp_path / "samples.png").write_bytes(_png_of(4, 4))
+    for call in (
+        lambda: write_report_page(tmp_path),
+        lambda: write_comparison_page([tmp_path, ROOT / "tests" / "fixtures" / "version1_images"], tmp_path / "c.html"),
+    ):
+        try:
+            page = call()
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            check_page(page.read_text(encoding="utf-8"))
+
+
+def _png_of(width: int, height: int) -> bytes:
+    """A small file whose head tells of a picture of this size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(height * (width + 1)) if width < 100 else b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def _out_of_the_folder(path: Path) -> None:
+    (path.parent / ".." / "secret.png").resolve().write_bytes(_png_of(4, 4))
+    path.symlink_to(path.parent / ".." / "secret.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("samples.png", lambda path: path.write_bytes(_png_of(60000, 60000)), "samples.png cannot be shown: .*pixels"),
+        ("samples.png", lambda path: path.write_bytes(_png_of(10000, 10000)), "samples.png cannot be shown: .*pixels"),
+        ("samples.png", os.mkfifo, "samples.png cannot be shown: .*samples.png is not a file"),
+        ("samples.png", Path.mkdir, "samples.png cannot be shown: .*samples.png is not a file"),
+        ("samples.png", lambda path: path.write_bytes(b"GIF89a"), "samples.png cannot be shown"),
+        ("samples.png", lambda path: path.symlink_to("nowhere"), "samples.png cannot be shown"),
+        ("samples.png", _out_of_the_folder, "samples.png is a link that leads out of the folder"),
+        ("neighbours.png", _out_of_the_folder, "neighbours.png is a link that leads out of the folder"),
+        ("samples/step-0000001.png", os.mkfifo, "samples/step-0000001.png cannot be shown"),
+        ("samples/step-²²²²²²².png", Path.touch, "None were written"),
+        ("samples/step-0000001.png", lambda path: path.symlink_to("nowhere"), "This cannot be shown"),
+    ],
+)
+def test_a_page_shows_what_can_be_read(tmp_path: Path, name: str, make: Any, words: str) -> None:
+    run = tmp_path / "run"
+    (run / "samples").mkdir(parents=True)
+    (run / "config.yaml").write_text("dataset: digits\n", encoding="utf-8")
+    (run / "facts.json").write_text(json.dumps({"command": 5, "neighbours": [{}], "device": "odd"}), encoding="utf-8")
+    (run / "metrics.jsonl").write_text('{"step": 1, "d_real": 0.5}\n', encoding="utf-8")
+    if name != "samples.png":
+        (run / "samples.png").write_bytes(_png_of(4, 4))
+    make(run / name)
+    page = check_page(write_report_page(run).read_text(encoding="utf-8"))
+    assert re.search(words, page.text)
+    assert "Mean D" in page.text, "the curves are shown"
+    assert len(page.all("img")) == (name != "samples.png")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "facts.json", "report.json", "samples.txt"])
+def test_a_file_of_a_run_that_is_a_pipe_or_a_link_out_of_it_is_one_line(tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for make, words in ((os.mkfifo, "is not a file"), (_out_of_the_folder, "leads out of the folder")):
+        (run / "config.yaml").unlink(missing_ok=True)
+        if name != "config.yaml":
+            (run / "config.yaml").write_text("dataset: x\ntokenizer: characters\n", encoding="utf-8")
+        make(run / name)
+        with pytest.raises(InputError, match=f"{name} .*{words}"):
+            write_report_page(run)
+        (run / name).unlink()
 
 
 def test_a_page_that_cannot_be_made_does_not_end_a_run(

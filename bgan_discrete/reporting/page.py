@@ -5,17 +5,18 @@ import hashlib
 import io
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from bgan_discrete.durable import replace_text
-from bgan_discrete.errors import InputError
+from bgan_discrete.durable import read_bytes, replace_text
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.reporting.charts import Chart, Curve, draw
 from bgan_discrete.reporting.markup import Markup, element, join
-from bgan_discrete.reporting.record import NEIGHBOURS, PAGE, RunRecord, load_record, read_lines
+from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
 from bgan_discrete.reporting.style import CSS, SCRIPT
 from bgan_discrete.reporting.tables import (
     changed_options,
@@ -137,14 +138,23 @@ def findings_of(record: RunRecord) -> list[Finding]:
 def report_page(record: RunRecord) -> str:
     """The HTML of one run's report."""
     parts = [
-        ("health", "Health", _findings(findings_of(record))),
-        ("metrics", "Metrics", _metrics(record)),
-        ("samples", "Samples of the final model", _final_samples(record)),
-        ("progress", "Samples as the training went", _progress(record)),
-        ("curves", "Curves", _curves([record], [record.name])),
-        ("options", "What was trained, and how", _provenance(record)),
+        ("health", "Health", _tried(lambda: _findings(findings_of(record)))),
+        ("metrics", "Metrics", _tried(lambda: _metrics(record))),
+        ("samples", "Samples of the final model", _tried(lambda: _final_samples(record))),
+        ("progress", "Samples as the training went", _tried(lambda: _progress(record))),
+        ("curves", "Curves", _tried(lambda: _curves([record], [record.name]))),
+        ("options", "What was trained, and how", _tried(lambda: _provenance(record))),
     ]
-    return _page(f"Run {record.name}", _summary(record), parts)
+    return _page(f"Run {record.name}", _tried(lambda: _summary(record)), parts)
+
+
+def _tried(build: Callable[[], Markup]) -> Markup:
+    """A part of the page; the reason where it cannot be made of what the files hold, which others may have changed."""
+    try:
+        return build()
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        said = f"This cannot be shown: a file of the run does not hold what a run writes ({one_line(error)})."
+        return element("p", said, class_="quiet")
 
 
 def comparison_page(records: Sequence[RunRecord]) -> str:
@@ -167,19 +177,22 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
     options = differences_table(differing, names) if differing else element("p", "All options are the same.")
     counts = {str(record.report["num_samples"]) for record in records if "num_samples" in record.report}
     metrics = join(
-        metrics_side_by_side(records, names) or element("p", "None of the runs has metrics."),
+        _tried(lambda: metrics_side_by_side(records, names) or element("p", "None of the runs has metrics.")),
         element("p", f"The numbers of samples differ ({', '.join(sorted(counts))}), and figures depend on them.")
         if len(counts) > 1
         else None,
     )
     health = join(
-        *(join(element("h3", name), _findings(findings_of(r))) for name, r in zip(names, records, strict=True))
+        *(
+            join(element("h3", name), _tried(lambda: _findings(findings_of(r))))  # noqa: B023 - called at once
+            for name, r in zip(names, records, strict=True)
+        )
     )
     parts = [
         ("options", "Options that differ", options),
         ("metrics", "Metrics", metrics),
-        ("samples", "Samples of the final models", _samples_beside(records, names)),
-        ("curves", "Curves", _curves(records, names)),
+        ("samples", "Samples of the final models", _tried(lambda: _samples_beside(records, names))),
+        ("curves", "Curves", _tried(lambda: _curves(records, names))),
         ("health", "Health", health),
     ]
     return _page(f"Comparison of {len(records)} runs", element("p", ", ".join(names), class_="summary"), parts)
@@ -326,7 +339,8 @@ def _metrics(record: RunRecord) -> Markup:
 
 
 def _final_samples(record: RunRecord) -> Markup:
-    pairs = [pair for pair in record.facts.get("neighbours") or [] if isinstance(pair, dict)]
+    found = record.facts.get("neighbours")
+    pairs = [pair for pair in found[:MAX_FRAMES] if isinstance(pair, dict)] if isinstance(found, list) else []
     if record.kind != "images":
         lines = record.samples[:SHOWN_LINES]
         if not lines:
@@ -349,11 +363,10 @@ def _final_samples(record: RunRecord) -> Markup:
             f"{searched:,} training texts, and all of them for copies."
         )
         return join(samples_table(pairs, "text"), element("p", note, class_="quiet"), more)
-    grid = record.root / "samples.png"
-    picture = _picture(grid, "A grid of samples of the final model")
+    picture = _picture(record, "samples.png", "A grid of samples of the final model")
     if picture is None:
         return element("p", "There are no samples of the final model yet.")
-    beside = _image_pairs(record, pairs)
+    beside = _tried(lambda: _image_pairs(record, pairs))
     classes = list(record.report.get("class_shares") or {}) if record.options.get("conditional") else []
     return join(
         element("div", picture, class_="picture"),
@@ -367,16 +380,12 @@ def _named(classes: Sequence[str], most: int = 20) -> str:
     return ", ".join(classes[:most]) + (", ..." if len(classes) > most else "")
 
 
-def _image_pairs(record: RunRecord, pairs: Sequence[dict[str, Any]]) -> Markup | None:
+def _image_pairs(record: RunRecord, pairs: Sequence[dict[str, Any]]) -> Markup:
     """Each sample with its neighbour, cut out of the picture that holds them."""
     path = record.root / NEIGHBOURS
-    if not pairs or not path.is_file():
-        return None
-    try:
-        with Image.open(path) as opened:
-            whole = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError):
-        return None
+    if not pairs or not is_inside(path, record.root):
+        return Markup("")
+    whole = _opened(read_bytes(path, MAX_BYTES)).convert("RGB")
     width, height = whole.width // len(pairs), whole.height // 2
     items = []
     for place, pair in enumerate(pairs):
@@ -403,7 +412,7 @@ def _progress(record: RunRecord) -> Markup:
     figures = []
     for step, path in frames:
         shown = (
-            _picture(path, f"Samples at step {step:,}")
+            _picture(record, f"samples/{path.name}", f"Samples at step {step:,}")
             if record.kind == "images"
             else _lines(read_lines(path)[:FRAME_LINES])
         )
@@ -503,7 +512,7 @@ def _samples_beside(records: Sequence[RunRecord], names: Sequence[str]) -> Marku
         if record.kind != "images":
             shown: Markup | None = _lines(record.samples[:FRAME_LINES]) if record.samples else None
         else:
-            shown = _picture(record.root / "samples.png", f"A grid of samples of {name}")
+            shown = _picture(record, "samples.png", f"A grid of samples of {name}")
         parts.append(element("div", element("h3", name), shown or element("p", "No samples yet.")))
     return element("div", *parts, class_="side")
 
@@ -513,22 +522,37 @@ def _lines(lines: Iterable[str]) -> Markup:
     return element("pre", "\n".join(cut), tabindex="0")
 
 
-def _picture(path: Path, alt: str) -> Markup | None:
-    """A PNG file as an image inside the page; None if it is not there or not whole."""
+def _picture(record: RunRecord, name: str, alt: str) -> Markup | None:
+    """A PNG file as an image inside the page; None if it is not there, a sentence if it cannot be shown."""
+    path = record.root / name
     try:
-        content, kind = path.read_bytes(), "png"
-        with Image.open(io.BytesIO(content)) as opened:
-            width, height = opened.size
-            if len(content) > LARGE_PICTURE_BYTES:
-                smaller = opened.convert("RGB")
-                smaller.thumbnail((LARGE_PICTURE_PIXELS, LARGE_PICTURE_PIXELS))
-                width, height = smaller.size
-                buffer = io.BytesIO()
-                smaller.save(buffer, format="JPEG", quality=85)
-                content, kind = buffer.getvalue(), "jpeg"
-    except (OSError, UnidentifiedImageError):
-        return None
+        if not is_inside(path, record.root):
+            return None
+        content, kind = read_bytes(path, MAX_BYTES), "png"
+        opened = _opened(content)
+        width, height = opened.size
+        if len(content) > LARGE_PICTURE_BYTES:
+            smaller = opened.convert("RGB")
+            smaller.thumbnail((LARGE_PICTURE_PIXELS, LARGE_PICTURE_PIXELS))
+            width, height = smaller.size
+            buffer = io.BytesIO()
+            smaller.save(buffer, format="JPEG", quality=85)
+            content, kind = buffer.getvalue(), "jpeg"
+    except (OSError, ValueError) as error:
+        return element("p", f"{name} cannot be shown: {one_line(error)}", class_="quiet")
     return element("img", src=_data_uri(content, kind), alt=alt, width=width, height=height)
+
+
+def _opened(content: bytes) -> Image.Image:
+    """A PNG of a size that can be decoded, decoded; ValueError for whatever is wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(content), formats=("PNG",))
+        opened.load()
+    except Exception as error:  # Pillow raises many types for a damaged file
+        raise ValueError(one_line(error)) from None
+    return opened
 
 
 def _png(image: Image.Image) -> bytes:

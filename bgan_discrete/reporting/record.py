@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import platform
 import sys
 import time
@@ -15,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import read_json, replace_text
+from bgan_discrete.durable import file_inside, read_bytes, read_json, replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.training.config import load_config_values
 from bgan_discrete.training.run_log import read_metrics
 
 MAX_BYTES = 2**26
-"""Of a JSON file of a run."""
+"""Of a file of a run that a report reads."""
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
 
@@ -63,7 +64,7 @@ class RunRecord:
         found = [
             (int(path.stem.removeprefix("step-")), path)
             for path in (self.root / "samples").glob(f"step-*{suffix}")
-            if path.stem.removeprefix("step-").isdigit()
+            if path.stem.removeprefix("step-").isdecimal()
         ]
         return sorted(found)
 
@@ -82,14 +83,14 @@ def load_record(folder: str | Path) -> RunRecord:
     """
     root = Path(folder)
     config = root / "config.yaml"
-    if not config.is_file():
+    if not is_inside(config, root):
         raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
     options = load_config_values(config)
     if "dataset" not in options:
         raise InputError(f"{config} does not hold the options of a run")
     kind: Kind = "text" if "tokenizer" in options else "rows" if "array_key" in options else "images"
     metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
-    lines = read_metrics(metrics) if metrics.is_file() else []
+    lines = read_metrics(metrics) if is_inside(metrics, root) else []
     return RunRecord(
         root,
         kind,
@@ -97,14 +98,22 @@ def load_record(folder: str | Path) -> RunRecord:
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
         _mapping(root / "report.json"),
         _mapping(root / FACTS),
-        tuple(read_lines(texts)) if texts.is_file() else (),
+        tuple(read_lines(texts)) if is_inside(texts, root) else (),
     )
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether there is a file; InputError for what is none, or a link that leads out of the run's folder."""
+    return os.path.lexists(path) and bool(file_inside(path.parent, path.name, f"run {str(root)!r}", root))
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a file of samples; only a line feed ends one."""
     # Read as bytes: a text file would take the other line breaks, which a text may hold, for line feeds.
-    return path.read_bytes().decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    try:
+        return read_bytes(path, MAX_BYTES).decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from None
 
 
 def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -165,7 +174,7 @@ def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     """A JSON object; empty if there is no file."""
-    if not path.is_file():
+    if not is_inside(path, path.parent):
         return {}
     try:
         value = read_json(path, MAX_BYTES)

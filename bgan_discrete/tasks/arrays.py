@@ -44,12 +44,13 @@ from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.run_folder import RunFolder, check_output
 from bgan_discrete.tasks.runs import (
     FinishedRun,
     carry_out,
     check_report_path,
     count_parameters,
+    hold_run,
     keep_evaluation,
     open_run,
     say,
@@ -227,7 +228,10 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
         InputError: If an option, the data or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
-    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+    with (
+        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        hold_run(config, processes),
+    ):
         return _train(config, processes)
 
 
@@ -430,7 +434,7 @@ def evaluate_array_model(
     Raises:
         InputError: If the model or the data cannot be used.
     """
-    check_report_path(output)
+    check_report_path(output, model, vars(config))
     pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     data = prepare_array(config, codec=pipeline.codec)
@@ -476,6 +480,7 @@ def generate_array(
     Raises:
         InputError: If an argument or the model cannot be used.
     """
+    check_output(output, model)
     check_at_least_one(num_samples=num_samples)
     suffix = output.suffix.lower()
     if suffix not in (*TABLE_SUFFIXES, ".npy", ".npz"):

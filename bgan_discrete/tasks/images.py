@@ -27,12 +27,13 @@ from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.model_card import write_run_card
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.run_folder import RunFolder, check_output
 from bgan_discrete.tasks.runs import (
     FinishedRun,
     carry_out,
     check_report_path,
     count_parameters,
+    hold_run,
     keep_evaluation,
     open_run,
     say,
@@ -131,7 +132,10 @@ def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
         InputError: If an option, the data or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
-    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+    with (
+        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        hold_run(config, processes),
+    ):
         return _train(config, processes)
 
 
@@ -377,7 +381,7 @@ def evaluate_model(
         InputError: If the model or the data cannot be used.
     """
     check_at_least_one(num_samples=num_samples)
-    check_report_path(output)
+    check_report_path(output, model, vars(config))
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     data = prepare_data(config, codec=pipeline.codec)
@@ -427,6 +431,7 @@ def generate_images(
         InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.
     """
     _check_output(output)
+    check_output(output, model)
     check_at_least_one(num_samples=num_samples)
     if columns is not None and columns < 1:
         raise InputError(f"columns must be at least 1, got {columns}")

@@ -19,12 +19,9 @@ from bgan_discrete.publishing.card import (
 )
 from bgan_discrete.publishing.hub import check_repo_id
 from bgan_discrete.reporting.tables import text_direction
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
 from bgan_discrete.tasks.runs import say
 from bgan_discrete.training.config import ScriptConfig
-
-EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
-"""Data sets that everybody has."""
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
 """Options that say where and how a run was carried out, rather than what it is."""

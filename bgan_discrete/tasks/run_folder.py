@@ -1,89 +1,66 @@
 """The folder of a run: what it holds, and who may write there."""
 
-import shutil
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from bgan_discrete.durable import sync_folder
+from bgan_discrete.durable import remove_empty, sync_folder
 from bgan_discrete.errors import InputError
+from bgan_discrete.publishing.card import remove_card
+from bgan_discrete.sources.settings import existing
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
-from bgan_discrete.training.config import Sections, load_config_values
+from bgan_discrete.training.config import Sections, folder_of_run, load_config_values
+
+LOCK_FILE = ".run.lock"
+EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
+"""Data sets that everybody has."""
+
+_WRITTEN = re.compile(
+    r"samples/step-\d{7,}\.(png|txt|csv)"
+    r"|checkpoints/(\.replaced-)?step-\d{8,}(\.pt|/(state\.pt|manifest\.json))?"
+    r"|model/(config|codec|manifest)\.json|model/model\.safetensors"
+    r"|tensorboard/events\.out\.tfevents\.[^/]+"
+    r"|(checkpoints|model)/\.(writing|removing)-[0-9a-f]{8}(\.pt|/[^/]+)?"
+    r"|\w+/\.[^/]+\.[0-9a-f]{8}\.tmp"
+)
+"""What runs write in the folders of a run's folder, their leftovers among it; a model's card is known by its seal."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """Names of the files in a run's folder.
+    """Names of what a run writes into its folder.
 
     Attributes:
         root: The folder.
+        config: All options of the run, resolved.
+        metrics: One line of figures every ``log_interval`` steps.
+        curves: The figures over the steps, as a picture.
+        grids: Samples of the same latents as training went.
+        samples: Samples of the finished model, as a picture.
+        lines: Samples of the finished model, as text.
+        rows: Samples of the finished model, as rows of a table.
+        report: The final metrics.
+        page: The run's report for people, as HTML.
+        facts: What the report says of the run and no other file holds: data, versions, nearest training data.
+        neighbours: Samples above the training images that are nearest to them.
+        checkpoints: The states to resume from.
+        model: The model: all that generating needs.
+        files: All files. The configuration is the last one: as long as it is there, the folder is that of a run.
+        folders: All folders.
     """
 
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """All options of the run, resolved."""
-        return self.root / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """One line of figures every ``log_interval`` steps."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def curves(self) -> Path:
-        """The figures over the steps, as a picture."""
-        return self.root / "curves.png"
-
-    @property
-    def grids(self) -> Path:
-        """Samples of the same latents as training went."""
-        return self.root / "samples"
-
-    @property
-    def samples(self) -> Path:
-        """Samples of the finished model, as a picture."""
-        return self.root / "samples.png"
-
-    @property
-    def lines(self) -> Path:
-        """Samples of the finished model, as text."""
-        return self.root / "samples.txt"
-
-    @property
-    def rows(self) -> Path:
-        """Samples of the finished model, as rows of a table."""
-        return self.root / "samples.csv"
-
-    @property
-    def report(self) -> Path:
-        """The final metrics."""
-        return self.root / "report.json"
-
-    @property
-    def page(self) -> Path:
-        """The run's report for people, as HTML."""
-        return self.root / "report.html"
-
-    @property
-    def facts(self) -> Path:
-        """What the report says of the run and no other file holds: data, versions, nearest training data."""
-        return self.root / "facts.json"
-
-    @property
-    def neighbours(self) -> Path:
-        """Samples above the training images that are nearest to them."""
-        return self.root / "neighbours.png"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The states to resume from."""
-        return self.root / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The model: all that generating needs."""
-        return self.root / "model"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config, self.metrics, self.curves = root / "config.yaml", root / "metrics.jsonl", root / "curves.png"
+        self.samples, self.lines, self.rows = root / "samples.png", root / "samples.txt", root / "samples.csv"
+        self.report, self.page, self.facts = root / "report.json", root / "report.html", root / "facts.json"
+        self.grids, self.checkpoints, self.model = root / "samples", root / "checkpoints", root / "model"
+        self.neighbours = root / "neighbours.png"
+        self.files = [self.metrics, self.curves, self.samples, self.lines, self.rows, self.report, self.page]
+        self.files += [self.facts, self.neighbours, self.config]
+        self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
 
     def grid(self, step: int) -> Path:
         """The sample grid of a step."""
@@ -99,12 +76,16 @@ class RunFolder:
 
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
-        files = [self.config, self.metrics, self.curves, self.samples, self.lines, self.rows, self.report]
-        files += [self.page, self.facts, self.neighbours]
-        return [*files, self.grids, self.checkpoints, self.model, self.root / "tensorboard"]
+        return [*self.files, *self.folders]
+
+    def holds_run(self) -> bool:
+        """Whether there is the configuration of a run."""
+        with suppress(InputError):
+            return load_config_values(self.config).keys() >= {"dataset", "output_dir", "max_steps"}
+        return False
 
     def check_free(self, resume: bool, overwrite: bool) -> None:
-        """Raise InputError if the folder holds another run that nobody said to resume or overwrite.
+        """Raise InputError if the folder holds another run that nobody said to resume or overwrite, or no run's files.
 
         Nothing is deleted here: `clear` does that, once the new run's input has been found good.
 
@@ -114,29 +95,60 @@ class RunFolder:
         """
         if resume and overwrite:
             raise InputError("resume and overwrite exclude each other: give one of --resume and --overwrite")
-        if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"output_dir {str(self.root)!r} is a file; give a folder")
         if resume:
             if not self.config.is_file():
                 raise InputError(f"resume finds no run in {str(self.root)!r}: there is no {self.config.name}")
             return
-        held = [part.name for part in self.parts() if part.exists()]
+        held = [part.name for part in self.parts() if os.path.lexists(part)]
+        named = f"output_dir {str(self.root)!r} holds"
+        if held and not self.holds_run():
+            raise InputError(f"{named} {', '.join(held[:3])} and no {self.config.name} of a run: give another folder")
         if held and not overwrite:
             raise InputError(
-                f"output_dir {str(self.root)!r} holds another run ({', '.join(held[:3])}); "
-                "give another folder, --resume latest or --overwrite"
+                f"{named} another run ({', '.join(held[:3])}); give another folder, --resume latest or --overwrite"
             )
-
-    def clear(self) -> None:
-        """Delete the parts of the run that is there, and nothing else in the folder."""
         for part in self.parts():
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part)
-            else:
-                part.unlink(missing_ok=True)
+            is_folder = part in self.folders
+            if (part.exists() and part.is_dir() != is_folder) or (is_folder and part.is_symlink()):
+                raise InputError(f"{named} {part.name!r} as a link or not as a run writes it: give another folder")
+
+    def clear(self) -> list[str]:
+        """Delete what the run that is there has written, and follow no link; what else is in its folders stays.
+
+        Returns:
+            The paths of the files that stay, in the run's folder.
+        """
+        kept = []
+        remove_card(self.model)
+        for part in (folder for folder in self.folders if not folder.is_symlink()):
+            for place, folders, files in os.walk(part, topdown=False):
+                for path in (Path(place, name) for name in (*files, *folders)):
+                    is_folder = path.is_dir() and not path.is_symlink()
+                    is_own = _WRITTEN.fullmatch(path.relative_to(self.root).as_posix()) is not None
+                    if is_own and not is_folder:
+                        path.unlink()
+                    elif is_own:
+                        remove_empty([path])
+                    elif not is_folder:
+                        kept.append(path.relative_to(self.root).as_posix())
+            remove_empty([part])
+        for part in self.files:
+            part.unlink(missing_ok=True)
         if self.root.is_dir():
             # Else a power failure could bring the checkpoints of that run back beside the next one's configuration.
             sync_folder(self.root)
+        return sorted(kept)
+
+    def check_apart(self, options: Mapping[str, Any]) -> None:
+        """Raise InputError if a run of these options would write into its data or over them."""
+        root = Path(os.path.realpath(self.root))
+        for name, data in places_of_data(options):
+            written = [part for part in self.parts() if data.is_relative_to(os.path.realpath(part))]
+            if root.is_relative_to(data) or written:
+                raise InputError(
+                    f"output_dir {str(self.root)!r} must be apart from {name} {str(options[name])!r}: one would be "
+                    "written into the other; give another folder"
+                )
 
     def checkpoint_to_resume(self, which: str) -> Path | None:
         """The checkpoint that ``--resume`` names; None where the run was killed before it wrote one.
@@ -166,3 +178,23 @@ class RunFolder:
             return kind.from_flat(load_config_values(self.config))
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from None
+
+
+def places_of_data(options: Mapping[str, Any]) -> list[tuple[str, Path]]:
+    """Options that name data, and the files or folders that they lead to."""
+    named = {name: str(options.get(name) or "") for name in ("dataset", "heldout")}
+    paths = [(name, existing(text)) for name, text in named.items() if text and text not in EMBEDDED]
+    return [(name, Path(os.path.realpath(path))) for name, path in paths if path is not None]
+
+
+def check_output(output: Path | None, model: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    """Raise InputError if an output would replace a file of the model or of its run, or data of the run or of options.
+
+    Another file of its name is replaced.
+    """
+    run, owned = RunFolder(folder_of_run(model)), [Path(model)]
+    owned += [place for _, place in places_of_data(options or {})]
+    if run.holds_run():
+        owned += [*run.parts(), *(place for _, place in places_of_data(load_config_values(run.config)))]
+    if output is not None and any(Path(os.path.realpath(output)).is_relative_to(os.path.realpath(p)) for p in owned):
+        raise InputError(f"output {str(output)!r} is a file of the model, of its run or of the data; give another name")

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,11 +11,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import make_folder, replace_text
+from bgan_discrete.durable import hold_folder, make_folder, replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.sources.conservation import listed
+from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.tasks.starts import give_start
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -63,6 +65,9 @@ class RunOptions(Protocol):
     def save(self, path: str | Path) -> None:
         """Write it."""
 
+    def to_flat(self) -> dict[str, Any]:
+        """All options by their names."""
+
 
 def say(line: str) -> None:
     """Print a line for the user, at once."""
@@ -81,6 +86,17 @@ def say_nothing(line: str) -> None:
 def speaker(processes: Processes) -> Callable[[str], None]:
     """`say` in the process that speaks for all, `say_nothing` in the others."""
     return say if processes.is_first else say_nothing
+
+
+def hold_run(config: RunOptions, processes: Processes) -> ExitStack:
+    """Lock a run's folder, in the first process, before anything in it is looked at; see `hold_folder`.
+
+    Raises:
+        InputError: Also if the run would write into its data or over them.
+    """
+    folder = RunFolder(Path(config.run.output_dir))
+    folder.check_apart(config.to_flat())
+    return processes.after_the_first(lambda: hold_folder(folder.root if processes.is_first else None, LOCK_FILE))
 
 
 def open_run(
@@ -171,7 +187,9 @@ def carry_out(
     if not trainer.processes.is_first:
         return FinishedRun(folder, trainer.train(), None)
     if checkpoint is None:
-        folder.clear()
+        kept = folder.clear()
+        if kept:
+            say(f"kept in {folder.root}, since no run wrote it: {listed(kept, len(kept))}")
     make_folder(folder.root)
     config.save(folder.config)
     with recorded(folder.root, description, **facts, device=str(trainer.device)):
@@ -248,10 +266,11 @@ def write_report(path: Path, report: Report, data: JudgedData, details: dict[str
     replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def check_report_path(output: Path | None) -> None:
-    """Raise InputError if a report cannot be written there, before anything is judged."""
+def check_report_path(output: Path | None, model: str | Path, options: Mapping[str, Any]) -> None:
+    """Raise InputError if a report cannot be written there, before anything is judged; see `check_output`."""
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_output(output, model, options)
 
 
 def show_evaluation(report: Report, data: JudgedData) -> None:

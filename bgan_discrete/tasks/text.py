@@ -41,12 +41,13 @@ from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
 from bgan_discrete.tasks.model_card import write_run_card
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.tasks.run_folder import RunFolder, check_output
 from bgan_discrete.tasks.runs import (
     FinishedRun,
     carry_out,
     check_report_path,
     count_parameters,
+    hold_run,
     keep_evaluation,
     open_run,
     say,
@@ -220,7 +221,10 @@ def train_text(config: TextTrainingConfig) -> FinishedRun[TextReport]:
         InputError: If an option, the data or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
-    with join_processes(config.training.device, config.training.dist_timeout) as processes:
+    with (
+        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        hold_run(config, processes),
+    ):
         return _train(config, processes)
 
 
@@ -412,7 +416,7 @@ def evaluate_text_model(
     """
     if num_samples < 2:
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
-    check_report_path(output)
+    check_report_path(output, model, vars(config))
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
@@ -516,6 +520,7 @@ def generate_text(
     Raises:
         InputError: If an argument or the model cannot be used.
     """
+    check_output(output, model)
     check_at_least_one(num_samples=num_samples)
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):

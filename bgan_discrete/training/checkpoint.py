@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,10 +18,12 @@ from bgan_discrete.durable import (
     MANIFEST_FILE,
     REPLACED,
     DamagedError,
+    NewerFormatError,
     clean_leftovers,
     discard,
     make_folder,
     publish_folder,
+    read_json,
     render_manifest,
     storage_error,
     verify_folder,
@@ -36,8 +37,6 @@ FORMAT = "bgan_discrete.checkpoint"
 STATE_FILE = "state.pt"
 
 _NAME = re.compile(r"step-(\d{8,})(\.pt)?")
-_ABANDONED_SECONDS = 3600
-"""Half-written files of format version 1 have no lock; after this time nobody writes them any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +63,12 @@ def _is_left_alone(path: Path, name: str) -> bool:
     return _NAME.fullmatch(name) is not None and not path.with_name(name).exists()
 
 
+def _is_own(path: Path) -> bool:
+    """Whether a checkpoint holds nothing that no run has written, and is no link."""
+    holds_more = path.is_dir() and not {part.name for part in path.iterdir()} <= {STATE_FILE, MANIFEST_FILE}
+    return not path.is_symlink() and not holds_more
+
+
 def _step_of(path: Path) -> int:
     found = _NAME.search(path.name)
     return int(found[1]) if found else -1
@@ -72,7 +77,7 @@ def _step_of(path: Path) -> int:
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: int) -> Path:
     """Write a checkpoint beside the others and only then give it its name; remove the oldest ones only afterwards.
 
-    What a killed run left half-written is removed first.
+    What a killed run left half-written is removed first. A link, and a checkpoint with somebody's own files, stays.
 
     Args:
         folder: Where checkpoints are; made if missing.
@@ -91,7 +96,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
     try:
         make_folder(folder)
         clean_leftovers(folder)
-        _clean_version1(folder)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"there is a file of this name: {path}")
         with working_folder(folder) as working:
@@ -99,7 +103,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
             manifest = render_manifest(FORMAT, FORMAT_VERSION, {STATE_FILE: facts}, step=step)
             write_synced(working / MANIFEST_FILE, manifest.encode())
             publish_folder(working, path)
-        earlier = [old for old in list_checkpoints(folder) if _step_of(old) < step]
+        earlier = [old for old in list_checkpoints(folder) if _step_of(old) < step and _is_own(old)]
         for old in earlier[: max(0, len(earlier) - (keep_last - 1))]:
             discard(old)
     except OSError as error:
@@ -147,12 +151,6 @@ def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
         return digested.finish()
 
 
-def _clean_version1(folder: Path) -> None:
-    for path in folder.glob(".writing-*.pt"):
-        if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-            path.unlink(missing_ok=True)
-
-
 def check_checkpoint(path: Path) -> None:
     """Find out whether a checkpoint is as it was written, without using it.
 
@@ -161,18 +159,29 @@ def check_checkpoint(path: Path) -> None:
 
     Raises:
         DamagedError: If something in it is missing or was changed; the message names it.
-        InputError: If it is of a newer format, or none.
+        NewerFormatError: If it is of a newer format.
+        InputError: If it is none.
     """
     named = f"checkpoint {str(path)!r}"
     if path.is_dir():
         manifest = verify_folder(path, FORMAT, FORMAT_VERSION, "checkpoint")
         if STATE_FILE not in manifest["files"]:
             raise InputError(f"{named} has no {STATE_FILE} in its {MANIFEST_FILE}")
+        _check_step(manifest.get("step"), path, named)
         _check_archive(path / STATE_FILE, named, read_all=False)
     elif path.is_file():
         _check_archive(path, named, read_all=True)
     else:
         raise InputError(f"{named} does not exist")
+
+
+def _check_step(step: Any, path: Path, named: str) -> None:
+    """A step must be a number, and that of the name where this tells one; of another value only the type is named."""
+    if type(step) is not int or not 0 <= step < 2**63:
+        # A small file can hold a list that fills any memory as text.
+        raise InputError(f"{named} cannot be read: its step must be in 0 .. 2**63 - 1, got {type(step).__name__}")
+    if _step_of(path) not in (-1, step):
+        raise InputError(f"{named} cannot be read: it holds step {step}, and its name tells another one")
 
 
 def _check_archive(path: Path, named: str, read_all: bool) -> None:
@@ -216,11 +225,12 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise InputError(f"{named} cannot be read: it is no checkpoint of this package")
     version = state["format_version"]
     if version > FORMAT_VERSION:
-        raise InputError(f"{named} has format version {version}; this version reads up to {FORMAT_VERSION}")
+        raise NewerFormatError(f"{named} has format version {version}; this version reads up to {FORMAT_VERSION}")
     if version > 1 and not is_folder:
         raise InputError(f"{named} is a part of a checkpoint; give the folder that it was in")
-    if type(state["step"]) is not int or state["step"] < 0:
-        raise InputError(f"{named} cannot be read: its step is {one_line(ValueError(repr(state['step'])))}")
+    _check_step(state["step"], path, named)
+    if is_folder and read_json(path / MANIFEST_FILE)["step"] != state["step"]:
+        raise InputError(f"{named} cannot be read: {STATE_FILE} and {MANIFEST_FILE} hold different steps")
     return dict(state)
 
 
@@ -229,8 +239,8 @@ def find_checkpoint(folder: Path, which: str) -> Path:
 
     Args:
         folder: Where the run's checkpoints are.
-        which: ``"latest"``, or the path of a checkpoint. ``"latest"`` is the newest that is not damaged; a warning
-            names those that are.
+        which: ``"latest"``, or the path of a checkpoint. ``"latest"`` is the newest that is whole; a warning names
+            whatever newer has the name of one: what is damaged, links that lead nowhere, other files and folders.
 
     Returns:
         The checkpoint's folder, or its file in format version 1.
@@ -248,8 +258,10 @@ def find_checkpoint(folder: Path, which: str) -> Path:
     for path in reversed(list_checkpoints(folder)):
         try:
             check_checkpoint(path)
-        except DamagedError as error:
-            faults.append(str(error))
+        except NewerFormatError:
+            raise
+        except (InputError, OSError) as error:
+            faults.append(one_line(error))
             continue
         for fault in faults:
             _log.warning("%s; going on from %s, which is whole", fault, path)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bgan_discrete.durable import make_folder, replace_text, storage_error
+from bgan_discrete.durable import check_regular_file, make_folder, replace_text, storage_error
 from bgan_discrete.training.health import HealthWatch
 
 PLAIN_LINE_SECONDS = 15.0
@@ -137,6 +137,7 @@ def _short(figures: dict[str, Any]) -> str:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a ``metrics.jsonl``, up to the first that is none, such as a last one that a crash cut short."""
     lines: list[dict[str, Any]] = []
+    check_regular_file(path, "log")
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             found = json.loads(line)

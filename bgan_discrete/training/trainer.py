@@ -24,6 +24,7 @@ from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.distributions import check_logits
 from bgan_discrete.divergences import Divergence, get_divergence
+from bgan_discrete.durable import hold_folder
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE, Processes, current_processes
@@ -62,6 +63,9 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 
 CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
+
+LOCK_FILE = ".training.lock"
+"""In ``output_dir``, while a trainer writes there."""
 
 DIGEST_BYTES = 1024**3
 """Up to this size the data are recognised on resume by all of their rows."""
@@ -210,8 +214,8 @@ class Trainer:
             How it ended.
 
         Raises:
-            InputError: If several processes have not the same data, configuration or state, or a network gives what
-                cannot be used.
+            InputError: If several processes have not the same data, configuration or state, a network gives what cannot
+                be used, or another training writes into ``output_dir``.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
@@ -222,9 +226,13 @@ class Trainer:
         options, used = dataclasses.asdict(config), self.seconds
         if config.max_seconds is not None:
             options["max_seconds"] = config.max_seconds - used
-        log = RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options)
         vote = _StopVote(self.processes, used)
-        with log, _catch_signals() as caught:
+        held = self.processes.after_the_first(lambda: hold_folder(folder, LOCK_FILE))
+        with (
+            held,
+            RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options) as log,
+            _catch_signals() as caught,
+        ):
             last_time, last_step = started, self.step
             stopped_by = self.used_up()
             while stopped_by is None:
