@@ -7,6 +7,7 @@ A decoder knows how to compute the logits; the distribution draws, masks and wei
 Letters: N latents, M draws, L positions, K categories, B = M * N sequences.
 """
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import check_advantages, check_end_id
+from bgan_discrete.distributions import check_advantages, check_end_id, check_finite
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions
@@ -115,6 +116,7 @@ class AutoregressiveCategorical:
         self.end_id = check_end_id(end_id, num_categories)
         self._num_categories = num_categories
         self._sharpening = (temperature, top_k, top_p)
+        self._who: str | None = None
         # The network runs when the distribution is used: then in the precision in which its generator was called.
         self._precision = Precision.current(latents.device)
 
@@ -137,9 +139,16 @@ class AutoregressiveCategorical:
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
         """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
-        return AutoregressiveCategorical(
-            self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
-        )
+        check_sharpening(temperature, top_k, top_p)
+        found = copy.copy(self)
+        found._sharpening = (temperature, top_k, top_p)
+        return found
+
+    def checked(self, who: str) -> "AutoregressiveCategorical":
+        """A copy whose draws raise NonFiniteError, which names ``who`` gave them, for logits that are not finite."""
+        found = copy.copy(self)
+        found._who = who
+        return found
 
     @torch.no_grad()
     def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
@@ -171,6 +180,8 @@ class AutoregressiveCategorical:
         for position in range(self.length):
             with self._precision.autocast():
                 logits, state = self.decoder.step(previous, state)
+            if self._who is not None:
+                check_finite(logits, self._who)
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:

@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions, pad_after_end
 
@@ -129,6 +129,11 @@ class FactorizedCategorical:
             InputError: If ``num_draws`` < 1.
         """
         return sample_categorical(self.logits.detach(), num_draws, generator)
+
+    def checked(self, who: str) -> "FactorizedCategorical":
+        """The same; raises NonFiniteError, which names ``who`` gave them, for logits that are not finite."""
+        check_finite(self.logits, who)
+        return self
 
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
@@ -337,6 +342,27 @@ class SequenceCategorical(FactorizedCategorical):
 
     def _counted(self, codes: Tensor) -> Tensor | None:
         return None if self.end_id is None else counted_positions(codes, self.end_id)
+
+
+def check_finite(logits: Tensor, who: str, what: str = "logits") -> None:
+    """Raise NonFiniteError for a network's output that is not finite, and so is no distribution.
+
+    Args:
+        logits: Of any shape.
+        who: Gave them, for the message.
+        what: They are, for the message.
+
+    Raises:
+        NonFiniteError: If one is NaN, inf or -inf; the message names which.
+    """
+    if bool(torch.isfinite(logits).all()):
+        return
+    kinds = {"NaN": logits.isnan(), "inf": logits == math.inf, "-inf": logits == -math.inf}
+    found = [name for name, places in kinds.items() if places.any()]
+    advice = "its weights are too large, or it divides by zero; take an earlier checkpoint or a smaller learning rate"
+    if found == ["-inf"]:
+        advice = "give a category that must not occur a large negative number instead, such as -1e4"
+    raise NonFiniteError(f"{who} gives {what} that are {' and '.join(found)}: {advice}")
 
 
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.resampling import Resampler
 from bgan_discrete.sampling import check_sharpening
-from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
+from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_in_parts
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
@@ -193,7 +193,7 @@ class Pipeline:
         """Generator, codec and device."""
         return f"<{type(self).__name__}: {type(self.generator).__name__}, {self.codec.describe()}, on {self.device}>"
 
-    def _codes(
+    def _parts(
         self,
         num_samples: int,
         seed: int,
@@ -201,15 +201,15 @@ class Pipeline:
         resample: int,
         draw: Callable[[Any, torch.Generator], Tensor] | None,
         labels: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """The codes of samples; see `bgan_discrete.training.trainer.sample_codes`."""
+    ) -> Iterator[np.ndarray]:
+        """The codes of samples, part by part; see `bgan_discrete.training.trainer.sample_codes`."""
         check_at_least_one(resample=resample)
         if resample > 1 and self.discriminator is None:
             raise InputError(
                 f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
                 "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
             )
-        return sample_codes(
+        return sample_in_parts(
             self.generator,
             _setting(self.generator, "latent_size"),
             num_samples,
@@ -413,15 +413,38 @@ class ImagePipeline(Pipeline):
             InputError: If a number is out of its range, or a generator of continuous grey levels, which has no logits,
                 is to have a temperature; if there are more labels than samples, a label is unknown, or the model has no
                 classes.
+            NonFiniteError: If what the generator gives is no distribution.
         """
+        parts = list(
+            self.generate_in_parts(
+                num_samples, seed, batch_size, labels=labels, temperature=temperature, resample=resample
+            )
+        )
+        of_samples = None if parts[0].labels is None else np.concatenate([part.labels for part in parts])
+        codes, images = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "images"))
+        return GeneratedImages(codes, images, of_samples)
+
+    def generate_in_parts(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        labels: Sequence[int | str] | np.ndarray | int | str | None = None,
+        temperature: float = 1.0,
+        resample: int = 1,
+    ) -> Iterator[GeneratedImages]:
+        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if isinstance(labels, (str, int, np.integer)):
             labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
         of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
         draw = _tempered(self.generator, temperature)
-        codes = self._codes(num_samples, seed, batch_size, resample, draw, of_samples)
-        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
+        done = 0
+        for codes in self._parts(num_samples, seed, batch_size, resample, draw, of_samples):
+            part, done = slice(done, done + len(codes)), done + len(codes)
+            yield GeneratedImages(codes, self.codec.decode(codes), None if of_samples is None else of_samples[part])
 
     def _class_number(self, label: Any) -> int:
         """Of a name, or of a number, also one in digits that is nobody's name."""
@@ -479,7 +502,27 @@ class TextPipeline(Pipeline):
         Raises:
             InputError: If an argument is out of its range; if the prompt is too long, or holds characters that the
                 vocabulary lacks, or the generator draws all positions independently.
+            NonFiniteError: If what the generator gives is no distribution.
         """
+        options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
+        parts = list(self.generate_in_parts(num_samples, seed, batch_size, **options, resample=resample))
+        return GeneratedText(
+            np.concatenate([part.codes for part in parts]), [text for part in parts for text in part.texts]
+        )
+
+    def generate_in_parts(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prompt: str = "",
+        resample: int = 1,
+    ) -> Iterator[GeneratedText]:
+        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         check_sharpening(temperature, top_k, top_p)
         given = self._prompt_codes(prompt)
@@ -489,8 +532,8 @@ class TextPipeline(Pipeline):
                 distribution = distribution.sharpened(temperature, top_k, top_p)
             return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
 
-        codes = self._codes(num_samples, seed, batch_size, resample, draw)
-        return GeneratedText(codes, self.codec.decode(codes))
+        for codes in self._parts(num_samples, seed, batch_size, resample, draw):
+            yield GeneratedText(codes, self.codec.decode(codes))
 
     def _prompt_codes(self, prompt: str) -> Tensor | None:
         if not prompt:
@@ -504,6 +547,8 @@ class TextPipeline(Pipeline):
                 {character for character in prompt if self.codec.is_unknown(self.codec.tokenize([character])[0]).any()}
             )
             raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, what))}")
+        if (back := self.codec.detokenize(codes)) != prompt:
+            raise InputError(f"prompt must be as the model's tokenizer writes it, {back!r}, got {prompt!r}")
         if len(codes) > self.codec.length:
             raise InputError(
                 f"prompt must have at most {self.codec.length} tokens, the model's length; {prompt!r} has {len(codes)}"
@@ -560,14 +605,36 @@ class ArrayPipeline(Pipeline):
 
         Raises:
             InputError: If a number is out of its range, or ranges are asked for of an array.
+            NonFiniteError: If what the generator gives is no distribution.
         """
+        options: dict[str, Any] = {"bin_ranges": bin_ranges, "temperature": temperature, "resample": resample}
+        parts = list(self.generate_in_parts(num_samples, seed, batch_size, **options))
+        codes = np.concatenate([part.codes for part in parts])
+        if not isinstance(self.codec, TableCodec):
+            return GeneratedRows(codes, np.concatenate([part.rows for part in parts]))
+        rows = {name: [value for part in parts for value in part.rows[name]] for name in parts[0].rows}
+        return GeneratedRows(codes, rows)
+
+    def generate_in_parts(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        batch_size: int = 1000,
+        *,
+        bin_ranges: bool = False,
+        temperature: float = 1.0,
+        resample: int = 1,
+    ) -> Iterator[GeneratedRows]:
+        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if bin_ranges and not isinstance(self.codec, TableCodec):
             raise InputError("bin_ranges is for tables; the model is one of integer arrays")
         draw = _tempered(self.generator, temperature)
-        codes = self._codes(num_samples, seed, batch_size, resample, draw)
-        rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
-        return GeneratedRows(codes, rows)
+        for codes in self._parts(num_samples, seed, batch_size, resample, draw):
+            yield GeneratedRows(codes, self._decode(codes, bin_ranges))
+
+    def _decode(self, codes: np.ndarray, bin_ranges: bool) -> Any:
+        return self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
 
 
 PIPELINES: tuple[type[ImagePipeline | TextPipeline | ArrayPipeline], ...] = (ImagePipeline, TextPipeline, ArrayPipeline)

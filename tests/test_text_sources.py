@@ -308,7 +308,7 @@ def hub_rows(folder: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> 
     files = {"train": str(write(folder, content, "rows.jsonl"))}
     loaded = datasets.load_dataset("json", data_files=files, streaming=streaming, cache_dir=str(folder / "cache"))
 
-    def load(name: str, asked_to_stream: bool) -> Any:
+    def load(name: str, asked_to_stream: bool, revision: str | None) -> Any:
         assert (name, asked_to_stream) == ("owner/name", streaming)
         return loaded
 
@@ -354,6 +354,6 @@ def test_a_stream_that_breaks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch)
 
     features = datasets.Features({"words": datasets.Value("string")})
     stream = datasets.IterableDataset.from_generator(rows, features=features)
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming: {"train": stream})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": stream})
     with pytest.raises(InputError, match=r"cannot be read to its end: .*went away"):
         load_text("owner/name", codec=PAD, streaming=True)

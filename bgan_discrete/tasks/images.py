@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.sample_files import with_progress, write_npz
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
@@ -183,7 +185,16 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
     def finish(summary: TrainingSummary) -> ImageReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks)
+    return carry_out(
+        config,
+        folder,
+        checkpoint,
+        trainer,
+        finish,
+        description=describe(data),
+        networks=networks,
+        dataset_commit=data.commit,
+    )
 
 
 def _finish(
@@ -400,8 +411,10 @@ def generate_images(
     revision: str | None = None,
     labels: str | None = None,
     resample: int = 1,
-) -> GeneratedImages:
+) -> None:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
+
+    However many they are, memory holds 1,000 of them, but for those of a grid.
 
     Args:
         model: Its folder, or its id on the Hub.
@@ -419,11 +432,9 @@ def generate_images(
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
 
-    Returns:
-        The samples.
-
     Raises:
         InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.
+        NonFiniteError: If what the model gives is no distribution.
     """
     _check_output(output)
     check_at_least_one(num_samples=num_samples)
@@ -433,22 +444,24 @@ def generate_images(
     asked = None if labels is None else [label.strip() for label in split_names(labels, "labels") or [""]]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
-    made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature, resample=resample)
+    options: dict[str, Any] = {"labels": asked, "temperature": temperature, "resample": resample}
+    drawn = with_progress(pipeline.generate_in_parts(num_samples, seed, **options), num_samples)
+    first = next(drawn)  # what cannot be drawn leaves no folder
+    parts = chain([first], drawn)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        save_png(image_grid(made.images, columns or _columns_of(made.labels)), output)
+        made = list(parts)
+        labels_drawn = None if first.labels is None else np.concatenate([part.labels for part in made])
+        images = np.concatenate([part.images for part in made])
+        save_png(image_grid(images, columns or _columns_of(labels_drawn)), output)
     elif output.suffix == ".npz":
-        arrays: dict[str, Any] = {"codes": made.codes, "images": made.images}
-        if made.labels is not None:
-            arrays["labels"] = made.labels
         with replacing_file(output) as file:
-            np.savez_compressed(file, **arrays)
+            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode})
     else:
         digits = max(6, len(str(num_samples - 1)))
-        for number, image in enumerate(made.images):
+        for number, image in enumerate(image for part in parts for image in part.images):
             save_png(image, output / f"{number:0{digits}d}.png")
     say(f"{num_samples} samples: {output}")
-    return made
 
 
 def _columns_of(labels: np.ndarray | None) -> int | None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.durable import replace_text
+from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
@@ -34,7 +34,7 @@ from bgan_discrete.pipeline import TextPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
-from bgan_discrete.sources import TextData, describe_text, load_text
+from bgan_discrete.sources import TextData, conservation, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
@@ -56,6 +56,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.sample_files import with_progress
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -121,6 +122,7 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
         heldout=config.heldout,
         codec=options,
         seed=config.data_seed,
+        revision=config.dataset_revision,
     )
 
 
@@ -263,7 +265,16 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
     def finish(summary: TrainingSummary) -> TextReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks)
+    return carry_out(
+        config,
+        folder,
+        checkpoint,
+        trainer,
+        finish,
+        description=describe_text(data),
+        networks=networks,
+        dataset_commit=data.commit,
+    )
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
@@ -491,8 +502,8 @@ def generate_text(
     stream: TextIO = sys.stdout,
     revision: str | None = None,
     resample: int = 1,
-) -> list[str]:
-    """Write samples of a saved model, as ``scripts/generate_text.py`` does.
+) -> None:
+    """Write samples of a saved model, as ``scripts/generate_text.py`` does; however many, memory holds 1,000 of them.
 
     Args:
         model: Its folder, or its id on the Hub.
@@ -502,18 +513,17 @@ def generate_text(
         top_k: Likewise.
         top_p: Likewise.
         prompt: What every sample begins with; for autoregressive generators.
-        output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line; None for ``stream``.
+        output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line, whose line breaks are
+            written as `on_one_line` does; None for ``stream``.
         device: Where the model runs.
         stream: Where samples go without ``output``.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
 
-    Returns:
-        The samples.
-
     Raises:
         InputError: If an argument or the model cannot be used.
+        NonFiniteError: If what the model gives is no distribution.
     """
     check_at_least_one(num_samples=num_samples)
     check_sharpening(temperature, top_k, top_p)
@@ -521,20 +531,36 @@ def generate_text(
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
-    made = pipeline.generate(
-        num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt, resample=resample
-    )
-    if output is not None and output.suffix == ".jsonl":
-        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in made.texts]
-    else:
-        lines = [on_one_line(text) for text in made.texts]
-    content = "".join(f"{line}\n" for line in lines)
+    options: dict[str, Any] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "prompt": prompt,
+        "resample": resample,
+    }
+    parts = with_progress(pipeline.generate_in_parts(num_samples, seed, **options), num_samples)
+    as_json = output is not None and output.suffix == ".jsonl"
+    changed = 0
+
+    def lines(texts: list[str]) -> str:
+        nonlocal changed
+        changed += 0 if as_json else sum(on_one_line(text) != text for text in texts)
+        written = (json.dumps({"text": text}, ensure_ascii=False) if as_json else on_one_line(text) for text in texts)
+        return "".join(f"{line}\n" for line in written)
+
     if output is None:
-        stream.write(content)
+        for part in parts:
+            stream.write(lines(part.texts))
     else:
-        write_text_atomically(output, content)
+        with replacing_file(output) as file:
+            for part in parts:
+                file.write(lines(part.texts).encode())
         say(f"{num_samples} samples: {output}")
-    return made.texts
+    if changed:
+        place = "stdout" if output is None else str(output)
+        advice = "an output *.jsonl keeps them"
+        example = "a line break becomes '\\n'"
+        conservation.report([conservation.changed("samples", place, num_samples, changed, example, advice)])
 
 
 def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:

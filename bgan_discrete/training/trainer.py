@@ -623,12 +623,29 @@ def sample_codes(
 
     Raises:
         InputError: If ``num_samples`` < 1.
+        NonFiniteError: If what the generator gives is no distribution.
     """
+    parts = sample_in_parts(
+        generator, latent_size, num_samples, seed, device, batch_size, draw, latent_kind, labels, resampler
+    )
+    return np.concatenate(list(parts))
+
+
+def sample_in_parts(
+    generator: nn.Module,
+    latent_size: int,
+    num_samples: int,
+    seed: int,
+    device: torch.device,
+    batch_size: int = 1000,
+    draw: Callable[[Any, torch.Generator], Tensor] | None = None,
+    latent_kind: str = "normal",
+    labels: np.ndarray | None = None,
+    resampler: Resampler | None = None,
+) -> Iterator[np.ndarray]:
+    """As `sample_codes`, in parts of up to ``batch_size`` samples, of which only one is held at a time."""
     check_at_least_one(num_samples=num_samples)
     rng = torch.Generator(device).manual_seed(seed)
-    was_training = generator.training
-    generator.eval()
-    parts = []
     num_draws = 1 if resampler is None else resampler.num_draws
     kept = max(batch_size // num_draws, 1)
     for start in range(0, num_samples, kept):
@@ -638,15 +655,19 @@ def sample_codes(
         if labels is not None:
             part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
             given = torch.from_numpy(part).to(device)
+        was_training = generator.training
+        generator.eval()
         distribution = generator(latents) if given is None else generator(latents, given)
+        checked = getattr(distribution, "checked", None)  # not of every distribution of somebody else
+        if checked is not None:
+            distribution = checked(f"the generator {type(getattr(generator, 'module', generator)).__name__}")
         if resampler is not None and isinstance(distribution, GreyLevels):
             raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
+        generator.train(was_training)
         if resampler is not None:
             codes = resampler(codes, given, rng)
-        parts.append(codes[: num_samples - start].cpu().numpy())
-    generator.train(was_training)
-    return np.concatenate(parts)
+        yield codes[: num_samples - start].cpu().numpy()
 
 
 def labels_of_samples(
