@@ -7,7 +7,6 @@ A decoder knows how to compute the logits; the distribution draws, masks and wei
 Letters: N latents, M draws, L positions, K categories, B = M * N sequences.
 """
 
-import copy
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +15,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import check_advantages, check_end_id, check_finite
+from bgan_discrete.distributions import check_advantages, check_end_id, check_logits
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions
@@ -116,7 +115,8 @@ class AutoregressiveCategorical:
         self.end_id = check_end_id(end_id, num_categories)
         self._num_categories = num_categories
         self._sharpening = (temperature, top_k, top_p)
-        self._who: str | None = None
+        self.checked_as: str | None = None
+        """Whose logits are to be checked as they are drawn from; None for no check, which halts an accelerator."""
         # The network runs when the distribution is used: then in the precision in which its generator was called.
         self._precision = Precision.current(latents.device)
 
@@ -139,15 +139,10 @@ class AutoregressiveCategorical:
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
         """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
-        check_sharpening(temperature, top_k, top_p)
-        found = copy.copy(self)
-        found._sharpening = (temperature, top_k, top_p)
-        return found
-
-    def checked(self, who: str) -> "AutoregressiveCategorical":
-        """A copy whose draws raise NonFiniteError, which names ``who`` gave them, for logits that are not finite."""
-        found = copy.copy(self)
-        found._who = who
+        found = AutoregressiveCategorical(
+            self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
+        )
+        found.checked_as = self.checked_as
         return found
 
     @torch.no_grad()
@@ -180,8 +175,8 @@ class AutoregressiveCategorical:
         for position in range(self.length):
             with self._precision.autocast():
                 logits, state = self.decoder.step(previous, state)
-            if self._who is not None:
-                check_finite(logits, self._who)
+            if self.checked_as is not None:
+                check_logits(logits, self.checked_as)
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from bgan_discrete.distributions import Distribution, check_finite
+from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.relaxations import frozen
@@ -134,11 +134,6 @@ class GreyLevels:
         levels = (self.values.detach() * (self.num_categories - 1)).round()
         codes = levels.to(code_dtype(self.num_categories))
         return codes.expand(num_draws, *codes.shape)
-
-    def checked(self, who: str) -> "GreyLevels":
-        """The same; raises NonFiniteError, which names ``who`` gave them, for values that are not finite."""
-        check_finite(self.values, who, "grey levels")
-        return self
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """Not defined, for any codes.

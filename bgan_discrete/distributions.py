@@ -130,11 +130,6 @@ class FactorizedCategorical:
         """
         return sample_categorical(self.logits.detach(), num_draws, generator)
 
-    def checked(self, who: str) -> "FactorizedCategorical":
-        """The same; raises NonFiniteError, which names ``who`` gave them, for logits that are not finite."""
-        check_finite(self.logits, who)
-        return self
-
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "FactorizedCategorical":
@@ -344,25 +339,21 @@ class SequenceCategorical(FactorizedCategorical):
         return None if self.end_id is None else counted_positions(codes, self.end_id)
 
 
-def check_finite(logits: Tensor, who: str, what: str = "logits") -> None:
-    """Raise NonFiniteError for a network's output that is not finite, and so is no distribution.
+def check_logits(logits: Tensor, who: str = "generator") -> None:
+    """Raise NonFiniteError for logits that are not finite, by whose they are and what is in them.
+
+    The device is asked once, so this is no check for every step: a step's own loss is not finite either.
 
     Args:
         logits: Of any shape.
-        who: Gave them, for the message.
-        what: They are, for the message.
-
-    Raises:
-        NonFiniteError: If one is NaN, inf or -inf; the message names which.
+        who: Whose they are.
     """
-    if bool(torch.isfinite(logits).all()):
+    low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
+    if math.isfinite(low) and math.isfinite(high):
         return
-    kinds = {"NaN": logits.isnan(), "inf": logits == math.inf, "-inf": logits == -math.inf}
-    found = [name for name, places in kinds.items() if places.any()]
-    advice = "its weights are too large, or it divides by zero; take an earlier checkpoint or a smaller learning rate"
-    if found == ["-inf"]:
-        advice = "give a category that must not occur a large negative number instead, such as -1e4"
-    raise NonFiniteError(f"{who} gives {what} that are {' and '.join(found)}: {advice}")
+    kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"
+    advice = "; give -1e4 where a category must not be drawn, since -inf times 0 is NaN" if kind == "-inf" else ""
+    raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
 
 
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:

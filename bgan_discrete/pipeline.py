@@ -61,7 +61,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.resampling import Resampler
 from bgan_discrete.sampling import check_sharpening
-from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_in_parts
+from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
@@ -193,23 +193,23 @@ class Pipeline:
         """Generator, codec and device."""
         return f"<{type(self).__name__}: {type(self.generator).__name__}, {self.codec.describe()}, on {self.device}>"
 
-    def _parts(
+    def _codes(
         self,
         num_samples: int,
-        seed: int,
+        seed: int | torch.Generator,
         batch_size: int,
         resample: int,
         draw: Callable[[Any, torch.Generator], Tensor] | None,
         labels: np.ndarray | None = None,
-    ) -> Iterator[np.ndarray]:
-        """The codes of samples, part by part; see `bgan_discrete.training.trainer.sample_codes`."""
+    ) -> np.ndarray:
+        """The codes of samples; see `bgan_discrete.training.trainer.sample_codes`."""
         check_at_least_one(resample=resample)
         if resample > 1 and self.discriminator is None:
             raise InputError(
                 f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
                 "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
             )
-        return sample_in_parts(
+        return sample_codes(
             self.generator,
             _setting(self.generator, "latent_size"),
             num_samples,
@@ -384,7 +384,7 @@ class ImagePipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         labels: Sequence[int | str] | np.ndarray | int | str | None = None,
@@ -395,7 +395,8 @@ class ImagePipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
                 samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``, so that as
@@ -413,38 +414,21 @@ class ImagePipeline(Pipeline):
             InputError: If a number is out of its range, or a generator of continuous grey levels, which has no logits,
                 is to have a temperature; if there are more labels than samples, a label is unknown, or the model has no
                 classes.
-            NonFiniteError: If what the generator gives is no distribution.
         """
-        parts = list(
-            self.generate_in_parts(
-                num_samples, seed, batch_size, labels=labels, temperature=temperature, resample=resample
-            )
-        )
-        of_samples = None if parts[0].labels is None else np.concatenate([part.labels for part in parts])
-        codes, images = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "images"))
-        return GeneratedImages(codes, images, of_samples)
-
-    def generate_in_parts(
-        self,
-        num_samples: int,
-        seed: int = 0,
-        batch_size: int = 1000,
-        *,
-        labels: Sequence[int | str] | np.ndarray | int | str | None = None,
-        temperature: float = 1.0,
-        resample: int = 1,
-    ) -> Iterator[GeneratedImages]:
-        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
+        of_samples = self.labels_of(labels, num_samples)
+        draw = _tempered(self.generator, temperature)
+        codes = self._codes(num_samples, seed, batch_size, resample, draw, of_samples)
+        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
+
+    def labels_of(
+        self, labels: Sequence[int | str] | np.ndarray | int | str | None, num_samples: int
+    ) -> np.ndarray | None:
+        """The class of each sample, int64 ``[num_samples]``, as `generate` shares them out; None without classes."""
         if isinstance(labels, (str, int, np.integer)):
             labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
-        of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
-        draw = _tempered(self.generator, temperature)
-        done = 0
-        for codes in self._parts(num_samples, seed, batch_size, resample, draw, of_samples):
-            part, done = slice(done, done + len(codes)), done + len(codes)
-            yield GeneratedImages(codes, self.codec.decode(codes), None if of_samples is None else of_samples[part])
+        return labels_of_samples(numbers, num_samples, self.num_classes)
 
     def _class_number(self, label: Any) -> int:
         """Of a name, or of a number, also one in digits that is nobody's name."""
@@ -473,7 +457,7 @@ class TextPipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         temperature: float = 1.0,
@@ -486,7 +470,8 @@ class TextPipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             temperature: Divides the logits of every token, > 0.
             top_k: Draw from the so many most probable tokens only.
@@ -502,27 +487,7 @@ class TextPipeline(Pipeline):
         Raises:
             InputError: If an argument is out of its range; if the prompt is too long, or holds characters that the
                 vocabulary lacks, or the generator draws all positions independently.
-            NonFiniteError: If what the generator gives is no distribution.
         """
-        options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
-        parts = list(self.generate_in_parts(num_samples, seed, batch_size, **options, resample=resample))
-        return GeneratedText(
-            np.concatenate([part.codes for part in parts]), [text for part in parts for text in part.texts]
-        )
-
-    def generate_in_parts(
-        self,
-        num_samples: int,
-        seed: int = 0,
-        batch_size: int = 1000,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        prompt: str = "",
-        resample: int = 1,
-    ) -> Iterator[GeneratedText]:
-        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         check_sharpening(temperature, top_k, top_p)
         given = self._prompt_codes(prompt)
@@ -532,8 +497,8 @@ class TextPipeline(Pipeline):
                 distribution = distribution.sharpened(temperature, top_k, top_p)
             return cast(Tensor, distribution.sample(1, rng, prompt=given)[0])
 
-        for codes in self._parts(num_samples, seed, batch_size, resample, draw):
-            yield GeneratedText(codes, self.codec.decode(codes))
+        codes = self._codes(num_samples, seed, batch_size, resample, draw)
+        return GeneratedText(codes, self.codec.decode(codes))
 
     def _prompt_codes(self, prompt: str) -> Tensor | None:
         if not prompt:
@@ -581,7 +546,7 @@ class ArrayPipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         bin_ranges: bool = False,
@@ -592,7 +557,8 @@ class ArrayPipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
@@ -605,36 +571,14 @@ class ArrayPipeline(Pipeline):
 
         Raises:
             InputError: If a number is out of its range, or ranges are asked for of an array.
-            NonFiniteError: If what the generator gives is no distribution.
         """
-        options: dict[str, Any] = {"bin_ranges": bin_ranges, "temperature": temperature, "resample": resample}
-        parts = list(self.generate_in_parts(num_samples, seed, batch_size, **options))
-        codes = np.concatenate([part.codes for part in parts])
-        if not isinstance(self.codec, TableCodec):
-            return GeneratedRows(codes, np.concatenate([part.rows for part in parts]))
-        rows = {name: [value for part in parts for value in part.rows[name]] for name in parts[0].rows}
-        return GeneratedRows(codes, rows)
-
-    def generate_in_parts(
-        self,
-        num_samples: int,
-        seed: int = 0,
-        batch_size: int = 1000,
-        *,
-        bin_ranges: bool = False,
-        temperature: float = 1.0,
-        resample: int = 1,
-    ) -> Iterator[GeneratedRows]:
-        """The samples of `generate`, of which only ``batch_size`` are held at a time; arguments and errors as there."""
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
         if bin_ranges and not isinstance(self.codec, TableCodec):
             raise InputError("bin_ranges is for tables; the model is one of integer arrays")
         draw = _tempered(self.generator, temperature)
-        for codes in self._parts(num_samples, seed, batch_size, resample, draw):
-            yield GeneratedRows(codes, self._decode(codes, bin_ranges))
-
-    def _decode(self, codes: np.ndarray, bin_ranges: bool) -> Any:
-        return self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
+        codes = self._codes(num_samples, seed, batch_size, resample, draw)
+        rows = self.codec.decode(codes, bin_ranges) if isinstance(self.codec, TableCodec) else self.codec.decode(codes)
+        return GeneratedRows(codes, rows)
 
 
 PIPELINES: tuple[type[ImagePipeline | TextPipeline | ArrayPipeline], ...] = (ImagePipeline, TextPipeline, ArrayPipeline)
@@ -666,6 +610,28 @@ def load(
         if isinstance(codec, kind.codec_class):
             return kind(generator, codec, device)._from(model)
     raise InputError(f"model {str(model)!r} has a codec {codec.name!r}, which is of no kind that a pipeline generates")
+
+
+def generate_in_parts(
+    pipeline: ImagePipeline | TextPipeline | ArrayPipeline,
+    num_samples: int,
+    seed: int = 0,
+    batch_size: int = 1000,
+    *,
+    resample: int = 1,
+    **options: Any,
+) -> Iterator[Any]:
+    """The samples of ``pipeline.generate``, whose arguments these are, with ``batch_size`` of them held at a time."""
+    check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
+    rng = torch.Generator(pipeline.device).manual_seed(seed)
+    of_samples = None
+    if isinstance(pipeline, ImagePipeline):
+        of_samples = pipeline.labels_of(options.pop("labels", None), num_samples)
+    size = max(batch_size // resample, 1)  # always whole batches, so that the samples are those of one call
+    for start in range(0, num_samples, size):
+        if of_samples is not None:
+            options["labels"] = of_samples[start : start + size]
+        yield pipeline.generate(min(size, num_samples - start), rng, batch_size, resample=resample, **options)
 
 
 def model_facts(pipeline: Pipeline) -> ModelFacts:

@@ -221,7 +221,7 @@ def test_texts_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             load_text(texts, codec=codec)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="text_column and streaming are for data sets of the Hub"):
+    with pytest.raises(InputError, match="streaming is for data sets of the Hub"):
         load_text(lines, codec=codec, streaming=True)
 
 

@@ -66,11 +66,7 @@ def _without_patterns(path: Path) -> str:
 
 
 class HubSplits(dict[str, Any]):
-    """All splits of a data set of the Hub.
-
-    Attributes:
-        commit: That was read; None where it is unknown.
-    """
+    """All splits of a data set of the Hub, and the commit that was read, as far as it is known."""
 
     commit: str | None = None
 
@@ -78,17 +74,7 @@ class HubSplits(dict[str, Any]):
 def load_hub(name: str, streaming: bool = False, revision: str | None = None) -> Mapping[str, Any]:
     """All splits of a data set of the Hub: downloaded, or to be read over the network row by row.
 
-    Args:
-        name: Its id.
-        streaming: Do not download it.
-        revision: Branch, tag or commit; None for the main branch. Without network it must be the full commit, which is
-            then compared with that of the copy on the disk.
-
-    Returns:
-        The splits, with the commit that was read.
-
-    Raises:
-        InputError: If it cannot be reached or has no such revision.
+    Without network, a revision must be the full commit of the copy on the disk.
     """
     import datasets
     import huggingface_hub

@@ -34,7 +34,6 @@ from bgan_discrete.sources.text_files import (
     Tally,
     chosen_column,
     file_documents,
-    given_texts,
     row_documents,
 )
 
@@ -89,9 +88,7 @@ def load_text(
 
     Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) separate
     documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
-    it is refused with its place. Whatever comes in and is lost or changes is counted in the ``notes`` of the data,
-    which are logged: lines and rows that are blank or have no text, documents that are cut, left out or do not come
-    back when their codes are decoded, and characters that the vocabulary lacks.
+    it is refused with its place. Whatever is lost or changes is logged and in the ``notes`` of the data.
 
     Args:
         dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file or of a ``.jsonl``, ``.json``,
@@ -143,114 +140,50 @@ def load_text(
         )
     if not built.is_fitted:
         built.fit(to_fit())
-    tally, judged = Tally(), Tally()
-    framers = [_Framer(built, layout, tally), _Framer(built, layout, tally)]
-    for text, is_heldout in own(tally):
+    tallies = (Tally(), Tally())
+    framers = [_Framer(built, layout, tally) for tally in tallies]
+    for text, is_heldout in own(tallies[0]):
         framers[is_heldout].add(text)
+    notes = []
     if opened.heldout is not None:
-        for number, text in enumerate(opened.heldout(judged)):
-            if number == MAX_HELDOUT_DOCUMENTS:
-                judged.lose("more", "")
-                break
+        others = opened.heldout(tallies[1])
+        for text in islice(others, MAX_HELDOUT_DOCUMENTS):
             framers[True].add(text)
+        if next(others, None) is not None:
+            notes.append(f"of {opened.heldout_source} the first {MAX_HELDOUT_DOCUMENTS:,} documents alone are used")
     codes, heldout_codes = (framer.finish() for framer in framers)
     digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
-    for part, found, framer in zip(("train on", "judge by"), (codes, heldout_codes), framers, strict=True):
+    for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
             advice = "; give more, or others by --heldout" if part == "judge by" and heldout is None else ""
-            raise InputError(
-                f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed: "
-                f"{framer.why_few(unit)}{advice}"
-            )
-    if holding_out is not None and holding_out.by_end:
-        framers[True].counts["documents"] = 0  # they are the ends of those that were counted
-    source = opened.heldout_source if holding_out is None else holding_out.source
-    notes = (
-        *_reading_notes(tally, unit, f"dataset {name!r}"),
-        *_reading_notes(judged, unit, f"the held-out {source}"),
-        *_coding_notes(framers, tally, f"dataset {name!r}"),
-    )
+            short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
+            raise InputError(f"{short}: {framer.lack(unit)}{advice}")
+    places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")
+    notes += [note for tally, place in zip(tallies, places, strict=True) for note in tally.notes(place)]
     conservation.report(notes)
+    if holding_out is not None and holding_out.by_end:
+        tallies[1].counts["documents"] = 0  # they are the ends of those that were counted
+    total = tallies[0].counts + tallies[1].counts
+    repeated, leaked = count_repeats(codes, heldout_codes)
     return TextData(
         name=name,
         digest=digest.hexdigest(),
         codes=codes,
         heldout_codes=heldout_codes,
         codec=built,
-        heldout_source=source,
-        counts=_counts(framers, tally, judged) | _repeats(codes, heldout_codes),
-        notes=notes,
+        heldout_source=opened.heldout_source if holding_out is None else holding_out.source,
+        counts={
+            **{name: total[name] for name in ("lines", "documents", "cut")},
+            "left_out": total["short"],
+            "longest": max(framer.longest for framer in framers),
+            "unknown": tallies[0].counts["unknown"],
+            "heldout_unknown": tallies[1].counts["unknown"],
+            "repeated": repeated,
+            "leaked": leaked,
+        },
+        notes=tuple(notes),
         commit=opened.commit,
     )
-
-
-def _counts(framers: Sequence["_Framer"], tally: Tally, judged: Tally) -> dict[str, int]:
-    training, heldout = (framer.counts for framer in framers)
-    return {
-        "lines": tally.counts["lines"] + judged.counts["lines"],
-        "documents": training["documents"] + heldout["documents"],
-        "longest": max(training["longest"], heldout["longest"]),
-        "cut": tally.counts["cut"],
-        "left_out": tally.counts["short"],
-        "unknown": training["unknown"],
-        "heldout_unknown": heldout["unknown"],
-    }
-
-
-def _repeats(codes: NDArray[Any], heldout_codes: NDArray[Any]) -> dict[str, int]:
-    return dict(zip(("repeated", "leaked"), count_repeats(codes, heldout_codes), strict=True))
-
-
-def _reading_notes(tally: Tally, unit: str, place: str) -> Iterator[str]:
-    """What was read and became no document."""
-    counts, examples = tally.counts, tally.examples
-    if counts["missing"]:
-        yield conservation.left_out(
-            "rows", place, counts["rows"], examples["missing"], counts["missing"], "they have no text"
-        )
-    if counts["blank"]:
-        what, came_in = ("lines", counts["lines"]) if unit == "line" else ("texts", counts["rows"])
-        yield conservation.left_out(what, place, came_in, examples["blank"], counts["blank"], "they are blank")
-    if counts["ends"]:
-        yield conservation.changed(
-            "line breaks", place, counts["lines"], counts["ends"], examples["ends"][0], f"those inside a {unit} are LF"
-        )
-    if counts["more"]:
-        yield f"of {place} the first {MAX_HELDOUT_DOCUMENTS:,} documents are used, all others are left out"
-
-
-def _coding_notes(framers: Sequence["_Framer"], tally: Tally, place: str) -> Iterator[str]:
-    """What is lost or changes on the way from documents to codes."""
-    counts, examples = tally.counts, tally.examples
-    documents, tokens = (sum(framer.counts[name] for framer in framers) for name in ("documents", "tokens"))
-    length = framers[0].codec.length
-    if counts["cut"]:
-        advice = f"they are longer than length = {length} (--length)"
-        yield conservation.changed("documents", place, documents, counts["cut"], examples["cut"][0], advice)
-    if counts["short"]:
-        advice = f"they are shorter than a window, which has length = {length} (--length)"
-        yield conservation.left_out("documents", place, documents, examples["short"], counts["short"], advice)
-    if counts["rest"]:
-        advice = "they are the ends of documents, which fill no window"
-        yield conservation.left_out("tokens", place, tokens, examples["rest"], counts["rest"], advice)
-    if counts["changed"]:
-        advice = "the SentencePiece model normalises them; one that is trained here keeps every text"
-        yield conservation.changed("documents", place, documents, counts["changed"], examples["changed"][0], advice)
-    for part, framer, advice in zip(
-        ("training", "held-out"),
-        framers,
-        ("a larger --vocabulary-size or a smaller --min-count keeps them", "it is learnt from the training texts"),
-        strict=True,
-    ):
-        if framer.lacking:
-            yield conservation.left_out(
-                "tokens",
-                f"the {part} texts of {place}",
-                framer.counts["tokens"],
-                framer.lacking,
-                framer.counts["unknown"],
-                f"the vocabulary lacks them and has one unknown token for all of them; {advice}",
-            )
 
 
 def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int, ends: bool) -> None:
@@ -291,7 +224,7 @@ def _open(
         judged = file_documents(judged_path, column if has_columns else None, unit, "heldout")
         source = f"file {str(heldout)!r}"
     elif heldout is not None:
-        judged_texts = given_texts(heldout, "heldout")
+        judged_texts = _given_texts(heldout, "heldout")
         judged, source = row_documents(lambda: judged_texts, unit, "heldout"), "texts in memory"
     texts: list[str] | None = None
     if isinstance(dataset, (str, os.PathLike)):
@@ -299,7 +232,7 @@ def _open(
         embedded = {"arithmetic": equations, "python-docs": _python_docs}.get(text)
         texts = embedded() if embedded else None
     else:
-        texts = given_texts(dataset, "dataset")
+        texts = _given_texts(dataset, "dataset")
         text = f"{len(texts):,} texts in memory"
     path = existing(text) if texts is None else None
     is_local = texts is not None or path is not None
@@ -363,6 +296,22 @@ def _open_hub(
         judged, source = documents(heldout), f"split {heldout!r}"
     commit = getattr(splits, "commit", None)
     return _Opened(name, documents(split), judged, source, STREAM_FIT_DOCUMENTS if streaming else None, commit)
+
+
+def _given_texts(texts: Any, option: str) -> list[str]:
+    """Texts in memory, each of which is text."""
+    try:
+        given = list(texts)
+    except TypeError:
+        raise InputError(f"{option} must be a name, a path or a list of texts, got {type(texts).__name__}") from None
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):  # a data frame would give the names of its columns
+        raise InputError(f"{option} must be a list of texts, got {type(texts).__name__}; give one of its values")
+    for number, text in enumerate(given):
+        if not isinstance(text, str):
+            raise InputError(f"{option} must hold texts alone, got {type(text).__name__} as text {number}")
+        if "\0" in text:
+            raise InputError(f"{option} is damaged, or no text: text {number} holds a NUL character")
+    return given
 
 
 def _few_documents(texts: Iterator[str]) -> dict[bytes, int]:
@@ -434,23 +383,12 @@ class _HoldingOut:
 
 
 class _Framer:
-    """Documents -> codes, in the order in which they come.
-
-    Args:
-        codec: Fitted.
-        layout: As in `load_text`.
-        tally: Takes what is lost or changes.
-
-    Attributes:
-        counts: Of documents, their tokens, those of the longest, and unknown ones among the codes.
-        lacking: Characters that are unknown to the codec.
-    """
+    """Documents -> codes, in the order in which they come; what is lost or changes goes to the tally."""
 
     def __init__(self, codec: TextCodec, layout: str, tally: Tally) -> None:
         self.codec, self.layout, self.tally = codec, layout, tally
         self.digest = hashlib.blake2b(digest_size=32)
-        self.counts = dict.fromkeys(("documents", "tokens", "unknown", "longest"), 0)
-        self.lacking: list[str] = []
+        self.longest = 0
         self._characters: set[str] = set()
         self._store = CodeStore(codec.length, codec.dtype)
         self._waiting: list[str] = []
@@ -467,18 +405,16 @@ class _Framer:
             self._frame()
         return self._store.finish()
 
-    def why_few(self, unit: str) -> str:
-        """Why there are hardly any samples."""
-        if self.layout == "window" and self.counts["documents"]:
-            longest, length = self.counts["longest"], self.codec.length
-            return f"its longest document has {longest} tokens, but a window has length = {length}"
-        documents = f"it has {self.counts['documents']} documents for that"
-        return documents + (
-            f"; a document is a {unit}, and layout 'window' cuts long ones" if self.layout == "pad" else ""
-        )
+    def lack(self, unit: str) -> str:
+        """Why there are too few samples."""
+        documents = self.tally.counts["documents"]
+        if self.layout == "window" and documents:
+            return f"its longest document has {self.longest} tokens, but a window has length = {self.codec.length}"
+        advice = f"; a document is a {unit}, and layout 'window' cuts long ones" if self.layout == "pad" else ""
+        return f"it has {documents} documents for that{advice}"
 
     def _frame(self) -> None:
-        codec, counts, length = self.codec, self.counts, self.codec.length
+        codec, length = self.codec, self.codec.length
         tokenized = codec.tokenize(self._waiting)
         for text, codes in zip(self._waiting, tokenized, strict=True):
             self._account(text, codes)
@@ -488,33 +424,31 @@ class _Framer:
         else:
             framed = codec.frame(tokenized)
         self._store.add(framed)
-        counts["unknown"] += int(codec.is_unknown(framed).sum())
+        self.tally.counts["unknown"] += int(codec.is_unknown(framed).sum())
         self._waiting = []
 
     def _account(self, text: str, codes: NDArray[Any]) -> None:
-        """Count a document, and what of it is lost or changes."""
-        size, length = len(codes), self.codec.length
-        self.counts["documents"] += 1
-        self.counts["tokens"] += size
-        self.counts["longest"] = max(self.counts["longest"], size)
+        codec, tally, size, length = self.codec, self.tally, len(codes), self.codec.length
+        tally.counts.update({"documents": 1, "tokens": size})
+        self.longest = max(self.longest, size)
         if self.layout == "pad" and size > length:
-            self.tally.lose("cut", f"{text[:_EXAMPLE]!r}, of whose {size:,} tokens {length:,} are kept")
+            tally.lose("cut", f"{text[:_EXAMPLE]!r}, of whose {size:,} tokens {length:,} are kept")
         elif self.layout == "window" and size < length:
-            self.tally.lose("short", text[:_EXAMPLE])
+            tally.lose("short", text[:_EXAMPLE])
         elif self.layout == "window" and size % length:
-            self.tally.lose("rest", self.codec.detokenize(codes[-(size % length) :][:_EXAMPLE]), size % length)
-        back = self.codec.detokenize(codes)
+            tally.lose("rest", codec.detokenize(codes[-(size % length) :][:_EXAMPLE]), size % length)
+        back = codec.detokenize(codes)
         if back == text:
             return
-        if self.codec.is_unknown(codes).any():
+        if codec.is_unknown(codes).any():
             new = sorted(set(text) - self._characters)
             self._characters.update(new)
-            of_each = zip(new, self.codec.tokenize(new), strict=True)
-            self.lacking += [letter for letter, found in of_each if self.codec.is_unknown(found).any()]
+            of_each = zip(new, codec.tokenize(new), strict=True)
+            tally.examples["unknown"] += [letter for letter, found in of_each if codec.is_unknown(found).any()]
         else:
-            same = next((i for i, pair in enumerate(zip(text, back, strict=False)) if pair[0] != pair[1]), 0)
+            same = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), 0)
             part = slice(max(same - 5, 0), same + _EXAMPLE)
-            self.tally.lose("changed", f"{text[part]!r} becomes {back[part]!r}")
+            tally.lose("normalised", f"{text[part]!r} becomes {back[part]!r}")
 
 
 def _python_docs() -> list[str]:

@@ -1,45 +1,65 @@
-"""Documents out of files and texts: lines, or a column of a table, which is read row by row.
-
-What comes in and is no document is counted, with examples.
-"""
+"""Documents out of texts and files: lines, or a column of a table, which is read row by row."""
 
 import contextlib
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.sources.conservation import SHOWN
+from bgan_discrete.sources import conservation
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 COLUMN_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", *DELIMITERS)
 """Of files with a column of texts."""
+
+LOSSES = {
+    "missing": ("rows", "they have no text"),
+    "empty": ("rows", "they are blank"),
+    "blank": ("lines", "they are blank"),
+    "ends": ("lines", "within a document they end by LF"),
+    "cut": ("documents", "they are longer than the length (--length)"),
+    "short": ("documents", "they are shorter than a window, which has the length (--length)"),
+    "rest": ("tokens", "they end documents and fill no window"),
+    "normalised": ("documents", "the SentencePiece model writes them so; one that is trained here keeps every text"),
+    "unknown": (
+        "tokens",
+        "the vocabulary, which is learnt from the training texts, lacks them, and one unknown token stands for all "
+        "(--vocabulary-size, --min-count)",
+    ),
+}
+"""What can be lost or change -> what it is some of, and why."""
+
+CHANGES = ("ends", "cut", "normalised")
 
 _ROWS_AT_ONCE = 1000
 _log = logging.getLogger(__name__)
 
 
 class Tally:
-    """How many there are of each kind, with the first examples of what is lost or changes.
-
-    Attributes:
-        counts: Of what comes in (``rows``, ``lines``) and of what is lost, by kind.
-        examples: Of the latter.
-    """
+    """How many came in and how many of `LOSSES` there were, with examples."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.examples: defaultdict[str, list[str]] = defaultdict(list)
 
     def lose(self, kind: str, example: str, count: int = 1) -> None:
-        """Count what is lost or changes."""
+        """Count a loss."""
         self.counts[kind] += count
-        if len(self.examples[kind]) < SHOWN:
+        if len(self.examples[kind]) < conservation.SHOWN:
             self.examples[kind].append(example)
+
+    def notes(self, place: str) -> Iterator[str]:
+        """A line about each kind of loss."""
+        for kind in filter(self.counts.__getitem__, LOSSES):
+            (what, why), count, examples = LOSSES[kind], self.counts[kind], self.examples[kind]
+            if kind in CHANGES:
+                yield conservation.changed(what, place, self.counts[what], count, examples[0], why)
+            elif examples:
+                yield conservation.left_out(what, place, self.counts[what], examples, count, why)
 
 
 Documents = Callable[[Tally], Iterator[str]]
@@ -47,45 +67,32 @@ Documents = Callable[[Tally], Iterator[str]]
 
 
 def file_documents(path: Path, column: str | None, unit: str, option: str) -> Documents:
-    """The documents of a file: of its column of texts, or of its lines where its suffix is not one of a table.
+    """The documents of a file: of a column of texts, or of its lines where its suffix is not one of a table.
 
-    Args:
-        path: Of the file.
-        column: Of the texts; None for the only one of strings. A ``.csv`` or ``.tsv`` file is then read as lines, with
-            a warning, since each of its columns is one of strings.
-        unit: What a document is; see `bgan_discrete.sources.text.load_text`.
-        option: What the file was given as, for messages.
-
-    Returns:
-        The documents.
-
-    Raises:
-        InputError: If it is no file, cannot be read, or has no such column or several and none is named.
+    Without a column, ``.csv`` and ``.tsv`` files are read as lines too, since each of their columns is one of strings.
     """
-    named = f"{option} {str(path)!r}"
+    suffix, named = path.suffix.lower(), f"{option} {str(path)!r}"
     if not path.is_file():
         raise InputError(f"{named} is a pipe, socket or device; a file is needed, since it is read twice")
-    suffix = path.suffix.lower()
     if suffix in COLUMN_SUFFIXES and (column is not None or suffix not in DELIMITERS):
-        with contextlib.closing(_rows(path, named)) as rows:
+        with contextlib.closing(_rows(path, named, None)) as rows:
             first = list(islice(rows, _ROWS_AT_ONCE))
+        objects = [row for row in first if isinstance(row, dict)]
+        keys = dict.fromkeys(key for row in objects for key in row)
         # What is empty in all of them may be text further down.
-        keys = dict.fromkeys(key for row in first if isinstance(row, dict) for key in row)
-        strings = [
-            key for key in keys if all(isinstance(row.get(key), str | None) for row in first if isinstance(row, dict))
-        ]
-        are_texts = not first or (column is None and isinstance(first[0], str))
-        chosen = None if are_texts else chosen_column(column, strings, named)
-        return row_documents(lambda: _values(_rows(path, named, chosen), chosen, named), unit, named, chosen)
+        strings = [key for key in keys if all(isinstance(row.get(key), str | None) for row in objects)]
+        if not objects and column is None:
+            return row_documents(lambda: _texts(_rows(path, named, None), None, named), unit, named)
+        chosen = chosen_column(column, strings, named)
+        if column is None:
+            _log.warning("%s is read as the texts of its only column of strings, %r", named, chosen)
+        return row_documents(lambda: _texts(_rows(path, named, chosen), chosen, named), unit, named, chosen)
     if column is not None:
-        raise InputError(
-            f"text_column is for data sets of the Hub and {', '.join(COLUMN_SUFFIXES)} files, got {column!r} for "
-            f"{named}"
-        )
+        known = ", ".join(COLUMN_SUFFIXES)
+        raise InputError(f"text_column is for data sets of the Hub and {known} files, got {column!r} for {named}")
     if suffix in DELIMITERS:
         _log.warning(
-            "%s is read as lines of text; text_column (--text-column) reads one of its columns, and train_array.py "
-            "learns all of them",
+            "%s is read as lines of text; text_column (--text-column) reads one column, train_array.py learns all",
             named,
         )
 
@@ -97,7 +104,7 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
 
 
 def chosen_column(column: str | None, strings: list[str], place: str) -> str:
-    """The column of the texts: the one asked for, or the only one of strings; InputError where there is none."""
+    """The column of the texts: the one asked for, or the only one of strings."""
     known = ", ".join(map(str, strings)) or "none"
     if column is None and len(strings) != 1:
         raise InputError(f"text_column must be given for {place}; its columns of strings are: {known}")
@@ -109,7 +116,7 @@ def chosen_column(column: str | None, strings: list[str], place: str) -> str:
 def row_documents(
     rows: Callable[[], Iterable[str | None]], unit: str, place: str, column: str | None = None
 ) -> Documents:
-    """The documents of texts, of which None is a missing one; each may hold several."""
+    """The documents of texts, each of which may hold several, or be missing (None)."""
 
     def read(tally: Tally) -> Iterator[str]:
         for number, text in enumerate(rows()):
@@ -129,30 +136,14 @@ def row_documents(
     return read
 
 
-def given_texts(texts: Any, option: str) -> list[str]:
-    """Texts in memory, each of which is text."""
-    try:
-        given = list(texts)
-    except TypeError:
-        raise InputError(f"{option} must be a name, a path or a list of texts, got {type(texts).__name__}") from None
-    if isinstance(texts, Mapping) or hasattr(texts, "columns"):  # a data frame would give the names of its columns
-        raise InputError(f"{option} must be a list of texts, got {type(texts).__name__}; give one of its values")
-    for number, text in enumerate(given):
-        if not isinstance(text, str):
-            raise InputError(f"{option} must hold texts alone, got {type(text).__name__} as text {number}")
-        if "\0" in text:
-            raise InputError(f"{option} is damaged, or no text: text {number} holds a NUL character")
-    return given
-
-
-def _rows(path: Path, named: str, column: str | None = None) -> Generator[Any, None, None]:
-    """The rows of a table, as dictionaries with at least the column; those of JSON may be anything."""
+def _rows(path: Path, named: str, column: str | None) -> Generator[Any, None, None]:
+    """The rows of a table: dictionaries with at least the column; of JSON, whatever it holds."""
     suffix = path.suffix.lower()
     with _reading(named):
         if suffix == ".parquet":
             yield from _parquet_rows(path, column)
         elif suffix in DELIMITERS:
-            yield from _csv_rows(path, named, DELIMITERS[suffix], is_checked=column is not None)
+            yield from _csv_rows(path, named, column)
         else:
             yield from _json_rows(path, named)
 
@@ -160,25 +151,23 @@ def _rows(path: Path, named: str, column: str | None = None) -> Generator[Any, N
 def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
     import pyarrow.parquet
 
-    kinds = ("string", "large_string", "string_view")
     with pyarrow.parquet.ParquetFile(path) as table:
-        strings = [
-            field.name for field in table.schema_arrow if str(getattr(field.type, "value_type", field.type)) in kinds
-        ]
+        fields = [(field.name, getattr(field.type, "value_type", field.type)) for field in table.schema_arrow]
+        strings = [name for name, kind in fields if str(kind) in ("string", "large_string", "string_view")]
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=strings if column is None else [column]):
             yield from batch.to_pylist()
 
 
-def _csv_rows(path: Path, named: str, delimiter: str, is_checked: bool) -> Iterator[Any]:
+def _csv_rows(path: Path, named: str, column: str | None) -> Iterator[Any]:
     import pandas
 
     with path.open("rb") as file:
-        for _ in () if is_checked else _decoded_lines(file, named):
-            pass  # it names the place of a byte that is no text
-    # The names are read as a row, since pandas would take the first cells of rows that are longer for an index.
+        for _ in _decoded_lines(file, named) if column is None else ():
+            pass  # the first time, the place of a byte that is no text is named
+    # The names are a row too: pandas would take the first cells of a row that is longer than they are for an index.
     frames = pandas.read_csv(
         path,
-        sep=delimiter,
+        sep=DELIMITERS[path.suffix.lower()],
         header=None,
         dtype=str,
         keep_default_na=False,
@@ -212,7 +201,7 @@ def _json_rows(path: Path, named: str) -> Iterator[Any]:
             ) from None
 
 
-def _values(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str | None]:
+def _texts(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str | None]:
     for number, row in enumerate(rows):
         is_row = column is None or isinstance(row, dict)
         value = row.get(column) if is_row and column is not None else row
@@ -224,7 +213,6 @@ def _values(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str
 
 @contextlib.contextmanager
 def _reading(named: str) -> Iterator[None]:
-    """Whatever libraries raise for a file that cannot be read is one line that names it."""
     try:
         yield
     except InputError:
@@ -257,12 +245,9 @@ def _decoded_lines(file: Iterable[bytes], named: str) -> Iterator[str]:
 def _without_ends(lines: Iterable[str], unit: str, tally: Tally) -> Iterator[str]:
     for line in lines:
         tally.counts["lines"] += 1
-        if line.endswith("\r\n"):
-            if unit != "line":
-                tally.lose("ends", "'\\r\\n' becomes '\\n'")
-            yield line[:-2]
-        else:
-            yield line.removesuffix("\n")
+        if line.endswith("\r\n") and unit != "line":
+            tally.lose("ends", f"{line[-30:]!r} becomes {line[-30:-2]!r}")
+        yield line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
 
 
 def _units(lines: Iterable[str], unit: str, tally: Tally, row: str = "") -> Iterator[str]:
@@ -275,15 +260,14 @@ def _units(lines: Iterable[str], unit: str, tally: Tally, row: str = "") -> Iter
                 tally.lose("blank", row or f"line {number}")
         return
     gathered: list[str] = []
-    count = 0
+    is_empty = True
     for line in chain(lines, [""] if unit == "paragraph" else []):
         if line.strip() or unit == "text":
             gathered.append(line)
         elif gathered:
-            count += 1
             yield "\n".join(gathered)
-            gathered = []
+            gathered, is_empty = [], False
     if any(line.strip() for line in gathered):
         yield "\n".join(gathered)
-    elif not count:
-        tally.lose("blank", row or "the file")
+    elif is_empty:
+        tally.lose("empty", row)

@@ -32,14 +32,14 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import ArrayPipeline
+from bgan_discrete.pipeline import ArrayPipeline, generate_in_parts
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
-from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_npy, write_table_parts
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -59,7 +59,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
-from bgan_discrete.tasks.sample_files import with_progress, write_npy, write_npz, write_tables
+from bgan_discrete.tasks.sample_files import with_progress, write_npz
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
     ArrayAlgorithmConfig,
@@ -486,17 +486,16 @@ def generate_array(
     if not isinstance(codec, TableCodec) and suffix not in (".npy", ".npz", ".csv"):
         raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
     _give_discriminator(pipeline, model, resample)
-    drawn = pipeline.generate_in_parts(
-        num_samples, seed, bin_ranges=bin_ranges, temperature=temperature, resample=resample
-    )
-    parts = with_progress(drawn, num_samples)
+    options: dict[str, Any] = {"bin_ranges": bin_ranges, "temperature": temperature, "resample": resample}
+    parts = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
     with replacing_file(output) as file:
         if suffix == ".npz" and isinstance(codec, TableCodec):
             write_npz(file, parts, num_samples, {}, columns=np.array(codec.column_names))
         elif suffix == ".npz":
             write_npz(file, parts, num_samples, {"rows": codec.decode})
         elif isinstance(codec, TableCodec):
-            write_tables(file, (part.rows for part in parts), num_samples, codec, bin_ranges, suffix)
+            possible = {column.name: column.decode(np.arange(column.size), bin_ranges) for column in codec.columns}
+            write_table_parts(file, suffix, (part.rows for part in parts), num_samples, possible)
         elif suffix == ".npy":
             write_npy(file, (part.rows for part in parts), num_samples)
         else:

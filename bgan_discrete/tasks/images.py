@@ -18,7 +18,7 @@ from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, lo
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
+from bgan_discrete.pipeline import GeneratedImages, ImagePipeline, generate_in_parts
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sampling import check_sharpening
@@ -185,16 +185,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
     def finish(summary: TrainingSummary) -> ImageReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(
-        config,
-        folder,
-        checkpoint,
-        trainer,
-        finish,
-        description=describe(data),
-        networks=networks,
-        dataset_commit=data.commit,
-    )
+    return carry_out(config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks)
 
 
 def _finish(
@@ -203,7 +194,7 @@ def _finish(
     """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
     pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
         return None
     shown = _samples_to_show(pipeline, config.training.seed)
@@ -445,18 +436,17 @@ def generate_images(
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     options: dict[str, Any] = {"labels": asked, "temperature": temperature, "resample": resample}
-    drawn = with_progress(pipeline.generate_in_parts(num_samples, seed, **options), num_samples)
-    first = next(drawn)  # what cannot be drawn leaves no folder
-    parts = chain([first], drawn)
+    drawn = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
+    parts = chain([next(drawn)], drawn)  # what cannot be drawn leaves no folder
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        made = list(parts)
-        labels_drawn = None if first.labels is None else np.concatenate([part.labels for part in made])
-        images = np.concatenate([part.images for part in made])
-        save_png(image_grid(images, columns or _columns_of(labels_drawn)), output)
+        images = np.concatenate([part.images for part in parts])
+        save_png(image_grid(images, columns or _columns_of(pipeline.labels_of(asked, num_samples))), output)
     elif output.suffix == ".npz":
         with replacing_file(output) as file:
-            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode})
+            drawn_labels = pipeline.labels_of(asked, num_samples)
+            arrays = {} if drawn_labels is None else {"labels": drawn_labels}
+            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode}, **arrays)
     else:
         digits = max(6, len(str(num_samples - 1)))
         for number, image in enumerate(image for part in parts for image in part.images):

@@ -134,7 +134,6 @@ def carry_out(
     *,
     description: str,
     networks: str,
-    dataset_commit: str | None = None,
 ) -> FinishedRun[Figures]:
     """Train, from the beginning or a checkpoint, and finish; in the process that writes, with the report.
 
@@ -146,7 +145,6 @@ def carry_out(
         finish: What is done with the trained model; gives its figures.
         description: Of the data, for the report.
         networks: Likewise.
-        dataset_commit: Of a data set of the Hub, that was read.
 
     Returns:
         What it left.
@@ -163,10 +161,7 @@ def carry_out(
         folder.clear()
     make_folder(folder.root)
     config.save(folder.config)
-    facts = {"networks": networks, "device": str(trainer.device)}
-    if dataset_commit is not None:
-        facts["dataset_commit"] = dataset_commit
-    with recorded(folder.root, description, **facts):
+    with recorded(folder.root, description, networks=networks, device=str(trainer.device)):
         summary = trainer.train()
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
         if summary.stopped_by == "max_seconds":
@@ -224,13 +219,13 @@ def write_report(path: Path, report: Report, data: JudgedData, details: dict[str
     Args:
         path: The file; its folder is made if missing.
         report: The figures.
-        data: What they were taken against; its ``digest`` and ``commit`` are noted where it has them.
+        data: What they were taken against; its ``digest`` is noted where it has one.
         details: What else belongs to them, of plain types.
     """
-    known = {"dataset_digest": getattr(data, "digest", None), "dataset_commit": getattr(data, "commit", None)}
+    digest = getattr(data, "digest", None)
     document = {
         "dataset": data.name,
-        **{name: value for name, value in known.items() if value is not None},
+        **({} if digest is None else {"dataset_digest": digest}),
         "held_out": data.heldout_source,
         "codec": data.codec.describe(),
         **report.to_dict(),

@@ -30,11 +30,11 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import TextPipeline
+from bgan_discrete.pipeline import TextPipeline, generate_in_parts
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
-from bgan_discrete.sources import TextData, conservation, describe_text, load_text
+from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
@@ -265,16 +265,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
     def finish(summary: TrainingSummary) -> TextReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(
-        config,
-        folder,
-        checkpoint,
-        trainer,
-        finish,
-        description=describe_text(data),
-        networks=networks,
-        dataset_commit=data.commit,
-    )
+    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks)
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
@@ -300,7 +291,7 @@ def _finish(
 ) -> TextReport | None:
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
         return None
     made = pipeline.generate(100, seed=config.training.seed)
@@ -538,29 +529,17 @@ def generate_text(
         "prompt": prompt,
         "resample": resample,
     }
-    parts = with_progress(pipeline.generate_in_parts(num_samples, seed, **options), num_samples)
-    as_json = output is not None and output.suffix == ".jsonl"
-    changed = 0
-
-    def lines(texts: list[str]) -> str:
-        nonlocal changed
-        changed += 0 if as_json else sum(on_one_line(text) != text for text in texts)
-        written = (json.dumps({"text": text}, ensure_ascii=False) if as_json else on_one_line(text) for text in texts)
-        return "".join(f"{line}\n" for line in written)
-
+    parts = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
     if output is None:
         for part in parts:
-            stream.write(lines(part.texts))
-    else:
-        with replacing_file(output) as file:
-            for part in parts:
-                file.write(lines(part.texts).encode())
-        say(f"{num_samples} samples: {output}")
-    if changed:
-        place = "stdout" if output is None else str(output)
-        advice = "an output *.jsonl keeps them"
-        example = "a line break becomes '\\n'"
-        conservation.report([conservation.changed("samples", place, num_samples, changed, example, advice)])
+            stream.write("".join(f"{on_one_line(text)}\n" for text in part.texts))
+        return
+    with replacing_file(output) as file:
+        for text in (text for part in parts for text in part.texts):
+            is_json = output.suffix == ".jsonl"
+            line = json.dumps({"text": text}, ensure_ascii=False) if is_json else on_one_line(text)
+            file.write(f"{line}\n".encode())
+    say(f"{num_samples} samples: {output}")
 
 
 def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:

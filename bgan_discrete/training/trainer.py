@@ -20,8 +20,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
+from bgan_discrete.distributions import check_logits
 from bgan_discrete.divergences import Divergence, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
@@ -596,7 +598,7 @@ def sample_codes(
     generator: nn.Module,
     latent_size: int,
     num_samples: int,
-    seed: int,
+    seed: int | torch.Generator,
     device: torch.device,
     batch_size: int = 1000,
     draw: Callable[[Any, torch.Generator], Tensor] | None = None,
@@ -610,7 +612,7 @@ def sample_codes(
         generator: Maps latents to a distribution.
         latent_size: Z.
         num_samples: How many, >= 1.
-        seed: Of the latents and the draws.
+        seed: Of the latents and the draws; or their source, which goes on where it is.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
@@ -623,29 +625,13 @@ def sample_codes(
 
     Raises:
         InputError: If ``num_samples`` < 1.
-        NonFiniteError: If what the generator gives is no distribution.
+        NonFiniteError: If what the generator gives is not finite, and so no distribution.
     """
-    parts = sample_in_parts(
-        generator, latent_size, num_samples, seed, device, batch_size, draw, latent_kind, labels, resampler
-    )
-    return np.concatenate(list(parts))
-
-
-def sample_in_parts(
-    generator: nn.Module,
-    latent_size: int,
-    num_samples: int,
-    seed: int,
-    device: torch.device,
-    batch_size: int = 1000,
-    draw: Callable[[Any, torch.Generator], Tensor] | None = None,
-    latent_kind: str = "normal",
-    labels: np.ndarray | None = None,
-    resampler: Resampler | None = None,
-) -> Iterator[np.ndarray]:
-    """As `sample_codes`, in parts of up to ``batch_size`` samples, of which only one is held at a time."""
     check_at_least_one(num_samples=num_samples)
-    rng = torch.Generator(device).manual_seed(seed)
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
+    was_training = generator.training
+    generator.eval()
+    parts = []
     num_draws = 1 if resampler is None else resampler.num_draws
     kept = max(batch_size // num_draws, 1)
     for start in range(0, num_samples, kept):
@@ -655,19 +641,25 @@ def sample_in_parts(
         if labels is not None:
             part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
             given = torch.from_numpy(part).to(device)
-        was_training = generator.training
-        generator.eval()
         distribution = generator(latents) if given is None else generator(latents, given)
-        checked = getattr(distribution, "checked", None)  # not of every distribution of somebody else
-        if checked is not None:
-            distribution = checked(f"the generator {type(getattr(generator, 'module', generator)).__name__}")
+        _check_finite_output(distribution, type(getattr(generator, "module", generator)).__name__)
         if resampler is not None and isinstance(distribution, GreyLevels):
             raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
-        generator.train(was_training)
         if resampler is not None:
             codes = resampler(codes, given, rng)
-        yield codes[: num_samples - start].cpu().numpy()
+        parts.append(codes[: num_samples - start].cpu().numpy())
+    generator.train(was_training)
+    return np.concatenate(parts)
+
+
+def _check_finite_output(distribution: Any, who: str) -> None:
+    """Refuse logits or grey levels that are not finite: now, or where they come with the draws, then."""
+    for output in (getattr(distribution, "logits", None), getattr(distribution, "values", None)):
+        if isinstance(output, Tensor):
+            check_logits(output, who)
+    if isinstance(distribution, AutoregressiveCategorical):
+        distribution.checked_as = who
 
 
 def labels_of_samples(
