@@ -27,7 +27,7 @@ LOSSES = {
     "normalised": ("documents", "the SentencePiece model writes them so; one that is trained here keeps every text"),
     "unknown": (
         "tokens",
-        "the vocabulary, which is learnt from the training texts, lacks them, and one unknown token stands for all "
+        "the vocabulary, which is learnt from the training texts, lacks them, and one unknown token replaces them all "
         "(--vocabulary-size, --min-count)",
     ),
 }
