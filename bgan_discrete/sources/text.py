@@ -214,14 +214,14 @@ def _open(
     streaming: bool,
     revision: str | None,
 ) -> _Opened:
-    judged, source = None, ""
+    judged, source, in_column = None, "", False
     if isinstance(heldout, (str, os.PathLike)):
         judged_path = existing(str(heldout))
         if judged_path is None or judged_path.is_dir():
             what = "is a folder" if judged_path else "does not exist"
             raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
-        has_columns = judged_path.suffix.lower() in COLUMN_SUFFIXES
-        judged = file_documents(judged_path, column if has_columns else None, unit, "heldout")
+        in_column = judged_path.suffix.lower() in COLUMN_SUFFIXES
+        judged = file_documents(judged_path, column if in_column else None, unit, "heldout")
         source = f"file {str(heldout)!r}"
     elif heldout is not None:
         judged_texts = _given_texts(heldout, "heldout")
@@ -236,6 +236,8 @@ def _open(
         text = f"{len(texts):,} texts in memory"
     path = existing(text) if texts is None else None
     is_local = texts is not None or path is not None
+    if in_column and is_local and not text.lower().endswith(COLUMN_SUFFIXES):
+        column = None  # it is that of the held-out file
     if is_local and (streaming or revision is not None):
         what = "streaming" if streaming else "revision"
         raise InputError(f"{what} is for data sets of the Hub, got {text!r}; files are read row by row anyway")

@@ -11,6 +11,7 @@ from typing import Any
 
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.settings import is_utf8
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 COLUMN_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", *DELIMITERS)
@@ -81,7 +82,7 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
         keys = dict.fromkeys(key for row in objects for key in row)
         # What is empty in all of them may be text further down.
         strings = [key for key in keys if all(isinstance(row.get(key), str | None) for row in objects)]
-        if not objects and column is None:
+        if not first or (not objects and column is None):
             return row_documents(lambda: _texts(_rows(path, named, None), None, named), unit, named)
         chosen = chosen_column(column, strings, named)
         if column is None:
@@ -124,9 +125,10 @@ def row_documents(
             if text is None:
                 tally.lose("missing", f"row {number}")
                 continue
-            if "\0" in text:
+            if "\0" in text or not is_utf8(text):
                 what = "it" if column is None else repr(column)
-                raise InputError(f"row {number} of {place} is damaged: {what} holds a NUL character")
+                fault = "a NUL character" if "\0" in text else "half of a surrogate pair, which is no character"
+                raise InputError(f"row {number} of {place} is damaged: {what} holds {fault}")
             *lines, last = text.split("\n")
             ended = [f"{line}\n" for line in lines]
             if last or not lines or unit == "text":
@@ -195,9 +197,10 @@ def _json_rows(path: Path, named: str) -> Iterator[Any]:
                 yield json.loads(line)
                 number, line = next(lines, (number, ""))
         except (ValueError, RecursionError) as error:
+            where, what = number + getattr(error, "lineno", 1) - 1, getattr(error, "msg", "it is nested too deeply")
             raise InputError(
-                f"{named} is not JSON in line {number}: {one_line(error)}; it must be an object a line, or one array "
-                "of objects; lines of plain text are read from a .txt file"
+                f"{named} is not JSON in line {where}: {what}; it must be an object a line, or one array of objects; "
+                "lines of plain text are read from a .txt file"
             ) from None
 
 
@@ -246,7 +249,7 @@ def _without_ends(lines: Iterable[str], unit: str, tally: Tally) -> Iterator[str
     for line in lines:
         tally.counts["lines"] += 1
         if line.endswith("\r\n") and unit != "line":
-            tally.lose("ends", f"{line[-30:]!r} becomes {line[-30:-2]!r}")
+            tally.lose("ends", f"{line[-30:]!r} becomes {line[-30:-2] + chr(10)!r}")
         yield line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
 
 
