@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -416,19 +416,13 @@ class ImagePipeline(Pipeline):
                 classes.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples)
-        of_samples = self.labels_of(labels, num_samples)
-        draw = _tempered(self.generator, temperature)
-        codes = self._codes(num_samples, seed, batch_size, resample, draw, of_samples)
-        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
-
-    def labels_of(
-        self, labels: Sequence[int | str] | np.ndarray | int | str | None, num_samples: int
-    ) -> np.ndarray | None:
-        """The class of each sample, int64 ``[num_samples]``, as `generate` shares them out; None without classes."""
         if isinstance(labels, (str, int, np.integer)):
             labels = [labels]
         numbers = None if labels is None else [self._class_number(label) for label in labels]
-        return labels_of_samples(numbers, num_samples, self.num_classes)
+        of_samples = labels_of_samples(numbers, num_samples, self.num_classes)
+        draw = _tempered(self.generator, temperature)
+        codes = self._codes(num_samples, seed, batch_size, resample, draw, of_samples)
+        return GeneratedImages(codes, self.codec.decode(codes), of_samples)
 
     def _class_number(self, label: Any) -> int:
         """Of a name, or of a number, also one in digits that is nobody's name."""
@@ -610,28 +604,6 @@ def load(
         if isinstance(codec, kind.codec_class):
             return kind(generator, codec, device)._from(model)
     raise InputError(f"model {str(model)!r} has a codec {codec.name!r}, which is of no kind that a pipeline generates")
-
-
-def generate_in_parts(
-    pipeline: ImagePipeline | TextPipeline | ArrayPipeline,
-    num_samples: int,
-    seed: int = 0,
-    batch_size: int = 1000,
-    *,
-    resample: int = 1,
-    **options: Any,
-) -> Iterator[Any]:
-    """The samples of ``pipeline.generate``, whose arguments these are, with ``batch_size`` of them held at a time."""
-    check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
-    rng = torch.Generator(pipeline.device).manual_seed(seed)
-    of_samples = None
-    if isinstance(pipeline, ImagePipeline):
-        of_samples = pipeline.labels_of(options.pop("labels", None), num_samples)
-    size = max(batch_size // resample, 1)  # always whole batches, so that the samples are those of one call
-    for start in range(0, num_samples, size):
-        if of_samples is not None:
-            options["labels"] = of_samples[start : start + size]
-        yield pipeline.generate(min(size, num_samples - start), rng, batch_size, resample=resample, **options)
 
 
 def model_facts(pipeline: Pipeline) -> ModelFacts:

@@ -27,9 +27,9 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
-from bgan_discrete.pipeline import generate_in_parts
 from bgan_discrete.sources.table_files import write_table
-from bgan_discrete.tasks import arrays, images, text
+from bgan_discrete.tasks import arrays, images, sample_files, text
+from bgan_discrete.tasks.sample_files import draw_in_parts
 from bgan_discrete.training.trainer import sample_codes
 
 CODEC = CharacterCodec(6).fit(["abc\n"])
@@ -122,6 +122,7 @@ def whole(parts: Iterator[Any], name: str) -> Any:
 
 @pytest.mark.parametrize("resample", [1, 2])
 @pytest.mark.parametrize("make", [array_model, image_model, text_model, lambda: text_model(GRUGenerator)])
+@pytest.mark.usefixtures("small_parts")
 def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> None:
     pipeline = make()
     pipeline.discriminator = Weigh()
@@ -132,7 +133,7 @@ def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> Non
         options |= {"labels": [2, 0]}
     made = pipeline.generate(20, 5, 7, **options)
     for name in vars(made):
-        found = whole(generate_in_parts(pipeline, 20, 5, 7, **options), name)
+        found = whole(draw_in_parts(pipeline, 20, 5, **options), name)
         assert np.array_equal(found, getattr(made, name)) and len(found) == 20
 
 
@@ -146,10 +147,7 @@ class Weigh(nn.Module):
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 7 samples, rather than of 1,000."""
-    for task in (arrays, images, text):
-        monkeypatch.setattr(
-            task, "generate_in_parts", lambda *given, **options: generate_in_parts(*given, 7, **options)
-        )
+    monkeypatch.setattr(sample_files, "PART", 7)
 
 
 def saved(pipeline: Any, folder: Path) -> tuple[str, Any]:

@@ -270,7 +270,7 @@ def unknown_characters_are_named(texts: list[str], limit: int, codec: TextCodec 
         differs = data.codec.decode(codes) != documents
         if {*lacking} - {"\ufffd"}:
             assert differs
-            assert counted(notes, "unknown token") == len(lacking)
+            assert counted(notes, "the vocabulary") == len(lacking)
             assert any(repr(letter) in notes[0] for letter in lacking)
         else:
             assert not differs
@@ -314,7 +314,7 @@ def a_given_model_reports_what_it_changes(texts: list[str], codec: SentencePiece
     pairs = list(zip(wanted, found, unknown, strict=True))
     normalised = sum(before != after and not lacks for before, after, lacks in pairs)
     assert counted(data.notes, "SentencePiece model writes them so") == normalised
-    notes = [note for note in data.notes if "unknown token" in note]
+    notes = [note for note in data.notes if "the vocabulary" in note]
     assert len(notes) == any(before != after and lacks for before, after, lacks in pairs)
 
 

@@ -432,8 +432,7 @@ def test_what_is_lost_is_told_where_the_data_are_described(tmp_path: Path, caplo
         f"1 of 201 documents of dataset {str(path)!r} change (such as 'a longer line than all others', of whose 29 "
         "tokens 20 are kept): they are longer than the length (--length)",
         f"3 of 19 tokens of the held-out texts of dataset {str(path)!r} are left out ('x', 'y', 'z'): the vocabulary, "
-        "which is learnt from the training texts, lacks them, and one unknown token replaces them all "
-        "(--vocabulary-size, --min-count)",
+        "learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
     )
     assert all(f"\nnote:        {note}" in describe_text(data) and note in caplog.text for note in data.notes)
     assert "from 205 lines" in describe_text(data) and "--holdout" not in describe_text(data)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -224,8 +225,8 @@ def _open(
         judged = file_documents(judged_path, column if in_column else None, unit, "heldout")
         source = f"file {str(heldout)!r}"
     elif heldout is not None:
-        judged_texts = _given_texts(heldout, "heldout")
-        judged, source = row_documents(lambda: judged_texts, unit, "heldout"), "texts in memory"
+        others = partial(iter, _given_texts(heldout, "heldout"))
+        judged, source = row_documents(others, unit, "heldout"), "texts in memory"
     texts: list[str] | None = None
     if isinstance(dataset, (str, os.PathLike)):
         text = str(dataset)
@@ -248,13 +249,10 @@ def _open(
         )
     if path is not None:
         return _Opened(text, file_documents(path, column, unit, "dataset"), judged, source)
+    if texts is not None and column is not None:
+        raise InputError(f"text_column is for data sets of the Hub and files with columns, got {column!r} for {text}")
     if texts is not None:
-        given = texts
-        if column is not None:
-            raise InputError(
-                f"text_column is for data sets of the Hub and files with columns, got {column!r} for {text}"
-            )
-        return _Opened(text, row_documents(lambda: given, unit, "dataset"), judged, source)
+        return _Opened(text, row_documents(partial(iter, texts), unit, "dataset"), judged, source)
     looks_like_a_path = text.startswith((".", "/", "~")) or Path(text).suffix or text.count("/") != 1
     if isinstance(dataset, os.PathLike) or looks_like_a_path or not re.fullmatch(HUB_ID, text, flags=re.ASCII):
         raise InputError(

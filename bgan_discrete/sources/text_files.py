@@ -28,8 +28,7 @@ LOSSES = {
     "normalised": ("documents", "the SentencePiece model writes them so; one that is trained here keeps every text"),
     "unknown": (
         "tokens",
-        "the vocabulary, which is learnt from the training texts, lacks them, and one unknown token replaces them all "
-        "(--vocabulary-size, --min-count)",
+        "the vocabulary, learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
     ),
 }
 """What can be lost or change -> what it is some of, and why."""
@@ -92,10 +91,8 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
         known = ", ".join(COLUMN_SUFFIXES)
         raise InputError(f"text_column is for data sets of the Hub and {known} files, got {column!r} for {named}")
     if suffix in DELIMITERS:
-        _log.warning(
-            "%s is read as lines of text; text_column (--text-column) reads one column, train_array.py learns all",
-            named,
-        )
+        advice = "text_column (--text-column) reads one column of it, train_array.py learns all of them"
+        _log.warning("%s is read as lines of text; %s", named, advice)
 
     def read(tally: Tally) -> Iterator[str]:
         with _reading(named), path.open("rb") as file:
@@ -167,16 +164,9 @@ def _csv_rows(path: Path, named: str, column: str | None) -> Iterator[Any]:
         for _ in _decoded_lines(file, named) if column is None else ():
             pass  # the first time, the place of a byte that is no text is named
     # The names are a row too: pandas would take the first cells of a row that is longer than they are for an index.
-    frames = pandas.read_csv(
-        path,
-        sep=DELIMITERS[path.suffix.lower()],
-        header=None,
-        dtype=str,
-        keep_default_na=False,
-        skip_blank_lines=False,
-        encoding="utf-8-sig",
-        chunksize=_ROWS_AT_ONCE,
-    )
+    as_text: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+    delimiter = DELIMITERS[path.suffix.lower()]
+    frames = pandas.read_csv(path, sep=delimiter, encoding="utf-8-sig", chunksize=_ROWS_AT_ONCE, **as_text)
     rows = (row for frame in frames for row in frame.itertuples(index=False, name=None))
     names = [str(name) for name in next(rows)]
     if len(set(names)) < len(names):
@@ -206,9 +196,8 @@ def _json_rows(path: Path, named: str) -> Iterator[Any]:
 
 def _texts(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str | None]:
     for number, row in enumerate(rows):
-        is_row = column is None or isinstance(row, dict)
-        value = row.get(column) if is_row and column is not None else row
-        if not is_row or not isinstance(value, str | None):
+        value = row.get(column) if isinstance(row, dict) else row
+        if not isinstance(value, str | None) or isinstance(row, dict) == (column is None):
             where = "" if column is None else f" in {column!r}"
             raise InputError(f"row {number} of {named} must hold a text{where}, got {type(value).__name__}")
         yield value

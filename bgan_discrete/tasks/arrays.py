@@ -32,7 +32,7 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import ArrayPipeline, generate_in_parts
+from bgan_discrete.pipeline import ArrayPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sampling import check_sharpening, sample_latents
@@ -59,7 +59,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
-from bgan_discrete.tasks.sample_files import with_progress, write_npz
+from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
     ArrayAlgorithmConfig,
@@ -487,7 +487,7 @@ def generate_array(
         raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
     _give_discriminator(pipeline, model, resample)
     options: dict[str, Any] = {"bin_ranges": bin_ranges, "temperature": temperature, "resample": resample}
-    parts = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
+    parts = draw_in_parts(pipeline, num_samples, seed, **options)
     with replacing_file(output) as file:
         if suffix == ".npz" and isinstance(codec, TableCodec):
             write_npz(file, parts, num_samples, {}, columns=np.array(codec.column_names))

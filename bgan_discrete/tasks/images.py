@@ -18,7 +18,7 @@ from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, lo
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import GeneratedImages, ImagePipeline, generate_in_parts
+from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sampling import check_sharpening
@@ -43,7 +43,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
-from bgan_discrete.tasks.sample_files import with_progress, write_npz
+from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
@@ -435,18 +435,18 @@ def generate_images(
     asked = None if labels is None else [label.strip() for label in split_names(labels, "labels") or [""]]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
-    options: dict[str, Any] = {"labels": asked, "temperature": temperature, "resample": resample}
-    drawn = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
+    options: dict[str, Any] = {} if asked is None else {"labels": asked}
+    drawn = draw_in_parts(pipeline, num_samples, seed, temperature=temperature, resample=resample, **options)
     parts = chain([next(drawn)], drawn)  # what cannot be drawn leaves no folder
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        images = np.concatenate([part.images for part in parts])
-        save_png(image_grid(images, columns or _columns_of(pipeline.labels_of(asked, num_samples))), output)
+        made = list(parts)
+        of_samples = None if made[0].labels is None else np.concatenate([part.labels for part in made])
+        images = np.concatenate([part.images for part in made])
+        save_png(image_grid(images, columns or _columns_of(of_samples)), output)
     elif output.suffix == ".npz":
         with replacing_file(output) as file:
-            drawn_labels = pipeline.labels_of(asked, num_samples)
-            arrays = {} if drawn_labels is None else {"labels": drawn_labels}
-            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode}, **arrays)
+            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode})
     else:
         digits = max(6, len(str(num_samples - 1)))
         for number, image in enumerate(image for part in parts for image in part.images):

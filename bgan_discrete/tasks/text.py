@@ -30,7 +30,7 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import TextPipeline, generate_in_parts
+from bgan_discrete.pipeline import TextPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sampling import check_sharpening, sample_latents
@@ -56,7 +56,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
-from bgan_discrete.tasks.sample_files import with_progress
+from bgan_discrete.tasks.sample_files import draw_in_parts
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
@@ -529,7 +529,7 @@ def generate_text(
         "prompt": prompt,
         "resample": resample,
     }
-    parts = with_progress(generate_in_parts(pipeline, num_samples, seed, **options), num_samples)
+    parts = draw_in_parts(pipeline, num_samples, seed, **options)
     if output is None:
         for part in parts:
             stream.write("".join(f"{on_one_line(text)}\n" for text in part.texts))

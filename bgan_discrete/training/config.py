@@ -294,8 +294,7 @@ class TextDataConfig:
 
     dataset: str = option(
         "arithmetic",
-        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .json, .csv, .tsv or .parquet file "
-        "with a column of texts, or a Hub id",
+        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or a Hub id",
     )
     text_column: str | None = option(
         None, "column of the texts, of a Hub data set or a file with columns (default: the only one of strings)"
