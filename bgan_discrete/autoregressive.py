@@ -15,7 +15,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import check_advantages, check_end_id
+from bgan_discrete.distributions import check_advantages, check_end_id, check_logits
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.sequences import counted_positions
@@ -115,6 +115,8 @@ class AutoregressiveCategorical:
         self.end_id = check_end_id(end_id, num_categories)
         self._num_categories = num_categories
         self._sharpening = (temperature, top_k, top_p)
+        self.checked_as: str | None = None
+        """Whose logits are to be checked as they are drawn from; None for no check, which halts an accelerator."""
         # The network runs when the distribution is used: then in the precision in which its generator was called.
         self._precision = Precision.current(latents.device)
 
@@ -137,9 +139,11 @@ class AutoregressiveCategorical:
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
         """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
-        return AutoregressiveCategorical(
+        found = AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )
+        found.checked_as = self.checked_as
+        return found
 
     @torch.no_grad()
     def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
@@ -171,6 +175,8 @@ class AutoregressiveCategorical:
         for position in range(self.length):
             with self._precision.autocast():
                 logits, state = self.decoder.step(previous, state)
+            if self.checked_as is not None:
+                check_logits(logits, self.checked_as)
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:

@@ -198,7 +198,7 @@ class Pipeline:
     def _codes(
         self,
         num_samples: int,
-        seed: int,
+        seed: int | torch.Generator,
         batch_size: int,
         resample: int,
         draw: Callable[[Any, torch.Generator], Tensor] | None,
@@ -390,7 +390,7 @@ class ImagePipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         labels: Sequence[int | str] | np.ndarray | int | str | None = None,
@@ -401,7 +401,8 @@ class ImagePipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
                 samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``, so that as
@@ -456,7 +457,7 @@ class TextPipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         temperature: float = 1.0,
@@ -469,7 +470,8 @@ class TextPipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             temperature: Divides the logits of every token, > 0.
             top_k: Draw from the so many most probable tokens only.
@@ -510,6 +512,8 @@ class TextPipeline(Pipeline):
                 {character for character in prompt if self.codec.is_unknown(self.codec.tokenize([character])[0]).any()}
             )
             raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, what))}")
+        if (back := self.codec.detokenize(codes)) != prompt:
+            raise InputError(f"prompt must be as the model's tokenizer writes it, {back!r}, got {prompt!r}")
         if len(codes) > self.codec.length:
             raise InputError(
                 f"prompt must have at most {self.codec.length} tokens, the model's length; {prompt!r} has {len(codes)}"
@@ -542,7 +546,7 @@ class ArrayPipeline(Pipeline):
     def generate(
         self,
         num_samples: int,
-        seed: int = 0,
+        seed: int | torch.Generator = 0,
         batch_size: int = 1000,
         *,
         bin_ranges: bool = False,
@@ -553,7 +557,8 @@ class ArrayPipeline(Pipeline):
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                goes on where it is.
             batch_size: How many at once; the samples depend on it.
             bin_ranges: Write a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.

@@ -380,6 +380,6 @@ def test_a_nul_in_a_row_of_the_hub_is_refused(monkeypatch: pytest.MonkeyPatch) -
     import datasets
 
     rows = datasets.Dataset.from_dict({"words": [f"row {row}" for row in range(60)] + ["a\0b"]})
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming: {"train": rows})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": rows})
     text = refusal(lambda: load_text("owner/name", codec=TextCodecOptions(length=8)))
     assert text == "row 60 of dataset 'owner/name' is damaged: 'words' holds a NUL character"

@@ -196,14 +196,15 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     small = {"generator_width": 8, "discriminator_width": 8, "conditional": True, "spectral_norm": True}
     train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
     for run in ("text", "gru"):
-        lines = generate_text(f"{run}/model", 5, device="cpu", resample=3, output=Path("lines.txt"))
-        assert len(lines) == 5
-        assert lines != generate_text(f"{run}/model", 5, device="cpu", output=Path("lines.txt"))
-    rows = generate_array("rows/model", 40, Path("made.npy"), device="cpu", resample=3).codes
-    assert not np.array_equal(rows, generate_array("rows/model", 40, Path("made.npy"), device="cpu").codes)
-    images = generate_images("images/model", 20, Path("made.npz"), device="cpu", resample=3)
-    assert images.labels is not None
-    assert images.labels.tolist() == np.arange(10).repeat(2).tolist()
+        for name, resample in (("weighed.txt", 3), ("plain.txt", 1)):
+            generate_text(f"{run}/model", 5, device="cpu", resample=resample, output=Path(name))
+            assert len(Path(name).read_text(encoding="utf-8").splitlines()) == 5
+        assert Path("weighed.txt").read_bytes() != Path("plain.txt").read_bytes()
+    for name, resample in (("weighed.npy", 3), ("plain.npy", 1)):
+        generate_array("rows/model", 40, Path(name), device="cpu", resample=resample)
+    assert not np.array_equal(np.load("weighed.npy"), np.load("plain.npy"))
+    generate_images("images/model", 20, Path("made.npz"), device="cpu", resample=3)
+    assert np.load("made.npz")["labels"].tolist() == np.arange(10).repeat(2).tolist()
     with pytest.raises(InputError, match="resample must be at least 1, got 0"):
         generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=0)
     report = evaluate_text_model(

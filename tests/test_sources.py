@@ -217,7 +217,7 @@ def test_missing_labels(tmp_path: Path) -> None:
     "name", ["./no/such", "/no/such", "~/no-such-folder", "no/such/folder", "none.parquet", "x.npz"]
 )
 def test_missing_paths_are_refused_without_the_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_hub", lambda name: pytest.fail("tried the network"))
+    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: pytest.fail("tried the network"))
     assert f"dataset {name!r} does not exist" in refusal(lambda: load_images(name))
 
 
@@ -234,7 +234,7 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
 
     asked = []
 
-    def unreachable(self: Any, name: str, timeout: float) -> None:
+    def unreachable(self: Any, name: str, revision: str | None, timeout: float) -> None:
         asked.append(timeout)
         raise ConnectionError("no\nroute")
 
@@ -247,12 +247,12 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_annotated(tmp_path / "d" / "train.parquet", GREY)
     loaded = datasets.load_dataset(str(tmp_path / "d"), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(loading, "load_hub", lambda name: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: loaded)
     fresh, again = (load_images("owner/name", codec=EXACT) for _ in range(2))
     assert (fresh.from_cache, again.from_cache) == (False, True)
     assert fresh.name == "owner/name"
     assert np.array_equal(fresh.codes, load_images(GREY, codec=EXACT).codes)
-    monkeypatch.setattr(loading, "load_hub", lambda name: {"train": loaded["train"].select(range(6))})
+    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: {"train": loaded["train"].select(range(6))})
     assert not load_images("owner/name", codec=EXACT).from_cache
 
 

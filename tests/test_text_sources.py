@@ -16,6 +16,7 @@ from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.storage import count_repeats
+from bgan_discrete.sources.text_data import load_text_data, save_text_data
 
 PAD, WINDOW = TextCodecOptions(length=8), TextCodecOptions(length=8, ends=False)
 
@@ -221,7 +222,7 @@ def test_texts_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             load_text(texts, codec=codec)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="text_column and streaming are for data sets of the Hub"):
+    with pytest.raises(InputError, match="streaming is for data sets of the Hub"):
         load_text(lines, codec=codec, streaming=True)
 
 
@@ -308,7 +309,7 @@ def hub_rows(folder: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> 
     files = {"train": str(write(folder, content, "rows.jsonl"))}
     loaded = datasets.load_dataset("json", data_files=files, streaming=streaming, cache_dir=str(folder / "cache"))
 
-    def load(name: str, asked_to_stream: bool) -> Any:
+    def load(name: str, asked_to_stream: bool, revision: str | None) -> Any:
         assert (name, asked_to_stream) == ("owner/name", streaming)
         return loaded
 
@@ -354,6 +355,103 @@ def test_a_stream_that_breaks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch)
 
     features = datasets.Features({"words": datasets.Value("string")})
     stream = datasets.IterableDataset.from_generator(rows, features=features)
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming: {"train": stream})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": stream})
     with pytest.raises(InputError, match=r"cannot be read to its end: .*went away"):
         load_text("owner/name", codec=PAD, streaming=True)
+
+
+def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"n": number, "words": text} for number, text in enumerate(lines())]
+    json_lines = "".join(json.dumps(row) + "\n" for row in rows)
+    cells = "".join(f"{number},{text}\n" for number, text in enumerate(lines()))
+    expected = load_text(lines(), codec=TextCodecOptions(length=20))
+    for name, content, column in (
+        ("t.jsonl", json_lines, None), ("t.JSONL", json_lines, "words"), ("t.json", json.dumps(rows), None),
+        ("t.json", json.dumps(lines()), None), ("t.ndjson", "\ufeff" + json_lines.replace("\n", "\r\n\n"), None),
+        ("t.csv", "n,words\n" + cells, "words"), ("t.tsv", "n\twords\n" + cells.replace(",", "\t"), "words"),
+    ):  # fmt: skip
+        found = load_text(write(tmp_path, content, name), codec=TextCodecOptions(length=20), text_column=column)
+        assert found.digest == expected.digest and found.notes == ()
+    assert "is read as the texts of its only column of strings, 'words'" in caplog.text
+    judged = write(tmp_path, json_lines, "h.jsonl")
+    for dataset in (write(tmp_path, "\n".join(lines())), lines(), "arithmetic", judged):
+        for column in (None, "words"):
+            found = load_text(dataset, codec=PAD, heldout=judged, text_column=column)
+            assert len(found.heldout_codes) == 200
+    missing = '{"n": 1}\n{"words": null}\n{"words": "  "}\n'
+    notes = load_text(write(tmp_path, json_lines + missing, "t.jsonl"), codec=TextCodecOptions(length=20)).notes
+    assert [note.split(" of dataset")[0] for note in notes] == ["2 of 203 rows", "1 of 201 lines"]
+    assert "('row 200', 'row 201'): they have no text" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "words"),
+    [
+        ("t.jsonl", '{"a": "x", "b": "y"}\n' * 9, None, "text_column must be given for .*: a, b"),
+        ("t.jsonl", '{"a": "x", "b": null}\n' * 9, None, "text_column must be given for .*: a, b"),
+        ("t.jsonl", '{"a": "x", "b": 1}\n' * 9, "b", "must be one of a of .*, got 'b'"),
+        ("t.jsonl", '{"a": "x"}\n' * 1200 + '{"a": 5}\n', None, "row 1200 of .* must hold a text in 'a', got int"),
+        ("t.jsonl", '{"a": "x"}\n' * 9 + "[]\n", None, "row 9 of .* must hold a text in 'a', got list"),
+        ("t.jsonl", '{"a": "x"}\n' * 9 + "x\n", None, r"is not JSON in line 10: .*a \.txt file"),
+        ("t.json", '[{"a": "x"},\n{"a": }]', None, "is not JSON in line 2"),
+        ("t.jsonl", "[" * 100_000, None, "is not JSON in line 1"),
+        ("t.jsonl", "a line\nand another\n", None, r"is not JSON in line 1: .*a \.txt file"),
+        ("t.jsonl", '{"a": "x\\u0000"}\n' * 9, None, "row 0 of .* is damaged: 'a' holds a NUL character"),
+        ("t.jsonl", '{"a": "x\\ud800"}\n' * 9, None, "row 0 of .* 'a' holds half of a surrogate pair"),
+        ("t.jsonl", "", "a", "no documents to train on"),
+        ("t.csv", "a,b\n" + "1,x\n" * 9, "c", "must be one of a, b of .*, got 'c'"),
+        ("t.csv", "a;b\n" + "1;x\n" * 9, "b", "must be one of a;b of"),
+        ("t.csv", "a,b\n" + "1,x,y\n" * 9, "b", "cannot be read: .* Expected 2 fields in line 2, saw 3"),
+        ("t.csv", "a,a\n" + "1,x\n" * 9, "a", "two columns of one name"),
+        ("t.csv", b"a,b\n1,\xff\n", "b", r"not UTF-8: byte 0xff at offset 6 \(line 2\)"),
+        ("t.csv", "", "b", "cannot be read"),
+        ("t.parquet", "no table", None, "cannot be read"),
+        ("t.txt", "a\nb\n", "a", "text_column is for data sets of the Hub and .*, got 'a'"),
+    ],
+)  # fmt: skip
+def test_a_column_that_cannot_be_read_is_one_line(
+    name: str, content: str | bytes, column: str | None, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        load_text(write(tmp_path, content, name), codec=PAD, text_column=column)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=words.replace("no documents to train on", "samples to judge by")):
+        load_text(write(tmp_path, "ab\ncd\nef\n", "good.txt"), codec=PAD, text_column=column, heldout=tmp_path / name)
+
+
+def test_a_carriage_return_at_the_end_is_data(tmp_path: Path) -> None:
+    data = load_text(write(tmp_path, "ab\r\ncd\r"), codec=PAD, heldout=["ab", "cd"])
+    assert data.codec.decode(data.codes) == ["ab", "cd\r"]
+
+
+def test_what_is_lost_is_told_where_the_data_are_described(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path, "\n".join(lines()) + "\n\na longer line than all others\n")
+    data = load_text(path, codec=TextCodecOptions(length=20), heldout=["line xyz", "it", "line of 1"])
+    assert data.notes == (
+        f"1 of 202 lines of dataset {str(path)!r} are left out ('line 201'): they are blank",
+        f"1 of 201 documents of dataset {str(path)!r} change (such as 'a longer line than all others', of whose 29 "
+        "tokens 20 are kept): they are longer than the length (--length)",
+        f"3 of 19 tokens of the held-out texts of dataset {str(path)!r} are left out ('x', 'y', 'z'): the vocabulary, "
+        "learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
+    )
+    assert all(f"\nnote:        {note}" in describe_text(data) and note in caplog.text for note in data.notes)
+    assert "from 205 lines" in describe_text(data) and "--holdout" not in describe_text(data)
+    assert "--holdout sets the share)" in describe_text(load_text(lines(), codec=TextCodecOptions(length=20)))
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    save_text_data(data, folder)
+    assert load_text_data(folder).notes == data.notes
+
+
+def test_held_out_documents_beyond_a_number_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_source, "MAX_HELDOUT_DOCUMENTS", 5)
+    data = load_text(lines(), codec=TextCodecOptions(length=20), heldout=lines(6))
+    assert len(data.heldout_codes) == 5
+    assert data.notes == ("of texts in memory the first 5 documents alone are used",)
+    assert load_text(lines(), codec=TextCodecOptions(length=20), heldout=lines(5)).notes == ()
+
+
+def test_a_revision_is_for_data_of_the_hub(tmp_path: Path) -> None:
+    for dataset in ("arithmetic", lines(), write(tmp_path, "a\nb\n")):
+        with pytest.raises(InputError, match="revision is for data sets of the Hub"):
+            load_text(dataset, codec=PAD, revision="main")

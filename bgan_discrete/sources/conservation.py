@@ -47,6 +47,23 @@ def merged(what: str, place: str, before: int, after: int, example: str, advice:
     return f"{before:,} different {what} of {place} become {after:,} (such as {example}): {advice}"
 
 
+def changed(what: str, place: str, came_in: int, count: int, example: str, advice: str) -> str:
+    """The line about things that come back otherwise when their codes are decoded.
+
+    Args:
+        what: They are, in the plural, such as ``documents``.
+        place: Where they are, such as ``dataset 'lines.txt'``.
+        came_in: How many there are.
+        count: How many of them change.
+        example: One of them before and after, such as ``'abc' becomes 'ab'``.
+        advice: Why, and what would keep them.
+
+    Returns:
+        The line.
+    """
+    return f"{count:,} of {came_in:,} {what} of {place} change (such as {example}): {advice}"
+
+
 def listed(examples: Sequence[str], count: int) -> str:
     """Some names of several, each quoted, and that there are more."""
     shown = ", ".join(repr(example) for example in examples[:SHOWN])

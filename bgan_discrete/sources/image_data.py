@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import ImageCodec
+from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of, count_repeats
 
 
@@ -24,6 +25,7 @@ class ImageData:
         heldout_source: Where the held-out images come from, such as "split 'test'".
         from_cache: Whether the codes were read rather than made.
         colours_lost: Images in colour that were read as grey because the first one is.
+        commit: Of a data set of the Hub, that was read.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ImageData:
     heldout_source: str
     from_cache: bool
     colours_lost: int = 0
+    commit: str | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -62,7 +65,7 @@ def describe(data: ImageData) -> str:
     sides = " x ".join(str(side) for side in data.event_shape)
     repeated, leaked = count_repeats(data.codes, data.heldout_codes)
     lines = [
-        f"data set:    {data.name}",
+        f"data set:    {named_commit(data.name, data.commit)}",
         f"images:      {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
         f"codes:       {sides}, K = {data.num_categories} ({data.codec.describe()})",
         f"most common: category {common}, {counts[common] / counts.sum():.1%} of the training codes",

@@ -6,6 +6,7 @@ cache. Only data are read: no loading script is run and nothing is unpickled.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import tempfile
@@ -49,6 +50,7 @@ def load_images(
     codec: CodecOptions | ImageCodec = CodecOptions(),  # noqa: B008 - it is frozen
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
 ) -> ImageData:
     """Load images, hold some out, and turn both parts into codes; a second call reads the codes from a cache.
 
@@ -72,6 +74,7 @@ def load_images(
         codec: Options of a codec to build and fit; or a fitted codec, such as that of a trained model.
         seed: Of the drawn held-out rows, 0 .. 2^63 - 1.
         cache_dir: Folder of the caches; None for ``$BGAN_DISCRETE_CACHE`` or ``~/.cache/bgan_discrete``.
+        revision: Branch, tag or commit of a Hub data set; None for its main branch.
 
     Returns:
         The codes.
@@ -93,14 +96,17 @@ def load_images(
     settings.check()
     place = locate(dataset)
     name = "array" if isinstance(place, np.ndarray) else str(dataset)
+    if revision is not None and not isinstance(place, str):
+        raise InputError(f"revision is for data sets of the Hub, got {revision!r} for {name!r}")
     with contextlib.ExitStack() as stack:
-        hub = load_hub(place) if isinstance(place, str) else None
+        hub = load_hub(place, revision=revision) if isinstance(place, str) else None
+        commit = getattr(hub, "commit", None)
         given = open_array(place, settings) if isinstance(place, np.ndarray) else None
         key = settings.cache_key(content_digest(place) if hub is None else hub_digest(hub, settings))
         folder = cache_root(cache_dir) / key
         cached = read_cache(folder, name)
         if cached is not None:
-            return _warned(cached, settings)
+            return _warned(dataclasses.replace(cached, commit=commit), settings)
         if given is not None:
             opened = given
         elif hub is not None:
@@ -114,7 +120,7 @@ def load_images(
             opened = open_table(load_local(place, scratch), name, settings)
             release_unused_memory()
         built = build_cached(lambda working: _build(opened, settings, working, name), folder, name)
-        return _warned(built, settings)
+        return _warned(dataclasses.replace(built, commit=commit), settings)
 
 
 def _warned(data: ImageData, settings: Settings) -> ImageData:

@@ -125,6 +125,11 @@ def existing(text: str) -> Path | None:
         return None
 
 
+def named_commit(name: str, commit: str | None) -> str:
+    """The name of a data set, with the commit that was read where it is one of the Hub."""
+    return name if commit is None else f"{name} at commit {commit}"
+
+
 def is_utf8(text: str) -> bool:
     """Whether a name can be printed and written down: those of files may hold any bytes."""
     try:

@@ -6,17 +6,18 @@ import decimal
 import logging
 import math
 import re
+import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import Table, Value
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError, StorageError, one_line
+from bgan_discrete.errors import InputError, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
@@ -311,38 +312,65 @@ def _cell(value: Value, delimiter: str, is_alone: bool) -> str:
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write a table into a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
+    """Write a table into a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file, as `write_table_parts` does."""
+    with replacing_file(path) as file:
+        write_table_parts(file, path.suffix.lower(), [table], len(next(iter(table.values()))), table)
+
+
+def write_table_parts(file: BinaryIO, suffix: str, parts: Iterable[Table], count: int, possible: Table) -> None:
+    """Write a table, part by part, as a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
 
     A missing value is an empty cell of CSV and null in parquet. The array of a ``.npy`` file is structured, with a
     field for each column: integers, floating-point numbers (missing ones are NaN), booleans, or else strings (missing
-    ones are empty).
+    ones are empty). The type of a column is that of all values that it can have.
 
     Args:
-        table: Column name -> values.
-        path: The file; another one of this name is replaced.
-
-    Raises:
-        InputError: If the suffix is another, or the file cannot be written.
+        file: To write.
+        suffix: Of its name.
+        parts: Column name -> values.
+        count: Rows of all parts.
+        possible: Column name -> all values that can occur, of any number.
     """
-    suffix = path.suffix.lower()
     if suffix in DELIMITERS:
-        write_text_atomically(path, format_csv(table, DELIMITERS[suffix]))
+        header = format_csv({name: [] for name in possible}, DELIMITERS[suffix])
+        file.write(header.encode())
+        for part in parts:
+            file.write(format_csv(part, DELIMITERS[suffix]).removeprefix(header).encode())
         return
-    if suffix not in (".parquet", ".npy"):
-        raise InputError(f"output must end in .csv, .tsv, .parquet or .npy, got {str(path)!r}")
-    try:
-        with replacing_file(path) as file:
-            if suffix == ".parquet":
-                import pyarrow
-                import pyarrow.parquet
+    values_of = {name: of_one_kind(values) for name, values in possible.items()}
+    kind_of = {
+        name: next((type(value) for value in found if value is not None), str) for name, found in values_of.items()
+    }
+    typed = (
+        {name: [None if value is None else kind_of[name](value) for value in values] for name, values in part.items()}
+        for part in parts
+    )
+    if suffix == ".npy":
+        fields = [(name, _field(values, kind_of[name])) for name, values in values_of.items()]
+        write_npy(file, (_structured(part, fields) for part in typed), count)
+        return
+    import pyarrow
+    import pyarrow.parquet
 
-                columns = {name: pyarrow.array(of_one_kind(values)) for name, values in table.items()}
-                pyarrow.parquet.write_table(pyarrow.table(columns), file)
-            else:
-                # Version 3 is the one that can name its fields in any script.
-                np.lib.format.write_array(file, _structured(table), version=(3, 0), allow_pickle=False)
-    except StorageError as error:
-        raise InputError(str(error)) from None
+    schema = pyarrow.schema([(name, pyarrow.array(values).type) for name, values in values_of.items()])
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for part in typed:
+            writer.write_table(pyarrow.table(part, schema))
+
+
+def write_npy(file: Any, parts: Iterable["np.ndarray[Any, Any]"], count: int) -> None:
+    """Write arrays ``[n, ...]``, which differ in n alone, as one ``.npy`` file of ``count`` rows."""
+    remaining = iter(parts)
+    first = next(remaining)
+    facts = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False}
+    header = repr({**facts, "shape": (count, *first.shape[1:])}).encode()
+    # Version 3 is the one that can name its fields in any script.
+    magic = np.lib.format.magic(1 if first.dtype.names is None else 3, 0)
+    sized = struct.Struct("<H" if first.dtype.names is None else "<I")
+    padding = b" " * (-(len(magic) + sized.size + len(header) + 1) % np.lib.format.ARRAY_ALIGN)
+    file.write(magic + sized.pack(len(header) + len(padding) + 1) + header + padding + b"\n")
+    for array in chain([first], remaining):
+        file.write(np.ascontiguousarray(array).data)
 
 
 def of_one_kind(values: Sequence[Value]) -> list[Value]:
@@ -354,20 +382,17 @@ def of_one_kind(values: Sequence[Value]) -> list[Value]:
     return list(values) if len(kinds) <= 1 and fits else [None if value is None else str(value) for value in values]
 
 
-def _structured(table: Table) -> "np.ndarray[Any, Any]":
-    columns = {}
-    for name, given in table.items():
-        values = of_one_kind(given)
-        kinds = {type(value) for value in values}
-        if kinds <= {int, float, type(None)} and kinds & {int, float} and kinds != {int}:
-            columns[name] = np.array([math.nan if value is None else value for value in values], np.float64)
-        elif len(kinds) == 1 and kinds <= {int, bool}:
-            columns[name] = np.array(values)
-        else:
-            columns[name] = np.array(["" if value is None else str(value) for value in values], np.str_)
+def _field(values: Sequence[Value], kind: type) -> str:
+    if kind in (int, bool) and None not in values:
+        return np.dtype(kind).str
     # A string of length 0 has no place in a structured array.
-    kinds_of = [(name, column.dtype if column.dtype.itemsize else "U1") for name, column in columns.items()]
-    found = np.empty(len(next(iter(columns.values()))), kinds_of)
-    for name, column in columns.items():
-        found[name] = column
+    width = max(1, *(0 if value is None else len(str(value)) for value in values))
+    return "<f8" if kind in (int, float) else f"<U{width}"
+
+
+def _structured(table: Table, fields: list[tuple[str, str]]) -> "np.ndarray[Any, Any]":
+    found = np.empty(len(next(iter(table.values()))), fields)
+    for name, dtype in fields:
+        missing = math.nan if dtype == "<f8" else ""
+        found[name] = [missing if value is None else value for value in table[name]]
     return found

@@ -65,11 +65,22 @@ def _without_patterns(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path.resolve()))
 
 
-def load_hub(name: str, streaming: bool = False) -> Mapping[str, Any]:
-    """All splits of a data set of the Hub: downloaded, or to be read over the network row by row."""
+class HubSplits(dict[str, Any]):
+    """All splits of a data set of the Hub, and the commit that was read, as far as it is known."""
+
+    commit: str | None = None
+
+
+def load_hub(name: str, streaming: bool = False, revision: str | None = None) -> Mapping[str, Any]:
+    """All splits of a data set of the Hub: downloaded, or to be read over the network row by row.
+
+    Without network, a revision must be the full commit of the copy on the disk.
+    """
     import datasets
     import huggingface_hub
 
+    options: dict[str, Any] = {"revision": revision, **({"streaming": True} if streaming else {})}
+    wanted = revision
     if datasets.config.HF_HUB_OFFLINE:
         if "/" not in name:
             raise unknown(name, "HF_HUB_OFFLINE is set; earlier downloads go by owner/name")
@@ -77,15 +88,31 @@ def load_hub(name: str, streaming: bool = False) -> Mapping[str, Any]:
         try:
             # Asked first, because loading would try an unreachable Hub for long. The answer also tells the full name,
             # so that a name such as 'csv' is never taken for the library's own way to read files.
-            name = huggingface_hub.HfApi().dataset_info(name, timeout=HUB_TIMEOUT_SECONDS).id
+            info = huggingface_hub.HfApi().dataset_info(name, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
         except Exception as error:  # of whichever HTTP library is in use
             raise unknown(name, one_line(error)) from error
+        name, wanted = info.id, info.sha
         if "/" not in name:
             raise unknown(name, "Hub data sets go by owner/name")
     try:
-        return _load_dataset(name, **({"streaming": True} if streaming else {}))
+        splits = HubSplits(_load_dataset(name, **options))
     except Exception as error:
         raise unknown(name, one_line(error.__cause__ or error)) from error
+    # The library takes what it has on the disk, of whatever commit, where the Hub gives no answer.
+    splits.commit = _commit_of_copy(splits) or (None if datasets.config.HF_HUB_OFFLINE else wanted)
+    if revision is not None and splits.commit != wanted:
+        found = splits.commit or "an unknown one"
+        raise unknown(name, f"revision {revision!r} is not what is on the disk, which is commit {found}")
+    return splits
+
+
+def _commit_of_copy(splits: Mapping[str, Any]) -> str | None:
+    """The commit of a downloaded data set, by the addresses of its files."""
+    for table in splits.values():
+        for address in getattr(table.info, "download_checksums", None) or ():
+            if match := re.search(r"@([0-9a-f]{40})/", address):
+                return match[1]
+    return None
 
 
 def open_table(splits: Mapping[str, Any], name: str, settings: Settings) -> Opened:

@@ -6,11 +6,11 @@ beyond 1 GiB go to disk; what stays in memory is a few numbers a sample.
 """
 
 import hashlib
-import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources import conservation
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.rows import choose_splits
@@ -28,6 +29,14 @@ from bgan_discrete.sources.settings import HUB_ID, existing, unknown
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.tables import load_hub
 from bgan_discrete.sources.text_data import TextData
+from bgan_discrete.sources.text_files import (
+    COLUMN_SUFFIXES,
+    Documents,
+    Tally,
+    chosen_column,
+    file_documents,
+    row_documents,
+)
 
 EMBEDDED_TEXTS = ("arithmetic", "python-docs")
 UNITS, LAYOUTS = ("line", "paragraph", "text"), ("pad", "window")
@@ -39,19 +48,20 @@ FEW_DOCUMENTS = 100
 """Of fewer different documents it is known which they are, before some are held out."""
 
 _AT_ONCE = 1024
-_log = logging.getLogger(__name__)
-
-Documents = Callable[[], Iterator[str]]
+_EXAMPLE = 40
+"""Characters of an example in a note."""
 
 
 @dataclass(frozen=True)
 class _Opened:
     """Where the documents are read; each call of a function goes through them anew."""
 
+    name: str
     training: Documents
     heldout: Documents | None
     heldout_source: str
     fit_documents: int | None = None
+    commit: str | None = None
 
 
 def load_text(
@@ -67,6 +77,7 @@ def load_text(
     streaming: bool = False,
     codec: TextCodecOptions | TextCodec = TextCodecOptions(),  # noqa: B008 - it is frozen
     seed: int = 0,
+    revision: str | None = None,
 ) -> TextData:
     """Load text, hold some documents out, and turn both parts into codes.
 
@@ -76,25 +87,29 @@ def load_text(
     by one, so that every kind stays in training; and of fewer than four to be cut into windows, the end of each is held
     out.
 
-    Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) stand
-    between documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
-    it is refused with its place.
+    Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) separate
+    documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
+    it is refused with its place. Whatever is lost or changes is logged and in the ``notes`` of the data.
 
     Args:
-        dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file, a Hub id, or a list of texts.
-        text_column: Column of the text, of a Hub data set; None for the only one of strings.
+        dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file or of a ``.jsonl``, ``.json``,
+            ``.csv``, ``.tsv`` or ``.parquet`` file with a column of texts, a Hub id, or a list of texts.
+        text_column: Column of the texts, of a Hub data set or a file with columns; None for the only one of strings. A
+            ``.csv`` or ``.tsv`` file is read as lines without it.
         split: To train on, of a Hub data set.
         unit: What a document is: ``line``, ``paragraph`` (between blank lines) or ``text`` (a whole file or row).
         layout: ``pad``: a sample is a document, cut at the length or ended and padded. ``window``: a sample is a full
             window of a document; the windows follow one another, and what is left over is left out.
         limit: Take only the first so many documents, >= 1.
         holdout: Share of the documents held out where there is no other split, in (0, 1).
-        heldout: A UTF-8 text file to judge by, or a list of texts.
+        heldout: A file to judge by, read as ``dataset`` is, of which the first `MAX_HELDOUT_DOCUMENTS` documents are
+            used; or a list of texts.
         streaming: Read a Hub data set over the network row by row, twice and its start once more, rather than download
             it first; the vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are
             always read so.
         codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
         seed: Of the drawn held-out documents.
+        revision: Branch, tag or commit of a Hub data set; None for its main branch.
 
     Returns:
         The codes.
@@ -102,38 +117,21 @@ def load_text(
     Raises:
         InputError: If an argument or the data cannot be used.
     """
-    _check(unit, layout, limit, holdout, seed)
-    ends = codec.ends
-    if ends != (layout == "pad"):
-        raise InputError(
-            f"layout must be {'pad' if ends else 'window'} with a codec whose samples "
-            f"{'may end early' if ends else 'all have the full length'}, got {layout!r}"
-        )
-    if not isinstance(dataset, (str, os.PathLike)):
-        dataset = _given_texts(dataset, "dataset")
-    if heldout is not None and not isinstance(heldout, (str, os.PathLike)):
-        heldout = _given_texts(heldout, "heldout")
-    opened = _open(dataset, text_column, split, unit, heldout, streaming)
-    name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else f"{len(dataset):,} texts in memory"
-    if name.lower().endswith((".csv", ".tsv")):
-        _log.warning("%r is read as text; to learn its columns, give it to train_array.py", name)
+    _check(unit, layout, limit, holdout, seed, codec.ends)
+    opened = _open(dataset, text_column, split, unit, heldout, streaming, revision)
+    name = opened.name
     holding_out = None
     if opened.heldout is None:
-        few = _few_documents(islice(opened.training(), limit))
+        few = _few_documents(islice(opened.training(Tally()), limit))
         holding_out = _HoldingOut(holdout, seed, few, layout == "window")
 
-    def own() -> Iterator[tuple[str, bool]]:
+    def own(tally: Tally) -> Iterator[tuple[str, bool]]:
         """The documents of the data set, and whether each is held out."""
-        for number, text in enumerate(islice(opened.training(), limit)):
+        for number, text in enumerate(islice(opened.training(tally), limit)):
             yield from ((text, False),) if holding_out is None else holding_out(number, text)
 
-    def documents() -> Iterator[tuple[str, bool]]:
-        yield from own()
-        if opened.heldout is not None:
-            yield from ((text, True) for text in islice(opened.heldout(), MAX_HELDOUT_DOCUMENTS))
-
     def to_fit() -> Iterator[str]:
-        return islice((text for text, is_heldout in own() if not is_heldout), opened.fit_documents)
+        return islice((text for text, is_heldout in own(Tally()) if not is_heldout), opened.fit_documents)
 
     built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
@@ -143,22 +141,30 @@ def load_text(
         )
     if not built.is_fitted:
         built.fit(to_fit())
-    framers = [_Framer(built, layout), _Framer(built, layout)]
-    for text, is_heldout in documents():
+    tallies = (Tally(), Tally())
+    framers = [_Framer(built, layout, tally) for tally in tallies]
+    for text, is_heldout in own(tallies[0]):
         framers[is_heldout].add(text)
-    (codes, counts), (heldout_codes, heldout_counts) = (framer.finish() for framer in framers)
+    notes = []
+    if opened.heldout is not None:
+        others = opened.heldout(tallies[1])
+        for text in islice(others, MAX_HELDOUT_DOCUMENTS):
+            framers[True].add(text)
+        if next(others, None) is not None:
+            notes.append(f"of {opened.heldout_source} the first {MAX_HELDOUT_DOCUMENTS:,} documents alone are used")
+    codes, heldout_codes = (framer.finish() for framer in framers)
     digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
-    for part, found, tally in (("train on", codes, counts), ("judge by", heldout_codes, heldout_counts)):
+    for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
-            reason = (
-                f"its longest document has {tally['longest']} tokens, but a window has length = {built.length}"
-                if layout == "window" and tally["documents"]
-                else f"it has {tally['documents']} documents for that"
-                + (f"; a document is a {unit}, and layout 'window' cuts long ones" if layout == "pad" else "")
-            ) + ("; give more, or others by --heldout" if part == "judge by" and heldout is None else "")
-            raise InputError(f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed: {reason}")
+            advice = "; give more, or others by --heldout" if part == "judge by" and heldout is None else ""
+            short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
+            raise InputError(f"{short}: {framer.lack(unit)}{advice}")
+    places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")
+    notes += [note for tally, place in zip(tallies, places, strict=True) for note in tally.notes(place)]
+    conservation.report(notes)
     if holding_out is not None and holding_out.by_end:
-        heldout_counts["documents"] = 0  # they are the ends of those that were counted
+        tallies[1].counts["documents"] = 0  # they are the ends of those that were counted
+    total = tallies[0].counts + tallies[1].counts
     repeated, leaked = count_repeats(codes, heldout_codes)
     return TextData(
         name=name,
@@ -168,17 +174,20 @@ def load_text(
         codec=built,
         heldout_source=opened.heldout_source if holding_out is None else holding_out.source,
         counts={
-            **{name: counts[name] + heldout_counts[name] for name in ("documents", "cut", "left_out")},
-            "longest": max(counts["longest"], heldout_counts["longest"]),
-            "unknown": counts["unknown"],
-            "heldout_unknown": heldout_counts["unknown"],
+            **{name: total[name] for name in ("lines", "documents", "cut")},
+            "left_out": total["short"],
+            "longest": max(framer.longest for framer in framers),
+            "unknown": tallies[0].counts["unknown"],
+            "heldout_unknown": tallies[1].counts["unknown"],
             "repeated": repeated,
             "leaked": leaked,
         },
+        notes=tuple(notes),
+        commit=opened.commit,
     )
 
 
-def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int) -> None:
+def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int, ends: bool) -> None:
     if unit not in UNITS:
         raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if layout not in LAYOUTS:
@@ -190,6 +199,11 @@ def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int)
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
         raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
     validate_seed(seed)
+    if ends != (layout == "pad"):
+        raise InputError(
+            f"layout must be {'pad' if ends else 'window'} with a codec whose samples "
+            f"{'may end early' if ends else 'all have the full length'}, got {layout!r}"
+        )
 
 
 def _open(
@@ -199,49 +213,65 @@ def _open(
     unit: str,
     heldout: str | os.PathLike[str] | Sequence[str] | None,
     streaming: bool,
+    revision: str | None,
 ) -> _Opened:
-    judged = None
-    if heldout is not None and not isinstance(heldout, (str, os.PathLike)):
-        judged = _of_texts(heldout, unit)
-    elif heldout is not None:
+    judged, source, in_column = None, "", False
+    if isinstance(heldout, (str, os.PathLike)):
         judged_path = existing(str(heldout))
         if judged_path is None or judged_path.is_dir():
             what = "is a folder" if judged_path else "does not exist"
             raise InputError(f"heldout must be a text file; {str(heldout)!r} {what}")
-        judged = _file_documents(judged_path, unit, "heldout")
-    source = "" if heldout is None else "texts in memory"
-    if isinstance(heldout, (str, os.PathLike)):
+        in_column = judged_path.suffix.lower() in COLUMN_SUFFIXES
+        judged = file_documents(judged_path, column if in_column else None, unit, "heldout")
         source = f"file {str(heldout)!r}"
-    if not isinstance(dataset, (str, os.PathLike)):
-        if column is not None or streaming:
-            raise InputError("text_column and streaming are for data sets of the Hub, not for texts in memory")
-        return _Opened(_of_texts(dataset, unit), judged, source)
-    text = str(dataset)
-    path = existing(text)
-    is_file = path is not None and not path.is_dir()
-    if column is not None and (text in EMBEDDED_TEXTS or is_file):
-        raise InputError(f"text_column is for data sets of the Hub, got {column!r} for {text!r}")
-    if streaming and (text in EMBEDDED_TEXTS or is_file):
-        raise InputError(f"streaming is for data sets of the Hub, got {text!r}; files are read line by line anyway")
-    if text in EMBEDDED_TEXTS:
-        texts = equations() if text == "arithmetic" else _python_docs()
-        return _Opened(lambda: _documents(texts, unit), judged, source)
-    if path is not None and is_file:
-        return _Opened(_file_documents(path, unit, "dataset"), judged, source)
+    elif heldout is not None:
+        others = partial(iter, _given_texts(heldout, "heldout"))
+        judged, source = row_documents(others, unit, "heldout"), "texts in memory"
+    texts: list[str] | None = None
+    if isinstance(dataset, (str, os.PathLike)):
+        text = str(dataset)
+        embedded = {"arithmetic": equations, "python-docs": _python_docs}.get(text)
+        texts = embedded() if embedded else None
+    else:
+        texts = _given_texts(dataset, "dataset")
+        text = f"{len(texts):,} texts in memory"
+    path = existing(text) if texts is None else None
+    is_local = texts is not None or path is not None
+    if in_column and is_local and not text.lower().endswith(COLUMN_SUFFIXES):
+        column = None  # it is that of the held-out file
+    if is_local and (streaming or revision is not None):
+        what = "streaming" if streaming else "revision"
+        raise InputError(f"{what} is for data sets of the Hub, got {text!r}; files are read row by row anyway")
+    if path is not None and path.is_dir():
+        raise InputError(
+            f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder: join its "
+            f"files into one (cat {text}/*.txt > all.txt), or give their texts as a list to load_text"
+        )
     if path is not None:
-        raise InputError(f"dataset must be a text file, a Hub id, 'arithmetic' or 'python-docs'; {text!r} is a folder")
+        return _Opened(text, file_documents(path, column, unit, "dataset"), judged, source)
+    if texts is not None and column is not None:
+        raise InputError(f"text_column is for data sets of the Hub and files with columns, got {column!r} for {text}")
+    if texts is not None:
+        return _Opened(text, row_documents(partial(iter, texts), unit, "dataset"), judged, source)
     looks_like_a_path = text.startswith((".", "/", "~")) or Path(text).suffix or text.count("/") != 1
     if isinstance(dataset, os.PathLike) or looks_like_a_path or not re.fullmatch(HUB_ID, text, flags=re.ASCII):
         raise InputError(
             f"dataset {text!r} is neither 'arithmetic', 'python-docs', an existing file, nor a Hub id (owner/name)"
         )
-    return _open_hub(text, column, split, unit, judged, source, streaming)
+    return _open_hub(text, column, split, unit, judged, source, streaming, revision)
 
 
 def _open_hub(
-    name: str, column: str | None, split: str, unit: str, judged: Documents | None, source: str, streaming: bool
+    name: str,
+    column: str | None,
+    split: str,
+    unit: str,
+    judged: Documents | None,
+    source: str,
+    streaming: bool,
+    revision: str | None,
 ) -> _Opened:
-    splits = load_hub(name, streaming)
+    splits = load_hub(name, streaming, revision)
     heldout = choose_splits(splits, split, name)
     # A stream of files without a schema learns its columns from its first rows.
     try:
@@ -251,36 +281,21 @@ def _open_hub(
     strings = [
         key for key, feature in features.items() if getattr(feature, "dtype", None) in ("string", "large_string")
     ]
-    if column is None and len(strings) != 1:
-        raise InputError(
-            f"text_column must be given for {name}; its columns of strings are: {', '.join(strings) or 'none'}"
-        )
-    chosen = strings[0] if column is None else column
-    if chosen not in strings:
-        raise InputError(f"text_column must be one of {', '.join(strings) or 'none'} of {name}, got {chosen!r}")
+    chosen = chosen_column(column, strings, name)
 
-    def rows(table: Any) -> Documents:
-        def read() -> Iterator[str]:
-            try:
-                yield from _documents(_whole_rows(table.select_columns([chosen]), chosen, name), unit)
-            except InputError:
-                raise
-            except Exception as error:  # the library and what reads over the network for it raise whatever they like
-                raise InputError(f"dataset {name!r} cannot be read to its end: {one_line(error)}") from error
+    def texts(table: Any) -> Iterator[str | None]:
+        try:
+            yield from (row[chosen] for row in table.select_columns([chosen]))
+        except Exception as error:  # the library and what reads over the network for it raise whatever they like
+            raise InputError(f"dataset {name!r} cannot be read to its end: {one_line(error)}") from error
 
-        return read
+    def documents(part: str) -> Documents:
+        return row_documents(lambda: texts(splits[part]), unit, f"dataset {name!r}", chosen)
 
     if judged is None and heldout is not None:
-        judged, source = rows(splits[heldout]), f"split {heldout!r}"
-    return _Opened(rows(splits[split]), judged, source, STREAM_FIT_DOCUMENTS if streaming else None)
-
-
-def _whole_rows(table: Any, column: str, name: str) -> Iterator[str]:
-    for number, row in enumerate(table):
-        text = row[column] or ""
-        if "\0" in text:
-            raise InputError(f"row {number} of dataset {name!r} is damaged: {column!r} holds a NUL character")
-        yield text
+        judged, source = documents(heldout), f"split {heldout!r}"
+    commit = getattr(splits, "commit", None)
+    return _Opened(name, documents(split), judged, source, STREAM_FIT_DOCUMENTS if streaming else None, commit)
 
 
 def _given_texts(texts: Any, option: str) -> list[str]:
@@ -297,66 +312,6 @@ def _given_texts(texts: Any, option: str) -> list[str]:
         if "\0" in text:
             raise InputError(f"{option} is damaged, or no text: text {number} holds a NUL character")
     return given
-
-
-def _file_documents(path: Path, unit: str, option: str) -> Documents:
-    if not path.is_file():
-        raise InputError(
-            f"{option} {str(path)!r} is a pipe, socket or device; a file is needed, since it is read twice"
-        )
-
-    def read() -> Iterator[str]:
-        try:
-            with path.open("rb") as file:
-                yield from _units(_decoded_lines(file, path, option), unit)
-        except OSError as error:
-            raise InputError(f"{option} {str(path)!r} cannot be read: {error.strerror or error}") from None
-
-    return read
-
-
-def _decoded_lines(file: Iterable[bytes], path: Path, option: str) -> Iterator[str]:
-    offset = 0
-    for number, raw in enumerate(file, 1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{option} {str(path)!r} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start} "
-                f"(line {number}); convert the file to UTF-8"
-            ) from None
-        if "\0" in line:
-            raise InputError(
-                f"{option} {str(path)!r} is damaged, or no UTF-8 text: byte 0x00 at offset {offset + raw.index(0)} "
-                f"(line {number}); convert the file to UTF-8, or take such bytes out of it"
-            )
-        offset += len(raw)
-        yield line.removesuffix("\n").removesuffix("\r")
-
-
-def _documents(texts: Iterable[str], unit: str) -> Iterator[str]:
-    for text in texts:
-        yield from _units(iter(text.replace("\r\n", "\n").split("\n")), unit)
-
-
-def _of_texts(texts: Sequence[str], unit: str) -> Documents:
-    return lambda: _documents(texts, unit)
-
-
-def _units(lines: Iterator[str], unit: str) -> Iterator[str]:
-    """Documents that are not blank, out of the lines of one text."""
-    if unit == "line":
-        yield from (line for line in lines if line.strip())
-        return
-    gathered: list[str] = []
-    for line in lines:
-        if line.strip() or unit == "text":
-            gathered.append(line)
-        elif gathered:
-            yield "\n".join(gathered)
-            gathered = []
-    if any(line.strip() for line in gathered):
-        yield "\n".join(gathered)
 
 
 def _few_documents(texts: Iterator[str]) -> dict[bytes, int]:
@@ -428,12 +383,13 @@ class _HoldingOut:
 
 
 class _Framer:
-    """Documents -> codes, in the order in which they come."""
+    """Documents -> codes, in the order in which they come; what is lost or changes goes to the tally."""
 
-    def __init__(self, codec: TextCodec, layout: str) -> None:
-        self.codec, self.layout = codec, layout
+    def __init__(self, codec: TextCodec, layout: str, tally: Tally) -> None:
+        self.codec, self.layout, self.tally = codec, layout, tally
         self.digest = hashlib.blake2b(digest_size=32)
-        self.counts = dict.fromkeys(("documents", "cut", "left_out", "unknown", "longest"), 0)
+        self.longest = 0
+        self._characters: set[str] = set()
         self._store = CodeStore(codec.length, codec.dtype)
         self._waiting: list[str] = []
 
@@ -444,27 +400,55 @@ class _Framer:
         if len(self._waiting) == _AT_ONCE:
             self._frame()
 
-    def finish(self) -> tuple[NDArray[Any], dict[str, int]]:
+    def finish(self) -> NDArray[Any]:
         if self._waiting:
             self._frame()
-        return self._store.finish(), self.counts
+        return self._store.finish()
+
+    def lack(self, unit: str) -> str:
+        """Why there are too few samples."""
+        documents = self.tally.counts["documents"]
+        if self.layout == "window" and documents:
+            return f"its longest document has {self.longest} tokens, but a window has length = {self.codec.length}"
+        advice = f"; a document is a {unit}, and layout 'window' cuts long ones" if self.layout == "pad" else ""
+        return f"it has {documents} documents for that{advice}"
 
     def _frame(self) -> None:
-        codec, counts = self.codec, self.counts
+        codec, length = self.codec, self.codec.length
         tokenized = codec.tokenize(self._waiting)
-        sizes = np.array([len(codes) for codes in tokenized])
-        counts["documents"] += len(tokenized)
-        counts["longest"] = max(counts["longest"], int(sizes.max()))
+        for text, codes in zip(self._waiting, tokenized, strict=True):
+            self._account(text, codes)
         if self.layout == "window":
-            counts["left_out"] += int((sizes < codec.length).sum())
-            windows = [codes[: len(codes) // codec.length * codec.length] for codes in tokenized]
-            framed = np.concatenate(windows).reshape(-1, codec.length)
+            windows = [codes[: len(codes) // length * length] for codes in tokenized]
+            framed = np.concatenate(windows).reshape(-1, length)
         else:
-            counts["cut"] += int((sizes > codec.length).sum())
             framed = codec.frame(tokenized)
         self._store.add(framed)
-        counts["unknown"] += int(codec.is_unknown(framed).sum())
+        self.tally.counts["unknown"] += int(codec.is_unknown(framed).sum())
         self._waiting = []
+
+    def _account(self, text: str, codes: NDArray[Any]) -> None:
+        codec, tally, size, length = self.codec, self.tally, len(codes), self.codec.length
+        tally.counts.update({"documents": 1, "tokens": size})
+        self.longest = max(self.longest, size)
+        if self.layout == "pad" and size > length:
+            tally.lose("cut", f"{text[:_EXAMPLE]!r}, of whose {size:,} tokens {length:,} are kept")
+        elif self.layout == "window" and size < length:
+            tally.lose("short", text[:_EXAMPLE])
+        elif self.layout == "window" and size % length:
+            tally.lose("rest", codec.detokenize(codes[-(size % length) :][:_EXAMPLE]), size % length)
+        back = codec.detokenize(codes)
+        if back == text:
+            return
+        if codec.is_unknown(codes).any():
+            new = sorted(set(text) - self._characters)
+            self._characters.update(new)
+            of_each = zip(new, codec.tokenize(new), strict=True)
+            tally.examples["unknown"] += [letter for letter, found in of_each if codec.is_unknown(found).any()]
+        else:
+            same = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), 0)
+            part = slice(max(same - 5, 0), same + _EXAMPLE)
+            tally.lose("normalised", f"{text[part]!r} becomes {back[part]!r}")
 
 
 def _python_docs() -> list[str]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs import TextCodec, load_codec
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of
 
 Codes = NDArray[Any]
-_FACTS = ("name", "digest", "heldout_source", "counts")
+_FACTS = ("name", "digest", "heldout_source", "counts", "notes", "commit")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class TextData:
         heldout_codes: Codes of the held-out texts, likewise.
         codec: Fitted on the training documents only.
         heldout_source: Where the held-out texts come from.
-        counts: What was done to make them: documents, tokens of the longest, left out, cut, unknown tokens, duplicates.
+        counts: What was done to make them: lines that came in, documents, tokens of the longest, left out, cut, unknown
+            tokens, duplicates.
+        notes: What of the text is lost or changes, one line each.
+        commit: Of a data set of the Hub, that was read.
     """
 
     name: str
@@ -37,6 +41,8 @@ class TextData:
     codec: TextCodec
     heldout_source: str
     counts: dict[str, int]
+    notes: tuple[str, ...] = ()
+    commit: str | None = None
 
     @property
     def num_categories(self) -> int:
@@ -59,16 +65,19 @@ def describe_text(data: TextData) -> str:
         lengths = data.codec.lengths(np.asarray(data.codes[chunk]))
         shortest, longest = min(shortest, int(lengths.min())), max(longest, int(lengths.max()))
         total += int(lengths.sum())
+    by_share = "; --holdout sets the share" if "%" in data.heldout_source else ""
     lines = [
-        f"data set:    {data.name} (digest {data.digest[:12]})",
-        f"samples:     {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
+        f"data set:    {named_commit(data.name, data.commit)} (digest {data.digest[:12]})",
+        f"samples:     {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out "
+        f"({data.heldout_source}{by_share})",
         f"codes:       L = {data.codec.length}, K = {data.num_categories} ({data.codec.describe()})",
         f"lengths:     {shortest} to {longest} tokens, {total / len(data.codes):.1f} on average",
-        f"documents:   {count['documents']:,} of up to {count['longest']:,} tokens; {count['cut']:,} were cut at the "
-        f"length, {count['left_out']:,} left out",
+        f"documents:   {count['documents']:,} of up to {count['longest']:,} tokens, from {count['lines']:,} lines; "
+        f"{count['cut']:,} were cut at the length, {count['left_out']:,} left out",
         f"unknown:     {count['unknown']:,} tokens of the training samples, {count['heldout_unknown']:,} of the others",
         f"duplicates:  {count['repeated']:,} training samples repeat earlier ones; "
         f"{count['leaked']:,} held-out samples are in training too",
+        *(f"note:        {note}" for note in data.notes),
     ]
     return "\n".join(lines)
 
@@ -91,4 +100,4 @@ def load_text_data(folder: Path) -> TextData:
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "heldout_codes")
     }
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    return TextData(codec=codec, **arrays, **facts)
+    return TextData(codec=codec, **arrays, **{**facts, "notes": tuple(facts["notes"])})

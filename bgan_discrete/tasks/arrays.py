@@ -32,14 +32,14 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.penalties import apply_spectral_normalization
-from bgan_discrete.pipeline import ArrayPipeline, GeneratedRows
+from bgan_discrete.pipeline import ArrayPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
-from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_table
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_npy, write_table_parts
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -60,6 +60,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.config import (
@@ -457,8 +458,8 @@ def generate_array(
     temperature: float = 1.0,
     revision: str | None = None,
     resample: int = 1,
-) -> GeneratedRows:
-    """Write samples of a saved model, as ``scripts/generate_array.py`` does.
+) -> None:
+    """Write samples of a saved model, as ``scripts/generate_array.py`` does; however many, memory holds 1,000 of them.
 
     Args:
         model: Its folder, or its id on the Hub.
@@ -474,11 +475,9 @@ def generate_array(
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
 
-    Returns:
-        The samples.
-
     Raises:
         InputError: If an argument or the model cannot be used.
+        NonFiniteError: If what the model gives is no distribution.
     """
     check_output(output, model)
     check_at_least_one(num_samples=num_samples)
@@ -489,24 +488,26 @@ def generate_array(
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
     check_sharpening(temperature, None, None)
     pipeline = ArrayPipeline.from_pretrained(model, device, revision=revision)
-    is_table = pipeline.codec.column_names is not None
-    if not is_table and suffix not in (".npy", ".npz", ".csv"):
+    codec = pipeline.codec
+    if not isinstance(codec, TableCodec) and suffix not in (".npy", ".npz", ".csv"):
         raise InputError(f"output of an array model must end in .npy, .npz or .csv, got {str(output)!r}")
     _give_discriminator(pipeline, model, resample)
-    made = pipeline.generate(num_samples, seed=seed, bin_ranges=bin_ranges, temperature=temperature, resample=resample)
-    if suffix == ".npz":
-        names = {"columns": np.array(pipeline.codec.column_names)} if is_table else {"rows": made.rows}
-        with replacing_file(output) as file:
-            np.savez_compressed(file, codes=made.codes, **names)
-    elif is_table:
-        write_table(made.rows, output)
-    elif suffix == ".npy":
-        with replacing_file(output) as file:
-            np.save(file, made.rows, allow_pickle=False)
-    else:
-        write_text_atomically(output, rows_as_csv(made.rows))
+    options: dict[str, Any] = {"bin_ranges": bin_ranges, "temperature": temperature, "resample": resample}
+    parts = draw_in_parts(pipeline, num_samples, seed, **options)
+    with replacing_file(output) as file:
+        if suffix == ".npz" and isinstance(codec, TableCodec):
+            write_npz(file, parts, num_samples, {}, columns=np.array(codec.column_names))
+        elif suffix == ".npz":
+            write_npz(file, parts, num_samples, {"rows": codec.decode})
+        elif isinstance(codec, TableCodec):
+            possible = {column.name: column.decode(np.arange(column.size), bin_ranges) for column in codec.columns}
+            write_table_parts(file, suffix, (part.rows for part in parts), num_samples, possible)
+        elif suffix == ".npy":
+            write_npy(file, (part.rows for part in parts), num_samples)
+        else:
+            for part in parts:
+                file.write(rows_as_csv(part.rows).encode())
     say(f"{num_samples} samples: {output}")
-    return made
 
 
 def _give_discriminator(pipeline: ArrayPipeline, model: str | Path, resample: int) -> None:

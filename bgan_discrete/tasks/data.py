@@ -38,4 +38,5 @@ def prepare_data(config: DataConfig, codec: ImageCodec | None = None) -> ImageDa
         codec=options if codec is None else codec,
         seed=config.data_seed,
         cache_dir=config.cache_dir,
+        revision=config.dataset_revision,
     )

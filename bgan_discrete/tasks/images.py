@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
 from bgan_discrete.training.run_log import read_metrics
@@ -197,7 +199,7 @@ def _finish(
     """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
     pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
         return None
     shown = _samples_to_show(pipeline, config.training.seed)
@@ -405,8 +407,10 @@ def generate_images(
     revision: str | None = None,
     labels: str | None = None,
     resample: int = 1,
-) -> GeneratedImages:
+) -> None:
     """Draw samples of a saved model into a file or folder, as ``scripts/generate_images.py`` does.
+
+    However many they are, memory holds 1,000 of them, but for those of a grid.
 
     Args:
         model: Its folder, or its id on the Hub.
@@ -424,11 +428,9 @@ def generate_images(
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
 
-    Returns:
-        The samples.
-
     Raises:
         InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.
+        NonFiniteError: If what the model gives is no distribution.
     """
     _check_output(output)
     check_output(output, model)
@@ -439,22 +441,23 @@ def generate_images(
     asked = None if labels is None else [label.strip() for label in split_names(labels, "labels") or [""]]
     pipeline = ImagePipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
-    made = pipeline.generate(num_samples, seed=seed, labels=asked, temperature=temperature, resample=resample)
+    options: dict[str, Any] = {} if asked is None else {"labels": asked}
+    drawn = draw_in_parts(pipeline, num_samples, seed, temperature=temperature, resample=resample, **options)
+    parts = chain([next(drawn)], drawn)  # what cannot be drawn leaves no folder
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
-        save_png(image_grid(made.images, columns or _columns_of(made.labels)), output)
+        made = list(parts)
+        of_samples = None if made[0].labels is None else np.concatenate([part.labels for part in made])
+        images = np.concatenate([part.images for part in made])
+        save_png(image_grid(images, columns or _columns_of(of_samples)), output)
     elif output.suffix == ".npz":
-        arrays: dict[str, Any] = {"codes": made.codes, "images": made.images}
-        if made.labels is not None:
-            arrays["labels"] = made.labels
         with replacing_file(output) as file:
-            np.savez_compressed(file, **arrays)
+            write_npz(file, parts, num_samples, {"images": pipeline.codec.decode})
     else:
         digits = max(6, len(str(num_samples - 1)))
-        for number, image in enumerate(made.images):
+        for number, image in enumerate(image for part in parts for image in part.images):
             save_png(image, output / f"{number:0{digits}d}.png")
     say(f"{num_samples} samples: {output}")
-    return made
 
 
 def _columns_of(labels: np.ndarray | None) -> int | None:

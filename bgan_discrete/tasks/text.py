@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.durable import replace_text
+from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
@@ -57,6 +57,7 @@ from bgan_discrete.tasks.runs import (
     was_interrupted,
     write_report,
 )
+from bgan_discrete.tasks.sample_files import draw_in_parts
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
@@ -123,6 +124,7 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
         heldout=config.heldout,
         codec=options,
         seed=config.data_seed,
+        revision=config.dataset_revision,
     )
 
 
@@ -294,7 +296,7 @@ def _finish(
 ) -> TextReport | None:
     pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
-    add_facts(folder.root, {"training": dataclasses.asdict(summary)})
+    add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
         return None
     made = pipeline.generate(100, seed=config.training.seed)
@@ -496,8 +498,8 @@ def generate_text(
     stream: TextIO = sys.stdout,
     revision: str | None = None,
     resample: int = 1,
-) -> list[str]:
-    """Write samples of a saved model, as ``scripts/generate_text.py`` does.
+) -> None:
+    """Write samples of a saved model, as ``scripts/generate_text.py`` does; however many, memory holds 1,000 of them.
 
     Args:
         model: Its folder, or its id on the Hub.
@@ -507,18 +509,17 @@ def generate_text(
         top_k: Likewise.
         top_p: Likewise.
         prompt: What every sample begins with; for autoregressive generators.
-        output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line; None for ``stream``.
+        output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line, whose line breaks are
+            written as `on_one_line` does; None for ``stream``.
         device: Where the model runs.
         stream: Where samples go without ``output``.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
 
-    Returns:
-        The samples.
-
     Raises:
         InputError: If an argument or the model cannot be used.
+        NonFiniteError: If what the model gives is no distribution.
     """
     check_output(output, model)
     check_at_least_one(num_samples=num_samples)
@@ -527,20 +528,24 @@ def generate_text(
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
-    made = pipeline.generate(
-        num_samples, seed, temperature=temperature, top_k=top_k, top_p=top_p, prompt=prompt, resample=resample
-    )
-    if output is not None and output.suffix == ".jsonl":
-        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in made.texts]
-    else:
-        lines = [on_one_line(text) for text in made.texts]
-    content = "".join(f"{line}\n" for line in lines)
+    options: dict[str, Any] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "prompt": prompt,
+        "resample": resample,
+    }
+    parts = draw_in_parts(pipeline, num_samples, seed, **options)
     if output is None:
-        stream.write(content)
-    else:
-        write_text_atomically(output, content)
-        say(f"{num_samples} samples: {output}")
-    return made.texts
+        for part in parts:
+            stream.write("".join(f"{on_one_line(text)}\n" for text in part.texts))
+        return
+    with replacing_file(output) as file:
+        for text in (text for part in parts for text in part.texts):
+            is_json = output.suffix == ".jsonl"
+            line = json.dumps({"text": text}, ensure_ascii=False) if is_json else on_one_line(text)
+            file.write(f"{line}\n".encode())
+    say(f"{num_samples} samples: {output}")
 
 
 def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:

@@ -56,6 +56,9 @@ class DataConfig:
     )
     image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
     label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
+    dataset_revision: str | None = option(
+        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
+    )
     split: str = option("train", "split to train on")
     resize: str | None = option(None, "resize images to HxW, or to one number for both sides")
     color: Literal["auto", "grey", "rgb"] = option("auto", "read images as grey or rgb (auto: as the first image is)")
@@ -303,8 +306,16 @@ class ImageTrainingConfig(ScriptConfig):
 class TextDataConfig:
     """Where the text comes from and how it becomes codes."""
 
-    dataset: str = option("arithmetic", "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, or a Hub id")
-    text_column: str | None = option(None, "column of the text, of a Hub data set (default: the only one of strings)")
+    dataset: str = option(
+        "arithmetic",
+        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or a Hub id",
+    )
+    text_column: str | None = option(
+        None, "column of the texts, of a Hub data set or a file with columns (default: the only one of strings)"
+    )
+    dataset_revision: str | None = option(
+        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
+    )
     split: str = option("train", "split to train on, of a Hub data set")
     unit: Literal["line", "paragraph", "text"] = option(
         "line", "what is one document: a line, a paragraph between blank lines, or a whole text"
@@ -326,7 +337,7 @@ class TextDataConfig:
     holdout: float = option(
         0.1, "share of the documents held out for the metrics where there is no test split, in (0, 1)"
     )
-    heldout: str | None = option(None, "a text file to judge by, rather than a share of the data set")
+    heldout: str | None = option(None, "a file to judge by, read as dataset is, rather than a share of the data set")
     streaming: bool = option(False, "read a Hub data set over the network row by row, rather than download it first")
     data_seed: int = option(0, "seed of the held-out split")
 

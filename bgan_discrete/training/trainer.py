@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.batches import BatchOrder
 from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.distributions import check_logits
@@ -691,7 +692,7 @@ def sample_codes(
     generator: nn.Module,
     latent_size: int,
     num_samples: int,
-    seed: int,
+    seed: int | torch.Generator,
     device: torch.device,
     batch_size: int = 1000,
     draw: Callable[[Any, torch.Generator], Tensor] | None = None,
@@ -705,7 +706,7 @@ def sample_codes(
         generator: Maps latents to a distribution.
         latent_size: Z.
         num_samples: How many, >= 1.
-        seed: Of the latents and the draws.
+        seed: Of the latents and the draws; or their source, which goes on where it is.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
@@ -718,9 +719,10 @@ def sample_codes(
 
     Raises:
         InputError: If ``num_samples`` < 1.
+        NonFiniteError: If what the generator gives is not finite, and so no distribution.
     """
     check_at_least_one(num_samples=num_samples)
-    rng = torch.Generator(device).manual_seed(seed)
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
     was_training = generator.training
     generator.eval()
     parts = []
@@ -734,6 +736,7 @@ def sample_codes(
             part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
             given = torch.from_numpy(part).to(device)
         distribution = generator(latents) if given is None else generator(latents, given)
+        _check_finite_output(distribution, type(getattr(generator, "module", generator)).__name__)
         if resampler is not None and isinstance(distribution, GreyLevels):
             raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
@@ -742,6 +745,15 @@ def sample_codes(
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)
     return np.concatenate(parts)
+
+
+def _check_finite_output(distribution: Any, who: str) -> None:
+    """Refuse logits or grey levels that are not finite: now, or where they come with the draws, then."""
+    for output in (getattr(distribution, "logits", None), getattr(distribution, "values", None)):
+        if isinstance(output, Tensor):
+            check_logits(output, who)
+    if isinstance(distribution, AutoregressiveCategorical):
+        distribution.checked_as = who
 
 
 def labels_of_samples(
