@@ -15,7 +15,7 @@ from bgan_discrete.codecs.base import config_fingerprint, validate_seed
 from bgan_discrete.errors import InputError
 
 EMBEDDED = "digits"
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Part of every cache's name: raise it when the same input would give other codes."""
 
 PATH_SUFFIXES = (".parquet", ".npy", ".npz")
@@ -123,15 +123,6 @@ def existing(text: str) -> Path | None:
         return path if path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, or the home of nobody
         return None
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a name can be printed and written down: those of files may hold any bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def unknown(name: str, reason: str) -> InputError:
