@@ -26,10 +26,11 @@ def content_digest(place: NDArray[Any] | Files) -> str:
         return digest.hexdigest()
     try:
         for name in place.used():
-            shown = name if place.is_folder else Path(name).suffix.lower()
-            digest.update(f"{shown}\0{file_digest(place.root / name)}\0".encode("utf-8", "surrogateescape"))
+            path = place.root / name
+            shown = name if place.is_folder else path.suffix.lower()
+            digest.update(f"{shown}\0{file_digest(path)}\0".encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise InputError(f"dataset {str(place.root)!r} cannot be read: {error.strerror}: {error.filename!r}") from error
+        raise InputError(f"dataset {str(place.root)!r} cannot be read: {error.strerror}: {str(path)!r}") from error
     digest.update(repr(place.notes).encode())
     return digest.hexdigest()
 

@@ -191,7 +191,7 @@ def picture_splits(names: Sequence[str]) -> tuple[dict[str, list[str]], bool, li
         splits.setdefault(SPLIT_OF.get(name.partition("/")[0].lower(), ""), []).append(name)
     strays = splits.get("", [])
     if not strays:
-        return splits, True, []
+        return _in_order(splits), True, []
     tops = sorted({name.partition("/")[0] for split, found in splits.items() if split for name in found})
     note = (
         f"folders of {DATA} called like splits ({listed(tops, len(tops))}) are none, but are read like all others: "
@@ -210,13 +210,17 @@ def table_splits(names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]
     for name, (_, split) in zip(names, found, strict=True):
         splits.setdefault(split, []).append(name)
     if "" not in splits and len({prefix for prefix, _ in found}) == 1:
-        return splits, []
+        return _in_order(splits), []
     like = [name for split in ("test", "validation") for name in splits.get(split, [])]
     note = (
         f"files of {DATA} called like splits ({listed(like, len(like))}) are none, but are read like all others: not "
         f"all {len(names):,} files are called like one"
     )
     return {"train": list(names)}, [note] if like else []
+
+
+def _in_order(splits: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {split: splits[split] for split in dict.fromkeys(SPLIT_OF.values()) if split in splits}
 
 
 def _table_split(name: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from bgan_discrete.sources.folders import DATA
 from bgan_discrete.sources.rows import (
     Opened,
     Rows,
+    UnusableLabelsError,
     array_rows,
     checked_labels,
     choose_splits,
@@ -150,7 +151,11 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
             return images
 
         def read() -> NDArray[Any]:
-            return checked_labels(array(str(label_key), "label_column"), images.count)
+            try:
+                labels = array(str(label_key), "label_column")
+            except InputError as error:
+                raise UnusableLabelsError(f"must be an array that can be read: {error}") from error
+            return checked_labels(labels, images.count)
 
         return replace(images, labels=try_labels(read, str(path), notes, is_wanted))
 

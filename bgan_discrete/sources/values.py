@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.codecs.base import MAX_CATEGORIES
+from bgan_discrete.codecs.levels import MAX_EXACT_LEVELS
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.conservation import merged
 from bgan_discrete.sources.folders import DATA
@@ -123,10 +124,8 @@ def _collapse(
         else f"their {len(before):,} different values have only {len(used)} of {codec.num_categories} codes"
     )
     advice = "multiply them by 255" if (low, high) == (0, 1) else "spread them over 0 .. 255"
-    if isinstance(options, CodecOptions):
-        advice += (
-            f", or take the codec 'binary' with threshold {low + 1} (--codec binary --binary-threshold {low + 1})"
-            if codec.channels == 1 and len(before) == 2
-            else ", or take the codec 'palette' (--codec palette), which learns their colours"
-        )
+    if isinstance(options, CodecOptions) and codec.name == "binary":
+        advice += f", or take the threshold {low + 1} (--binary-threshold {low + 1})"
+    if isinstance(options, CodecOptions) and len(before) <= MAX_EXACT_LEVELS:
+        advice += ", or take the codec 'levels' without num_categories (--codec levels), which keeps few values exactly"
     return f"pixels of the training images run from {low} to {high}, as 8 bits, and {found}: {advice}"
