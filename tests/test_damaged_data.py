@@ -293,7 +293,7 @@ LABEL_CASES: dict[str, tuple[Maker, str, str]] = {
     "labels below 0": (
         parquet(image=structs(IMAGES), label=[0, 1, -1] * 4),
         "label",
-        "in 4 of 12 rows (such as row 2)",
+        "got np.int64(-1) in row 2 (4 of 12 rows)",
     ),
     "float labels": (
         npz(images=npy_bytes((12, 8, 10), PIXELS), labels=npy_bytes((12,), bytes(96), "<f8")),
@@ -308,7 +308,7 @@ LABEL_CASES: dict[str, tuple[Maker, str, str]] = {
     "unlike metadata": (
         folder(*PNGS, file("metadata.csv", b"file_name,label\n000.png,a\n")),
         "label",
-        "got none for 11 of 12 pictures (such as '001.png')",
+        "must not be missing, got '' in row 1 (11 of 12 rows)",
     ),
     "metadata without names": (
         folder(*PNGS, file("metadata.csv", b"a;label\n0;1\n")),

@@ -188,8 +188,9 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     )
     words = load_images(path, image_column="left", label_column="name")
     assert words.class_names == tuple("abcdefghijkl"), "words are classes where they are asked for"
-    assert "3 of 4 columns of the data set are left out ('left', 'kind', 'name'): the images are 'right'" in str(
-        load_images(path, image_column="right").notes
+    assert (
+        "3 of 4 columns of the data set are left out ('left', 'kind', 'name'): the images are 'right', the labels None"
+        in str(load_images(path, image_column="right").notes)
     )
     assert "no column holds images; its columns are: kind" in refusal(
         lambda: load_images(write_parquet(tmp_path / "none.parquet", kind=LABELS))
@@ -491,13 +492,13 @@ def test_levels_are_found_in_the_training_images() -> None:
     [
         (GREY % 2, {"codec": CodecOptions("binary")},
          "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the threshold 1 "
-         "(--binary-threshold 1), or take the codec 'levels' without num_categories (--codec levels)"),
+         "(--binary-threshold 1), or take the codec 'levels' without num_categories"),
         (GREY % 4, {"codec": SIXTEEN}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
         (GREY % 4 + 252, {"codec": SIXTEEN}, "all have the code 15: spread them over 0 .. 255, or take the codec"),
         (GREY % 33, {"codec": SIXTEEN},
          "from 0 to 32, as 8 bits, and their 33 different values have only 3 of 16 codes: spread them over 0 .. 255"),
         (GREY // 3, {"codec": CodecOptions("binary")}, "to 85, as 8 bits, and all have the code 0: spread them over 0"),
-        (RGB % 2, {"codec": SIXTEEN}, "multiply them by 255, or take the codec 'levels' without num_categories"),
+        (RGB % 2, {}, "multiply them by 255, or take the codec 'palette' without num_categories"),
     ],
 )  # fmt: skip
 def test_different_pixels_of_one_code_are_refused(
@@ -523,8 +524,7 @@ def test_masks_and_images_of_one_colour_are_taken() -> None:
     assert np.unique(load_images(black).codes).tolist() == [0]
     reddish = np.zeros((6, 8, 8, 3), np.uint8)
     reddish[..., 0], reddish[5] = 3, 7
-    data = load_images(reddish)
-    assert np.unique(data.codec.decode(data.codes).reshape(-1, 3), axis=0).tolist() == [[3, 0, 0]]
+    assert np.unique(load_images(reddish).codes).tolist() == [0]
 
 
 def test_stochastic_codes_of_held_out_rows_go_on_after_the_training_rows() -> None:
@@ -637,7 +637,7 @@ def test_labels_of_words_are_numbered_and_keep_their_names(kind: str, tmp_path: 
     np.savez(tmp_path / "c.npz", images=GREY, labels=np.ones((12, 4)), more=GREY)
     lost = load_images(tmp_path / "c.npz").notes[:2]
     assert lost[0] == "labels are left aside: they must be 12 integers, one for each image, got float64 [12, 4]"
-    assert lost[1].startswith("1 of 3 arrays of the data set are left out ('more')")
+    assert lost[1] == "1 of 3 arrays of the data set are left out ('more'): only images and their labels are read"
 
 
 def test_a_large_test_split_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -861,8 +861,8 @@ def test_the_description(tmp_path: Path) -> None:
         "classes:     a 5, b 5, c 4",
         "duplicates:  2 training codes repeat earlier ones; 3 held-out codes are in training too",
         "cache:       made now",
-        "note:        246 different grey values of the data set become 16 (such as 0 and 1 become 0): a larger "
-        "num_categories (--num-categories, up to 256) keeps more",
+        "note:        246 different grey values of the data set become 16 (such as 0 and 1 become 0): --codec "
+        "palette --num-categories 246 keeps those of the training images",
     ]
     assert describe(data).splitlines() == expected
     assert "cache:       read\nnote:" in describe(load_images(tmp_path / "d"))

@@ -204,9 +204,6 @@ _BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
 }
 
 
-_OPTIONAL_KEYS = {"levels": {"values"}}
-"""Keys that only some configurations of a codec have."""
-
 _OWN: dict[str, type[Codec]] = {}
 
 
@@ -253,7 +250,6 @@ def codec_from_config(config: Any) -> Codec:
             raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
     keys, builder = _BUILDERS[name]
     given = set(config) - {"name"}
-    keys |= given & _OPTIONAL_KEYS.get(name, set())
     if given != keys:
         faults = [f"lacks {key}" for key in sorted(keys - given)]
         faults += [f"has the unknown {key}" for key in sorted(given - keys)]

@@ -65,41 +65,35 @@ class Losses:
 
     def __init__(self) -> None:
         self.row = ""
-        self._rows: dict[str, list[str]] = {}
-        self._is_deep = np.zeros(_DEEP + 1, bool)
+        self.rows: dict[str, list[str]] = {}
+        """Of each of `_LOSSES` the images."""
+        self.is_deep = np.zeros(_DEEP + 1, bool)
+        """Which values of 16 bits occur."""
 
-    def add(self, what: str) -> None:
-        """The image loses something, a key of `_LOSSES`."""
-        self._rows.setdefault(what, []).append(self.row)
-
-    def add_deep(self, values: NDArray[Any]) -> None:
-        """The image has these values of 16 bits."""
-        self._is_deep[values] = True
+    def add(self, what: str, is_lost: bool) -> None:
+        """Count the image if it loses something."""
+        if is_lost:
+            self.rows.setdefault(what, []).append(self.row)
 
     def notes(self, count: int) -> list[str]:
-        """What became of ``count`` images.
-
-        Raises:
-            InputError: If every image became one colour, or little is left of 16 bits that are not filled.
-        """
+        """What became of ``count`` images; refused if all are one colour, or little is left of 16 bits."""
         notes = []
-        values = np.flatnonzero(self._is_deep)
+        values = np.flatnonzero(self.is_deep)
         eight = _eight_bits(values)
         left = len(np.unique(eight))
         if left < len(values):
-            place = int((eight[1:] == eight[:-1]).argmax())
-            example = f"{values[place]} and {values[place + 1]} become {eight[place]}"
-            advice = f"pixels have 8 bits, and the largest, {values[-1]}, of 65,535 becomes {eight[-1]}"
+            first = int((eight[1:] == eight[:-1]).argmax())
+            example = f"{values[first]} and {values[first + 1]} become {eight[first]}"
+            advice = f"pixels have 8 bits, and the largest, {values[-1]} of 65535, becomes {eight[-1]}"
             notes.append(merged("values of 16 bits", DATA, len(values), left, example, advice))
             if left == 1 or 4 * left <= min(256, len(values)):
                 raise InputError(
-                    f"{notes[0]}: scale pictures to 0 .. 65,535, or save them with 8 bits; numbers of classes or tiles "
-                    "go to train_array.py as an array"
+                    f"{notes[0]}; scale them to 0 .. 65535, or save them with 8 bits; numbers of tiles or classes go "
+                    "to train_array.py as an array"
                 )
-        for what, rows in self._rows.items():
-            notes.append(
-                f"{len(rows):,} of {count:,} images of {DATA} {what} ({listed(rows, len(rows))}): {_LOSSES[what]}"
-            )
+        for what, rows in self.rows.items():
+            shown = listed(rows, len(rows))
+            notes.append(f"{len(rows):,} of {count:,} images of {DATA} {what} ({shown}): {_LOSSES[what]}")
             if what == _FLAT and len(rows) == count:
                 raise InputError(notes[-1])
         return notes
@@ -171,31 +165,27 @@ def _to_pixels(
             return array
         raw = array
     opened = _open_image(raw)
-    if misses_colour and _has_colours(opened):
-        losses.add(_GREYED)
+    losses.add(_GREYED, misses_colour and _has_colours(opened))
     _count_losses(opened, losses)
     image = _to_mode(opened, "L" if grey else "RGB")
     if size is not None and image.size != size[::-1]:
         shrinks = size[0] <= image.height and size[1] <= image.width
         image = image.resize(size[::-1], Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
-    if pixels[..., 0].size > 1 and _is_flat(pixels) and not _is_flat(np.asarray(opened)):
-        losses.add(_FLAT)
+    losses.add(_FLAT, pixels.shape[:2] != (1, 1) and _is_flat(pixels) and not _is_flat(np.asarray(opened)))
     return pixels
 
 
 def _count_losses(image: Image.Image, losses: Losses) -> None:
-    """What is lost by opening an image and taking its mode for another."""
+    """What is lost by opening an image, and by taking its mode for another."""
     if image.mode.split(";")[0] == "I":
         values = np.asarray(image)
-        if values.min() >= 0 and values.max() <= _DEEP:
-            losses.add_deep(values)
-    if image.mode == "P" and len(image.getcolors(256) or ()) > len(image.convert("RGB").getcolors(256) or ()):
-        losses.add(_DOUBLED)
-    if image.format in _WITH_FRAMES and getattr(image, "n_frames", 1) > 1:
-        losses.add(_FRAMES)
-    if image.info.get(_DEEP_COLOUR):
-        losses.add(_DEEP_COLOUR)
+        losses.is_deep[values[(values >= 0) & (values <= _DEEP)]] = True
+    is_palette = image.mode == "P"
+    colours = image.convert("RGB").getcolors(256) if is_palette else None
+    losses.add(_DOUBLED, is_palette and len(image.getcolors(256) or ()) > len(colours or ()))
+    losses.add(_FRAMES, image.format in _WITH_FRAMES and getattr(image, "n_frames", 1) > 1)
+    losses.add(_DEEP_COLOUR, bool(image.info.get(_DEEP_COLOUR)))
 
 
 def _is_flat(pixels: NDArray[Any]) -> bool:

@@ -25,7 +25,7 @@ def content_digest(place: NDArray[Any] | Files) -> str:
             digest.update(np.ascontiguousarray(place[chunk]).data)
         return digest.hexdigest()
     try:
-        for name in place.used():
+        for name in (*place.pictures, *place.tables, *place.metadata):
             path = place.root / name
             shown = name if place.is_folder else path.suffix.lower()
             digest.update(f"{shown}\0{file_digest(path)}\0".encode("utf-8", "surrogateescape"))

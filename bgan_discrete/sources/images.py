@@ -21,7 +21,7 @@ from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
 from bgan_discrete.sources.conservation import report
 from bgan_discrete.sources.decoding import Losses, decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
-from bgan_discrete.sources.folders import DATA, Files, find_files, table_splits
+from bgan_discrete.sources.folders import DATA, Files, find_files, split_files
 from bgan_discrete.sources.image_data import ImageData
 from bgan_discrete.sources.numpy_files import open_numpy_file
 from bgan_discrete.sources.pictures import open_pictures
@@ -29,7 +29,7 @@ from bgan_discrete.sources.rows import MAX_HELDOUT_ROWS, Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
 from bgan_discrete.sources.storage import chunks_of, release_unused_memory, row_hashes, stack
 from bgan_discrete.sources.tables import load_hub, open_files, open_table
-from bgan_discrete.sources.values import value_notes
+from bgan_discrete.sources.values import fit_codec, value_notes
 
 MIN_TRAINING_ROWS = 2
 FEW_IMAGES = 100
@@ -120,7 +120,7 @@ def _open_files(files: Files, name: str, settings: Settings, stack: contextlib.E
         return open_pictures(files, name, settings)
     if not files.is_folder and not files.tables[0].lower().endswith(".parquet"):
         return open_numpy_file(files.root / files.tables[0], settings)
-    splits, notes = table_splits(files.tables) if files.is_folder else ({"train": [*files.tables]}, [])
+    splits, notes = split_files(files.tables) if files.is_folder else ({"train": [*files.tables]}, [])
     # The library's own copy goes stale after a change that keeps the files' dates: it is not kept.
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
     opened = open_files(files, splits, scratch, name, settings, notes)
@@ -154,10 +154,10 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         labels = None if labels is None else labels[kept]
         source = f"{len(rows)} rows held out of split {settings.split!r} by --holdout {settings.holdout:g}"
         source += ", one by one" if one_by_one else ""
-    codec = _fitted_codec(settings.codec, pixels, channels=1 if form.grey else 3)
+    codec = fit_codec(settings.codec, pixels)
     codes = _encode(codec, pixels, 0, folder, "codes")
     heldout_codes = _encode(codec, heldout_pixels, len(pixels), folder, "heldout_codes")
-    notes += value_notes(codec, (pixels, codes), (heldout_pixels, heldout_codes), settings.codec)
+    notes += value_notes(settings.codec, codec, (pixels, codes), (heldout_pixels, heldout_codes))
     if settings.color == "auto" and all(map(_planes_are_equal, (codes, heldout_codes))):
         notes.append(
             f"all images of {DATA} are grey, though they are stored in colour: color 'grey' (--color grey) needs a "
@@ -228,10 +228,6 @@ def _sets_of_copies(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDAr
 def _gather(pixels: NDArray[np.uint8], rows: NDArray[np.int64], folder: Path | None, name: str) -> NDArray[np.uint8]:
     chunks = (pixels[rows[chunk]] for chunk in chunks_of(len(rows)))
     return stack(chunks, (len(rows), *pixels.shape[1:]), folder, name)
-
-
-def _fitted_codec(codec: CodecOptions | ImageCodec, pixels: NDArray[np.uint8], channels: int) -> ImageCodec:
-    return codec if isinstance(codec, ImageCodec) else codec.build(channels).fit(pixels)
 
 
 def _encode(

@@ -145,27 +145,25 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
 
     def open_split(split: str) -> Rows:
         images = array_rows(array(keys[split], "image_column"), None, f"{keys[split]!r} of {path}")
-        is_wanted = settings.label_column is not None and split == settings.split
-        label_key = settings.label_column if is_wanted else NPZ_KEYS.get(keys[split], "labels")
-        if label_key not in members and not is_wanted:
-            return images
+        wanted = settings.label_column if split == settings.split else None
+        key = wanted or NPZ_KEYS.get(keys[split], "labels")
 
         def read() -> NDArray[Any]:
             try:
-                labels = array(str(label_key), "label_column")
+                return checked_labels(array(key, "label_column"), images.count)
             except InputError as error:
                 raise UnusableLabelsError(f"must be an array that can be read: {error}") from error
-            return checked_labels(labels, images.count)
 
-        return replace(images, labels=try_labels(read, str(path), notes, is_wanted))
+        has_labels = key in members or wanted is not None
+        return replace(images, labels=try_labels(read, str(path), notes, wanted is not None)) if has_labels else images
 
     splits = {split: open_split(split) for split in keys}
-    found = opened(
-        splits.__getitem__, {split: rows.count for split, rows in splits.items()}, settings, str(path), notes
-    )
     others = [name for name in members if name not in used]
-    note = [left_out("arrays", DATA, len(members), others, len(others), "their names are none of images or labels")]
-    return replace(found, notes=(*found.notes, *note)) if others else found
+    if others:
+        notes.append(
+            left_out("arrays", DATA, len(members), others, len(others), "only images and their labels are read")
+        )
+    return opened(splits.__getitem__, {split: rows.count for split, rows in splits.items()}, settings, str(path), notes)
 
 
 def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:

@@ -1,7 +1,6 @@
 """Rows of images that are not decoded yet, and those of an array."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.conservation import listed
-from bgan_discrete.sources.folders import DATA, number_words
+from bgan_discrete.sources.folders import DATA, natural_key
 from bgan_discrete.sources.settings import Settings
 
 HELDOUT_SPLITS = ("test", "validation", "valid")
@@ -37,29 +36,19 @@ class UnusableLabelsError(Exception):
 
 @dataclass(frozen=True)
 class PictureFile:
-    """An undecoded image in a file of its own.
-
-    Attributes:
-        path: Of the file.
-        name: What notes call it.
-        within: Folders that it must not lead out of, since a data file names it; None for what the user's folder holds.
-    """
+    """An image in a file of its own; a path that a data file names must not lead out of the folders ``within``."""
 
     path: str
     name: str
     within: tuple[Path, ...] | None = None
 
     def read(self) -> bytes:
-        """The file's bytes.
-
-        Raises:
-            InputError: If the path leads out of the folders, or to no regular file.
-        """
+        """The file's bytes; refuses what is no regular file."""
         path = Path(self.path)
         if self.within is not None:
-            path = Path(os.path.realpath((self.within or (Path(),))[0] / path))
-            if not any(path.is_relative_to(os.path.realpath(folder)) for folder in self.within):
-                raise InputError("its path leads out of the folder of its file, and is not followed; embed its bytes")
+            path = Path(*self.within[:1], self.path).resolve()
+            if not any(path.is_relative_to(folder.resolve()) for folder in self.within):
+                raise InputError("its path leads out of the folder of its file and is not followed; embed its bytes")
         if not path.is_file():
             raise InputError("it is missing" if not path.exists() else "it is a pipe, socket, device or folder")
         return path.read_bytes()
@@ -70,68 +59,59 @@ class Rows:
     """Undecoded images of one split.
 
     `read(start, stop)` gives arrays ``[H, W(, C)]``, nested lists, encoded bytes, ``{"bytes": ...}`` or `PictureFile`.
+    Labels are integers, or words that `opened` numbers.
     """
 
     place: str
     count: int
     read: Callable[[int, int], Any]
     labels: NDArray[Any] | None
-    """Integers; or words, as long as `opened` has not numbered them."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The split to train on, the split to evaluate with if there is one, and what is said of both."""
+    """The split to train on, the one to evaluate with if there is one, and how many images all splits have."""
 
     training: Rows
     heldout: Rows | None
     heldout_split: str | None
-    class_names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    found: int = 0
+    class_names: tuple[str, ...] | None
+    notes: tuple[str, ...]
+    found: int
 
 
 def opened(
-    rows: Callable[[str], Rows],
-    counts: Mapping[str, int],
-    settings: Settings,
-    place: str,
-    notes: Sequence[str],
-    class_names: tuple[str, ...] | None = None,
+    rows: Callable[[str], Rows], counts: Mapping[str, int], settings: Settings, place: str, notes: list[str]
 ) -> Opened:
-    """The rows of the splits that are used; words become class numbers.
-
-    Args:
-        rows: Opens a split.
-        counts: Rows of each split.
-        settings: What is asked for.
-        place: The data set, in errors.
-        notes: A list or tuple that is read after the splits are opened.
-        class_names: Of labels that are integers already.
-    """
+    """The splits that are used; ``rows`` opens one, which may add notes, and ``counts`` tells the rows of each."""
     heldout_split = choose_splits(counts, settings.split, place)
     training, heldout = rows(settings.split), rows(heldout_split) if heldout_split else None
-    labels = [part.labels if part else None for part in (training, heldout)]
-    if any(column is not None and column.dtype.kind not in "iub" for column in labels):
-        if any(column is not None and column.dtype.kind in "iub" for column in labels):
-            labels[1] = None
-        numbers, class_names = number_words(*(None if column is None else column.tolist() for column in labels))
-        training = replace(training, labels=numbers[0])
-        heldout = replace(heldout, labels=numbers[1]) if heldout else None
-    found, lines = sum(counts.values()), list(notes)
+    class_names = None
+    columns = [part.labels for part in (training, heldout) if part and part.labels is not None]
+    words = [word for column in columns if column.dtype.kind not in "iub" for word in column.tolist()]
+    if words:
+        found = sorted(set(words), key=natural_key)
+        class_names = tuple("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) for name in found)
+        number = {word: place for place, word in enumerate(found)}
+        training, heldout = (_numbered(part, number) if part else None for part in (training, heldout))
     unread = {split: count for split, count in counts.items() if split not in (settings.split, heldout_split)}
-    if unread:
-        read = " and ".join(repr(split) for split in (settings.split, heldout_split) if split)
-        lines.append(
-            f"{sum(unread.values()):,} of {found:,} images of {DATA} are left out (split "
-            f"{listed(list(unread), len(unread))}): only split {read} is read"
+    if any(unread.values()):
+        notes.append(
+            f"{sum(unread.values()):,} of {sum(counts.values()):,} images of {DATA} are left out: they are in split "
+            f"{listed(list(unread), len(unread))}, which is not read"
         )
     if heldout is not None and heldout.count > MAX_HELDOUT_ROWS:
-        lines.append(
+        notes.append(
             f"{heldout.count - MAX_HELDOUT_ROWS:,} of {heldout.count:,} images of split {heldout_split!r} of {DATA} "
             f"are left out: the first {MAX_HELDOUT_ROWS:,} are held out"
         )
-    return Opened(training, heldout, heldout_split, class_names, tuple(lines), found)
+    return Opened(training, heldout, heldout_split, class_names, tuple(notes), sum(counts.values()))
+
+
+def _numbered(rows: Rows, number: Mapping[str, int]) -> Rows:
+    """With class numbers for words; integers next to words of another split mean nothing."""
+    is_words = rows.labels is not None and rows.labels.dtype.kind not in "iub"
+    return replace(rows, labels=np.array([number[word] for word in rows.labels.tolist()]) if is_words else None)
 
 
 def choose_splits(names: Iterable[str], split: str, place: str) -> str | None:
@@ -143,14 +123,7 @@ def choose_splits(names: Iterable[str], split: str, place: str) -> str | None:
 
 
 def try_labels(read: Callable[[], _Read], place: str, notes: list[str], wanted: bool) -> _Read | None:
-    """What ``read`` gives; where that is `UnusableLabelsError`, an error if they are wanted, and else a note and None.
-
-    Args:
-        read: Gives labels.
-        place: Where they are, in the error.
-        notes: Takes the note.
-        wanted: Whether they were asked for.
-    """
+    """What ``read`` gives; if that is `UnusableLabelsError`, an error where they are wanted, and else a note."""
     try:
         return read()
     except UnusableLabelsError as fault:
@@ -167,7 +140,7 @@ def open_array(images: NDArray[Any], settings: Settings) -> Opened:
             raise InputError(f"{option} is for data with columns, got {getattr(settings, option)!r} for an array")
     choose_splits(["train"], settings.split, "the array")
     rows = array_rows(images, None, "the array")
-    return Opened(rows, None, None, found=rows.count)
+    return Opened(rows, None, None, None, (), rows.count)
 
 
 def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) -> Rows:
@@ -186,36 +159,26 @@ def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) ->
 
 
 def checked_labels(labels: NDArray[Any], count: int) -> NDArray[Any]:
-    """One label for each of ``count`` images: int64, or words; a one-hot row becomes its column.
-
-    Raises:
-        UnusableLabelsError: If they are something else, or some are missing.
-    """
+    """One label for each of ``count`` images, int64 or words; one-hot rows become numbers. Or `UnusableLabelsError`."""
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     is_matrix = labels.ndim == 2 and labels.dtype.kind in "iubf" and len(labels) == count
     if is_matrix and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
         labels = labels.argmax(1)
-    if labels.shape != (count,) or labels.dtype.kind not in "iubUS":
-        shown = f"{labels.dtype} {list(labels.shape)}"
-        raise UnusableLabelsError(f"must be {count} integers, one for each image, got {shown}")
-    if labels.dtype.kind in "US":
-        words = (
-            np.array([word.decode("utf-8", "backslashreplace") for word in labels.tolist()])
-            if labels.dtype.kind == "S"
-            else labels
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
+    if labels.shape != (count,) or labels.dtype.kind not in "iubUO":
+        raise UnusableLabelsError(
+            f"must be {count} integers, one for each image, got {labels.dtype} {list(labels.shape)}"
         )
-        return _without_gaps(words, words == "", "''")
-    if labels.size and labels.max() > np.iinfo(np.int64).max:
+    if labels.dtype.kind in "iu" and labels.max() > np.iinfo(np.int64).max:
         row = int(labels.argmax())
         raise UnusableLabelsError(f"must be below 2**63, got {labels[row]} in row {row}")
-    numbers = labels.astype(np.int64, copy=False)
-    return _without_gaps(numbers, numbers < 0, "a number below 0, which means none,")
-
-
-def _without_gaps(labels: NDArray[Any], is_missing: NDArray[np.bool_], shown: str) -> NDArray[Any]:
+    is_word = labels.dtype.kind in "UO"
+    labels = labels if is_word else labels.astype(np.int64, copy=False)
+    is_missing = labels == "" if is_word else labels < 0  # data sets write -1 for none
     if is_missing.any():
+        row, missing = int(is_missing.argmax()), int(is_missing.sum())
         raise UnusableLabelsError(
-            f"must not be missing, got {shown} in {is_missing.sum():,} of {len(labels):,} rows (such as row "
-            f"{int(is_missing.argmax())})"
+            f"must not be missing, got {labels[row]!r} in row {row} ({missing:,} of {count:,} rows)"
         )
     return labels

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,29 +65,25 @@ def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
 
 
 def open_files(
-    files: Files, splits: Mapping[str, Sequence[str]], scratch: str, name: str, settings: Settings, notes: Sequence[str]
+    files: Files, splits: Mapping[str, Sequence[str]], scratch: str, name: str, settings: Settings, notes: list[str]
 ) -> Opened:
-    """The rows of local parquet files; the library's own copy goes to the folder ``scratch``.
-
-    Raises:
-        InputError: If a file cannot be read, or has other columns than the first.
-    """
+    """The rows of local parquet files; the library's own copy goes to the folder ``scratch``."""
     data_files: dict[str, list[str]] = {}
     within: dict[str, Path] = {}
     try:
         for split, names in splits.items():
-            paths = [files.root / name for name in names]
-            within[split] = Path(os.path.commonpath([path.parent for path in paths]))
-            # The library takes some characters of paths for patterns or addresses: it sees names of our own.
-            links = [Path(scratch) / f"{split}-{place:05d}.parquet" for place in range(len(paths))]
-            for path, link in zip(paths, links, strict=True):
-                link.symlink_to(path.resolve())
-            data_files[split] = list(map(str, links))
+            within[split] = Path(os.path.commonpath([(files.root / file).parent for file in names]))
+            data_files[split] = []
+            for file in names:
+                # The library takes some characters of paths for patterns or addresses: it sees names of our own.
+                link = Path(scratch) / f"{split}-{len(data_files[split]):05d}.parquet"
+                link.symlink_to((files.root / file).resolve())
+                data_files[split].append(str(link))
         loaded = _load_dataset("parquet", data_files=data_files, cache_dir=str(Path(scratch) / "cache"))
     except Exception as error:  # the library and what reads files for it raise whatever they like
-        reason = find_fault([files.root / name for name in files.tables]) or one_line(error.__cause__ or error)
+        reason = find_fault([files.root / file for file in files.tables]) or one_line(error.__cause__ or error)
         raise InputError(f"dataset {name!r} cannot be opened: {reason}") from error
-    return open_table(loaded, name, settings, within, (*files.notes, *notes))
+    return open_table(loaded, name, settings, within, [*files.notes, *notes])
 
 
 def load_hub(name: str, streaming: bool = False) -> Mapping[str, Any]:
@@ -135,34 +132,31 @@ def open_table(
     lines = list(notes)
     others = [column for column in features if column not in (image_column, label_column)]
     if others:
-        reason = f"the images are {image_column!r}" + (f", the labels {label_column!r}" if label_column else "")
+        reason = f"the images are {image_column!r}, the labels {label_column!r}"
         lines.append(left_out("columns", DATA, len(features), others, len(others), reason))
 
     def rows(split: str) -> Rows:
-        folders = _cache_folders(splits[split]) if within is None else (within[split],)
-        found = _table_rows(splits[split], image_column, folders, f"split {split!r} of {name}")
-        if label_column not in splits[split].column_names:
+        table, wanted = splits[split], settings.label_column is not None and split == settings.split
+        found = _table_rows(
+            table, image_column, (within[split],) if within else _cache_folders(table), f"split {split!r} of {name}"
+        )
+        if label_column is None or label_column not in table.column_names:
             return found
-        is_wanted = settings.label_column is not None and split == settings.split
+        read = partial(_table_labels, table, label_column)
+        return replace(found, labels=try_labels(read, found.place, lines, wanted))
 
-        def read() -> NDArray[Any]:
-            return _table_labels(splits[split], str(label_column))
-
-        return replace(found, labels=try_labels(read, found.place, lines, is_wanted))
-
-    names = tuple(getattr(features[label_column], "names", ())) or None if label_column else None
-    return opened(rows, {split: table.num_rows for split, table in splits.items()}, settings, name, lines, names)
+    found = opened(rows, {split: table.num_rows for split, table in splits.items()}, settings, name, lines)
+    names = tuple(getattr(features[label_column], "names", ())) if label_column else ()
+    return replace(found, class_names=names) if names else found
 
 
 def _cache_folders(table: Any) -> tuple[Path, ...]:
-    """Where the library keeps pictures that it loaded from a folder of the Hub; no other paths are followed."""
-    import datasets
-    import huggingface_hub
+    """Where the library keeps pictures of the Hub that are files of their own; other paths are not followed."""
+    from datasets import config
+    from huggingface_hub.constants import HF_HUB_CACHE
 
-    if table.info.builder_name != "imagefolder":
-        return ()
-    caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH)
-    return tuple(Path(folder) for folder in (*caches, huggingface_hub.constants.HF_HUB_CACHE))
+    caches = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, HF_HUB_CACHE)
+    return tuple(map(Path, caches)) if table.info.builder_name == "imagefolder" else ()
 
 
 def _table_rows(table: Any, image_column: str, folders: tuple[Path, ...], place: str) -> Rows:
@@ -177,14 +171,14 @@ def _table_rows(table: Any, image_column: str, folders: tuple[Path, ...], place:
         images = images.cast_column(image_column, datasets.Image(decode=False))
 
     def read(start: int, stop: int) -> list[Any]:
-        return [_without_path(raw, folders) for raw in images[start:stop][image_column]]
+        return [
+            PictureFile(raw["path"], raw["path"], folders)
+            if isinstance(raw, dict) and raw.get("bytes") is None and raw.get("path")
+            else raw
+            for raw in images[start:stop][image_column]
+        ]
 
     return Rows(place, table.num_rows, read, None)
-
-
-def _without_path(raw: Any, folders: tuple[Path, ...]) -> Any:
-    is_path = isinstance(raw, dict) and raw.get("bytes") is None and raw.get("path")
-    return PictureFile(raw["path"], raw["path"], folders) if is_path else raw
 
 
 def _table_labels(table: Any, label_column: str) -> NDArray[Any]:
@@ -201,7 +195,7 @@ def _table_labels(table: Any, label_column: str) -> NDArray[Any]:
         except OverflowError:
             row = chunk.start + values.index(max(values))
             raise UnusableLabelsError(f"must be below 2**63, got {max(values)} in row {row}") from None
-    return labels if is_word else checked_labels(labels, len(labels))
+    return checked_labels(labels, len(labels))
 
 
 def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str:
