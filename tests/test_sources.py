@@ -23,6 +23,8 @@ from bgan_discrete.sources import images as loading
 EXACT = CodecOptions(num_categories=256)
 """Codes are the pixels."""
 
+SIXTEEN = CodecOptions(num_categories=16)
+
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -135,7 +137,7 @@ def test_splits_of_folders(tmp_path: Path) -> None:
         assert data.heldout_source == "split 'test'"
         assert {image.tobytes() for image in data.heldout_codes} == {image.tobytes() for image in GREY[8:]}
         other_way = load_images(tmp_path / name, codec=EXACT, split="test")
-        assert other_way.heldout_source == "1 rows held out of split 'test'"
+        assert other_way.heldout_source == "1 rows held out of split 'test' by --holdout 0.1"
     assert "split 'dev' is not in" in refusal(lambda: load_images(tmp_path / "files", split="dev"))
     assert "which has: train, test" in refusal(lambda: load_images(tmp_path / "files", split="dev"))
     assert "which has: train" in refusal(lambda: load_images(GREY, split="test"))
@@ -184,8 +186,11 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert "label_column 'sort' is not in" in refusal(
         lambda: load_images(path, image_column="left", label_column="sort")
     )
-    assert "label_column must hold classes or integers, got 'name'" in refusal(
-        lambda: load_images(path, image_column="left", label_column="name")
+    words = load_images(path, image_column="left", label_column="name")
+    assert words.class_names == tuple("abcdefghijkl"), "words are classes where they are asked for"
+    assert (
+        "3 of 4 columns of the data set are left out ('left', 'kind', 'name'): the images are 'right', the labels None"
+        in str(load_images(path, image_column="right").notes)
     )
     assert "no column holds images; its columns are: kind" in refusal(
         lambda: load_images(write_parquet(tmp_path / "none.parquet", kind=LABELS))
@@ -207,7 +212,10 @@ def test_missing_labels(tmp_path: Path) -> None:
     assert data.labels is not None
     assert data.heldout_labels is None, "-1 stands for no label"
     path = write_parquet(tmp_path / "b.parquet", image=structs(GREY), label=[*range(11), None])
-    assert "has no value in row 11" in refusal(lambda: load_images(path))
+    data = load_images(path)
+    fault = "must not be missing, got no value in row 11"
+    assert data.labels is None and f"labels are left aside: they {fault}" in data.notes
+    assert f"b.parquet {fault}" in refusal(lambda: load_images(path, label_column="label"))
 
 
 # --- refused data sets ---
@@ -314,7 +322,9 @@ def test_columns_make_no_sense_for_arrays(tmp_path: Path) -> None:
     assert "image_column is for data with columns" in refusal(lambda: load_images(GREY, image_column="x"))
     assert "label_column is for data with columns" in refusal(lambda: load_images(GREY, label_column="y"))
     np.savez(tmp_path / "a.npz", images=GREY, labels=LABELS[:5])
-    assert "must be 12 integers, one for each image, got int64 [5]" in refusal(lambda: load_images(tmp_path / "a.npz"))
+    fault = "must be 12 integers, one for each image, got int64 [5]"
+    assert fault in refusal(lambda: load_images(tmp_path / "a.npz", label_column="labels"))
+    assert load_images(tmp_path / "a.npz").notes[0] == f"labels are left aside: they {fault}"
 
 
 @pytest.mark.parametrize(
@@ -432,7 +442,7 @@ def test_grey_images_in_files_of_colour_are_a_warning(tmp_path: Path, caplog: py
     assert load_images(path, codec=CodecOptions("palette", 4)).event_shape == (8, 10), "a colour is one code"
     load_images(RGB)
     load_images(write_parquet(tmp_path / "b.parquet", image=structs([*palettes, RGB[0]])))
-    assert not caplog.text
+    assert "all images of" not in caplog.text
 
 
 def test_luminance_is_that_of_pillow() -> None:
@@ -480,13 +490,15 @@ def test_levels_are_found_in_the_training_images() -> None:
 @pytest.mark.parametrize(
     ("images", "options", "words"),
     [
-        (GREY % 2, {}, "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the codec"),
-        (GREY % 2, {}, "(--codec binary --binary-threshold 1)"),
-        (GREY % 2, {"codec": CodecOptions("binary")}, "multiply them by 255"),
-        (GREY % 4, {}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
-        (GREY % 4 + 252, {}, "all have the code 15: spread them over 0 .. 255, or take the codec 'binary' with "
-                             "threshold 253 (--codec binary --binary-threshold 253)"),
-        (RGB % 2, {}, "multiply them by 255, or take the codec 'palette' (--codec palette)"),
+        (GREY % 2, {"codec": CodecOptions("binary")},
+         "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the threshold 1 "
+         "(--binary-threshold 1), or take the codec 'levels' without num_categories"),
+        (GREY % 4, {"codec": SIXTEEN}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
+        (GREY % 4 + 252, {"codec": SIXTEEN}, "all have the code 15: spread them over 0 .. 255, or take the codec"),
+        (GREY % 33, {"codec": SIXTEEN},
+         "from 0 to 32, as 8 bits, and their 33 different values have only 3 of 16 codes: spread them over 0 .. 255"),
+        (GREY // 3, {"codec": CodecOptions("binary")}, "to 85, as 8 bits, and all have the code 0: spread them over 0"),
+        (RGB % 2, {}, "multiply them by 255, or take the codec 'palette' without num_categories"),
     ],
 )  # fmt: skip
 def test_different_pixels_of_one_code_are_refused(
@@ -498,6 +510,9 @@ def test_different_pixels_of_one_code_are_refused(
 
 def test_a_given_codec_that_gives_one_code_is_not_to_be_changed() -> None:
     assert refusal(lambda: load_images(GREY % 2, codec=LevelsCodec(16))).endswith("code 0: multiply them by 255")
+    (note, dark) = load_images(GREY % 33, codec=LevelsCodec(16)).notes
+    assert note.startswith("33 different grey values of the data set become 3 (such as 0 and 1 become 0)")
+    assert "run from 0 to 32 of 0 .. 255, so that pictures look like one colour" in dark
 
 
 def test_masks_and_images_of_one_colour_are_taken() -> None:
@@ -539,7 +554,7 @@ def test_held_out_rows_are_drawn_by_the_seed() -> None:
     assert (len(data.codes), len(data.heldout_codes)) == (180, 20)
     assert np.array_equal(data.heldout_codes, again.heldout_codes)
     assert not np.array_equal(data.heldout_codes, other.heldout_codes)
-    assert data.heldout_source == "20 rows held out of split 'train'"
+    assert data.heldout_source == "20 rows held out of split 'train' by --holdout 0.1"
     assert all_pixels(data) == sorted(image.tobytes() for image in images), "every row once"
     assert len(load_images(images, holdout=0.5).heldout_codes) == 100
 
@@ -570,7 +585,7 @@ def test_copies_that_exceed_the_share_are_held_out_nevertheless() -> None:
 def test_rows_of_few_different_images_are_held_out_one_by_one(seed: int) -> None:
     images = np.tile(noise(10, 8, 8), (20, 1, 1))
     data, again = (load_images(images, codec=EXACT, holdout=0.2, seed=seed) for _ in range(2))
-    assert data.heldout_source == "40 rows held out of split 'train', one by one"
+    assert data.heldout_source == "40 rows held out of split 'train' by --holdout 0.2, one by one"
     assert np.array_equal(data.heldout_codes, again.heldout_codes)
     assert all_pixels(data) == sorted(image.tobytes() for image in images), "every row once"
     assert len(np.unique(data.codes, axis=0)) == 10, "nothing is kept from training"
@@ -600,10 +615,29 @@ def test_labels_of_which_some_are_missing_are_none(tmp_path: Path) -> None:
     assert load_images(tmp_path / "a.npz").labels is None
     np.savez(tmp_path / "b.npz", images=GREY, labels=LABELS + 0.5)
     with pytest.raises(InputError, match=r"labels of .* must be 12 integers, one for each image, got float64 \[12\]"):
-        load_images(tmp_path / "b.npz")
-    np.savez(tmp_path / "c.npz", images=GREY, labels=np.array(["cat", "dog", "owl"])[LABELS])
-    text = refusal(lambda: load_images(tmp_path / "c.npz"))
-    assert text.endswith("got <U3 [12]; number them by np.unique(labels, return_inverse=True)[1]")
+        load_images(tmp_path / "b.npz", label_column="labels")
+    assert load_images(tmp_path / "b.npz").labels is None
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_labels_of_words_are_numbered_and_keep_their_names(kind: str, tmp_path: Path) -> None:
+    words = np.array(["cat", "dog", "owl 10", "owl 9"])[np.arange(12) % 4].astype(kind)
+    np.savez(tmp_path / "a.npz", images=GREY, labels=words)
+    data = load_images(tmp_path / "a.npz", codec=EXACT)
+    assert data.class_names == ("cat", "dog", "owl 9", "owl 10")
+    assert data.labels is not None and data.heldout_labels is not None
+    for codes, labels in ((data.codes, data.labels), (data.heldout_codes, data.heldout_labels)):
+        for image, label in zip(codes, labels, strict=True):
+            (row,) = np.flatnonzero((image == GREY).all((1, 2)))
+            assert data.class_names[label] == str(words[row].decode() if kind == "S" else words[row])
+    np.savez(tmp_path / "b.npz", images=GREY, labels=np.eye(4)[np.arange(12) % 4])
+    onehot = load_images(tmp_path / "b.npz", codec=EXACT)
+    assert onehot.labels is not None and onehot.heldout_labels is not None
+    assert sorted([*onehot.labels, *onehot.heldout_labels]) == sorted(np.arange(12) % 4)
+    np.savez(tmp_path / "c.npz", images=GREY, labels=np.ones((12, 4)), more=GREY)
+    lost = load_images(tmp_path / "c.npz").notes[:2]
+    assert lost[0] == "labels are left aside: they must be 12 integers, one for each image, got float64 [12, 4]"
+    assert lost[1] == "1 of 3 arrays of the data set are left out ('more'): only images and their labels are read"
 
 
 def test_a_large_test_split_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -821,14 +855,16 @@ def test_the_description(tmp_path: Path) -> None:
     counts = np.bincount(data.codes.ravel(), minlength=16)
     expected = [
         f"data set:    {tmp_path / 'd'}",
-        "images:      14 to train on, 3 held out (split 'test')",
+        "images:      14 to train on, 3 held out (split 'test'), of 17 found",
         "codes:       8 x 10, K = 16 (16 grey levels)",
         f"most common: category {counts.argmax()}, {counts.max() / counts.sum():.1%} of the training codes",
         "classes:     a 5, b 5, c 4",
         "duplicates:  2 training codes repeat earlier ones; 3 held-out codes are in training too",
         "cache:       made now",
+        "note:        246 different grey values of the data set become 16 (such as 0 and 1 become 0): --codec "
+        "palette --num-categories 246 keeps those of the training images",
     ]
     assert describe(data).splitlines() == expected
-    assert describe(load_images(tmp_path / "d")).endswith("cache:       read")
+    assert "cache:       read\nnote:" in describe(load_images(tmp_path / "d"))
     assert "no labels" in describe(load_images(GREY))
     assert describe(load_images(GREY)).startswith("data set:    array")

@@ -53,7 +53,8 @@ def read_cache(folder: Path, name: str, verify: bool = True) -> ImageData | None
             codec=codec,
             heldout_source=meta["heldout_source"],
             from_cache=True,
-            colours_lost=int(meta.get("colours_lost", 0)),
+            notes=tuple(map(str, meta["notes"])),
+            found=int(meta["found"]),
             **arrays,  # type: ignore[arg-type]
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
@@ -106,7 +107,8 @@ def _write_cache(folder: Path, data: ImageData) -> None:
         "files": files,
         "class_names": None if data.class_names is None else list(data.class_names),
         "heldout_source": data.heldout_source,
-        "colours_lost": data.colours_lost,
+        "notes": list(data.notes),
+        "found": data.found,
     }
     text = json.dumps({"digest": config_fingerprint(meta), **meta}, indent=2)
     (folder / _META_FILE).write_text(text + "\n", encoding="utf-8")

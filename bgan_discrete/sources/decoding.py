@@ -3,9 +3,8 @@
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.sources.rows import Rows
+from bgan_discrete.sources.conservation import listed, merged
+from bgan_discrete.sources.folders import DATA
+from bgan_discrete.sources.rows import PictureFile, Rows
 from bgan_discrete.sources.settings import Settings
 from bgan_discrete.sources.storage import chunks_of, stack
 
@@ -23,6 +24,19 @@ _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROGRESS_FROM_ROWS = 5000
 _EXIF_ORIENTATION = 0x0112
 _RUNS_PROGRAMS = ("EPS", "WMF")
+_WITH_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
+_DEEP = 65535
+_GREYED, _DEEP_COLOUR = "are in colour and are read as grey, as the first one is", "have 16 bits for each colour"
+_FRAMES, _FLAT = "hold several frames", "become one colour"
+_DOUBLED = "have a palette in which several numbers are one colour"
+_LOSSES = {
+    _GREYED: "color 'rgb' (--color rgb) keeps colours",
+    _DEEP_COLOUR: "the upper 8 are kept",
+    _FRAMES: "the first is read; save the others as pictures of their own",
+    _FLAT: "transparency is laid on white, and grey or another size may leave one shade; convert them before",
+    _DOUBLED: "only colours are read; save the numbers as grey pictures",
+}
+"""What images lose, and what would keep it."""
 
 
 @dataclass(frozen=True)
@@ -41,40 +55,69 @@ def learn_form(rows: Rows, settings: Settings) -> Form:
     raw = read_rows(rows, 0, 1)[0]
     with naming_row(rows, 0, raw):
         grey = settings.color == "grey" or (settings.color == "auto" and _is_grey(_open_image(raw)))
-        pixels = _to_pixels(raw, grey, settings.size)
+        pixels = _to_pixels(raw, grey, settings.size, Losses())
     size, first = (pixels.shape[0], pixels.shape[1]), f"row 0 of {rows.place}"
     return Form(grey, settings.size, size, first, settings.color == "grey")
 
 
-def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str) -> tuple[NDArray[np.uint8], int]:
-    """The first rows of a split as pixels, uint8 ``[count, H, W]`` or ``[count, H, W, 3]``.
+class Losses:
+    """What decoding takes away from images, counted; ``row`` names the image that is decoded."""
 
-    Also how many of the images lose their colours because the first image has none.
-    """
-    lost = 0
+    def __init__(self) -> None:
+        self.row = ""
+        self.rows: dict[str, list[str]] = {}
+        """Of each of `_LOSSES` the images."""
+        self.is_deep = np.zeros(_DEEP + 1, bool)
+        """Which values of 16 bits occur."""
+
+    def add(self, what: str, is_lost: bool) -> None:
+        """Count the image if it loses something."""
+        if is_lost:
+            self.rows.setdefault(what, []).append(self.row)
+
+    def notes(self, count: int) -> list[str]:
+        """What became of ``count`` images; refused if all are one colour, or little is left of 16 bits."""
+        notes = []
+        values = np.flatnonzero(self.is_deep)
+        eight = _eight_bits(values)
+        left = len(np.unique(eight))
+        if left < len(values):
+            first = int((eight[1:] == eight[:-1]).argmax())
+            example = f"{values[first]} and {values[first + 1]} become {eight[first]}"
+            advice = f"pixels have 8 bits, and the largest, {values[-1]} of 65535, becomes {eight[-1]}"
+            notes.append(merged("values of 16 bits", DATA, len(values), left, example, advice))
+            if left == 1 or 4 * left <= min(256, len(values)):
+                raise InputError(
+                    f"{notes[0]}; scale them to 0 .. 65535, or save them with 8 bits; numbers of tiles or classes go "
+                    "to train_array.py as an array"
+                )
+        for what, rows in self.rows.items():
+            shown = listed(rows, len(rows))
+            notes.append(f"{len(rows):,} of {count:,} images of {DATA} {what} ({shown}): {_LOSSES[what]}")
+            if what == _FLAT and len(rows) == count:
+                raise InputError(notes[-1])
+        return notes
+
+
+def decode(rows: Rows, count: int, form: Form, folder: Path | None, name: str, losses: Losses) -> NDArray[np.uint8]:
+    """The first rows of a split as pixels, uint8 ``[count, H, W]`` or ``[count, H, W, 3]``; losses are counted."""
 
     def chunks() -> Iterator[NDArray[np.uint8]]:
         hidden = None if count >= _PROGRESS_FROM_ROWS else True  # None: shown on a terminal
         with tqdm(total=count, desc="decoding", unit=" images", file=sys.stderr, disable=hidden, leave=False) as bar:
             for chunk in chunks_of(count):
-                pixels, in_colour = _decode_chunk(rows, chunk.start, chunk.stop, form)
-                yield pixels
-                nonlocal lost
-                lost += in_colour
+                yield _decode_chunk(rows, chunk.start, chunk.stop, form, losses)
                 bar.update(chunk.stop - chunk.start)
 
-    found = stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
-    return found, lost
+    return stack(chunks(), (count, *form.size, *(() if form.grey else (3,))), folder, name)
 
 
-def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> tuple[NDArray[np.uint8], int]:
-    """Pixels, and how many of the images lost colours that nobody wanted away."""
+def _decode_chunk(rows: Rows, start: int, stop: int, form: Form, losses: Losses) -> NDArray[np.uint8]:
     decoded = []
-    lost: list[int] = []
     for row, raw in enumerate(read_rows(rows, start, stop), start):
+        losses.row = raw.name if isinstance(raw, PictureFile) else f"row {row}"
         with naming_row(rows, row, raw):
-            on_loss = None if form.grey_was_asked_for else partial(lost.append, row)
-            pixels = _to_pixels(raw, form.grey, form.resize, on_loss)
+            pixels = _to_pixels(raw, form.grey, form.resize, losses, form.grey and not form.grey_was_asked_for)
         if pixels.shape[:2] != form.size:
             first, other = "x".join(map(str, form.size)), "x".join(map(str, pixels.shape[:2]))
             raise InputError(
@@ -83,7 +126,7 @@ def _decode_chunk(rows: Rows, start: int, stop: int, form: Form) -> tuple[NDArra
                 "--resize that it was trained with"
             )
         decoded.append(pixels)
-    return np.stack(decoded), len(lost)
+    return np.stack(decoded)
 
 
 def read_rows(rows: Rows, start: int, stop: int) -> list[Any]:
@@ -106,30 +149,47 @@ class naming_row:  # noqa: N801 - a context manager that reads as a verb; a gene
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception):
             rows, row, raw = self._context
-            path = raw.get("path") if isinstance(raw, dict) and raw.get("bytes") is None else None
-            file = f" ({path})" if path else ""
+            file = f" ({raw.path!r})" if isinstance(raw, PictureFile) else ""
             raise InputError(
                 f"the image in row {row} of {rows.place}{file} cannot be read: {one_line(error)}"
             ) from error
 
 
 def _to_pixels(
-    raw: Any, grey: bool, size: tuple[int, int] | None, on_loss: Callable[[], None] | None = None
+    raw: Any, grey: bool, size: tuple[int, int] | None, losses: Losses, misses_colour: bool = False
 ) -> NDArray[np.uint8]:
-    """One image as uint8 ``[H, W]`` or ``[H, W, 3]``; ``on_loss`` is called where that takes its colours away."""
+    """One image as uint8 ``[H, W]`` or ``[H, W, 3]``; ``misses_colour``: grey was not asked for."""
     if isinstance(raw, (np.ndarray, list)):
         array = _byte_array(raw)
         if size is None and array.shape[2:] == (() if grey else (3,)):
             return array
         raw = array
     opened = _open_image(raw)
-    if grey and on_loss is not None and _has_colours(opened):
-        on_loss()
+    losses.add(_GREYED, misses_colour and _has_colours(opened))
+    _count_losses(opened, losses)
     image = _to_mode(opened, "L" if grey else "RGB")
     if size is not None and image.size != size[::-1]:
         shrinks = size[0] <= image.height and size[1] <= image.width
         image = image.resize(size[::-1], Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS)
-    return np.asarray(image)
+    pixels = np.asarray(image)
+    losses.add(_FLAT, pixels.shape[:2] != (1, 1) and _is_flat(pixels) and not _is_flat(np.asarray(opened)))
+    return pixels
+
+
+def _count_losses(image: Image.Image, losses: Losses) -> None:
+    """What is lost by opening an image, and by taking its mode for another."""
+    if image.mode.split(";")[0] == "I":
+        values = np.asarray(image)
+        losses.is_deep[values[(values >= 0) & (values <= _DEEP)]] = True
+    is_palette = image.mode == "P"
+    colours = image.convert("RGB").getcolors(256) if is_palette else None
+    losses.add(_DOUBLED, is_palette and len(image.getcolors(256) or ()) > len(colours or ()))
+    losses.add(_FRAMES, image.format in _WITH_FRAMES and getattr(image, "n_frames", 1) > 1)
+    losses.add(_DEEP_COLOUR, bool(image.info.get(_DEEP_COLOUR)))
+
+
+def _is_flat(pixels: NDArray[Any]) -> bool:
+    return bool((pixels == pixels[:1, :1]).all())
 
 
 def _open_image(raw: Any) -> Image.Image:
@@ -149,19 +209,16 @@ def _identified(content: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(content))
         except UnidentifiedImageError:
             raise InputError(f"its {len(content):,} bytes are no image of a known kind") from None
+    if image.mode in ("RGB", "RGBA", "LA"):  # Pillow keeps the upper half of such bytes
+        image.info[_DEEP_COLOUR] = any(";16" in str(tile[3]) for tile in image.tile)
     if image.format in _RUNS_PROGRAMS:
         raise InputError(f"it is of the kind {image.format}, which another program would have to draw")
     return image
 
 
 def encoded_bytes(raw: Any) -> bytes:
-    """An undecoded image: bytes, or ``{"bytes", "path"}`` of which one is None."""
-    content = raw.get("bytes") if isinstance(raw, dict) else raw
-    if content is None and isinstance(raw, dict) and raw.get("path"):
-        path = Path(raw["path"])
-        if not path.is_file():
-            raise InputError("it is missing" if not path.exists() else "it is a pipe, socket, device or folder")
-        return path.read_bytes()
+    """An undecoded image: bytes, ``{"bytes": bytes}`` or `PictureFile`."""
+    content = raw.read() if isinstance(raw, PictureFile) else raw.get("bytes") if isinstance(raw, dict) else raw
     if content is None:
         raise InputError("it is missing")
     if not isinstance(content, bytes):
@@ -212,8 +269,13 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def _sixteen_to_eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > _DEEP:
         raise InputError(
-            f"its pixels must be bytes or 16-bit grey, got {values.dtype} {values.min()} .. {values.max()}"
+            f"its pixels must be bytes or 16-bit grey, got {values.dtype} {values.min()} .. {values.max()}; scale them "
+            "to 0 .. 255 and save them with 8 bits"
         )
-    return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    return Image.fromarray(_eight_bits(values))
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return ((values.astype(np.uint32) * 255 + _DEEP // 2) // _DEEP).astype(np.uint8)

@@ -1,23 +1,23 @@
 """What a content is known by: the same bytes, the same cache."""
 
 import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.decoding import encoded_bytes, naming_row, read_rows
-from bgan_discrete.sources.settings import Settings, is_utf8
+from bgan_discrete.sources.folders import Files
+from bgan_discrete.sources.settings import Settings
 from bgan_discrete.sources.storage import chunks_of
 from bgan_discrete.sources.tables import open_table
 
 
-def content_digest(place: Any) -> str:
-    """Of an array of bytes, of a file, or of all files of a folder that are not hidden."""
+def content_digest(place: NDArray[Any] | Files) -> str:
+    """Of an array of bytes, of a file, or of the used files of a folder and what it has of others."""
     digest = hashlib.blake2b(digest_size=32)
     if isinstance(place, np.ndarray):
         digest.update(f"{place.dtype.str} {place.shape}".encode())
@@ -25,27 +25,14 @@ def content_digest(place: Any) -> str:
             digest.update(np.ascontiguousarray(place[chunk]).data)
         return digest.hexdigest()
     try:
-        for name, path in _files_of(place):
-            digest.update(f"{name}\0{file_digest(path)}\0".encode("utf-8", "surrogateescape"))
+        for name in (*place.pictures, *place.tables, *place.metadata):
+            path = place.root / name
+            shown = name if place.is_folder else path.suffix.lower()
+            digest.update(f"{shown}\0{file_digest(path)}\0".encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise InputError(f"dataset {str(place)!r} cannot be read: {error.strerror}: {error.filename}") from error
+        raise InputError(f"dataset {str(place.root)!r} cannot be read: {error.strerror}: {str(path)!r}") from error
+    digest.update(repr(place.notes).encode())
     return digest.hexdigest()
-
-
-def _files_of(place: Path) -> list[tuple[str, Path]]:
-    if place.is_file():
-        return [(place.suffix.lower(), place)]
-    found = []
-    for folder, folders, files in os.walk(place, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder) / name for name in files if not name.startswith(".")]
-    for path in found:
-        # A pipe or a device would be waited for, or read without end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"dataset {str(place)!r} holds what is no file: {path}; take it out of the folder")
-        if not is_utf8(str(path)):
-            raise InputError(f"dataset {str(place)!r} holds a file whose name is not UTF-8: {str(path)!r}; rename it")
-    return sorted((path.relative_to(place).as_posix(), path) for path in found)
 
 
 def file_digest(path: Path) -> str:

@@ -24,8 +24,9 @@ class ImageData:
         codec: Fitted on the training images only; it encoded both parts.
         heldout_source: Where the held-out images come from, such as "split 'test'".
         from_cache: Whether the codes were read rather than made.
-        colours_lost: Images in colour that were read as grey because the first one is.
         commit: Of a data set of the Hub, that was read.
+        notes: What is left out of the data, or merged, a line each.
+        found: Images in all files and splits, with those that are not used.
     """
 
     name: str
@@ -37,8 +38,9 @@ class ImageData:
     codec: ImageCodec
     heldout_source: str
     from_cache: bool
-    colours_lost: int = 0
     commit: str | None = None
+    notes: tuple[str, ...] = ()
+    found: int = 0
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -66,12 +68,14 @@ def describe(data: ImageData) -> str:
     repeated, leaked = count_repeats(data.codes, data.heldout_codes)
     lines = [
         f"data set:    {named_commit(data.name, data.commit)}",
-        f"images:      {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
+        f"images:      {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source}), "
+        f"of {data.found:,} found",
         f"codes:       {sides}, K = {data.num_categories} ({data.codec.describe()})",
         f"most common: category {common}, {counts[common] / counts.sum():.1%} of the training codes",
         f"classes:     {_describe_classes(data)}",
         f"duplicates:  {repeated:,} training codes repeat earlier ones; {leaked:,} held-out codes are in training too",
         f"cache:       {'read' if data.from_cache else 'made now'}",
+        *(f"note:        {note}" for note in data.notes),
     ]
     return "\n".join(lines)
 

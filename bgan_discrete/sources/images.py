@@ -7,9 +7,10 @@ cache. Only data are read: no loading script is run and nothing is unpickled.
 
 import contextlib
 import dataclasses
-import logging
 import os
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,24 @@ from numpy.typing import NDArray
 from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
-from bgan_discrete.sources.decoding import decode, learn_form
+from bgan_discrete.sources.conservation import report
+from bgan_discrete.sources.decoding import Losses, decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
+from bgan_discrete.sources.folders import DATA, Files, find_files, split_files
 from bgan_discrete.sources.image_data import ImageData
 from bgan_discrete.sources.numpy_files import open_numpy_file
-from bgan_discrete.sources.rows import Opened, open_array
+from bgan_discrete.sources.pictures import open_pictures
+from bgan_discrete.sources.rows import MAX_HELDOUT_ROWS, Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
 from bgan_discrete.sources.storage import chunks_of, release_unused_memory, row_hashes, stack
-from bgan_discrete.sources.tables import load_hub, load_local, open_table
+from bgan_discrete.sources.tables import load_hub, open_files, open_table
+from bgan_discrete.sources.values import fit_codec, value_notes
 
-MAX_HELDOUT_ROWS = 10_000
 MIN_TRAINING_ROWS = 2
 FEW_IMAGES = 100
 """Of fewer different images that occur often, copies do not stay together: else whole kinds would be left out."""
 
 _HOLDOUT_STREAM = 1
-
-_log = logging.getLogger(__name__)
 
 
 def load_images(
@@ -99,51 +101,38 @@ def load_images(
     if revision is not None and not isinstance(place, str):
         raise InputError(f"revision is for data sets of the Hub, got {revision!r} for {name!r}")
     with contextlib.ExitStack() as stack:
-        hub = load_hub(place, revision=revision) if isinstance(place, str) else None
-        commit = getattr(hub, "commit", None)
-        given = open_array(place, settings) if isinstance(place, np.ndarray) else None
-        key = settings.cache_key(content_digest(place) if hub is None else hub_digest(hub, settings))
-        folder = cache_root(cache_dir) / key
-        cached = read_cache(folder, name)
-        if cached is not None:
-            return _warned(dataclasses.replace(cached, commit=commit), settings)
-        if given is not None:
-            opened = given
-        elif hub is not None:
-            opened = open_table(hub, name, settings)
-        elif isinstance(place, Path) and place.suffix.lower() in (".npy", ".npz"):
-            opened = open_numpy_file(place, settings)
+        commit = None
+        open_data: Callable[[], Opened]
+        if isinstance(place, np.ndarray):
+            array = open_array(place, settings)
+            digest, open_data = content_digest(place), lambda: array
+        elif isinstance(place, str):
+            hub = load_hub(place, revision=revision)
+            commit = hub.commit
+            digest, open_data = hub_digest(hub, settings), partial(open_table, hub, name, settings)
         else:
-            assert isinstance(place, Path)
-            # The library's own copy of local files goes stale after a change that keeps their dates: it is not kept.
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
-            opened = open_table(load_local(place, scratch), name, settings)
-            release_unused_memory()
-        built = build_cached(lambda working: _build(opened, settings, working, name), folder, name)
-        return _warned(dataclasses.replace(built, commit=commit), settings)
+            files = find_files(place)
+            digest, open_data = content_digest(files), partial(_open_files, files, name, settings, stack)
+        folder = cache_root(cache_dir) / settings.cache_key(digest)
+        data = read_cache(folder, name)
+        if data is None:
+            opened = open_data()
+            data = build_cached(lambda working: _build(opened, settings, working, name), folder, name)
+        report(data.notes)
+        return dataclasses.replace(data, commit=commit)
 
 
-def _warned(data: ImageData, settings: Settings) -> ImageData:
-    if data.colours_lost:
-        _log.warning(
-            "%s of %s images of %s are in colour and are read as grey, as the first one is: color 'rgb' (--color rgb) "
-            "keeps colours",
-            f"{data.colours_lost:,}",
-            f"{len(data.codes) + len(data.heldout_codes):,}",
-            data.name,
-        )
-    if settings.color == "auto" and all(_planes_are_equal(codes) for codes in (data.codes, data.heldout_codes)):
-        _log.warning(
-            "all images of %s are grey, though they are stored in colour: color 'grey' (--color grey) needs a third of "
-            "the codes",
-            data.name,
-        )
-    return data
-
-
-def _planes_are_equal(codes: NDArray[np.uint8]) -> bool:
-    """Whether codes have a plane for each channel, and all say the same."""
-    return codes.ndim == 4 and all((codes[chunk] == codes[chunk, :1]).all() for chunk in chunks_of(len(codes)))
+def _open_files(files: Files, name: str, settings: Settings, stack: contextlib.ExitStack) -> Opened:
+    if files.pictures:
+        return open_pictures(files, name, settings)
+    if not files.is_folder and not files.tables[0].lower().endswith(".parquet"):
+        return open_numpy_file(files.root / files.tables[0], settings)
+    splits, notes = split_files(files.tables) if files.is_folder else ({"train": [*files.tables]}, [])
+    # The library's own copy goes stale after a change that keeps the files' dates: it is not kept.
+    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bgan-", ignore_cleanup_errors=True))
+    opened = open_files(files, splits, scratch, name, settings, notes)
+    release_unused_memory()
+    return opened
 
 
 def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -> ImageData:
@@ -153,38 +142,52 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         raise InputError(
             f"dataset must have at least {MIN_TRAINING_ROWS} images to train on, got {count} of {training.place}"
         )
-    form = learn_form(training, settings)
-    pixels, colours_lost = decode(training, count, form, folder, "pixels")
+    form, losses = learn_form(training, settings), Losses()
+    pixels = decode(training, count, form, folder, "pixels", losses)
     labels = None if training.labels is None else training.labels[:count]
     if heldout is not None:
         heldout_count = min(heldout.count, MAX_HELDOUT_ROWS)
-        heldout_pixels, also_lost = decode(heldout, heldout_count, form, folder, "heldout_pixels")
-        colours_lost += also_lost
+        heldout_pixels = decode(heldout, heldout_count, form, folder, "heldout_pixels", losses)
         heldout_labels = None if heldout.labels is None else heldout.labels[:heldout_count]
         source = f"split {opened.heldout_split!r}"
+        notes = losses.notes(count + heldout_count)
     else:
+        notes = losses.notes(count)
         rows, one_by_one = _draw_heldout(row_hashes(pixels), settings.holdout, settings.seed, training.place)
         kept = np.setdiff1d(np.arange(count), rows)
         heldout_pixels = _gather(pixels, rows, folder, "heldout_pixels")
         pixels = _gather(pixels, kept, folder, "training_pixels")
         heldout_labels = None if labels is None else labels[rows]
         labels = None if labels is None else labels[kept]
-        source = f"{len(rows)} rows held out of split {settings.split!r}" + (", one by one" if one_by_one else "")
-    codec = _fitted_codec(settings.codec, pixels, channels=1 if form.grey else 3)
+        source = f"{len(rows)} rows held out of split {settings.split!r} by --holdout {settings.holdout:g}"
+        source += ", one by one" if one_by_one else ""
+    codec = fit_codec(settings.codec, pixels)
     codes = _encode(codec, pixels, 0, folder, "codes")
-    _refuse_one_code(codes, pixels, settings.codec)
+    heldout_codes = _encode(codec, heldout_pixels, len(pixels), folder, "heldout_codes")
+    notes += value_notes(settings.codec, codec, (pixels, codes), (heldout_pixels, heldout_codes))
+    if settings.color == "auto" and all(map(_planes_are_equal, (codes, heldout_codes))):
+        notes.append(
+            f"all images of {DATA} are grey, though they are stored in colour: color 'grey' (--color grey) needs a "
+            "third of the codes"
+        )
     return ImageData(
         name=name,
         codes=codes,
         labels=labels,
-        heldout_codes=_encode(codec, heldout_pixels, len(pixels), folder, "heldout_codes"),
+        heldout_codes=heldout_codes,
         heldout_labels=heldout_labels,
         class_names=opened.class_names,
         codec=codec,
         heldout_source=source,
         from_cache=False,
-        colours_lost=colours_lost,
+        notes=(*opened.notes, *notes),
+        found=opened.found,
     )
+
+
+def _planes_are_equal(codes: NDArray[np.uint8]) -> bool:
+    """Whether codes have a plane for each channel, and all say the same."""
+    return codes.ndim == 4 and all((codes[chunk] == codes[chunk, :1]).all() for chunk in chunks_of(len(codes)))
 
 
 def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> tuple[NDArray[np.int64], bool]:
@@ -234,35 +237,9 @@ def _gather(pixels: NDArray[np.uint8], rows: NDArray[np.int64], folder: Path | N
     return stack(chunks, (len(rows), *pixels.shape[1:]), folder, name)
 
 
-def _fitted_codec(codec: CodecOptions | ImageCodec, pixels: NDArray[np.uint8], channels: int) -> ImageCodec:
-    return codec if isinstance(codec, ImageCodec) else codec.build(channels).fit(pixels)
-
-
 def _encode(
     codec: ImageCodec, pixels: NDArray[np.uint8], first_row: int, folder: Path | None, name: str
 ) -> NDArray[np.uint8]:
     chunks = (codec.encode(pixels[chunk], first_row + chunk.start) for chunk in chunks_of(len(pixels)))
     planes = (3,) if codec.channels_first and codec.channels == 3 else ()
     return stack(chunks, (len(pixels), *planes, *pixels.shape[1:3]), folder, name)
-
-
-def _refuse_one_code(codes: NDArray[np.uint8], pixels: NDArray[np.uint8], codec: CodecOptions | ImageCodec) -> None:
-    """Refuse images whose pixels differ while their codes do not, such as masks of 0 and 1 taken for near black."""
-    code = codes.flat[0]
-    if any((codes[chunk] != code).any() for chunk in chunks_of(len(codes))):
-        return
-    first = pixels[0, 0, 0]  # of a colour image, one value for each channel
-    if all((pixels[chunk] == first).all() for chunk in chunks_of(len(pixels))):
-        return
-    low = min(int(pixels[chunk].min()) for chunk in chunks_of(len(pixels)))
-    high = max(int(pixels[chunk].max()) for chunk in chunks_of(len(pixels)))
-    advice = "multiply them by 255" if (low, high) == (0, 1) else "spread them over 0 .. 255"
-    if isinstance(codec, CodecOptions):
-        advice += (
-            f", or take the codec 'binary' with threshold {low + 1} (--codec binary --binary-threshold {low + 1})"
-            if pixels.ndim == 3
-            else ", or take the codec 'palette' (--codec palette), which learns their colours"
-        )
-    raise InputError(
-        f"pixels of the training images run from {low} to {high}, as 8 bits, and all have the code {code}: {advice}"
-    )

@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,19 @@ from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import storage
-from bgan_discrete.sources.rows import Opened, array_rows, choose_splits, open_array
+from bgan_discrete.sources.conservation import left_out
+from bgan_discrete.sources.folders import DATA
+from bgan_discrete.sources.rows import (
+    Opened,
+    Rows,
+    UnusableLabelsError,
+    array_rows,
+    checked_labels,
+    choose_splits,
+    open_array,
+    opened,
+    try_labels,
+)
 from bgan_discrete.sources.settings import Settings
 
 NPZ_KEYS = {
@@ -120,21 +133,37 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
         raise InputError(f"image_column must name the images of {path}, {known}")
     test_key = _NPZ_TEST_KEYS.get(image_key, "")
     keys = {"train": image_key, "test": test_key} if test_key in members else {"train": image_key}
-    heldout = choose_splits(keys, settings.split, str(path))
+    choose_splits(keys, settings.split, str(path))
+    notes: list[str] = []
+    used = set(keys.values())
 
     def array(key: str, option: str) -> NDArray[Any]:
         if key not in members:
             raise InputError(f"{option} {key!r} is not in {path}, {known}")
+        used.add(key)
         return unpacked(archive, members[key], f"the array {key!r} of {path}")
 
-    def open_split(split: str) -> Any:
-        guessed = NPZ_KEYS.get(keys[split], "labels")
-        label_key = settings.label_column if settings.label_column and split == settings.split else guessed
-        wanted = label_key in members or label_key == settings.label_column
-        labels = array(label_key, "label_column") if wanted else None
-        return array_rows(array(keys[split], "image_column"), labels, f"{keys[split]!r} of {path}")
+    def open_split(split: str) -> Rows:
+        images = array_rows(array(keys[split], "image_column"), None, f"{keys[split]!r} of {path}")
+        wanted = settings.label_column if split == settings.split else None
+        key = wanted or NPZ_KEYS.get(keys[split], "labels")
 
-    return Opened(open_split(settings.split), open_split(heldout) if heldout else None, heldout)
+        def read() -> NDArray[Any]:
+            try:
+                return checked_labels(array(key, "label_column"), images.count)
+            except InputError as error:
+                raise UnusableLabelsError(f"must be an array that can be read: {error}") from error
+
+        has_labels = key in members or wanted is not None
+        return replace(images, labels=try_labels(read, str(path), notes, wanted is not None)) if has_labels else images
+
+    splits = {split: open_split(split) for split in keys}
+    others = [name for name in members if name not in used]
+    if others:
+        notes.append(
+            left_out("arrays", DATA, len(members), others, len(others), "only images and their labels are read")
+        )
+    return opened(splits.__getitem__, {split: rows.count for split, rows in splits.items()}, settings, str(path), notes)
 
 
 def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:

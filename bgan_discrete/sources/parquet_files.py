@@ -1,22 +1,22 @@
 """What is wrong with parquet files that could not be opened together: the library that opens them names no file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bgan_discrete.errors import one_line
 
 
-def find_fault(place: Path) -> str | None:
-    """The first fault of a parquet file, or of those in a folder, with the file and the rows where it lies.
+def find_fault(files: Sequence[Path]) -> str | None:
+    """The first fault of parquet files, with the file and the rows where it is.
 
     Args:
-        place: A file or a folder.
+        files: In their order.
 
     Returns:
         One line; None where every parquet file can be read and all have the same columns.
     """
     import pyarrow.parquet
 
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*.parquet") if path.is_file())
     first = None
     for path in files:
         row = 0

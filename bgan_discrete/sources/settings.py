@@ -15,7 +15,7 @@ from bgan_discrete.codecs.base import config_fingerprint, validate_seed
 from bgan_discrete.errors import InputError
 
 EMBEDDED = "digits"
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Part of every cache's name: raise it when the same input would give other codes."""
 
 PATH_SUFFIXES = (".parquet", ".npy", ".npz")

@@ -1,9 +1,12 @@
-"""Rows of images through the `datasets` library: parquet files, folders and the Hub."""
+"""Rows of images through the `datasets` library: parquet files and the Hub."""
 
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources.conservation import left_out
+from bgan_discrete.sources.folders import DATA, Files
 from bgan_discrete.sources.parquet_files import find_fault
-from bgan_discrete.sources.rows import Opened, Rows, choose_splits, known_labels
+from bgan_discrete.sources.rows import (
+    Opened,
+    PictureFile,
+    Rows,
+    UnusableLabelsError,
+    checked_labels,
+    choose_splits,
+    opened,
+    try_labels,
+)
 from bgan_discrete.sources.settings import Settings, unknown
 from bgan_discrete.sources.storage import chunks_of
 
 HUB_TIMEOUT_SECONDS = 10.0
+
+_WORDS = ("string", "large_string")
 
 
 @contextlib.contextmanager
@@ -49,20 +65,26 @@ def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
         return loaded
 
 
-def load_local(path: Path, scratch: str) -> Mapping[str, Any]:
-    """All splits of a parquet file or a folder; the library's own copy goes to ``scratch``."""
+def open_files(
+    files: Files, splits: Mapping[str, Sequence[str]], scratch: str, name: str, settings: Settings, notes: list[str]
+) -> Opened:
+    """The rows of local parquet files; the library's own copy goes to the folder ``scratch``."""
+    data_files: dict[str, list[str]] = {}
+    within: dict[str, Path] = {}
     try:
-        if path.is_file():
-            return _load_dataset("parquet", data_files={"train": _without_patterns(path)}, cache_dir=scratch)
-        return _load_dataset(str(path.resolve()), cache_dir=scratch)
+        for split, names in splits.items():
+            within[split] = Path(os.path.commonpath([(files.root / file).parent for file in names]))
+            data_files[split] = []
+            for file in names:
+                # The library takes some characters of paths for patterns or addresses: it sees names of our own.
+                link = Path(scratch) / f"{split}-{len(data_files[split]):05d}.parquet"
+                link.symlink_to((files.root / file).resolve())
+                data_files[split].append(str(link))
+        loaded = _load_dataset("parquet", data_files=data_files, cache_dir=str(Path(scratch) / "cache"))
     except Exception as error:  # the library and what reads files for it raise whatever they like
-        reason = find_fault(path) or one_line(error.__cause__ or error)
-        raise InputError(f"dataset {str(path)!r} cannot be opened: {reason}") from error
-
-
-def _without_patterns(path: Path) -> str:
-    """A path as the library takes it: characters of patterns stand for themselves."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path.resolve()))
+        reason = find_fault([files.root / file for file in files.tables]) or one_line(error.__cause__ or error)
+        raise InputError(f"dataset {name!r} cannot be opened: {reason}") from error
+    return open_table(loaded, name, settings, within, [*files.notes, *notes])
 
 
 class HubSplits(dict[str, Any]):
@@ -115,25 +137,57 @@ def _commit_of_copy(splits: Mapping[str, Any]) -> str | None:
     return None
 
 
-def open_table(splits: Mapping[str, Any], name: str, settings: Settings) -> Opened:
-    """The rows of the split to train on and of the one to judge by."""
-    heldout = choose_splits(splits, settings.split, name)
+def open_table(
+    splits: Mapping[str, Any],
+    name: str,
+    settings: Settings,
+    within: Mapping[str, Path] | None = None,
+    notes: Sequence[str] = (),
+) -> Opened:
+    """The rows of the split to train on and of the one to evaluate with.
+
+    Args:
+        splits: Tables of `datasets`.
+        name: Of the data set.
+        settings: What is asked for.
+        within: The folder of each split's files, if they are local: paths in them are followed in there only.
+        notes: What was left out before.
+    """
+    choose_splits(splits, settings.split, name)
     features = splits[settings.split].features
     image_column = _find_image_column(features, settings.image_column, name)
     label_column = _find_label_column(features, settings.label_column, name)
+    lines = list(notes)
+    others = [column for column in features if column not in (image_column, label_column)]
+    if others:
+        reason = f"the images are {image_column!r}, the labels {label_column!r}"
+        lines.append(left_out("columns", DATA, len(features), others, len(others), reason))
 
     def rows(split: str) -> Rows:
-        return _table_rows(splits[split], image_column, label_column, f"split {split!r} of {name}")
+        table, wanted = splits[split], settings.label_column is not None and split == settings.split
+        found = _table_rows(
+            table, image_column, (within[split],) if within else _cache_folders(table), f"split {split!r} of {name}"
+        )
+        if label_column is None or label_column not in table.column_names:
+            return found
+        read = partial(_table_labels, table, label_column)
+        return replace(found, labels=try_labels(read, found.place, lines, wanted))
 
-    return Opened(
-        rows(settings.split),
-        rows(heldout) if heldout else None,
-        heldout,
-        tuple(getattr(features[label_column], "names", ())) or None if label_column else None,
-    )
+    found = opened(rows, {split: table.num_rows for split, table in splits.items()}, settings, name, lines)
+    names = tuple(getattr(features[label_column], "names", ())) if label_column else ()
+    return replace(found, class_names=names) if names else found
 
 
-def _table_rows(table: Any, image_column: str, label_column: str | None, place: str) -> Rows:
+def _cache_folders(table: Any) -> tuple[Path, ...]:
+    """Where the library keeps pictures of the Hub that are files of their own; other paths are not followed."""
+    from datasets import config
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    caches = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, HF_HUB_CACHE)
+    return tuple(map(Path, caches)) if table.info.builder_name == "imagefolder" else ()
+
+
+def _table_rows(table: Any, image_column: str, folders: tuple[Path, ...], place: str) -> Rows:
     import datasets
 
     if image_column not in table.column_names:
@@ -143,27 +197,33 @@ def _table_rows(table: Any, image_column: str, label_column: str | None, place: 
     images = table.select_columns([image_column])
     if isinstance(images.features[image_column], datasets.Image):
         images = images.cast_column(image_column, datasets.Image(decode=False))
-    labels = _table_labels(table, label_column, place) if label_column in table.column_names else None
-    return Rows(
-        place, table.num_rows, lambda start, stop: images[start:stop][image_column], known_labels(labels, place)
-    )
+
+    def read(start: int, stop: int) -> list[Any]:
+        return [
+            PictureFile(raw["path"], raw["path"], folders)
+            if isinstance(raw, dict) and raw.get("bytes") is None and raw.get("path")
+            else raw
+            for raw in images[start:stop][image_column]
+        ]
+
+    return Rows(place, table.num_rows, read, None)
 
 
-def _table_labels(table: Any, label_column: str | None, place: str) -> NDArray[np.int64]:
-    """Labels part by part: eight bytes a row, not a Python object each."""
+def _table_labels(table: Any, label_column: str) -> NDArray[Any]:
+    """Labels part by part: eight bytes a row, not a Python object each; words as they are."""
     column = table.select_columns([label_column])
-    labels = np.empty(table.num_rows, np.int64)
+    is_word = column.features[label_column].dtype in _WORDS
+    labels: NDArray[Any] = np.empty(table.num_rows, object if is_word else np.int64)
     for chunk in chunks_of(table.num_rows):
         values = column[chunk][label_column]
         if None in values:
-            row = chunk.start + values.index(None)
-            raise InputError(f"label_column {label_column!r} of {place} has no value in row {row}")
+            raise UnusableLabelsError(f"must not be missing, got no value in row {chunk.start + values.index(None)}")
         try:
             labels[chunk] = values
         except OverflowError:
             row = chunk.start + values.index(max(values))
-            raise InputError(f"labels of {place} must be below 2**63, got {max(values)} in row {row}") from None
-    return labels
+            raise UnusableLabelsError(f"must be below 2**63, got {max(values)} in row {row}") from None
+    return checked_labels(labels, len(labels))
 
 
 def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str:
@@ -207,8 +267,11 @@ def _find_label_column(features: Mapping[str, Any], wanted: str | None, name: st
     if wanted is not None:
         if wanted not in features:
             raise InputError(f"label_column {wanted!r} is not in {name}, which has: {', '.join(features)}")
-        if wanted not in integers + classes:
-            raise InputError(f"label_column must hold classes or integers, got {wanted!r} with {features[wanted]}")
+        words = isinstance(features[wanted], datasets.Value) and features[wanted].dtype in _WORDS
+        if wanted not in integers + classes and not words:
+            raise InputError(
+                f"label_column must hold classes, integers or words, got {wanted!r} with {features[wanted]}"
+            )
         return wanted
     if len(classes) == 1:
         return classes[0]

@@ -24,6 +24,7 @@ from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, near
 from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.rows import LABELS_ASIDE
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.discriminators import give_discriminator
@@ -245,8 +246,9 @@ def count_classes(data: ImageData) -> int:
         InputError: If there are no labels, or no training images of one of the classes, where these have no names.
     """
     if data.labels is None:
+        why = next((note for note in data.notes if note.startswith(LABELS_ASIDE)), "none were found")
         raise InputError(
-            f"conditional needs labels, and {data.name!r} has none that were found: name their column by "
+            f"conditional needs labels, and {data.name!r} has none that can be used ({why}): name their column by "
             "--label-column, or put the image files of each class into a subfolder of its own"
         )
     found = np.unique(data.labels)

@@ -1,0 +1,144 @@
+"""Rows of the pictures of a folder, with the classes that folders or a table next to them give."""
+
+import json
+import posixpath
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.sources.conservation import left_out, merged
+from bgan_discrete.sources.folders import DATA, Files, split_files, split_of
+from bgan_discrete.sources.rows import (
+    Opened,
+    PictureFile,
+    Rows,
+    UnusableLabelsError,
+    checked_labels,
+    opened,
+    try_labels,
+)
+from bgan_discrete.sources.settings import Settings
+
+FILE_NAME = "file_name"
+"""Column of a metadata file that names the pictures, below the file's own folder."""
+
+LABEL_COLUMNS = ("label", "labels")
+
+
+def open_pictures(files: Files, name: str, settings: Settings) -> Opened:
+    """The pictures to train on and to evaluate with; their labels are in metadata files, or else are their folders."""
+    wanted = settings.label_column
+    if settings.image_column not in (None, "image"):
+        raise InputError(f"image_column {settings.image_column!r} is not in {name}: it is a folder of pictures")
+    if wanted not in (None, *LABEL_COLUMNS) and not files.metadata:
+        raise InputError(
+            f"label_column {wanted!r} is not in {name}: put a metadata.csv with the columns {FILE_NAME} and {wanted} "
+            "next to the pictures"
+        )
+    splits, notes = split_files(files.pictures)
+    tops = int(not notes and bool(split_of(files.pictures[0])[1]))
+    notes[:0] = files.notes
+    table = try_labels(lambda: _read_labels(files, wanted, notes), name, notes, wanted is not None)
+    has_classes = len({name.split("/")[-2] for name in files.pictures if name.count("/") > tops}) > 1
+
+    def rows(split: str) -> Rows:
+        names = splits[split]
+
+        def read_labels() -> NDArray[Any] | None:
+            if table is not None:
+                return checked_labels(np.array([table.get(name, "") for name in names], object), len(names))
+            return _folders(names, tops, notes) if has_classes else None
+
+        labels = try_labels(read_labels, f"split {split!r} of {name}", notes, bool(wanted) and split == settings.split)
+        return Rows(f"split {split!r} of {name}", len(names), lambda *at: _files(files, names[slice(*at)]), labels)
+
+    return opened(rows, {split: len(names) for split, names in splits.items()}, settings, name, notes)
+
+
+def _files(files: Files, names: Sequence[str]) -> list[PictureFile]:
+    return [PictureFile(str(files.root / name), name) for name in names]
+
+
+def _folders(names: Sequence[str], tops: int, notes: list[str]) -> NDArray[Any] | None:
+    """The name of each picture's folder, where all are equally deep; None where they are in no folder."""
+    one_of = {name.count("/"): name for name in names}
+    if len(one_of) > 1:
+        shown = " and ".join(map(repr, [*one_of.values()][:2]))
+        raise UnusableLabelsError(f"must be folders of one depth, got {shown}; move pictures, or write a metadata.csv")
+    if tops in one_of:
+        return None
+    folders: dict[str, list[str]] = {}
+    for folder in sorted({posixpath.dirname(name) for name in names}):
+        folders.setdefault(posixpath.basename(folder), []).append(folder)
+    same = next(
+        (f"{found[0]!r} and {found[1]!r} become {name!r}" for name, found in folders.items() if found[1:]), None
+    )
+    if same:
+        advice = "rename folders that are classes of their own"
+        notes.append(merged("folders", DATA, sum(map(len, folders.values())), len(folders), same, advice))
+    return np.array([name.split("/")[-2] for name in names], object)
+
+
+def _read_labels(files: Files, wanted: str | None, notes: list[str]) -> dict[str, str] | None:
+    """The label of each picture that metadata files name; None where there is no such file."""
+    rows = [(name, cells) for name in files.metadata for cells in _read_rows(files, name)]
+    if not rows:
+        return None
+    columns = [column for column in dict.fromkeys(c for _, cells in rows for c in cells) if column != FILE_NAME]
+    guessed = next((column for column in LABEL_COLUMNS if column in columns), columns[0] if len(columns) == 1 else None)
+    column = wanted or guessed
+    if column not in columns:
+        if wanted:
+            raise InputError(f"label_column {wanted!r} is not in {files.metadata[0]}, which has: {', '.join(columns)}")
+        raise UnusableLabelsError(f"must be named by label_column (--label-column): there are {', '.join(columns)}")
+    by_form = {unicodedata.normalize("NFC", name): name for name in files.pictures}
+    known, unused = set(files.pictures), []
+    labels: dict[str, str] = {}
+    for name, cells in rows:
+        picture = posixpath.normpath(cells[FILE_NAME])
+        if picture.startswith(("/", "../")) or picture == "..":
+            raise InputError(f"{name} names {cells[FILE_NAME]!r} in its {FILE_NAME}, which leads out of its folder")
+        picture = posixpath.join(posixpath.dirname(name), picture)
+        picture = picture if picture in known else by_form.get(unicodedata.normalize("NFC", picture), "")
+        if not picture or picture in labels:
+            unused.append(cells[FILE_NAME])
+        else:
+            labels[picture] = cells.get(column, "")
+    if unused:
+        reason = "there is no such picture, or an earlier row has its label"
+        notes.append(left_out("metadata rows", DATA, len(rows), unused, len(unused), reason))
+    if not wanted and column not in LABEL_COLUMNS and len(set(labels.values())) == len(labels) > 1:
+        raise UnusableLabelsError(
+            f"must not all differ, as in {column!r}; label_column {column!r} takes them as they are"
+        )
+    return labels
+
+
+def _read_rows(files: Files, name: str) -> list[dict[str, str]]:
+    """The cells of each row of a metadata file, spelt as they are."""
+    import pandas
+
+    path = files.root / name
+    try:
+        if name.lower().endswith(".csv"):
+            options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False}
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # rows that are too long are cut with a warning
+                rows = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("").to_dict("records")
+        else:
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+            rows = [{key: _spelt(value) for key, value in cells.items()} for cells in lines]
+    except Exception as error:  # pandas raises whatever it likes
+        raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error
+    if any(FILE_NAME not in cells for cells in rows):
+        raise UnusableLabelsError(f"must have a {FILE_NAME} in each row of {name}, got {', '.join(rows[0])}")
+    return rows
+
+
+def _spelt(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
