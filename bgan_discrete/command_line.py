@@ -4,8 +4,11 @@ import argparse
 import difflib
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -14,12 +17,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.streams import ReaderGoneError, prepare_streams, say, write_product
 from bgan_discrete.training.config import (
     ArrayTrainingConfig,
     ImageTrainingConfig,
     ScriptConfig,
     Sections,
     TextTrainingConfig,
+    check_option,
     check_text,
     folder_of_run,
     load_config_values,
@@ -27,6 +32,7 @@ from bgan_discrete.training.config import (
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
+EXIT_READER_GONE = 141
 
 FLAGS_OF_NAMES = ("--columns", "--drop", "--missing")
 """Flags whose values are lists of names in the data."""
@@ -122,6 +128,13 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
     group.add_argument("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
     group.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     group.add_argument(
+        "--threads",
+        type=int | None,
+        default=None,
+        metavar="INT",
+        help="threads of the CPU (default: torch's own choice)",
+    )
+    group.add_argument(
         "--resample",
         type=int,
         default=1,
@@ -129,6 +142,19 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
         help="draw so many for each sample and keep one of them, by its importance weight under the discriminator of "
         "the run in whose folder the model lies: nearer to the data, at so many times the cost",
     )
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use so many threads of the CPU, as a training does; None leaves it its own choice.
+
+    Raises:
+        InputError: If the number is out of range.
+    """
+    if threads is not None:
+        check_option("threads", threads)
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def add_temperature(parser: ArgumentParser) -> None:
@@ -256,7 +282,7 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
     except (InputError, OSError, ValueError) as error:  # another program's file is no matter, but that of a run is
         if values["dataset"] == section().dataset:
             told = one_line(error)
-            print(f"data by this command's options alone; the run beside the model is not read: {told}", flush=True)
+            say(f"data by this command's options alone; the run beside the model is not read: {told}")
         return values
     # What the model's samples are is asked of the model, and where they go is this script's own matter.
     taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(section)}}
@@ -266,7 +292,7 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
         return values
     used = [f"{name} {again[name]!r}" for name in values if again[name] != values[name]]
     if used:
-        print(f"data as the run had them ({saved}): {', '.join(used)}", flush=True)
+        say(f"data as the run had them ({saved}): {', '.join(used)}")
     return again
 
 
@@ -317,21 +343,26 @@ def _plain(message: str) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's main function; end the process with a one-line message where it fails on purpose.
 
-    Exit codes: 0, 2 for bad input, 1 for another error of this package or a lack of disk or memory, 130 after Ctrl-C.
+    Exit codes: 0 with all in place that the script is run for; 2 for bad input; 1 for another error of this package, or
+    a lack of disk or memory; 129, 130 and 143 after SIGHUP (a closed terminal), Ctrl-C and SIGTERM; 141 where that was
+    to go to stdout and its reader has gone.
 
     Args:
         main: The function; it may return an exit code.
     """
+    prepare_streams()
+    with _ended_by_signals():
+        sys.exit(_exit_code(main))
+
+
+def _exit_code(main: Callable[[], int | None]) -> int:
     try:
-        code = main() or 0
-        sys.stdout.flush()
+        return _run(main)
     except InputError as error:
         code = _complain(error, EXIT_BAD_INPUT)
+    except ReaderGoneError as error:
+        code = _complain(error, EXIT_READER_GONE)
     except (BGANError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader has gone (`| head`): nothing to say, and nothing left to flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
         code = _complain(error, EXIT_FAILED)
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
@@ -343,7 +374,38 @@ def run_script(main: Callable[[], int | None]) -> None:
         )
     except KeyboardInterrupt:
         code = _complain("interrupted", 130)
-    sys.exit(code)
+    return code
+
+
+def _run(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except SystemExit as ended:
+        if not ended.code:
+            write_product("")  # of --help, which is all that was asked for
+        raise
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the block with a line at SIGTERM, or SIGHUP unless that is ignored (nohup); a training under way finishes.
+
+    Of several processes, one that waits for another would not hear of it: it ends at once, and the launcher says so.
+    """
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
+
+    alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
+    names = [name for name in ("SIGTERM", "SIGHUP") if alone and hasattr(signal, name)]
+    numbers = [number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _lacks_memory(error: Exception) -> bool:

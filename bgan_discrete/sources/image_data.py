@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import ImageCodec
+from bgan_discrete.errors import visible
 from bgan_discrete.sources.storage import chunks_of, count_repeats
 
 
@@ -70,7 +71,7 @@ def describe(data: ImageData) -> str:
         f"duplicates:  {repeated:,} training codes repeat earlier ones; {leaked:,} held-out codes are in training too",
         f"cache:       {'read' if data.from_cache else 'made now'}",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _describe_classes(data: ImageData) -> str:

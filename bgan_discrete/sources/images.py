@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, visible
 from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
 from bgan_discrete.sources.decoding import decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
@@ -124,13 +124,13 @@ def _warned(data: ImageData, settings: Settings) -> ImageData:
             "keeps colours",
             f"{data.colours_lost:,}",
             f"{len(data.codes) + len(data.heldout_codes):,}",
-            data.name,
+            visible(data.name),
         )
     if settings.color == "auto" and all(_planes_are_equal(codes) for codes in (data.codes, data.heldout_codes)):
         _log.warning(
             "all images of %s are grey, though they are stored in colour: color 'grey' (--color grey) needs a third of "
             "the codes",
-            data.name,
+            visible(data.name),
         )
     return data
 

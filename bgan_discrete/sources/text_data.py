@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import TextCodec, load_codec
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, visible
 from bgan_discrete.sources.storage import chunks_of
 
 Codes = NDArray[Any]
@@ -70,7 +70,7 @@ def describe_text(data: TextData) -> str:
         f"duplicates:  {count['repeated']:,} training samples repeat earlier ones; "
         f"{count['leaked']:,} held-out samples are in training too",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def save_text_data(data: TextData, folder: Path) -> None:

@@ -37,6 +37,7 @@ from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
+from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -49,7 +50,6 @@ from bgan_discrete.tasks.runs import (
     count_parameters,
     keep_evaluation,
     open_run,
-    say,
     say_judging,
     show_evaluation,
     speaker,
@@ -488,7 +488,7 @@ def generate_text(
     prompt: str = "",
     output: Path | None = None,
     device: str = "auto",
-    stream: TextIO = sys.stdout,
+    stream: TextIO | None = None,
     revision: str | None = None,
     resample: int = 1,
 ) -> list[str]:
@@ -504,7 +504,7 @@ def generate_text(
         prompt: What every sample begins with; for autoregressive generators.
         output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line; None for ``stream``.
         device: Where the model runs.
-        stream: Where samples go without ``output``.
+        stream: Where samples go without ``output``; None for stdout, see `bgan_discrete.streams.write_product`.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
@@ -514,11 +514,15 @@ def generate_text(
 
     Raises:
         InputError: If an argument or the model cannot be used.
+        StorageError: If the samples cannot be written.
     """
     check_at_least_one(num_samples=num_samples)
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
+    write = write_product if stream is None else stream.write
+    if output is None:
+        write("")  # before the work, whether it can be written at all
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     made = pipeline.generate(
@@ -530,7 +534,7 @@ def generate_text(
         lines = [on_one_line(text) for text in made.texts]
     content = "".join(f"{line}\n" for line in lines)
     if output is None:
-        stream.write(content)
+        write(content)
     else:
         write_text_atomically(output, content)
         say(f"{num_samples} samples: {output}")

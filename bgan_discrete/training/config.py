@@ -550,6 +550,22 @@ class ArrayTrainingConfig(ScriptConfig):
             raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a mapping that gives one key twice, of which YAML's own loader keeps the last without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    first = lines[key.value]
+                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {first} and {line}")
+                lines[key.value] = line
+        return node
+
+
 def load_config_values(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of configuration keys.
 
@@ -563,7 +579,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
-        values = yaml.safe_load(read_text(Path(path), MAX_TEXT_BYTES))
+        values = yaml.load(read_text(Path(path), MAX_TEXT_BYTES), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
@@ -649,13 +665,20 @@ def _check_types(section: Any) -> None:
             raise InputError(f"{name} must be an integer, got {shown(value)}")
 
 
+def check_option(name: str, value: float) -> None:
+    """Raise InputError for a number that is out of its option's range."""
+    for option_name, low, high, inclusive in _RANGES:
+        if option_name == name:
+            _check_range(name, value, low, high, inclusive)
+
+
 def _check_ranges(section: Any) -> None:
     """Raise InputError for the first value of a section that is of the wrong kind or out of range."""
     _check_types(section)
-    for name, low, high, inclusive in _RANGES:
+    for name in dict.fromkeys(name for name, *_ in _RANGES):
         value = getattr(section, name, None)
         if value is not None:
-            _check_range(name, value, low, high, inclusive)
+            check_option(name, value)
 
 
 def _check_training(training: TrainingConfig) -> None:

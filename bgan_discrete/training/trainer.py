@@ -75,7 +75,7 @@ class TrainingSummary:
     Attributes:
         steps: Generator steps taken in all.
         seconds: Wall-clock time of this call.
-        stopped_by: ``"max_steps"``, ``"max_seconds"``, ``"SIGINT"`` or ``"SIGTERM"``.
+        stopped_by: ``"max_steps"``, ``"max_seconds"``, ``"SIGINT"``, ``"SIGTERM"`` or ``"SIGHUP"``.
     """
 
     steps: int
@@ -249,7 +249,7 @@ class Trainer:
             stopped_by = vote.close() or stopped_by
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
             self.save()
-            if caught and stopped_by not in (signal.SIGINT.name, signal.SIGTERM.name):
+            if caught and stopped_by not in ("SIGHUP", "SIGTERM", "SIGINT"):
                 stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
@@ -983,7 +983,7 @@ class _StopVote:
     Alone the answer comes at once. With others it comes one step later, so that nobody waits for it.
     """
 
-    REASONS = (None, "max_seconds", "SIGTERM", "SIGINT")
+    REASONS = (None, "max_seconds", "SIGHUP", "SIGTERM", "SIGINT")
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -1013,7 +1013,7 @@ class _StopVote:
 
 @contextmanager
 def _catch_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once."""
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT interrupts at once."""
     caught: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -1025,7 +1025,9 @@ def _catch_signals() -> Iterator[list[signal.Signals]]:
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))
 
-    watched = (signal.SIGINT, signal.SIGTERM)
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        watched.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in watched}
     try:
         yield caught
