@@ -35,7 +35,9 @@ EXIT_FAILED = 1
 EXIT_READER_GONE = 141
 
 FLAGS_OF_NAMES = ("--columns", "--drop", "--missing")
-"""Flags whose values are lists of names in the data."""
+"""Flags whose values are lists of names in the data, also where one is ``null``."""
+
+YAML_NOTHING = ("null", "Null", "NULL", "~")
 
 _UNKNOWN_KEY = r"Option '([\w-]+)' is not accepted"
 """What the parser says of a key in a file."""
@@ -74,6 +76,7 @@ def make_parser(description: str, example: str) -> ArgumentParser:
         epilog=f"example:\n{example}",
         formatter_class=_HelpFormatter,
         exit_on_error=False,
+        allow_abbrev=False,
         default_env=False,
     )
 
@@ -189,36 +192,26 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     Raises:
         InputError: If the command line is wrong, in one line.
     """
-    given = _with_quotes(sys.argv[1:] if argv is None else argv)
-    for flag, value in zip(given, [*given[1:], ""], strict=False):
-        path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag == "--config" else ""
-        if path and os.path.isfile(path):  # noqa: PTH113 - which is no error, whatever the text
+    given = sys.argv[1:] if argv is None else argv
+    written: dict[str, str] = {}
+    for word, following in zip(given, [*given[1:], ""], strict=False):
+        flag, has_value, value = word.partition("=")
+        written[flag] = value if has_value else following
+        if flag == "--config" and written[flag]:
             # The parser would print whatever it finds there, and aliases make a small file larger than any memory.
-            load_config_values(path)
+            load_config_values(Path(written[flag]).expanduser())
     try:
         values = parser.parse_args(given).as_dict()
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
         raise InputError(_plain(str(error) or type(error).__name__) + _advice(str(error), parser)) from None
     values.pop("config", None)
-    for name, value in values.items():
-        if isinstance(value, str):
-            check_text(f"--{name.replace('_', '-')}", value)
+    for name in values:
+        flag = f"--{name.replace('_', '-')}"
+        if values[name] is None and flag in written and (flag in FLAGS_OF_NAMES or written[flag] not in YAML_NOTHING):
+            values[name] = written[flag]  # which YAML takes for nothing, such as a column '#'
+        if isinstance(values[name], str):
+            check_text(flag, values[name])
     return values
-
-
-def _with_quotes(argv: list[str]) -> list[str]:
-    """A command line in which a name that YAML takes for nothing, such as a cell ``null``, stands in quotes.
-
-    Lists of names are read as CSV, which takes the quotes off.
-    """
-    found = []
-    for before, word in zip(["", *argv], argv, strict=False):
-        flag, is_one, value = word.partition("=") if word.startswith("--") else (before, "", word)
-        if flag in FLAGS_OF_NAMES and value in ("null", "Null", "NULL", "~"):
-            found.append(f'{flag}="{value}"' if is_one else f'"{value}"')
-        else:
-            found.append(word)
-    return found
 
 
 def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:
@@ -398,7 +391,9 @@ def _ended_by_signals() -> Iterator[None]:
 
     alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
     names = [name for name in ("SIGTERM", "SIGHUP") if alone and hasattr(signal, name)]
-    numbers = [number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) is signal.SIG_DFL]
+    numbers = [
+        number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) is signal.SIG_DFL
+    ]
     for number in numbers:
         signal.signal(number, end)
     try:

@@ -33,7 +33,7 @@ class StorageError(BGANError, OSError):
 
 
 def visible(text: str, keep: str = "") -> str:
-    """A text on one line that no terminal obeys: what controls a terminal, a line or the direction is shown as an escape.
+    """A text with escapes such as ``\\x1b`` for what controls a terminal, breaks a line or changes the direction.
 
     Args:
         text: Such as the name of a column, with anything in it.

@@ -3,7 +3,14 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script, use_threads
+from bgan_discrete.command_line import (
+    add_model_options,
+    add_section,
+    make_parser,
+    parse_evaluation,
+    run_script,
+    use_threads,
+)
 from bgan_discrete.training.config import TextDataConfig, TextTrainingConfig
 
 EXAMPLE = """\

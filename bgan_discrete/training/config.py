@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import reprlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -551,19 +552,29 @@ class ArrayTrainingConfig(ScriptConfig):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a mapping that gives one key twice, of which YAML's own loader keeps the last without a word."""
+    """Refuses what YAML 1.1 takes for something else without a word: a key's first of two values, and 010, which is 8."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                if key.value in lines:
-                    first = lines[key.value]
+                name, line = key.value.replace("-", "_"), key.start_mark.line + 1
+                if name in lines:
+                    first = lines[name]
                     raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {first} and {line}")
-                lines[key.value] = line
+                lines[name] = line
         return node
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if re.match(r"[-+]?0[0-9_]", node.value):
+            raise yaml.YAMLError(
+                f"{node.value!r} in line {node.start_mark.line + 1} begins with 0, but is not octal here"
+            )
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def load_config_values(path: str | Path) -> dict[str, Any]:
@@ -579,7 +590,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
-        values = yaml.load(read_text(Path(path), MAX_TEXT_BYTES), _Loader)  # noqa: S506 - a SafeLoader
+        values = yaml.load(read_text(Path(path), MAX_TEXT_BYTES), _Loader)
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
