@@ -552,7 +552,7 @@ class ArrayTrainingConfig(ScriptConfig):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML 1.1 takes for something else without a word: a key's first of two values, and 010, which is 8."""
+    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, and 010, which is 8."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -561,16 +561,14 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 name, line = key.value.replace("-", "_"), key.start_mark.line + 1
                 if name in lines:
-                    first = lines[name]
-                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {first} and {line}")
+                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {lines[name]} and {line}")
                 lines[name] = line
         return node
 
     def construct_yaml_int(self, node: Any) -> int:
-        if re.match(r"[-+]?0[0-9_]", node.value):
-            raise yaml.YAMLError(
-                f"{node.value!r} in line {node.start_mark.line + 1} begins with 0, but is not octal here"
-            )
+        if re.match("[-+]?0[0-9_]", node.value):
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"{node.value!r} in line {line} is an octal number; write it without the first 0")
         return super().construct_yaml_int(node)
 
 
