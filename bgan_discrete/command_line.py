@@ -205,9 +205,12 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
         raise InputError(_plain(str(error) or type(error).__name__) + _advice(str(error), parser)) from None
     values.pop("config", None)
+    numbers = {action.dest for action in parser._actions if action.metavar in ("INT", "FLOAT")}
     for name in values:
         flag = f"--{name.replace('_', '-')}"
         if values[name] is None and flag in written and (flag in FLAGS_OF_NAMES or written[flag] not in YAML_NOTHING):
+            if name in numbers:
+                raise InputError(f"{flag}: expected a number. Got value: {written[flag]}")
             values[name] = written[flag]  # which YAML takes for nothing, such as a column '#'
         if isinstance(values[name], str):
             check_text(flag, values[name])

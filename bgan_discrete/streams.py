@@ -40,7 +40,7 @@ class PreparedStream:
         """Write a text for people."""
         bar = _OF_BARS.match(text)
         start = bar.end() if bar else 0
-        encoding = self.stream.encoding or "utf-8"
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
         shown = text[:start] + visible(text[start:], keep="\n\t")
         self.attempt(lambda: self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding)))
         return len(text)
@@ -76,6 +76,7 @@ def prepare_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    os.environ.setdefault("PYTHON_COLORS", "0")  # Python's own tracebacks and help would be shown with their escapes
     sys.stdout, sys.stderr = cast(TextIO, prepared(sys.stdout)), cast(TextIO, prepared(sys.stderr))
 
 
