@@ -24,7 +24,7 @@ from bgan_discrete.training.config import (
     ScriptConfig,
     Sections,
     TextTrainingConfig,
-    check_option,
+    TrainingConfig,
     check_text,
     folder_of_run,
     load_config_values,
@@ -131,11 +131,7 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
     group.add_argument("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
     group.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     group.add_argument(
-        "--threads",
-        type=int | None,
-        default=None,
-        metavar="INT",
-        help="threads of the CPU (default: torch's own choice)",
+        "--threads", type=int | None, default=None, metavar="INT", help="threads of the CPU (default: torch's choice)"
     )
     group.add_argument(
         "--resample",
@@ -148,13 +144,9 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
 
 
 def use_threads(threads: int | None) -> None:
-    """Let torch use so many threads of the CPU, as a training does; None leaves it its own choice.
-
-    Raises:
-        InputError: If the number is out of range.
-    """
+    """Let torch use so many threads of the CPU, as a training does; None leaves it its own choice."""
     if threads is not None:
-        check_option("threads", threads)
+        TrainingConfig(threads=threads).check()
         import torch
 
         torch.set_num_threads(threads)
@@ -202,6 +194,9 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
             load_config_values(Path(written[flag]).expanduser())
     try:
         values = parser.parse_args(given).as_dict()
+    except SystemExit:  # after --help, whose text is all that was asked for
+        write_product("")
+        raise
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
         raise InputError(_plain(str(error) or type(error).__name__) + _advice(str(error), parser)) from None
     values.pop("config", None)
@@ -339,47 +334,31 @@ def _plain(message: str) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's main function; end the process with a one-line message where it fails on purpose.
 
-    Exit codes: 0 with all in place that the script is run for; 2 for bad input; 1 for another error of this package, or
-    a lack of disk or memory; 129, 130 and 143 after SIGHUP (a closed terminal), Ctrl-C and SIGTERM; 141 where that was
-    to go to stdout and its reader has gone.
+    Exit codes: 0 with the product in place, 2 for bad input, 1 for another error of this package or a lack of disk or
+    memory, 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM, 141 if the reader of a product on stdout has gone.
 
     Args:
         main: The function; it may return an exit code.
     """
     prepare_streams()
     with _ended_by_signals():
-        sys.exit(_exit_code(main))
-
-
-def _exit_code(main: Callable[[], int | None]) -> int:
-    try:
-        return _run(main)
-    except InputError as error:
-        code = _complain(error, EXIT_BAD_INPUT)
-    except ReaderGoneError as error:
-        code = _complain(error, EXIT_READER_GONE)
-    except (BGANError, OSError) as error:
-        code = _complain(error, EXIT_FAILED)
-    except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
-            raise
-        code = _complain(
-            f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
-            "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
-            EXIT_FAILED,
-        )
-    except KeyboardInterrupt:
-        code = _complain("interrupted", 130)
-    return code
-
-
-def _run(main: Callable[[], int | None]) -> int:
-    try:
-        return main() or 0
-    except SystemExit as ended:
-        if not ended.code:
-            write_product("")  # of --help, which is all that was asked for
-        raise
+        try:
+            code = main() or 0
+        except InputError as error:
+            code = _complain(error, EXIT_BAD_INPUT)
+        except (BGANError, OSError) as error:
+            code = _complain(error, EXIT_READER_GONE if isinstance(error, ReaderGoneError) else EXIT_FAILED)
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            code = _complain(
+                f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
+                "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
+                EXIT_FAILED,
+            )
+        except KeyboardInterrupt:
+            code = _complain("interrupted", 130)
+    sys.exit(code)
 
 
 @contextmanager
@@ -393,10 +372,8 @@ def _ended_by_signals() -> Iterator[None]:
         sys.exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
 
     alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
-    names = [name for name in ("SIGTERM", "SIGHUP") if alone and hasattr(signal, name)]
-    numbers = [
-        number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) is signal.SIG_DFL
-    ]
+    found = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if alone]
+    numbers = [number for number in found if number and signal.getsignal(number) is signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, end)
     try:

@@ -33,14 +33,14 @@ class StorageError(BGANError, OSError):
 
 
 def visible(text: str, keep: str = "") -> str:
-    """A text with escapes such as ``\\x1b`` for what controls a terminal, breaks a line or changes the direction.
+    """A text in which what controls a terminal, breaks a line or turns the direction is an escape such as ``\\x1b``.
 
     Args:
         text: Such as the name of a column, with anything in it.
         keep: Characters that stay as they are.
 
     Returns:
-        The text with such characters, and halves of surrogate pairs, written like ``\\x1b``.
+        The text.
     """
     return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)
 

@@ -20,10 +20,9 @@ class ReaderGoneError(StorageError):
 
 
 class PreparedStream:
-    """A stream for messages: it takes any text, shows control characters as escapes, and outlives its reader.
+    """A stream for messages: it takes any text, shows control characters as escapes, and discards all once it is lost.
 
-    Once it cannot be written, because it is closed, its reader has gone or its disk is full, all else is discarded; of
-    stdout, stderr tells the reason, unless it is the reader.
+    It is lost where it cannot be written; of stdout, stderr tells the reason, unless its reader has gone.
 
     Args:
         stream: What there was: stdout or stderr; None where it is closed.
@@ -37,7 +36,7 @@ class PreparedStream:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text for people."""
+        """Write a text; only a bar of progress may move on its terminal."""
         bar = _OF_BARS.match(text)
         start = bar.end() if bar else 0
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
@@ -50,7 +49,7 @@ class PreparedStream:
         self.attempt(self.stream.flush)
 
     def attempt(self, action: Callable[[], object]) -> None:
-        """Do something to the stream, unless it is lost; it is, where this fails."""
+        """Do something with the stream, unless it is lost; it is lost where this fails."""
         if self.lost is not None:
             return
         try:
@@ -61,7 +60,8 @@ class PreparedStream:
                 with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no place on a disk
                     os.dup2(nothing.fileno(), self.stream.fileno())
             if self is sys.stdout and not isinstance(error, BrokenPipeError):
-                print(f"stdout cannot be written and is discarded from here on: {_reason(error)}", file=sys.stderr)
+                reason = getattr(error, "strerror", None) or error
+                print(f"stdout cannot be written and is discarded from here on: {reason}", file=sys.stderr)
 
 
 def prepared(stream: TextIO | PreparedStream | None) -> PreparedStream:
@@ -102,7 +102,8 @@ def write_product(text: str) -> None:
     if isinstance(out.lost, BrokenPipeError):
         raise ReaderGoneError("the reader of stdout went away before all was written")
     if out.lost is not None:
-        raise StorageError(f"stdout cannot be written: {_reason(out.lost)}; --output FILE writes a file instead")
+        reason = getattr(out.lost, "strerror", None) or out.lost
+        raise StorageError(f"stdout cannot be written: {reason}; --output FILE writes a file instead")
 
 
 def _write_as_it_is(out: PreparedStream, text: str) -> None:
@@ -114,7 +115,3 @@ def _write_as_it_is(out: PreparedStream, text: str) -> None:
         left = memoryview(text.encode("utf-8", "backslashreplace"))
         while left:  # a file without a buffer (python -u) may take a part
             left = left[out.stream.buffer.write(left) :]
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

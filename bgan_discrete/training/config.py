@@ -674,20 +674,13 @@ def _check_types(section: Any) -> None:
             raise InputError(f"{name} must be an integer, got {shown(value)}")
 
 
-def check_option(name: str, value: float) -> None:
-    """Raise InputError for a number that is out of its option's range."""
-    for option_name, low, high, inclusive in _RANGES:
-        if option_name == name:
-            _check_range(name, value, low, high, inclusive)
-
-
 def _check_ranges(section: Any) -> None:
     """Raise InputError for the first value of a section that is of the wrong kind or out of range."""
     _check_types(section)
-    for name in dict.fromkeys(name for name, *_ in _RANGES):
+    for name, low, high, inclusive in _RANGES:
         value = getattr(section, name, None)
         if value is not None:
-            check_option(name, value)
+            _check_range(name, value, low, high, inclusive)
 
 
 def _check_training(training: TrainingConfig) -> None:
