@@ -4,8 +4,11 @@ import argparse
 import difflib
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -14,12 +17,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.streams import ReaderGoneError, prepare_streams, say, write_product
 from bgan_discrete.training.config import (
     ArrayTrainingConfig,
     ImageTrainingConfig,
     ScriptConfig,
     Sections,
     TextTrainingConfig,
+    TrainingConfig,
     check_text,
     folder_of_run,
     folder_of_start,
@@ -28,9 +33,12 @@ from bgan_discrete.training.config import (
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
+EXIT_READER_GONE = 141
 
 FLAGS_OF_NAMES = ("--columns", "--drop", "--missing")
-"""Flags whose values are lists of names in the data."""
+"""Flags whose values are lists of names in the data, also where one is ``null``."""
+
+YAML_NOTHING = ("null", "Null", "NULL", "~")
 
 _UNKNOWN_KEY = r"Option '([\w-]+)' is not accepted"
 """What the parser says of a key in a file."""
@@ -69,6 +77,7 @@ def make_parser(description: str, example: str) -> ArgumentParser:
         epilog=f"example:\n{example}",
         formatter_class=_HelpFormatter,
         exit_on_error=False,
+        allow_abbrev=False,
         default_env=False,
     )
 
@@ -123,6 +132,9 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
     group.add_argument("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
     group.add_argument("--device", type=str, default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
     group.add_argument(
+        "--threads", type=int | None, default=None, metavar="INT", help="threads of the CPU (default: torch's choice)"
+    )
+    group.add_argument(
         "--resample",
         type=int,
         default=1,
@@ -130,6 +142,15 @@ def add_model_options(parser: ArgumentParser, num_samples: int, seed: int) -> No
         help="draw so many for each sample and keep one of them, by its importance weight under the discriminator of "
         "the run in whose folder the model lies: nearer to the data, at so many times the cost",
     )
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use so many threads of the CPU, as a training does; None leaves it its own choice."""
+    if threads is not None:
+        TrainingConfig(threads=threads).check()
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def add_temperature(parser: ArgumentParser) -> None:
@@ -164,36 +185,32 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     Raises:
         InputError: If the command line is wrong, in one line.
     """
-    given = _with_quotes(sys.argv[1:] if argv is None else argv)
-    for flag, value in zip(given, [*given[1:], ""], strict=False):
-        path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag == "--config" else ""
-        if path and os.path.isfile(path):  # noqa: PTH113 - which is no error, whatever the text
+    given = sys.argv[1:] if argv is None else argv
+    written: dict[str, str] = {}
+    for word, following in zip(given, [*given[1:], ""], strict=False):
+        flag, has_value, value = word.partition("=")
+        written[flag] = value if has_value else following
+        if flag == "--config" and written[flag]:
             # The parser would print whatever it finds there, and aliases make a small file larger than any memory.
-            load_config_values(path)
+            load_config_values(Path(written[flag]).expanduser())
     try:
         values = parser.parse_args(given).as_dict()
+    except SystemExit:  # after --help, whose text is all that was asked for
+        write_product("")
+        raise
     except Exception as error:  # beside its own errors, what its YAML library raises for dates, numbers and bytes
         raise InputError(_plain(str(error) or type(error).__name__) + _advice(str(error), parser)) from None
     values.pop("config", None)
-    for name, value in values.items():
-        if isinstance(value, str):
-            check_text(f"--{name.replace('_', '-')}", value)
+    numbers = {action.dest for action in parser._actions if action.metavar in ("INT", "FLOAT")}
+    for name in values:
+        flag = f"--{name.replace('_', '-')}"
+        if values[name] is None and flag in written and (flag in FLAGS_OF_NAMES or written[flag] not in YAML_NOTHING):
+            if name in numbers:
+                raise InputError(f"{flag}: expected a number. Got value: {written[flag]}")
+            values[name] = written[flag]  # which YAML takes for nothing, such as a column '#'
+        if isinstance(values[name], str):
+            check_text(flag, values[name])
     return values
-
-
-def _with_quotes(argv: list[str]) -> list[str]:
-    """A command line in which a name that YAML takes for nothing, such as a cell ``null``, stands in quotes.
-
-    Lists of names are read as CSV, which takes the quotes off.
-    """
-    found = []
-    for before, word in zip(["", *argv], argv, strict=False):
-        flag, is_one, value = word.partition("=") if word.startswith("--") else (before, "", word)
-        if flag in FLAGS_OF_NAMES and value in ("null", "Null", "NULL", "~"):
-            found.append(f'{flag}="{value}"' if is_one else f'"{value}"')
-        else:
-            found.append(word)
-    return found
 
 
 def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:
@@ -262,7 +279,7 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
     except (InputError, OSError, ValueError) as error:  # another program's file is no matter, but that of a run is
         if values["dataset"] == section().dataset:
             told = one_line(error)
-            print(f"data by this command's options alone; the run beside the model is not read: {told}", flush=True)
+            say(f"data by this command's options alone; the run beside the model is not read: {told}")
         return values
     # What the model's samples are is asked of the model, and where they go is this script's own matter.
     taken = {name: options[name] for name in values.keys() & {entry.name for entry in fields(section)}}
@@ -272,7 +289,7 @@ def parse_evaluation(parser: ArgumentParser, kind: type[ScriptConfig], argv: lis
         return values
     used = [f"{name} {again[name]!r}" for name in values if again[name] != values[name]]
     if used:
-        print(f"data as the run had them ({saved}): {', '.join(used)}", flush=True)
+        say(f"data as the run had them ({saved}): {', '.join(used)}")
     return again
 
 
@@ -323,33 +340,53 @@ def _plain(message: str) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's main function; end the process with a one-line message where it fails on purpose.
 
-    Exit codes: 0, 2 for bad input, 1 for another error of this package or a lack of disk or memory, 130 after Ctrl-C.
+    Exit codes: 0 with the product in place, 2 for bad input, 1 for another error of this package or a lack of disk or
+    memory, 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM, 141 if the reader of a product on stdout has gone.
 
     Args:
         main: The function; it may return an exit code.
     """
-    try:
-        code = main() or 0
-        sys.stdout.flush()
-    except InputError as error:
-        code = _complain(error, EXIT_BAD_INPUT)
-    except (BGANError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader has gone (`| head`): nothing to say, and nothing left to flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        code = _complain(error, EXIT_FAILED)
-    except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
-            raise
-        code = _complain(
-            f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
-            "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
-            EXIT_FAILED,
-        )
-    except KeyboardInterrupt:
-        code = _complain("interrupted", 130)
+    prepare_streams()
+    with _ended_by_signals():
+        try:
+            code = main() or 0
+        except InputError as error:
+            code = _complain(error, EXIT_BAD_INPUT)
+        except (BGANError, OSError) as error:
+            code = _complain(error, EXIT_READER_GONE if isinstance(error, ReaderGoneError) else EXIT_FAILED)
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            code = _complain(
+                f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
+                "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
+                EXIT_FAILED,
+            )
+        except KeyboardInterrupt:
+            code = _complain("interrupted", 130)
     sys.exit(code)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the block with a line at SIGTERM, or SIGHUP unless that is ignored (nohup); a training under way finishes.
+
+    Of several processes, one that waits for another would not hear of it: it ends at once, and the launcher says so.
+    """
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
+
+    alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
+    found = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if alone]
+    numbers = [number for number in found if number and signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _lacks_memory(error: Exception) -> bool:

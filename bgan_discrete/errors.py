@@ -1,6 +1,9 @@
 """The errors that this package raises on purpose."""
 
 import operator
+import re
+
+_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class BGANError(Exception):
@@ -11,11 +14,11 @@ class InputError(BGANError, ValueError):
     """An argument, a file or a data set that cannot be used.
 
     The message is one line: it names the argument, the value that was received and what would be right. A line break in
-    the name of a file, a column or a key becomes a space.
+    the name of a file, a column or a key becomes a space, another control character is shown as by `visible`.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message.replace("\n", " ").replace("\r", " "))
+        super().__init__(visible(message.replace("\n", " ").replace("\r", " ")))
 
 
 class NonFiniteError(BGANError, ArithmeticError):
@@ -29,9 +32,22 @@ class StorageError(BGANError, OSError):
     """
 
 
+def visible(text: str, keep: str = "") -> str:
+    """A text in which what controls a terminal, breaks a line or turns the direction is an escape such as ``\\x1b``.
+
+    Args:
+        text: Such as the name of a column, with anything in it.
+        keep: Characters that stay as they are.
+
+    Returns:
+        The text.
+    """
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)
+
+
 def one_line(error: BaseException) -> str:
     """What an error of some library says, on one line of up to 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = visible(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]} ..."
 
 

@@ -3,7 +3,14 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.command_line import (
+    add_model_options,
+    add_section,
+    make_parser,
+    parse_evaluation,
+    run_script,
+    use_threads,
+)
 from bgan_discrete.training.config import ArrayDataConfig, ArrayTrainingConfig
 
 EXAMPLE = """\
@@ -19,9 +26,11 @@ def main() -> None:
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, ArrayDataConfig, "data", without=CODEC_OPTIONS)
     options = parse_evaluation(parser, ArrayTrainingConfig)
+    threads = options.pop("threads")
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = ArrayDataConfig(**options)
     data.check()
+    use_threads(threads)
 
     from bgan_discrete.tasks.arrays import evaluate_array_model
 

@@ -3,7 +3,14 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.command_line import (
+    add_model_options,
+    add_section,
+    make_parser,
+    parse_evaluation,
+    run_script,
+    use_threads,
+)
 from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
 
 EXAMPLE = """\
@@ -19,9 +26,11 @@ def main() -> None:
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, DataConfig, "data", without=CODEC_OPTIONS)
     options = parse_evaluation(parser, ImageTrainingConfig)
+    threads = options.pop("threads")
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = DataConfig(**options)
     data.check()
+    use_threads(threads)
 
     from bgan_discrete.tasks.images import evaluate_model
 

@@ -3,7 +3,14 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_section, make_parser, parse_evaluation, run_script
+from bgan_discrete.command_line import (
+    add_model_options,
+    add_section,
+    make_parser,
+    parse_evaluation,
+    run_script,
+    use_threads,
+)
 from bgan_discrete.training.config import TextDataConfig, TextTrainingConfig
 
 EXAMPLE = """\
@@ -43,9 +50,11 @@ def main() -> None:
     parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
     add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
     options = parse_evaluation(parser, TextTrainingConfig)
+    threads = options.pop("threads")
     own = {name: options.pop(name) for name in OWN_OPTIONS}
     data = TextDataConfig(**options)
     data.check()
+    use_threads(threads)
 
     from bgan_discrete.tasks.text import evaluate_text_model
 

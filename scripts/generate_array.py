@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script
+from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script, use_threads
 
 EXAMPLE = """\
   python scripts/generate_array.py --model runs/table/model --num-samples 1000 --output samples.csv
@@ -26,6 +26,7 @@ def main() -> None:
         "--bin-ranges", action="store_true", help="write bins as text such as [10, 25), not a number inside them"
     )
     options = parse(parser)
+    use_threads(options["threads"])
 
     from bgan_discrete.tasks.arrays import generate_array
 

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script
+from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script, use_threads
 
 EXAMPLE = """\
   python scripts/generate_images.py --model runs/digits/model --num-samples 64 --seed 0 --output grid.png
@@ -34,6 +34,7 @@ def main() -> None:
         "a model trained with --conditional: the samples are shared evenly among them, in their order (default: all)",
     )
     options = parse(parser)
+    use_threads(options["threads"])
 
     from bgan_discrete.tasks.images import generate_images
 

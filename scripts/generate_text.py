@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script
+from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script, use_threads
 
 EXAMPLE = """\
   python scripts/generate_text.py --model runs/text/model --num-samples 20 --seed 0
@@ -35,6 +35,7 @@ def main() -> None:
         help="a file rather than stdout: *.jsonl for one JSON object a line, else text",
     )
     options = parse(parser)
+    use_threads(options["threads"])
 
     from bgan_discrete.tasks.text import generate_text
 

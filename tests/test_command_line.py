@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from in_process import refused
 
 from bgan_discrete.command_line import (
     add_model_options,
@@ -19,6 +20,7 @@ from bgan_discrete.command_line import (
     parse_evaluation,
     parse_run,
     run_script,
+    use_threads,
 )
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.sources.arrays import split_names
@@ -73,10 +75,15 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         (["--no-such-flag", "1"], "--no-such-flag 1; see --help"),
         (["--num-catgories", "8"], "--num-catgories 8; did you mean --num-categories?"),
         (["--max_steps", "8"], "--max_steps 8; did you mean --max-steps?"),
+        (["--max-step", "8"], "--max-step 8; did you mean --max-steps?"),
+        (["--config", "seed: 1"], "config 'seed: 1' cannot be read"),
+        (["--config", "."], "config '.' cannot be read"),
+        (["--config", "/dev/stdin"], "config '/dev/stdin'"),
+        (["--limit", "#"], "--limit: expected a number. Got value: #"),
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--threads", "two"], "--threads: expected int"),
         (["--config", "a\0b"], "null byte"),
-        (["--config", "x" * 5000], "--config: "),
+        (["--config", "x" * 5000], "cannot be read: File name too long"),
         (["--dataset", "a\0b"], "--dataset must not hold a NUL character"),
         (["--output-dir", "\udcff"], "--output-dir must be UTF-8"),
     ],
@@ -100,6 +107,16 @@ def test_a_wrong_command_line_is_one_line(argv: list[str], told: str) -> None:
         "seed: 2001-13-45\n",
         "seed: null\n",
         b"dataset: caf\xe9\n",
+        "seed: 1\nmax_steps: 3\nseed: 1\n",
+        "max-steps: 3\nmax_steps: 4\n",
+        "{seed: 1, 'seed': 2}",
+        "<<: {seed: 1, seed: 2}",
+        "max_steps: 010",
+        "resize: 016",
+        "training:\n",
+        "training:\n  seed: 1\n",
+        "\tseed: 1",
+        "seed: 1\n---\nseed: 2\n",
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
@@ -110,6 +127,18 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_is_given_twice_is_told_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("seed: 1\nmax_steps: 3\nseed: 2\n", encoding="utf-8")
+    with pytest.raises(InputError, match="the key 'seed' is given twice, in lines 1 and 3"):
+        parse(full_parser(), [f"--config={path}"])
+    # What is merged in is there to be replaced, and an anchor may be used again.
+    path.write_text("<<: &a {seed: 1}\nseed: 2\n", encoding="utf-8")
+    assert parse(full_parser(), ["--config", str(path)])["seed"] == 2
+    path.write_text("max-steps: 3\n", encoding="utf-8")
+    assert parse(full_parser(), ["--config", str(path), "--config", str(path)])["max_steps"] == 3
+
+
 @pytest.mark.parametrize("argv", [["--missing", "null"], ["--missing=null"], ["--missing", "null", "--drop", "~"]])
 def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
     parser = make_parser("Arrays.", "an example")
@@ -118,6 +147,30 @@ def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
     assert split_names(values["missing"]) == ["null"]
     assert split_names(values["drop"]) == (["~"] if "--drop" in argv else None)
     assert values["heldout"] is None
+
+
+@pytest.mark.parametrize("written", ["#", "# of rows", "null # x", "a # b", "'a'", "no", "010", " "])
+def test_a_text_is_taken_as_it_is_written(written: str) -> None:
+    parser = make_parser("Arrays.", "an example")
+    add_section(parser, ArrayDataConfig, "data")
+    argv = ["--delimiter", "x", "--delimiter", written, f"--heldout={written}", "--drop", f'"{written}"']
+    values = parse(parser, argv)
+    assert (values["delimiter"], values["heldout"], split_names(values["drop"])) == (written, written, [written])
+    assert parse(parser, ["--heldout", "a", "--heldout", "null"])["heldout"] is None
+
+
+@pytest.mark.parametrize("threads", ["0", "1025", "two"])
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("[ge][ev][na]*.py")))
+def test_threads_have_the_range_of_a_training(script: str, threads: str, tmp_path: Path) -> None:
+    assert "threads" in refused(script, "--model", "absent", "--threads", threads, cwd=tmp_path)
+
+
+def test_threads_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    use_threads(None)
+    use_threads(3)
+    assert used == [3]
 
 
 def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ EXAMPLES = {
     "models": 25,
     "command_lines": 12,
     "processes": 1,
+    "messages": 40,
 }
 
 

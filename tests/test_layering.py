@@ -13,7 +13,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("durable", "parallel"),
+    ("durable", "parallel", "streams"),
     ("sampling", "sequences"),
     ("distributions", "vocabulary"),
     ("autoregressive", "columns"),
@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "durable", "codecs", "sources", "batches", "imaging", "command_line", "training.config",
+    "errors", "durable", "streams", "codecs", "sources", "batches", "imaging", "command_line", "training.config",
     "training.health", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -107,11 +107,13 @@ def test_samples_that_end_early_and_latents_that_are_few(tmp_path: Path) -> None
     )
 
 
-def test_a_reader_that_leaves_is_no_error(place: Path) -> None:
-    command = f'"{sys.executable}" "{ROOT}/scripts/generate_text.py" --model shot/model --num-samples 50000 | head -1'
+def test_samples_that_do_not_reach_their_reader_are_no_success(place: Path) -> None:
+    program = f'"{sys.executable}" "{ROOT}/scripts/generate_text.py" --model shot/model --num-samples 50000 --threads 1'
+    command = f"{program} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=place, timeout=120)
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == ""
+    assert done.returncode == 141
+    assert done.stderr == "generate_text.py: error: the reader of stdout went away before all was written\n"
 
 
 def test_files_and_prompts(place: Path) -> None:

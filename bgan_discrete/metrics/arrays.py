@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, visible
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.images import Better, Figure
 from bgan_discrete.metrics.marginals import category_counts, independent_pixels
@@ -298,7 +298,7 @@ class ArrayReport:
             f"{self.num_heldout:,} held-out rows"
         )
         lines.append("floor: held-out rows in the samples' place; baseline: columns drawn independently")
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(visible(line.rstrip()) for line in lines)
 
 
 def check_row_counts(num_samples: int, num_training: int, num_heldout: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.errors import InputError, one_line, visible
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
@@ -228,7 +228,7 @@ def describe_array(data: ArrayData) -> str:
     ]
     if data.class_names is not None:
         lines.append(f"labels:      {len(data.class_names)} classes")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:

@@ -7,6 +7,8 @@ come from a cache.
 import logging
 from collections.abc import Iterable, Sequence
 
+from bgan_discrete.errors import visible
+
 SHOWN = 3
 """Examples in a line."""
 
@@ -73,4 +75,4 @@ def listed(examples: Sequence[str], count: int) -> str:
 def report(notes: Iterable[str]) -> None:
     """Log each line as a warning."""
     for note in notes:
-        _log.warning("%s", note)
+        _log.warning("%s", visible(note))

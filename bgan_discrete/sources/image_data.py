@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import ImageCodec
+from bgan_discrete.errors import visible
 from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of, count_repeats
 
@@ -77,7 +78,7 @@ def describe(data: ImageData) -> str:
         f"cache:       {'read' if data.from_cache else 'made now'}",
         *(f"note:        {note}" for note in data.notes),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _describe_classes(data: ImageData) -> str:

@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-import re
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

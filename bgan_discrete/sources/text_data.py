@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs import TextCodec, load_codec
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, visible
 from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of
 
@@ -79,7 +79,7 @@ def describe_text(data: TextData) -> str:
         f"{count['leaked']:,} held-out samples are in training too",
         *(f"note:        {note}" for note in data.notes),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def save_text_data(data: TextData, folder: Path) -> None:

@@ -40,6 +40,7 @@ from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_npy, write_table_parts
+from bgan_discrete.streams import say
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -53,7 +54,6 @@ from bgan_discrete.tasks.runs import (
     hold_run,
     keep_evaluation,
     open_run,
-    say,
     say_judging,
     show_evaluation,
     speaker,

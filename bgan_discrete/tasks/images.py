@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError, check_at_least_one, visible
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
@@ -25,6 +25,7 @@ from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.rows import LABELS_ASIDE
+from bgan_discrete.streams import say
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.discriminators import give_discriminator
@@ -38,7 +39,6 @@ from bgan_discrete.tasks.runs import (
     hold_run,
     keep_evaluation,
     open_run,
-    say,
     say_judging,
     show_evaluation,
     speaker,
@@ -279,7 +279,7 @@ def _warn_of_small_classes(data: ImageData, num_classes: int) -> None:
         len(few),
         num_classes,
         FEW_OF_CLASS,
-        shown,
+        visible(shown),
         more,
     )
 

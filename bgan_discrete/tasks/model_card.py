@@ -19,8 +19,8 @@ from bgan_discrete.publishing.card import (
 )
 from bgan_discrete.publishing.hub import check_repo_id
 from bgan_discrete.reporting.tables import text_direction
+from bgan_discrete.streams import say
 from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
-from bgan_discrete.tasks.runs import say
 from bgan_discrete.training.config import ScriptConfig
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")

@@ -16,12 +16,13 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
 from bgan_discrete.sources.conservation import listed
+from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.tasks.starts import give_start
 from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
-SIGNAL_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 Data = TypeVar("Data")
 Figures = TypeVar("Figures")
@@ -67,11 +68,6 @@ class RunOptions(Protocol):
 
     def to_flat(self) -> dict[str, Any]:
         """All options by their names."""
-
-
-def say(line: str) -> None:
-    """Print a line for the user, at once."""
-    print(line, flush=True)
 
 
 def say_judging(num_samples: int) -> None:
@@ -294,7 +290,7 @@ def keep_evaluation(
     started: float,
     resample: int = 1,
 ) -> None:
-    """Write the report of a saved model, if it has a place.
+    """Write the report of a saved model, if it has a place; else what was printed must have arrived.
 
     Args:
         report: The figures.
@@ -304,8 +300,12 @@ def keep_evaluation(
         seed: Of the samples.
         started: When the judging began, by ``time.monotonic``.
         resample: Draws for each of the samples.
+
+    Raises:
+        StorageError: If the file cannot be written; without one, if stdout cannot.
     """
     if output is None:
+        write_product("")
         return
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
     if resample != 1:

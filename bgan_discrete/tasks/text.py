@@ -37,6 +37,7 @@ from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
+from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.discriminators import give_discriminator
 from bgan_discrete.tasks.images import METRICS_SEED
@@ -50,7 +51,6 @@ from bgan_discrete.tasks.runs import (
     hold_run,
     keep_evaluation,
     open_run,
-    say,
     say_judging,
     show_evaluation,
     speaker,
@@ -495,7 +495,7 @@ def generate_text(
     prompt: str = "",
     output: Path | None = None,
     device: str = "auto",
-    stream: TextIO = sys.stdout,
+    stream: TextIO | None = None,
     revision: str | None = None,
     resample: int = 1,
 ) -> None:
@@ -512,7 +512,7 @@ def generate_text(
         output: ``*.jsonl`` for one JSON object a line, else a text file with one sample a line, whose line breaks are
             written as `on_one_line` does; None for ``stream``.
         device: Where the model runs.
-        stream: Where samples go without ``output``.
+        stream: Where samples go without ``output``; None for stdout, see `bgan_discrete.streams.write_product`.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
             `bgan_discrete.resampling`.
@@ -520,12 +520,16 @@ def generate_text(
     Raises:
         InputError: If an argument or the model cannot be used.
         NonFiniteError: If what the model gives is no distribution.
+        StorageError: If the samples cannot be written.
     """
     check_output(output, model)
     check_at_least_one(num_samples=num_samples)
     check_sharpening(temperature, top_k, top_p)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")
+    write = write_product if stream is None else stream.write
+    if output is None:
+        write("")  # before the work, whether it can be written at all
     pipeline = TextPipeline.from_pretrained(model, device, revision=revision)
     _give_discriminator(pipeline, model, resample)
     options: dict[str, Any] = {
@@ -538,7 +542,7 @@ def generate_text(
     parts = draw_in_parts(pipeline, num_samples, seed, **options)
     if output is None:
         for part in parts:
-            stream.write("".join(f"{on_one_line(text)}\n" for text in part.texts))
+            write("".join(f"{on_one_line(text)}\n" for text in part.texts))
         return
     with replacing_file(output) as file:
         for text in (text for part in parts for text in part.texts):

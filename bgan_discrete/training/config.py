@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import reprlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -575,6 +576,30 @@ class ArrayTrainingConfig(ScriptConfig):
             raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, and 010, which is 8."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = key.value.replace("-", "_"), key.start_mark.line + 1
+                if name in lines:
+                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {lines[name]} and {line}")
+                lines[name] = line
+        return node
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if re.match("[-+]?0[0-9_]", node.value):
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"{node.value!r} in line {line} is an octal number; write it without the first 0")
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
 def load_config_values(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of configuration keys.
 
@@ -588,7 +613,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
-        values = yaml.safe_load(read_text(Path(path), MAX_TEXT_BYTES))
+        values = yaml.load(read_text(Path(path), MAX_TEXT_BYTES), _Loader)
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:

@@ -232,7 +232,7 @@ def check_ending(ending: Mapping[str, Any], options: Options) -> list[Finding]:
         ]
     steps, wanted = int(training["steps"]), options.get("max_steps")
     of = f"{steps:,} of {wanted:,} steps" if isinstance(wanted, int) else f"{steps:,} steps"
-    if training["stopped_by"] in ("SIGINT", "SIGTERM"):
+    if training["stopped_by"] in ("SIGINT", "SIGTERM", "SIGHUP"):
         return [
             Finding(
                 "interrupted",

@@ -82,8 +82,8 @@ class TrainingSummary:
     Attributes:
         steps: Generator steps taken in all.
         seconds: Wall-clock time of this call.
-        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"SIGINT"`` or ``"SIGTERM"``, from
-            which it can be resumed.
+        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"SIGHUP"``, ``"SIGINT"`` or
+            ``"SIGTERM"``, from which it can be resumed.
     """
 
     steps: int
@@ -268,7 +268,7 @@ class Trainer:
             stopped_by = signalled or stopped_by
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
             self.save()
-            if caught and stopped_by not in (signal.SIGINT.name, signal.SIGTERM.name):
+            if caught and stopped_by not in ("SIGHUP", "SIGTERM", "SIGINT"):
                 stopped_by = caught[0].name
         return TrainingSummary(self.step, time.monotonic() - started, stopped_by)
 
@@ -1090,7 +1090,7 @@ class _StopVote:
     comes one step later, so that none waits for it.
     """
 
-    REASONS = (None, "SIGTERM", "SIGINT")
+    REASONS = (None, "SIGHUP", "SIGTERM", "SIGINT")
 
     def __init__(self, processes: Processes, seconds: float) -> None:
         self._processes = processes
@@ -1120,7 +1120,7 @@ class _StopVote:
 
 @contextmanager
 def _catch_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once."""
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT interrupts at once."""
     caught: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -1132,7 +1132,9 @@ def _catch_signals() -> Iterator[list[signal.Signals]]:
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))
 
-    watched = (signal.SIGINT, signal.SIGTERM)
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        watched.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in watched}
     try:
         yield caught

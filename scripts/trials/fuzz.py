@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import string
@@ -64,6 +66,7 @@ SHARES = {
     "models": 5,
     "command_lines": 4,
     "processes": 0.2,
+    "messages": 6,
 }
 """How the examples are shared out, in parts."""
 
@@ -97,6 +100,16 @@ BAD_FLAGS = [
 ]
 """Flags of whole programs: no sizes, for a large one is good, and would train for long."""
 # fmt: on
+ENCODINGS = ("utf-8", "ascii", "cp1252", "latin-1", "utf-16", "shift_jis")
+STREAMS = ("", ">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full", "2> /dev/full", "| head -c 9")
+"""Where a whole program's stdout and stderr go; caught unless said otherwise."""
+
+UNSEEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What no message may hold."""
+
+ODD = "\x1b[2J\x1b]0;title\x07\x9b\u202e\u2028\u8d64"
+"""A name in the data that would clear the screen, set a title and turn the direction."""
+
 SUFFIXES = ("png", "bmp", "gif", "tiff", "ppm")
 
 
@@ -173,7 +186,7 @@ class Room:
         TextPipeline(recurrent, codec).save_pretrained(self.root / "models" / "text")
         table: dict[str, Any] = {
             "a": [1, 2, None] * 20,
-            "b": ["x", "y"] * 30,
+            f"b{ODD}": [f"x{ODD}", "y"] * 30,
             "c": [number / 7 for number in range(60)],
         }
         columns = TableCodec.fit(table, bins=3)
@@ -964,8 +977,8 @@ def processes(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Whole programs, as a user starts them."""
     from hypothesis import strategies as st
 
-    def run(example: tuple[str, list[str]]) -> None:
-        name, arguments = example
+    def run(example: tuple[str, list[str], str, str]) -> None:
+        name, arguments, *streams = example
         of = name.split("_")[1]
         model = ["--model", str(room.root / "models" / of)]
         data = ["--dataset", str(room.root / DATA[of])]
@@ -975,30 +988,60 @@ def processes(room: Room) -> tuple[Any, Callable[[Any], None]]:
         suffix = "npz" if name in ("generate_images", "generate_array") else "txt"
         output = [] if kind == "train" else ["--output", str(room.out / f"x.{suffix}")]
         words = [word for word in (*common[kind], *output, "--device", "cpu", *arguments) if "\0" not in word]
-        attempt(room, "processes", lambda: _run_process(room, name, words), SECONDS_PER_PROCESS + 5)
+        attempt(room, "processes", lambda: _run_process(room, name, words, *streams), SECONDS_PER_PROCESS + 5)
 
     flags = st.sampled_from(BAD_FLAGS)
     arguments = st.lists(flags, max_size=2).map(lambda pairs: [word for pair in pairs for word in pair])
-    return st.tuples(st.sampled_from(sorted(SCRIPTS)), arguments), run
+    streams = st.sampled_from(ENCODINGS[:4]), st.sampled_from(STREAMS)
+    return st.tuples(st.sampled_from(sorted(SCRIPTS)), arguments, *streams), run
 
 
-def _run_process(room: Room, name: str, arguments: list[str]) -> None:
-    command: list[Any] = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(os.fsencode, arguments)]
+def _run_process(room: Room, name: str, arguments: list[str], encoding: str, streams: str) -> None:
+    program = shlex.join([sys.executable, str(ROOT / "scripts" / f"{name}.py")])
+    command: list[Any] = ["bash", "-c", f'{program} "$@" {streams}; exit ${{PIPESTATUS[0]}}', name]
+    command += map(os.fsencode, arguments)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BGAN_DISCRETE_CACHE": str(room.root / "cache")}
+    environment["PYTHONIOENCODING"] = encoding
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=SECONDS_PER_PROCESS, check=False, cwd=room.work, env=environment
         )
     except subprocess.TimeoutExpired:
         raise AstrayError(f"{name} {arguments} took over {SECONDS_PER_PROCESS} s") from None
-    said = done.stderr.decode("utf-8", "replace")
-    if done.returncode not in (0, 1, 2) or "Traceback" in said:
-        raise AstrayError(f"{name} {arguments} ended with {done.returncode}: {said[-600:]}")
-    if done.returncode:
+    said = done.stderr.decode(encoding)
+    if done.returncode not in (0, 1, 2, 141) or "Traceback" in said:
+        raise AstrayError(f"{name} {arguments} {streams} ended with {done.returncode}: {said[-600:]}")
+    if UNSEEN.search(said) or UNSEEN.search(done.stdout.decode(encoding, "ignore")):
+        raise AstrayError(f"{name} {arguments} {streams} wrote control characters: {said[-600:]!r}")
+    if done.returncode and "2>" not in streams:
         line = said.rstrip("\n").split("\n")[-1]
         if not line.startswith(f"{name}.py: error: "):
             raise AstrayError(f"{name} {arguments} ended with {done.returncode} and said: {said[-600:]}")
         raise InputError(line)
+
+
+def messages(room: Room) -> tuple[Any, Callable[[Any], None]]:
+    """Texts of any kind, for people, on consoles of any kind."""
+    from hypothesis import strategies as st
+
+    def run(example: tuple[str, str, bool]) -> None:
+        from bgan_discrete.streams import say, write_product
+
+        text, encoding, closed = example
+        raw = io.BytesIO()
+
+        def call() -> None:
+            console = None if closed else io.TextIOWrapper(raw, encoding, newline="")
+            with contextlib.redirect_stdout(console):
+                say(text)
+                if UNSEEN.search(raw.getvalue().decode(encoding)):
+                    raise AstrayError("control characters reach a console")
+                write_product(text)
+
+        attempt(room, "messages", call)
+
+    texts = st.one_of(st.text(max_size=9), st.text(alphabet=f"{ODD}\r\udcff a", max_size=9))
+    return st.tuples(texts, st.sampled_from(ENCODINGS), st.booleans()), run
 
 
 KINDS: dict[str, Callable[[Room], tuple[Any, Callable[[Any], None]]]] = {
@@ -1014,6 +1057,7 @@ KINDS: dict[str, Callable[[Room], tuple[Any, Callable[[Any], None]]]] = {
     "models": models,
     "command_lines": command_lines,
     "processes": processes,
+    "messages": messages,
 }
 
 

@@ -1,0 +1,117 @@
+"""stdout and stderr, whatever they are: what is said never ends the work, and data never control a terminal."""
+
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
+from bgan_discrete.errors import StorageError, visible
+
+_OF_BARS = re.compile(r"\r|(\x1b\[A)+\Z")
+"""What a bar of progress begins a write with: back to the start of the line, or some lines up and no more."""
+
+
+class ReaderGoneError(StorageError):
+    """The reader of stdout went away before it had all that it was to get."""
+
+
+class PreparedStream:
+    """A stream for messages: it takes any text, shows control characters as escapes, and discards all once it is lost.
+
+    It is lost where it cannot be written; of stdout, stderr tells the reason, unless its reader has gone.
+
+    Args:
+        stream: What there was: stdout or stderr; None where it is closed.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream: Any = io.StringIO() if stream is None else stream
+        self.lost: Exception | None = OSError(errno.EBADF, "it is closed") if stream is None else None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text; only a bar of progress may move on its terminal."""
+        bar = _OF_BARS.match(text)
+        start = bar.end() if bar else 0
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        shown = text[:start] + visible(text[start:], keep="\n\t")
+        self.attempt(lambda: self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding)))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self.attempt(self.stream.flush)
+
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Do something with the stream, unless it is lost; it is lost where this fails."""
+        if self.lost is not None:
+            return
+        try:
+            action()
+        except (OSError, ValueError) as error:  # ValueError: somebody in this process closed it
+            self.lost = error
+            if self in (sys.stdout, sys.stderr):  # what its buffer holds must not fail again at the exit
+                with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no place on a disk
+                    os.dup2(nothing.fileno(), self.stream.fileno())
+            if self is sys.stdout and not isinstance(error, BrokenPipeError):
+                reason = getattr(error, "strerror", None) or error
+                print(f"stdout cannot be written and is discarded from here on: {reason}", file=sys.stderr)
+
+
+def prepared(stream: TextIO | PreparedStream | None) -> PreparedStream:
+    """A stream for messages in front of another, once."""
+    return stream if isinstance(stream, PreparedStream) else PreparedStream(stream)
+
+
+def prepare_streams() -> None:
+    """Put streams for messages in front of stdout and stderr, and give the numbers of closed ones to no other file."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    os.environ.setdefault("PYTHON_COLORS", "0")  # Python's own tracebacks and help would be shown with their escapes
+    sys.stdout, sys.stderr = cast(TextIO, prepared(sys.stdout)), cast(TextIO, prepared(sys.stderr))
+
+
+def say(line: str) -> None:
+    """Print a line for the user, at once."""
+    print(line, file=prepared(sys.stdout), flush=True)
+
+
+def write_product(text: str) -> None:
+    """Write to stdout what a command is run for: as it is, in UTF-8; for people where stdout is a terminal.
+
+    Args:
+        text: A part of it; an empty one only finds out whether stdout can still be written.
+
+    Raises:
+        ReaderGoneError: If the reader has gone.
+        StorageError: If stdout is closed, or cannot be written for another reason.
+    """
+    out = prepared(sys.stdout)
+    out.flush()
+    out.attempt(lambda: _write_as_it_is(out, text))
+    out.flush()
+    if isinstance(out.lost, BrokenPipeError):
+        raise ReaderGoneError("the reader of stdout went away before all was written")
+    if out.lost is not None:
+        reason = getattr(out.lost, "strerror", None) or out.lost
+        raise StorageError(f"stdout cannot be written: {reason}; --output FILE writes a file instead")
+
+
+def _write_as_it_is(out: PreparedStream, text: str) -> None:
+    if out.stream.isatty():
+        out.write(text)
+    elif not hasattr(out.stream, "buffer"):  # of this process, such as io.StringIO
+        out.stream.write(text)
+    else:
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:  # a file without a buffer (python -u) may take a part
+            left = left[out.stream.buffer.write(left) :]
