@@ -199,10 +199,10 @@ class IntegersCodec(ArrayCodec):
 
     def describe(self) -> str:
         """Say in one line what the codec does."""
-        values = self._named()
+        shape = " x ".join(map(str, self.event_shape))
         if self.values is None:
-            values = f"integers from {self.low} to {self.low + self.num_categories - 1}"
-        return f"{' x '.join(map(str, self.event_shape))} {values.removeprefix('be one of ')}"
+            return f"{shape} integers from {self.low} to {self.low + self.num_categories - 1}"
+        return f"{shape}, each to {self._named()}"
 
     def _named(self) -> str:
         """What its values must do."""
@@ -238,7 +238,7 @@ class CategoryColumn:
 
     def __post_init__(self) -> None:
         """Refuse what is no list of different values."""
-        _check_name(self.name)
+        check_name(self.name)
         for value in self.categories:
             if value is not None and not isinstance(value, (str, int, float)):
                 raise InputError(f"categories of column {self.name!r} must be strings, numbers or None, got {value!r}")
@@ -316,7 +316,7 @@ class BinnedColumn:
 
     def __post_init__(self) -> None:
         """Refuse what are no bins."""
-        _check_name(self.name)
+        check_name(self.name)
         for number in (*self.edges, *self.values):
             if not _is_number(number):
                 raise InputError(f"edges and values of column {self.name!r} must be finite numbers, got {number!r}")
@@ -539,7 +539,7 @@ def fit_table(
         check_table(table)
     columns: list[Column] = []
     for name, values in table.items():
-        _check_name(name)
+        check_name(name)
         try:
             columns.append(_fit_column(name, values, bins, max_categories))
         except InputError as error:
@@ -558,7 +558,7 @@ def fit_table(
     named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
     nor = f"; nor can {named} be used as they are" if others else ""
     command = " ".join(f"{option} {value}" for option, value in options.items() if value is not None)
-    works = f"; what works for all: {command}" if columns or {*remedies.values()} != {"drop"} else ""
+    works = f"; what works: {command}" if columns or {*remedies.values()} != {"drop"} else ""
     raise InputError(f"{first}{nor}{works}")
 
 
@@ -578,9 +578,8 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     if not is_whole and len(found) > max(MAX_FLOAT_CATEGORIES, max_categories or 0):
         fault = f"holds {len(found):,} different floating-point numbers, such as {_listed(found)}"
     elif max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
-        fault = (
-            f"has {len(found):,} different values, such as {_listed(found)}; up to {MAX_COLUMN_CATEGORIES} can be codes"
-        )
+        fault = f"has {len(found):,} different values, such as {_listed(found)}"
+        fault += f"; up to {MAX_COLUMN_CATEGORIES} are categories"
         remedy = "drop" if 2 * len(found) > rows else remedy
         if 10 * lumped <= 9 * rows:
             lump = f"lump rare ones together (--max-categories {USUAL_CATEGORIES}), "
@@ -602,13 +601,12 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
 def _count_values(name: str, values: Sequence[Value]) -> "Counter[tuple[str, Value]]":
     """How often each value of a column occurs, by what tells it apart."""
     for row, value in enumerate(values, 1):
-        held = "" if value is None or isinstance(value, (str, bool)) or _is_number(value) else type(value).__name__
-        if held:
-            held = repr(value) if isinstance(value, float) else held
-            raise InputError(
-                f"column {name!r} holds {held} in row {row}; categories are strings, finite numbers below 2**1000, "
-                f"booleans or None, which is a missing value: drop it (--drop {name})"
-            )
+        if value is None or isinstance(value, (str, bool)) or _is_number(value):
+            continue
+        held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
+        if isinstance(value, float):
+            held, right = repr(value), "missing values are None"
+        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it (--drop {name})")
     return Counter(map(identity, values))
 
 
@@ -759,7 +757,8 @@ def _is_number(value: Any) -> bool:
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1000
 
 
-def _check_name(name: Any) -> None:
+def check_name(name: Any) -> None:
+    """Raise InputError for what is no name of a column."""
     if not isinstance(name, str) or not name or not _is_utf8(name):
         raise InputError(f"a column's name must be a string that is not empty, in UTF-8, got {name!r}")
 
@@ -789,7 +788,9 @@ def symbols_of(values: Any) -> Codes:
         if np.char.str_len(values).max() <= 1 and values.ndim > 1:
             return np.ascontiguousarray(values.astype("U1"))
         advice = f"split its texts into single characters, or {advice} (--layout table)"
-    if kind not in "iub":
+    if kind == "b":
+        values = values.astype(np.uint8)
+    elif kind not in "iu":
         got = getattr(values, "dtype", type(values).__name__)
         raise InputError(f"the array must hold integers, got {got}: {advice}")
     if values.ndim < 2 or values.size == 0:

@@ -170,10 +170,12 @@ def load_array(
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     _check(layout, limit, holdout, seed, delimiter, columns, drop)
     findings = Findings()
+    columns = codec.column_names if isinstance(codec, TableCodec) else columns
+    label_column = None if label_column is None else str(label_column)
     options: dict[str, Any] = {
         "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
-        "columns": columns if not isinstance(codec, TableCodec) else codec.column_names,
-        "drop": drop if codec is None else (),
+        "columns": None if columns is None else [*map(str, columns)],
+        "drop": [*map(str, drop)] if codec is None else [],
         "missing": missing,
         "delimiter": delimiter,
         "header": header,
@@ -210,11 +212,11 @@ def load_array(
     classes = numbers = None
     if labels is not None:
         classes, numbers = _classes(labels)
-        merged = {str(label_column): (labels, map(str, labels))}
+        merged = {label_column or "": (labels, map(str, labels))}
         findings.warnings += conservation.merges("labels", place, merged, "make them of one kind to keep them apart")
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
-    source = f"{holdout:.3g} of the rows, at random (holdout)" if judged is None else f"{str(heldout)!r}"
+    source = f"{100 * holdout:.3g}% of the rows, at random: --holdout" if judged is None else f"{str(heldout)!r}"
     conservation.report(findings.warnings)
     return ArrayData(
         name=str(name),
@@ -319,8 +321,6 @@ def _read(
 ) -> tuple[Rows, list[Any] | None]:
     """The rows in the layout that was asked for, and their labels."""
 
-    columns, drop = (None if names is None else [str(name) for name in names] for names in (columns, drop))
-
     def is_wanted(name: str) -> bool:
         return name not in drop and (columns is None or name in columns or name == label_column)
 
@@ -331,7 +331,8 @@ def _read(
         found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, place, missing, is_wanted, findings)
     elif isinstance(dataset, Mapping):
         found = _plain_table(dataset, option, place, missing, is_wanted, findings)
-    if limit is not None and (count := _length(found)) > limit:
+    count = len(found) if isinstance(found, np.ndarray) else max(map(len, found.values()))
+    if limit is not None and limit < count:
         row = f"row {limit + 1}"
         findings.asked.append(conservation.left_out("rows", place, count, [row], count - limit, f"limit = {limit}"))
     if isinstance(found, np.ndarray):
@@ -341,10 +342,20 @@ def _read(
                 raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
         return symbols_of(found if limit is None else found[:limit]), None
     if layout == "array":
-        raise InputError(
-            f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
-        )
+        raise InputError(f"{place} has columns of their own categories; use layout 'table', not 'array'")
     table = {name: values[:limit] for name, values in found.items()}
+    return _chosen(table, columns, drop, label_column, place, findings)
+
+
+def _chosen(
+    table: dict[str, list[Any]],
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+    label_column: str | None,
+    place: str,
+    findings: Findings,
+) -> tuple[Rows, list[Any] | None]:
+    """The columns of a table that are wanted, and its labels."""
     if label_column in findings.refused:
         raise findings.refused[label_column]
     labels = _column(table, label_column, "label_column") if label_column is not None else None
@@ -501,21 +512,17 @@ def _leave_index_out(table: dict[str, list[Any]], named: Sequence[str | None], p
 
 def _count_values(table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings) -> None:
     """Note different values of one code, and columns of a single value."""
-    asked: dict[str, Any] = {}
-    others: dict[str, Any] = {}
-    for column, found in zip(codec.columns, codes.T, strict=True):
-        is_asked = isinstance(column, BinnedColumn) or column.other is not None
-        (asked if is_asked else others)[column.name] = table[column.name], column.decode(found)
-    reason = "bins, which take texts such as '2.50' as numbers, and max_categories do so"
-    findings.asked += conservation.merges("values", place, asked, reason)
-    findings.warnings += conservation.merges(
-        "values", place, others, "they are one number; write them alike, or as text"
-    )
+    pairs = {
+        column.name: (table[column.name], column.decode(found))
+        for column, found in zip(codec.columns, codes.T, strict=True)
+    }
+    asked = [column.name for column in codec.columns if isinstance(column, BinnedColumn) or column.other is not None]
+    reason = "max_categories, and bins, to which texts such as '2.50' are numbers"
+    findings.asked += conservation.merges("values", place, {name: pairs.pop(name) for name in asked}, reason)
+    findings.warnings += conservation.merges("values", place, pairs, "write them alike, or as text")
     if single := [column.name for column in codec.columns if column.size == 1]:
-        names = conservation.listed(single, len(single))
-        findings.asked.append(
-            f"{len(single):,} of {len(codec.columns):,} columns of {place} hold a single value ({names})"
-        )
+        count = f"{len(single):,} of {len(codec.columns):,} columns of {place}"
+        findings.asked.append(f"{count} hold a single value ({conservation.listed(single, len(single))})")
 
 
 def _fit(

@@ -359,10 +359,11 @@ def _values_of_array(column: "np.ndarray[Any, Any]") -> list[Any]:
 def format_csv(table: Table, delimiter: str = ",") -> str:
     """A table as the text of a CSV file, with a line of its column names; a missing value is an empty cell."""
     rows = [table, *zip(*table.values(), strict=True)]
-    return "".join(delimiter.join(_cell(value, delimiter, len(table) == 1) for value in row) + "\n" for row in rows)
+    return "".join(delimiter.join(csv_cell(value, delimiter, len(table) == 1) for value in row) + "\n" for row in rows)
 
 
-def _cell(value: Value, delimiter: str, is_alone: bool) -> str:
+def csv_cell(value: Value, delimiter: str = ",", is_alone: bool = False) -> str:
+    """A value as a cell of a CSV file, in quotes where it needs them."""
     # Not by the csv module, some versions of which leave a carriage return without quotes.
     text = "" if value is None else str(value)
     # An empty line would be no row.
