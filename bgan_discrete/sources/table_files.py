@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.codecs.tables import Table, Value, check_characters, number_of
+from bgan_discrete.codecs.tables import Table, Value, check_characters, check_name, number_of
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, StorageError, one_line
 from bgan_discrete.sources import conservation
@@ -241,6 +241,7 @@ def columns_of(frame: Any, place: str) -> dict[str, Any]:
     keys = list(getattr(frame, "columns", frame))
     names = [str(key) if isinstance(key, (int, np.integer)) else key for key in keys]
     for number, name in enumerate(names):
+        check_name(name)
         if name in names[:number]:
             raise InputError(f"{place} has two columns called {name!r}; rename one")
     return {name: frame[key] for name, key in zip(names, keys, strict=True)}
