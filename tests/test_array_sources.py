@@ -222,8 +222,11 @@ def test_data_frames_are_dictionaries_of_their_columns() -> None:
     assert np.array_equal(data.codes[:, ::-1], load_array(values, seed=3).codes)
     arrow = load_array(pyarrow.table({"a": [1, 2] * 10}), heldout=Frame(["a"], {"a": [1, 2]}))
     assert arrow.codec.describe() == "1 column of categories: a 2"
-    with pytest.raises(InputError, match="a column's name must be a string that is not empty, in UTF-8, got 0"):
-        load_array(Frame([0], {0: [1, 2] * 9}))
+    assert load_array(Frame([0, 1], {0: [1, 2] * 9, 1: ["a"] * 18}), drop=["1"]).codec.column_names == ("0",)
+    with pytest.raises(InputError, match="dataset has two columns called '0'; rename one"):
+        load_array({0: [1, 2] * 9, "0": [1, 2] * 9})
+    with pytest.raises(InputError, match="a column's name must be a string that is not empty, in UTF-8, got None"):
+        load_array(Frame([None], {None: [1, 2] * 9}))
     with pytest.raises(InputError, match="dataset has two columns called 'a'; rename one"):
         load_array(Frame(["a", "a"], values))
     with pytest.raises(InputError, match=r"heldout must be a name, .* or data frame of columns, got object"):

@@ -179,10 +179,11 @@ def _piece_codec(*, model: Any, **others: Any) -> SentencePieceCodec:
     return SentencePieceCodec(model=model_from_text(model), **others)
 
 
-def _integers_codec(*, event_shape: Any, **others: Any) -> IntegersCodec:
-    if not isinstance(event_shape, list):
-        raise InputError(f"event_shape must be a list, got {event_shape!r}")
-    return IntegersCodec(event_shape, **others)
+def _integers_codec(**options: Any) -> IntegersCodec:
+    for name in options.keys() & {"event_shape", "values"}:
+        if not isinstance(options[name], list):
+            raise InputError(f"{name} must be a list, got {options[name]!r}")
+    return IntegersCodec(**options)
 
 
 def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
@@ -203,6 +204,8 @@ _BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
     TableCodec.name: (frozenset({"columns"}), table_codec_from_columns),
 }
 
+_OPTIONAL = {IntegersCodec.name: {"values"}}
+"""Keys that a configuration may lack."""
 
 _OWN: dict[str, type[Codec]] = {}
 
@@ -250,11 +253,12 @@ def codec_from_config(config: Any) -> Codec:
             raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
     keys, builder = _BUILDERS[name]
     given = set(config) - {"name"}
+    keys |= given & _OPTIONAL.get(name, set())
     if given != keys:
         faults = [f"lacks {key}" for key in sorted(keys - given)]
         faults += [f"has the unknown {key}" for key in sorted(given - keys)]
         raise InputError(f"the configuration of the {name} codec {', '.join(faults)}")
-    return builder(**{key: config[key] for key in keys})
+    return builder(**{key: config[key] for key in given})
 
 
 def load_codec(path: str | os.PathLike[str]) -> Codec:

@@ -5,7 +5,11 @@ point, a boolean, or None where it is missing.
 """
 
 import heapq
+import itertools
 import math
+import re
+import shlex
+import sys
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,6 +38,12 @@ MAX_FLOAT_CATEGORIES = 20
 
 MISSING_NAME = "(missing)"
 OTHER_NAME = "(other)"
+
+USUAL_BINS, USUAL_CATEGORIES = 20, 50
+"""What errors advise."""
+
+_NUMBER = re.compile(r"\s*[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?\s*")
+_DATE = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}\b.*")
 
 
 class ArrayCodec(Codec):
@@ -98,12 +108,13 @@ class ArrayCodec(Codec):
 
 
 class IntegersCodec(ArrayCodec):
-    """Arrays of integers of any event shape: ``code = value - low``.
+    """Arrays of integers or of single characters, of any event shape: a code for each value.
 
     Args:
         event_shape: Shape of one sample, with at least one position.
-        num_categories: K, 2 .. 65,536: values lie in ``[low, low + K)``.
-        low: The least value, at least -2^63; low + K is at most 2^63.
+        num_categories: K, 2 .. 65,536.
+        low: The least integer, at least -2^63, where the values are ``[low, low + K)``; low + K is at most 2^63.
+        values: The value of each code where they are others: K ascending integers of int64, or K ascending characters.
 
     Raises:
         InputError: If an argument is out of its range.
@@ -111,74 +122,103 @@ class IntegersCodec(ArrayCodec):
 
     name: ClassVar[str] = "integers"
 
-    def __init__(self, event_shape: Sequence[int], num_categories: int, low: int = 0) -> None:
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        num_categories: int,
+        low: int = 0,
+        values: Sequence[int] | Sequence[str] | None = None,
+    ) -> None:
         if not event_shape or not all(_is_integer(side) and side >= 1 for side in event_shape):
             raise InputError(f"event_shape must hold integers of at least 1, got {event_shape!r}")
         if not _is_integer(num_categories) or not 2 <= num_categories <= MAX_ARRAY_CATEGORIES:
             raise InputError(f"num_categories must be an integer, 2 .. {MAX_ARRAY_CATEGORIES}, got {num_categories!r}")
         if not _is_integer(low) or not -(2**63) <= low <= 2**63 - num_categories:
             raise InputError(f"low must be an integer with all values from it on in int64, got {low!r}")
+        if values is not None:
+            _check_symbols(values, num_categories)
         self.event_shape = tuple(int(side) for side in event_shape)
         self.num_categories = int(num_categories)
         self.low = int(low)
+        self.values: tuple[Any, ...] | None = None if values is None else tuple(values)
+        self._symbols = np.arange(self.low, self.low + self.num_categories) if values is None else np.array(values)
         self.ordered, self.sizes, self.column_names = False, None, None
 
     @classmethod
     def fit(cls, values: Codes) -> "IntegersCodec":
-        """The codec of the integers that an array holds, from its least to its largest.
+        """The codec of the values that an array holds.
 
         Args:
-            values: Integers or booleans ``[N, *event_shape]``.
+            values: Integers, booleans or single characters ``[N, *event_shape]``.
 
         Returns:
             The codec.
 
         Raises:
-            InputError: If the array has another type, holds nothing, or spans too many integers.
+            InputError: If the array has another type, holds nothing, or too many different values.
         """
-        check_integers(values)
-        low, high = int(values.min()), int(values.max())
-        if high - low >= MAX_ARRAY_CATEGORIES:
+        values = symbols_of(values)
+        rows = max(1, 2**22 // values[0].size)
+        found = np.unique(
+            np.concatenate([np.unique(values[start : start + rows]) for start in range(0, len(values), rows)])
+        ).tolist()
+        if len(found) > MAX_ARRAY_CATEGORIES:
             raise InputError(
-                f"the array holds integers from {low} to {high}; at most {MAX_ARRAY_CATEGORIES} different ones can be "
-                "categories: read its columns as a table and cut them into bins (--layout table --bins 20)"
+                f"the array holds {len(found):,} integers from {found[0]} to {found[-1]}; at most "
+                f"{MAX_ARRAY_CATEGORIES} different ones can be categories: read its columns as a table and cut them "
+                f"into bins (--layout table --bins {USUAL_BINS})"
             )
+        if isinstance(found[0], str) and len(found) == 1:
+            raise InputError(f"the array holds a single character, {found[0]!r}: there is nothing to learn")
+        if isinstance(found[0], str) or found[-1] - found[0] >= len(found):
+            return cls(values.shape[1:], len(found), values=found)
         # One value alone is no choice, but a code needs two.
-        return cls(values.shape[1:], max(high - low + 1, 2), low)
+        return cls(values.shape[1:], max(len(found), 2), min(found[0], 2**63 - 2))
 
     def encode(self, data: Codes) -> Codes:
-        """Codes of integers ``[N, *event_shape]``; errors as in `ArrayCodec.encode`."""
-        check_integers(data)
+        """Codes of integers or characters ``[N, *event_shape]``; errors as in `ArrayCodec.encode`."""
+        data = symbols_of(data)
         if tuple(data.shape[1:]) != self.event_shape:
             raise InputError(
                 f"the array must have the shape [N, {str(list(self.event_shape))[1:-1]}], got {list(data.shape)}"
             )
-        for value in (int(data.min()), int(data.max())):
-            if not self.low <= value < self.low + self.num_categories:
-                row = int(np.argwhere(np.asarray(data) == value)[0][0])
-                raise InputError(
-                    f"the array's integers must lie in [{self.low}, {self.low + self.num_categories}), got {value} in "
-                    f"row {row}"
-                )
-        return (np.asarray(data).astype(np.int64) - self.low).astype(self.dtype)
+        if (self._symbols.dtype.kind == "U") != (data.dtype.kind == "U"):
+            raise InputError(f"the array's values must {self._named()}, got {data.dtype}")
+        symbols, values = (part.view(np.uint32) if part.dtype.kind == "U" else part for part in (self._symbols, data))
+        codes = np.minimum(np.searchsorted(symbols, values), len(symbols) - 1)
+        wrong = np.argwhere(symbols[codes] != values)
+        if len(wrong):
+            value = data[tuple(wrong[0])].item()
+            raise InputError(f"the array's values must {self._named()}, got {value!r} in row {wrong[0][0]}")
+        return codes.astype(self.dtype)
 
-    def decode(self, codes: Codes) -> NDArray[np.int64]:
-        """The integers themselves, int64 ``[N, *event_shape]``."""
+    def decode(self, codes: Codes) -> Codes:
+        """The values themselves, int64 or ``U1`` ``[N, *event_shape]``."""
         self.validate_codes(codes)
-        return codes.astype(np.int64) + self.low
+        return self._symbols[codes]
 
     def describe(self) -> str:
         """Say in one line what the codec does."""
         shape = " x ".join(map(str, self.event_shape))
-        return f"{shape} integers from {self.low} to {self.low + self.num_categories - 1}"
+        if self.values is None:
+            return f"{shape} integers from {self.low} to {self.low + self.num_categories - 1}"
+        return f"{shape}, each to {self._named()}"
+
+    def _named(self) -> str:
+        """What its values must do."""
+        if self.values is None:
+            return f"lie in [{self.low}, {self.low + self.num_categories})"
+        kind = "characters" if isinstance(self.values[0], str) else "integers"
+        return f"be one of {len(self.values)} {kind}: {_listed(self.values)}"
 
     def to_config(self) -> dict[str, Any]:
-        """All that the codec is, as plain JSON types."""
+        """All that the codec is, as plain JSON types; without ``values`` where they are a range."""
         return {
             "name": self.name,
             "event_shape": list(self.event_shape),
             "num_categories": self.num_categories,
             "low": self.low,
+            **({} if self.values is None else {"values": list(self.values)}),
         }
 
 
@@ -198,7 +238,7 @@ class CategoryColumn:
 
     def __post_init__(self) -> None:
         """Refuse what is no list of different values."""
-        _check_name(self.name)
+        check_name(self.name)
         for value in self.categories:
             if value is not None and not isinstance(value, (str, int, float)):
                 raise InputError(f"categories of column {self.name!r} must be strings, numbers or None, got {value!r}")
@@ -206,7 +246,7 @@ class CategoryColumn:
                 raise InputError(f"categories of column {self.name!r} must be finite, got {value!r}")
             if isinstance(value, str) and not _is_utf8(value):
                 raise InputError(f"categories of column {self.name!r} must be UTF-8, got {value!r}")
-        if len({_identity(value) for value in self.categories}) != len(self.categories) or self.size < 1:
+        if len({identity(value) for value in self.categories}) != len(self.categories) or self.size < 1:
             raise InputError(f"categories of column {self.name!r} must be different, and at least one")
         if self.other is not None and (
             not isinstance(self.other, str) or self.other in self.categories or not _is_utf8(self.other)
@@ -225,21 +265,21 @@ class CategoryColumn:
 
     def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
         """Codes ``[N]``; a value that is no category is taken for one that a file can hold in its place, 2 for 2.0."""
-        code_of = {_identity(value): code for code, value in enumerate(self.categories)}
+        code_of = {identity(value): code for code, value in enumerate(self.categories)}
         for place, category in enumerate(self.categories):
             for alike in _read_otherwise(category):
-                code_of.setdefault(_identity(alike), place)
+                code_of.setdefault(identity(alike), place)
         if self.other is not None:
-            code_of.setdefault(_identity(self.other), len(self.categories))
+            code_of.setdefault(identity(self.other), len(self.categories))
         last = len(self.categories)
         codes = np.empty(len(values), dtype)
         for row, value in enumerate(values):
-            code = code_of.get(_identity(value), last if self.other is not None and value is not None else None)
+            code = code_of.get(identity(value), last if self.other is not None and value is not None else None)
             if code is None:
                 is_numeric = all(_is_number(known) or known is None for known in self.categories)
                 place, wrong = _reason_for_text(values, row) if is_numeric else (row, value)
                 raise InputError(
-                    f"column {self.name!r} has the value {_shown(wrong)} in row {place + 1}, which is none of its "
+                    f"column {self.name!r} has the value {shown(wrong)} in row {place + 1}, which is none of its "
                     f"{len(self.categories)} categories: {_listed(self.categories)}"
                 )
             codes[row] = code
@@ -276,7 +316,7 @@ class BinnedColumn:
 
     def __post_init__(self) -> None:
         """Refuse what are no bins."""
-        _check_name(self.name)
+        check_name(self.name)
         for number in (*self.edges, *self.values):
             if not _is_number(number):
                 raise InputError(f"edges and values of column {self.name!r} must be finite numbers, got {number!r}")
@@ -300,14 +340,15 @@ class BinnedColumn:
         """Codes ``[N]``."""
         numbers: list[float] = []
         for row, value in enumerate(values):
+            number = number_of(value)
             if value is None and self.has_missing:
                 numbers.append(self.edges[0])
-            elif isinstance(value, (int, float)) and _is_number(value):
-                numbers.append(value)
+            elif number is not None:
+                numbers.append(number)
             else:
                 place, wrong = _reason_for_text(values, row)
                 raise InputError(
-                    f"column {self.name!r} holds numbers, cut into bins, but {_shown(wrong)} stands in row {place + 1}"
+                    f"column {self.name!r} holds numbers, cut into bins, but {shown(wrong)} stands in row {place + 1}"
                     + ("; name what means a missing value by --missing" if isinstance(wrong, str) else "")
                 )
         codes = self._bins(numbers).astype(dtype)
@@ -370,15 +411,17 @@ class TableCodec(ArrayCodec):
         """Learn the categories of each column from a table.
 
         A column of strings, booleans, integers or few different numbers has a category for each value, in their order;
-        missing values (None) are one more. With ``bins``, a column of more different numbers than that is cut at their
-        quantiles; a number of so many rows that it fills a bin, such as the zeros of a column of amounts, has its own.
+        missing values (None) are one more. With ``bins``, a column of more different numbers than that, also if they
+        are texts such as 2.50, is cut at their quantiles; a number of so many rows that it fills a bin, such as the
+        zeros of a column of amounts, has its own.
 
         Args:
             table: The rows.
             bins: Quantile bins of a column of numbers, >= 2; None refuses a column of more than
                 `MAX_FLOAT_CATEGORIES` different floating-point numbers.
             max_categories: The most categories of a column beside the missing one, >= 2: the rarest are lumped together
-                as one called "(other)". None refuses a column of more than `MAX_COLUMN_CATEGORIES`.
+                as one called "(other)", unless that would be nine tenths of the rows. None refuses a column of more
+                than `MAX_COLUMN_CATEGORIES`.
 
         Returns:
             The codec.
@@ -387,22 +430,7 @@ class TableCodec(ArrayCodec):
             InputError: If the table has no rows, columns differ in length, an option is out of its range, or a column
                 cannot be used as it is; the message names the column and says what would help.
         """
-        for name, number in (("bins", bins), ("max_categories", max_categories)):
-            if number is not None and (not _is_integer(number) or not 2 <= number < MAX_ARRAY_CATEGORIES):
-                raise InputError(f"{name} must be an integer, 2 .. {MAX_ARRAY_CATEGORIES - 1}, got {number!r}")
-        check_table(table)
-        columns: list[Column] = []
-        refused: dict[str, InputError] = {}
-        for name, values in table.items():
-            try:
-                columns.append(_fit_column(name, values, bins, max_categories))
-            except InputError as error:
-                refused[name] = error
-        if refused:
-            (_, first), *others = refused.items()
-            named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
-            raise InputError(f"{first}; nor can {named} be used as they are" if others else str(first))
-        return cls(columns)
+        return fit_table(table, bins, max_categories)
 
     def encode(self, data: Table) -> Codes:
         """Codes ``[N, columns]`` of a table with at least this codec's columns; errors as in `ArrayCodec.encode`."""
@@ -484,43 +512,121 @@ def check_table(table: Any) -> None:
         raise InputError(f"the table has no rows, only the columns {', '.join(map(str, table))}")
 
 
+class ColumnError(InputError):
+    """A column that cannot be used as it is, and the option that would help: drop, bins or max_categories."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def fit_table(
+    table: Table,
+    bins: int | None,
+    max_categories: int | None,
+    refused: Mapping[str, InputError] | None = None,
+    dropped: Sequence[str] = (),
+) -> TableCodec:
+    """`TableCodec.fit`, whose error ends with the options that make the table load.
+
+    ``refused`` are other columns that could not be read, and why; ``dropped`` those that an option leaves out.
+    """
+    for name, number in (("bins", bins), ("max_categories", max_categories)):
+        if number is not None and (not _is_integer(number) or not 2 <= number < MAX_ARRAY_CATEGORIES):
+            raise InputError(f"{name} must be an integer, 2 .. {MAX_ARRAY_CATEGORIES - 1}, got {number!r}")
+    refused = dict(refused or {})
+    if table or not refused:
+        check_table(table)
+    columns: list[Column] = []
+    for name, values in table.items():
+        check_name(name)
+        try:
+            columns.append(_fit_column(name, values, bins, max_categories))
+        except InputError as error:
+            refused[name] = error
+    if not refused:
+        return TableCodec(columns)
+    remedies = {name: getattr(error, "remedy", "drop") for name, error in refused.items()}
+    names = [*dropped, *(name for name, remedy in remedies.items() if remedy == "drop")]
+    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' if {*name} & {*',"'} else name for name in names]
+    options = {
+        "--drop": shlex.quote(",".join(quoted)) if quoted else None,
+        "--bins": bins or (USUAL_BINS if "bins" in remedies.values() else None),
+        "--max-categories": max_categories or (USUAL_CATEGORIES if "max_categories" in remedies.values() else None),
+    }
+    (_, first), *others = refused.items()
+    named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
+    nor = f"; nor can {named} be used as they are" if others else ""
+    command = " ".join(f"{option} {value}" for option, value in options.items() if value is not None)
+    works = f"; what works: {command}" if columns or {*remedies.values()} != {"drop"} else ""
+    raise InputError(f"{first}{nor}{works}")
+
+
 def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_categories: int | None) -> Column:
-    counts: Counter[tuple[str, Value]] = Counter()
-    for row, value in enumerate(values):
-        if value is not None and not isinstance(value, (str, int, float)):
-            raise InputError(
-                f"column {name!r} holds {type(value).__name__} in row {row + 1}; categories are strings, numbers, "
-                f"booleans or None: drop it (--drop {name})"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"column {name!r} holds {value!r} in row {row + 1}; missing values are None")
-        counts[_identity(value)] += 1
-    missing = counts.pop(_identity(None), 0) > 0
+    counts = _count_values(name, values)
+    missing = counts.pop(identity(None), 0) > 0
     found: list[Value] = [value for _, value in sorted(counts, key=_order)]
-    is_numeric = bool(found) and all(_is_number(value) for value in found)
+    numbers = [number_of(value) for value in found]
+    is_numeric = bool(found) and None not in numbers
     if is_numeric and bins is not None and len(found) > bins:
-        return _cut_column(name, [value for value in values if value is not None], bins, missing)
-    has_floats = any(isinstance(value, float) for value in found)
-    if has_floats and len(found) > MAX_FLOAT_CATEGORIES:
-        raise InputError(
-            f"column {name!r} holds {len(found):,} different floating-point numbers, such as {_listed(found)}: cut it "
-            f"into bins (--bins 20), or drop it (--drop {name})"
-        )
-    if max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
-        cut = "cut it into bins (--bins 20), " if is_numeric else _numbers_in_text(found)
-        raise InputError(
-            f"column {name!r} has {len(found):,} different values, such as {_listed(found)}; up to "
-            f"{MAX_COLUMN_CATEGORIES} are categories: {cut}lump rare ones together (--max-categories 50), or drop it "
-            f"(--drop {name})"
-        )
+        return _cut_column(name, [number_of(value) for value in values if value is not None], bins, missing)
+    rows = sum(counts.values())
+    kept = dict(counts.most_common((max_categories or USUAL_CATEGORIES) - 1))
+    lumped = rows - sum(kept.values())
+    is_whole = all(not isinstance(part, float) or part.is_integer() for part in (numbers if is_numeric else found))
+    fault, lump, remedy = "", "", "bins" if is_numeric else "drop"
+    if not is_whole and len(found) > max(MAX_FLOAT_CATEGORIES, max_categories or 0):
+        fault = f"holds {len(found):,} different floating-point numbers, such as {_listed(found)}"
+    elif max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
+        fault = f"has {len(found):,} different values, such as {_listed(found)}"
+        fault += f"; up to {MAX_COLUMN_CATEGORIES} are categories"
+        remedy = "drop" if 2 * len(found) > rows else remedy
+        if 10 * lumped <= 9 * rows:
+            lump = f"lump rare ones together (--max-categories {USUAL_CATEGORIES}), "
+            remedy = "max_categories" if 2 * len(found) <= rows and not is_numeric else remedy
+    elif max_categories is not None and len(found) > max_categories and 10 * lumped > 9 * rows:
+        fault = f"has {len(found):,} different values, of which '{OTHER_NAME}' would be {lumped:,} of {rows:,} rows"
+    if fault:
+        advice = f"{_advice(found, is_numeric)}{lump}"
+        raise ColumnError(f"column {name!r} {fault}: {advice}{'or ' if advice else ''}drop it (--drop {name})", remedy)
     other = None
     if max_categories is not None and len(found) > max_categories:
-        rank = {value: place for place, (value, _) in enumerate(counts.most_common())}
-        found = [value for value in found if rank[_identity(value)] < max_categories - 1]
+        found = [value for value in found if identity(value) in kept]
         other = OTHER_NAME
         while other in found:
             other = f"({other})"
     return CategoryColumn(name, (*found, *([None] if missing else [])), other)
+
+
+def _count_values(name: str, values: Sequence[Value]) -> "Counter[tuple[str, Value]]":
+    """How often each value of a column occurs, by what tells it apart."""
+    for row, value in enumerate(values, 1):
+        if value is None or isinstance(value, (str, bool)) or _is_number(value):
+            continue
+        held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
+        if isinstance(value, float):
+            held, right = repr(value), "missing values are None"
+        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it (--drop {name})")
+    return Counter(map(identity, values))
+
+
+def _advice(found: Sequence[Value], is_numeric: bool) -> str:
+    """What would help a column of many values besides to lump or to drop it."""
+    texts = [value for value in found if isinstance(value, str)]
+    others = [text for text in texts if number_of(text) is None]
+    if is_numeric:
+        return f"cut it into bins (--bins {USUAL_BINS}), "
+    if texts and all(_reads_as_number(text) for text in texts):
+        padded = next((text for text in others if text.lstrip("-").startswith("0") and len(text) > 1), others[0])
+        return f"its numbers are text because of how some are written, such as {_listed([padded])}; "
+    if texts and len(others) <= len(texts) // 10:
+        names = ",".join(others[:3])
+        return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
+    if texts and all(_reads_as_number(text.replace(",", ".", 1)) for text in texts):
+        return "write its decimal commas as points; "
+    if texts and sum(_DATE.fullmatch(text) is not None for text in texts) > len(texts) // 2:
+        return "bins do not reach dates: write each as a number, such as its year or its days since a day; "
+    return ""
 
 
 def _reason_for_text(values: Sequence[Value], row: int) -> tuple[int, Value]:
@@ -529,19 +635,15 @@ def _reason_for_text(values: Sequence[Value], row: int) -> tuple[int, Value]:
     return next(others, (row, values[row]))
 
 
-def _numbers_in_text(found: Sequence[Value]) -> str:
-    """What makes numbers of a column of text, where most of its values read as numbers."""
-    texts = [value for value in found if isinstance(value, str)]
-    others = [text for text in texts if not _reads_as_number(text)]
-    if texts and not others:
-        padded = next((text for text in texts if text.lstrip("-").startswith("0") and len(text) > 1), texts[0])
-        return f"its numbers are text because of how some are written, such as {_listed([padded])}; "
-    if texts and len(others) <= len(texts) // 10:
-        names = ",".join(others[:3])
-        return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
-    if texts and all(_reads_as_number(text.replace(",", ".", 1)) for text in texts):
-        return "write its decimal commas as points; "
-    return ""
+def number_of(value: Any) -> float | None:
+    """The finite number that a value is, or that its text spells without leading zeros; None for all else."""
+    number = value
+    if isinstance(value, str):
+        if len(value) > 400 or not _NUMBER.fullmatch(value) or not any(letter in "0123456789" for letter in value):
+            return None
+        with suppress(ValueError):  # an exponent alone
+            number = float(value) if set(value) & set(".eE") else int(value)
+    return number if _is_number(number) else None
 
 
 def _reads_as_number(text: str) -> bool:
@@ -552,7 +654,8 @@ def _reads_as_number(text: str) -> bool:
 
 
 def _cut_column(name: str, numbers: Sequence[Any], bins: int, missing: bool) -> BinnedColumn:
-    ordered = sorted(numbers)
+    # Bins are of floating-point numbers, which integers beyond 2^53 may not be.
+    ordered = sorted(numbers if all(float(number) == number for number in numbers) else map(float, numbers))
     floats = np.array(ordered, float)
     # Numbers of the data, so that no bin is empty.
     edges = [*(ordered[place] for place in _bin_starts(floats, bins)), ordered[-1]]
@@ -611,9 +714,18 @@ def _description(column: Column) -> str:
     return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "")
 
 
-def _identity(value: Value) -> tuple[str, Value]:
-    """What tells values apart: 1, 1.0 and True are three."""
-    return type(value).__name__, value
+def identity(value: Any) -> tuple[str, Any]:
+    """What tells values apart: 1, 1.0 and True are three, and so are 0, 0.0 and -0.0."""
+    is_negative_zero = isinstance(value, float) and value == 0 and math.copysign(1, value) < 0
+    return "-0.0" if is_negative_zero else type(value).__name__, value
+
+
+def one_for_each_number(values: Sequence[Value]) -> Sequence[Value]:
+    """A column of integers and floating-point numbers, with 2.0 as 2 where both occur; all else as it is."""
+    if {type(value) for value in values if value is not None} != {int, float}:
+        return values
+    integers = {value for value in values if isinstance(value, int)}
+    return [int(value) if isinstance(value, float) and value in integers else value for value in values]
 
 
 def _read_otherwise(value: Value) -> list[Value]:
@@ -631,7 +743,7 @@ def _read_otherwise(value: Value) -> list[Value]:
 
 def _order(identity: tuple[str, Value]) -> tuple[str, Any]:
     kind, value = identity
-    return ("number" if kind in ("int", "float") else kind, value)
+    return ("number" if kind in ("int", "float", "-0.0") else kind, value)
 
 
 def _is_integer(value: Any) -> bool:
@@ -645,7 +757,8 @@ def _is_number(value: Any) -> bool:
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1000
 
 
-def _check_name(name: Any) -> None:
+def check_name(name: Any) -> None:
+    """Raise InputError for what is no name of a column."""
     if not isinstance(name, str) or not name or not _is_utf8(name):
         raise InputError(f"a column's name must be a string that is not empty, in UTF-8, got {name!r}")
 
@@ -659,28 +772,59 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def check_integers(values: Any) -> None:
-    """Raise InputError for what is not an array ``[samples, ...]`` of integers or booleans, with data in it."""
-    if not isinstance(values, np.ndarray) or not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
-        kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-        advice = ""
-        if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating):
-            advice = (
-                ": convert whole numbers to integers, or read the columns as a table in bins (--layout table --bins 20)"
-            )
-        elif isinstance(values, np.ndarray) and values.dtype.kind == "U":
-            advice = ": read its columns as a table (--layout table)"
-        raise InputError(f"the array must hold integers, got {kind}{advice}")
+def symbols_of(values: Any) -> Codes:
+    """An array ``[samples, ...]`` of integers, booleans or single characters (``U1``), with data in it.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
+    advice = "read its columns as a table"
+    if kind == "f":
+        advice = f"convert whole numbers to integers, or {advice} in bins (--layout table --bins {USUAL_BINS})"
+    elif kind in "SU" and values.size and values.ndim:
+        values = values if kind == "U" else np.char.decode(values, "latin-1")
+        check_characters(values, "the array")
+        if np.char.str_len(values).max() <= 1 and values.ndim > 1:
+            return np.ascontiguousarray(values.astype("U1"))
+        advice = f"split its texts into single characters, or {advice} (--layout table)"
+    if kind == "b":
+        values = values.astype(np.uint8)
+    elif kind not in "iu":
+        got = getattr(values, "dtype", type(values).__name__)
+        raise InputError(f"the array must hold integers, got {got}: {advice}")
     if values.ndim < 2 or values.size == 0:
         advice = ": make one number a sample [samples, 1]" if values.ndim == 1 else ""
         raise InputError(f"the array must have shape [samples, ...] and hold data, got {list(values.shape)}{advice}")
+    if values.dtype == np.uint64:
+        if (high := int(values.max())) >= 2**63:
+            row = int(np.argwhere(values == high)[0][0])
+            raise InputError(f"the array must hold integers below 2**63, got {high} in row {row}")
+        return values.astype(np.int64)
+    return values
 
 
-def _shown(value: Value) -> str:
+def check_characters(values: Codes, what: str) -> None:
+    """Raise InputError for strings of any numbers, which NumPy would make and Python cannot read again."""
+    if values.size and values.dtype.itemsize:
+        numbers = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+        if numbers.max() > sys.maxunicode:
+            raise InputError(f"{what} holds {numbers.max():#x} in the place of a character")
+
+
+def _check_symbols(values: Any, num_categories: int) -> None:
+    are_texts = all(isinstance(value, str) and len(value) <= 1 and _is_utf8(value) for value in values)
+    are_numbers = all(_is_integer(value) and -(2**63) <= value < 2**63 for value in values)
+    ascend = (are_texts or are_numbers) and all(a < b for a, b in itertools.pairwise(values))
+    if len(values) != num_categories or not ascend:
+        raise InputError(f"values must be {num_categories} ascending integers or characters, got {_listed(values)}")
+
+
+def shown(value: Value) -> str:
+    """A value in a message, shortened."""
     text = "no value" if value is None else repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _listed(values: Sequence[Value]) -> str:
-    shown = ", ".join(_shown(value) for value in values[:5])
-    return f"{shown}, ..." if len(values) > 5 else shown
+    return ", ".join(map(shown, values[:5])) + (", ..." if len(values) > 5 else "")

@@ -147,9 +147,9 @@ class MLPDiscriminator(nn.Module):
         default = default_encoding(num_categories, ordered) if self.sizes is None else "onehot"
         self.read = CodeInput(num_categories, encoding or default)
         num_positions = math.prod(event_shape)
-        can = torch.ones(num_positions, num_categories, dtype=torch.bool)
-        if self.sizes is not None:
-            can = torch.arange(num_categories) < self.sizes.flatten()[:, None]
+        # On the CPU even where the network is only measured, on torch's device without memory.
+        limits = torch.tensor(checked or [num_categories] * num_positions, device="cpu")
+        can = torch.arange(num_categories, device="cpu") < limits[:, None]
         self.register_buffer("possible", can.flatten().nonzero().squeeze(1), persistent=False)
         inputs = num_positions * self.read.num_features if self.sizes is None else len(self.possible)
         self.hidden = _hidden_layers(inputs, width, depth)

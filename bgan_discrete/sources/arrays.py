@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,17 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import validate_seed
-from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, Table, TableCodec, check_integers
+from bgan_discrete.codecs.tables import (
+    ArrayCodec,
+    BinnedColumn,
+    IntegersCodec,
+    Table,
+    TableCodec,
+    fit_table,
+    identity,
+    one_for_each_number,
+    symbols_of,
+)
 from bgan_discrete.errors import InputError, one_line, visible
+from bgan_discrete.sources import conservation
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.table_files import (
     DELIMITERS,
+    INDEX_NAME,
     TABLE_SUFFIXES,
+    Findings,
     Wanted,
-    of_one_kind,
-    plain_values,
+    columns_of,
+    plain_columns,
     read_csv,
     read_parquet,
     table_of_array,
@@ -75,6 +88,7 @@ class ArrayData:
         class_names: Of the labels: numbers by their size, all else by the alphabet.
         repeated: Training rows that repeat earlier ones.
         leaked: Held-out rows that are in training too.
+        notes: Lines about what was left out or became one.
     """
 
     name: str
@@ -88,6 +102,7 @@ class ArrayData:
     class_names: tuple[str, ...] | None
     repeated: int
     leaked: int
+    notes: tuple[str, ...] = ()
 
     @property
     def num_categories(self) -> int:
@@ -126,9 +141,11 @@ def load_array(
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program, `bgan_discrete.sources.examples`), a .npy,
             .npz, .csv, .tsv or .parquet file, an array (of NumPy, a tensor, or lists in a list), or columns: a
-            dictionary or a data frame.
-        layout: ``array``: integers of one range ``[samples, ...]``; ``table``: columns of categories, of which each has
-            its own; ``auto``: what the data are: files with columns, dictionaries and structured arrays are tables.
+            dictionary or a data frame. An index that numbers the rows, as pandas writes it, is left out unless
+            ``columns`` names it.
+        layout: ``array``: integers or single characters ``[samples, ...]``, with a category for each value that
+            occurs; ``table``: columns of categories, of which each has its own; ``auto``: what the data are: files with
+            columns, dictionaries and structured arrays are tables.
         columns: Names of a table's columns to take, in this order; None for all.
         drop: Names of columns to leave out.
         bins: See `bgan_discrete.codecs.TableCodec.fit`.
@@ -152,25 +169,33 @@ def load_array(
     """
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     _check(layout, limit, holdout, seed, delimiter, columns, drop)
+    findings = Findings()
+    columns = codec.column_names if isinstance(codec, TableCodec) else columns
+    label_column = None if label_column is None else str(label_column)
     options: dict[str, Any] = {
         "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
-        "columns": columns if not isinstance(codec, TableCodec) else codec.column_names,
-        "drop": drop if codec is None else (),
+        "columns": None if columns is None else [*map(str, columns)],
+        "drop": [*map(str, drop)] if codec is None else [],
         "missing": missing,
         "delimiter": delimiter,
         "header": header,
         "key": key,
         "label_column": label_column,
+        "findings": findings,
     }
     name = dataset if isinstance(dataset, (str, os.PathLike)) else "data in memory"
     rows, names = _read(dataset, "dataset", limit=limit, **options)
     judged = None if heldout is None else _read(heldout, "heldout", limit=None, **options)
-    count = _length(rows)
+    count, place = _length(rows), f"dataset {_place(dataset)}"
     everything = rows if judged is None else _joined(rows, judged[0])
     if codec is None:
-        codec = _fit(everything, bins, max_categories)
+        codec = _fit(everything, bins, max_categories, findings, drop)
+    elif findings.refused:
+        raise next(iter(findings.refused.values()))
     codes = codec.encode(everything)
-    labels = None if names is None else [*names, *(() if judged is None else judged[1] or ())]
+    if isinstance(codec, TableCodec) and not isinstance(everything, np.ndarray):
+        _count_values(everything, codec, codes, place, findings)
+    labels = names if judged is None or names is None else _joined_column(names, judged[1] or [])
     order = np.arange(len(codes))
     num_heldout = len(codes) - count
     if judged is None:
@@ -184,14 +209,15 @@ def load_array(
             "of each are needed: give more rows, or another holdout"
         )
     training, judging = (np.ascontiguousarray(codes[part]) for part in places)
-    classes = None if labels is None else _classes(labels)
-    numbers = None
-    if labels is not None and classes is not None:
-        number_of = {name: number for number, name in enumerate(classes)}
-        numbers = np.array([number_of[str(label)] for label in labels], np.int64)
+    classes = numbers = None
+    if labels is not None:
+        classes, numbers = _classes(labels)
+        merged = {label_column or "": (labels, map(str, labels))}
+        findings.warnings += conservation.merges("labels", place, merged, "make them of one kind to keep them apart")
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
-    source = f"{holdout:.0%} of the rows, at random" if judged is None else f"{str(heldout)!r}"
+    source = f"{100 * holdout:.3g}% of the rows, at random: --holdout" if judged is None else f"{str(heldout)!r}"
+    conservation.report(findings.warnings)
     return ArrayData(
         name=str(name),
         digest=digest,
@@ -204,6 +230,7 @@ def load_array(
         class_names=classes,
         repeated=repeated,
         leaked=leaked,
+        notes=(*findings.warnings, *findings.asked),
     )
 
 
@@ -228,6 +255,7 @@ def describe_array(data: ArrayData) -> str:
     ]
     if data.class_names is not None:
         lines.append(f"labels:      {len(data.class_names)} classes")
+    lines += [f"note:        {note}" for note in data.notes]
     return "\n".join(map(visible, lines))
 
 
@@ -289,6 +317,7 @@ def _read(
     key: str | None,
     label_column: str | None,
     limit: int | None,
+    findings: Findings,
 ) -> tuple[Rows, list[Any] | None]:
     """The rows in the layout that was asked for, and their labels."""
 
@@ -296,36 +325,55 @@ def _read(
         return name not in drop and (columns is None or name in columns or name == label_column)
 
     dataset = _in_memory(dataset, option)
-    found = _open(dataset, option, missing, delimiter, header, key, is_wanted)
+    place = f"{option} {_place(dataset)}"
+    found = _open(dataset, option, missing, delimiter, header, key, is_wanted, findings)
     if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
-        found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, dataset, missing, is_wanted)
+        found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, place, missing, is_wanted, findings)
     elif isinstance(dataset, Mapping):
-        found = _plain_table(dataset, option, dataset, missing, is_wanted)
+        found = _plain_table(dataset, option, place, missing, is_wanted, findings)
+    count = len(found) if isinstance(found, np.ndarray) else max(map(len, found.values()))
+    if limit is not None and limit < count:
+        row = f"row {limit + 1}"
+        findings.asked.append(conservation.left_out("rows", place, count, [row], count - limit, f"limit = {limit}"))
     if isinstance(found, np.ndarray):
         asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
         for name, value in asked.items():
             if value is not None:
                 raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
-        check_integers(found)
-        return (found if limit is None else found[:limit]), None
+        return symbols_of(found if limit is None else found[:limit]), None
     if layout == "array":
-        raise InputError(
-            f"{option} {_place(dataset)} has columns of their own categories; use layout 'table', not 'array'"
-        )
+        raise InputError(f"{place} has columns of their own categories; use layout 'table', not 'array'")
     table = {name: values[:limit] for name, values in found.items()}
+    return _chosen(table, columns, drop, label_column, place, findings)
+
+
+def _chosen(
+    table: dict[str, list[Any]],
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+    label_column: str | None,
+    place: str,
+    findings: Findings,
+) -> tuple[Rows, list[Any] | None]:
+    """The columns of a table that are wanted, and its labels."""
+    if label_column in findings.refused:
+        raise findings.refused[label_column]
     labels = _column(table, label_column, "label_column") if label_column is not None else None
     if labels is not None and None in labels:
         raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
     for name in drop:
         _column(table, name, "drop")
-    kept = list(table) if columns is None else list(columns)
+    if columns is None:
+        _leave_index_out(table, (*drop, label_column), place, findings)
+    kept = list(table) if columns is None else columns
     for name in kept:
         _column(table, name, "columns")
-    chosen = {name: table[name] for name in kept if name not in drop and name != label_column}
+    chosen = {name: table[name] for name in kept if name not in (*drop, label_column)}
     if not chosen:
-        raise InputError(
-            f"columns and drop leave no column of {option} {_place(dataset)}, which has: {', '.join(map(str, table))}"
-        )
+        raise InputError(f"columns and drop leave no column of {place}, which has: {', '.join(map(str, table))}")
+    if lost := [name for name in table if name not in chosen and name != label_column]:
+        reason = "columns and drop do not keep them"
+        findings.asked.append(conservation.left_out("columns", place, len(table), lost, len(lost), reason))
     return chosen, labels
 
 
@@ -338,17 +386,16 @@ def _in_memory(dataset: Any, option: str) -> Any:
             array = np.asarray(dataset)
         except ValueError:
             raise InputError(f"{option} must hold rows of one length if it is a list, got others") from None
+        objects = np.array(dataset, object)
         # NumPy would write the numbers beside texts as texts.
-        return np.array(dataset, object) if array.dtype.kind in "US" else array
-    if isinstance(dataset, (np.ndarray, Mapping)) or not hasattr(dataset, "columns"):
-        return dataset
+        are_texts = all(isinstance(value, (str, bytes)) for value in objects.flat)
+        return objects if array.dtype.kind in "US" and not are_texts else array
     if hasattr(dataset, "to_pydict"):  # a table of Arrow, whose columns are no names
-        return dataset.to_pydict()
-    names = list(dataset.columns)
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise InputError(f"{option} has two columns called {name!r}; rename one")
-    return {name: dataset[name] for name in names}
+        import pandas
+
+        dataset = dataset.to_pandas(types_mapper=pandas.ArrowDtype)
+    is_frame = hasattr(dataset, "columns") and not isinstance(dataset, np.ndarray)
+    return columns_of(dataset, option) if is_frame or isinstance(dataset, Mapping) else dataset
 
 
 def _is_tensor(values: Any) -> bool:
@@ -373,7 +420,7 @@ def _plain_array(values: Any, what: str) -> Any:
 
 
 def _plain_table(
-    table: Mapping[Any, Any], option: str, dataset: Any, missing: Sequence[str], is_wanted: Wanted
+    table: Mapping[str, Any], option: str, place: str, missing: Sequence[str], is_wanted: Wanted, findings: Findings
 ) -> dict[str, list[Any]]:
     """A table whose columns may be lists, arrays, tensors or series."""
     table = {
@@ -386,10 +433,7 @@ def _plain_table(
                 f"{option} must be a dictionary of columns, each a list of values, got "
                 f"{type(values).__name__} for {name!r}"
             )
-    place = f"{option} {_place(dataset)}"
-    return {
-        name: plain_values(values, name, place, missing) if is_wanted(name) else [] for name, values in table.items()
-    }
+    return plain_columns(table, place, missing, is_wanted, findings)
 
 
 def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
@@ -405,7 +449,8 @@ def _open(
     delimiter: str | None,
     header: bool,
     key: str | None,
-    is_wanted: Callable[[str], bool],
+    is_wanted: Wanted,
+    findings: Findings,
 ) -> Any:
     """An array, or a dictionary of columns."""
     if isinstance(dataset, (np.ndarray, Mapping)):
@@ -431,10 +476,12 @@ def _open(
     if key is not None and suffix != ".npz":
         raise InputError(f"array_key is for .npz files, got {key!r} for {text!r}")
     if suffix in DELIMITERS:
-        return read_csv(path, delimiter=delimiter, header=header, missing=missing)
+        return read_csv(path, delimiter=delimiter, header=header, missing=missing, findings=findings)
     if delimiter is not None or not header:
         raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
-    return read_parquet(path, missing, is_wanted) if suffix == ".parquet" else _read_numpy(path, option, key)
+    if suffix == ".parquet":
+        return read_parquet(path, missing, is_wanted, findings)
+    return _read_numpy(path, option, key)
 
 
 def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
@@ -453,9 +500,37 @@ def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
         return unpacked(found, members[chosen], f"the array {chosen!r} of {what}")
 
 
-def _fit(rows: Rows, bins: int | None, max_categories: int | None) -> ArrayCodec:
+def _leave_index_out(table: dict[str, list[Any]], named: Sequence[str | None], place: str, findings: Findings) -> None:
+    """Take out columns that pandas numbers rows by: called as it calls them, with another integer in each row."""
+    for name in [name for name in table if name.startswith(INDEX_NAME) and name not in named]:
+        numbers = {value for value in table[name] if type(value) is int}
+        if len(numbers) == len(table[name]) and len(table) > 1:
+            reason = "pandas' index, with another number in each row; columns (--columns) takes what it names"
+            findings.warnings.append(conservation.left_out("columns", place, len(table), [name], 1, reason))
+            del table[name]
+
+
+def _count_values(table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings) -> None:
+    """Note different values of one code, and columns of a single value."""
+    pairs = {
+        column.name: (table[column.name], column.decode(found))
+        for column, found in zip(codec.columns, codes.T, strict=True)
+    }
+    asked = [column.name for column in codec.columns if isinstance(column, BinnedColumn) or column.other is not None]
+    reason = "max_categories, and bins, to which texts such as '2.50' are numbers"
+    findings.asked += conservation.merges("values", place, {name: pairs.pop(name) for name in asked}, reason)
+    findings.warnings += conservation.merges("values", place, pairs, "write them alike, or as text")
+    if single := [column.name for column in codec.columns if column.size == 1]:
+        count = f"{len(single):,} of {len(codec.columns):,} columns of {place}"
+        findings.asked.append(f"{count} hold a single value ({conservation.listed(single, len(single))})")
+
+
+def _fit(
+    rows: Rows, bins: int | None, max_categories: int | None, findings: Findings, drop: Sequence[str]
+) -> ArrayCodec:
     if not isinstance(rows, np.ndarray):
-        return TableCodec.fit(rows, bins=bins, max_categories=max_categories)
+        usable = {name: one_for_each_number(values) for name, values in rows.items() if name not in findings.refused}
+        return fit_table(usable, bins, max_categories, findings.refused, drop)
     for name, value in (("bins", bins), ("max_categories", max_categories)):
         if value is not None:
             raise InputError(f"{name} is for tables, got {value} for an array; see --layout table")
@@ -466,6 +541,10 @@ def _joined(rows: Rows, others: Rows) -> Rows:
     if isinstance(rows, np.ndarray) and isinstance(others, np.ndarray):
         if rows.shape[1:] != others.shape[1:]:
             raise InputError(f"heldout must have samples of the shape {rows.shape[1:]}, got {others.shape[1:]}")
+        if (rows.dtype.kind == "U") != (others.dtype.kind == "U"):
+            raise InputError(
+                f"dataset and heldout must both be integers or both be characters, got {rows.dtype} and {others.dtype}"
+            )
         return np.concatenate([rows, others])
     if isinstance(rows, np.ndarray) or isinstance(others, np.ndarray):
         raise InputError("dataset and heldout must both be arrays or both be tables")
@@ -476,17 +555,21 @@ def _joined(rows: Rows, others: Rows) -> Rows:
 
 
 def _joined_column(values: list[Any], others: list[Any]) -> list[Any]:
-    """Both parts of a column; of one type, if each is: what a cell of a CSV file is depends on the others there."""
+    """Both parts of a column; as text, where one part is: what a cell of a CSV file is depends on the others there."""
     kinds = [{type(value) for value in part if value is not None} for part in (values, others)]
     joined = [*values, *others]
-    return of_one_kind(joined) if kinds[0] != kinds[1] and all(len(kind) == 1 for kind in kinds) else joined
+    if {str} in kinds and any(kind and str not in kind for kind in kinds):
+        return [None if value is None else str(value) for value in joined]
+    return joined
 
 
-def _classes(labels: Sequence[Any]) -> tuple[str, ...]:
-    """The names of all labels: numbers by their size, all else by the alphabet."""
+def _classes(labels: Sequence[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The names of all labels, numbers by their size, all else by the alphabet, and the number of each label."""
     are_numbers = all(isinstance(label, (int, float)) for label in labels)
-    ordered = sorted(set(labels)) if are_numbers else sorted(map(str, set(labels)))
-    return tuple(dict.fromkeys(map(str, ordered)))
+    different = {identity(label): label for label in labels}.values()
+    names = tuple(dict.fromkeys(map(str, sorted(different, key=None if are_numbers else str))))
+    number_of = {name: number for number, name in enumerate(names)}
+    return names, np.array([number_of[str(label)] for label in labels], np.int64)
 
 
 def _length(rows: Rows) -> int:

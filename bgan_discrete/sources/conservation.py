@@ -5,8 +5,10 @@ come from a cache.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from bgan_discrete.codecs.tables import identity, shown
 from bgan_discrete.errors import visible
 
 SHOWN = 3
@@ -64,6 +66,33 @@ def changed(what: str, place: str, came_in: int, count: int, example: str, advic
         The line.
     """
     return f"{count:,} of {came_in:,} {what} of {place} change (such as {example}): {advice}"
+
+
+def merges(what: str, place: str, columns: Mapping[str, tuple[Iterable[Any], Iterable[Any]]], advice: str) -> list[str]:
+    """The line about different values of columns that become one, if there are any.
+
+    Args:
+        what: They are, in the plural, such as ``labels``.
+        place: The table that they are of, such as ``dataset 'people.csv'``.
+        columns: Column name -> its values, of which 1, 1.0 and True are three, and what each becomes.
+        advice: What would keep them apart.
+
+    Returns:
+        One line for all columns, or none.
+    """
+    names: list[str] = []
+    before, after, example = 0, 0, ""
+    for name, (values, becomes) in columns.items():
+        became = dict(zip(map(identity, values), map(identity, becomes), strict=True))
+        alike: dict[Any, list[Any]] = {}
+        for (_, value), new in became.items():
+            alike.setdefault(new, []).append(value)
+        if len(alike) < len(became):
+            names, before, after = [*names, name], before + len(became), after + len(alike)
+            new, (one, other, *_) = next(entry for entry in alike.items() if len(entry[1]) > 1)
+            example = example or f"{shown(one)} and {shown(other)} of {name!r} become {shown(new[1])}"
+    where = f"{listed(names, len(names))} of {place}"
+    return [merged(what, where, before, after, example, advice)] if names else []
 
 
 def listed(examples: Sequence[str], count: int) -> str:

@@ -93,7 +93,7 @@ class HubSplits(dict[str, Any]):
     commit: str | None = None
 
 
-def load_hub(name: str, streaming: bool = False, revision: str | None = None) -> Mapping[str, Any]:
+def load_hub(name: str, streaming: bool = False, revision: str | None = None) -> HubSplits:
     """All splits of a data set of the Hub: downloaded, or to be read over the network row by row.
 
     Without network, a revision must be the full commit of the copy on the disk.

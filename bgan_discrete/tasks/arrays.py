@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
-from bgan_discrete.sources.table_files import TABLE_SUFFIXES, format_csv, write_npy, write_table_parts
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
@@ -76,6 +77,9 @@ SHOWN_ROWS = 10
 SAVED_ROWS = 100
 MAX_POSITION_WEIGHTS = 8_000_000
 """The discriminator ``positions`` is chosen by itself up to so many weights of its first layer, P (P K) W."""
+
+BYTES_OF_A_WEIGHT = 4 * 5
+"""Itself, its gradient, its average and two moments of the optimiser, in 32 bits each."""
 
 KMER = 4
 
@@ -157,6 +161,25 @@ def build_array_networks(
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
     return generator, discriminator
+
+
+def measure_array_networks(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool = True) -> str:
+    """The numbers of parameters of `build_array_networks`, before any memory is taken; arguments as there.
+
+    Raises:
+        InputError: Also if the weights, their gradients, averages and moments need more memory than there is.
+    """
+    with torch.device("meta"):
+        generator, discriminator = build_array_networks(config, codec, 0, alternatives)
+    sizes = count_parameters(("generator", generator), ("discriminator", discriminator))
+    count = sum(weights.numel() for part in (generator, discriminator) for weights in part.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    if BYTES_OF_A_WEIGHT * count > memory:
+        raise InputError(
+            f"the networks of {codec.num_categories:,} categories at {math.prod(codec.event_shape):,} positions would "
+            f"have {sizes}, too many for {memory / 2**30:.0f} GiB of memory: give fewer categories or smaller networks"
+        )
+    return sizes
 
 
 def _discriminator_kind(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool) -> str:
@@ -246,12 +269,12 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe_array(data))
     training = with_array_escort(config.training)
+    networks = measure_array_networks(config.model, data.codec, training.credit == "alternatives")
+    speaker(processes)(f"networks: {networks}")
     generator, discriminator = build_array_networks(
         config.model, data.codec, training.seed, training.credit == "alternatives"
     )
     start_array_generator(generator, config, data)
-    networks = count_parameters(("generator", generator), ("discriminator", discriminator))
-    speaker(processes)(f"networks: {networks}")
 
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = rows_as_csv(data.codec.decode(codes))
@@ -315,10 +338,10 @@ def _finish(
 
 
 def rows_as_csv(rows: Any) -> str:
-    """Rows as text: a table with its column names, an array with the integers of a sample in one line."""
+    """Rows as text: a table with its column names, an array with the integers or characters of a sample in one line."""
     if isinstance(rows, Mapping):
         return format_csv(rows)
-    return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
+    return "".join(",".join(map(csv_cell, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
 
 
 def _row_as_line(row: Any) -> str:
@@ -382,8 +405,8 @@ def figures_of_example(data: ArrayData) -> Extra | None:
             return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
 
         return rules
-    is_whole = isinstance(codec, IntegersCodec) and codec.low == 0 and codec.event_shape == (SEQUENCE_LENGTH,)
-    if data.name != "motifs" or not is_whole:
+    is_motifs = isinstance(codec, IntegersCodec) and codec.describe() == f"{SEQUENCE_LENGTH} integers from 0 to 3"
+    if data.name != "motifs" or not is_motifs:
         return None
     places = _shares_of_places(data.codes)
 
