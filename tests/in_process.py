@@ -29,22 +29,21 @@ class _Captured(io.TextIOWrapper):
         return self.buffer.getvalue().decode("utf-8")
 
 
-def run_script(script: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """What `subprocess.run` gives of a script, with captured text.
+def run_file(path: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """What `subprocess.run` gives of ``python path arguments``, with captured text.
 
     Args:
-        script: Its name in ``scripts``, without ``.py``.
-        arguments: After its name.
+        path: Of a program, seen from `cwd`.
+        arguments: After it.
         cwd: Its working directory.
     """
-    path = str(ROOT / "scripts" / f"{script}.py")
     stdout, stderr, code = _Captured(), _Captured(), 0
     logged = logging.StreamHandler(stderr)
     logged.setLevel(logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", [path, *arguments])
-        patch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
+        patch.setattr(sys, "path", [str((cwd / path).resolve().parent), *sys.path])
         # A process without handlers writes warnings to stderr; pytest has some.
         logging.getLogger().addHandler(logged)
         try:
@@ -55,6 +54,11 @@ def run_script(script: str, *arguments: str, cwd: Path) -> "subprocess.Completed
         finally:
             logging.getLogger().removeHandler(logged)
     return subprocess.CompletedProcess([path, *arguments], code, stdout.text(), stderr.text())
+
+
+def run_script(script: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """The same of one of ``scripts``, by its name without ``.py``."""
+    return run_file(str(ROOT / "scripts" / f"{script}.py"), *arguments, cwd=cwd)
 
 
 def ran(script: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
