@@ -38,6 +38,8 @@ def shortened(command: str) -> str:
         command = re.sub(r"(--pretrain-steps|--warmup-steps) \d+", r"\1 2", command)
     if "benchmark" in command:
         return f"{command} --scale smoke --suite memory --threads 1"
+    if "train_array" in command:
+        return f"{command} --limit 600 {QUICK}"
     if "train_" in command:
         return f"{command} {QUICK}"
     if "evaluate" in command:

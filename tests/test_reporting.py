@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import warm_start
+from in_process import run_script
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
@@ -210,7 +210,7 @@ def test_a_report_is_made_again_by_the_script_alone(images: Path, tmp_path: Path
 
 
 def script(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = warm_start.run([str(ROOT / "scripts" / "report.py"), *arguments], ROOT)
+    done = run_script("report", *arguments, cwd=ROOT)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

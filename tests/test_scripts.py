@@ -34,9 +34,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run on the digits."""
     folder = tmp_path_factory.mktemp("a folder") / "run"
-    done = warm_start.run(
-        [str(ROOT / "scripts/train_images.py"), "--output-dir", str(folder), *QUICK], folder.parent
-    )
+    done = warm_start.run([str(ROOT / "scripts/train_images.py"), "--output-dir", str(folder), *QUICK], folder.parent)
     assert done.returncode == 0, done.stderr
     (folder.parent / "said.txt").write_text(done.stdout, encoding="utf-8")
     return folder
@@ -291,9 +289,7 @@ def script_of(options: dict[str, Any]) -> str:
 @pytest.mark.parametrize("recipe", sorted((ROOT / "scripts" / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
     script = script_of(yaml.safe_load(recipe.read_text(encoding="utf-8")))
-    done = run_script(
-        script, "--config", str(recipe), "--output-dir", "run", "--dataset", "nowhere.npz", cwd=tmp_path
-    )
+    done = run_script(script, "--config", str(recipe), "--output-dir", "run", "--dataset", "nowhere.npz", cwd=tmp_path)
     assert "nowhere.npz" in done.stderr, "the only fault is the data set"
 
 
