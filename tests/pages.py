@@ -3,11 +3,17 @@
 import contextlib
 import io
 import re
-import runpy
 import shlex
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
+from in_process import run_file
+
+import bgan_discrete.metrics.arrays as array_metrics
+import bgan_discrete.metrics.images as image_metrics
+from bgan_discrete.metrics.classifier import train_classifier
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = (
@@ -32,6 +38,8 @@ def shortened(command: str) -> str:
         command = re.sub(r"(--pretrain-steps|--warmup-steps) \d+", r"\1 2", command)
     if "benchmark" in command:
         return f"{command} --scale smoke --suite memory --threads 1"
+    if "train_array" in command:
+        return f"{command} --limit 600 {QUICK}"
     if "train_" in command:
         return f"{command} {QUICK}"
     if "evaluate" in command:
@@ -43,26 +51,25 @@ def run_command(command: str) -> str:
     """Run a script as its command line says, in the present folder; what it printed."""
     python, *argv = shlex.split(shortened(command))
     assert python == "python"
-    said, before = io.StringIO(), sys.argv
-    sys.argv = argv
-    try:
-        with contextlib.redirect_stdout(said):
-            runpy.run_path(argv[0], run_name="__main__")
-    except SystemExit as ended:
-        assert ended.code in (0, None), f"{command}\n{said.getvalue()}"
-    finally:
-        sys.argv = before
-    return said.getvalue()
+    done = run_file(*argv, cwd=Path.cwd())
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
-def run_program(program: str, names: dict[str, Any]) -> str:
+def shorten_evaluations(patch: pytest.MonkeyPatch) -> None:
+    """Let what judges samples be trained for a few steps only."""
+    patch.setattr(array_metrics, "CRITIC_STEPS", 5)
+    patch.setattr(image_metrics, "train_classifier", partial(train_classifier, steps=20))
+
+
+def run_program(program: str, names: dict[str, Any], steps: int = 2) -> str:
     """Run a program with fewer steps among the names of those before it; what it printed, which must hold what it says.
 
     A comment that begins with a parenthesis or a quotation mark, behind a print, is what it prints.
     """
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(compile(re.sub(r"max_steps=\d+", "max_steps=2", program), "<block>", "exec"), names)
+        exec(compile(re.sub(r"max_steps=\d+", f"max_steps={steps}", program), "<block>", "exec"), names)
     for expected in re.findall(r"^ *print\(.*\)  # ([('\[].*)$", program, re.M):
         assert expected.strip("'") in said.getvalue(), f"{expected} is not in {said.getvalue()}"
     return said.getvalue()

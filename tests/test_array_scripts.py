@@ -1,15 +1,11 @@
-"""Whole runs of the scripts of arrays and tables, as a user starts them: in their own processes, from elsewhere."""
+"""Whole runs of the scripts of arrays and tables, from another directory than theirs."""
 
-import contextlib
 import csv
 import html
-import io
 import json
-import runpy
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import warm_start
 import yaml
+from in_process import ran, refused
 
 from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, TableCodec
@@ -34,26 +31,15 @@ QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--d
 
 
 def run(script: str, *arguments: str, cwd: Path) -> str:
-    """What a script says on stdout, run in this process, so that torch is imported once."""
+    """What a script says on stdout."""
+    return ran(script, *arguments, cwd=cwd).stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _critics_are_trained_briefly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setattr(sys, "argv", [f"{script}.py", *arguments])
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            code = runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="a script")["main"]()
-    assert not code
-    return said.getvalue()
-
-
-def run_process(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return warm_start.run([str(ROOT / "scripts" / f"{script}.py"), *arguments], cwd)
-
-
-def refused(script: str, *arguments: str, cwd: Path) -> str:
-    """What a script says about bad input."""
-    with pytest.raises(InputError) as caught:
-        run(script, *arguments, cwd=cwd)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+        patch.setattr("bgan_discrete.metrics.arrays.CRITIC_STEPS", 30)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +168,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[s
 
 
 def test_a_process_ends_with_a_code_and_one_line(place: Path) -> None:
-    done = run_process("train_array", "--dataset", "flats.csv", "--output-dir", "none", cwd=place)
+    script = str(ROOT / "scripts/train_array.py")
+    done = warm_start.run([script, "--dataset", "flats.csv", "--output-dir", "none"], place)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("train_array.py: error: column 'id' has 300 different values")
-    done = run_process("generate_array", "--model", "flats/model", "--num-samples", "3", "--output", "s.csv", cwd=place)
-    assert (done.returncode, done.stdout) == (0, "3 samples: s.csv\n")
+    said = run("generate_array", "--model", "flats/model", "--num-samples", "3", "--output", "s.csv", cwd=place)
+    assert said == "3 samples: s.csv\n"
 
 
 def test_a_signal_ends_a_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import warm_start
+from in_process import run_script
 from torch import Tensor, nn
 
 from bgan_discrete.continuous import (
@@ -201,7 +201,7 @@ def _first_states(trainer: Trainer) -> dict[str, Any]:
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return warm_start.run([str(ROOT / "scripts" / "train_images.py"), *arguments], ROOT)
+    return run_script("train_images", *arguments, cwd=ROOT)
 
 
 def test_the_script_trains_resumes_and_saves_a_continuous_model(tmp_path: Path) -> None:

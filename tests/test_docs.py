@@ -2,21 +2,17 @@
 
 import json
 import re
-import runpy
 import sys
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import ROOT, blocks, run_command, run_program
+from in_process import run_file
+from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 
-import bgan_discrete.metrics.arrays as array_metrics
-import bgan_discrete.metrics.images as metrics
 from bgan_discrete.divergences import DIVERGENCES
 from bgan_discrete.estimators import ESTIMATORS
-from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.penalties import PENALTIES
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -42,8 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("scripts", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(array_metrics, "CRITIC_STEPS", 5)
-    monkeypatch.setattr(metrics, "train_classifier", partial(train_classifier, steps=20))
+    shorten_evaluations(monkeypatch)
     return tmp_path
 
 
@@ -174,17 +169,7 @@ def options() -> dict[str, set[str]]:
 
 
 def _help_of(path: Path) -> str:
-    import contextlib
-    import io
-
-    said, before = io.StringIO(), sys.argv
-    sys.argv = [str(path), "--help"]
-    try:
-        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            runpy.run_path(str(path), run_name="__main__")
-    finally:
-        sys.argv = before
-    return said.getvalue()
+    return run_file(str(path), "--help", cwd=ROOT).stdout
 
 
 @pytest.mark.parametrize("page", [*TEXTS, "README.md", "CONTRIBUTING.md"])

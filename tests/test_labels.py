@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from in_process import ran, refused
 from PIL import Image
-from test_scripts import QUICK, refused, run
+from test_scripts import QUICK
 from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
@@ -499,7 +500,7 @@ def test_the_share_of_samples_that_are_of_their_own_class(monkeypatch: pytest.Mo
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short conditional run on the digits."""
     folder = tmp_path_factory.mktemp("labels") / "run"
-    run("train_images", "--conditional", "--output-dir", str(folder), *QUICK, cwd=folder.parent)
+    ran("train_images", "--conditional", "--output-dir", str(folder), *QUICK, cwd=folder.parent)
     return folder
 
 
@@ -512,17 +513,17 @@ def test_a_conditional_run_of_the_scripts(conditional: Path, tmp_path: Path) -> 
     assert Image.open(conditional / "samples.png").size == (10 * cell + 2, 10 * cell + 2)
     assert Image.open(conditional / "samples" / "step-0000006.png").size == (SHOWN_OF_CLASS * cell + 2, 10 * cell + 2)
     model = str(conditional / "model")
-    run(
+    ran(
         "generate_images", "--model", model, "--labels", "3,7", "--num-samples", "20", "--output", "a.png", cwd=tmp_path
     )
     assert Image.open(tmp_path / "a.png").size == (10 * cell + 2, 2 * cell + 2), "a row a class"
-    run(
+    ran(
         "generate_images", "--model", model, "--labels", "3, 7", "--num-samples", "5", "--output", "a.npz", cwd=tmp_path
     )
     with np.load(tmp_path / "a.npz") as made:
         assert made["labels"].tolist() == [3, 3, 3, 7, 7]
         assert made["codes"].shape == (5, 8, 8)
-    evaluated = run("evaluate_images", "--model", model, "--num-samples", "60", "--output", "r.json", cwd=tmp_path)
+    evaluated = ran("evaluate_images", "--model", model, "--num-samples", "60", "--output", "r.json", cwd=tmp_path)
     assert "samples classified as their own label" in evaluated.stdout
     again = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert again["figures"] == report["figures"], "the run's own report is the same evaluation"
@@ -586,10 +587,10 @@ def test_classes_of_few_training_images_are_named(tmp_path: Path) -> None:
     labels[7] = 2
     np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images[::-1], y_test=labels[::-1])
     arguments = ("--conditional", *QUICK, "--num-samples", "0", "--dataset", "a.npz")
-    said = run("train_images", "--output-dir", "run", *arguments, cwd=tmp_path).stderr
+    said = ran("train_images", "--output-dir", "run", *arguments, cwd=tmp_path).stderr
     line = "1 of 3 classes have fewer than 10 training images, too few to learn them from (2: 1)"
     assert said.count(line) == 1
-    said = run("train_images", "--output-dir", "other", *arguments[1:], cwd=tmp_path).stderr
+    said = ran("train_images", "--output-dir", "other", *arguments[1:], cwd=tmp_path).stderr
     assert "classes" not in said, "without conditional labels are not learnt from"
 
 

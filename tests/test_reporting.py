@@ -19,6 +19,7 @@ import pytest
 import warm_start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from in_process import run_script
 from PIL import Image
 
 from bgan_discrete.errors import InputError, NonFiniteError
@@ -219,7 +220,7 @@ def test_a_report_is_made_again_by_the_script_alone(images: Path, tmp_path: Path
 
 
 def script(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = warm_start.run([str(ROOT / "scripts" / "report.py"), *arguments], ROOT)
+    done = run_script("report", *arguments, cwd=ROOT)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

@@ -1,4 +1,4 @@
-"""Whole runs of the text scripts, as a user starts them: in their own processes, from another directory."""
+"""Whole runs of the text scripts, from another directory than theirs."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import warm_start
 import yaml
-from in_process import refused
+from in_process import ran, refused
 
 from bgan_discrete import TextPipeline
 from bgan_discrete.errors import InputError
@@ -27,19 +27,13 @@ MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary"
        "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
 
-def run(script: str, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = warm_start.run([str(ROOT / "scripts" / f"{script}.py"), *arguments], cwd)
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a one-shot run of windows, and an autoregressive run of lines in pieces."""
     folder = tmp_path_factory.mktemp("a folder")
     (folder / "lines.txt").write_text("".join(f"the {n} red cats of {n * 7}\n" for n in range(300)), encoding="utf-8")
-    run("train_text", "--dataset", "arithmetic", *WINDOWS, "--output-dir", "shot", *QUICK, cwd=folder)
-    run("train_text", "--dataset", "lines.txt", "--tokenizer", "sentencepiece", "--vocabulary-size", "300", "--length",
+    ran("train_text", "--dataset", "arithmetic", *WINDOWS, "--output-dir", "shot", *QUICK, cwd=folder)
+    ran("train_text", "--dataset", "lines.txt", "--tokenizer", "sentencepiece", "--vocabulary-size", "300", "--length",
         "12", "--output-dir", "gru", *GRU, *QUICK, cwd=folder)  # fmt: skip
     return folder
 
@@ -76,28 +70,29 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
     common = ("--dataset", "arithmetic", *WINDOWS, *kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1",
               "--lr-decay", "none", "--keep-last", "9")  # fmt: skip
-    run("train_text", *common, "--output-dir", "whole", cwd=tmp_path)
-    run("train_text", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
-    run("train_text", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
+    ran("train_text", *common, "--output-dir", "whole", cwd=tmp_path)
+    ran("train_text", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
+    ran("train_text", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1]
 
 
 def test_samples_go_to_stdout_and_everything_else_does_not(place: Path) -> None:
-    done = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--seed", "3", cwd=place)
+    arguments = ("--model", "shot/model", "--num-samples", "7", "--seed", "3")
+    done = warm_start.run([str(ROOT / "scripts/generate_text.py"), *arguments], place)
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 7
     assert {len(line) for line in lines} == {8}
     assert lines == TextPipeline.from_pretrained(place / "shot" / "model").generate(7, seed=3).texts
-    again = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--seed", "3", cwd=place)
-    assert again.stdout == done.stdout
-    sharp = run("generate_text", "--model", "shot/model", "--num-samples", "7", "--top-k", "1", cwd=place)
-    assert sharp.stdout != done.stdout
+    for name, more in (("again.txt", ()), ("sharp.txt", ("--top-k", "1"))):
+        ran("generate_text", *arguments, *more, "--output", name, cwd=place)
+        assert ((place / name).read_text(encoding="utf-8") == done.stdout) == (name == "again.txt")
 
 
 def test_samples_that_end_early_and_latents_that_are_few(tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("".join(f"{n} cats\n" for n in range(200)), encoding="utf-8")
-    run("train_text", "--dataset", "lines.txt", "--length", "9", *MLP, *QUICK, "--latent-size", "1", "--output-dir",
+    ran("train_text", "--dataset", "lines.txt", "--length", "9", *MLP, *QUICK, "--latent-size", "1", "--output-dir",
         "r", cwd=tmp_path)  # fmt: skip
     pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
     texts = pipeline.generate(400, temperature=0.01).texts
@@ -117,19 +112,19 @@ def test_samples_that_do_not_reach_their_reader_are_no_success(place: Path) -> N
 
 
 def test_files_and_prompts(place: Path) -> None:
-    run("generate_text", "--model", "gru/model", "--num-samples", "5", "--prompt", "the 1", "--output", "made.jsonl",
+    ran("generate_text", "--model", "gru/model", "--num-samples", "5", "--prompt", "the 1", "--output", "made.jsonl",
         "--temperature", "0.7", "--top-p", "0.9", cwd=place)  # fmt: skip
     texts = [json.loads(line)["text"] for line in (place / "made.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(texts) == 5
     assert all(text.startswith("the 1") for text in texts)
-    done = run("generate_text", "--model", "gru/model", "--num-samples", "5", "--output", "made.txt", cwd=place)
+    done = ran("generate_text", "--model", "gru/model", "--num-samples", "5", "--output", "made.txt", cwd=place)
     assert done.stdout == "5 samples: made.txt\n"
     assert len((place / "made.txt").read_text(encoding="utf-8").split("\n")) == 6
 
 
 def test_samples_with_line_breaks_stay_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("a\nb\n" * 400, encoding="utf-8")
-    run("train_text", "--dataset", "text.txt", "--heldout", "text.txt", "--unit", "text", *WINDOWS, *QUICK,
+    ran("train_text", "--dataset", "text.txt", "--heldout", "text.txt", "--unit", "text", *WINDOWS, *QUICK,
         "--num-samples", "0", "--output-dir", "r", cwd=tmp_path)  # fmt: skip
     for name in ("samples.txt", "samples/step-0000003.txt"):
         lines = (tmp_path / "r" / name).read_text(encoding="utf-8").splitlines()
@@ -138,7 +133,7 @@ def test_samples_with_line_breaks_stay_on_one_line(tmp_path: Path) -> None:
 
 
 def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> None:
-    run("evaluate_text", "--model", "gru/model", "--against", "gru/model", "--dataset", "lines.txt", "--num-samples",
+    ran("evaluate_text", "--model", "gru/model", "--against", "gru/model", "--dataset", "lines.txt", "--num-samples",
         "40", "--sweep-temperature", "--output", "report.json", cwd=place)  # fmt: skip
     report = json.loads((place / "report.json").read_text(encoding="utf-8"))
     assert report["rows"]["against"] == report["rows"]["model"]
@@ -156,7 +151,7 @@ def test_tokens_that_the_model_does_not_know_are_told(place: Path, capsys: pytes
 
 
 def test_the_wgan_gp_protocol(place: Path) -> None:
-    said = run("evaluate_text", "--model", "shot/model", "--dataset", "arithmetic", "--holdout", "0.2", "--num-samples",
+    said = ran("evaluate_text", "--model", "shot/model", "--dataset", "arithmetic", "--holdout", "0.2", "--num-samples",
                "50", "--protocol", "wgan-gp", cwd=place).stdout  # fmt: skip
     assert "640 samples of 32 characters, floor: JSD-1" in said
     assert "distinct valid" in said
@@ -217,7 +212,7 @@ def test_bad_input_to_generation_is_one_line(place: Path) -> None:
 
 
 def test_a_prompt_of_unknown_characters_is_named(tmp_path: Path) -> None:
-    run("train_text", "--dataset", "arithmetic", *WINDOWS, *GRU, *QUICK, "--num-samples", "0", "--output-dir", "r",
+    ran("train_text", "--dataset", "arithmetic", *WINDOWS, *GRU, *QUICK, "--num-samples", "0", "--output-dir", "r",
         cwd=tmp_path)  # fmt: skip
     pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
     with pytest.raises(InputError, match="vocabulary lacks: 'x', 'z'"):

@@ -1,7 +1,8 @@
 """Programs in processes of their own that begin with the large libraries imported: each is forked from one that waits.
 
-Starting Python and importing torch takes longer than most of what the tests run. Nothing of bgan_discrete, and nothing
-that reads its settings as it is imported (`huggingface_hub`), is there already.
+Starting Python and importing torch takes longer than most of what the tests run. Nothing of bgan_discrete is there
+already; what reads its settings as it is imported (`huggingface_hub`, and so `datasets`) is for programs that have the
+settings of the tests.
 """
 
 import atexit
@@ -16,10 +17,13 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("torch._dynamo", "torch.distributed", "numpy", "PIL.Image", "pyarrow.parquet", "jsonargparse", "yaml")
+LIBRARIES = (
+    "torch._dynamo", "torch.distributed", "numpy", "PIL.Image", "pyarrow.parquet", "jsonargparse", "yaml", "tqdm",
+    "einops", "safetensors.torch", "sentencepiece", "pandas", "matplotlib.figure", "matplotlib.backends.backend_agg",
+)  # fmt: skip
 
 
 class Started:
@@ -35,7 +39,9 @@ class Started:
         self.args = list(arguments)
         self._files = [tempfile.NamedTemporaryFile(prefix="bgan-said-") for _ in range(2)]  # noqa: SIM115
         said = [file.name for file in self._files]
-        self.pid: int = _ask({"start": [self.args, str(cwd), dict(os.environ if env is None else env), *said]})
+        environment = dict(os.environ if env is None else env)
+        self._server = _Server.of(environment)
+        self.pid: int = self._server.ask({"start": [self.args, str(cwd), environment, *said]})
         self.returncode: int | None = None
 
     def send_signal(self, number: int) -> None:
@@ -50,17 +56,17 @@ class Started:
     def poll(self) -> int | None:
         """`returncode`, None while it runs."""
         if self.returncode is None:
-            self.returncode = _ask({"poll": self.pid})
+            self.returncode = self._server.ask({"poll": self.pid})
         return self.returncode
 
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
         """What it said on stdout and stderr when it has ended; `returncode` is set then."""
         if self.returncode is None:
             try:
-                self.returncode = _ask({"wait": self.pid}, timeout)
+                self.returncode = self._server.ask({"wait": self.pid}, timeout)
             except TimeoutError as error:
                 self.kill()
-                self.returncode = _answer()
+                self.returncode = self._server.answer()
                 raise subprocess.TimeoutExpired(self.args, timeout, *self._said()) from error
         stdout, stderr = self._said()
         return stdout, stderr
@@ -79,29 +85,38 @@ def run(
     return subprocess.CompletedProcess(started.args, started.returncode, stdout, stderr)
 
 
-_waiting: list["subprocess.Popen[str]"] = []
+class _Server:
+    """The process that waits and forks."""
 
+    _waiting: ClassVar[dict[bool, "_Server"]] = {}
 
-def _ask(request: dict[str, Any], timeout: float = 120) -> Any:
-    if not _waiting:
-        waiting = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            bufsize=1, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    def __init__(self, libraries: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve()), *libraries], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, bufsize=1, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        atexit.register(waiting.kill)
-        _waiting.append(waiting)
-    pipe = _waiting[0].stdin
-    assert pipe is not None
-    print(json.dumps(request), file=pipe, flush=True)
-    return _answer(timeout)
+        atexit.register(self._process.kill)
 
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "_Server":
+        """The one for programs with these settings."""
+        like_ours = all(environment.get(name) == os.environ.get(name) for name in ("HF_HOME", "HF_HUB_OFFLINE"))
+        if like_ours not in cls._waiting:
+            cls._waiting[like_ours] = cls([*LIBRARIES, *["datasets"] * like_ours])
+        return cls._waiting[like_ours]
 
-def _answer(timeout: float = 120) -> Any:
-    pipe = _waiting[0].stdout
-    assert pipe is not None
-    if not select.select([pipe], [], [], timeout)[0]:
-        raise TimeoutError
-    return json.loads(pipe.readline())
+    def ask(self, request: dict[str, Any], timeout: float = 120) -> Any:
+        pipe = self._process.stdin
+        assert pipe is not None
+        print(json.dumps(request), file=pipe, flush=True)
+        return self.answer(timeout)
+
+    def answer(self, timeout: float = 120) -> Any:
+        pipe = self._process.stdout
+        assert pipe is not None
+        if not select.select([pipe], [], [], timeout)[0]:
+            raise TimeoutError
+        return json.loads(pipe.readline())
 
 
 def _wait() -> tuple[list[str], str, dict[str, str], str, str]:
@@ -147,7 +162,7 @@ def _become(arguments: list[str], cwd: str, environment: dict[str, str], stdout:
 
 
 if __name__ == "__main__":
-    for library in LIBRARIES:
+    for library in sys.argv[1:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     _become(*_wait())
