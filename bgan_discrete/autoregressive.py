@@ -137,9 +137,11 @@ class AutoregressiveCategorical:
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
         """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
-        return AutoregressiveCategorical(
+        found = AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )
+        found._precision = self._precision
+        return found
 
     @torch.no_grad()
     def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
