@@ -687,17 +687,22 @@ def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make
     assert tried > 50
 
 
-@pytest.mark.parametrize("change", [
-    lambda settings: settings.pop("depth"), lambda settings: settings.update(extra=1),
-    lambda settings: settings.update(latent_size=5), lambda settings: settings.update(depth=2),
-    lambda settings: settings.update(width=9), lambda settings: settings.update(event_shape=[9, 8]),
-    lambda settings: settings.update(num_categories=6), lambda settings: settings.update(width=2**20),
-    lambda settings: settings.update(event_shape=[2**20, 2**20]), lambda settings: settings.update(latent_size=2**20),
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda settings: settings.pop("depth"), "do not fit ConvGenerator: they lack depth"),
+    (lambda settings: settings.update(extra=1), "do not fit ConvGenerator: they have the unknown 'extra'"),
+    (lambda settings: settings.update(latent_size=5), "must have the shape [320, 5], got [320, 4]"),
+    (lambda settings: settings.update(depth=2), "lack 'levels.0.1.convolve.bias'"),
+    (lambda settings: settings.update(width=9), "must have the shape [360, 4], got [320, 4]"),
+    (lambda settings: settings.update(event_shape=[9, 8]), "must have the shape [9, 8, 5], got [8, 9, 5]"),
+    (lambda settings: settings.update(num_categories=6), "must have the shape [8, 9, 6], got [8, 9, 5]"),
+    (lambda settings: settings.update(width=2**20), "must have the shape [41943040, 4], got [320, 4]"),
+    (lambda settings: settings.update(event_shape=[2**20, 2**20]), "lack 'levels.1.0.convolve.bias'"),
+    (lambda settings: settings.update(latent_size=2**20), "must have the shape [320, 1048576], got [320, 4]"),
 ])  # fmt: skip
-def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any) -> None:
+def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any, words: str) -> None:
     small_pipeline().save_pretrained(tmp_path)
     edit_config(tmp_path, lambda config: change(config["settings"]), seal=True)
-    refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert words in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
 
 
 def test_heads_and_ends_that_no_weight_tells_of_must_fit(tmp_path: Path) -> None:
