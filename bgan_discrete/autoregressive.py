@@ -143,6 +143,7 @@ class AutoregressiveCategorical:
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )
         found.checked_as = self.checked_as
+        found._precision = self._precision
         return found
 
     @torch.no_grad()

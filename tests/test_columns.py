@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
+from bgan_discrete.columns import check_sizes
 from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
@@ -105,6 +106,13 @@ def test_a_sampler_that_rounds_wrongly_cannot_draw_it_either(monkeypatch: pytest
     assert (codes == SIZES - 1).all()
 
 
+def test_draws_repeat_with_their_generator() -> None:
+    distribution = make()[1]
+    one, other, third = (distribution.sample(50, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, other) and not torch.equal(one, third)
+    assert torch.equal(distribution.sharpened().logits, distribution.logits)
+
+
 def test_frequencies_of_draws_are_the_probabilities() -> None:
     logits = torch.tensor([[[0.3, -0.5, 0.0, 9.0], [0.0, 1.0, -1.0, 0.5]]])
     distribution = ColumnCategorical(logits, torch.tensor([3, 4]))
@@ -198,6 +206,9 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
     ("call", "words"),
     [
         (lambda: ColumnCategorical(torch.zeros(2, 3, 4), torch.tensor([1, 2])), "sizes must have the event shape"),
+        (lambda: ColumnCategorical(torch.zeros(2, 2, 2, 4), torch.ones(4)), "sizes must have the event shape"),
+        (lambda: check_sizes([1, 2, 3], (2,), 4), "one for each of the 2 positions"),
+        (lambda: check_sizes([1, -1], (2,), 4), "at least 1 and at most num_categories = 4, got -1 to 1"),
         (lambda: MLPGenerator((3,), 4, sizes=[1, 2]), "one for each of the 3 positions"),
         (lambda: MLPGenerator((2,), 4, sizes=[0, 4]), "at least 1 and at most num_categories = 4, got 0 to 4"),
         (lambda: MLPDiscriminator((2,), 4, sizes=[5, 4]), "at most num_categories = 4, got 4 to 5"),
@@ -207,6 +218,12 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
 def test_errors(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_sizes_are_kept_unless_all_are_the_largest() -> None:
+    assert check_sizes([1, 4], (2,), 4) == [1, 4]
+    assert check_sizes([3, 2], (1, 2), 4) == [3, 2]
+    assert check_sizes([4, 4], (2,), 4) is None
 
 
 def test_equal_sizes_are_the_plain_distribution() -> None:

@@ -100,6 +100,12 @@ def test_half_precision_logits_are_raised_to_float32() -> None:
     assert distribution.log_prob(distribution.sample(2)).dtype == torch.float32
 
 
+def test_draws_repeat_with_their_generator() -> None:
+    distribution = FactorizedCategorical(make((5,), 7))
+    one, other, third = (distribution.sample(6, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, other) and not torch.equal(one, third)
+
+
 def test_entropy() -> None:
     torch.testing.assert_close(
         FactorizedCategorical(torch.zeros(2, 3, 4)).entropy(), torch.full((2,), 3 * torch.log(torch.tensor(4.0)))
@@ -120,7 +126,13 @@ def test_it_is_a_distribution() -> None:
         (lambda d: FactorizedCategorical(torch.zeros(2, 3, 4, dtype=torch.int64)), "floating point, got dtype"),
         (lambda d: FactorizedCategorical(torch.zeros(2, 3, 1)), "num_categories must lie between 2"),
         (lambda d: d.log_prob(torch.zeros(5, 2, 4, dtype=torch.uint8)), r"codes must have shape \[M, 2, 3\]"),
+        (lambda d: d.log_prob(torch.zeros(5, 3, 3, dtype=torch.uint8)), r"codes must have shape \[M, 2, 3\]"),
+        (lambda d: d.mixture_log_prob(torch.zeros(5, 4, dtype=torch.uint8)), r"codes must have shape \[B, 3\]"),
         (lambda d: d.log_prob(torch.zeros(5, 2, 3)), "codes must be integers"),
+        (
+            lambda d: d.weighted_log_prob(torch.zeros(5, 2, 3, dtype=torch.uint8), torch.zeros(5, 2, 1)),
+            r"advantages must have shape \[M, N\] = \[5, 2\]",
+        ),
         (
             lambda d: d.weighted_log_prob(torch.zeros(5, 2, 3, dtype=torch.uint8), torch.zeros(2, 5)),
             r"advantages must have shape \[M, N\] = \[5, 2\]",

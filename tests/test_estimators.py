@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from large_numbers import large_log_weights, log_sum, sixty_digits
 from torch import Tensor
+from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, make_estimator, reinforce
+from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 GAMES = [(random_game(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
@@ -184,6 +185,56 @@ def test_zero_sum_is_declared_truly(name: str) -> None:
         assert (sums < 1e-12) == estimator.zero_sum
 
 
+KINDS = [*((name, "latent") for name in ESTIMATORS), ("bgan", "batch"), ("bgan_centered", "batch")]
+
+
+@pytest.mark.parametrize(("name", "normalization"), KINDS)
+def test_it_is_declared_truly_whether_the_latents_of_a_batch_are_coupled(name: str, normalization: str) -> None:
+    log_w = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    other = log_w.clone()
+    other[:, 1:] += 0.5 + torch.rand(6, 3, dtype=torch.float64)
+    # Twice, because what a step finds may enter the next one only.
+    found = [[estimator(part)[:, 0] for _ in range(2)] for estimator, part in (
+        (make_estimator(name, normalization=normalization), part) for part in (log_w, other)  # type: ignore[arg-type]
+    )]  # fmt: skip
+    estimator = make_estimator(name, normalization=normalization)  # type: ignore[arg-type]
+    assert estimator.couples_latents == (not torch.equal(found[0][1], found[1][1]))
+    assert (estimator.limit is None) == (not torch.equal(found[0][0], found[1][0]))
+
+
+@pytest.mark.parametrize(("name", "normalization"), KINDS)
+def test_two_processes_with_half_the_latents_each_estimate_as_one_does_with_all(name: str, normalization: str) -> None:
+    log_w = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    log_w[:, 2:] += 2
+
+    def twice(part: Tensor, **processes: object) -> Tensor:
+        estimator = make_estimator(name, normalization=normalization, **processes)  # type: ignore[arg-type]
+        return torch.cat([estimator(part), estimator(part)])
+
+    found = by_two_processes(lambda part, who: twice(part, processes=who), log_w.split(2, dim=1))
+    torch.testing.assert_close(torch.cat(found, dim=1), twice(log_w))
+
+
+@pytest.mark.parametrize(("name", "normalization"), KINDS)
+def test_each_estimator_is_tempered_and_clipped_in_this_order(name: str, normalization: str) -> None:
+    log_w = 3 * torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    made = make_estimator(name, normalization=normalization, tempering=0.5, log_weight_clip=1.5)  # type: ignore[arg-type]
+    plain = make_estimator(name, normalization=normalization)  # type: ignore[arg-type]
+    assert log_w.min() < -1.5 and log_w.max() > 1.5
+    assert torch.equal(made(log_w), plain(0.5 * log_w.clamp(-1.5, 1.5)))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_half_precision_is_raised_to_float32(name: str) -> None:
+    log_w = torch.randn(5, 4, generator=torch.Generator().manual_seed(1)).bfloat16()
+    found = make_estimator(name)(log_w)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, make_estimator(name)(log_w.float()))
+    if name != "maligan":
+        found = make_estimator(name).over_alternatives(log_w.log_softmax(-1), log_w)
+        assert torch.equal(found, make_estimator(name).over_alternatives(log_w.log_softmax(-1).float(), log_w.float()))
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("scale", [1.0, 30.0, 80.0])
 def test_finite_and_right_in_float32(name: str, scale: float) -> None:
@@ -213,7 +264,13 @@ def test_equal_weights_teach_nothing() -> None:
 
 def test_no_gradient_flows_through_an_estimator() -> None:
     for name in ESTIMATORS:
-        assert not make_estimator(name)(torch.randn(3, 2, requires_grad=True)).requires_grad
+        estimator, log_w = make_estimator(name), torch.randn(3, 2, requires_grad=True)
+        assert not estimator(log_w).requires_grad
+        assert not any(value.requires_grad for value in estimator.state_dict().values())
+        if estimator.limit is not None:
+            assert not estimator.over_alternatives(log_w.log_softmax(-1), log_w).requires_grad
+    assert as_estimator(naive).name == "naive"  # type: ignore[arg-type]
+    assert not as_estimator(lambda log_w: 2 * log_w)(log_w).requires_grad
 
 
 def test_the_moving_baseline() -> None:

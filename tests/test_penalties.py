@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn import ConvDiscriminator, MLPDiscriminator
@@ -118,7 +119,30 @@ def test_it_trains_the_discriminator_and_nothing_else(name: str) -> None:
     get_penalty(name)(discriminator, real, fake, K).backward()
     gradients = [p.grad for p in discriminator.hidden.parameters() if p.grad is not None]
     assert any(bool(g.abs().max() > 0) for g in gradients)
-    assert real.dtype == torch.uint8
+    # Soft one-hots of a generator are data here: they are neither marked nor does a gradient, or a graph, reach them.
+    logits = torch.randn(5, 4, K, requires_grad=True)
+    plain, attached = torch.rand(5, 4, K), logits.softmax(-1)
+    for given in ((plain, attached), (attached, plain)):
+        get_penalty(name)(discriminator, *given, K).backward()
+        assert logits.grad is None
+        assert not plain.requires_grad and attached.grad_fn is not None
+
+
+def test_the_random_points_of_wgan_gp_are_one_for_each_sample_in_the_precision_of_the_samples() -> None:
+    """Of F = sum x^2 / 2 the gradient is the point itself."""
+    seen: list[Tensor] = []
+
+    def half_square(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return 0.5 * x.square().flatten(1).sum(1)
+
+    real, fake = torch.zeros(6, 4, K, dtype=torch.float64), torch.ones(4, 4, K, dtype=torch.float64)
+    found = get_penalty("wgan_gp")(half_square, real, fake, K, torch.Generator().manual_seed(0))
+    position = torch.rand(4, 1, 1, generator=torch.Generator().manual_seed(0)).double()
+    assert found.dtype == torch.float64 and seen[0].dtype == torch.float64
+    assert torch.equal(seen[0], position.expand(4, 4, K))
+    torch.testing.assert_close(found, ((4 * K) ** 0.5 * position - 1).square().mean())
+    assert len(position.unique()) == 4
 
 
 def test_a_flat_discriminator_has_finite_gradients() -> None:
@@ -157,6 +181,24 @@ def test_spectral_normalisation_reaches_every_weight(encoding: str) -> None:
         if isinstance(part, (nn.Linear, nn.Conv2d, nn.Embedding)):
             assert torch.linalg.svdvals(part.weight.flatten(1).detach())[0] == pytest.approx(1, abs=0.02)
     assert apply_again_fails(discriminator)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Linear(3, 4), nn.Conv1d(2, 3, 2), nn.Conv2d(2, 3, 2), nn.Conv3d(1, 2, 2), nn.Embedding(5, 3),
+        nn.Bilinear(2, 3, 4),
+    ],
+    ids=lambda module: type(module).__name__,
+)  # fmt: skip
+def test_spectral_normalisation_of_each_kind_of_layer(module: nn.Module) -> None:
+    nested = nn.ModuleDict({"inner": nn.Sequential(nn.ReLU(), module), "other": nn.LayerNorm(3)})
+    assert apply_spectral_normalization(nested) == 1
+    assert parametrize.is_parametrized(module, "weight")
+    assert not parametrize.is_parametrized(nested["other"])
+    nested["new"] = nn.Linear(2, 2)
+    assert apply_spectral_normalization(nested) == 1, "what is normalised already is not normalised twice"
+    assert len(module.parametrizations.weight) == 1  # type: ignore[union-attr, arg-type]
 
 
 def apply_again_fails(module: nn.Module) -> bool:

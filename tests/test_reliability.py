@@ -118,6 +118,78 @@ def test_a_checkpoint_that_had_stepped_aside_is_found(tmp_path: Path) -> None:
     assert load_checkpoint(find_checkpoint(tmp_path, "latest"), CPU)["value"] == 8
 
 
+@pytest.mark.parametrize("aside", [10**8 - 1, 10**8])
+def test_the_newest_is_the_one_of_the_most_steps_whatever_the_length_of_its_name(tmp_path: Path, aside: int) -> None:
+    for step in (9, 10**8 - 1, 10**8):
+        save_checkpoint(tmp_path, step, {"value": step}, keep_last=9)
+    names = ["step-00000009", "step-99999999", "step-100000000"]
+    assert [path.name for path in list_checkpoints(tmp_path)] == names
+    path = checkpoints.checkpoint_path(tmp_path, aside)
+    path.rename(path.with_name(f".replaced-{path.name}"))
+    assert [path.name.removeprefix(".replaced-") for path in list_checkpoints(tmp_path)] == names
+    found = find_checkpoint(tmp_path, "latest")
+    assert load_checkpoint(found, CPU)["value"] == 10**8
+    assert found.name == ("step-100000000" if aside < 10**8 else ".replaced-step-100000000")
+    # One that has come in its place counts for it.
+    save_checkpoint(tmp_path, aside, {"value": -1}, keep_last=9)
+    assert [path.name for path in list_checkpoints(tmp_path)] == names
+
+
+def test_what_is_kept_are_the_last_ones_up_to_the_new_one(tmp_path: Path) -> None:
+    for keep_last, kept in ((1, [5]), (2, [4, 5]), (3, [3, 4, 5]), (9, [1, 2, 3, 4, 5])):
+        folder = tmp_path / str(keep_last)
+        for step in (1, 2, 3, 4, 5, 5):
+            save_checkpoint(folder, step, {"value": -step}, keep_last)
+        found = [load_checkpoint(path, CPU) for path in list_checkpoints(folder)]
+        assert [(state["step"], state["value"]) for state in found] == [(step, -step) for step in kept]
+    assert list_checkpoints(tmp_path / "none") == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell what is synchronised")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_every_byte_of_a_checkpoint_is_on_the_disk_before_its_name_and_its_name_before_others_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """What a synchronised file held at that moment is all that it ever holds; then its folder, its name, the rest."""
+    state = {"weights": torch.randn(100_000)}
+    for step in (1, 2) if replaced else (1,):
+        save_checkpoint(tmp_path, step, state, keep_last=9)
+    events: list[tuple[str, str, Any]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def watched_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        events.append(
+            (
+                "fsync",
+                path.name,
+                path.read_bytes() if path.is_file() else sorted(entry.name for entry in path.iterdir()),
+            )
+        )
+        fsync(descriptor)
+
+    def watched_rename(path: Path, target: Path) -> Path:
+        events.append(("rename", path.name, target.name))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "rename", watched_rename)
+    made = save_checkpoint(tmp_path, 2, state, keep_last=1)
+    kinds = [(what, name.split("-")[0] if name.startswith(".") else name) for what, name, _ in events]
+    aside = [("rename", "step-00000002")] if replaced else []
+    gone = [("rename", ".replaced"), ("rename", "step-00000001")] if replaced else [("rename", "step-00000001")]
+    start = [("fsync", "state.pt"), ("fsync", "manifest.json"), ("fsync", ".writing")]
+    assert kinds == [*start, *aside, ("rename", ".writing"), ("fsync", tmp_path.name), *gone]
+    for (_, name, content), path in zip(events[:2], (made / "state.pt", made / "manifest.json"), strict=True):
+        assert content == path.read_bytes(), name
+    assert events[2][2] == ["manifest.json", "state.pt"]
+    assert "step-00000002" in events[4 + replaced][2]
+    assert events[3 + replaced][2] == "step-00000002"
+    assert all(name.startswith(".removing-") for *_, name in events[5 + replaced :])
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+    assert json.loads((made / "manifest.json").read_text(encoding="utf-8"))["step"] == 2
+
+
 def test_the_newest_is_never_deleted_for_a_later_one_of_before(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         save_checkpoint(tmp_path, step, {}, keep_last=3)
@@ -680,17 +752,22 @@ def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make
     assert tried > 50
 
 
-@pytest.mark.parametrize("change", [
-    lambda settings: settings.pop("depth"), lambda settings: settings.update(extra=1),
-    lambda settings: settings.update(latent_size=5), lambda settings: settings.update(depth=2),
-    lambda settings: settings.update(width=9), lambda settings: settings.update(event_shape=[9, 8]),
-    lambda settings: settings.update(num_categories=6), lambda settings: settings.update(width=2**20),
-    lambda settings: settings.update(event_shape=[2**20, 2**20]), lambda settings: settings.update(latent_size=2**20),
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda settings: settings.pop("depth"), "do not fit ConvGenerator: they lack depth"),
+    (lambda settings: settings.update(extra=1), "do not fit ConvGenerator: they have the unknown 'extra'"),
+    (lambda settings: settings.update(latent_size=5), "must have the shape [320, 5], got [320, 4]"),
+    (lambda settings: settings.update(depth=2), "lack 'levels.0.1.convolve.bias'"),
+    (lambda settings: settings.update(width=9), "must have the shape [360, 4], got [320, 4]"),
+    (lambda settings: settings.update(event_shape=[9, 8]), "must have the shape [9, 8, 5], got [8, 9, 5]"),
+    (lambda settings: settings.update(num_categories=6), "must have the shape [8, 9, 6], got [8, 9, 5]"),
+    (lambda settings: settings.update(width=2**20), "must have the shape [41943040, 4], got [320, 4]"),
+    (lambda settings: settings.update(event_shape=[2**20, 2**20]), "lack 'levels.1.0.convolve.bias'"),
+    (lambda settings: settings.update(latent_size=2**20), "must have the shape [320, 1048576], got [320, 4]"),
 ])  # fmt: skip
-def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any) -> None:
+def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any, words: str) -> None:
     small_pipeline().save_pretrained(tmp_path)
     edit_config(tmp_path, lambda config: change(config["settings"]), seal=True)
-    refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert words in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
 
 
 def test_heads_and_ends_that_no_weight_tells_of_must_fit(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bgan_discrete.autoregressive import AutoregressiveCategorical
+from bgan_discrete.columns import ColumnCategorical
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.estimators import make_estimator
@@ -139,6 +140,48 @@ def test_the_surrogate_is_the_weighted_sum(kind: Callable[..., nn.Module], dense
         assert one is None or torch.allclose(one, other)
 
 
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("method", ["counts", "gather"])
+def test_zero_sum_advantages_are_exact_where_sequences_end(method: str, dense: bool) -> None:
+    """Every pair of draws of two positions: draws that ended earlier leave the sum of the others at what it is not."""
+    logits = torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    distribution, outcomes = SequenceCategorical(logits, END), every_sequence(END, 2, 3)
+    assert len(outcomes) == 7
+    log_ratio = torch.randn(7, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    log_g = distribution.log_prob(outcomes[:, None])[:, 0]
+    probability = log_g.exp()
+    (wanted,) = torch.autograd.grad((probability * log_ratio).sum(), logits, retain_graph=True)
+    mean = torch.zeros_like(logits)
+    for pair in itertools.product(range(7), repeat=2):
+        codes = outcomes[list(pair)][:, None]
+        advantages = make_estimator("rloo")(log_ratio[list(pair)][:, None])
+        shaped = advantages[..., None].expand(codes.shape) if dense else advantages
+        surrogate = distribution.weighted_log_prob(codes, shaped, zero_sum=True, method=method)
+        torch.testing.assert_close(surrogate, (advantages * log_g[list(pair), None]).sum(0))
+        (found,) = torch.autograd.grad(surrogate.sum(), logits, retain_graph=True)
+        mean += probability[list(pair)].prod().detach() * found
+    torch.testing.assert_close(mean, wanted, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("kind", [*GENERATORS, FactorizedCategorical])
+def test_advantages_are_constants_and_may_be_of_another_precision(kind: Callable[..., nn.Module], dense: bool) -> None:
+    is_plain = kind is FactorizedCategorical
+    logits = torch.randn(2, L, K, dtype=torch.float64, requires_grad=True)
+    distribution = FactorizedCategorical(logits) if is_plain else make(kind)(latents())
+    codes = distribution.sample(4, torch.Generator().manual_seed(0))
+    advantages = torch.randn(codes.shape if dense else codes.shape[:2], requires_grad=True)
+    options = [{"method": "counts"}, {"method": "gather"}] if hasattr(distribution, "logits") else [{}]
+    for option in options:
+        found = distribution.weighted_log_prob(codes, advantages, **option)
+        torch.testing.assert_close(found, distribution.weighted_log_prob(codes, advantages.double(), **option))
+        found.sum().backward(retain_graph=True)
+        assert advantages.grad is None
+    if hasattr(distribution, "logits"):
+        assert not distribution.entropy().requires_grad
+        assert not distribution.weighted_counts(codes, advantages).requires_grad
+
+
 @pytest.mark.parametrize("method", ["counts", "gather"])
 @pytest.mark.parametrize("categories", [2, 5])
 @pytest.mark.parametrize("zero_sum", [False, True])
@@ -199,9 +242,47 @@ def test_a_prompt_begins_every_sequence_and_the_rest_follows_it(kind: Callable[.
     expected = distribution.log_prob(every[:, None].expand(-1, 2, -1)).exp()[:, 0]
     expected = expected / expected.sum()
     assert torch.allclose(torch.bincount(last, minlength=K).double() / 500, expected.detach(), atol=0.09)
-    for wrong, words in (([END], "end of a sequence"), ([0] * 4, "T <= 3"), ([9], "codes in")):
+    wrongs = ([END], "end of a sequence"), ([0] * 4, "T <= 3"), ([[0]], "T <= 3"), ([K], "codes in"), ([-1], "codes in")
+    for wrong, words in wrongs:
         with pytest.raises(InputError, match=words):
             distribution.sample(1, prompt=torch.tensor(wrong))
+    for whole in ([3, 2, 0], [K - 1, 0, 0]):
+        assert distribution.sample(2, prompt=torch.tensor(whole)).tolist() == [[whole] * 2] * 2
+    with pytest.raises(InputError, match="end of a sequence, 0"):
+        make(kind, 0)(latents(2)).sample(1, prompt=torch.tensor([2, 0]))
+
+
+@pytest.mark.parametrize("end", [0, END, K - 1])
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_all_sequences_that_end_early_are_padded_with_their_end(kind: Callable[..., nn.Module], end: int) -> None:
+    generator = make(kind, end)
+    with torch.no_grad():
+        generator.to_logits.bias.zero_()[end] = 1e4
+    codes = generator(latents()).sample(3)
+    assert (codes == end).all()
+    torch.testing.assert_close(generator(latents()).log_prob(codes), torch.zeros(3, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", AUTOREGRESSIVE)
+def test_the_network_runs_in_the_precision_in_which_its_distribution_was_made(kind: Callable[..., nn.Module]) -> None:
+    generator, codes = make(kind).float(), every_sequence()[:, None]
+    z = 3 * latents(1).float()
+
+    def figures(distribution: AutoregressiveCategorical) -> list[Tensor]:
+        sharp = distribution.sharpened(top_k=3)
+        drawn = distribution.sample(4000, torch.Generator().manual_seed(0))
+        return [distribution.log_prob(codes), sharp.log_prob(codes), distribution.alternatives(codes[3])[0], drawn]
+
+    with torch.no_grad():
+        full = figures(generator(z))
+        with torch.autocast("cpu", torch.bfloat16):
+            made = generator(z)
+            within = figures(made)
+        outside = figures(made)
+    for one, other, exact in zip(within, outside, full, strict=True):
+        assert torch.equal(one, other)
+        assert not torch.equal(one, exact)
+        assert one.dtype == exact.dtype
 
 
 def test_sharpening() -> None:
@@ -210,9 +291,72 @@ def test_sharpening() -> None:
     assert torch.allclose(sharpen(logits, top_k=2).softmax(-1), torch.tensor([[0.625, 0.375, 0, 0]]))
     assert torch.allclose(sharpen(logits, top_p=0.79).softmax(-1), torch.tensor([[0.625, 0.375, 0, 0]]))
     assert torch.allclose(sharpen(logits, top_p=1e-9).softmax(-1), torch.tensor([[1.0, 0, 0, 0]]))
+    assert torch.equal(sharpen(logits, top_k=4), logits) and torch.equal(sharpen(logits, top_p=1.0), logits)
+    # What reaches the wanted share exactly is enough, in whatever order the categories stand.
+    halves = torch.log(torch.tensor([[0.25, 0.125, 0.5, 0.125]]))
+    assert (sharpen(halves, top_p=0.75).softmax(-1) > 0).tolist() == [[True, False, True, False]]
+    assert (sharpen(halves, top_p=0.5).softmax(-1) > 0).tolist() == [[False, False, True, False]]
+    assert (sharpen(halves, top_k=3).softmax(-1) > 0).all(), "two that are equally probable stay together"
+    for tiny in (1e-30, 1e-300):
+        assert sharpen(1e3 * logits, tiny).softmax(-1).tolist() == [[1, 0, 0, 0]]
+    with pytest.raises(InputError, match="temperature"):
+        sharpen(logits, math.inf)
     for wrong in ({"temperature": 0.0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             sharpen(logits, **wrong)  # type: ignore[arg-type]
+
+
+SHARPENINGS = [
+    {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.7}, {"temperature": 1.5, "top_k": 3, "top_p": 0.8},
+]  # fmt: skip
+COLUMNS = torch.tensor([2, 4, 1])
+
+
+def naive_sharpened(logits: Tensor, temperature: float = 1.0, top_k: int = K, top_p: float = 1.0) -> list[float]:
+    """Probabilities of one categorical ``[K]``, by a list of what is left of it."""
+    share = (logits / temperature).softmax(-1).tolist()
+    kept = sorted(range(K), key=lambda k: -share[k])[:top_k]
+    total = sum(share[k] for k in kept)
+    enough = next(n for n in range(1, len(kept) + 1) if sum(share[k] for k in kept[:n]) >= top_p * total - 1e-12)
+    kept = kept[:enough]
+    return [share[k] / sum(share[j] for j in kept) if k in kept else 0.0 for k in range(K)]
+
+
+@pytest.mark.parametrize("options", SHARPENINGS)
+@pytest.mark.parametrize("kind", [*GENERATORS, FactorizedCategorical, ColumnCategorical])
+def test_a_sharpened_distribution_weighs_what_it_draws_as_brute_force_does(
+    kind: Callable[..., nn.Module], options: dict[str, float]
+) -> None:
+    has_end = kind in GENERATORS
+    every, logits = every_sequence(END if has_end else None), torch.randn(2, L, K, dtype=torch.float64)
+    plain: Distribution
+    if kind is ColumnCategorical:
+        plain = ColumnCategorical(logits, COLUMNS)
+    else:
+        plain = make(kind)(latents()) if has_end else FactorizedCategorical(logits)
+    sharpened = plain.sharpened(**options)  # type: ignore[attr-defined]
+    assert type(sharpened) is type(plain)
+    found = sharpened.log_prob(every[:, None].expand(-1, 2, -1)).detach().exp()
+    counted = counted_positions(every, END if has_end else None)
+    for latent in range(2):
+        if kind in AUTOREGRESSIVE:
+            generator = make(kind)
+            by_position = generator.logits(every, latents()[latent].expand(len(every), -1)).detach()
+        else:
+            by_position = plain.logits[latent].detach().expand(len(every), -1, -1)  # type: ignore[attr-defined]
+        for row, codes in enumerate(every.tolist()):
+            wanted = math.prod(
+                naive_sharpened(by_position[row, place], **options)[code]
+                for place, code in enumerate(codes)
+                if counted[row, place]
+            )
+            assert float(found[row, latent]) == pytest.approx(wanted, rel=1e-9, abs=1e-300)
+    torch.testing.assert_close(found.sum(0), torch.ones(2, dtype=torch.float64))
+    drawn = sharpened.sample(300, torch.Generator().manual_seed(0))
+    assert (pad_after_end(drawn, END) == drawn).all() or not has_end
+    assert (sharpened.log_prob(drawn) > -50).all(), "nothing that is left out is drawn"
+    if isinstance(sharpened, ColumnCategorical):
+        assert (drawn < COLUMNS).all() and torch.equal(sharpened.sizes, COLUMNS)
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
@@ -330,6 +474,22 @@ def test_wrong_arguments_are_named() -> None:
         distribution.log_prob(torch.zeros(2, 1, 5).long())
     with pytest.raises(InputError, match="num_draws"):
         distribution.sample(0)
+    for end in (-1, 3):
+        with pytest.raises(InputError, match="end_id"):
+            AutoregressiveCategorical(GRUGenerator(4, 3, width=8), torch.zeros(1, 64), 4, 3, end)
+    for wrong in ({"temperature": 0.0}, {"top_k": 0}, {"top_p": 0.0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            distribution.sharpened(**wrong)
+    with pytest.raises(InputError, match="advantages"):
+        distribution.weighted_log_prob(torch.zeros(2, 1, 4).long(), torch.zeros(2, 2))
+    with pytest.raises(InputError, match="draw must have shape"):
+        distribution.alternatives(torch.zeros(2, 4).long())
+    with pytest.raises(InputError, match=r"\[N, L, K\]"):
+        SequenceCategorical(torch.zeros(1, 2, 2, 3))
+    with pytest.raises(InputError, match="end_id"):
+        SequenceCategorical(torch.zeros(1, 2, 3), end_id=-1)
+    with pytest.raises(InputError, match=r"codes must have shape \[B, 2\]"):
+        SequenceCategorical(torch.zeros(1, 2, 3)).mixture_log_prob(torch.zeros(4, 3).long())
 
 
 def test_the_likelihood_of_independent_positions_is_that_of_the_mixture() -> None:

@@ -1,5 +1,6 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -32,6 +33,8 @@ from bgan_discrete.steps import (
     adversarial_step,
     discriminator_step,
     generator_step,
+    likelihood_step,
+    loss_of_draws,
     score_draws,
     update_parameters,
 )
@@ -140,6 +143,102 @@ def test_the_step_of_both_is_one_after_the_other_with_one_pass_of_the_generator(
     assert len(passes) == 1
     assert all(torch.equal(a, b) for a, b in zip(expected, weights(generator) + weights(discriminator), strict=True))
     assert got.keys() == found.keys() and all(torch.equal(got[name], found[name]) for name in got)
+
+
+def _drawn_by_the_logits(self: FactorizedCategorical, num_draws: int, generator: Any = None) -> Tensor:
+    """Draws that do not depend on what else is drawn: of each position the M codes from the likeliest one on."""
+    shift = torch.arange(num_draws).view(-1, *[1] * (self.logits.ndim - 1))
+    return ((self.logits.detach().argmax(-1) + shift) % self.num_categories).to(torch.uint8)
+
+
+@pytest.mark.parametrize("name", ["bgan_centered", "jeffreys", "maligan", "reinforce"])
+@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood", "latents of their own"])
+def test_a_batch_in_unequal_parts_is_the_whole_batch(step: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five latents in two parts the one has two fifths: gradients and figures are those of the five."""
+    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+    if step == "latents of their own":  # so that each sample has one of them, as with autoregressive generators
+        monkeypatch.delattr(FactorizedCategorical, "mixture_log_prob")
+    found: dict[int, tuple[dict[str, Tensor], list[Tensor]]] = {}
+    for parts in (1, 2, 3, 9):
+        generator, discriminator = (network.double() for network in networks())
+        z, real = latents().double(), real_codes()
+        objective = Objective(
+            make_estimator(name), 3, discriminator_draws=2, penalty=get_penalty("r1"), penalty_weight=0.7,
+            accumulation_steps=parts,
+        )  # fmt: skip
+        if step == "discriminator":
+            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, objective, None, 3.0)
+        elif step == "generator":
+            figures = generator_step(generator, discriminator, sgd(generator), z, objective)
+        elif step == "both" and parts > 1:
+            optimizers = sgd(generator), sgd(discriminator)
+            figures = adversarial_step(generator, discriminator, *optimizers, real, z, objective, None, 3.0)
+        elif step == "both":  # one after the other, with draws of their own
+            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, objective, None, 3.0)
+            figures |= generator_step(generator, discriminator, sgd(generator), z, objective)
+        else:
+            figures = likelihood_step(generator, sgd(generator), real, z, objective)
+        found[parts] = figures, [p.detach() for network in (generator, discriminator) for p in network.parameters()]
+    for parts in (2, 3, 9):  # of nine, four are empty
+        assert found[parts][0].keys() == found[1][0].keys()
+        for figure, value in found[1][0].items():
+            torch.testing.assert_close(found[parts][0][figure], value, rtol=1e-6, atol=1e-9, msg=figure)
+        for ours, theirs in zip(found[parts][1], found[1][1], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_whole_where_it_is_coupled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+    condition = torch.tensor([2, 0, 1, 1, 0])
+    passes: dict[tuple[str, int], list[int]] = {}
+    for name in ("rloo", "maligan"):
+        weighed = []
+        for parts in (1, 2):
+            generator, discriminator = LabelledGenerator(3).double(), LabelledDiscriminator(3).double()
+            sizes = passes.setdefault((name, parts), [])
+            generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
+            objective = Objective(make_estimator(name), 3, penalty=get_penalty("r1"), accumulation_steps=parts)
+            real, z, optimizers = (
+                real_codes()[:, :1, 0],
+                torch.zeros(N, 1).double(),
+                (sgd(generator), sgd(discriminator)),
+            )
+            if parts > 1:
+                adversarial_step(generator, discriminator, *optimizers, real, z, objective, condition=condition)
+            else:
+                discriminator_step(generator, discriminator, optimizers[1], real, z, objective, condition=condition)
+                generator_step(generator, discriminator, optimizers[0], z, objective, condition=condition)
+            weighed.append(weights(generator) + weights(discriminator))
+        for one, other in zip(*weighed, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+    assert passes == {
+        ("rloo", 1): [5, 5], ("rloo", 2): [2, 3, 2, 3], ("maligan", 1): [5, 5], ("maligan", 2): [2, 3, 5],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood"])
+def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: int) -> None:
+    found = []
+    for before in (None, 100.0):
+        generator, discriminator = networks()
+        for network in (generator, discriminator):
+            for parameter in network.parameters():
+                parameter.grad = None if before is None else torch.full_like(parameter, before)
+        objective = Objective(num_draws=M, accumulation_steps=parts)
+        if step == "discriminator":
+            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng())
+        elif step == "generator":
+            generator_step(generator, discriminator, sgd(generator), latents(), objective, rng())
+        elif step == "both":
+            optimizers = sgd(generator), sgd(discriminator)
+            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), objective, rng())
+        else:
+            likelihood_step(generator, sgd(generator), real_codes(), latents(), objective)
+        found.append(weights(generator) + weights(discriminator))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_the_penalty_enters_with_its_weight_and_scale() -> None:
@@ -359,6 +458,132 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
     assert log_w.std() > 0.5
     difference = (torch.softmax(log_w, 0) - torch.softmax(rounded, 0)).abs().max()
     assert difference < 0.02, float(difference)
+
+
+CREDITS = ["prefix", "token", "alternatives"]
+
+
+@pytest.mark.parametrize("scoring", [None, "float32"])
+@pytest.mark.parametrize("credit", CREDITS)
+def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scoring: str | None) -> None:
+    """bfloat16, but for the scoring of the draws where that has a precision of its own; losses are float32."""
+    generator, discriminator, real, z = _text_game(credit)
+    seen: list[tuple[str, bool]] = []
+
+    def watch(network: nn.Module, name: str, what: str) -> None:
+        own = getattr(network, name)
+
+        def watched(*arguments: Any) -> Any:
+            kind = f"{what} for scores" if what == "discriminator" and not torch.is_grad_enabled() else what
+            seen.append((kind, torch.is_autocast_enabled("cpu")))
+            return own(*arguments)
+
+        setattr(network, name, watched)
+
+    watch(generator, "forward", "generator")
+    watch(discriminator, "forward", "discriminator")
+    if credit == "alternatives":
+        watch(discriminator, "alternatives", "discriminator")
+    objective = Objective(
+        make_estimator("rloo"), 2, credit=credit, autocast=lambda: torch.autocast("cpu", torch.bfloat16),
+        score_autocast=None if scoring is None else nullcontext,
+    )  # fmt: skip
+    optimizers = sgd(generator), sgd(discriminator)
+    steps = {
+        "discriminator": lambda: discriminator_step(generator, discriminator, optimizers[1], real, z, objective, rng()),
+        "generator": lambda: generator_step(generator, discriminator, optimizers[0], z, objective, rng()),
+        "both": lambda: adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng()),
+        "likelihood": lambda: likelihood_step(generator, optimizers[0], real, z, objective),
+    }
+    wanted = {
+        "discriminator": {"generator", "discriminator"}, "generator": {"generator", "discriminator for scores"},
+        "both": {"generator", "discriminator", "discriminator for scores"}, "likelihood": {"generator"},
+    }  # fmt: skip
+    for step, take in steps.items():
+        seen.clear()
+        figures = take()
+        assert {who for who, _ in seen} == wanted[step]
+        for who, in_bfloat16 in seen:
+            assert in_bfloat16 == (scoring is None or who != "discriminator for scores"), (step, who)
+        assert all(value.dtype == torch.float32 and value.isfinite() for value in figures.values())
+    codes = generator(z).sample(2, rng())
+    scores = score_draws(discriminator, codes, objective)
+    assert scores.dtype == torch.float32 and not scores.requires_grad
+
+
+@pytest.mark.parametrize("was_training", [True, False])
+@pytest.mark.parametrize("credit", CREDITS)
+def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(credit: Any, was_training: bool) -> None:
+    generator, discriminator, _, z = _text_game(credit)
+    discriminator.train(was_training)
+    objective = Objective(make_estimator("rloo"), 2, credit=credit, score_chunk=3)
+    whole = Objective(make_estimator("rloo"), 2, credit=credit)
+    sizes: list[int] = []
+    if credit == "alternatives":
+        own = discriminator.alternatives
+        discriminator.alternatives = lambda codes: sizes.append(len(codes)) or own(codes)
+    else:
+        discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    distribution = generator(z)
+    codes = distribution.sample(2, rng())
+    loss, log_w = loss_of_draws(distribution, codes, discriminator, objective)
+    assert discriminator.training == was_training
+    assert not log_w.requires_grad
+    loss.backward()
+    assert all(parameter.grad is None for parameter in discriminator.parameters())
+    assert sizes[:4] == ([3, 2, 3, 2] if credit == "alternatives" else [3, 3, 3, 1])
+    other, other_log_w = loss_of_draws(distribution, codes, discriminator, whole)
+    torch.testing.assert_close(log_w, other_log_w)
+    torch.testing.assert_close(loss, other)
+
+
+def test_the_defaults_are_those_of_the_paper_and_of_one_draw() -> None:
+    objective = Objective()
+    assert (objective.estimator.name, objective.divergence.name) == ("bgan_centered", "gan")
+    assert (objective.num_draws, objective.discriminator_draws, objective.penalty_weight) == (20, 1, 1.0)
+    assert (objective.credit, objective.entropy_weight, objective.escort) == ("prefix", 0.0, 1.0)
+    assert (objective.penalty, objective.score_chunk, objective.accumulation_steps) == (None, None, 1)
+
+
+def test_the_discriminators_figures_are_the_means_of_their_sides() -> None:
+    generator, discriminator = networks()
+    real, objective = real_codes(7), Objective(discriminator_draws=3, penalty=get_penalty("r1"), penalty_weight=5.0)
+    fake = generator(latents()).sample(3, rng()).flatten(0, 1)
+    with torch.no_grad():
+        sides = {"real": discriminator(real), "fake": discriminator(fake)}
+    penalty = get_penalty("r1")(discriminator, real, fake, K).detach()
+    found = discriminator_step(
+        generator, discriminator, sgd(discriminator), real, latents(), objective, rng(), penalty_scale=4
+    )
+    for side, log_ratio in sides.items():
+        torch.testing.assert_close(found[f"log_ratio_{side}"], log_ratio.mean())
+        torch.testing.assert_close(found[f"d_{side}"], log_ratio.sigmoid().mean())
+    torch.testing.assert_close(found["penalty"], penalty, msg="without weight and scale")
+
+
+def test_real_samples_may_be_of_another_integer_type_than_draws() -> None:
+    moved = []
+    for dtype in (torch.uint8, torch.int64):
+        generator, discriminator = networks()
+        real = real_codes().to(dtype)
+        discriminator_step(generator, discriminator, sgd(discriminator), real, latents(), Objective(), rng())
+        moved.append(weights(discriminator))
+    assert all(torch.equal(one, other) for one, other in zip(*moved, strict=True))
+
+
+def test_the_random_points_of_a_penalty_come_from_the_steps_generator() -> None:
+    seen: list[Any] = []
+
+    def watching(score: Any, real: Tensor, fake: Tensor, num_categories: int, generator: Any = None) -> Tensor:
+        seen.append(generator)
+        return 0 * score(real).sum()
+
+    generator, discriminator = networks()
+    source = rng()
+    discriminator_step(
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(penalty=watching), source
+    )
+    assert seen == [source]
 
 
 def test_the_diagnostics() -> None:

@@ -1,6 +1,7 @@
 """The trainer: repeatable, resumable bit for bit, honest in its log, and safe with bad input."""
 
 import copy
+import dataclasses
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes
+from bgan_discrete.penalties import PENALTIES
 from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -121,7 +123,12 @@ def test_the_log_of_a_resumed_run_is_that_of_the_uninterrupted_one(tmp_path: Pat
     assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
 
 
-def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path) -> None:
+def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, Tensor]] = []
+    step = training_loop.adversarial_step
+    monkeypatch.setattr(
+        training_loop, "adversarial_step", lambda *given, **named: taken.append(step(*given, **named)) or taken[-1]
+    )
     small_trainer(small_config(), tmp_path).train()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     wanted = {
@@ -129,11 +136,16 @@ def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path) -> No
         "d_real", "d_fake", "log_beta", "ess_fraction", "max_weight", "log_weight_std", "penalty",
         "generator_gradient_norm", "discriminator_gradient_norm", "steps_per_second", "draws_per_second",
     }  # fmt: skip
+    begin = 0
     for line in lines:
         assert wanted <= set(line)
-        assert 0 < line["d_real"] < 1
-        assert 0.25 <= line["ess_fraction"] <= 1
-        assert line["penalty"] > 0, "the mean over the steps that took it"
+        steps, begin = taken[begin : line["step"]], line["step"]
+        for name in wanted & set().union(*steps):  # the penalty's mean is over the steps that took it
+            values = [float(figures[name]) for figures in steps if name in figures]
+            assert line[name] == pytest.approx(sum(values) / len(values), rel=1e-5), name
+        assert line["epoch"] == line["step"] * 2 * 8 / len(CODES), "of the discriminator's steps and their batches"
+        assert line["draws_per_second"] == pytest.approx(line["steps_per_second"] * 8 * 4)
+    assert len(taken) == 12 and sum("penalty" in figures for figures in taken) == 12
 
 
 def test_sampling_while_training_does_not_change_the_run() -> None:
@@ -238,6 +250,204 @@ def test_time_used_is_in_the_checkpoints_and_ends_the_training(tmp_path: Path, m
     plain = small_trainer(small_config(max_steps=2))
     plain.train()
     assert "seconds" not in plain.state_dict() and plain.seconds == 2.0
+
+
+def test_samples_come_from_the_average_and_not_from_the_generator_that_is_trained() -> None:
+    shown: list[np.ndarray] = []
+    config = small_config(sample_interval=1, max_steps=1, seed=7)
+    trainer = small_trainer(config, on_samples=lambda step, codes: shown.append(codes))
+    with torch.no_grad():
+        for network, code in ((trainer.generator, 0), (trainer.average.module, 2)):
+            network.to_logits.weight.zero_()
+            network.position_bias.zero_()[:, code] = 1e4
+    assert (trainer.sample(40) == 2).all()
+    trainer._update_average = lambda: None  # type: ignore[method-assign]
+    trainer.train()
+    assert [codes.tolist() for codes in shown] == [[[2] * 6] * 64]
+    assert trainer.generator.training and trainer.discriminator.training and not trainer.average.training
+
+
+def test_what_is_shown_is_of_the_runs_seed() -> None:
+    shown: list[np.ndarray] = []
+    trainer = small_trainer(small_config(sample_interval=3, seed=7), on_samples=lambda step, codes: shown.append(codes))
+    trainer.train()
+    assert len(shown) == 4 and np.array_equal(shown[-1], trainer.sample(64, seed=7))
+    assert not np.array_equal(shown[-1], trainer.sample(64, seed=0))
+
+
+class _Counting(nn.Module):
+    """A generator with a buffer of each kind, which its forward pass changes."""
+
+    latent_size, num_categories = 4, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 18)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+        self.register_buffer("level", torch.zeros(()))
+
+    def forward(self, latents: Tensor) -> FactorizedCategorical:
+        if self.training:
+            self.calls += 1
+            self.level += 1.0
+        return FactorizedCategorical(self.layer(latents).view(-1, 6, 3))
+
+
+def test_the_average_takes_buffers_too_whole_numbers_as_they_are() -> None:
+    config = small_config(max_steps=3, discriminator_steps=1, penalty="none")
+    trainer = Trainer(_Counting(), MLPDiscriminator((6,), 3, width=8), CODES, config, progress=False)
+    expected = None
+    for count in range(3):
+        trainer._train_step()
+        decay = (1 + count) / (10 + count) if count else 0.0
+        expected = decay * (expected or 0.0) + (1 - decay) * (count + 1)
+        assert (int(trainer.average.module.calls), int(trainer.generator.calls)) == (count + 1, count + 1)
+        assert float(trainer.average.module.level) == pytest.approx(expected)
+
+
+PHASES = [  # what each step calls, with the generator's and the discriminator's rates
+    (["likelihood"], 5e-4, 2e-3), (["likelihood"], 5e-4, 2e-3),
+    (["discriminator"] * 2, 1e-3, 2e-3), (["discriminator"] * 2, 1e-3, 2e-3),
+    (["discriminator", "both"], 1e-3, 2e-3), (["discriminator", "both"], 1e-3, 2e-3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("penalty_interval", [1, 2, 3])
+def test_each_phase_takes_its_own_steps_rates_and_batches(
+    penalty_interval: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps of likelihood, two of the discriminator alone, two of the game; the average sees what moves."""
+    config = small_config(
+        pretrain_steps=2, warmup_steps=2, max_steps=6, lr_decay="none", pretrain_lr=5e-4, generator_lr=1e-3,
+        discriminator_lr=2e-3, discriminator_steps=2, penalty_interval=penalty_interval, pretrain_latents=11,
+    )  # fmt: skip
+    trainer = small_trainer(config)
+    called: list[tuple[str, dict[str, Any]]] = []
+    steps = {"likelihood": "likelihood_step", "discriminator": "discriminator_step", "both": "adversarial_step"}
+    for kind, name in steps.items():
+        own = getattr(training_loop, name)
+
+        def watched(*given: Any, kind: str = kind, own: Any = own, **named: Any) -> Any:
+            known = dict(zip(("generator", "optimizer", "real", "latents", "objective"), given, strict=False))
+            called.append((kind, {**known, **named}))
+            return own(*given, **named)
+
+        monkeypatch.setattr(training_loop, name, watched)
+    counts, batches = iter(range(4, 12)), []
+    for step, (kinds, *wanted) in enumerate(PHASES):
+        called.clear()
+        before = [parameter.detach().clone() for parameter in trainer.average.parameters()]
+        assert rates(trainer, step) == wanted
+        trainer._train_step()
+        assert [kind for kind, _ in called] == kinds
+        stays = all(torch.equal(a, b) for a, b in zip(before, trainer.average.parameters(), strict=True))
+        assert stays == (kinds == ["discriminator"] * 2)
+        for kind, given in called:
+            assert given["latents"].shape == (11 if kind == "likelihood" else 8, 4)
+            batches.append(given["real"])
+            if kind != "likelihood":
+                is_due = next(counts) % penalty_interval == penalty_interval - 1
+                assert given["penalty_scale"] == (penalty_interval if is_due else 0)
+    # Two of the likelihood, then those of the discriminator's steps, counted from the run's beginning.
+    for number, real in zip([0, 1, *range(4, 12)], batches, strict=True):
+        assert np.array_equal(real.numpy(), CODES[trainer.order.indices(number)])
+
+
+def precisions(objective: Any) -> tuple[str, str]:
+    """Those in which networks run and draws are scored."""
+    found = []
+    for context in (objective.autocast, objective.score_autocast):
+        with context():
+            found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
+    return found[0], found[1]
+
+
+OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
+    # Option -> it and what it needs, off their defaults; what it names in the objective; what that must be.
+    "estimator": ({"estimator": "vimco"}, lambda o: o.estimator.name, "vimco"),
+    "divergence": ({"divergence": "kl"}, lambda o: o.divergence.name, "kl"),
+    "num_draws": ({"num_draws": 7}, lambda o: o.num_draws, 7),
+    "normalization": ({"normalization": "batch"}, lambda o: o.estimator.couples_latents, True),
+    "tempering": ({"tempering": 0.5}, lambda o: o.estimator.tempering, 0.5),
+    "log_weight_clip": ({"log_weight_clip": 3.0}, lambda o: o.estimator.log_weight_clip, 3.0),
+    "gradient_accumulation_steps": ({"gradient_accumulation_steps": 4}, lambda o: o.accumulation_steps, 4),
+    "discriminator_draws": ({"discriminator_draws": 3}, lambda o: o.discriminator_draws, 3),
+    "discriminator_draws 0": ({"discriminator_draws": 0, "num_draws": 6}, lambda o: o.discriminator_draws, 6),
+    "penalty": ({"penalty": "roth"}, lambda o: o.penalty, PENALTIES["roth"]),
+    "penalty none": ({"penalty": "none"}, lambda o: o.penalty, None),
+    "penalty_weight": ({"penalty_weight": 0.25}, lambda o: o.penalty_weight, 0.25),
+    "credit": ({"credit": "token"}, lambda o: o.credit, "token"),
+    "entropy_weight": ({"credit": "alternatives", "entropy_weight": 0.3}, lambda o: o.entropy_weight, 0.3),
+    "escort": ({"credit": "alternatives", "escort": 0.4}, lambda o: o.escort, 0.4),
+    "escort None": ({"credit": "alternatives", "escort": None}, lambda o: o.escort, 1.0),
+    "score_chunk": ({"score_chunk": 5}, lambda o: o.score_chunk, 5),
+    "dtype": ({"dtype": "bfloat16"}, precisions, ("bfloat16", "bfloat16")),
+    "score_dtype": ({"score_dtype": "bfloat16"}, precisions, ("float32", "bfloat16")),
+    "score_dtype float32": (
+        {"dtype": "bfloat16", "score_dtype": "float32"}, precisions, ("bfloat16", "float32"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTIVE)
+def test_an_option_reaches_the_objective(name: str) -> None:
+    options, what, wanted = OBJECTIVE[name]
+    assert what(small_trainer(small_config(**options)).objective) == wanted
+    if " " not in name:
+        assert what(small_trainer(small_config()).objective) != wanted, "or the default would do"
+
+
+SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
+    # Option -> its value; what it names in the trainer; what that must be.
+    "batch_size": (16, lambda t: t._real_batch(0)[0].shape, (16, 6)),
+    "generator_lr": (1e-4, lambda t: rates(t)[0], 1e-4),
+    "discriminator_lr": (3e-4, lambda t: rates(t)[1], 3e-4),
+    "adam_beta1": (0.3, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.3, 0.99)] * 2),
+    "adam_beta2": (0.7, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.0, 0.7)] * 2),
+    "seed": (3, lambda t: (t.rng.initial_seed(), t.order.seed), (3, 3)),
+    "threads": (2, lambda t: torch.get_num_threads(), 2),
+    "lr_decay": ("none", lambda t: rates(t, step=11), [4e-3, 2e-3]),
+    "max_steps": (1000, lambda t: rates(t, step=11), [4e-3, 2e-3]),
+}  # fmt: skip
+ELSEWHERE = {
+    # Options of which other tests here show what they do.
+    "max_seconds", "discriminator_steps", "penalty_interval", "pretrain_steps", "pretrain_lr", "pretrain_latents",
+    "warmup_steps", "continuous", "ema_decay", "device", "log_interval", "sample_interval", "checkpoint_interval",
+    "keep_last", "dist_timeout",
+}  # fmt: skip
+
+
+def optimizers(trainer: Trainer) -> list[torch.optim.Optimizer]:
+    return [trainer.generator_optimizer, trainer.discriminator_optimizer]
+
+
+def rates(trainer: Trainer, step: int = 0) -> list[float]:
+    trainer.step = step
+    trainer._set_learning_rates()
+    return [optimizer.param_groups[0]["lr"] for optimizer in optimizers(trainer)]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_option_reaches_the_trainer(name: str) -> None:
+    value, what, wanted = SETTINGS[name]
+    threads = torch.get_num_threads()
+    try:
+        assert what(small_trainer(small_config())) != wanted, "or the default would do"
+        assert what(small_trainer(small_config(**{name: value}))) == wanted
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_every_option_of_the_training_is_in_a_table() -> None:
+    known = {name.split()[0] for name in OBJECTIVE} | set(SETTINGS) | ELSEWHERE
+    assert {field.name for field in dataclasses.fields(TrainingConfig)} <= known
+
+
+def test_checkpoints_are_written_and_kept_as_the_options_say(tmp_path: Path) -> None:
+    small_trainer(small_config(checkpoint_interval=3, keep_last=3), tmp_path).train()
+    assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == [
+        f"step-{step:08d}" for step in (6, 9, 12)
+    ]
 
 
 def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:
@@ -562,13 +772,33 @@ def test_a_damaged_or_hostile_checkpoint_is_refused_and_not_executed(tmp_path: P
     "precision", [{"dtype": "bfloat16"}, {"score_dtype": "bfloat16"}, {"dtype": "bfloat16", "score_dtype": "float32"}]
 )
 def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> None:
+    """Every pass of the networks is in its precision, and the scored draws come in chunks; the figures are finite."""
     torch.manual_seed(0)
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
     networks = ConvGenerator((8, 9), 4, 8, 8), ConvDiscriminator((8, 9), 4, 8, ordered=True)
     config = small_config(score_chunk=7, max_steps=3, discriminator_draws=0, **precision)
     trainer = Trainer(*networks, codes, config, progress=False)
+    seen: dict[str, set[bool]] = {"generator": set(), "discriminator": set(), "scores": set()}
+    sizes: list[int] = []
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        who = "generator" if module is networks[0] else "discriminator" if torch.is_grad_enabled() else "scores"
+        # The penalty's own passes, of soft one-hots, are in float32.
+        if not (who == "discriminator" and inputs[0].is_floating_point()):
+            seen[who].add(torch.is_autocast_enabled("cpu"))
+        if who == "scores":
+            sizes.append(len(inputs[0]))
+
+    for network in networks:
+        network.register_forward_pre_hook(watch)
+    before = [parameter.detach().clone() for parameter in networks[0].parameters()]
     trainer.train()
-    assert all(torch.isfinite(parameter).all() for parameter in trainer.generator.parameters())
+    dtype = precision.get("dtype", "float32")
+    assert seen["generator"] == seen["discriminator"] == {dtype == "bfloat16"}
+    assert seen["scores"] == {precision.get("score_dtype", dtype) == "bfloat16"}
+    assert sizes == [7, 7, 7, 7, 4] * 3
+    for old, new in zip(before, networks[0].parameters(), strict=True):
+        assert torch.isfinite(new).all() and not torch.equal(old, new)
 
 
 @pytest.mark.parametrize(
@@ -618,15 +848,13 @@ def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyP
 
 
 def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
-    trainer = small_trainer(small_config(max_steps=8, lr_decay="linear", generator_lr=1e-3, discriminator_lr=2e-3))
-    rates = []
-    for step in range(8):
-        trainer.step = step
-        trainer._set_learning_rates()
-        optimizers = (trainer.generator_optimizer, trainer.discriminator_optimizer)
-        rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
-    expected = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
-    np.testing.assert_allclose(rates, [[1e-3 * share, 2e-3 * share] for share in expected])
+    options = {"lr_decay": "linear", "generator_lr": 1e-3, "discriminator_lr": 2e-3}
+    few, many = (small_trainer(small_config(max_steps=steps, **options)) for steps in (8, 400))
+    expected = {few: dict(enumerate([1, 1, 1, 1, 1, 0.75, 0.5, 0.25]))}
+    expected[many] = {0: 1, 199: 1, 200: 1, 201: 0.995, 300: 0.5, 395: 0.025, 396: 0.02, 397: 0.02, 399: 0.02}
+    for trainer, shares in expected.items():
+        for step, share in shares.items():
+            np.testing.assert_allclose(rates(trainer, step), [1e-3 * share, 2e-3 * share], err_msg=f"step {step}")
 
 
 def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_trace() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from large_numbers import large_log_weights, log_sum, sixty_digits
+from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
@@ -71,6 +72,23 @@ def test_diagnostics(log_w: torch.Tensor) -> None:
     assert found["max_weight"] == pytest.approx(float(normalized_weights(log_w).amax(0).mean()))
     assert found["log_beta"] == pytest.approx(float(log_partition(log_w)))
     assert found["log_weight_std"] == pytest.approx(float(log_w.std(correction=0)))
+
+
+def test_two_processes_with_half_the_latents_each_weigh_as_one_does_with_all(log_w: torch.Tensor) -> None:
+    halves = log_w.split(2, dim=1)
+    for over in ("latent", "batch"):
+        found = by_two_processes(lambda part, who, o=over: normalized_weights(part, o, who), halves)  # type: ignore[arg-type]
+        torch.testing.assert_close(torch.cat(found, dim=1), normalized_weights(log_w, over))  # type: ignore[arg-type]
+    whole = weight_diagnostics(log_w)
+    for found in by_two_processes(weight_diagnostics, halves):
+        for name in ("log_beta", "log_weight_std"):
+            torch.testing.assert_close(found[name], whole[name])
+    means = [weight_diagnostics(part)["log_weight_std"] for part in halves]
+    assert abs(whole["log_weight_std"] - sum(means) / 2) > 1e-3, "or the means of the halves would do"
+
+
+def test_diagnostics_of_weights_with_a_graph_have_none(log_w: torch.Tensor) -> None:
+    assert not any(value.requires_grad for value in weight_diagnostics(log_w.requires_grad_()).values())
 
 
 def test_errors() -> None:
