@@ -184,6 +184,21 @@ def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:
     assert (config.run.output_dir, config.run.resume, config.run.overwrite) == (str(tmp_path), "latest", False)
 
 
+def test_a_start_takes_the_options_of_the_run_that_are_not_given(tmp_path: Path) -> None:
+    options = {"num_draws": 7, "output_dir": "elsewhere", "overwrite": True, "max_steps": 9, "resume": "latest"}
+    ImageTrainingConfig.from_flat(options).save(tmp_path / "config.yaml")
+    for place in (tmp_path, tmp_path / "model", tmp_path / "checkpoints" / "step-00000009"):
+        argv = ["--output-dir", "new", "--start-from", str(place), "--max-steps", "3"]
+        config = parse_run(full_parser(), argv, ImageTrainingConfig)
+        assert (config.training.num_draws, config.training.max_steps) == (7, 3)
+        assert config.run == RunConfig(output_dir="new", start_from=str(place))
+    other = parse_run(full_parser(), ["--start-from", str(tmp_path / "x" / "y" / "z")], ImageTrainingConfig)
+    assert other.training == TrainingConfig(), "a model in no run tells no options"
+    TextTrainingConfig().save(tmp_path / "config.yaml")
+    with pytest.raises(InputError, match=r"holds a run of train_text\.py"):
+        parse_run(full_parser(), ["--start-from", str(tmp_path)], ImageTrainingConfig)
+
+
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finds no run"):
         parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)

@@ -142,6 +142,19 @@ def test_a_decaying_learning_rate_ties_the_run_to_its_length() -> None:
     assert after.differences(before) == ["max_steps: 10 -> 20"]
 
 
+def test_seconds_are_a_budget_like_steps() -> None:
+    for decay, told in (("linear", ["max_seconds: 10.0 -> 20.0"]), ("none", [])):
+        before, after = (
+            ImageTrainingConfig.from_flat({"lr_decay": decay, "max_seconds": seconds}) for seconds in (10.0, 20.0)
+        )
+        assert after.differences(before) == told
+
+
+def test_an_option_that_there_is_no_more_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("compile: true\nnum_draws: 3\n", encoding="utf-8")
+    assert load_config_values(tmp_path / "config.yaml") == {"num_draws": 3}
+
+
 def test_a_resize_without_quotes_is_a_number_to_yaml() -> None:
     assert ImageTrainingConfig.from_flat({"resize": 32}).data.resize == 32
     for value in (True, 0, 10**5000):

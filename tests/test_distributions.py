@@ -1,6 +1,7 @@
 """The factorised categorical: log-probabilities, and the fast surrogate against the naive one-hot gradient."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from watching import LargestTensor
 
-from bgan_discrete.distributions import Distribution, FactorizedCategorical
-from bgan_discrete.errors import InputError
+from bgan_discrete.distributions import Distribution, FactorizedCategorical, check_logits
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import ESTIMATORS, make_estimator
 
 METHODS = ["counts", "gather", None]
@@ -110,6 +111,23 @@ def test_entropy() -> None:
     torch.testing.assert_close(
         FactorizedCategorical(torch.zeros(2, 3, 4)).entropy(), torch.full((2,), 3 * torch.log(torch.tensor(4.0)))
     )
+
+
+def test_the_entropy_of_certain_choices_is_0() -> None:
+    logits = torch.tensor([[[3e38, -3e38, 0.0], [1e5, 0.0, 0.0]], [[0.0, 1e30, 1e30], [3e38, 3e38, -3e38]]])
+    torch.testing.assert_close(FactorizedCategorical(logits).entropy(), torch.tensor([0.0, 2 * math.log(2)]))
+
+
+def test_logits_that_are_not_finite_are_named() -> None:
+    check_logits(torch.tensor([3e38, -3e38, 0.0]))
+    for value, told in (
+        (math.nan, "the judge's logits must be finite, got NaN among them"),
+        (math.inf, "the judge's logits must be finite, got inf among them"),
+        (-math.inf, "the judge's logits must be finite, got -inf among them; give -1e4 where nothing must be drawn"),
+    ):
+        for dtype in (torch.float32, torch.bfloat16, torch.float64):
+            with pytest.raises(NonFiniteError, match=told):
+                check_logits(torch.tensor([[0.0, value], [1.0, -math.inf]], dtype=dtype)[:1], "judge")
 
 
 def test_it_is_a_distribution() -> None:

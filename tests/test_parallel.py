@@ -257,6 +257,80 @@ def test_networks_of_ones_own_draw_numbers_of_their_own_and_are_trained_alike() 
         assert "several processes: discriminator.idle.weight, discriminator.idle.bias; leave them out" in lines[-1]
 
 
+TIMED = """
+import sys, time
+import numpy as np, torch
+from bgan_discrete import MLPDiscriminator, MLPGenerator, Trainer, TrainingConfig
+from bgan_discrete.parallel import join_processes
+from bgan_discrete.training import trainer as loop
+with join_processes("cpu", 60) as processes:
+    now, rates = [0.0], []
+    loop.time.monotonic = lambda: now[0]  # a clock for each process, of which the second is twice as fast
+    take = Trainer._train_step
+    def step(trainer):
+        now[0] += 1.0 + processes.rank
+        rates.append(round(trainer.generator_optimizer.param_groups[0]["lr"], 9))
+        return take(trainer)
+    Trainer._train_step = step
+    def make(folder, **options):
+        torch.manual_seed(0)
+        networks = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
+        config = TrainingConfig(batch_size=4, num_draws=2, generator_lr=1e-3, threads=1, device="cpu", **options)
+        return Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=folder, progress=False)
+    first = make(sys.argv[1], max_steps=10**6, max_seconds=16.0)
+    print(first.train().stopped_by, first.step, first.seconds, rates)
+    second = make(None, max_steps=2)
+    second.start_from(sys.argv[1])
+    weights = lambda network: [parameter.detach().clone() for parameter in network.parameters()]
+    print(all(map(torch.equal, weights(first.generator), weights(second.generator))), second.train().steps)
+"""
+
+
+def test_processes_agree_on_the_time_used_and_start_from_the_same_weights(tmp_path: Path) -> None:
+    found = finish(start(["-c", TIMED, str(tmp_path / "run")]))
+    assert [code for code, *_ in found] == [0, 0], found
+    first, second = (said for _, said, _ in found)
+    assert first == second
+    # The slowest of them counts, a step later than it has said so: 16 s are used up after eight steps of two seconds.
+    shares = [1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    rates = [round(1e-3 * share, 9) for share in shares]
+    assert first.splitlines() == [f"max_seconds 9 18.0 {rates}", "True 2"]
+
+
+HANGING = """
+import dataclasses, os, sys, time
+from bgan_discrete import BGANError, parallel
+def work():
+    if processes.rank == int(sys.argv[1]):
+        time.sleep(1000)
+parallel.PREPARATION = 0.1  # of the 60 s in which they find each other, on a busy machine
+with parallel.join_processes("cpu", 60) as processes:
+    parallel.PREPARATION, processes = 2, dataclasses.replace(processes, timeout=3.0)
+    try:
+        processes.after_the_first(work)
+    except BGANError as error:
+        print(error, flush=True)
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("hung", [0, 1])
+def test_a_process_that_hangs_in_its_data_ends_the_others_in_a_bounded_time(hung: int) -> None:
+    processes = start(["-c", HANGING, str(hung)], size=3)
+    try:
+        for rank in {0, 1, 2} - {hung}:
+            said = processes[rank].communicate(timeout=100)[0]
+            assert processes[rank].returncode == 1
+            last = said.splitlines()[-1]
+            if rank == 0:
+                assert last.startswith("process 1 was lost or did not prepare the data in time")
+            else:
+                assert "was lost or did not prepare the data in time" in last
+    finally:
+        for process in processes:
+            process.kill()
+
+
 def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
     arguments = [*TEXT, "--output-dir", str(tmp_path / "run"), "--max-steps", "4", "--tokenizer", "sentencepiece"]
     arguments += ["--vocabulary-size", "280", "--length", "4"]

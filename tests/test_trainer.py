@@ -477,17 +477,17 @@ def test_a_training_starts_from_the_weights_of_another(tmp_path: Path, source: s
     second = small_trainer(small_config(seed=3, max_steps=6, num_draws=2, generator_lr=1e-5))
     fresh = {name: copy.deepcopy(value) for name, value in networks_of(second).items()}
     given: Any = {"run": tmp_path / "run", "checkpoint": str(path), "generator": first.average.module}[source]
-    same_data = second.start_from(given)
+    second.start_from(given)
     found, expected = networks_of(second), networks_of(first)
     if source == "generator":
         averaged = first.average.module.state_dict()
         assert equal(dict(second.average.module.state_dict()), dict(averaged))
         assert equal(dict(found["generator"]), dict(averaged))
         assert equal(dict(found["discriminator"]), dict(fresh["discriminator"]))
-        assert second._num_averaged == 0 and not same_data
+        assert second._num_averaged == 0
     else:
         assert all(equal(dict(found[name]), dict(expected[name])) for name in found)
-        assert second._num_averaged == first._num_averaged == 5 and same_data
+        assert second._num_averaged == first._num_averaged == 5
     assert (second.step, second.seconds, second.generator_optimizer.state_dict()["state"]) == (0, 0.0, {})
     assert second.train().steps == 6
     assert not equal(dict(found["generator"]), dict(fresh["generator"]))
@@ -505,9 +505,6 @@ def test_a_start_from_other_networks_is_refused_in_one_line(tmp_path: Path) -> N
         Trainer(*double, CODES, small_config(), progress=False).start_from(tmp_path)
     with pytest.raises(InputError, match=r"the MLPGenerator does not fit"):
         small_trainer(small_config()).start_from(wide[0])
-    other = small_trainer(small_config())
-    other.codes = CODES[::-1].copy()
-    assert not other.start_from(tmp_path), "the codes of other data may mean something else"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -261,7 +261,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
 
 def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[ArrayReport]:
     def prepare(folder: RunFolder) -> ArrayData:
-        data = prepare_array(config.data, start_codec(config))
+        data = prepare_array(config.data, start_codec(config, ArrayCodec))
         if config.run.num_samples:
             check_row_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
         return data

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bgan_discrete.codecs import ImageCodec
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one, visible
 from bgan_discrete.imaging import image_grid, save_png
@@ -144,7 +145,7 @@ def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
 
 def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[ImageReport]:
     def prepare(folder: RunFolder) -> ImageData:
-        data = prepare_data(config.data, start_codec(config))
+        data = prepare_data(config.data, start_codec(config, ImageCodec))
         if config.run.num_samples:
             check_counts(config.run.num_samples, len(data.codes), len(data.heldout_codes))
         if config.model.conditional:

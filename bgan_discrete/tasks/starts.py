@@ -4,31 +4,33 @@ from pathlib import Path
 from typing import Any
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.pipeline import CONFIG_FILE, load
+from bgan_discrete.pipeline import CONFIG_FILE, Pipeline, load
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import check_checkpoint, find_checkpoint, list_checkpoints
 from bgan_discrete.training.config import CODEC_OPTIONS, folder_of_start, load_config_values
 from bgan_discrete.training.trainer import Trainer
 
 
-def start_codec(config: Any) -> Any:
-    """The codec of what a run starts from, which its own data are encoded with; None to make one of the data."""
+def start_codec(config: Any, kind: Any) -> Any:
+    """The codec, of a kind, of what a run starts from, for its own data; None to make one of the data."""
     source = config.run.start_from
     if source is None or (config.run.resume is not None and not Path(source).exists()):
         return None  # what is resumed knows its data again
-    model = find_start(config)[1]
-    return None if model is None else model.codec
+    codec = find_start(config)[1].codec
+    if not isinstance(codec, kind):
+        raise InputError(f"start_from must be of the same kind of data, got {source!r} with the codec {codec.name!r}")
+    return codec
 
 
-def find_start(config: Any) -> tuple[Path | None, Any]:
+def find_start(config: Any) -> tuple[Path | None, Pipeline]:
     """What ``start_from`` names in a run's configuration, looked at before any work.
 
     Returns:
-        The checkpoint, of a run the newest whole one; None for a model, which gives the generator alone. The model, or
-        that of the run; None where an interrupted run has left none.
+        The checkpoint, of a run its newest whole one; None for a model, which gives the generator alone. And the model,
+        of the run if it is one, whose codec says what codes mean.
 
     Raises:
-        InputError: If there is neither, or it is in the folder of the new run, or other codes are asked for.
+        InputError: If there is no model, or it is in the folder of the new run, or other codes are asked for.
     """
     source, values = config.run.start_from, config.to_flat()
     path, checkpoint = Path(source), None
@@ -41,8 +43,9 @@ def find_start(config: Any) -> tuple[Path | None, Any]:
             checkpoint, run = path, RunFolder(path.resolve().parent.parent)
         elif list_checkpoints(run.checkpoints):
             checkpoint = find_checkpoint(run.checkpoints, "latest")
-        folder = path if (path / CONFIG_FILE).is_file() else run.model
-        model = load(folder) if checkpoint is None or folder.is_dir() else None
+        if checkpoint is not None and not run.model.is_dir():
+            raise InputError("there is no model with it, whose codec says what codes mean; a resumed run leaves one")
+        model = load(path if (path / CONFIG_FILE).is_file() else run.model)
     except InputError as error:
         raise InputError(f"start_from must be a run, a checkpoint or a model, got {source!r}: {error}") from None
     began = folder_of_start(source)
@@ -55,23 +58,13 @@ def find_start(config: Any) -> tuple[Path | None, Any]:
 
 
 def give_start(config: Any, trainer: Trainer) -> str:
-    """Give a new trainer the weights that ``start_from`` names; tells which in words.
-
-    Raises:
-        InputError: If the networks are others, or the codes may not mean the same.
-    """
+    """Give a new trainer the weights that ``start_from`` names, and tell which; raise InputError for other networks."""
     source, (checkpoint, model) = config.run.start_from, find_start(config)
-    if model is not None:
-        networks: tuple[Any, Any] = (trainer.generator, model.generator)
-        ours, theirs = ({"kind": type(network).__name__, **network.settings} for network in networks)
-        names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-        if names:
-            changed = "; ".join(f"{name}: {theirs.get(name)} -> {ours.get(name)}" for name in names)
-            raise InputError(f"start_from needs the generator of {source!r}, but changed: {changed}")
-    has_same_data = trainer.start_from(checkpoint or model.generator)
-    if model is None and not has_same_data:
-        raise InputError(
-            f"start_from {source!r} has no model whose codec says what its codes mean, and the data are not the same: "
-            "resume that run first; also one that is interrupted then leaves a model"
-        )
+    networks: tuple[Any, Any] = (trainer.generator, model.generator)
+    ours, theirs = ({"kind": type(network).__name__, **network.settings} for network in networks)
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if names:
+        changed = "; ".join(f"{name}: {theirs.get(name)} -> {ours.get(name)}" for name in names)
+        raise InputError(f"start_from needs the generator of {source!r}, but changed: {changed}")
+    trainer.start_from(checkpoint or model.generator)
     return f"the weights of {checkpoint}" if checkpoint else f"the generator of {source}, with a new discriminator"

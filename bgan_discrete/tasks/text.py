@@ -276,10 +276,10 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:
     """The data; of the processes on a machine the first one reads the text, the others map its codes."""
     if processes.size == 1:
-        return prepare_text(config.data, start_codec(config))
+        return prepare_text(config.data, start_codec(config, TextCodec))
     shared = _shared_folder(folder, processes)
     if processes.local_rank == 0:
-        data = prepare_text(config.data, start_codec(config))
+        data = prepare_text(config.data, start_codec(config, TextCodec))
         shutil.rmtree(shared, ignore_errors=True)
         shared.mkdir(parents=True)
         save_text_data(data, shared)

@@ -247,7 +247,7 @@ def check_ending(ending: Mapping[str, Any], options: Options) -> list[Finding]:
                 "stopped_early",
                 "note",
                 f"--max-seconds ended the training after {of}.",
-                "If its curves still move, give a new run more seconds; --start-from lets it begin with these weights.",
+                "If its curves still move, give a new run more seconds; --start-from gives it these weights.",
             )
         ]
     return []

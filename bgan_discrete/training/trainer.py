@@ -473,22 +473,20 @@ class Trainer:
             InputError: If the checkpoint cannot be read, belongs to other networks, or has taken more steps than
                 ``max_steps``.
         """
-        self._take(Path(path), self.load_state_dict)
+        self._take(load_checkpoint(Path(path), self.device), self.load_state_dict, f"checkpoint {str(path)!r}")
         if self.step > self.config.max_steps:
             raise InputError(
                 f"max_steps must be at least {self.step}, the steps that checkpoint {str(path)!r} has taken, got "
                 f"{self.config.max_steps}"
             )
 
-    def start_from(self, source: str | Path | nn.Module) -> bool:
+    def start_from(self, source: str | Path | nn.Module) -> None:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
             source: A checkpoint, or the folder of a run, whose newest whole one counts: both networks and the average.
-                Or a generator, such as that of a loaded pipeline, with which the average begins, too.
-
-        Returns:
-            Whether that training is known to have had the same data.
+                Or a generator, such as that of a loaded pipeline, with which the average begins, too. Its codes must
+                mean what those of the data do.
 
         Raises:
             InputError: If it cannot be read, or its networks are others.
@@ -496,31 +494,27 @@ class Trainer:
         if isinstance(source, nn.Module):
             weights = source.state_dict()
             average = {"n_averaged": self.average.n_averaged, **{f"module.{k}": v for k, v in weights.items()}}
-            return self._take(source, self._load_weights, {"generator": weights, "average": average})
+            self._take({"generator": weights, "average": average}, self._load_weights, f"the {type(source).__name__}")
+            return
         runs = Path(source) / "checkpoints"
         path = find_checkpoint(runs, "latest") if runs.is_dir() else Path(source)
-        names = ("generator", "discriminator", "average")
-        return self._take(path, lambda state: self._load_weights({who: state[who] for who in names}))
+        self._take(load_checkpoint(path, self.device), self._load_weights, f"checkpoint {str(path)!r}")
 
-    def _take(self, source: object, load: Callable[[Any], None], state: dict[str, Any] | None = None) -> bool:
-        """Load a checkpoint, or what else holds a state; tells whether it is known to have the same data."""
-        if isinstance(source, Path):
-            state = load_checkpoint(source, self.device)
-        assert state is not None
+    def _take(self, state: dict[str, Any], load: Callable[[Any], None], named: str) -> None:
         try:
             load(state)
         except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = one_line(error)
-            named = f"checkpoint {str(source)!r}" if isinstance(source, Path) else f"the {type(source).__name__}"
             raise InputError(f"{named} does not fit this configuration: {reason}") from None
-        return bool(state.get("data") == self._data_digest)
 
-    def _load_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
-        for who, theirs in weights.items():
+    def _load_weights(self, state: dict[str, Any]) -> None:
+        """Of a model, which has no step, without a discriminator."""
+        for who in ("generator", "discriminator", "average") if "step" in state else ("generator", "average"):
             for name, weight in getattr(self, who).state_dict().items():
-                if name in theirs and theirs[name].dtype != weight.dtype:
-                    raise InputError(f"the {who}'s {name} is {theirs[name].dtype} there and {weight.dtype} here")
-            getattr(self, who).load_state_dict(theirs)
+                theirs = state[who].get(name, weight)
+                if theirs.dtype != weight.dtype:
+                    raise InputError(f"the {who}'s {name} is {theirs.dtype} there and {weight.dtype} here")
+            getattr(self, who).load_state_dict(state[who])
         self._num_averaged = int(self.average.n_averaged)
 
     def state_dict(self) -> dict[str, Any]:
@@ -593,7 +587,7 @@ class Trainer:
         known = self._data_digest if "processes" in state else _data_digest(self.codes, None, whole=False)
         if state["data"] != known:
             raise InputError("the data are not those that the run began with")
-        self._load_weights({who: state[who] for who in ("generator", "discriminator", "average")})
+        self._load_weights(state)
         _load_optimizer(self.generator_optimizer, state["generator_optimizer"])
         _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
         self.objective.estimator.load_state_dict(state["estimator"])
