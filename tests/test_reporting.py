@@ -54,8 +54,8 @@ SMALL = {"generator_width": 8, "discriminator_width": 8, "generator_depth": 1, "
 HOSTILE = "<script>alert(1)</script>"
 FACTS = ("command", "neighbours", "training", "versions", "description", "started", "unknown_share", "figures", "rows",
          "model", "floor", "num_samples", "class_shares", "class_histogram", "classifier_accuracy", "block_size",
-         "step", "d_real", "ess_fraction", "steps", "seconds", "stopped_by", "differing", "distance", "searched", "value",
-         "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout")  # fmt: skip
+         "step", "d_real", "ess_fraction", "steps", "seconds", "stopped_by", "differing", "distance", "searched",
+         "value", "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout")  # fmt: skip
 
 
 def train(folder: Path, **options: Any) -> str:
