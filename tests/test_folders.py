@@ -413,6 +413,14 @@ def test_an_output_replaces_no_file_of_the_model_its_run_or_the_data(own: Path) 
     assert len((place / "old.csv").read_text(encoding="utf-8").splitlines()) == 4
 
 
+@pytest.mark.parametrize(("script", "name"), [("generate_array", "samples.csv"), ("generate_images", "samples.png")])
+def test_a_file_that_nobody_named_is_not_replaced(tmp_path: Path, script: str, name: str) -> None:
+    make(tmp_path, name)
+    said = refused(script, "--model", "nowhere", cwd=tmp_path)
+    assert f"output '{name}' exists: name it by --output to replace it" in said
+    assert tree(tmp_path) == {name: f"mine: {name}".encode()}
+
+
 # Files that are replaced.
 
 
