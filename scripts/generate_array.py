@@ -21,8 +21,8 @@ def main() -> None:
         type=str | None,
         default=None,
         metavar="FILE",
-        help="*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; an "
-        "existing file is replaced (default: samples.csv, if there is no such file)",
+        help="*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; "
+        "an existing file is replaced (default: samples.csv, if there is no such file)",
     )
     parser.add_argument(
         "--bin-ranges", action="store_true", help="write bins as text such as [10, 25), not a number inside them"

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import stat
@@ -474,13 +475,19 @@ def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_pipes_and_devices_are_written_and_stay(tmp_path: Path) -> None:
-    pipe, got = tmp_path / "pipe", []
+    pipe, got = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
     with pytest.raises(StorageError, match="cannot write"):  # nothing reads it: an error, not a wait
         replace_text(pipe, "x")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
-    thread = threading.Thread(target=lambda: got.append(os.fdopen(reader, "rb").read()))
+
+    def read() -> None:
+        select.select([reader], [], [])  # before there is a writer, reading would find the end at once
+        with os.fdopen(reader, "rb") as file:
+            got.append(file.read())
+
+    thread = threading.Thread(target=read)
     replaced = threading.Thread(target=replace_text, args=(pipe, "a" * 10**6))
     replaced.start()
     thread.start()
