@@ -454,12 +454,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def check_regular_file(path: Path, what: str) -> None:
-    """Raise InputError for what is no file: nothing, a folder, or a pipe or device, which could be read for ever.
-
-    Args:
-        path: Where links are followed.
-        what: It is, for the message, such as ``dataset``.
-    """
+    """Raise InputError, which names ``what``, for a path to nothing, a folder, or a pipe or device without an end."""
     try:
         _refuse_irregular(path)
     except (OSError, ValueError) as error:

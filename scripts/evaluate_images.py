@@ -23,7 +23,9 @@ def main() -> None:
     """Parse, evaluate, print."""
     parser = make_parser("Judge a trained model against held-out images, in the codes of its own codec.", EXAMPLE)
     add_model_options(parser, num_samples=2000, seed=1)
-    parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--output", type=str | None, default=None, metavar="FILE", help="the report as JSON; replaced if there"
+    )
     add_section(parser, DataConfig, "data", without=CODEC_OPTIONS)
     options = parse_evaluation(parser, ImageTrainingConfig)
     threads = options.pop("threads")

@@ -47,7 +47,9 @@ def main() -> None:
         "--protocol", choices=("full", "wgan-gp"), default="full", help="wgan-gp adds 640 samples of 32 characters"
     )
     parser.add_argument("--sweep-temperature", action="store_true", help="judge at several temperatures too")
-    parser.add_argument("--output", type=str | None, default=None, metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--output", type=str | None, default=None, metavar="FILE", help="the report as JSON; replaced if there"
+    )
     add_section(parser, TextDataConfig, "data", without=TOKENIZER_OPTIONS)
     options = parse_evaluation(parser, TextTrainingConfig)
     threads = options.pop("threads")

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from bgan_discrete.command_line import add_model_options, add_temperature, make_parser, parse, run_script, use_threads
+from bgan_discrete.errors import InputError
 
 EXAMPLE = """\
   python scripts/generate_images.py --model runs/digits/model --num-samples 64 --seed 0 --output grid.png
@@ -19,10 +20,11 @@ def main() -> None:
     add_temperature(parser)
     parser.add_argument(
         "--output",
-        type=str,
-        default="samples.png",
+        type=str | None,
+        default=None,
         metavar="PATH",
-        help="*.png for one grid, *.npz for the arrays codes and images, a name without suffix for a folder of PNGs",
+        help="*.png for one grid, *.npz for the arrays codes and images (an existing file is replaced), a name without "
+        "suffix for a folder of PNGs (default: samples.png, if there is no such file)",
     )
     parser.add_argument("--columns", type=int | None, default=None, metavar="INT", help="images in a row of a grid")
     parser.add_argument(
@@ -35,13 +37,15 @@ def main() -> None:
     )
     options = parse(parser)
     use_threads(options["threads"])
+    if options["output"] is None and Path("samples.png").exists():
+        raise InputError("output 'samples.png' exists: name it by --output to replace it, or give another name")
 
     from bgan_discrete.tasks.images import generate_images
 
     generate_images(
         options["model"],
         options["num_samples"],
-        Path(options["output"]),
+        Path(options["output"] or "samples.png"),
         seed=options["seed"],
         temperature=options["temperature"],
         columns=options["columns"],

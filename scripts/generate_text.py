@@ -32,7 +32,7 @@ def main() -> None:
         type=str | None,
         default=None,
         metavar="PATH",
-        help="a file rather than stdout: *.jsonl for one JSON object a line, else text",
+        help="a file rather than stdout: *.jsonl for one JSON object a line, else text; an existing one is replaced",
     )
     options = parse(parser)
     use_threads(options["threads"])

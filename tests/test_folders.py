@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import stat
@@ -413,6 +414,14 @@ def test_an_output_replaces_no_file_of_the_model_its_run_or_the_data(own: Path) 
     assert len((place / "old.csv").read_text(encoding="utf-8").splitlines()) == 4
 
 
+@pytest.mark.parametrize(("script", "name"), [("generate_array", "samples.csv"), ("generate_images", "samples.png")])
+def test_a_file_that_nobody_named_is_not_replaced(tmp_path: Path, script: str, name: str) -> None:
+    make(tmp_path, name)
+    said = refused(script, "--model", "nowhere", cwd=tmp_path)
+    assert f"output '{name}' exists: name it by --output to replace it" in said
+    assert tree(tmp_path) == {name: f"mine: {name}".encode()}
+
+
 # Files that are replaced.
 
 
@@ -466,13 +475,19 @@ def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_pipes_and_devices_are_written_and_stay(tmp_path: Path) -> None:
-    pipe, got = tmp_path / "pipe", []
+    pipe, got = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
     with pytest.raises(StorageError, match="cannot write"):  # nothing reads it: an error, not a wait
         replace_text(pipe, "x")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
-    thread = threading.Thread(target=lambda: got.append(os.fdopen(reader, "rb").read()))
+
+    def read() -> None:
+        select.select([reader], [], [])  # before there is a writer, reading would find the end at once
+        with os.fdopen(reader, "rb") as file:
+            got.append(file.read())
+
+    thread = threading.Thread(target=read)
     replaced = threading.Thread(target=replace_text, args=(pipe, "a" * 10**6))
     replaced.start()
     thread.start()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.codecs.text import MAX_TEXT_CATEGORIES, Codes, TextCodec
+from bgan_discrete.durable import read_bytes
 from bgan_discrete.errors import InputError, one_line
 
 MODEL_TYPES = ("unigram", "bpe", "char")
@@ -90,7 +91,7 @@ class SentencePieceCodec(TextCodec):
             InputError: If the file cannot be read or holds no model.
         """
         try:
-            model = Path(path).read_bytes()
+            model = read_bytes(Path(path), 2**26)  # no codec that holds a larger one could be loaded
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise InputError(f"SentencePiece model {str(path)!r} cannot be read: {one_line(error)}") from None
         try:

@@ -138,7 +138,7 @@ def findings_of(record: RunRecord) -> list[Finding]:
 def report_page(record: RunRecord) -> str:
     """The HTML of one run's report."""
     parts = [
-        ("health", "Health", _tried(lambda: _findings(findings_of(record)))),
+        ("health", "Health", _health(record)),
         ("metrics", "Metrics", _tried(lambda: _metrics(record))),
         ("samples", "Samples of the final model", _tried(lambda: _final_samples(record))),
         ("progress", "Samples as the training went", _tried(lambda: _progress(record))),
@@ -182,12 +182,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
         if len(counts) > 1
         else None,
     )
-    health = join(
-        *(
-            join(element("h3", name), _tried(lambda: _findings(findings_of(r))))  # noqa: B023 - called at once
-            for name, r in zip(names, records, strict=True)
-        )
-    )
+    health = join(*(join(element("h3", name), _health(record)) for name, record in zip(names, records, strict=True)))
     parts = [
         ("options", "Options that differ", options),
         ("metrics", "Metrics", metrics),
@@ -269,6 +264,10 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minute} min"
     return f"{minutes} min" + (f" {second} s" if second else "") if minutes else f"{second} s"
+
+
+def _health(record: RunRecord) -> Markup:
+    return _tried(lambda: _findings(findings_of(record)))
 
 
 def _findings(findings: Sequence[Finding]) -> Markup:

@@ -279,7 +279,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = rows_as_csv(data.codec.decode(codes))
         folder.grids.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(folder.sample_rows(step), text)
+        write_text_atomically(folder.samples_of(step, ".csv"), text)
         return text
 
     trainer = Trainer(

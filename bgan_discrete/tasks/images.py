@@ -174,7 +174,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
 
     def show_samples(step: int, codes: np.ndarray) -> np.ndarray:
         grid = image_grid(data.codec.decode(codes), None if num_classes is None else SHOWN_OF_CLASS)
-        save_png(grid, folder.grid(step))
+        save_png(grid, folder.samples_of(step, ".png"))
         return grid
 
     trainer = Trainer(

@@ -62,17 +62,9 @@ class RunFolder:
         self.files += [self.facts, self.neighbours, self.config]
         self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
 
-    def grid(self, step: int) -> Path:
-        """The sample grid of a step."""
-        return self.grids / f"step-{step:07d}.png"
-
-    def sample_lines(self, step: int) -> Path:
-        """The text samples of a step."""
-        return self.grids / f"step-{step:07d}.txt"
-
-    def sample_rows(self, step: int) -> Path:
-        """The rows of a step."""
-        return self.grids / f"step-{step:07d}.csv"
+    def samples_of(self, step: int, suffix: str) -> Path:
+        """The file of a step's samples: a picture ``.png``, texts ``.txt`` or rows ``.csv``."""
+        return self.grids / f"step-{step:07d}{suffix}"
 
     def parts(self) -> list[Path]:
         """Everything that a run writes, present or not."""
@@ -96,8 +88,6 @@ class RunFolder:
         if resume and overwrite:
             raise InputError("resume and overwrite exclude each other: give one of --resume and --overwrite")
         if resume:
-            if not self.config.is_file():
-                raise InputError(f"resume finds no run in {str(self.root)!r}: there is no {self.config.name}")
             return
         held = [part.name for part in self.parts() if os.path.lexists(part)]
         named = f"output_dir {str(self.root)!r} holds"

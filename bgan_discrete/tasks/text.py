@@ -253,7 +253,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
     def show_samples(step: int, codes: np.ndarray) -> str:
         text = "".join(f"{on_one_line(line)}\n" for line in data.codec.decode(codes))
         folder.grids.mkdir(parents=True, exist_ok=True)
-        replace_text(folder.sample_lines(step), text, errors="replace")
+        replace_text(folder.samples_of(step, ".txt"), text, errors="replace")
         return text
 
     trainer = Trainer(

@@ -211,7 +211,7 @@ class RunConfig:
         "are as in that run",
         free=True,
     )
-    overwrite: bool = option(False, "delete another run that output_dir holds", free=True)
+    overwrite: bool = option(False, "delete what another run wrote into output_dir", free=True)
     report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
     num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
 

@@ -3,8 +3,11 @@
 A run that is killed and resumed must end as the run that nobody killed: the same tensors in the last checkpoint, the
 same model files, the same log. Two levels:
 
-- ``script``: ``scripts/train_images.py`` and ``scripts/train_text.py``, each in a process of its own.
-- ``library``: a small `bgan_discrete.Trainer` in forked processes, which also saves one model over another: quicker.
+- ``script``: ``scripts/train_images.py``, ``train_text.py`` and ``train_array.py``, some of them killed again when they
+  have been resumed.
+- ``library``: a small `bgan_discrete.Trainer`, which also saves one model over another: quicker.
+
+Each run is a process of its own, forked from one that has imported the libraries.
 
 A run's moments of writing are found by watching one run: every opening of a file to write, fsync, making, renaming and
 deleting inside its folder, and the middle of writing a state. Each of them is then a place to die at, once at least.
@@ -14,6 +17,7 @@ a model that can be loaded must be one that was saved. Needs a POSIX system with
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -24,17 +28,16 @@ import re
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 ROOT = Path(__file__).resolve().parents[2]
 
 EXAMPLE = """\
-  python scripts/trials/kills.py --output-dir runs/kills --kills 30 --moments 15
+  python scripts/trials/kills.py --output-dir runs/kills --kills 34 --moments 16 --report kills.json
   python scripts/trials/kills.py --output-dir runs/kills --level library --kills 100 --report kills.json"""
 
 TINY = ("--log-interval", "5", "--sample-interval", "20", "--checkpoint-interval", "8", "--threads", "1",
@@ -139,68 +142,70 @@ class KilledError(Exception):
     """A run that did not live to its end."""
 
 
-class ScriptRun:
-    """A training script in a process of its own."""
+class Run:
+    """A training in a forked process.
 
-    def __init__(self, kind: str) -> None:
-        self.script, *self.options = SCRIPTS[kind]
+    Args:
+        train: Begins the run in a folder, or resumes it where it has begun.
+        sign: A file in the folder, or the folder itself, that is there once the training may be under way.
+    """
 
-    def start(self, folder: Path, target: Moment | None = None, record: Path | None = None) -> "subprocess.Popen[str]":
-        """Begin the run, or resume it where it has begun."""
-        begun = (folder / "config.yaml").is_file()
-        arguments = ["--output-dir", str(folder), *(["--resume", "latest"] if begun else self.options)]
-        spec = json.dumps([self.script, str(folder), target and dataclasses.astuple(target), record and str(record)])
-        return subprocess.Popen(
-            [sys.executable, __file__, "--child", spec, *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder.parent,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    def __init__(self, train: Callable[[Path], None], sign: str) -> None:
+        self.train, self.sign = train, sign
 
-    def finish(self, process: Any, folder: Path) -> None:
-        """Wait for its end; `KilledError` where that came by SIGKILL."""
-        said, _ = process.communicate(timeout=600)
-        if process.returncode == -signal.SIGKILL:
-            raise KilledError
-        if process.returncode:
-            raise RuntimeError(f"exit code {process.returncode}: {said.strip().splitlines()[-1:]}")
-
-    def has_begun(self, folder: Path) -> bool:
-        """Whether the training itself may be under way."""
-        return (folder / "config.yaml").exists()
-
-
-class ForkedRun:
-    """A small training of the library in a forked process."""
-
-    def start(self, folder: Path, target: Moment | None = None, record: Path | None = None) -> int:
-        """Begin the run, or resume it where it has a checkpoint."""
+    def start(
+        self, folder: Path, target: Moment | None = None, record: Path | None = None, output: Path | None = None
+    ) -> int:
+        """Begin the run, or resume it; gives the number of its process."""
         process = os.fork()
         if process == 0:
             code = 1
+            with (output or output_of(folder)).open("wb") as said:
+                for descriptor in (1, 2):
+                    os.dup2(said.fileno(), descriptor)
             try:
                 Watch(folder, target, record).install()
-                train_small(folder)
+                self.train(folder)
                 code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
             except BaseException as error:
-                (folder.parent / f"{folder.name}.error").write_text(repr(error), encoding="utf-8")
+                print(repr(error), file=sys.stderr)
             finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(code)
         return process
 
-    def finish(self, process: Any, folder: Path) -> None:
+    def finish(self, process: int, folder: Path) -> None:
         """Wait for its end; `KilledError` where that came by SIGKILL."""
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if code == -signal.SIGKILL:
             raise KilledError
         if code:
-            raise RuntimeError((folder.parent / f"{folder.name}.error").read_text(encoding="utf-8"))
+            said = output_of(folder).read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"exit code {code}: {said.strip().splitlines()[-1:]}")
 
     def has_begun(self, folder: Path) -> bool:
         """Whether the training itself may be under way."""
-        return folder.exists()
+        return (folder / self.sign).exists()
 
 
-Run = ScriptRun | ForkedRun
+def output_of(folder: Path) -> Path:
+    """Where a run's output goes."""
+    return folder.with_name(f"{folder.name}.out")
+
+
+def script(kind: str, *more: str) -> Run:
+    """A training script, with further options for a run that begins."""
+    name, *options = SCRIPTS[kind]
+
+    def train(folder: Path) -> None:
+        begun = ["--resume", "latest"] if (folder / "config.yaml").is_file() and not more else [*options, *more]
+        sys.argv = [str(ROOT / "scripts" / name), "--output-dir", str(folder), *begun]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+    return Run(train, "config.yaml")
 
 
 def train_small(folder: Path) -> None:
@@ -304,32 +309,39 @@ def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[tuple[str,
 
 
 def attempt(
-    run: Run, folder: Path, target: Moment | float, whole: dict[str, Any], models: set[tuple[str, str]]
-) -> list[str] | None:
-    """Kill a run, look at what it left, resume it and compare.
+    run: Run, folder: Path, targets: Sequence[Moment | float], whole: dict[str, Any], models: set[tuple[str, str]]
+) -> tuple[int, list[str]]:
+    """Kill a run, look at what it left, resume it, perhaps to be killed again, and compare.
 
     Args:
         run: What to run.
         folder: A new folder.
-        target: A moment, or seconds after the training has begun.
+        targets: When to die, for the run and for its resumptions: a moment, or seconds after the training has begun.
         whole: `outcome` of the run that nobody killed.
         models: `model_digest` of those that a run may leave.
 
     Returns:
-        The faults found; None if the run ended before it could be killed.
+        How often it was killed before it ended, and the faults found.
     """
-    process: Any = run.start(folder, target if isinstance(target, Moment) else None)
-    if not isinstance(target, Moment):
-        deadline = time.monotonic() + 120
-        while not run.has_begun(folder) and time.monotonic() < deadline:
-            time.sleep(0.002)
-        time.sleep(target)
-        os.kill(process if isinstance(process, int) else process.pid, signal.SIGKILL)
-    try:
-        run.finish(process, folder)
-        return None
-    except KilledError:
-        faults = faults_of_killed(folder, whole, models)
+    kills, faults = 0, list[str]()
+    for target in targets:
+        process = run.start(folder, target if isinstance(target, Moment) else None)
+        if not isinstance(target, Moment):
+            deadline = time.monotonic() + 120
+            while not run.has_begun(folder) and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(target)
+            os.kill(process, signal.SIGKILL)
+        try:
+            run.finish(process, folder)
+            break
+        except KilledError:
+            kills += 1
+            faults += faults_of_killed(folder, whole, models)
+        except RuntimeError as error:
+            return kills, [*faults, f"it cannot be resumed: {error}"]
+    if not kills:
+        return 0, []
     try:
         run.finish(run.start(folder), folder)
         found = outcome(folder)
@@ -339,7 +351,7 @@ def attempt(
         faults += [f"{path} was left over" for path in left]
     except Exception as error:
         faults.append(f"it cannot be resumed: {error}")
-    return faults
+    return kills, faults
 
 
 def model_digest(folder: Path) -> tuple[str, str]:
@@ -350,7 +362,7 @@ def model_digest(folder: Path) -> tuple[str, str]:
 def model_digests(run: Run, folder: Path) -> set[tuple[str, str]]:
     """Every model that a run saves, of which a killed one may have left any."""
     digests = {model_digest(folder)}
-    if isinstance(run, ForkedRun):
+    if run.train is train_small:
         first = folder.parent / "first model"
         # Dies as it saves the second model, before that has replaced any file.
         second = Moment("rename to model/config.json", 2)
@@ -376,13 +388,13 @@ def trial(
     Returns:
         A dictionary: how often the run was killed where, and what was found.
     """
-    run: Run = ForkedRun() if level == "library" else ScriptRun(kind)
+    run = Run(train_small, ".") if level == "library" else script(kind)
     place = output_dir / kind
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     record = place / "moments.txt"
     began = time.monotonic()
-    process: Any = run.start(place / "whole", record=record)
+    process = run.start(place / "whole", record=record)
     while not run.has_begun(place / "whole"):
         time.sleep(0.002)
     training_began = time.monotonic()
@@ -402,14 +414,17 @@ def trial(
         target = targets.pop(0)
         number += 1
         name = target.what if isinstance(target, Moment) else "at a random time"
-        faults = attempt(run, place / f"{number:04d}", target, whole, models)
-        if faults is None:
+        # Every other one that dies at a random time dies again as it resumes.
+        again = [rng.uniform(0, training_seconds)] if isinstance(target, float) and number % 2 else []
+        killed, faults = attempt(run, place / f"{number:04d}", [target, *again], whole, models)
+        if not killed:
             if isinstance(target, Moment):
                 losses.append(f"{name}: the run never came to this moment")
             else:
                 targets.append(rng.uniform(0, training_seconds * 0.9))
         else:
             counts[name] += 1
+            counts += collections.Counter({"again, as it was resumed": killed - 1})
             losses += [f"{name}, {place / f'{number:04d}'}: {fault}" for fault in faults]
         if not faults:
             shutil.rmtree(place / f"{number:04d}", ignore_errors=True)
@@ -417,13 +432,15 @@ def trial(
     return {"kills": sum(counts.values()), "by_moment": dict(counts), "losses": losses}
 
 
-def child(spec: str, arguments: list[str]) -> None:
-    """Be a training script that is watched."""
-    script, folder, target, record = json.loads(spec)
-    watch = Watch(Path(folder), target and Moment(*target), record and Path(record))
-    watch.install()
-    sys.argv = [str(ROOT / "scripts" / script), *arguments]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+def import_libraries() -> None:
+    """What runs import, and optimisers at their first use: once here, rather than in each forked process."""
+    sys.path.insert(0, str(ROOT))
+    import torch
+
+    for module in ("torch._dynamo", "bgan_discrete.pipeline", "bgan_discrete.tasks.runs", "matplotlib.pyplot"):
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(module)
+    torch.set_num_threads(1)
 
 
 def main() -> int:
@@ -447,13 +464,7 @@ def main() -> int:
     kinds = ["small"] if given.level == "library" else given.kinds.split(",")
     if not set(kinds) <= {"small", *SCRIPTS} or given.kills < 1:
         parser.error(f"--kinds are of {', '.join(SCRIPTS)}, --kills at least 1; got {given.kinds!r}, {given.kills}")
-    sys.path.insert(0, str(ROOT))
-    import torch
-
-    # What optimisers import at their first use, and models: once here, rather than in each forked process.
-    for module in ("torch._dynamo", "bgan_discrete.pipeline"):
-        importlib.import_module(module)
-    torch.set_num_threads(1)
+    import_libraries()
     rng, started = random.Random(given.seed), time.monotonic()
     output_dir = Path(given.output_dir).resolve()
 
@@ -476,7 +487,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(sys.argv[2], sys.argv[3:])
-    else:
-        sys.exit(main())
+    sys.exit(main())
