@@ -423,7 +423,8 @@ def evaluate_text_model(
     _give_discriminator(pipeline, model, resample)
     others = {} if against is None else {"against": TextPipeline.from_pretrained(against, device)}
     data = prepare_text(config, codec=pipeline.codec)
-    unknown = data.counts["heldout_unknown"] / int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
+    tokens = int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
+    unknown = data.counts["heldout_unknown"] / max(tokens, 1)
     if unknown:
         say(f"unknown: {unknown:.1%} of the held-out tokens, which the model's vocabulary lacks; all count as one")
     started = time.monotonic()
