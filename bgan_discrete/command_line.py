@@ -369,13 +369,14 @@ def run_script(main: Callable[[], int | None]) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the block with a line at SIGTERM, or SIGHUP unless that is ignored (nohup); a training under way finishes.
+    """End the process with a line at SIGTERM, or SIGHUP unless that is ignored (nohup); a training has its own way.
 
     Of several processes, one that waits for another would not hear of it: it ends at once, and the launcher says so.
     """
 
     def end(number: int, frame: object) -> None:
-        sys.exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
+        # As a kill does: what waits for others on its way out, such as a pool of workers, must not hold the process.
+        os._exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
 
     alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
     found = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if alone]

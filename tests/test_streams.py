@@ -244,8 +244,11 @@ def test_help_that_does_not_arrive_is_no_success(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_ends_a_script_with_one_line(name: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_ends_a_script_with_one_line(
+    name: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = signal.Signals[name]
+    monkeypatch.setattr(os, "_exit", sys.exit)
     before = signal.getsignal(number)
 
     def main() -> None:

@@ -613,7 +613,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
-        values = yaml.load(read_text(Path(path), MAX_TEXT_BYTES), _Loader)
+        values = _Loader(read_text(Path(path), MAX_TEXT_BYTES)).get_single_data()
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
