@@ -14,6 +14,7 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.conservation import left_out, merged
 from bgan_discrete.sources.folders import DATA, Files, split_files, split_of
 from bgan_discrete.sources.rows import (
+    LABEL_COLUMNS,
     Opened,
     PictureFile,
     Rows,
@@ -26,8 +27,6 @@ from bgan_discrete.sources.settings import Settings
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
-
-LABEL_COLUMNS = ("label", "labels")
 
 
 def open_pictures(files: Files, name: str, settings: Settings) -> Opened:

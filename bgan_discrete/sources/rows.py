@@ -15,6 +15,7 @@ from bgan_discrete.sources.settings import Settings
 
 HELDOUT_SPLITS = ("test", "validation", "valid")
 MAX_HELDOUT_ROWS = 10_000
+LABEL_COLUMNS = ("label", "labels")
 LABELS_ASIDE = "labels are left aside"
 """Begins the note that says why there are none."""
 
