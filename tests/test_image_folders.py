@@ -70,8 +70,8 @@ def test_links_are_followed_once_and_those_that_lead_out_are_noted(tmp_path: Pat
     left = "of 14 files of the data set are left out"
     assert data.notes[:3] == (
         f"2 {left} ('a', 'b/up'): they are links to folders that are read under other names",
-        f"1 {left} ('no picture'): they are no pictures by the ends of their names (.png, .jpg, ...); convert or rename "
-        "those that are",
+        f"1 {left} ('no picture'): they are no pictures by the ends of their names (.png, .jpg, ...); convert or rename"
+        " those that are",
         "2 links of the data set lead out of it and are followed ('c/one.png', 'd')",
     )
 
