@@ -127,7 +127,7 @@ def _walk(root: Path) -> tuple[list[str], dict[str, list[str]], list[str]]:
                     files.append(name)
                 if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(home):
                     outside.append(name)
-    return sorted(files, key=natural_key), left, outside
+    return sorted(files, key=natural_key), left, sorted(outside, key=natural_key)
 
 
 def _kind_of(path: Path) -> str:

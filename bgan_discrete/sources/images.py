@@ -62,10 +62,11 @@ def load_images(
     `FEW_IMAGES` are different and each occurs at least 1 / ``holdout`` times on average, rows are drawn one by one.
 
     Args:
-        dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder that
-            ``datasets.load_dataset`` opens; images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
+        dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder of pictures or .parquet
+            files; images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
         image_column: Column (.npz: key) of the images; None for the only one that holds images.
-        label_column: Column (.npz: key) of the labels; None for the only class column or an integer column ``label``.
+        label_column: Column (.npz: key) of the labels, classes, integers or words; None for the only class column, an
+            integer column ``label``, a metadata file's, or folders. What cannot be used then is a note, not an error.
         split: To train on; a single file or array is the split ``train``.
         resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where no side grows, else
             Lanczos.

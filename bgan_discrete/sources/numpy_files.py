@@ -144,7 +144,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
         return unpacked(archive, members[key], f"the array {key!r} of {path}")
 
     def open_split(split: str) -> Rows:
-        images = array_rows(array(keys[split], "image_column"), None, f"{keys[split]!r} of {path}")
+        images = array_rows(array(keys[split], "image_column"), f"{keys[split]!r} of {path}")
         wanted = settings.label_column if split == settings.split else None
         key = wanted or NPZ_KEYS.get(keys[split], "labels")
 

@@ -14,6 +14,7 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.conservation import left_out, merged
 from bgan_discrete.sources.folders import DATA, Files, split_files, split_of
 from bgan_discrete.sources.rows import (
+    LABEL_COLUMNS,
     Opened,
     PictureFile,
     Rows,
@@ -26,8 +27,6 @@ from bgan_discrete.sources.settings import Settings
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
-
-LABEL_COLUMNS = ("label", "labels")
 
 
 def open_pictures(files: Files, name: str, settings: Settings) -> Opened:
@@ -128,17 +127,16 @@ def _read_rows(files: Files, name: str) -> list[dict[str, str]]:
         if name.lower().endswith(".csv"):
             options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False}
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # rows that are too long are cut with a warning
+                warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows that are too long are cut
                 rows = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("").to_dict("records")
         else:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-            rows = [{key: _spelt(value) for key, value in cells.items()} for cells in lines]
+            rows = [
+                {k: v if isinstance(v, str) else json.dumps(v) for k, v in cells.items() if v is not None}
+                for cells in lines
+            ]
     except Exception as error:  # pandas raises whatever it likes
         raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error
     if any(FILE_NAME not in cells for cells in rows):
         raise UnusableLabelsError(f"must have a {FILE_NAME} in each row of {name}, got {', '.join(rows[0])}")
     return rows
-
-
-def _spelt(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)

@@ -15,6 +15,7 @@ from bgan_discrete.sources.settings import Settings
 
 HELDOUT_SPLITS = ("test", "validation", "valid")
 MAX_HELDOUT_ROWS = 10_000
+LABEL_COLUMNS = ("label", "labels")
 LABELS_ASIDE = "labels are left aside"
 """Begins the note that says why there are none."""
 
@@ -93,7 +94,7 @@ def opened(
         found = sorted(set(words), key=natural_key)
         class_names = tuple("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) for name in found)
         number = {word: place for place, word in enumerate(found)}
-        training, heldout = (_numbered(part, number) if part else None for part in (training, heldout))
+        training, heldout = _numbered(training, number), _numbered(heldout, number) if heldout else None
     unread = {split: count for split, count in counts.items() if split not in (settings.split, heldout_split)}
     if any(unread.values()):
         notes.append(
@@ -110,8 +111,9 @@ def opened(
 
 def _numbered(rows: Rows, number: Mapping[str, int]) -> Rows:
     """With class numbers for words; integers next to words of another split mean nothing."""
-    is_words = rows.labels is not None and rows.labels.dtype.kind not in "iub"
-    return replace(rows, labels=np.array([number[word] for word in rows.labels.tolist()]) if is_words else None)
+    if rows.labels is None or rows.labels.dtype.kind in "iub":
+        return replace(rows, labels=None)
+    return replace(rows, labels=np.array([number[word] for word in rows.labels.tolist()], np.int64))
 
 
 def choose_splits(names: Iterable[str], split: str, place: str) -> str | None:
@@ -139,12 +141,12 @@ def open_array(images: NDArray[Any], settings: Settings) -> Opened:
         if getattr(settings, option) is not None:
             raise InputError(f"{option} is for data with columns, got {getattr(settings, option)!r} for an array")
     choose_splits(["train"], settings.split, "the array")
-    rows = array_rows(images, None, "the array")
+    rows = array_rows(images, "the array")
     return Opened(rows, None, None, None, (), rows.count)
 
 
-def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) -> Rows:
-    """Pixels ``[N, H, W(, C)]`` with labels that were checked; refuses what is no pixels."""
+def array_rows(images: NDArray[Any], place: str) -> Rows:
+    """Pixels ``[N, H, W(, C)]``; refuses what is none."""
     if images.dtype != np.uint8:
         advice = _ADVICE.get(images.dtype.kind, "")
         raise InputError(f"images of {place} must be uint8, 0 .. 255, got {images.dtype}{advice}")
@@ -155,7 +157,7 @@ def array_rows(images: NDArray[Any], labels: NDArray[Any] | None, place: str) ->
         raise InputError(f"images of {place} must be [N, H, W] or [N, H, W, 3], got {list(images.shape)}{advice}")
     if images.size == 0:
         raise InputError(f"images of {place} are empty: got the shape {list(images.shape)}")
-    return Rows(place, len(images), lambda start, stop: images[start:stop], labels)
+    return Rows(place, len(images), lambda start, stop: images[start:stop], None)
 
 
 def checked_labels(labels: NDArray[Any], count: int) -> NDArray[Any]:
@@ -174,11 +176,11 @@ def checked_labels(labels: NDArray[Any], count: int) -> NDArray[Any]:
         row = int(labels.argmax())
         raise UnusableLabelsError(f"must be below 2**63, got {labels[row]} in row {row}")
     is_word = labels.dtype.kind in "UO"
-    labels = labels if is_word else labels.astype(np.int64, copy=False)
-    is_missing = labels == "" if is_word else labels < 0  # data sets write -1 for none
+    numbers: NDArray[Any] = labels if is_word else labels.astype(np.int64, copy=False)
+    is_missing = numbers == "" if is_word else numbers < 0  # data sets write -1 for none
     if is_missing.any():
         row, missing = int(is_missing.argmax()), int(is_missing.sum())
         raise UnusableLabelsError(
-            f"must not be missing, got {labels[row]!r} in row {row} ({missing:,} of {count:,} rows)"
+            f"must not be missing, got {numbers[row]!r} in row {row} ({missing:,} of {count:,} rows)"
         )
-    return labels
+    return numbers

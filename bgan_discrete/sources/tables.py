@@ -18,6 +18,7 @@ from bgan_discrete.sources.conservation import left_out
 from bgan_discrete.sources.folders import DATA, Files
 from bgan_discrete.sources.parquet_files import find_fault
 from bgan_discrete.sources.rows import (
+    LABEL_COLUMNS,
     Opened,
     PictureFile,
     Rows,
@@ -144,14 +145,9 @@ def open_table(
     within: Mapping[str, Path] | None = None,
     notes: Sequence[str] = (),
 ) -> Opened:
-    """The rows of the split to train on and of the one to evaluate with.
+    """The rows of the split to train on and of the one to evaluate with; ``notes`` are of what was left out before.
 
-    Args:
-        splits: Tables of `datasets`.
-        name: Of the data set.
-        settings: What is asked for.
-        within: The folder of each split's files, if they are local: paths in them are followed in there only.
-        notes: What was left out before.
+    Paths in local files are followed in the folder of each split's files, ``within``.
     """
     choose_splits(splits, settings.split, name)
     features = splits[settings.split].features
@@ -258,21 +254,20 @@ def _is_pixel_array(feature: Any) -> bool:
 def _find_label_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str | None:
     import datasets
 
-    integers = [
+    usable = [
         column
         for column, feature in features.items()
-        if isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool"))
+        if isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool", *_WORDS))
     ]
     classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     if wanted is not None:
         if wanted not in features:
             raise InputError(f"label_column {wanted!r} is not in {name}, which has: {', '.join(features)}")
-        words = isinstance(features[wanted], datasets.Value) and features[wanted].dtype in _WORDS
-        if wanted not in integers + classes and not words:
+        if wanted not in usable + classes:
             raise InputError(
                 f"label_column must hold classes, integers or words, got {wanted!r} with {features[wanted]}"
             )
         return wanted
     if len(classes) == 1:
         return classes[0]
-    return next((column for column in ("label", "labels") if column in integers), None)
+    return next((column for column in LABEL_COLUMNS if column in usable), None)
