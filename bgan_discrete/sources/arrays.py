@@ -386,10 +386,10 @@ def _in_memory(dataset: Any, option: str) -> Any:
             array = np.asarray(dataset)
         except ValueError:
             raise InputError(f"{option} must hold rows of one length if it is a list, got others") from None
-        objects = np.array(dataset, object)
-        # NumPy would write the numbers beside texts as texts.
-        are_texts = all(isinstance(value, (str, bytes)) for value in objects.flat)
-        return objects if array.dtype.kind in "US" and not are_texts else array
+        if array.dtype.kind not in "US":
+            return array
+        objects = np.array(dataset, object)  # NumPy would write the numbers beside texts as texts
+        return array if all(isinstance(value, (str, bytes)) for value in objects.flat) else objects
     if hasattr(dataset, "to_pydict"):  # a table of Arrow, whose columns are no names
         import pandas
 

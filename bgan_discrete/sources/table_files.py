@@ -97,7 +97,8 @@ def read_csv(
     first = frame.iloc[0].tolist()
     if usual is not None:
         _check_delimiter(first, usual, place)
-    names = _checked_names([first[0] or INDEX_NAME, *first[1:]], place) if header else [f"column_{i}" for i in frame]
+    first[0] = first[0] or INDEX_NAME + ".1" * (INDEX_NAME in first)
+    names = _checked_names(first, place) if header else [f"column_{number}" for number in frame]
     columns = [frame[place].tolist()[header:] for place in frame]
     if not columns[0]:
         raise InputError(f"{place} has no rows")
