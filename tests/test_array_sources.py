@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet
 import pytest
 import torch
 
 from bgan_discrete import load_array
-from bgan_discrete.codecs import IntegersCodec, TableCodec
+from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import describe_array, examples
 from bgan_discrete.sources.arrays import split_names
@@ -447,6 +448,249 @@ def test_names_in_one_option() -> None:
     assert split_names(None) is None
     with pytest.raises(InputError, match="separated by commas"):
         split_names('"a')
+
+
+# --- nothing is lost or merged without a word ---
+
+
+def kept(dataset: Any, **options: Any) -> dict[str, list[Any]]:
+    """All rows of a table in their order, as its codec gives them back."""
+    data = load_array(dataset, heldout=dataset, **options)
+    assert isinstance(data.codec, TableCodec)
+    return data.codec.decode(data.codes)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1234567890123456781", "1234567890123456782", "1234567890123456789"],
+        ["12345678901234567890", "12345678901234567891"],
+        ["3.1", "3.10", "3.11", "3.2"],
+        ["1E1", "10E0", "10.0"],
+        ["0", "-0", "00", "+0", "0.0", "-0.0"],
+        ["1e400", "inf", "nan", "None"],
+        [" 2", "2", "2 ", "\u0662"],
+    ],
+)
+def test_cells_come_back_as_they_were_written(tmp_path: Path, cells: list[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,x\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells)), encoding="utf-8")
+    assert list(map(str, kept(path)["id"])) == cells
+
+
+def test_a_number_of_two_spellings_is_one_with_a_word(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n2\n2.0\n2.5\n3\n")
+    data = load_array(tmp_path / "t.csv", heldout=tmp_path / "t.csv")
+    assert list(map(str, data.codec.decode(data.codes)["a"])) == ["2", "2", "2.5", "3"]
+    (note,) = data.notes
+    assert note.startswith("4 different values of 'a' of dataset ")
+    assert note.endswith(" become 3 (such as 2 and 2.0 of 'a' become 2): write them alike, or as text")
+    assert f"note:        {note}" in describe_array(data)
+
+
+def test_numbers_that_are_text_for_their_spelling_can_be_cut_into_bins(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("price\n" + "".join(f"{i / 4:.2f}\n" for i in range(400)))
+    with pytest.raises(InputError, match=r"400 different floating-point numbers, .*; what works: --bins 20$"):
+        load_array(path)
+    data = load_array(path, bins=4)
+    assert data.codec.describe() == "1 column of categories: price 4 bins"
+    assert data.notes[0].startswith("400 different values of 'price' of dataset ")
+    again = load_array(path, codec=data.codec, limit=30)
+    assert set(again.codec.decode(again.codes)["price"]) == {12.25}
+    assert "370 of 400 rows of dataset" in again.notes[0] and "('row 31', ...): limit = 30" in again.notes[0]
+    codes = load_array({"id": [str(10**18 + i) for i in range(400)]}, bins=5).codes
+    assert set(codes.ravel().tolist()) <= set(range(5))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('\ufeff"a,b",c\n1,2\n3,4\n', {"a,b": [1, 3], "c": [2, 4]}),
+        ("a,b\r1,x\r2,y\r", {"a": [1, 2], "b": ["x", "y"]}),
+        ('a,b\r\n1,"x\ry"\r\n2,"x\r\ny"', {"a": [1, 2], "b": ["x\ry", "x\r\ny"]}),
+        ('a\n \n""\n  \n', {"a": [" ", None, "  "]}),
+        ('a,b\n5" disk,he said "x"\n2,y\n', {"a": ['5" disk', "2"], "b": ['he said "x"', "y"]}),
+        ("NA,nan\nNULL,None\n<NA>,NaN\n", {"NA": ["NULL", "<NA>"], "nan": ["None", "NaN"]}),
+        ("a,#b\n#1,2\n1,#2\n", {"a": ["#1", "1"], "#b": ["2", "#2"]}),
+        ("a,b\n1,\n,\n", {"a": [1, None], "b": [None, None]}),
+    ],
+)
+def test_cells_that_readers_of_csv_disagree_about(tmp_path: Path, content: str, found: Any) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8", newline="")
+    assert kept(path) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('a,b\n1,2\n"x\ny",2,3\n', "has 3 cells in line 4, but 2 columns"),
+        ("a,b\n\n1\n", "has 1 cells in line 3, but 2 columns"),
+        ("a,b\n1,2,3\n4,5,6\n", "has 3 cells in line 2, but 2 columns"),  # no index of pandas
+        ("\n\na,b\n1,2\n1,2,3\n", "has 3 cells in line 5"),
+        ('a,b\n1,"2"x\n', "is no CSV file after line 1: ',' expected after '\"'"),
+        ("a;b\n1,5;2\n", r"single column, called 'a;b'.*--delimiter ';'"),
+        ("\n\n", "has no rows"),
+    ],
+)
+def test_rows_that_pandas_would_mend_are_refused_by_their_line(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8", newline="")
+    with pytest.raises(InputError, match=words):
+        load_array(path)
+
+
+def test_blank_lines_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n\n3,4\n\n")
+    data = load_array(path, heldout=path, holdout=0.5)
+    assert len(data.codes) == 2
+    assert "2 of 5 rows of dataset" in data.notes[0] and "('row 3', ...): they are blank lines" in data.notes[0]
+    assert caplog.messages[0] == data.notes[0]
+
+
+def test_an_index_of_pandas_is_left_out_with_a_word_or_kept(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2] * 10, 7: ["x", "y"] * 10})
+    frame.to_csv(tmp_path / "plain.csv")
+    pd.read_csv(tmp_path / "plain.csv").to_csv(tmp_path / "twice.csv")
+    frame.index = frame.index[::-1] * 3 + 1
+    frame[["a"]].set_index(pd.Index(np.arange(20) ** 2)).to_parquet(tmp_path / "t.parquet")
+    frame.set_index(pd.Index(["p", "q"] * 10)).to_csv(tmp_path / "words.csv")
+    for name, lost in (("plain.csv", 1), ("twice.csv", 2), ("t.parquet", 1)):
+        data = load_array(tmp_path / name)
+        assert data.codec.column_names in (("a", "7"), ("a",))
+        assert len(data.notes) == lost and "('Unnamed: 0" in data.notes[0] and "pandas' index" in data.notes[0]
+    named = load_array(tmp_path / "plain.csv", columns=["Unnamed: 0"])
+    assert named.codec.column_names == ("Unnamed: 0",)
+    assert load_array(tmp_path / "words.csv").codec.column_names == ("Unnamed: 0", "a", "7")
+    plain = load_array(frame.reset_index(drop=True))
+    assert (plain.codec.column_names, plain.notes) == (("a", "7"), ())
+    assert load_array(frame.set_index("a")).codec.column_names == ("a", "7")
+    assert load_array(frame.set_index(pd.Index([5, 6] * 10))).codec.column_names == ("Unnamed: 0", "a", "7")
+    assert load_array(frame, columns=[7], label_column="a").codec.column_names == ("7",)
+
+
+def test_one_error_ends_with_the_options_that_make_all_columns_load(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{i},{i / 7:.3f},w{i % 400},{datetime.date.fromordinal(730000 + i)},{i % 3}" for i in range(3000)]
+    path.write_text('id,price,"a, word",day,kind\n' + "\n".join(rows))
+    words = r"column 'id' has .*; nor can 'price', 'a, word', 'day' be used as they are; what works: "
+    with pytest.raises(InputError, match=rf"{words}--drop id,day --bins 20 --max-categories 50$"):
+        load_array(path)
+    data = load_array(path, drop=["id", "day"], bins=20, max_categories=50)
+    assert data.codec.describe().endswith("price 20 bins, a, word 49 + (other), kind 3")
+    with pytest.raises(
+        InputError, match=r"bins do not reach dates: write each as a number.*what works: --drop kind,day --"
+    ):
+        load_array(path, columns=["day", "kind", "price"], drop=["kind"])
+    with pytest.raises(InputError, match=r"'\(other\)' would be 2,632 of 3,000 rows|drop it \(--drop a, word\)$"):
+        load_array(path, columns=["a, word"], max_categories=20)
+    lists = {"x": [[1]] * 20, "a,b": [f"{i}" for i in range(20)], "y": list(range(20))}
+    with pytest.raises(
+        InputError, match=r"'x' of dataset in memory holds list in row 1; .*--drop x\); what works: --drop x$"
+    ):
+        load_array(lists)
+
+
+def test_labels_of_several_kinds_are_counted_and_numbered() -> None:
+    data = load_array({"a": [1, 2] * 10, "y": [1, "1", 1.0, True] * 5}, label_column="y")
+    assert data.class_names == ("1", "1.0", "True")
+    assert "4 different labels of 'y' of dataset in memory become 3 (such as 1 and '1' of 'y' " in data.notes[0]
+    data = load_array({"a": [1, 2] * 10, "y": [1, 1.0] * 10}, label_column="y")
+    assert (data.class_names, data.notes) == (("1", "1.0"), ())
+    parts = ({"a": [1, 2] * 10, "y": [1, 2] * 10}, {"a": [1, 2], "y": ["1", "x"]})
+    assert load_array(parts[0], heldout=parts[1], label_column="y").class_names == ("1", "2", "x")
+
+
+def test_frames_of_many_types_come_back() -> None:
+    day, zone = pd.Timestamp("2020-10-25 01:30"), "Europe/Paris"
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array([2**53 + 1, None], dtype="Int64"),
+            "large": np.array([2**64 - 1, 2**64 - 2], np.uint64),
+            "folded": pd.DatetimeIndex([day, day - pd.Timedelta("1h")]).tz_localize("UTC").tz_convert(zone),
+            "kind": pd.Categorical(["b", "a"], ["b", "a", "c"]),
+            "flag": pd.array([True, None], dtype="boolean"),
+            "month": pd.period_range("2020-01", periods=2, freq="M"),
+            "range": pd.cut([1, 2], 2),
+            "cost": [decimal.Decimal("0.1000000000000000055"), decimal.Decimal("0.1")],
+            "tiny": [0.0, -0.0],
+            "mixed": [1, "1"],
+        }
+    )  # fmt: skip
+    found = kept(frame)
+    assert found["whole"] == [2**53 + 1, None] and found["large"] == [2**64 - 1, 2**64 - 2]
+    assert found["folded"] == ["2020-10-25 02:30:00+01:00", "2020-10-25 02:30:00+02:00"]
+    assert (found["kind"], found["flag"], found["month"]) == (["b", "a"], [True, None], ["2020-01", "2020-02"])
+    assert (found["range"], found["mixed"]) == (["(0.999, 1.5]", "(1.5, 2.0]"], [1, "1"])
+    assert (found["cost"], str(found["tiny"])) == (["0.1000000000000000055", 0.1], "[0.0, -0.0]")
+
+
+def test_arrays_of_bytes_times_and_objects_are_tables() -> None:
+    days = np.array(["2024-01-01", "2024-01-02"] * 4, "M8[D]")
+    fields = np.empty(8, [("name", "S3"), ("day", "M8[D]")])
+    fields["name"], fields["day"] = [b"a", b"\xe9"] * 4, days
+    assert kept(fields) == {"name": ["a", "é"] * 4, "day": ["2024-01-01", "2024-01-02"] * 4}
+    assert kept([["a", 1], ["1", None]] * 4, layout="table") == {"column_0": ["a", "1"] * 4, "column_1": [1, None] * 4}
+
+
+def test_values_that_a_file_cannot_tell_apart_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = {"a": [1, "1", 2], "b": ["", None, "x"], "c": [1, 2.5, None]}
+    for name, columns in (("t.csv", "'a', 'b'"), ("t.parquet", "'a'"), ("t.npy", "'a', 'b'")):
+        caplog.clear()
+        write_table(table, tmp_path / name)
+        (said,) = caplog.messages
+        assert f" different values of {columns} of " in said and "such a file cannot tell them apart" in said
+
+
+# --- arrays with a category for each value ---
+
+
+def test_integers_far_apart_cost_a_category_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wild = rng.integers(0, 4, (300, 6))
+    wild[5, 2] = 60_000
+    gone = np.where(rng.random((300, 6)) < 0.05, -999, rng.integers(0, 4, (300, 6)))
+    mask = (rng.random((300, 2, 3)) > 0.5).astype(np.uint8) * 255
+    for array, count in ((wild, 5), (gone, 5), (mask, 2), (np.array([[2**63 - 1, -(2**63)]] * 9), 2)):
+        data = load_array(array, heldout=array)
+        assert data.num_categories == count
+        assert np.array_equal(data.codec.decode(data.codes), array)
+        data.codec.save(tmp_path / "codec.json")
+        assert load_codec(tmp_path / "codec.json").fingerprint() == data.codec.fingerprint()
+        assert "each to be one of" in describe_array(data)
+    codec = load_array(wild).codec
+    with pytest.raises(InputError, match="must be one of 5 integers: 0, 1, 2, 3, 60000, got 7 in row 3"):
+        load_array(np.array([[0], [1], [2], [7], [9], [9]]).repeat(6, 1), codec=codec)
+    assert load_array(wild, heldout=np.full((3, 6), 77)).num_categories == 6
+    assert load_array(np.arange(9, dtype=np.uint64)[:, None], heldout=np.full((3, 1), -1)).num_categories == 10
+    old = {"name": "integers", "event_shape": [6], "num_categories": 4, "low": -1}
+    assert codec_from_config(old).to_config() == old
+    for wrong in ([2, 1], [1, 1], [0, True], ["a", 1], ["ab", "b"], [1, 2, 3], 5):
+        with pytest.raises(InputError, match=r"values must be (2 ascending integers or characters|a list), got"):
+            codec_from_config({**old, "num_categories": 2, "values": wrong})
+
+
+def test_characters_are_numbered_and_come_back(tmp_path: Path) -> None:
+    levels = np.array(list("-XSE"))[np.random.default_rng(0).integers(0, 4, (60, 5, 6))]
+    data = load_array(levels, heldout=levels)
+    assert data.codec.describe() == "5 x 6, each to be one of 4 characters: '-', 'E', 'S', 'X'"
+    assert np.array_equal(data.codec.decode(data.codes), levels)
+    np.save(tmp_path / "t.npy", levels.astype("S1"))
+    again = load_array(tmp_path / "t.npy", heldout=levels)
+    assert (again.digest, load_array(levels.tolist(), heldout=levels).digest) == (data.digest, data.digest)
+    assert load_array([list("ab"), list("ba")] * 9).codec.event_shape == (2,)
+    with pytest.raises(InputError, match=r"must be one of 4 characters: .*, got 'Q' in row 0"):
+        load_array(np.full((9, 5, 6), "Q"), codec=data.codec)
+    for heldout in (np.zeros((3, 5, 6), int), np.full((3, 5, 6), "ab")):
+        with pytest.raises(InputError, match=r"must both be integers or both be characters|split its texts"):
+            load_array(levels, heldout=heldout)
+
+
+def test_the_held_out_share_is_named_by_its_option() -> None:
+    said = describe_array(load_array(np.arange(40)[:, None] % 3, holdout=0.25))
+    assert "rows:        30 to train on, 10 held out (25% of the rows, at random: --holdout)" in said
 
 
 # --- what a program makes ---

@@ -31,57 +31,12 @@ from bgan_discrete.sources.arrays import split_names
 
 EXAMPLES = pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.long)])
 
-TRICKY = [
-    *[
-        "2",
-        "2.0",
-        "2.00",
-        "02",
-        "+2",
-        "3.1",
-        "3.10",
-        "1E1",
-        "10E0",
-        "1e5",
-        "100000",
-        "100000.0",
-        "-0",
-        "0",
-        "-0.0",
-        "0.0",
-        "00",
-        "007",
-        "1_000",
-        "1000",
-        "1,5",
-        "1e400",
-        "inf",
-    ],
-    *[
-        "nan",
-        "NaN",
-        "NA",
-        "null",
-        "None",
-        "True",
-        "TRUE",
-        "true",
-        ".5",
-        "5.",
-        "0.5",
-        "1e-5",
-        "1e-05",
-        "0.00001",
-        "1e16",
-        "1e+16",
-        "10000000000000000.0",
-        "e5",
-        "1e",
-    ],
-    *["1234567890123456789", "1234567890123456788", "12345678901234567890", "12345678901234567891", "9007199254740993"],
-    *["--1", "0x10", "0.1", "0.1000000000000000055", "2020-01-01", "(other)", "(missing)", "#x", "'", "\\", "a;b"],
-    *[" 2", "2 ", "\u0661", "\u00b2", 'a"b', '"a"', "x\ty", "2020-01-01 00:00:00", "Unnamed: 0", "\u2028", "\x85"],
-]
+WORDS = """2 2.0 2.00 02 +2 3.1 3.10 1E1 10E0 1e5 100000 100000.0 -0 0 -0.0 0.0 00 007 1_000 1000 1,5 1e400 inf nan
+NaN NA null None True TRUE true .5 5. 0.5 1e-5 1e-05 0.00001 1e16 1e+16 10000000000000000.0 e5 1e --1 0x10 #x ' \\ a;b
+1234567890123456789 1234567890123456788 12345678901234567890 12345678901234567891 9007199254740993 a"b "a"
+0.1 0.1000000000000000055 2020-01-01 (other) (missing) Unnamed:"""
+OTHERS = [" 2", "2 ", "\u0661", "\u00b2", "x\ty", "2020-01-01 00:00:00", "Unnamed: 0", "\u2028", "\x85"]
+TRICKY = [*WORDS.split(), *OTHERS]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 NUMBERS = st.integers(-(10**25), 10**25) | st.floats(allow_nan=False, allow_infinity=False)
 CELLS = (
@@ -120,9 +75,8 @@ def every(examples: int, strategy: st.SearchStrategy[Any], holds: Callable[[Any]
 
 def fails(strategy: st.SearchStrategy[Any], holds: Callable[[Any], None]) -> None:
     """Check that a property does not hold for one of 500 examples, of which the first is enough."""
-    found = settings(
-        max_examples=500, deadline=None, database=None, phases=[Phase.generate], report_multiple_bugs=False
-    )
+    quick: Any = {"phases": [Phase.generate], "report_multiple_bugs": False, "database": None}
+    found = settings(max_examples=500, deadline=None, **quick)
     with pytest.raises((AssertionError, InputError)):
         found(given(strategy)(holds))()
 

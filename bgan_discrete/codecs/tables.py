@@ -574,10 +574,11 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     kept = dict(counts.most_common((max_categories or USUAL_CATEGORIES) - 1))
     lumped = rows - sum(kept.values())
     is_whole = all(not isinstance(part, float) or part.is_integer() for part in (numbers if is_numeric else found))
+    is_free = is_numeric and bins is not None  # as many bins as there are numbers are the numbers themselves
     fault, lump, remedy = "", "", "bins" if is_numeric else "drop"
-    if not is_whole and len(found) > max(MAX_FLOAT_CATEGORIES, max_categories or 0):
+    if not is_whole and not is_free and len(found) > max(MAX_FLOAT_CATEGORIES, max_categories or 0):
         fault = f"holds {len(found):,} different floating-point numbers, such as {_listed(found)}"
-    elif max_categories is None and len(found) > MAX_COLUMN_CATEGORIES:
+    elif max_categories is None and not is_free and len(found) > MAX_COLUMN_CATEGORIES:
         fault = f"has {len(found):,} different values, such as {_listed(found)}"
         fault += f"; up to {MAX_COLUMN_CATEGORIES} are categories"
         remedy = "drop" if 2 * len(found) > rows else remedy

@@ -189,31 +189,16 @@ def load_array(
     count, place = _length(rows), f"dataset {_place(dataset)}"
     everything = rows if judged is None else _joined(rows, judged[0])
     if codec is None:
-        codec = _fit(everything, bins, max_categories, findings, drop)
+        codec = _fit(everything, bins, max_categories, findings, options["drop"])
     elif findings.refused:
         raise next(iter(findings.refused.values()))
     codes = codec.encode(everything)
     if isinstance(codec, TableCodec) and not isinstance(everything, np.ndarray):
         _count_values(everything, codec, codes, place, findings)
     labels = names if judged is None or names is None else _joined_column(names, judged[1] or [])
-    order = np.arange(len(codes))
-    num_heldout = len(codes) - count
-    if judged is None:
-        order = np.random.default_rng(seed).permutation(count)
-        num_heldout = min(max(round(count * holdout), 1), count - 1)
-        order = np.concatenate([np.sort(order[num_heldout:]), np.sort(order[:num_heldout])])
-    places = order[: len(codes) - num_heldout], order[len(codes) - num_heldout :]
-    if min(map(len, places)) < 2:
-        raise InputError(
-            f"dataset {str(name)!r} has {len(places[0])} rows to train on and {len(places[1])} to judge by; at least 2 "
-            "of each are needed: give more rows, or another holdout"
-        )
+    places = _split(len(codes), count, holdout if judged is None else None, seed, str(name))
     training, judging = (np.ascontiguousarray(codes[part]) for part in places)
-    classes = numbers = None
-    if labels is not None:
-        classes, numbers = _classes(labels)
-        merged = {label_column or "": (labels, map(str, labels))}
-        findings.warnings += conservation.merges("labels", place, merged, "make them of one kind to keep them apart")
+    classes, numbers = (None, None) if labels is None else _classes(labels, str(label_column), place, findings)
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
     source = f"{100 * holdout:.3g}% of the rows, at random: --holdout" if judged is None else f"{str(heldout)!r}"
@@ -386,10 +371,10 @@ def _in_memory(dataset: Any, option: str) -> Any:
             array = np.asarray(dataset)
         except ValueError:
             raise InputError(f"{option} must hold rows of one length if it is a list, got others") from None
-        objects = np.array(dataset, object)
-        # NumPy would write the numbers beside texts as texts.
-        are_texts = all(isinstance(value, (str, bytes)) for value in objects.flat)
-        return objects if array.dtype.kind in "US" and not are_texts else array
+        if array.dtype.kind not in "US":
+            return array
+        objects = np.array(dataset, object)  # NumPy would write the numbers beside texts as texts
+        return array if all(isinstance(value, (str, bytes)) for value in objects.flat) else objects
     if hasattr(dataset, "to_pydict"):  # a table of Arrow, whose columns are no names
         import pandas
 
@@ -563,12 +548,32 @@ def _joined_column(values: list[Any], others: list[Any]) -> list[Any]:
     return joined
 
 
-def _classes(labels: Sequence[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _split(rows: int, count: int, holdout: float | None, seed: int, name: str) -> tuple[Codes, Codes]:
+    """The rows to train on, of the first ``count``, and the held-out ones: a share of those, or what follows them."""
+    order = np.arange(rows)
+    if holdout is not None:
+        drawn = np.random.default_rng(seed).permutation(count)
+        num_heldout = min(max(round(count * holdout), 1), count - 1)
+        order = np.concatenate([np.sort(drawn[num_heldout:]), np.sort(drawn[:num_heldout])])
+        count -= num_heldout
+    if min(count, rows - count) < 2:
+        raise InputError(
+            f"dataset {name!r} has {count} rows to train on and {rows - count} to judge by; at least 2 of each are "
+            "needed: give more rows, or another holdout"
+        )
+    return order[:count], order[count:]
+
+
+def _classes(
+    labels: Sequence[Any], name: str, place: str, findings: Findings
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The names of all labels, numbers by their size, all else by the alphabet, and the number of each label."""
     are_numbers = all(isinstance(label, (int, float)) for label in labels)
     different = {identity(label): label for label in labels}.values()
     names = tuple(dict.fromkeys(map(str, sorted(different, key=None if are_numbers else str))))
-    number_of = {name: number for number, name in enumerate(names)}
+    merged = {name: (labels, map(str, labels))}
+    findings.warnings += conservation.merges("labels", place, merged, "make them of one kind to keep them apart")
+    number_of = {label: number for number, label in enumerate(names)}
     return names, np.array([number_of[str(label)] for label in labels], np.int64)
 
 

@@ -98,7 +98,8 @@ def read_csv(
     first = frame.iloc[0].tolist()
     if usual is not None:
         _check_delimiter(first, usual, place)
-    names = _checked_names([first[0] or INDEX_NAME, *first[1:]], place) if header else [f"column_{i}" for i in frame]
+    first[0] = first[0] or INDEX_NAME + ".1" * (INDEX_NAME in first)
+    names = _checked_names(first, place) if header else [f"column_{number}" for number in frame]
     columns = [frame[place].tolist()[header:] for place in frame]
     if not columns[0]:
         raise InputError(f"{place} has no rows")
@@ -315,15 +316,12 @@ def _plain(given: Any, row: int, gone: Collection[str]) -> Value:
     return None if value != value else value  # noqa: PLR0124 - NaN
 
 
-def table_of_array(
-    array: "np.ndarray[Any, Any]", names: Sequence[str] | None = None, is_wanted: Wanted = lambda name: True
-) -> dict[str, list[Value]]:
+def table_of_array(array: "np.ndarray[Any, Any]", is_wanted: Wanted = lambda name: True) -> dict[str, list[Value]]:
     """The columns of an array.
 
     Args:
-        array: Structured ``[S]``, whose fields are the columns, or ``[S, C]`` of numbers, booleans, strings, times or
-            objects; NaN and the empty string are missing.
-        names: C of them; None for ``column_0``, ``column_1``, ...
+        array: Structured ``[S]``, whose fields are the columns, or ``[S, C]``, for ``column_0``, ``column_1``, ...: of
+            numbers, booleans, strings, times or objects; NaN and the empty string are missing.
         is_wanted: Whether a column of a name will be used; the others may hold anything, and come without values.
 
     Returns:
@@ -335,9 +333,7 @@ def table_of_array(
     if array.dtype.names is not None:
         columns = {name: array[name] for name in array.dtype.names}
     elif array.ndim == 2:
-        columns = {
-            name: array[:, place] for place, name in enumerate(names or [f"column_{i}" for i in range(array.shape[1])])
-        }
+        columns = {f"column_{place}": column for place, column in enumerate(array.T)}
     else:
         raise InputError(f"a table must be an array [rows, columns] or one of named fields, got {list(array.shape)}")
     for name, column in columns.items():

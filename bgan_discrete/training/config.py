@@ -476,7 +476,7 @@ class ArrayDataConfig:
     )
     layout: Literal["auto", "array", "table"] = option(
         "auto",
-        "array: integers of one range; table: columns of categories (auto: files with columns are tables)",
+        "array: integers or characters; table: columns of categories (auto: files with columns are tables)",
     )
     columns: str | None = option(None, "columns of a table to take, with commas between them (default: all)")
     drop: str | None = option(None, "columns of a table to leave out, with commas between them")
