@@ -159,7 +159,7 @@ def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
     common = (*kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1", "--lr-decay", "none", "--keep-last",
-              "9")  # fmt: skip
+              "9", "--log-interval", "9")  # fmt: skip
     run("train_array", *common, "--output-dir", "whole", cwd=tmp_path)
     run("train_array", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
     run("train_array", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-import warm_start
+from in_process import run_script
 
 from bgan_discrete.steps import loss_of_draws, update_discriminator
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return warm_start.run([str(ROOT / "scripts" / "benchmark.py"), *arguments], ROOT)
+    return run_script("benchmark", *arguments, cwd=ROOT)
 
 
 def test_a_suite_runs_and_writes_its_files(tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ def test_the_statistics_of_a_known_gradient() -> None:
     # rloo's mean is the gradient of E F, whatever M; its variance is measured over many more repetitions.
     generator, objective = Table(), Objective(make_estimator("rloo"), M)
     rng = torch.Generator().manual_seed(0)
-    found = gradient_statistics(generator, Scores(), lambda: torch.zeros(N, 1), objective, 4000, rng)
+    found = gradient_statistics(generator, Scores(), lambda: torch.zeros(N, 1), objective, 2500, rng)
     p, scores = torch.softmax(generator.logits.detach(), 0), torch.tensor([1.0, -2.0, 0.5])
     exact = p * (scores - p @ scores)
     assert found["signal"] == pytest.approx(float(exact.square().sum()), rel=0.05)
-    fewer = gradient_statistics(generator, Scores(), lambda: torch.zeros(4 * N, 1), objective, 4000, rng)
+    fewer = gradient_statistics(generator, Scores(), lambda: torch.zeros(4 * N, 1), objective, 2500, rng)
     assert fewer["variance"] == pytest.approx(found["variance"] / 4, rel=0.1)
     assert fewer["signal_to_noise"] == pytest.approx(2 * found["signal_to_noise"], rel=0.1)
     assert generator.logits.grad is None

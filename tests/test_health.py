@@ -455,7 +455,7 @@ def test_a_healthy_run_on_the_digits_hears_nothing(tmp_path: Path, capsys: pytes
     assert "health" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("generator", ["mlp", "gru"])
+@pytest.mark.parametrize("generator", [pytest.param("mlp", marks=pytest.mark.long), "gru"])
 def test_a_healthy_run_on_arithmetic_hears_nothing(
     generator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

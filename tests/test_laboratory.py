@@ -1,5 +1,6 @@
 """The laboratory: every experiment at its smallest scale as a user runs it, kept parts, and its errors."""
 
+import functools
 import importlib
 import json
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import torch
 import warm_start
 from datasets import Dataset, Features, Image, Value
+from in_process import run_script
 
 from bgan_discrete.errors import NonFiniteError
 
@@ -51,19 +54,33 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reproduce(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return warm_start.run([str(ROOT / "scripts" / "reproduce.py"), *arguments], ROOT, timeout=500)
+    return run_script("reproduce", *arguments, cwd=ROOT)
+
+
+@pytest.fixture(scope="session")
+def outputs(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str]]:
+    """The folder of an experiment at the smallest scale, and what it said; each is run once."""
+
+    @functools.cache
+    def run(name: str) -> tuple[Path, str]:
+        output = tmp_path_factory.mktemp(name) / "out"
+        done = reproduce(name, "--scale", "smoke", "--data-dir", str(data_dir), "--output-dir", str(output))
+        assert done.returncode == 0, done.stderr
+        return output, done.stdout
+
+    return run
 
 
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.long) if name == "palette" else name for name in laboratory.EXPERIMENTS],
 )
-def test_every_experiment_runs_at_smoke_scale_and_says_what_it_found(name: str, data_dir: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    run = reproduce(name, "--scale", "smoke", "--data-dir", str(data_dir), "--output-dir", str(output))
-    assert run.returncode == 0, run.stderr
+def test_every_experiment_runs_at_smoke_scale_and_says_what_it_found(
+    name: str, outputs: Callable[[str], tuple[Path, str]]
+) -> None:
+    output, said = outputs(name)
     report = (output / "report.md").read_text(encoding="utf-8")
-    assert report in run.stdout
+    assert report in said
     results = json.loads((output / "results.json").read_text(encoding="utf-8"))
     assert results["experiment"] == name and results["settings"]["seeds"] >= 3
     assert len(results["tables"]) == TABLES[name]
@@ -74,15 +91,18 @@ def test_every_experiment_runs_at_smoke_scale_and_says_what_it_found(name: str, 
     assert len(planned) % results["settings"]["seeds"] == 0
 
 
-def test_what_ended_is_kept_and_what_is_missing_is_run_again(tmp_path: Path) -> None:
+def test_what_ended_is_kept_and_what_is_missing_is_run_again(
+    tmp_path: Path, data_dir: Path, outputs: Callable[[str], tuple[Path, str]]
+) -> None:
     output = tmp_path / "out"
-    arguments = ("boundary", "--scale", "smoke", "--output-dir", str(output))
-    first = reproduce(*arguments)
-    assert first.returncode == 0, first.stderr
+    shutil.copytree(outputs("boundary")[0], output)
     before = {path.name: path.read_bytes() for path in (output / "parts").iterdir()}
     whole = json.loads((output / "results.json").read_text())
     (output / "parts" / "kl_1.json").unlink()
-    again = reproduce(*arguments, "--workers", "2")
+    again = warm_start.run(
+        [str(ROOT / "scripts/reproduce.py"), "boundary", "--scale", "smoke", "--data-dir", str(data_dir),
+         "--output-dir", str(output), "--workers", "2"], ROOT,
+    )  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert "5 of 6 parts are there already" in again.stdout and "part 1 of 1: kl_1" in again.stdout
     after = {path.name: path.read_bytes() for path in (output / "parts").iterdir()}

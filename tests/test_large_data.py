@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import warm_start
+from in_process import ran
 
 from bgan_discrete import Trainer
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
@@ -91,10 +91,8 @@ def test_rows_in_memory_are_there_once() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="only Linux has smaps_rollup")
 def test_the_trial_runs_and_reports(tmp_path: Path) -> None:
-    command = [str(ROOT / "scripts" / "trials" / "large_data.py"), "--folder", str(tmp_path)]
     arguments = ["--images", "200", "--lines", "1000", "--side", "8", "--in-memory-mib", "0", "--kind", "text"]
-    done = warm_start.run([*command, *arguments], tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran("trials/large_data", "--folder", str(tmp_path), *arguments, cwd=tmp_path)
     first, second, grown = done.stdout.splitlines()
     assert "100 rows" in first and "in a file" in first
     assert "1,000 rows" in second and "peak RSS" in second

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import warm_start
+from in_process import run_file
 from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
@@ -196,29 +198,30 @@ def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path: Path) -> None:
-    def train(folder: str, *more: str) -> list[tuple[int, str, str]]:
-        found = finish(start([*TRAIN, "--output-dir", str(tmp_path / folder), "--log-interval", "5", *more]))
+    def train(*more: str) -> list[tuple[int, str, str]]:
+        found = finish(start([*TRAIN, "--output-dir", str(tmp_path / "run"), "--log-interval", "5", *more]))
         assert [code for code, *_ in found] == [0, 0], found
         return found
 
-    def last(folder: str) -> dict[str, Any]:
+    def last() -> dict[str, Any]:
         from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
 
-        return load_checkpoint(find_checkpoint(tmp_path / folder / "checkpoints", "latest"), torch.device("cpu"))
+        return load_checkpoint(find_checkpoint(tmp_path / "run" / "checkpoints", "latest"), torch.device("cpu"))
 
-    whole = train("whole", "--max-steps", "12")
-    assert "processes:   2, with 8 of each batch of 16" in whole[0][1]
-    assert whole[1][1] == "", "one process speaks"
-    train("parts", "--max-steps", "12", "--checkpoint-interval", "7", "--keep-last", "9")
-    kept = sorted((tmp_path / "parts" / "checkpoints").iterdir())
-    resumed = train("parts", "--resume", str(kept[0]))
+    first = train("--max-steps", "12", "--checkpoint-interval", "7", "--keep-last", "9")
+    assert "processes:   2, with 8 of each batch of 16" in first[0][1]
+    assert first[1][1] == "", "one process speaks"
+    whole = last()
+    kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    shutil.rmtree(kept[1])
+    resumed = train("--resume", "latest")
     assert "at step 7" in resumed[0][1]
-    assert last("whole")["num_processes"] == 2
-    assert equal(last("whole"), last("parts"))
-    streams = last("whole")["processes"]["rng"]
+    assert whole["num_processes"] == 2
+    assert equal(whole, last())
+    streams = whole["processes"]["rng"]
     assert not torch.equal(streams[0], streams[1])
     # Another number of processes goes on, too.
-    alone = warm_start.run([*TRAIN, "--output-dir", str(tmp_path / "parts"), "--resume", str(kept[0])], ROOT)
+    alone = run_file(*TRAIN, "--output-dir", str(tmp_path / "run"), "--resume", str(kept[0]), cwd=ROOT)
     assert alone.returncode == 0, alone.stderr
     assert "began with 2 processes" in alone.stdout
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_start
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -52,20 +53,19 @@ def refusal(call: Any, kind: type[Exception] = InputError) -> str:
 
 def python(program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
     # By pipes: some programs may write no file of any length.
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *arguments],
-        capture_output=True, text=True, check=check, timeout=300, cwd=ROOT,
-    )  # fmt: skip
+    done = warm_start.run(["-c", textwrap.dedent(program), *arguments], ROOT, by_pipe=True)
+    assert not check or done.returncode == 0, done.stderr
+    return done
 
 
 # Kills.
 
 
 def test_a_run_killed_at_each_moment_of_its_writing_resumes_and_ends_as_if_nobody_had(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "trials" / "kills.py"), "--level", "library", "--kills", "6",
+    done = warm_start.run(
+        [str(ROOT / "scripts" / "trials" / "kills.py"), "--level", "library", "--kills", "6",
          "--output-dir", str(tmp_path / "kills"), "--report", str(tmp_path / "report.json")],
-        capture_output=True, text=True, check=False, timeout=900,
+        tmp_path, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["runs"]["small"]

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
          "--discriminator-width", "8", "--log-interval", "2", "--sample-interval", "3", "--threads", "1",
          "--device", "cpu", "--num-samples", "60")  # fmt: skip
+BRIEF = (*QUICK, "--num-samples", "0", "--log-interval", "9")
+"""Without what takes most of a short run: its evaluation and the picture of its curves."""
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -101,7 +103,7 @@ def test_preparing_says_what_is_there(tmp_path: Path) -> None:
 def test_an_interrupted_and_resumed_run_equals_the_whole_one(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     # Long enough to be interrupted at a moment that nobody chooses.
-    arguments = ["--output-dir", str(folder), *QUICK, "--max-steps", "80", "--num-samples", "0"]
+    arguments = ["--output-dir", str(folder), *BRIEF, "--max-steps", "80"]
     process = warm_start.Started([str(ROOT / "scripts" / "train_images.py"), *arguments], tmp_path)
     deadline = time.monotonic() + 120
     while not (folder / "samples").is_dir() and time.monotonic() < deadline:
@@ -119,7 +121,7 @@ def test_an_interrupted_and_resumed_run_equals_the_whole_one(finished: Path, tmp
 
 
 def test_two_runs_with_one_seed_make_the_same_model(finished: Path, tmp_path: Path) -> None:
-    ran("train_images", "--output-dir", "again", *QUICK, "--num-samples", "0", cwd=tmp_path)
+    ran("train_images", "--output-dir", "again", *BRIEF, cwd=tmp_path)
     again, first = tree(tmp_path / "again" / "model"), tree(finished / "model")
     assert b"how good it is was not measured" in again.pop("README.md")
     assert b"## Figures" in first.pop("README.md")
@@ -141,9 +143,9 @@ def test_a_folder_that_holds_a_run_is_safe(finished: Path, tmp_path: Path) -> No
 
 
 def test_overwriting_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
-    ran("train_images", "--output-dir", "run", *QUICK, "--num-samples", "0", cwd=tmp_path)
+    ran("train_images", "--output-dir", "run", *BRIEF, cwd=tmp_path)
     (tmp_path / "run" / "notes.txt").write_text("mine", encoding="utf-8")
-    ran("train_images", "--output-dir", "run", "--overwrite", *QUICK, "--num-samples", "0", "--max-steps", "2",
+    ran("train_images", "--output-dir", "run", "--overwrite", *BRIEF, "--max-steps", "2",
         cwd=tmp_path)  # fmt: skip
     assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
@@ -256,7 +258,7 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
         "binary": ["--codec", "binary", "--stochastic", "--estimator", "vimco", "--penalty", "roth"],
         "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp", "--spectral-norm"],
     }
-    ran("train_images", "--dataset", "data.npz", "--output-dir", "run", *QUICK, *options[kind], "--num-samples", "0",
+    ran("train_images", "--dataset", "data.npz", "--output-dir", "run", *BRIEF, *options[kind],
         cwd=tmp_path)  # fmt: skip
     made = ImagePipeline.from_pretrained(tmp_path / "run" / "model").generate(7)
     assert made.images.shape == ((7, 9, 12) if kind == "binary" else (7, 9, 12, 3))
@@ -265,7 +267,7 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
 def test_a_recipe_gives_the_options(tmp_path: Path) -> None:
     recipe = {"codec": "binary", "num_draws": 4}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    ran("train_images", "--config", "recipe.yaml", "--output-dir", "run", *QUICK, "--num-samples", "0", "--num-draws",
+    ran("train_images", "--config", "recipe.yaml", "--output-dir", "run", *BRIEF, "--num-draws",
         "5", cwd=tmp_path)  # fmt: skip
     options: dict[str, Any] = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     assert (options["codec"], options["num_draws"]) == ("binary", 5)

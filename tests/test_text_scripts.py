@@ -69,7 +69,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
     common = ("--dataset", "arithmetic", *WINDOWS, *kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1",
-              "--lr-decay", "none", "--keep-last", "9")  # fmt: skip
+              "--lr-decay", "none", "--keep-last", "9", "--log-interval", "9")  # fmt: skip
     ran("train_text", *common, "--output-dir", "whole", cwd=tmp_path)
     ran("train_text", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
     ran("train_text", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
@@ -125,7 +125,7 @@ def test_files_and_prompts(place: Path) -> None:
 def test_samples_with_line_breaks_stay_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("a\nb\n" * 400, encoding="utf-8")
     ran("train_text", "--dataset", "text.txt", "--heldout", "text.txt", "--unit", "text", *WINDOWS, *QUICK,
-        "--num-samples", "0", "--output-dir", "r", cwd=tmp_path)  # fmt: skip
+        "--num-samples", "0", "--log-interval", "9", "--output-dir", "r", cwd=tmp_path)  # fmt: skip
     for name in ("samples.txt", "samples/step-0000003.txt"):
         lines = (tmp_path / "r" / name).read_text(encoding="utf-8").splitlines()
         assert len(lines) in (64, 100)

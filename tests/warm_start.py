@@ -11,10 +11,12 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,12 +35,22 @@ class Started:
         arguments: As after ``python``: the path of a program, or ``-c`` and its text, and then its own.
         cwd: Its working directory.
         env: Its environment; None for this process's.
+        by_pipe: Whether it speaks into pipes, for one that may write no file of any length.
     """
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, by_pipe: bool = False
+    ) -> None:
         self.args = list(arguments)
         self._files = [tempfile.NamedTemporaryFile(prefix="bgan-said-") for _ in range(2)]  # noqa: SIM115
-        said = [file.name for file in self._files]
+        said = [f"{file.name}.pipe" if by_pipe else file.name for file in self._files]
+        self._readers = [
+            threading.Thread(target=_copy, args=(pipe, file.name), daemon=True)
+            for pipe, file in zip(said if by_pipe else (), self._files, strict=False)
+        ]
+        for reader, pipe in zip(self._readers, said, strict=False):
+            os.mkfifo(pipe)
+            reader.start()
         environment = dict(os.environ if env is None else env)
         self._server = _Server.of(environment)
         self.pid: int = self._server.ask({"start": [self.args, str(cwd), environment, *said]})
@@ -68,6 +80,8 @@ class Started:
                 self.kill()
                 self.returncode = self._server.answer()
                 raise subprocess.TimeoutExpired(self.args, timeout, *self._said()) from error
+        for reader in self._readers:
+            reader.join()
         stdout, stderr = self._said()
         return stdout, stderr
 
@@ -75,11 +89,21 @@ class Started:
         return [Path(file.name).read_text(encoding="utf-8") for file in self._files]
 
 
+def _copy(pipe: str, file: str) -> None:
+    with open(pipe, "rb") as source, open(file, "wb") as target:  # noqa: PTH123
+        os.unlink(pipe)  # noqa: PTH108
+        shutil.copyfileobj(source, target)
+
+
 def run(
-    arguments: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+    arguments: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    by_pipe: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
     """As `subprocess.run` with captured text."""
-    started = Started(arguments, cwd, env)
+    started = Started(arguments, cwd, env, by_pipe)
     stdout, stderr = started.communicate(timeout)
     assert started.returncode is not None
     return subprocess.CompletedProcess(started.args, started.returncode, stdout, stderr)

@@ -72,7 +72,7 @@ class Settings:
 
 
 SCALES = {
-    "smoke": Settings(seeds=3, seconds=(0.3,), width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
+    "smoke": Settings(seeds=3, seconds=(0.1,), width=4, samples=60, limit=400, moments=1, datasets=("digits",)),
     "cpu": Settings(seeds=3, seconds=(10, 15, 30), width=8, samples=1000, limit=20_000, moments=3, side=14),
     "full": Settings(seeds=5, seconds=(900, 900, 900), width=64, samples=5000, limit=60_000, moments=8),
 }
