@@ -20,9 +20,9 @@ from bgan_discrete.codecs import (
     PaletteCodec,
     build_codec,
     codec_from_config,
+    kmeans,
     load_codec,
 )
-from bgan_discrete.codecs import kmeans
 from bgan_discrete.codecs.kmeans import nearest_centre, weighted_kmeans
 from bgan_discrete.codecs.levels import DEFAULT_LEVELS, MAX_EXACT_LEVELS, choose_num_levels, pixel_of_level
 from bgan_discrete.errors import InputError
@@ -246,8 +246,8 @@ def test_the_palette_is_weighed_by_how_often_a_colour_occurs() -> None:
 def test_equal_luminance_is_sorted_by_red_then_green() -> None:
     colours = [[0, 0, 68], [11, 1, 34], [22, 2, 0]]
     assert {299 * r + 587 * g + 114 * b for r, g, b in colours} == {7752}
-    for given in itertools.permutations(colours):
-        palette = PaletteCodec(3, palette=np.array(given, np.uint8)).palette
+    for order in itertools.permutations(colours):
+        palette = PaletteCodec(3, palette=np.array(order, np.uint8)).palette
         assert palette is not None and palette.tolist() == colours
 
 

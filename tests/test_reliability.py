@@ -159,7 +159,8 @@ def test_every_byte_of_a_checkpoint_is_on_the_disk_before_its_name_and_its_name_
 
     def watched_fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        events.append(("fsync", path.name, path.read_bytes() if path.is_file() else sorted(os.listdir(path))))
+        held = path.read_bytes() if path.is_file() else sorted(entry.name for entry in path.iterdir())
+        events.append(("fsync", path.name, held))
         fsync(descriptor)
 
     def watched_rename(path: Path, target: Path) -> Path:

@@ -286,6 +286,15 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         assert np.array_equal(real.numpy(), CODES[trainer.order.indices(number)])
 
 
+def precisions(objective: Any) -> tuple[str, str]:
+    """Those in which networks run and draws are scored."""
+    found = []
+    for context in (objective.autocast, objective.score_autocast):
+        with context():
+            found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
+    return found[0], found[1]
+
+
 OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
     # Option -> it and what it needs, off their defaults; what it names in the objective; what that must be.
     "estimator": ({"estimator": "vimco"}, lambda o: o.estimator.name, "vimco"),
@@ -305,21 +314,12 @@ OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
     "escort": ({"credit": "alternatives", "escort": 0.4}, lambda o: o.escort, 0.4),
     "escort None": ({"credit": "alternatives", "escort": None}, lambda o: o.escort, 1.0),
     "score_chunk": ({"score_chunk": 5}, lambda o: o.score_chunk, 5),
-    "dtype": ({"dtype": "bfloat16"}, lambda o: precisions(o), ("bfloat16", "bfloat16")),
-    "score_dtype": ({"score_dtype": "bfloat16"}, lambda o: precisions(o), ("float32", "bfloat16")),
+    "dtype": ({"dtype": "bfloat16"}, precisions, ("bfloat16", "bfloat16")),
+    "score_dtype": ({"score_dtype": "bfloat16"}, precisions, ("float32", "bfloat16")),
     "score_dtype float32": (
-        {"dtype": "bfloat16", "score_dtype": "float32"}, lambda o: precisions(o), ("bfloat16", "float32"),
+        {"dtype": "bfloat16", "score_dtype": "float32"}, precisions, ("bfloat16", "float32"),
     ),
 }  # fmt: skip
-
-
-def precisions(objective: Any) -> tuple[str, str]:
-    """Those in which networks run and draws are scored."""
-    found = []
-    for context in (objective.autocast, objective.score_autocast):
-        with context():
-            found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
-    return found[0], found[1]
 
 
 @pytest.mark.parametrize("name", OBJECTIVE)
