@@ -231,6 +231,12 @@ def test_the_escort_brings_back_what_has_become_improbable(name: str) -> None:
     assert torch.allclose(estimator.over_alternatives(q.log(), log_w, escort=0.5), expected, atol=1e-12)
 
 
+def test_the_least_escort_still_knows_what_is_no_choice() -> None:
+    log_q = torch.log_softmax(torch.tensor([0.0, -40.0, torch.finfo(torch.float64).min / 2]), -1)
+    found = make_estimator("rloo").over_alternatives(log_q, torch.tensor([1.0, 2.0, 9.0]), escort=1e-307)
+    assert torch.allclose(found, torch.tensor([-0.25, 0.25, 0.0]))
+
+
 def test_the_escort_rests_where_the_exact_gradient_does() -> None:
     log_q = torch.log_softmax(torch.randn(6), -1)
     for name in ("bgan_centered", "rloo", "jeffreys"):
@@ -330,6 +336,21 @@ def test_latents_and_the_spread_of_logits() -> None:
         assert abs(generator(drawn).logits.std(0).mean() - 2.5) < 1e-6
         with pytest.raises(InputError, match="logit_spread must be above 0"):
             set_logit_spread(generator, drawn, 0.0)
+
+
+@pytest.mark.parametrize(("length", "width", "depth"), [(5, 64, 2), (20, 64, 1), (1, 8, 1)])
+def test_the_weights_of_a_judge_begin_at_the_scale_of_what_they_sum(length: int, width: int, depth: int) -> None:
+    """Uniform within 1 / sqrt(n): of the first layer n are the other positions, of the next ones the features."""
+    torch.manual_seed(0)
+    judge = AlternativesDiscriminator(length, 9, None, width, depth, "rest", "mlp").judges[0]
+    sums = [max(length - 1, 1), *[width] * depth]
+    assert len(judge.weights) == len(sums)
+    for weight, terms in zip(judge.weights, sums, strict=True):
+        scaled = weight.detach() * terms**0.5
+        assert scaled.abs().max() <= 1
+        assert float(scaled.std()) == pytest.approx(3**-0.5, rel=0.15 if weight.numel() < 200 else 0.03)
+        assert abs(scaled.mean()) < 4 * 3**-0.5 / weight.numel() ** 0.5
+    assert all((bias == 0).all() for bias in judge.biases)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

@@ -1,6 +1,8 @@
 """Codecs: what they keep, what they learn, and how they are written down."""
 
+import itertools
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from bgan_discrete.codecs import (
     PaletteCodec,
     build_codec,
     codec_from_config,
+    kmeans,
     load_codec,
 )
+from bgan_discrete.codecs.kmeans import nearest_centre, weighted_kmeans
 from bgan_discrete.codecs.levels import DEFAULT_LEVELS, MAX_EXACT_LEVELS, choose_num_levels, pixel_of_level
 from bgan_discrete.errors import InputError
 
@@ -175,6 +179,147 @@ def test_dithering_keeps_the_mean_and_comes_only_on_request() -> None:
     assert np.array_equal(dithered.encode(both)[1:], dithered.encode(both[1:])), (
         "an image does not change its neighbour"
     )
+
+
+FLOYD_STEINBERG = {(0, 1): 7 / 16, (1, -1): 3 / 16, (1, 0): 5 / 16, (1, 1): 1 / 16}
+"""The share of a pixel's error that each pixel to come is given, by its rows and columns from it (1976)."""
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dithering_is_that_of_the_published_matrix(channels: int) -> None:
+    palette = np.array([[0], [90], [200]]) if channels == 1 else np.array([[0, 0, 0], [200, 30, 60], [90, 250, 200]])
+    codec = PaletteCodec(3, channels, palette=palette.astype(np.uint8), dither=True)
+    assert codec.palette is not None
+    images = RNG.integers(0, 256, (4, 5, 6, channels)).astype(np.uint8)
+    images[3] = 250  # bright everywhere: the errors run over the end of the scale
+    expected = np.empty(images.shape[:3], np.uint8)
+    for number, image in enumerate(images):
+        wanted = {(y, x): image[y, x].astype(np.float32) for y in range(5) for x in range(6)}
+        for (y, x), value in wanted.items():
+            clipped = np.clip(value, 0, 255)
+            distances = ((np.rint(clipped) - codec.palette.astype(np.float64)) ** 2).sum(1)
+            expected[number, y, x] = distances.argmin()
+            error = clipped - codec.palette[distances.argmin()]
+            for (down, right), share in FLOYD_STEINBERG.items():
+                if (y + down, x + right) in wanted:
+                    wanted[y + down, x + right] += error * np.float32(share)
+    assert np.array_equal(codec.encode(images if channels == 3 else images[..., 0]), expected)
+    assert len(np.unique(expected)) == 3
+
+
+@pytest.mark.parametrize(("place", "least"), [((0, 2), 72), ((1, 0), 104), ((1, 1), 67), ((1, 2), 76)])
+def test_an_error_is_spread_by_hand(place: tuple[int, int], least: int) -> None:
+    """127 in the middle of the first row becomes 0: its error reaches four pixels, 55.6 to 23.8 of it, and more later.
+
+    The least value of each pixel that then becomes 255, the others being 0: 127.5 less what reaches it.
+    """
+    codec = PaletteCodec(2, 1, palette=np.array([[0], [255]], np.uint8), dither=True)
+    for pixel, code in ((least, 1), (least - 1, 0)):
+        image = np.array([[[0, 127, 0], [0, 0, 0]]], np.uint8)
+        image[0][place] = pixel
+        assert codec.encode(image)[0][place] == code
+
+
+def test_a_palette_is_learnt_from_pixels_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pixels than are taken: those of the first images alone are dark, of the last bright."""
+    monkeypatch.setattr("bgan_discrete.codecs.palette.MAX_FITTED_PIXELS", 200)
+    images = np.concatenate([RNG.integers(0, 20, (50, 6, 6)), RNG.integers(230, 256, (50, 6, 6))]).astype(np.uint8)
+    palette = PaletteCodec(2, 1).fit(images).palette
+    assert palette is not None
+    assert palette[0, 0] < 20 and palette[1, 0] > 230
+    assert not np.array_equal(PaletteCodec(8, 1, seed=1).fit(images).palette, PaletteCodec(8, 1).fit(images).palette)
+    # A colour that the drawn pixels miss is found where there are no more.
+    rare = np.zeros((30, 6, 6, 3), np.uint8)
+    rare[:15] = 9
+    rare[29, 5, 5] = 7
+    found = PaletteCodec(3).fit(rare).palette
+    assert found is not None and found[:, 0].tolist() == [0, 7, 9]
+
+
+def test_the_palette_is_weighed_by_how_often_a_colour_occurs() -> None:
+    """0 and 10 share a colour; 0 is 99 times as frequent."""
+    image = np.array([[0] * 99 + [10] + [100] * 50], np.uint8).reshape(1, 1, -1)
+    palette = PaletteCodec(2, 1).fit(image).palette
+    assert palette is not None and palette.ravel().tolist() == [0, 100], "unweighted it would be 5 and 100"
+
+
+def test_equal_luminance_is_sorted_by_red_then_green() -> None:
+    colours = [[0, 0, 68], [11, 1, 34], [22, 2, 0]]
+    assert {299 * r + 587 * g + 114 * b for r, g, b in colours} == {7752}
+    for order in itertools.permutations(colours):
+        palette = PaletteCodec(3, palette=np.array(order, np.uint8)).palette
+        assert palette is not None and palette.tolist() == colours
+
+
+def test_the_table_of_met_colours_is_not_saved_and_a_palette_cannot_be_changed() -> None:
+    codec = PaletteCodec(4, channels=1, seed=1).fit(GREY)
+    codec.encode(GREY)
+    assert codec._code_of_colour is not None
+    again = pickle.loads(pickle.dumps(codec))
+    assert again._code_of_colour is None and np.array_equal(again.encode(GREY), codec.encode(GREY))
+    assert codec.palette is not None
+    with pytest.raises(ValueError, match="read-only"):
+        codec.palette[0] = 3
+
+
+# --- k-means ---
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_centres_are_the_weighted_means_of_clusters(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = np.concatenate([rng.normal(size=(5, 2)) + middle for middle in ([0, 0], [30, 0], [0, 50])])
+    weights = rng.integers(1, 60, 15)
+    found = weighted_kmeans(points, weights, 3, np.random.default_rng(0))
+    parts = [slice(0, 5), slice(5, 10), slice(10, 15)]
+    means = np.stack([np.average(points[part], axis=0, weights=weights[part]) for part in parts])
+    own = nearest_centre(points, found)
+    np.testing.assert_allclose(found[own[::5]], means)
+    assert own.tolist() == np.repeat(own[::5], 5).tolist() and len(set(own.tolist())) == 3
+
+
+def test_the_best_of_several_starts_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = iter([(np.full((2, 1), number), cost) for number, cost in enumerate([3.0, 1.0, 2.0, 1.0])])
+    monkeypatch.setattr(kmeans, "_lloyd", lambda *given: next(results))
+    found = weighted_kmeans(np.arange(4.0)[:, None], np.ones(4, np.int64), 2, np.random.default_rng(0))
+    assert found.tolist() == [[1], [1]]
+    assert next(results, None) is None, "four starts"
+
+
+def test_the_cost_of_a_start_is_weighted() -> None:
+    points, weights = np.array([[0.0], [4.0], [10.0]]), np.array([3, 1, 5])
+    centres, cost = kmeans._lloyd(points, weights, np.array([[0.0], [10.0]]))
+    assert centres.tolist() == [[1.0], [10.0]]
+    assert cost == 3 * 1 + 1 * 9
+
+
+def test_each_start_is_drawn_by_weight_times_squared_distance_to_the_nearest() -> None:
+    points, weights = np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([4, 3, 2, 1])
+    counts = np.zeros((4, 4, 4), np.int64)
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        first, second, third = kmeans._plus_plus_start(points, weights, 3, rng)[:, 0]
+        places = tuple(int(np.flatnonzero(points[:, 0] == value)[0]) for value in (first, second, third))
+        counts[places] += 1
+    expected = np.zeros((4, 4, 4))
+    for one, two, three in itertools.permutations(range(4), 3):
+        to_one, to_two = ((points[:, 0] - points[place, 0]) ** 2 for place in (one, two))
+        after_one, after_two = weights * to_one, weights * np.minimum(to_one, to_two)
+        share = weights[one] / weights.sum() * after_one[two] / after_one.sum() * after_two[three] / after_two.sum()
+        expected[one, two, three] = 3000 * share
+    often = expected > 5
+    assert counts[expected == 0].sum() == 0
+    observed, wanted = counts[often], expected[often]
+    assert ((observed - wanted) ** 2 / wanted).sum() < len(wanted) + 4 * (2 * len(wanted)) ** 0.5
+
+
+def test_a_centre_without_points_moves_to_the_one_that_is_worst_served_by_its_weight() -> None:
+    points, weights = np.array([[0.0], [2.0], [10.0]]), np.array([1, 90, 2])
+    assigned, centres = np.zeros(3, np.int64), np.array([[1.0], [50.0]])
+    means = kmeans._means(points, weights, assigned, centres)
+    assert means.tolist() == [[pytest.approx(200 / 93)], [10.0]], "2 * 9^2 is more than 90 * 1^2"
+    means = kmeans._means(points, np.array([1, 900, 2]), assigned, centres)
+    assert means[1].tolist() == [2.0]
 
 
 def test_more_colours_than_the_data_have_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -159,13 +160,8 @@ def test_every_byte_of_a_checkpoint_is_on_the_disk_before_its_name_and_its_name_
 
     def watched_fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        events.append(
-            (
-                "fsync",
-                path.name,
-                path.read_bytes() if path.is_file() else sorted(entry.name for entry in path.iterdir()),
-            )
-        )
+        held = path.read_bytes() if path.is_file() else sorted(entry.name for entry in path.iterdir())
+        events.append(("fsync", path.name, held))
         fsync(descriptor)
 
     def watched_rename(path: Path, target: Path) -> Path:
@@ -952,6 +948,110 @@ def test_a_log_with_garbage_ends_at_the_garbage(tmp_path: Path) -> None:
         log.write(2, {"x": 1.0})
     assert [line["step"] for line in read_metrics(path)] == [1, 2]
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell what is synchronised")
+def test_a_replaced_file_is_whole_when_it_is_synchronised_and_quick_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bytes] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        held.append(path.read_bytes() if path.is_file() else b"folder")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    content = bytes(range(256)) * 1000
+    for synced, expected in ((True, [content, b"folder"]), (False, [])):
+        held.clear()
+        with replacing_file(tmp_path / "a.bin", synced) as file:
+            file.write(content)
+        assert held == expected
+        assert (tmp_path / "a.bin").read_bytes() == content
+    held.clear()
+    durable.write_synced(tmp_path / "b.bin", content)
+    assert held == [content]
+    with pytest.raises(FileExistsError):
+        durable.write_synced(tmp_path / "b.bin", b"other")
+    assert (tmp_path / "b.bin").read_bytes() == content
+
+
+def test_what_the_dead_left_of_a_file_goes_and_what_is_not_theirs_stays(tmp_path: Path) -> None:
+    dead, alien, other = (tmp_path / name for name in (".a.json.1f.tmp", ".a.json.kept", ".b.json.1f.tmp"))
+    for path in (dead, alien, other):
+        path.write_bytes(b"half")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "own").write_bytes(b"mine")
+    link, folder_link = tmp_path / ".a.json.2f.tmp", tmp_path / ".writing-link"
+    link.symlink_to(tmp_path / "precious" / "own")
+    folder_link.symlink_to(tmp_path / "precious")
+    with replacing_file(tmp_path / "a.json") as living:
+        living.write(b"first")
+        with replacing_file(tmp_path / "a.json") as file:
+            file.write(b"second")
+        assert (tmp_path / "a.json").read_bytes() == b"second"
+    durable.clean_leftovers(tmp_path)
+    assert (tmp_path / "a.json").read_bytes() == b"first", "the living one was not taken away"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [alien.name, other.name, link.name, folder_link.name, "a.json", "precious"]
+    )
+    assert (tmp_path / "precious" / "own").read_bytes() == b"mine"
+
+
+def test_a_new_place_that_a_cleaner_took_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = durable._lock, []
+
+    def locked(descriptor: int, wait: bool) -> bool:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].rmdir()
+        return lock(descriptor, wait)
+
+    monkeypatch.setattr(durable, "_lock", locked)
+    with working_folder(tmp_path) as folder:
+        assert folder.is_dir() and folder != taken[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_steps_aside_even_where_one_had_stepped_aside_before(tmp_path: Path) -> None:
+    final = tmp_path / "model"
+    for number in range(3):
+        if number == 2:  # a crash had left the first one aside
+            shutil.copytree(final, durable.stepped_aside(final))
+        with working_folder(tmp_path) as working:
+            durable.write_synced(working / "number", str(number).encode())
+            durable.publish_folder(working, final)
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        assert (final / "number").read_bytes() == str(number).encode()
+
+
+def test_facts_texts_and_modes_of_files(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.bin", os.urandom(3 * 2**20 + 7)
+    path.write_bytes(content)
+    assert file_facts(path) == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    path.write_text("äb", encoding="utf-8")
+    assert durable.read_text(path, 3) == "äb"
+    with pytest.raises(ValueError, match="larger than 2 bytes"):
+        durable.read_text(path, 2)
+    before = os.umask(0o007)
+    try:
+        durable.replace_text(tmp_path / "new.txt", "x")
+        assert (tmp_path / "new.txt").stat().st_mode & 0o777 == 0o660
+    finally:
+        os.umask(before)
+
+
+def test_what_cannot_be_written_is_said_once_with_the_name_that_is_missing_from_it() -> None:
+    full = OSError(28, "No space left on device", "/disk/inner")
+    assert str(durable.storage_error("'/disk'", full)) == "cannot write '/disk': No space left on device: /disk/inner"
+    assert str(durable.storage_error("'/disk/inner'", full)) == "cannot write '/disk/inner': No space left on device"
+    assert str(durable.storage_error("x", OSError("odd"))) == "cannot write x: odd"
+    first = durable.storage_error("x", full)
+    assert durable.storage_error("y", first) is first
 
 
 def test_a_folder_in_work_is_gone_when_its_work_fails(tmp_path: Path) -> None:

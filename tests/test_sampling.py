@@ -77,6 +77,15 @@ def test_a_last_category_that_is_impossible_is_not_the_remainder_of_rounding() -
         assert int(codes.max()) == 35
 
 
+def test_a_first_category_that_is_impossible_is_not_drawn_by_a_uniform_of_zero() -> None:
+    zeros = torch.zeros(1, 1)
+    assert bernoulli_codes(torch.tensor([[-1e30, 0.0]]), zeros).tolist() == [[1]]
+    for sampler in (comparison_codes, search_codes):
+        assert sampler(torch.tensor([[-1e30, -1e30, 0.0, 0.0]]), zeros).tolist() == [[2]]
+        # A uniform that is a threshold belongs to the category above it.
+        assert sampler(torch.zeros(1, 4), torch.tensor([[0.25], [0.5], [0.75]])).tolist() == [[1], [2], [3]]
+
+
 def test_draws_are_independent() -> None:
     codes = sample_categorical(torch.zeros(1, 2), 40_000, torch.Generator().manual_seed(3))[:, 0].float()
     pairs = (codes[1:] * codes[:-1]).mean()
@@ -287,6 +296,10 @@ def test_codes_become_an_index_and_not_a_mask() -> None:
 def test_errors() -> None:
     with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
         sample_categorical(torch.zeros(2, 3), 0)
+    for wrong in (1, 2**24 + 1):
+        with pytest.raises(InputError, match=f"num_categories must lie between 2 .* got {wrong}"):
+            code_dtype(wrong)
+    assert code_dtype(2**24) == torch.int32
     with pytest.raises(InputError, match="num_categories must lie between 2"):
         sample_categorical(torch.zeros(2, 1), 3)
 

@@ -62,7 +62,7 @@ def test_what_counts_and_what_pads() -> None:
     assert carried.tolist() == [[0, 1, 1, 1], [4, 5, 6, 7], [8, 8, 8, 8]]
 
 
-@pytest.mark.parametrize("end", [END, None])
+@pytest.mark.parametrize("end", [END, None, 0, K - 1])
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_probabilities_sum_to_one_over_all_sequences(kind: Callable[..., nn.Module], end: int | None) -> None:
     codes = every_sequence(end)
@@ -298,7 +298,8 @@ def test_sharpening() -> None:
     assert (sharpen(halves, top_p=0.5).softmax(-1) > 0).tolist() == [[False, False, True, False]]
     assert (sharpen(halves, top_k=3).softmax(-1) > 0).all(), "two that are equally probable stay together"
     for tiny in (1e-30, 1e-300):
-        assert sharpen(1e3 * logits, tiny).softmax(-1).tolist() == [[1, 0, 0, 0]]
+        sharp = sharpen(1e3 * logits, tiny)
+        assert sharp.isfinite().all() and sharp.softmax(-1).tolist() == [[1, 0, 0, 0]]
     with pytest.raises(InputError, match="temperature"):
         sharpen(logits, math.inf)
     for wrong in ({"temperature": 0.0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}):

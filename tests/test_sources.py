@@ -537,6 +537,20 @@ def test_stochastic_codes_of_held_out_rows_go_on_after_the_training_rows() -> No
     assert np.array_equal(data.heldout_codes[:, 1:], whole[len(data.codes) :, 1:])
 
 
+def test_a_codec_is_fitted_to_the_training_images_alone() -> None:
+    images = noise(60, 4, 5) // 128 * np.uint8(255)
+    heldout = load_images(images, codec=EXACT).heldout_codes
+    rows = [place for place, image in enumerate(images) if any(np.array_equal(image, own) for own in heldout)]
+    assert len(rows) == len(heldout) == 6
+    # Other pictures in the same rows are held out again.
+    images[rows] = noise(6, 4, 5, seed=1) // 2 + 60
+    assert load_images(images).num_categories == 2, "that of all of them is 16"
+    found = load_images(images, codec=CodecOptions("palette", num_categories=2))
+    assert isinstance(found.codec, PaletteCodec) and found.codec.palette is not None
+    assert found.codec.palette.ravel().tolist() == [0, 255]
+    assert found.heldout_codes.shape == (6, 4, 5)
+
+
 def test_a_given_codec_is_used_as_it_is() -> None:
     codec = PaletteCodec(3, channels=1).fit(GREY)
     data = load_images(RGB, codec=codec)

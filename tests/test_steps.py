@@ -200,11 +200,8 @@ def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_w
             sizes = passes.setdefault((name, parts), [])
             generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
             objective = Objective(make_estimator(name), 3, penalty=get_penalty("r1"), accumulation_steps=parts)
-            real, z, optimizers = (
-                real_codes()[:, :1, 0],
-                torch.zeros(N, 1).double(),
-                (sgd(generator), sgd(discriminator)),
-            )
+            real, z = real_codes()[:, :1, 0], torch.zeros(N, 1).double()
+            optimizers = sgd(generator), sgd(discriminator)
             if parts > 1:
                 adversarial_step(generator, discriminator, *optimizers, real, z, objective, condition=condition)
             else:

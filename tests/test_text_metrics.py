@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.metrics import text as text_metrics
 from bgan_discrete.metrics.bleu import bleu, self_bleu
 from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
 from bgan_discrete.metrics.text import (
@@ -80,6 +81,7 @@ def test_a_markov_model_draws_what_it_saw() -> None:
         assert drawn[text] / 8000 == pytest.approx(probability, abs=0.02)
     assert set(drawn) == {"ab", "ac", "b"}
     assert model.sample(5, 10, seed=3) == model.sample(5, 10, seed=3)
+    assert model.sample(50, 10, seed=3) != model.sample(50, 10, seed=4)
     assert {len(text) for text in MarkovModel(["abcd", "bcda"], 2).sample(50, 4, end=False)} == {4}
 
 
@@ -140,6 +142,83 @@ def test_a_report_has_its_floor_and_markov_models() -> None:
         evaluate_text(["a"], training, heldout)
 
 
+@pytest.mark.parametrize(("num_heldout", "enough"), [(60, True), (59, False), (20, False)])
+def test_each_figure_is_taken_of_the_texts_that_it_says(
+    num_heldout: int, enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """30 samples: the floor's are 30 of the held-out texts, and BLEU and reverse perplexity are of the others."""
+    training = [f"t{n} t{n} on the mat" for n in range(40)]
+    heldout = [f"h{n} sat on the red mat" for n in range(num_heldout)]
+    made = [*(f"s{n} on the mat" for n in range(29)), training[3]]
+    other = {"other": [*sentences(29, 5), heldout[0]]}
+    references: list[list[str]] = []
+    judged: list[tuple[list[str], list[str], bool]] = []
+    drawn: list[tuple[int, tuple[object, ...]]] = []
+    own_bleu, own_divergences = text_metrics.bleu, text_metrics.ngram_divergences
+    compared: list[list[str]] = []
+
+    class Watched(MarkovModel):
+        def __init__(self, texts: list[str], order: int) -> None:
+            super().__init__(texts, order)
+            self.texts = texts
+
+        def perplexity(self, texts: list[str], end: bool = True) -> float:  # type: ignore[override]
+            judged.append((list(self.texts), list(texts), end))
+            return super().perplexity(texts, end)
+
+        def sample(self, *given: object) -> list[str]:  # type: ignore[override]
+            drawn.append((self.order, given))
+            return super().sample(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(text_metrics, "MarkovModel", Watched)
+    monkeypatch.setattr(text_metrics, "bleu", lambda a, b: references.append(list(b)) or own_bleu(a, b))
+    monkeypatch.setattr(
+        text_metrics, "ngram_divergences", lambda a, b, n: compared.append(list(b)) or own_divergences(a, b, n)
+    )
+    report = evaluate_text(made, training, heldout, ends=False, others=other, seed=3)
+    rows = len(report.rows)
+    assert rows == 3 + 5
+    forward, backward = judged[::2], judged[1::2]
+    floor = forward[1][1]
+    count = min(30, num_heldout)
+    assert len(set(floor)) == count and set(floor) <= set(heldout) and floor != heldout[:count]
+    rest = sorted(set(heldout) - set(floor)) if enough else sorted(heldout)
+    assert [sorted(texts) for _, texts, _ in backward] == [rest] * rows
+    assert [model for model, _, _ in forward] == [training] * rows
+    assert [model for model, _, _ in backward] == [texts for _, texts, _ in forward]
+    assert not any(end for *_, end in judged)
+    assert forward[0][1] == made and forward[2][1] == other["other"]
+    wanted = rest if enough else sorted(training)
+    assert [sorted(texts) for texts in references] == [wanted] * rows
+    assert compared == [training] * rows
+    longest = max(map(len, training))
+    assert drawn == [(order, (30, longest, 3, False)) for order in (1, 2, 3, 4, 5)]
+    assert (report.num_samples, report.num_training, report.num_references) == (30, 40, len(wanted))
+    assert report.facts["references"] == ("held-out" if enough else "training")
+    assert (report.facts["floor_samples"], report.facts["ends"]) == (count, False)
+    model, real = report.rows["model"], report.rows["floor"]
+    assert (model["copies of training"], real["copies of training"]) == (1 / 30, 0)
+    assert (model["unique rate"], real["unique rate"]) == (1, 1)
+    lengths = np.array([len(text) for text in made])
+    assert (model["mean length"], model["length spread"]) == (lengths.mean(), lengths.std())
+    for order in (2, 5):
+        assert model[f"BLEU-{order}"] == own_bleu(made, wanted)[order]
+        assert model[f"Self-BLEU-{order}"] == self_bleu(made)[order]
+    assert model["forward perplexity"] == MarkovModel(training, 4).perplexity(made, False)
+    again = evaluate_text(made, training, heldout, ends=False, markov=False, seed=4)
+    assert judged[-4][1] == made and judged[-2][1] != floor, "which held-out texts is a matter of the seed"
+    assert again.rows["model"]["JSD-3"] == model["JSD-3"]
+
+
+def test_valid_texts_are_counted_among_a_report_and_words_are_not() -> None:
+    training, heldout = sentences(40, 0), sentences(40, 1)
+    report = evaluate_text(["a", "a", "b", "x"], training, heldout, valid=["a", "b", "c", "d"], markov=False)
+    model = report.rows["model"]
+    assert (model["valid"], model["distinct valid"], model["coverage"]) == (0.75, 2, 0.5)
+    assert model["KL of valid"] == pytest.approx(2 / 3 * math.log(8 / 3) + 1 / 3 * math.log(4 / 3))
+    assert not any("BLEU" in name for name in model)
+
+
 def test_short_texts_that_repeat() -> None:
     report = evaluate_text(["bat", "tabs"], ["tab", "tab", "bat", "stab"], ["sat", "sat"])
     assert report.facts["training_repeated"] == 0.5
@@ -154,8 +233,14 @@ def test_the_wgan_gp_protocol() -> None:
     expected = naive_divergence([t[:32] for t in heldout[:640]], [t[:32] for t in training], 4)
     assert rows["model"]["JSD-4"] == pytest.approx(expected)
     assert rows["floor"]["JSD-4"] == pytest.approx(expected, rel=0.3)
-    with pytest.raises(InputError, match="640"):
-        wgan_gp_divergences(heldout[:600], training, heldout)
+    chosen = np.random.default_rng(5).permutation(800)[:640]
+    floor = naive_divergence([heldout[n][:32] for n in chosen], [t[:32] for t in training], 4)
+    assert wgan_gp_divergences(heldout[:640], training, heldout, seed=5)["floor"]["JSD-4"] == pytest.approx(floor)
+    for few in (600, 639):
+        with pytest.raises(InputError, match="640"):
+            wgan_gp_divergences(heldout[:few], training, heldout)
+        with pytest.raises(InputError, match="640"):
+            wgan_gp_divergences(heldout, training, heldout[:few])
 
 
 def test_empty_sets_are_refused() -> None:
