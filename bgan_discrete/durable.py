@@ -155,12 +155,12 @@ def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
         if folder is None:
             return stack.pop_all()
         real = Path(os.path.realpath(folder))
-        if real.exists() and not real.is_dir():
-            raise InputError(f"output_dir {str(folder)!r} is a file; give a folder")
-        stack.callback(remove_empty, [place for place in (real, *real.parents) if not place.exists()])
         # Never a lock by the mere existence of a file: that of a killed process would stay.
         lock = FileLock(real / lock_file, blocking=False, fallback_to_soft=False)
         try:
+            if real.exists() and not real.is_dir():
+                raise InputError(f"output_dir {str(folder)!r} is a file; give a folder")
+            stack.callback(remove_empty, [place for place in (real, *real.parents) if not place.exists()])
             make_folder(real)
             lock.acquire()
         except Timeout:
