@@ -221,7 +221,7 @@ LABELS: dict[str, Any] = {
 }
 USABLE = {"numbers", "words", "one-hot"}
 SOURCES = st.tuples(
-    st.sampled_from(["npz", "parquet", "metadata"]), st.sampled_from(sorted(LABELS)), st.integers(3, 12), st.booleans()
+    st.sampled_from(["npz", "parquet", "metadata"]), st.sampled_from(sorted(LABELS)), st.integers(3, 40), st.booleans()
 )
 
 

@@ -1,7 +1,7 @@
 """Data sets -> uint8 images -> cached codes; texts, arrays and tables -> codes.
 
-``settings`` (what is asked for) -> ``rows``, ``tables`` (opened, not decoded) -> ``decoding`` -> ``images`` (held out,
-fitted, encoded) -> ``cache``.
+``settings`` (what is asked for) -> ``folders`` (which files) -> ``rows``, ``pictures``, ``tables`` (opened, not
+decoded) -> ``decoding`` -> ``images`` (held out, fitted, encoded; ``values``: what merges) -> ``cache``.
 """
 
 from bgan_discrete.sources.arrays import ArrayData, describe_array, load_array
