@@ -3,6 +3,7 @@
 import csv
 import html
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -21,7 +22,13 @@ from bgan_discrete.codecs import IntegersCodec, TableCodec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
-from bgan_discrete.tasks.arrays import build_array_networks, figures_of_example, prepare_array
+from bgan_discrete.tasks.arrays import (
+    build_array_networks,
+    figures_of_example,
+    measure_array_networks,
+    prepare_array,
+)
+from bgan_discrete.tasks.runs import count_parameters
 from bgan_discrete.training.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -323,6 +330,36 @@ def test_networks_fit_the_data() -> None:
     generator, discriminator = build_array_networks(ArrayModelConfig(generator="conv"), short, 0, alternatives=False)
     assert isinstance(generator, ConvSequenceGenerator)
     assert type(discriminator).__name__ == "ConvSequenceDiscriminator"
+
+
+def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
+    for codec, config in (
+        (IntegersCodec((400,), 5), ArrayModelConfig()),
+        (IntegersCodec((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp", spectral_norm=True)),
+        (table, ArrayModelConfig(discriminator="mlp")),
+        (table, ArrayModelConfig()),
+    ):
+        networks = build_array_networks(config, codec, 0)
+        sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
+        assert measure_array_networks(config, codec) == sizes
+    words = r"networks of 60,001 categories at 6,000 positions would have generator 92,\d+,\d+,\d+, .* GiB of memory"
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
+    with pytest.raises(InputError, match=words):
+        measure_array_networks(ArrayModelConfig(), IntegersCodec((6000,), 60001))
+
+
+def test_characters_are_generated_as_characters(tmp_path: Path) -> None:
+    codec = IntegersCodec((2, 2), 4, values=["", '"', ",", "x"])
+    ArrayPipeline(MLPGenerator((2, 2), 4, 4, 8), codec).save_pretrained(tmp_path / "m")
+    for name in ("t.csv", "t.npy", "t.npz"):
+        run("generate_array", "--model", "m", "--num-samples", "9", "--output", name, cwd=tmp_path)
+    rows = np.load(tmp_path / "t.npy")
+    assert (rows.shape, set(rows.ravel().tolist())) == ((9, 2, 2), {"", '"', ",", "x"})
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == rows.reshape(9, -1).tolist()
+    with np.load(tmp_path / "t.npz") as archive:
+        assert np.array_equal(archive["rows"], rows)
 
 
 @pytest.mark.parametrize("name", ["records_binary", "motifs_convolutions"])

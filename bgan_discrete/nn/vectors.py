@@ -147,10 +147,11 @@ class MLPDiscriminator(nn.Module):
         default = default_encoding(num_categories, ordered) if self.sizes is None else "onehot"
         self.read = CodeInput(num_categories, encoding or default)
         num_positions = math.prod(event_shape)
-        # On the CPU even where the network is only measured, on torch's device without memory.
-        limits = torch.tensor(checked or [num_categories] * num_positions, device="cpu")
-        can = torch.arange(num_categories, device="cpu") < limits[:, None]
-        self.register_buffer("possible", can.flatten().nonzero().squeeze(1), persistent=False)
+        possible = torch.arange(num_positions * num_categories)
+        if checked is not None:  # on the CPU even where the network is only measured, on a device without memory
+            limits = torch.tensor(checked, device="cpu")
+            possible = (torch.arange(num_categories, device="cpu") < limits[:, None]).flatten().nonzero().squeeze(1)
+        self.register_buffer("possible", possible, persistent=False)
         inputs = num_positions * self.read.num_features if self.sizes is None else len(self.possible)
         self.hidden = _hidden_layers(inputs, width, depth)
         self.to_log_ratio = nn.Linear(width, 1)
