@@ -26,10 +26,10 @@ test: .venv/.installed-dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) -m pytest -n auto -q -m "not long"
+	@$(PY) -m pytest -n auto --dist worksteal -q -m "not long"
 
 test-all: .venv/.installed-dev
-	@$(PY) -m pytest -n auto -q
+	@$(PY) -m pytest -n auto --dist worksteal -q
 
 setup: .venv/.installed-dev
 

@@ -35,7 +35,7 @@ from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConf
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,
-    "device": "cpu", "num_samples": 60, "sample_interval": 0, "log_interval": 2,
+    "device": "cpu", "num_samples": 60, "sample_interval": 0, "log_interval": 4,
 }  # fmt: skip
 HOSTILE = (
     "---", "a: b", "`` ``` ````", "| a | b |", "<script>alert(1)</script>", "[link](http://evil.example)", "# title",
@@ -66,6 +66,11 @@ def run_it(card: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     names: dict[str, object] = {}
     exec(program_of(card), names)
     return names
+
+
+@pytest.fixture(autouse=True)
+def _critics_are_trained_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bgan_discrete.metrics.arrays.CRITIC_STEPS", 30)
 
 
 @pytest.fixture

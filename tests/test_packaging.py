@@ -62,7 +62,14 @@ def test_the_source_distribution_holds_what_the_checks_need(sdist: Path) -> None
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert held >= wanted | {"Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "constraints.txt"}
+    assert held >= wanted | {
+        "Makefile",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "CITATION.cff",
+        "constraints.txt",
+        "constraints-minimum.txt",
+    }
 
 
 def test_the_packages_are_those_of_the_tree(setup: configparser.ConfigParser) -> None:
@@ -130,6 +137,37 @@ def test_every_requirement_is_pinned_and_torchvision_is_none_of_them(setup: conf
         if line.strip()
     }
     assert names - pinned == set()
+
+
+SAFE = {
+    "torch": "2.10", "pyarrow": "14.0.1", "pillow": "13.0", "sentencepiece": "0.2.1", "filelock": "3.20.3",
+}  # fmt: skip
+"""From which versions on no error is known by which a file that is read does harm; ``setup.cfg`` names the errors."""
+
+
+def minima(setup: configparser.ConfigParser, *extras: str) -> dict[str, str]:
+    """Name of a library -> the oldest version for Python 3.11 and later."""
+    parts = [setup["options"]["install_requires"], *(setup["options.extras_require"][extra] for extra in extras)]
+    lines = [line for part in parts for line in part.split("\n") if line and 'python_version < "3.11"' not in line]
+    return dict(line.split(";")[0].strip().split(">=") for line in lines)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return (*map(int, version.split(".")), 0, 0)[:3]
+
+
+def test_no_version_with_known_errors_of_memory_is_admitted(setup: configparser.ConfigParser) -> None:
+    oldest = minima(setup)
+    assert {name for name, safe in SAFE.items() if numbers(oldest[name]) < numbers(safe)} == set()
+
+
+def test_the_versions_that_were_tested_are_the_oldest_admitted(setup: configparser.ConfigParser) -> None:
+    text = (ROOT / "constraints-minimum.txt").read_text(encoding="utf-8")
+    tested = dict(re.findall(r"^([\w.-]+)==(.+)$", text, re.M))
+    oldest = minima(setup, "report", "tensorboard")
+    assert {name: numbers(version) for name, version in oldest.items() if name != "torch"} == {
+        name: numbers(version) for name, version in tested.items() if name != "torch"
+    }
 
 
 def test_the_citation_is_of_this_version(setup: configparser.ConfigParser) -> None:

@@ -40,7 +40,7 @@ from bgan_discrete.training.config import (
 from bgan_discrete.training.trainer import sample_codes
 
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
-QUICK = {"max_steps": 4, "sample_interval": 0, "log_interval": 2, "threads": 1, "num_samples": 0}
+QUICK = {"max_steps": 4, "sample_interval": 0, "log_interval": 4, "threads": 1, "num_samples": 0}
 
 
 class TrueLogRatio(nn.Module):
@@ -187,6 +187,7 @@ def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
 
 def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bgan_discrete.metrics.arrays.CRITIC_STEPS", 30)
     np.save("rows.npy", np.random.default_rng(0).integers(0, 3, (200, 6)))
     text = {"layout": "window", "length": 8, "generator_width": 8, "discriminator_width": 8, "latent_size": 4}
     train_text(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
