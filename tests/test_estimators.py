@@ -14,6 +14,7 @@ from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
+from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 GAMES = [(random_game(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
@@ -209,6 +210,7 @@ def test_two_processes_with_half_the_latents_each_estimate_as_one_does_with_all(
 
     def twice(part: Tensor, **processes: object) -> Tensor:
         estimator = make_estimator(name, normalization=normalization, **processes)  # type: ignore[arg-type]
+        assert estimator.processes is processes.get("processes", ALONE)
         return torch.cat([estimator(part), estimator(part)])
 
     found = by_two_processes(lambda part, who: twice(part, processes=who), log_w.split(2, dim=1))
