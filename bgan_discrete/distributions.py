@@ -341,7 +341,15 @@ class SequenceCategorical(FactorizedCategorical):
 
 
 def check_logits(logits: Tensor, who: str = "generator") -> None:
-    """Raise NonFiniteError, with whose they are, for logits that are not finite; the device is asked once."""
+    """Refuse logits that are not finite. The device is asked once, so this is no check for every step.
+
+    Args:
+        logits: Of any shape.
+        who: Whose they are, for the message.
+
+    Raises:
+        NonFiniteError: If there is NaN, inf or -inf among them.
+    """
     low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"

@@ -120,6 +120,10 @@ def _taking_the_name_of(path: Path, synced: bool) -> Iterator[BinaryIO]:
 def keep_permissions(path: Path, successor: Path) -> None:
     """Give a file that is about to replace another one its mode and access list, and its owner where that may be.
 
+    Args:
+        path: The file that is there; may be missing.
+        successor: The one that takes its name.
+
     Raises:
         PermissionError: If the file may not be written, even where root or its folder would let it be replaced.
     """
@@ -144,6 +148,9 @@ def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
     Args:
         folder: None for none.
         lock_file: Name of the file that is locked; it is deleted at the end.
+
+    Returns:
+        A context that holds the lock.
 
     Raises:
         InputError: If ``folder`` is a file, or another process or thread holds it.

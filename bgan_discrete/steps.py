@@ -283,7 +283,19 @@ def adversarial_step(
 def distribution_of(
     generator: Callable[..., Distribution], latents: Tensor, condition: Tensor | None = None
 ) -> Distribution:
-    """What a generator gives for latents ``[N, Z]``; raise InputError if that is no `Distribution`."""
+    """What a generator gives for latents.
+
+    Args:
+        generator: The network.
+        latents: ``[N, Z]``.
+        condition: What it is called with, too; None for nothing.
+
+    Returns:
+        The distribution.
+
+    Raises:
+        InputError: If the generator gives anything else.
+    """
     found: Any = generator(latents) if condition is None else generator(latents, condition)
     if not isinstance(found, Distribution):
         got = f"a tensor of shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
@@ -303,9 +315,18 @@ def _draws(
 
 
 def checked_log_ratios(found: Any, samples: Tensor, strict: bool = False) -> Tensor:
-    """F ``[B]`` of samples ``[B, ...]``, in float32 at least; raise InputError for what is no such thing.
+    """What a discriminator gives, if it is one F for each sample.
 
-    It may have further axes, but no single one of 1; ``strict``: only those of the samples, an F for each position.
+    Args:
+        found: ``[B]``, or with further axes, but no single one of 1.
+        samples: ``[B, ...]``, that it was called with.
+        strict: Further axes must be those of the samples: an F for each position.
+
+    Returns:
+        It, in float32 at least.
+
+    Raises:
+        InputError: If it is anything else.
     """
     own = list(samples.shape)
     if not isinstance(found, Tensor):

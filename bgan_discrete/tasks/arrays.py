@@ -164,7 +164,15 @@ def build_array_networks(
 
 
 def measure_array_networks(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool = True) -> str:
-    """The numbers of parameters of `build_array_networks`, before any memory is taken; arguments as there.
+    """The numbers of parameters of `build_array_networks`, before any memory is taken.
+
+    Args:
+        config: As there.
+        codec: Likewise.
+        alternatives: Likewise.
+
+    Returns:
+        What `count_parameters` says of them.
 
     Raises:
         InputError: Also if the weights, their gradients, averages and moments need more memory than there is.

@@ -63,7 +63,15 @@ class RunFolder:
         self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
 
     def samples_of(self, step: int, suffix: str) -> Path:
-        """The file of a step's samples: a picture ``.png``, texts ``.txt`` or rows ``.csv``."""
+        """The file of a step's samples.
+
+        Args:
+            step: Of the training.
+            suffix: ``.png`` for a picture, ``.txt`` for texts, ``.csv`` for rows.
+
+        Returns:
+            Its path.
+        """
         return self.grids / f"step-{step:07d}{suffix}"
 
     def parts(self) -> list[Path]:

@@ -12,7 +12,18 @@ from bgan_discrete.training.trainer import Trainer
 
 
 def start_codec(config: Any, kind: Any) -> Any:
-    """The codec, of a kind, of what a run starts from, for its own data; None to make one of the data."""
+    """The codec of what a run starts from, which its own data are encoded with.
+
+    Args:
+        config: Of the run.
+        kind: Class that the codec must be of.
+
+    Returns:
+        The codec; None to make one of the data.
+
+    Raises:
+        InputError: If the codec is of another kind of data.
+    """
     source = config.run.start_from
     if source is None or (config.run.resume is not None and not Path(source).exists()):
         return None  # what is resumed knows its data again
@@ -58,7 +69,18 @@ def find_start(config: Any) -> tuple[Path | None, Pipeline]:
 
 
 def give_start(config: Any, trainer: Trainer) -> str:
-    """Give a new trainer the weights that ``start_from`` names, and tell which; raise InputError for other networks."""
+    """Give a new trainer the weights that ``start_from`` names.
+
+    Args:
+        config: Of the run.
+        trainer: Of the run, before its first step.
+
+    Returns:
+        Which weights they are, in words.
+
+    Raises:
+        InputError: If the networks are others.
+    """
     source, (checkpoint, model) = config.run.start_from, find_start(config)
     networks: tuple[Any, Any] = (trainer.generator, model.generator)
     ours, theirs = ({"kind": type(network).__name__, **network.settings} for network in networks)
