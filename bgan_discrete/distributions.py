@@ -341,7 +341,7 @@ class SequenceCategorical(FactorizedCategorical):
 
 
 def check_logits(logits: Tensor, who: str = "generator") -> None:
-    """Raise NonFiniteError, with whose they are, for logits that are not finite; the device is asked once."""
+    """Check that ``logits`` of ``who`` are finite, or raise NonFiniteError; the device is asked once."""
     low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"

@@ -12,7 +12,7 @@ from bgan_discrete.training.trainer import Trainer
 
 
 def start_codec(config: Any, kind: Any) -> Any:
-    """The codec, of a kind, of what a run starts from, for its own data; None to make one of the data."""
+    """Check that what the run of ``config`` starts from has a codec of this ``kind``; None where it starts anew."""
     source = config.run.start_from
     if source is None or (config.run.resume is not None and not Path(source).exists()):
         return None  # what is resumed knows its data again
@@ -58,7 +58,7 @@ def find_start(config: Any) -> tuple[Path | None, Pipeline]:
 
 
 def give_start(config: Any, trainer: Trainer) -> str:
-    """Give a new trainer the weights that ``start_from`` names, and tell which; raise InputError for other networks."""
+    """Check the networks, give a new ``trainer`` the weights that ``config.run.start_from`` names, and tell which."""
     source, (checkpoint, model) = config.run.start_from, find_start(config)
     networks: tuple[Any, Any] = (trainer.generator, model.generator)
     ours, theirs = ({"kind": type(network).__name__, **network.settings} for network in networks)
