@@ -184,9 +184,8 @@ def discriminator_step(
         codes = _draws(distribution, objective.discriminator_draws, latents_part, rng, real)
         num_categories = distribution.num_categories
         with exchanging(discriminator, exchange):
-            loss, diagnostics = _discriminator_loss(
-                codes, num_categories, discriminator, real_part, objective, rng, penalty_scale, condition_part
-            )
+            score, fake = _given(discriminator, condition_part), _side_by_side(codes, real_part, condition_part)
+            loss, diagnostics = _loss_of_samples(score, real_part, fake, num_categories, objective, rng, penalty_scale)
             (share * loss).backward()
         found.append((share, loss.detach(), diagnostics))
     loss, diagnostics = _weighted_sums(found)
@@ -266,16 +265,10 @@ def adversarial_step(
         distribution = distribution_of(generator, latents, condition)
     draws = _draws(distribution, objective.discriminator_draws + objective.num_draws, latents, rng, real)
     own, codes = draws.split([objective.discriminator_draws, objective.num_draws])
-    found = _move_discriminator(
-        own,
-        distribution.num_categories,
-        discriminator,
-        discriminator_optimizer,
-        real,
-        objective,
-        rng,
-        penalty_scale,
-        condition,
+    score, fake = _given(discriminator, condition), _side_by_side(own, real, condition)
+    num_categories = distribution.num_categories
+    found = update_discriminator(
+        score, discriminator_optimizer, real, fake, num_categories, objective, rng, penalty_scale
     )
     return found | _move_generator(distribution, codes, discriminator, generator_optimizer, objective, condition)
 
@@ -375,44 +368,14 @@ def _weighted_sums(parts: list[tuple[float, Tensor, Diagnostics]]) -> tuple[Tens
     return loss, {name: torch.stack([share * found[name] for share, _, found in parts]).sum() for name in names}
 
 
-def _move_discriminator(
-    codes: Tensor,
-    num_categories: int,
-    discriminator: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    real: Tensor,
-    objective: Objective,
-    rng: torch.Generator | None,
-    penalty_scale: float,
-    condition: Tensor | None,
-) -> Diagnostics:
-    loss, diagnostics = _discriminator_loss(
-        codes, num_categories, discriminator, real, objective, rng, penalty_scale, condition
-    )
-    diagnostics["discriminator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
-    )
-    return diagnostics
-
-
-def _discriminator_loss(
-    codes: Tensor,
-    num_categories: int,
-    discriminator: nn.Module,
-    real: Tensor,
-    objective: Objective,
-    rng: torch.Generator | None,
-    penalty_scale: float,
-    condition: Tensor | None,
-) -> tuple[Tensor, Diagnostics]:
-    score = _given(discriminator, condition)
+def _side_by_side(codes: Tensor, real: Tensor, condition: Tensor | None) -> Tensor:
+    """Draws ``[M, N, ...]`` as samples ``[M N, ...]``, whose conditions repeat those of the real ones."""
     if condition is not None and not len(condition) == len(real) == codes.shape[1]:
         raise InputError(
             f"condition must be one for each real sample and each latent, got {len(condition)} for {len(real)} real "
             f"samples and {codes.shape[1]} latents"
         )
-    fake = rearrange(codes, "m n ... -> (m n) ...")
-    return _loss_of_samples(score, real, fake, num_categories, objective, rng, penalty_scale)
+    return rearrange(codes, "m n ... -> (m n) ...")
 
 
 def update_discriminator(

@@ -262,3 +262,19 @@ def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
     trainer = Trainer(generator, discriminator, codes, config, progress=False)
     with pytest.raises(InputError, match=told):
         trainer.sample(2, resample=3)
+
+
+def test_draws_of_any_finite_f_are_weighed() -> None:
+    class Table(nn.Module):
+        def forward(self, codes: Tensor) -> Tensor:
+            return values[codes[:, 0].long()]
+
+    codes = torch.tensor([0, 1, 2]).repeat(4000)[:, None]
+    rng = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.bfloat16):
+        for size in (1e5, 1e30, 3e38, -3e38):
+            values = torch.full((3,), size, dtype=dtype)
+            chosen = Resampler(Table(), 3)(codes, generator=rng)[:, 0].bincount(minlength=3)
+            assert chosen.min() > 1200, "equal ones are as probable, however large they are"
+            values = torch.tensor([-size, size / 2, size], dtype=dtype)
+            assert set(Resampler(Table(), 3)(codes, generator=rng)[:, 0].tolist()) == {2 if size > 0 else 0}
