@@ -1,7 +1,9 @@
 """Flags from configuration classes, and errors in one line."""
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -125,6 +127,16 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(InputError) as caught:
         ImageTrainingConfig.from_flat(parse(full_parser(), ["--config", str(path)]))
     assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_from_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writing = os.open(tmp_path / "pipe", os.O_RDWR)  # so that a reader would hang only until it is closed
+    closing = threading.Timer(2, os.close, [writing])
+    closing.start()
+    with pytest.raises(InputError, match="pipe' cannot be read"):
+        parse(full_parser(), ["--config", str(tmp_path / "pipe")])
+    closing.join()
 
 
 def test_a_key_that_is_given_twice_is_told_with_its_lines(tmp_path: Path) -> None:
