@@ -271,7 +271,7 @@ def plain_columns(
             fault = InputError(f"column {name!r} of {place} {reason}: drop it (--drop {name})")
             if findings is None:
                 raise fault from None
-            findings.refused[name] = fault
+            findings.refused.setdefault(name, fault)
             continue
         pairs = [(old, new) for old, new in zip(given, found[name], strict=True) if new is not None]
         if any(isinstance(new, str) and not isinstance(old, str) for old, new in pairs):
