@@ -201,20 +201,7 @@ def read_parquet(
     is_wanted: Wanted = lambda name: True,
     findings: Findings | None = None,
 ) -> dict[str, list[Value]]:
-    """Read a parquet file; null and NaN are missing, dates and times become text.
-
-    Args:
-        path: The file.
-        missing: As in `plain_columns`, and so are the others.
-        is_wanted: Whether a column of a name will be used.
-        findings: What is lost, and columns that cannot be used.
-
-    Returns:
-        Column name -> values; none for those that are not wanted.
-
-    Raises:
-        InputError: If the file cannot be read, or a column that is wanted holds lists, bytes or the like.
-    """
+    """Read a parquet file: arguments, values and errors as in `plain_columns`."""
     import pandas
     import pyarrow.parquet
 
@@ -285,7 +272,7 @@ def plain_columns(
             fault = InputError(f"column {name!r} of {place} {reason}: drop it (--drop {name})")
             if findings is None:
                 raise fault from None
-            findings.refused[name] = fault
+            findings.refused.setdefault(name, fault)
             continue
         pairs = [(old, new) for old, new in zip(given, found[name], strict=True) if new is not None]
         if any(isinstance(new, str) and not isinstance(old, str) for old, new in pairs):
