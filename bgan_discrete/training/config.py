@@ -53,7 +53,8 @@ class DataConfig:
     """Where the images come from and how they become codes."""
 
     dataset: str = option(
-        "digits", "'digits' (embedded), a Hub id, a .parquet, .npy or .npz file, or a folder of pictures or of .parquet files"
+        "digits",
+        "'digits' (embedded), a Hub id, a .parquet, .npy or .npz file, or a folder of pictures or of .parquet files",
     )
     image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
     label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
