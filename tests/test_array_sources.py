@@ -604,6 +604,8 @@ def test_labels_of_several_kinds_are_counted_and_numbered() -> None:
 
 
 def test_frames_of_many_types_come_back() -> None:
+    data = load_array({"a": [0.0, decimal.Decimal("0.00"), 1.0] * 9})
+    assert data.notes[0].startswith("3 different values of 'a' of dataset in memory become 2 (such as 0.0 and Decimal(")
     day, zone = pd.Timestamp("2020-10-25 01:30"), "Europe/Paris"
     frame = pd.DataFrame(
         {

@@ -275,7 +275,10 @@ def plain_columns(
             findings.refused.setdefault(name, fault)
             continue
         pairs = [(old, new) for old, new in zip(given, found[name], strict=True) if new is not None]
-        if any(isinstance(new, str) and not isinstance(old, str) for old, new in pairs):
+        if any(
+            isinstance(old, decimal.Decimal) or (isinstance(new, str) and not isinstance(old, str))
+            for old, new in pairs
+        ):
             rewritten[name] = [old for old, _ in pairs], [new for _, new in pairs]
     if findings is not None:
         findings.warnings += conservation.merges("values", place, rewritten, "make them of one kind to keep them apart")
