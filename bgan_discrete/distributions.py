@@ -8,7 +8,7 @@ Letters: N latents, M draws, P positions (the event shape, flattened), K categor
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -340,16 +340,18 @@ class SequenceCategorical(FactorizedCategorical):
         return None if self.end_id is None else counted_positions(codes, self.end_id)
 
 
-def check_logits(logits: Tensor, who: str = "generator") -> None:
+def check_logits(logits: Any, who: str = "generator") -> None:
     """Refuse logits that are not finite. The device is asked once, so this is no check for every step.
 
     Args:
-        logits: Of any shape.
+        logits: Of any shape; what is no tensor is not looked at.
         who: Whose they are, for the message.
 
     Raises:
         NonFiniteError: If there is NaN, inf or -inf among them.
     """
+    if not isinstance(logits, Tensor):
+        return
     low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"

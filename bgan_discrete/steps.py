@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import Distribution, DistributionOfAlternatives
+from bgan_discrete.distributions import Distribution, DistributionOfAlternatives, check_logits
 from bgan_discrete.divergences import DIVERGENCES, Divergence
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
 from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
@@ -236,7 +236,7 @@ def generator_step(
             _with_gradient(share * loss, "generator").backward()
         found.append((share, loss.detach(), {}))
         log_w.append(log_w_MN)
-    return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective)
+    return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective, distribution)
 
 
 def adversarial_step(
@@ -483,17 +483,19 @@ def _move_generator(
     optimizer.zero_grad(set_to_none=True)
     loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
     _with_gradient(loss, "generator").backward()
-    return _finish_generator(optimizer, loss.detach(), log_w_MN, objective)
+    return _finish_generator(optimizer, loss.detach(), log_w_MN, objective, distribution)
 
 
 def _finish_generator(
-    optimizer: torch.optim.Optimizer, loss: Tensor, log_w_MN: Tensor, objective: Objective
+    optimizer: torch.optim.Optimizer, loss: Tensor, log_w_MN: Tensor, objective: Objective, distribution: Distribution
 ) -> Diagnostics:
     diagnostics = {"generator_loss": loss, **weight_diagnostics(log_w_MN, objective.processes)}
-    diagnostics["generator_gradient_norm"] = apply_gradients(
-        optimizer, loss, diagnostics, "generator", objective.guard, objective.processes
-    )
-    return diagnostics
+    try:
+        norm = apply_gradients(optimizer, loss, diagnostics, "generator", objective.guard, objective.processes)
+    except NonFiniteError:
+        check_logits(getattr(distribution, "logits", None))  # which may be the reason
+        raise
+    return {**diagnostics, "generator_gradient_norm": norm}
 
 
 def generator_loss(

@@ -742,3 +742,10 @@ def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_sam
         discriminator_step(
             *networks(), sgd(networks()[1]), real_codes(num_real), latents(num_latents), Objective(accumulation_steps=3)
         )
+
+
+def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
+    generator, discriminator = networks()
+    masked = lambda z: FactorizedCategorical(generator(z).logits.masked_fill(torch.arange(K) == 1, -torch.inf))  # noqa: E731
+    with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
+        generator_step(masked, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())

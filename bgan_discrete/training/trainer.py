@@ -243,7 +243,9 @@ class Trainer:
                 try:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
-                    raise NonFiniteError(f"step {self.step + 1} was not taken: {error}{self._reason()}") from None
+                    raise NonFiniteError(
+                        f"step {self.step + 1} was not taken: {error}{self._reason(str(error))}"
+                    ) from None
                 except RuntimeError as error:
                     raise _explained(error, self.generator, self.discriminator) from None
                 self.step += 1
@@ -359,14 +361,14 @@ class Trainer:
     def _check_finite(self) -> None:
         found = None if self.objective.guard is None else self.objective.guard.check()
         if found is not None:
-            raise NonFiniteError(found + self._reason())
+            raise NonFiniteError(found + self._reason(found))
 
-    def _reason(self) -> str:
+    def _reason(self, told: str) -> str:
         """What in the networks' output explains a loss that is inf or NaN, for the message."""
         try:
             self._check_networks(with_discriminator=self.config.continuous == "none")
         except Exception as error:
-            return f"; {error}" if isinstance(error, BGANError) else ""
+            return f"; {error}" if isinstance(error, BGANError) and str(error) not in told else ""
         return ""
 
     @torch.no_grad()
@@ -382,8 +384,7 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), self.objective.autocast():
             found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), *given)
-            if isinstance(logits := getattr(found, "logits", None), Tensor):
-                check_logits(logits)
+            check_logits(getattr(found, "logits", latents))
             self._is_mixture = hasattr(found, "mixture_log_prob")
             got = f"{list(found.sample(1, rng).shape[1:])} in {found.num_categories} categories"
             wanted = f"{[count, *self.codes.shape[1:]]} in {self.num_categories} categories"
