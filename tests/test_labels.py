@@ -242,6 +242,7 @@ def test_samples_follow_their_labels() -> None:
 def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
     codes = np.arange(40, dtype=np.uint8)[:, None]
     own, judge = TableGenerator(4), TableDiscriminator(4)
+    own.table = nn.Parameter(torch.zeros(4, 40))
     config = TrainingConfig(**QUICK_TRAINING, max_steps=1)
     trainer = Trainer(own, judge, codes, config, labels=codes[:, 0] % 4, num_categories=40, progress=False)
     for count in (0, 7):
