@@ -72,6 +72,7 @@ def refused(script: str, *arguments: str, cwd: Path) -> str:
     """The one line that a script says about bad input, as it leaves with code 2."""
     done = run_script(script, *arguments, cwd=cwd)
     assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
+    *notes, line = done.stderr.strip().splitlines()
+    assert all(" of the data set " in note for note in notes), notes
     assert line.startswith(f"{script}.py: error: ")
     return line

@@ -249,6 +249,7 @@ def test_a_signal_ends_a_script_with_one_line(
 ) -> None:
     number = signal.Signals[name]
     monkeypatch.setattr(os, "_exit", sys.exit)
+    outer = signal.signal(number, signal.SIG_DFL)  # what runs the tests may ignore it
     before = signal.getsignal(number)
 
     def main() -> None:
@@ -259,6 +260,7 @@ def test_a_signal_ends_a_script_with_one_line(
     assert (left, said.count("\n")) == (code, 1)
     assert f"error: ended by {name}" in said
     assert signal.getsignal(number) is before
+    signal.signal(number, outer)
 
 
 def test_a_signal_that_is_ignored_stays_ignored(
@@ -332,5 +334,6 @@ def test_a_terminal_that_is_closed_pauses_a_training(tmp_path: Path) -> None:
 
 
 def _take_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -30,7 +30,8 @@ SPLIT_OF = {
 """What folders of pictures, and parquet files, may be called in order to be a split, in small letters."""
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
-_OF_THE_SYSTEM = (".ds_store", "thumbs.db", "desktop.ini")
+_NO_DATA = re.compile(r"\.ds_store|thumbs\.db|desktop\.ini|(readme|licen[cs]e)(\.\w+)?", re.I)
+"""Names of files of the system, and of those that are about the data: nothing of the data set is in them."""
 _TABLE_NAME = re.compile(rf"(.*[-_. ])?({'|'.join(SPLIT_OF)})([-_. ]\d+)?(-of-\d+)?(-[0-9a-f]+)?", re.I | re.S)
 _HIDDEN = "their names begin with a point, which means hidden; rename those that are to be read"
 _AGAIN = "they are links to folders that are read under other names"
@@ -117,7 +118,7 @@ def _walk(root: Path) -> tuple[list[str], dict[str, list[str]], list[str]]:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 # Of links in a circle the entry would raise an error.
                 is_folder = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
-                if entry.name.lower() in _OF_THE_SYSTEM:
+                if _NO_DATA.fullmatch(entry.name):
                     continue
                 if entry.name.startswith("."):
                     left[_HIDDEN].append(name)

@@ -109,7 +109,7 @@ def load_images(
             digest, open_data = content_digest(place), lambda: array
         elif isinstance(place, str):
             hub = load_hub(place, revision=revision)
-            commit = hub.commit
+            commit = getattr(hub, "commit", None)
             digest, open_data = hub_digest(hub, settings), partial(open_table, hub, name, settings)
         else:
             files = find_files(place)

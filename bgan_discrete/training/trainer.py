@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ from bgan_discrete.steps import (
     refuse_names,
 )
 from bgan_discrete.training.allocator import keep_freed_memory
-from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
 
@@ -195,6 +195,7 @@ class Trainer:
             torch.manual_seed(_stream_seed(config.seed, processes.rank))
         self.step, self.seconds = 0, 0.0
         self.began_with = processes.size
+        self._is_new = True
         self._sums: Diagnostics = {}
         self._counts: dict[str, int] = {}
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
@@ -216,7 +217,7 @@ class Trainer:
 
         Raises:
             InputError: If several processes have not the same data, configuration or state, a network gives what cannot
-                be used, or another training writes into ``output_dir``.
+                be used, or another training writes or has written into ``output_dir``.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
@@ -228,7 +229,7 @@ class Trainer:
         if config.max_seconds is not None:
             options["max_seconds"] = config.max_seconds - used
         vote = _StopVote(self.processes, used)
-        held = self.processes.after_the_first(lambda: hold_folder(folder, LOCK_FILE))
+        held = self.processes.after_the_first(lambda: self._hold(folder))
         with (
             held,
             RunLog(folder, self.step, config.max_steps, self._progress, self._tensorboard, options) as log,
@@ -481,6 +482,17 @@ class Trainer:
                 f"{self.config.max_steps}"
             )
 
+    def _hold(self, folder: Path | None) -> ExitStack:
+        """Lock the run's folder; refuse one that holds what a new training would replace."""
+        with hold_folder(folder, LOCK_FILE) as held:
+            log = None if folder is None or not self._is_new else folder / "metrics.jsonl"
+            if log and (list_checkpoints(log.parent / "checkpoints") or (log.exists() and log.stat().st_size)):
+                raise InputError(
+                    f"output_dir {str(folder)!r} holds another training: resume that one, or give another folder"
+                )
+            self._is_new = False
+            return held.pop_all()
+
     def start_from(self, source: str | Path | nn.Module) -> None:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
@@ -558,6 +570,7 @@ class Trainer:
             state = _with_processes(state)
         everyone, rank, began = state["processes"], self.processes.rank, state["num_processes"]
         self.began_with = began
+        self._is_new = False
         self._counts = {name: int(count) for name, count in state["counts"].items()}
         if "sums" in everyone:
             # With another number of processes, the means so far.
