@@ -69,9 +69,10 @@ def ran(script: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess
 
 
 def refused(script: str, *arguments: str, cwd: Path) -> str:
-    """The one line that a script says about bad input, as it leaves with code 2."""
+    """The one line that a script says about bad input, after its warnings, as it leaves with code 2."""
     done = run_script(script, *arguments, cwd=cwd)
     assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith(f"{script}.py: error: ")
+    begin = f"{script}.py: error: "
+    *warnings, line = done.stderr.strip().splitlines()
+    assert line.startswith(begin) and not any(said.startswith((begin, "Traceback")) for said in warnings), done.stderr
     return line
