@@ -69,7 +69,7 @@ def ran(script: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess
 
 
 def refused(script: str, *arguments: str, cwd: Path) -> str:
-    """The one line that a script says about bad input, as it leaves with code 2."""
+    """The one line that a script says about bad input, after its warnings, as it leaves with code 2."""
     done = run_script(script, *arguments, cwd=cwd)
     assert done.returncode == 2, done.stderr
     *notes, line = done.stderr.strip().splitlines()
