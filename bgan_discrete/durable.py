@@ -216,7 +216,8 @@ def working_folder(parent: Path) -> Iterator[Path]:
 def publish_folder(working: Path, final: Path) -> None:
     """Give a finished folder its name; where a folder has that name, it steps aside and is deleted.
 
-    A crash between the two leaves the former one under the name of `stepped_aside`.
+    What the former one holds and the new one does not is kept. A crash between the two leaves the former one under the
+    name of `stepped_aside`.
 
     Args:
         working: From `working_folder`, its files written by `write_synced`.
@@ -228,6 +229,9 @@ def publish_folder(working: Path, final: Path) -> None:
         discard(aside)
         final.rename(aside)
     working.rename(final)
+    for part in aside.iterdir() if aside.is_dir() and not aside.is_symlink() else ():
+        if not os.path.lexists(final / part.name):
+            part.rename(final / part.name)
     sync_folder(final.parent)
     discard(aside)
 
@@ -525,7 +529,7 @@ def _clean(folder: Path, prefix: str, suffix: str) -> None:
     """Delete what has such a name and no living owner."""
     with suppress(OSError):
         for entry in sorted(folder.iterdir()):
-            if entry.name.startswith(prefix) and entry.name.endswith(suffix):
+            if re.fullmatch(f"{re.escape(prefix)}[0-9a-f]{{8}}{re.escape(suffix)}", entry.name):
                 with suppress(OSError):
                     _delete_unlocked(entry)
 

@@ -95,7 +95,7 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
     """
     log_w_MN = at_least_float32(log_w_MN)
     if over == "latent":
-        largest = log_w_MN.detach().amax(0)
+        largest = log_w_MN.detach().amax(0).clamp_min(torch.finfo(log_w_MN.dtype).min)  # all may be -inf
         return largest + (torch.logsumexp(log_w_MN - largest, dim=0) - math.log(log_w_MN.shape[0]))
     largest, log_rest = _log_sum(log_w_MN, processes)
     return largest + (log_rest - math.log(log_w_MN.numel() * processes.size))
@@ -103,7 +103,7 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
 
 def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
     """The logarithm of the sum of all weights: the largest log weight, and what the others add, which would be lost."""
-    largest = log_w_MN.detach().amax()
+    largest = log_w_MN.detach().amax().clamp_min(torch.finfo(log_w_MN.dtype).min)  # all may be -inf
     log_rest = torch.logsumexp(log_w_MN - largest, dim=(0, 1))
     if processes.size == 1:
         return largest, log_rest

@@ -314,6 +314,47 @@ def test_a_folder_that_never_held_a_run_is_left_alone(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
+def test_overwriting_trains_next_to_a_note_in_a_checkpoint_and_keeps_it(own: Path) -> None:
+    (step,) = (own / "checkpoints").iterdir()
+    make(step, "notes.txt")
+    train_array(table_run(own, overwrite=True))
+    assert (step / "notes.txt").exists() and (step / "manifest.json").exists()
+    train_array(table_run(own, resume="latest"))
+    assert (step / "notes.txt").exists(), "the step's checkpoint is written anew"
+
+
+def test_only_names_that_processes_give_are_leftovers(tmp_path: Path) -> None:
+    names = {".x.csv.important.tmp", ".x.csv.0123456g.tmp", ".writing-notes", "x.csv"}
+    make(tmp_path, *names, ".x.csv.01234567.tmp")
+    replace_text(tmp_path / "x.csv", "new")
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("inside", ["model", "model/deep", "checkpoints", "samples/a"])
+def test_no_run_begins_inside_the_folders_of_another(own: Path, inside: str) -> None:
+    before = tree(own)
+    with pytest.raises(InputError, match="is inside the run in"):
+        train_array(table_run(own / inside, start_from=str(own)))
+    assert tree(own) == before
+
+
+def test_a_run_resumes_from_its_own_checkpoints_only(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "other")
+    (step,) = (tmp_path / "other" / "checkpoints").iterdir()
+    with pytest.raises(InputError, match="a new run begins with the weights of another by --start-from"):
+        train_array(table_run(own, resume=str(step)))
+
+
+def test_the_advice_of_a_refused_resume_can_be_typed(own: Path, tmp_path: Path) -> None:
+    spaced = own.rename(tmp_path / "my run")
+    with pytest.raises(InputError, match=r"--output-dir NEW --start-from '.*/my run'"):
+        train_array(table_run(spaced, resume="latest", generator_lr=1e-4))
+    with pytest.raises(InputError, match="begin a new run in another output_dir"):
+        train_array(table_run(spaced, resume="latest", generator_width=9))
+    with pytest.raises(InputError, match="max_steps must be at least .*, the steps that are done, got 1"):
+        train_array(table_run(spaced, resume="latest", max_steps=1))
+
+
 def test_a_clearing_that_was_killed_leaves_a_run(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unlink, left = Path.unlink, [12]
 

@@ -53,6 +53,12 @@ def test_partition_functions(log_w: torch.Tensor) -> None:
     torch.testing.assert_close(log_partition(log_w, "latent"), log_w.exp().mean(0).log())
 
 
+def test_weights_of_zero_alone_have_a_partition_function_of_zero() -> None:
+    nothing = torch.full((3, 2), -torch.inf)
+    assert log_partition(nothing) == -torch.inf
+    assert (log_partition(nothing, over="latent") == -torch.inf).all()
+
+
 def test_calibrated_ratios_have_a_partition_function_of_one() -> None:
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
     draws = torch.repeat_interleave(torch.arange(3), (10 * q).round().long())

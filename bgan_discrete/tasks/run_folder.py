@@ -138,8 +138,13 @@ class RunFolder:
         return sorted(kept)
 
     def check_apart(self, options: Mapping[str, Any]) -> None:
-        """Raise InputError if a run of these options would write into its data or over them."""
+        """Raise InputError if a run of these options would write into its data or over them, or into another run."""
         root = Path(os.path.realpath(self.root))
+        for outer in map(RunFolder, root.parents):
+            if any(root.is_relative_to(part) for part in outer.folders) and outer.holds_run():
+                raise InputError(
+                    f"output_dir {str(self.root)!r} is inside the run in {str(outer.root)!r}: give another folder"
+                )
         for name, data in places_of_data(options):
             written = [part for part in self.parts() if data.is_relative_to(os.path.realpath(part))]
             if root.is_relative_to(data) or written:
@@ -162,6 +167,11 @@ class RunFolder:
         has_begun = any(part.exists() for part in (self.model, self.report, *list_checkpoints(self.checkpoints)))
         if which == "latest" and not has_begun:
             return None
+        if which != "latest" and Path(which).resolve().parent != self.checkpoints.resolve():
+            raise InputError(
+                f"resume must name 'latest' or a checkpoint in {str(self.checkpoints)!r}, got {which!r}; a new run "
+                "begins with the weights of another by --start-from"
+            )
         return find_checkpoint(self.checkpoints, which)
 
     def saved_config(self, kind: type[Sections]) -> Sections:

@@ -1,6 +1,7 @@
 """What every training script does around its training: the run's folder, its processes, its beginning and its end."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -19,7 +20,8 @@ from bgan_discrete.sources.conservation import listed
 from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.tasks.starts import give_start
-from bgan_discrete.training.config import RunConfig, ScriptConfig, TrainingConfig
+from bgan_discrete.training.checkpoint import step_of
+from bgan_discrete.training.config import CODEC_OPTIONS, RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
@@ -132,16 +134,24 @@ def _checkpoint(config: RunOptions, folder: RunFolder) -> Path | None:
     saved: Any = folder.saved_config(type(config))
     changes = config.differences(saved)
     checkpoint = folder.checkpoint_to_resume(config.run.resume)
+    done = 0 if checkpoint is None else step_of(checkpoint)
+    if config.training.max_steps < done:
+        raise InputError(f"max_steps must be at least {done}, the steps that are done, got {config.training.max_steps}")
     start, began = config.run.start_from, saved.run.start_from
     if start != began and (start is not None or checkpoint is None):
         changes.append(f"start_from: {began} -> {start}")
     if changes:
+        fixed = {*CODEC_OPTIONS, *vars(saved.model)} & {change.partition(":")[0] for change in changes}
         raise InputError(
             f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
-            "(options of logging, samples and checkpoints may change); to train on with other options: "
-            f"--output-dir NEW --start-from {folder.root}"
+            "(options of logging, samples and checkpoints may change); "
+            + ("begin a new run in another output_dir" if fixed else f"to train on with other options: {_more(folder)}")
         )
     return checkpoint
+
+
+def _more(folder: RunFolder) -> str:
+    return f"--output-dir NEW --start-from {shlex.quote(str(folder.root))}"
 
 
 def carry_out(
@@ -173,8 +183,7 @@ def carry_out(
         trainer.resume(checkpoint)
         tell(f"resumed from {checkpoint} at step {trainer.step}{_other_processes(trainer)}")
         if trainer.used_up() is not None:
-            more = f"--output-dir NEW --start-from {folder.root}"
-            tell(f"the training is finished, by {trainer.used_up()}; to train on, in a new run: {more}")
+            tell(f"the training is finished, by {trainer.used_up()}; to train on, in a new run: {_more(folder)}")
     elif config.run.resume is not None:
         tell("there is no checkpoint yet: the run begins anew")
     if checkpoint is None and config.run.start_from is not None:
@@ -208,7 +217,8 @@ def was_interrupted(summary: TrainingSummary, folder: RunFolder) -> bool:
     """
     if summary.stopped_by not in SIGNAL_EXIT_CODES:
         return False
-    say(f"interrupted: go on with --output-dir {folder.root} --resume latest; the model so far is in {folder.model}")
+    more = f"--output-dir {shlex.quote(str(folder.root))} --resume latest"
+    say(f"interrupted: continue with {more}; the model so far is in {folder.model}")
     return True
 
 

@@ -56,7 +56,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     aside = [path for path in folder.iterdir() if path.name.startswith(REPLACED)]
     found += [path for path in aside if _is_left_alone(path, path.name.removeprefix(REPLACED))]
-    return sorted(found, key=lambda path: (_step_of(path), path.suffix != ".pt"))
+    return sorted(found, key=lambda path: (step_of(path), path.suffix != ".pt"))
 
 
 def _is_left_alone(path: Path, name: str) -> bool:
@@ -69,7 +69,8 @@ def _is_own(path: Path) -> bool:
     return not path.is_symlink() and not holds_more
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step in the name of a checkpoint ``path``; -1 where there is none."""
     found = _NAME.search(path.name)
     return int(found[1]) if found else -1
 
@@ -103,7 +104,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
             manifest = render_manifest(FORMAT, FORMAT_VERSION, {STATE_FILE: facts}, step=step)
             write_synced(working / MANIFEST_FILE, manifest.encode())
             publish_folder(working, path)
-        earlier = [old for old in list_checkpoints(folder) if _step_of(old) < step and _is_own(old)]
+        earlier = [old for old in list_checkpoints(folder) if step_of(old) < step and _is_own(old)]
         for old in earlier[: max(0, len(earlier) - (keep_last - 1))]:
             discard(old)
     except OSError as error:
@@ -180,7 +181,7 @@ def _check_step(step: Any, path: Path, named: str) -> None:
     if type(step) is not int or not 0 <= step < 2**63:
         # A small file can hold a list that fills any memory as text.
         raise InputError(f"{named} cannot be read: its step must be in 0 .. 2**63 - 1, got {type(step).__name__}")
-    if _step_of(path) not in (-1, step):
+    if step_of(path) not in (-1, step):
         raise InputError(f"{named} cannot be read: it holds step {step}, and its name tells another one")
 
 

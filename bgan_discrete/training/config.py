@@ -578,27 +578,33 @@ class ArrayTrainingConfig(ScriptConfig):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, and 010, which is 8."""
+    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, 010, which is 8, and
+    1:30, which is 90."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                name, line = key.value.replace("-", "_"), key.start_mark.line + 1
-                if name in lines:
-                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {lines[name]} and {line}")
-                lines[name] = line
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"the key in line {line} must be a name")
+            name = key.value.replace("-", "_")
+            if name in lines:
+                raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {lines[name]} and {line}")
+            lines[name] = line
         return node
 
-    def construct_yaml_int(self, node: Any) -> int:
-        if re.match("[-+]?0[0-9_]", node.value):
-            line = node.start_mark.line + 1
+    def construct_plain_number(self, node: Any) -> float:
+        line, is_float = node.start_mark.line + 1, node.tag.endswith("float")
+        if ":" in node.value:
+            raise yaml.YAMLError(f"{node.value!r} in line {line} is a number to the base of 60; write it in decimals")
+        if not is_float and re.match("[-+]?0[0-9_]", node.value):
             raise yaml.YAMLError(f"{node.value!r} in line {line} is an octal number; write it without the first 0")
-        return super().construct_yaml_int(node)
+        return super().construct_yaml_float(node) if is_float else super().construct_yaml_int(node)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_plain_number)
 
 
 def load_config_values(path: str | Path) -> dict[str, Any]:

@@ -486,10 +486,11 @@ class Trainer:
         """Lock the run's folder; refuse one that holds what a new training would replace."""
         with hold_folder(folder, LOCK_FILE) as held:
             log = None if folder is None or not self._is_new else folder / "metrics.jsonl"
-            if log and (list_checkpoints(log.parent / "checkpoints") or (log.exists() and log.stat().st_size)):
-                raise InputError(
-                    f"output_dir {str(folder)!r} holds another training: resume that one, or give another folder"
-                )
+            held_ones = list_checkpoints(log.parent / "checkpoints") if log else []
+            earlier = any(path.is_file() or (path / "manifest.json").exists() for path in held_ones)
+            if log and (earlier or (log.exists() and log.stat().st_size)):
+                what = "resume that one, or give" if earlier else "give"
+                raise InputError(f"output_dir {str(folder)!r} holds another training: {what} another folder")
             self._is_new = False
             return held.pop_all()
 
