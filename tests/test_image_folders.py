@@ -212,6 +212,20 @@ def test_captions_are_no_labels_unless_asked_for(tmp_path: Path) -> None:
     assert "must be named by label_column (--label-column): there are a, b" in load_images(root, codec=EXACT).notes[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file_name,label,label\n0.png,a,b\n", "it has two columns of one name in its first line"),
+        ('file_name,label\n0.png,"a"0\n', "it is no CSV file after line 1"),
+        ("file_name,label\n0.png,a\n\n1.png\n", "it has 1 cells in line 4, but 2 columns"),
+    ],
+)
+def test_a_table_that_would_change_is_not_read(content: str, words: str, tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *FLAT)
+    (root / "metadata.csv").write_text(content)
+    assert f"must be in a table that can be read, got metadata.csv: {words}" in load_images(root, codec=EXACT).notes[0]
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../secret.png", ".."])
 def test_metadata_do_not_lead_out_of_their_folder(name: str, tmp_path: Path) -> None:
     fill(tmp_path, "secret.png")

@@ -3,7 +3,6 @@
 import json
 import posixpath
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from bgan_discrete.sources.rows import (
     try_labels,
 )
 from bgan_discrete.sources.settings import Settings
+from bgan_discrete.sources.text_files import csv_rows
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
@@ -120,22 +120,18 @@ def _read_labels(files: Files, wanted: str | None, notes: list[str]) -> dict[str
 
 def _read_rows(files: Files, name: str) -> list[dict[str, str]]:
     """The cells of each row of a metadata file, spelt as they are."""
-    import pandas
-
     path = files.root / name
     try:
         if name.lower().endswith(".csv"):
-            options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False}
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows that are too long are cut
-                rows = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("").to_dict("records")
+            rows = [{k: v for k, v in cells.items() if v is not None} for cells in csv_rows(path, "it")]
+            rows = [cells for cells in rows if cells]  # blank lines have none
         else:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
             rows = [
                 {k: v if isinstance(v, str) else json.dumps(v) for k, v in cells.items() if v is not None}
                 for cells in lines
             ]
-    except Exception as error:  # pandas raises whatever it likes
+    except Exception as error:  # of many kinds, such as those of JSON that is no object
         raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error
     if any(FILE_NAME not in cells for cells in rows):
         raise UnusableLabelsError(f"must have a {FILE_NAME} in each row of {name}, got {', '.join(rows[0])}")
