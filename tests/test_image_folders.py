@@ -226,6 +226,18 @@ def test_a_table_that_would_change_is_not_read(content: str, words: str, tmp_pat
     assert f"must be in a table that can be read, got metadata.csv: {words}" in load_images(root, codec=EXACT).notes[0]
 
 
+def test_labels_that_are_spelt_alike_are_noted(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *FLAT)
+    rows = [{"file_name": name, "label": label} for name, label in zip(FLAT, [1, "1", 1.0, True, [1], 1], strict=True)]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = load_images(root, codec=EXACT)
+    assert data.class_names is not None and set(data.class_names) == {"1", "1.0", "true", "[1]"}
+    assert "5 different labels of 'label' of the data set become 4 (such as 1 and '1' of 'label'" in data.notes[0]
+    del rows[3]["file_name"]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl, got {'label': True} in row 3")
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../secret.png", ".."])
 def test_metadata_do_not_lead_out_of_their_folder(name: str, tmp_path: Path) -> None:
     fill(tmp_path, "secret.png")

@@ -180,7 +180,8 @@ def csv_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
                         f"{named} has {len(row)} cells in line {rows.line_num}, but {len(names)} columns; quote cells "
                         "that hold the delimiter"
                     )
-                yield dict(zip(names, row or [None] * len(names), strict=True))
+                cells: list[str | None] = [*row] or [None] * len(names)
+                yield dict(zip(names, cells, strict=True))
                 line = rows.line_num
         except csv.Error as error:
             raise InputError(f"{named} is no CSV file after line {line}: {one_line(error)}") from None
