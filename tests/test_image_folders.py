@@ -170,6 +170,29 @@ def test_classes_are_the_folders(names: list[str], classes: list[str | None], no
     assert len(data.notes) == (note is not None)
 
 
+def test_a_split_without_classes_is_noted(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *(f"train/{'ab'[n % 2]}/{n}.png" for n in range(6)), "test/6.png", "test/7.png")
+    data = load_images(root, codec=EXACT)
+    assert data.class_names == ("a", "b") and data.heldout_labels is None
+    assert len(data.notes) == 1 and data.notes[0].startswith("labels are left aside: they must be folders, as of other")
+    assert data.notes[0].endswith("(split 'test' of the data set)")
+    rows_ = "".join(f"{'ab'[n % 2]}/{n}.png,{n % 2}\n" for n in range(6))
+    (root / "train" / "metadata.csv").write_text("file_name,label\n" + rows_)
+    (note,) = load_images(root, codec=EXACT).notes
+    assert note.endswith("must not be missing, got '' in row 0 (2 of 2 rows) (split 'test' of the data set)")
+
+
+def test_numbers_of_a_split_next_to_words_of_another_are_noted(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", train_images=IMAGES, train_labels=np.array(["a", "b"] * 6),
+             test_images=IMAGES[:2], test_labels=np.array([0, 1]))  # fmt: skip
+    data = load_images(tmp_path / "a.npz", codec=EXACT)
+    assert data.class_names == ("a", "b") and data.heldout_labels is None
+    assert (
+        "labels are left aside: they must be words, as those of another split are, got integers ('test_images'"
+        in data.notes[0]
+    )
+
+
 def test_a_conditional_run_is_told_why_there_are_no_labels(tmp_path: Path) -> None:
     data = load_images(fill(tmp_path / "data", "cat/0.png", "cat/1.png", "dog/2.png", "3.png"))
     assert "none that can be used (labels are left aside: they must be folders of one depth" in refusal(

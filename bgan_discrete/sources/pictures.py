@@ -63,14 +63,14 @@ def _files(files: Files, names: Sequence[str]) -> list[PictureFile]:
     return [PictureFile(str(files.root / name), name) for name in names]
 
 
-def _folders(names: Sequence[str], tops: int, notes: list[str]) -> NDArray[Any] | None:
-    """The name of each picture's folder, where all are equally deep; None where they are in no folder."""
+def _folders(names: Sequence[str], tops: int, notes: list[str]) -> NDArray[Any]:
+    """The name of each picture's folder, where all are equally deep."""
     one_of = {name.count("/"): name for name in names}
     if len(one_of) > 1:
         shown = " and ".join(map(repr, [*one_of.values()][:2]))
         raise UnusableLabelsError(f"must be folders of one depth, got {shown}; move pictures, or write a metadata.csv")
     if tops in one_of:
-        return None
+        raise UnusableLabelsError(f"must be folders, as of other pictures, got {one_of[tops]!r}; move them into some")
     folders: dict[str, list[str]] = {}
     for folder in sorted({posixpath.dirname(name) for name in names}):
         folders.setdefault(posixpath.basename(folder), []).append(folder)
