@@ -398,6 +398,8 @@ def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.Log
         ("t.jsonl", "a line\nand another\n", None, r"is not JSON in line 1: .*a \.txt file"),
         ("t.jsonl", '{"a": "x\\u0000"}\n' * 9, None, "row 0 of .* is damaged: 'a' holds a NUL character"),
         ("t.jsonl", '{"a": "x\\ud800"}\n' * 9, None, "row 0 of .* 'a' holds half of a surrogate pair"),
+        ("t.jsonl", '{"a": "x"}\n' * 9 + '{"a": "x", "a": "y"}\n', "a", "row 9 of .* has 2 values of the key 'a'"),
+        ("t.json", '[{"a": "x", "b": {}}, {"a": "x", "a": "y"}]', None, "row 1 of .* has 2 values of the key 'a'"),
         ("t.jsonl", "", "a", "no documents to train on"),
         ("t.csv", "a,b\n" + "1,x\n" * 9, "c", "must be one of a, b of .*, got 'c'"),
         ("t.csv", "a;b\n" + "1;x\n" * 9, "b", "must be one of a;b of"),

@@ -23,7 +23,7 @@ from bgan_discrete.sources.rows import (
     try_labels,
 )
 from bgan_discrete.sources.settings import Settings
-from bgan_discrete.sources.text_files import csv_rows
+from bgan_discrete.sources.text_files import csv_rows, json_object
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
@@ -123,7 +123,7 @@ def _read_labels(files: Files, wanted: str | None, notes: list[str]) -> dict[str
 
 
 def _text(cell: Any) -> str:
-    return cell if isinstance(cell, str) else json.dumps(cell)
+    return cell if isinstance(cell, str) else json.dumps(cell, default=str)
 
 
 def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
@@ -133,7 +133,11 @@ def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
         if name.lower().endswith(".csv"):
             lines = [cells for cells in csv_rows(path, "it") if any(v is not None for v in cells.values())]
         else:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+            texts = filter(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
+            lines = [json.loads(text, object_pairs_hook=json_object) for text in texts]
+            for number, cells in enumerate(lines):
+                if isinstance(cells, ValueError):
+                    raise InputError(f"row {number} has {cells}")
         rows = [{k: v for k, v in cells.items() if v is not None} for cells in lines]
     except Exception as error:  # of many kinds, such as those of JSON that is no object
         raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error

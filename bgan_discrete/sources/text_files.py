@@ -145,7 +145,10 @@ def _rows(path: Path, named: str, column: str | None) -> Generator[Any, None, No
         elif suffix in DELIMITERS:
             yield from csv_rows(path, named)
         else:
-            yield from _json_rows(path, named)
+            for number, row in enumerate(_json_rows(path, named)):
+                if isinstance(row, ValueError):
+                    raise InputError(f"row {number} of {named} has {row}")
+                yield row
 
 
 def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
@@ -187,16 +190,22 @@ def csv_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
             raise InputError(f"{named} is no CSV file after line {line}: {one_line(error)}") from None
 
 
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
+    """An object of JSON; in place of one that would lose a value, what is wrong with it, for who knows its row."""
+    ((key, count),) = Counter(key for key, _ in pairs).most_common(1) or [("", 1)]
+    return dict(pairs) if count == 1 else ValueError(f"{count} values of the key {key!r}")
+
+
 def _json_rows(path: Path, named: str) -> Iterator[Any]:
     with path.open("rb") as file:
         lines = ((number, line) for number, line in enumerate(_decoded_lines(file, named), 1) if line.strip())
         number, line = next(lines, (1, "[]"))
         try:
             if line.lstrip().startswith("["):  # an array has no lines to read it by
-                yield from json.loads(line + "".join(line for _, line in lines))
+                yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=json_object)
                 return
             while line:
-                yield json.loads(line)
+                yield json.loads(line, object_pairs_hook=json_object)
                 number, line = next(lines, (number, ""))
         except (ValueError, RecursionError) as error:
             where, what = number + getattr(error, "lineno", 1) - 1, getattr(error, "msg", "it is nested too deeply")
