@@ -129,6 +129,7 @@ def _text(cell: Any) -> str:
 def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
     """The cells of each row of a metadata file that are not missing."""
     path = files.root / name
+    lines: list[Any]
     try:
         if name.lower().endswith(".csv"):
             lines = [cells for cells in csv_rows(path, "it") if any(v is not None for v in cells.values())]

@@ -192,8 +192,10 @@ def csv_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
 
 def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
     """An object of JSON; in place of one that would lose a value, what is wrong with it, for who knows its row."""
-    ((key, count),) = Counter(key for key, _ in pairs).most_common(1) or [("", 1)]
-    return dict(pairs) if count == 1 else ValueError(f"{count} values of the key {key!r}")
+    if len(cells := dict(pairs)) == len(pairs):
+        return cells
+    ((key, count),) = Counter(key for key, _ in pairs).most_common(1)
+    return ValueError(f"{count} values of the key {key!r}")
 
 
 def _json_rows(path: Path, named: str) -> Iterator[Any]:
