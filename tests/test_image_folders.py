@@ -170,6 +170,29 @@ def test_classes_are_the_folders(names: list[str], classes: list[str | None], no
     assert len(data.notes) == (note is not None)
 
 
+def test_a_split_without_classes_is_noted(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *(f"train/{'ab'[n % 2]}/{n}.png" for n in range(6)), "test/6.png", "test/7.png")
+    data = load_images(root, codec=EXACT)
+    assert data.class_names == ("a", "b") and data.heldout_labels is None
+    assert len(data.notes) == 1 and data.notes[0].startswith("labels are left aside: they must be folders, as of other")
+    assert data.notes[0].endswith("(split 'test' of the data set)")
+    rows_ = "".join(f"{'ab'[n % 2]}/{n}.png,{n % 2}\n" for n in range(6))
+    (root / "train" / "metadata.csv").write_text("file_name,label\n" + rows_)
+    (note,) = load_images(root, codec=EXACT).notes
+    assert note.endswith("must not be missing, got '' in row 0 (2 of 2 rows) (split 'test' of the data set)")
+
+
+def test_numbers_of_a_split_next_to_words_of_another_are_noted(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", train_images=IMAGES, train_labels=np.array(["a", "b"] * 6),
+             test_images=IMAGES[:2], test_labels=np.array([0, 1]))  # fmt: skip
+    data = load_images(tmp_path / "a.npz", codec=EXACT)
+    assert data.class_names == ("a", "b") and data.heldout_labels is None
+    assert (
+        "labels are left aside: they must be words, as those of another split are, got integers ('test_images'"
+        in data.notes[0]
+    )
+
+
 def test_a_conditional_run_is_told_why_there_are_no_labels(tmp_path: Path) -> None:
     data = load_images(fill(tmp_path / "data", "cat/0.png", "cat/1.png", "dog/2.png", "3.png"))
     assert "none that can be used (labels are left aside: they must be folders of one depth" in refusal(
@@ -210,6 +233,34 @@ def test_captions_are_no_labels_unless_asked_for(tmp_path: Path) -> None:
     assert load_images(root, codec=EXACT, label_column="text").class_names == tuple(f"text {name}" for name in FLAT)
     (root / "metadata.csv").write_text("file_name,a,b\n" + "".join(f"{name},1,2\n" for name in FLAT))
     assert "must be named by label_column (--label-column): there are a, b" in load_images(root, codec=EXACT).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file_name,label,label\n0.png,a,b\n", "it has two columns of one name in its first line"),
+        ('file_name,label\n0.png,"a"0\n', "it is no CSV file after line 1"),
+        ("file_name,label\n0.png,a\n\n1.png\n", "it has 1 cells in line 4, but 2 columns"),
+    ],
+)
+def test_a_table_that_would_change_is_not_read(content: str, words: str, tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *FLAT)
+    (root / "metadata.csv").write_text(content)
+    assert f"must be in a table that can be read, got metadata.csv: {words}" in load_images(root, codec=EXACT).notes[0]
+
+
+def test_labels_that_are_spelt_alike_are_noted(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", *FLAT)
+    rows = [{"file_name": name, "label": label} for name, label in zip(FLAT, [1, "1", 1.0, True, [1], 1], strict=True)]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = load_images(root, codec=EXACT)
+    assert data.class_names is not None and set(data.class_names) == {"1", "1.0", "true", "[1]"}
+    assert "5 different labels of 'label' of the data set become 4 (such as 1 and '1' of 'label'" in data.notes[0]
+    del rows[3]["file_name"]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl, got {'label': True} in row 3")
+    (root / "metadata.jsonl").write_text('{"file_name": "0.png", "label": 1, "label": 2}\n')
+    assert load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl: row 0 has 2 values of the key 'label'")
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../secret.png", ".."])

@@ -214,7 +214,7 @@ def test_missing_labels(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "b.parquet", image=structs(GREY), label=[*range(11), None])
     data = load_images(path)
     fault = "must not be missing, got no value in row 11"
-    assert data.labels is None and f"labels are left aside: they {fault}" in data.notes
+    assert data.labels is None and f"labels are left aside: they {fault} (split 'train' of the data set)" in data.notes
     assert f"b.parquet {fault}" in refusal(lambda: load_images(path, label_column="label"))
 
 

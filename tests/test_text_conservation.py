@@ -180,12 +180,11 @@ def test_a_reader_that_cuts_at_other_line_breaks_would_be_found(
 
 def test_values_that_pandas_takes_for_missing_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     every_document_comes_back("csv", ["NA", "null", "007", "1.0"], "line", CODECS["char"], tmp_path)
-    read = pandas.read_csv
 
-    def as_usual(*arguments: Any, **options: Any) -> Any:
-        return read(*arguments, **{**options, "keep_default_na": True})
+    def as_usual(path: Path, named: str) -> Any:
+        yield from pandas.read_csv(path, dtype=str).replace({float("nan"): None}).to_dict("records")
 
-    monkeypatch.setattr(pandas, "read_csv", as_usual)
+    monkeypatch.setattr(text_files, "csv_rows", as_usual)
     with pytest.raises(AssertionError):
         every_document_comes_back("csv", ["NA", "null", "007", "1.0"], "line", CODECS["char"], tmp_path)
 

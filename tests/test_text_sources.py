@@ -398,10 +398,15 @@ def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.Log
         ("t.jsonl", "a line\nand another\n", None, r"is not JSON in line 1: .*a \.txt file"),
         ("t.jsonl", '{"a": "x\\u0000"}\n' * 9, None, "row 0 of .* is damaged: 'a' holds a NUL character"),
         ("t.jsonl", '{"a": "x\\ud800"}\n' * 9, None, "row 0 of .* 'a' holds half of a surrogate pair"),
+        ("t.jsonl", '{"a": "x"}\n' * 9 + '{"a": "x", "a": "y"}\n', "a", "row 9 of .* has 2 values of the key 'a'"),
+        ("t.json", '[{"a": "x", "b": {}}, {"a": "x", "a": "y"}]', None, "row 1 of .* has 2 values of the key 'a'"),
         ("t.jsonl", "", "a", "no documents to train on"),
         ("t.csv", "a,b\n" + "1,x\n" * 9, "c", "must be one of a, b of .*, got 'c'"),
         ("t.csv", "a;b\n" + "1;x\n" * 9, "b", "must be one of a;b of"),
-        ("t.csv", "a,b\n" + "1,x,y\n" * 9, "b", "cannot be read: .* Expected 2 fields in line 2, saw 3"),
+        ("t.csv", "a,b\n" + "1,x,y\n" * 9, "b", "has 3 cells in line 2, but 2 columns; quote"),
+        ("t.csv", "a,b\n1,x\n\n2\n", "b", "has 1 cells in line 4, but 2 columns"),
+        ("t.csv", 'a,b\n1,x\n2,"line 0 x0" tail\n', "b", "is no CSV file after line 2: .* expected after"),
+        ("t.tsv", 'a\tb\n1\tx\n2\t"line\n3\ty\n4\t"z\n', "b", "is no CSV file after line 2"),
         ("t.csv", "a,a\n" + "1,x\n" * 9, "a", "two columns of one name"),
         ("t.csv", b"a,b\n1,\xff\n", "b", r"not UTF-8: byte 0xff at offset 6 \(line 2\)"),
         ("t.csv", "", "b", "cannot be read"),
@@ -417,6 +422,14 @@ def test_a_column_that_cannot_be_read_is_one_line(
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=words.replace("no documents to train on", "samples to judge by")):
         load_text(write(tmp_path, "ab\ncd\nef\n", "good.txt"), codec=PAD, text_column=column, heldout=tmp_path / name)
+
+
+def test_quotes_and_long_cells_of_a_table_come_back(tmp_path: Path) -> None:
+    texts = [*lines(), 'a "quoted" word', "x" * 200_000]
+    cells = "".join(f'{number},"{text.replace(chr(34), 2 * chr(34))}"\r\n' for number, text in enumerate(texts))
+    found = load_text(write(tmp_path, "\n" + "n,words\n" + cells + "\n", "t.csv"), codec=PAD, text_column="words")
+    assert found.digest == load_text(texts, codec=PAD).digest
+    assert found.notes[0].endswith("are left out ('row 202'): they have no text")
 
 
 def test_a_carriage_return_at_the_end_is_data(tmp_path: Path) -> None:

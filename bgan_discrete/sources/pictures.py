@@ -3,7 +3,6 @@
 import json
 import posixpath
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.sources.conservation import left_out, merged
+from bgan_discrete.sources.conservation import left_out, merged, merges
 from bgan_discrete.sources.folders import DATA, Files, split_files, split_of
 from bgan_discrete.sources.rows import (
     LABEL_COLUMNS,
@@ -24,6 +23,7 @@ from bgan_discrete.sources.rows import (
     try_labels,
 )
 from bgan_discrete.sources.settings import Settings
+from bgan_discrete.sources.text_files import csv_rows, json_object
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
@@ -63,14 +63,14 @@ def _files(files: Files, names: Sequence[str]) -> list[PictureFile]:
     return [PictureFile(str(files.root / name), name) for name in names]
 
 
-def _folders(names: Sequence[str], tops: int, notes: list[str]) -> NDArray[Any] | None:
-    """The name of each picture's folder, where all are equally deep; None where they are in no folder."""
+def _folders(names: Sequence[str], tops: int, notes: list[str]) -> NDArray[Any]:
+    """The name of each picture's folder, where all are equally deep."""
     one_of = {name.count("/"): name for name in names}
     if len(one_of) > 1:
         shown = " and ".join(map(repr, [*one_of.values()][:2]))
         raise UnusableLabelsError(f"must be folders of one depth, got {shown}; move pictures, or write a metadata.csv")
     if tops in one_of:
-        return None
+        raise UnusableLabelsError(f"must be folders, as of other pictures, got {one_of[tops]!r}; move them into some")
     folders: dict[str, list[str]] = {}
     for folder in sorted({posixpath.dirname(name) for name in names}):
         folders.setdefault(posixpath.basename(folder), []).append(folder)
@@ -97,46 +97,52 @@ def _read_labels(files: Files, wanted: str | None, notes: list[str]) -> dict[str
         raise UnusableLabelsError(f"must be named by label_column (--label-column): there are {', '.join(columns)}")
     by_form = {unicodedata.normalize("NFC", name): name for name in files.pictures}
     known, unused = set(files.pictures), []
-    labels: dict[str, str] = {}
+    labels: dict[str, Any] = {}
     for name, cells in rows:
-        picture = posixpath.normpath(cells[FILE_NAME])
+        file = _text(cells[FILE_NAME])
+        picture = posixpath.normpath(file)
         if picture.startswith(("/", "../")) or picture == "..":
-            raise InputError(f"{name} names {cells[FILE_NAME]!r} in its {FILE_NAME}, which leads out of its folder")
+            raise InputError(f"{name} names {file!r} in its {FILE_NAME}, which leads out of its folder")
         picture = posixpath.join(posixpath.dirname(name), picture)
         picture = picture if picture in known else by_form.get(unicodedata.normalize("NFC", picture), "")
         if not picture or picture in labels:
-            unused.append(cells[FILE_NAME])
+            unused.append(file)
         else:
             labels[picture] = cells.get(column, "")
     if unused:
         reason = "there is no such picture, or an earlier row has its label"
         notes.append(left_out("metadata rows", DATA, len(rows), unused, len(unused), reason))
-    if not wanted and column not in LABEL_COLUMNS and len(set(labels.values())) == len(labels) > 1:
+    texts = {picture: _text(label) for picture, label in labels.items()}
+    if not wanted and column not in LABEL_COLUMNS and len(set(texts.values())) == len(texts) > 1:
         raise UnusableLabelsError(
             f"must not all differ, as in {column!r}; label_column {column!r} takes them as they are"
         )
-    return labels
+    values = [label if isinstance(label, str | int | float) else (_text(label),) for label in labels.values()]
+    notes += merges("labels", DATA, {column: (values, texts.values())}, "write those of a class in one way")
+    return texts
 
 
-def _read_rows(files: Files, name: str) -> list[dict[str, str]]:
-    """The cells of each row of a metadata file, spelt as they are."""
-    import pandas
+def _text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else json.dumps(cell, default=str)
 
+
+def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
+    """The cells of each row of a metadata file that are not missing."""
     path = files.root / name
+    lines: list[Any]
     try:
         if name.lower().endswith(".csv"):
-            options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False}
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows that are too long are cut
-                rows = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("").to_dict("records")
+            lines = [cells for cells in csv_rows(path, "it") if any(v is not None for v in cells.values())]
         else:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-            rows = [
-                {k: v if isinstance(v, str) else json.dumps(v) for k, v in cells.items() if v is not None}
-                for cells in lines
-            ]
-    except Exception as error:  # pandas raises whatever it likes
+            texts = filter(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
+            lines = [json.loads(text, object_pairs_hook=json_object) for text in texts]
+            for number, cells in enumerate(lines):
+                if isinstance(cells, ValueError):
+                    raise InputError(f"row {number} has {cells}")
+        rows = [{k: v for k, v in cells.items() if v is not None} for cells in lines]
+    except Exception as error:  # of many kinds, such as those of JSON that is no object
         raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error
-    if any(FILE_NAME not in cells for cells in rows):
-        raise UnusableLabelsError(f"must have a {FILE_NAME} in each row of {name}, got {', '.join(rows[0])}")
+    for number, cells in enumerate(rows):
+        if FILE_NAME not in cells:
+            raise UnusableLabelsError(f"must have a {FILE_NAME} in each row of {name}, got {cells} in row {number}")
     return rows

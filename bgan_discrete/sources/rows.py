@@ -1,5 +1,6 @@
 """Rows of images that are not decoded yet, and those of an array."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ _ADVICE = {
     "u": _INTEGER_ADVICE,
 }
 """How images of other kinds of dtypes become uint8."""
+
+_SPLIT = re.compile(r"(split )?'\w+'(?= of )")  # the rest of a place is a path, which notes in a cache do not have
 
 _Read = TypeVar("_Read")
 
@@ -94,7 +97,8 @@ def opened(
         found = sorted(set(words), key=natural_key)
         class_names = tuple("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) for name in found)
         number = {word: place for place, word in enumerate(found)}
-        training, heldout = _numbered(training, number), _numbered(heldout, number) if heldout else None
+        training = _numbered(training, number, notes)
+        heldout = heldout and _numbered(heldout, number, notes)
     unread = {split: count for split, count in counts.items() if split not in (settings.split, heldout_split)}
     if any(unread.values()):
         notes.append(
@@ -109,11 +113,16 @@ def opened(
     return Opened(training, heldout, heldout_split, class_names, tuple(notes), sum(counts.values()))
 
 
-def _numbered(rows: Rows, number: Mapping[str, int]) -> Rows:
+def _numbered(rows: Rows, number: Mapping[str, int], notes: list[str]) -> Rows:
     """With class numbers for words; integers next to words of another split mean nothing."""
-    if rows.labels is None or rows.labels.dtype.kind in "iub":
-        return replace(rows, labels=None)
-    return replace(rows, labels=np.array([number[word] for word in rows.labels.tolist()], np.int64))
+
+    def numbers() -> NDArray[Any] | None:
+        words = rows.labels
+        if words is not None and words.dtype.kind in "iub":
+            raise UnusableLabelsError("must be words, as those of another split are, got integers")
+        return None if words is None else np.array([number[word] for word in words.tolist()], np.int64)
+
+    return replace(rows, labels=try_labels(numbers, rows.place, notes, wanted=False))
 
 
 def choose_splits(names: Iterable[str], split: str, place: str) -> str | None:
@@ -131,7 +140,8 @@ def try_labels(read: Callable[[], _Read], place: str, notes: list[str], wanted: 
     except UnusableLabelsError as fault:
         if wanted:
             raise InputError(f"labels of {place} {fault}") from fault
-        notes.append(f"{LABELS_ASIDE}: they {fault}")
+        split = _SPLIT.match(place)
+        notes.append(f"{LABELS_ASIDE}: they {fault}" + (f" ({split[0]} of {DATA})" if split else ""))
         return None
 
 

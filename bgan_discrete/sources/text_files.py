@@ -1,6 +1,7 @@
 """Documents out of texts and files: lines, or a column of a table, which is read row by row."""
 
 import contextlib
+import csv
 import json
 import logging
 from collections import Counter, defaultdict
@@ -142,9 +143,12 @@ def _rows(path: Path, named: str, column: str | None) -> Generator[Any, None, No
         if suffix == ".parquet":
             yield from _parquet_rows(path, column)
         elif suffix in DELIMITERS:
-            yield from _csv_rows(path, named, column)
+            yield from csv_rows(path, named)
         else:
-            yield from _json_rows(path, named)
+            for number, row in enumerate(_json_rows(path, named)):
+                if isinstance(row, ValueError):
+                    raise InputError(f"row {number} of {named} has {row}")
+                yield row
 
 
 def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
@@ -157,22 +161,41 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
             yield from batch.to_pylist()
 
 
-def _csv_rows(path: Path, named: str, column: str | None) -> Iterator[Any]:
-    import pandas
+def csv_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
+    """The rows of a CSV or TSV file, quoted as RFC 4180 says, one by one; a blank line has None in each column.
 
+    Raises:
+        InputError: If a cell would change, a row is too long or too short, or two columns have one name.
+    """
+    csv.field_size_limit(2**31 - 1)
     with path.open("rb") as file:
-        for _ in _decoded_lines(file, named) if column is None else ():
-            pass  # the first time, the place of a byte that is no text is named
-    # The names are a row too: pandas would take the first cells of a row that is longer than they are for an index.
-    as_text: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
-    delimiter = DELIMITERS[path.suffix.lower()]
-    frames = pandas.read_csv(path, sep=delimiter, encoding="utf-8-sig", chunksize=_ROWS_AT_ONCE, **as_text)
-    rows = (row for frame in frames for row in frame.itertuples(index=False, name=None))
-    names = [str(name) for name in next(rows)]
-    if len(set(names)) < len(names):
-        raise InputError(f"{named} has two columns of one name in its first line: {', '.join(names)}")
-    for row in rows:  # a short one is filled up with what is no string
-        yield {name: cell if isinstance(cell, str) else None for name, cell in zip(names, row, strict=True)}
+        rows = csv.reader(_decoded_lines(file, named), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+        line = 0
+        try:
+            names = next(filter(None, rows), [])
+            if len(set(names)) < max(len(names), 1):
+                fault = f"has two columns of one name in its first line: {', '.join(names)}"
+                raise InputError(f"{named} {fault}" if names else f"{named} cannot be read: it has no rows")
+            line = rows.line_num
+            for row in rows:
+                if row and len(row) != len(names):
+                    raise InputError(
+                        f"{named} has {len(row)} cells in line {rows.line_num}, but {len(names)} columns; quote cells "
+                        "that hold the delimiter"
+                    )
+                cells: list[str | None] = [*row] or [None] * len(names)
+                yield dict(zip(names, cells, strict=True))
+                line = rows.line_num
+        except csv.Error as error:
+            raise InputError(f"{named} is no CSV file after line {line}: {one_line(error)}") from None
+
+
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
+    """An object of JSON; in place of one that would lose a value, what is wrong with it, for who knows its row."""
+    if len(cells := dict(pairs)) == len(pairs):
+        return cells
+    ((key, count),) = Counter(key for key, _ in pairs).most_common(1)
+    return ValueError(f"{count} values of the key {key!r}")
 
 
 def _json_rows(path: Path, named: str) -> Iterator[Any]:
@@ -181,10 +204,10 @@ def _json_rows(path: Path, named: str) -> Iterator[Any]:
         number, line = next(lines, (1, "[]"))
         try:
             if line.lstrip().startswith("["):  # an array has no lines to read it by
-                yield from json.loads(line + "".join(line for _, line in lines))
+                yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=json_object)
                 return
             while line:
-                yield json.loads(line)
+                yield json.loads(line, object_pairs_hook=json_object)
                 number, line = next(lines, (number, ""))
         except (ValueError, RecursionError) as error:
             where, what = number + getattr(error, "lineno", 1) - 1, getattr(error, "msg", "it is nested too deeply")
@@ -209,7 +232,7 @@ def _reading(named: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # pandas and Arrow raise errors of many kinds
+    except Exception as error:  # Arrow raises errors of many kinds
         reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
         raise InputError(f"{named} cannot be read: {reason}") from error
 
