@@ -737,3 +737,11 @@ def test_no_row_of_the_table_breaks_a_rule_and_independent_ones_do() -> None:
     assert {type(value) for value in rows["satisfaction"]} == {int, type(None)}
     with pytest.raises(InputError, match="must be one of records, motifs, table"):
         examples.example("tables")
+
+
+def test_columns_that_only_heldout_has_are_counted() -> None:
+    rows = {"a": [1, 2] * 10, "b": ["x", "y"] * 10}
+    data = load_array(rows, heldout={**rows, "c": [1, 2] * 10})
+    assert data.notes == (
+        "1 of 3 columns of heldout in memory are left out ('c'): the data set has no such columns",
+    )

@@ -187,7 +187,7 @@ def load_array(
     rows, names = _read(dataset, "dataset", limit=limit, **options)
     judged = None if heldout is None else _read(heldout, "heldout", limit=None, **options)
     count, place = _length(rows), f"dataset {_place(dataset)}"
-    everything = rows if judged is None else _joined(rows, judged[0])
+    everything = rows if judged is None else _joined(rows, judged[0], f"heldout {_place(heldout)}", findings)
     if codec is None:
         codec = _fit(everything, bins, max_categories, findings, options["drop"])
     elif findings.refused:
@@ -522,7 +522,7 @@ def _fit(
     return IntegersCodec.fit(rows)
 
 
-def _joined(rows: Rows, others: Rows) -> Rows:
+def _joined(rows: Rows, others: Rows, place: str, findings: Findings) -> Rows:
     if isinstance(rows, np.ndarray) and isinstance(others, np.ndarray):
         if rows.shape[1:] != others.shape[1:]:
             raise InputError(f"heldout must have samples of the shape {rows.shape[1:]}, got {others.shape[1:]}")
@@ -536,6 +536,9 @@ def _joined(rows: Rows, others: Rows) -> Rows:
     lacking = [name for name in rows if name not in others]
     if lacking:
         raise InputError(f"heldout lacks the column {lacking[0]!r} of the data set; it has: {', '.join(others)}")
+    if extra := [name for name in others if name not in rows]:
+        reason = "the data set has no such columns"
+        findings.warnings.append(conservation.left_out("columns", place, len(others), extra, len(extra), reason))
     return {name: _joined_column(values, others[name]) for name, values in rows.items()}
 
 
