@@ -567,7 +567,15 @@ def test_an_index_of_pandas_is_left_out_with_a_word_or_kept(tmp_path: Path) -> N
     plain = load_array(frame.reset_index(drop=True))
     assert (plain.codec.column_names, plain.notes) == (("a", "7"), ())
     assert load_array(frame.set_index("a")).codec.column_names == ("a", "7")
-    assert load_array(frame.set_index(pd.Index([5, 6] * 10))).codec.column_names == ("Unnamed: 0", "a", "7")
+    again = load_array(frame.set_index(pd.Index([5, 6] * 10)))
+    assert again.codec.column_names == ("a", "7") and "('Unnamed: 0'): pandas' index" in again.notes[0]
+    twice = pd.concat([plain_frame := frame.reset_index(drop=True)] * 2)
+    twice.to_csv(tmp_path / "repeats.csv")
+    for heldout in (twice, tmp_path / "repeats.csv"):
+        for dataset in (plain_frame, tmp_path / "plain.csv"):
+            judged = load_array(dataset, heldout=heldout)
+            assert judged.codec.column_names == ("a", "7") and "1 of 3 columns of heldout" in judged.notes[-1]
+    assert load_array(tmp_path / "repeats.csv", heldout=twice).codec.column_names == ("Unnamed: 0", "a", "7")
     assert load_array(frame, columns=[7], label_column="a").codec.column_names == ("7",)
 
 

@@ -39,6 +39,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     refused: dict[str, InputError] = field(default_factory=dict)
+    indexes: list[str] | None = None  # columns that number the rows of the data set, once it is read
 
 
 def read_csv(
