@@ -260,6 +260,8 @@ def test_rare_categories_are_lumped_together() -> None:
         ({"name": [f"n{i}" for i in range(300)]}, {"bins": 5}, r"column 'name' has 300 .*--max-categories 50"),
         ({"x": [*(f"{i}.5" for i in range(300)), "NA"]}, {}, r"text because of 'NA': .* --missing NA; lump"),
         ({"x": [f"{i},5" for i in range(300)]}, {}, "categories: write its decimal commas as points; lump"),
+        ({"x": [f"{i},097" for i in range(1, 300)]}, {}, "categories: take the commas out of its numbers; lump"),
+        ({"n": [*range(999)], "id": [f"n{i}" for i in range(999)]}, {}, r"; what works: --drop id --bins 20$"),
         ({"x": [math.inf], "y": [1], "z": [math.inf]}, {}, "column 'x' holds inf .*; nor can 'z' be used as they are"),
         ({"x": [1.0, math.nan]}, {}, "column 'x' holds nan in row 2; missing values are None"),
         ({"x": [math.inf]}, {}, "column 'x' holds inf in row 1"),
@@ -277,6 +279,10 @@ def test_rare_categories_are_lumped_together() -> None:
 def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
         TableCodec.fit(table, **options)
+
+
+def test_numbers_that_all_have_a_bin_are_not_lumped() -> None:
+    assert TableCodec.fit({"x": [*range(280)]}, bins=300, max_categories=10).num_categories == 280
 
 
 def test_an_unknown_value_is_refused_with_its_row() -> None:

@@ -43,6 +43,7 @@ USUAL_BINS, USUAL_CATEGORIES = 20, 50
 """What errors advise."""
 
 _NUMBER = re.compile(r"\s*[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?\s*")
+_THOUSANDS = re.compile(r"-?(0|[1-9][0-9]{0,2}(,[0-9]{3})*)")
 _DATE = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}\b.*")
 
 
@@ -581,17 +582,17 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     elif max_categories is None and not is_free and len(found) > MAX_COLUMN_CATEGORIES:
         fault = f"has {len(found):,} different values, such as {_listed(found)}"
         fault += f"; up to {MAX_COLUMN_CATEGORIES} are categories"
-        remedy = "drop" if 2 * len(found) > rows else remedy
+        remedy = "drop" if 2 * len(found) > rows and not is_numeric else remedy
         if 10 * lumped <= 9 * rows:
             lump = f"lump rare ones together (--max-categories {USUAL_CATEGORIES}), "
             remedy = "max_categories" if 2 * len(found) <= rows and not is_numeric else remedy
-    elif max_categories is not None and len(found) > max_categories and 10 * lumped > 9 * rows:
+    elif max_categories is not None and not is_free and len(found) > max_categories and 10 * lumped > 9 * rows:
         fault = f"has {len(found):,} different values, of which '{OTHER_NAME}' would be {lumped:,} of {rows:,} rows"
     if fault:
         advice = f"{_advice(found, is_numeric)}{lump}"
         raise ColumnError(f"column {name!r} {fault}: {advice}{'or ' if advice else ''}drop it (--drop {name})", remedy)
     other = None
-    if max_categories is not None and len(found) > max_categories:
+    if max_categories is not None and len(found) > max_categories and 10 * lumped <= 9 * rows:
         found = [value for value in found if identity(value) in kept]
         other = OTHER_NAME
         while other in found:
@@ -620,6 +621,8 @@ def _advice(found: Sequence[Value], is_numeric: bool) -> str:
     if texts and all(_reads_as_number(text) for text in texts):
         padded = next((text for text in others if text.lstrip("-").startswith("0") and len(text) > 1), others[0])
         return f"its numbers are text because of how some are written, such as {_listed([padded])}; "
+    if texts and all(_THOUSANDS.fullmatch(text) for text in texts):
+        return "take the commas out of its numbers; "
     if texts and len(others) <= len(texts) // 10:
         names = ",".join(others[:3])
         return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
