@@ -592,7 +592,7 @@ def test_one_error_ends_with_the_options_that_make_all_columns_load(tmp_path: Pa
         InputError, match=r"bins do not reach dates: write each as a number.*what works: --drop kind,day --"
     ):
         load_array(path, columns=["day", "kind", "price"], drop=["kind"])
-    with pytest.raises(InputError, match=r"'\(other\)' would be 2,632 of 3,000 rows|drop it \(--drop a, word\)$"):
+    with pytest.raises(InputError, match=r"'\(other\)' would be 2,632 of 3,000 rows|drop it \(--drop='\"a, word\"'\)$"):
         load_array(path, columns=["a, word"], max_categories=20)
     lists = {"x": [[1]] * 20, "a,b": [f"{i}" for i in range(20)], "y": list(range(20))}
     with pytest.raises(

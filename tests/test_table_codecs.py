@@ -1,6 +1,7 @@
 """Codecs of arrays and tables: every table comes back, and what cannot be a category is refused by name."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
-from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn
+from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn, option_of
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.table_files import format_csv, read_csv, read_parquet, table_of_array, write_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
@@ -279,6 +281,14 @@ def test_rare_categories_are_lumped_together() -> None:
 def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
         TableCodec.fit(table, **options)
+
+
+@pytest.mark.parametrize("names", [["id"], ["-", "?", "n.a."], ["-x"], ["my id"], ['a, "b"', "it's"], ["a\nb", "c"]])
+def test_options_that_are_advised_can_be_typed(names: list[str]) -> None:
+    flag, _, text = (option := option_of("--drop", names)).partition("=" if "=" in option else " ")
+    (typed,) = shlex.split(text)
+    assert (flag, split_names(typed)) == ("--drop", names)
+    assert ("=" in option) == (names != ["id"])
 
 
 def test_numbers_that_all_have_a_bin_are_not_lumped() -> None:

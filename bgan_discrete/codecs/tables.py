@@ -549,17 +549,15 @@ def fit_table(
         return TableCodec(columns)
     remedies = {name: getattr(error, "remedy", "drop") for name, error in refused.items()}
     names = [*dropped, *(name for name, remedy in remedies.items() if remedy == "drop")]
-    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' if {*name} & {*',"'} else name for name in names]
-    options = {
-        "--drop": shlex.quote(",".join(quoted)) if quoted else None,
-        "--bins": bins or (USUAL_BINS if "bins" in remedies.values() else None),
-        "--max-categories": max_categories or (USUAL_CATEGORIES if "max_categories" in remedies.values() else None),
-    }
+    bins = bins or (USUAL_BINS if "bins" in remedies.values() else None)
+    max_categories = max_categories or (USUAL_CATEGORIES if "max_categories" in remedies.values() else None)
+    options = [option_of("--drop", names)] if names else []
+    options += [f"--bins {bins}"] if bins else []
+    options += [f"--max-categories {max_categories}"] if max_categories else []
     (_, first), *others = refused.items()
     named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
     nor = f"; nor can {named} be used as they are" if others else ""
-    command = " ".join(f"{option} {value}" for option, value in options.items() if value is not None)
-    works = f"; what works: {command}" if columns or {*remedies.values()} != {"drop"} else ""
+    works = f"; what works: {' '.join(options)}" if columns or {*remedies.values()} != {"drop"} else ""
     raise InputError(f"{first}{nor}{works}")
 
 
@@ -590,7 +588,8 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
         fault = f"has {len(found):,} different values, of which '{OTHER_NAME}' would be {lumped:,} of {rows:,} rows"
     if fault:
         advice = f"{_advice(found, is_numeric)}{lump}"
-        raise ColumnError(f"column {name!r} {fault}: {advice}{'or ' if advice else ''}drop it (--drop {name})", remedy)
+        drop = f"{'or ' if advice else ''}drop it ({option_of('--drop', [name])})"
+        raise ColumnError(f"column {name!r} {fault}: {advice}{drop}", remedy)
     other = None
     if max_categories is not None and len(found) > max_categories and 10 * lumped <= 9 * rows:
         found = [value for value in found if identity(value) in kept]
@@ -608,7 +607,7 @@ def _count_values(name: str, values: Sequence[Value]) -> "Counter[tuple[str, Val
         held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
         if isinstance(value, float):
             held, right = repr(value), "missing values are None"
-        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it (--drop {name})")
+        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it ({option_of('--drop', [name])})")
     return Counter(map(identity, values))
 
 
@@ -624,13 +623,20 @@ def _advice(found: Sequence[Value], is_numeric: bool) -> str:
     if texts and all(_THOUSANDS.fullmatch(text) for text in texts):
         return "take the commas out of its numbers; "
     if texts and len(others) <= len(texts) // 10:
-        names = ",".join(others[:3])
-        return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
+        option = option_of("--missing", others[:10])
+        return f"its numbers are text because of {_listed(others)}: if that means a missing value, {option}; "
     if texts and all(_reads_as_number(text.replace(",", ".", 1)) for text in texts):
         return "write its decimal commas as points; "
     if texts and sum(_DATE.fullmatch(text) is not None for text in texts) > len(texts) // 2:
         return "bins do not reach dates: write each as a number, such as its year or its days since a day; "
     return ""
+
+
+def option_of(option: str, names: Sequence[str]) -> str:
+    """An option with names in the data, as a shell takes it: behind ``=`` unless they are plain."""
+    cells = [f'"{name.replace(chr(34), chr(34) * 2)}"' if {*name} & {*',"\r\n'} else name for name in names]
+    text = shlex.quote(joined := ",".join(cells))
+    return f"{option}{'=' if text != joined or text.startswith('-') else ' '}{text}"
 
 
 def _reason_for_text(values: Sequence[Value], row: int) -> tuple[int, Value]:

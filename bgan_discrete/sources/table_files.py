@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bgan_discrete.codecs.tables import Table, Value, check_characters, check_name, number_of
+from bgan_discrete.codecs.tables import Table, Value, check_characters, check_name, number_of, option_of
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
@@ -270,7 +270,7 @@ def plain_columns(
             found[name] = [_plain(value, row, gone) for row, value in enumerate(given, 1)]
         except Exception as error:  # Arrow's own, too: dates that Python does not know, text that is not UTF-8
             reason = error if isinstance(error, InputError) else f"cannot be read: {one_line(error)}"
-            fault = InputError(f"column {name!r} of {place} {reason}: drop it (--drop {name})")
+            fault = InputError(f"column {name!r} of {place} {reason}: drop it ({option_of('--drop', [name])})")
             if findings is None:
                 raise fault from None
             findings.refused.setdefault(name, fault)
@@ -331,7 +331,7 @@ def table_of_array(array: "np.ndarray[Any, Any]", is_wanted: Wanted = lambda nam
         if is_wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufUSMmO"):
             raise InputError(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
-                f"{list(column.shape)}: drop it (--drop {name})"
+                f"{list(column.shape)}: drop it ({option_of('--drop', [name])})"
             )
         if is_wanted(name) and column.dtype.kind == "U":
             check_characters(column, f"column {name!r}")
