@@ -546,7 +546,7 @@ def test_blank_lines_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     path.write_text("a,b\n1,2\n\n3,4\n\n")
     data = load_array(path, heldout=path, holdout=0.5)
     assert len(data.codes) == 2
-    assert "2 of 5 rows of dataset" in data.notes[0] and "('row 3', ...): they are blank lines" in data.notes[0]
+    assert "2 of 4 rows of dataset" in data.notes[0] and "('row 2', ...): they are blank lines" in data.notes[0]
     assert caplog.messages[0] == data.notes[0]
 
 
@@ -745,6 +745,33 @@ def test_no_row_of_the_table_breaks_a_rule_and_independent_ones_do() -> None:
     assert {type(value) for value in rows["satisfaction"]} == {int, type(None)}
     with pytest.raises(InputError, match="must be one of records, motifs, table"):
         examples.example("tables")
+
+
+def test_the_line_of_excel_names_the_delimiter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\na;b\n" + "1,5;x\n2,5;y\n" * 10)
+    assert load_array(path).codec.column_names == ("a", "b")
+    assert "the delimiter is ';'" in caplog.messages[0]
+    path.write_text("sep=;\na;b\n1;2;3\n")
+    with pytest.raises(InputError, match=r"has 3 cells in line 3, but 2 columns.*--delimiter ','\)"):
+        load_array(path)
+
+
+def test_a_long_cell_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + f"{'x' * 200_000},1\ny,2\n" * 5)
+    assert load_array(path, holdout=0.5).num_categories == 2
+
+
+def test_a_table_is_advised_only_where_it_can_be_read() -> None:
+    for values, words in (
+        (np.array(["ACGT", "ACG"] * 20), "split its texts into single characters$"),
+        (np.zeros((4, 2, 2)), "convert whole numbers to integers$"),
+        (np.zeros((4, 2)), "--layout table --bins 20"),
+        ([{"a": 1}] * 40, r"pandas\.DataFrame\(rows\)$"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_array(values)
 
 
 def test_columns_that_only_heldout_has_are_counted() -> None:

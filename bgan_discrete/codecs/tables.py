@@ -166,8 +166,9 @@ class IntegersCodec(ArrayCodec):
         if len(found) > MAX_ARRAY_CATEGORIES:
             raise InputError(
                 f"the array holds {len(found):,} integers from {found[0]} to {found[-1]}; at most "
-                f"{MAX_ARRAY_CATEGORIES} different ones can be categories: read its columns as a table and cut them "
-                f"into bins (--layout table --bins {USUAL_BINS})"
+                f"{MAX_ARRAY_CATEGORIES} different ones can be categories"
+                + f": read its columns as a table and cut them into bins (--layout table --bins {USUAL_BINS})"
+                * (values.ndim == 2)
             )
         if isinstance(found[0], str) and len(found) == 1:
             raise InputError(f"the array holds a single character, {found[0]!r}: there is nothing to learn")
@@ -789,15 +790,18 @@ def symbols_of(values: Any) -> Codes:
         InputError: If it is something else.
     """
     kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
-    advice = "read its columns as a table"
+    is_table = isinstance(values, np.ndarray) and values.ndim == 2
+    advice = "read its columns as a table (--layout table)" if is_table else "make it one of integers"
     if kind == "f":
-        advice = f"convert whole numbers to integers, or {advice} in bins (--layout table --bins {USUAL_BINS})"
+        advice = "convert whole numbers to integers"
+        advice += f", or read its columns as a table in bins (--layout table --bins {USUAL_BINS})" * is_table
     elif kind in "SU" and values.size and values.ndim:
         values = values if kind == "U" else np.char.decode(values, "latin-1")
         check_characters(values, "the array")
         if np.char.str_len(values).max() <= 1 and values.ndim > 1:
             return np.ascontiguousarray(values.astype("U1"))
-        advice = f"split its texts into single characters, or {advice} (--layout table)"
+        advice = "split its texts into single characters"
+        advice += ", or read its columns as a table (--layout table)" * is_table
     if kind == "b":
         values = values.astype(np.uint8)
     elif kind not in "iu":

@@ -371,6 +371,8 @@ def _in_memory(dataset: Any, option: str) -> Any:
     if isinstance(dataset, np.ma.MaskedArray) or _is_tensor(dataset):
         return _plain_array(dataset, option)
     if isinstance(dataset, (list, tuple)):
+        if any(isinstance(row, Mapping) for row in dataset):
+            raise InputError(f"{option} must be no list of dictionaries: make a table of it, pandas.DataFrame(rows)")
         try:
             array = np.asarray(dataset)
         except ValueError:

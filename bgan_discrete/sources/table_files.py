@@ -6,6 +6,7 @@ import decimal
 import io
 import logging
 import math
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,11 @@ def read_csv(
 
     place = f"dataset {str(path)!r}"
     text = _decoded(path, place)
+    if line := re.match(r'sep=([^"\r\n])(?=[\r\n])', text):
+        text, delimiter = text[line.end() :], delimiter or line[1]
+        _log.warning("the first line of %s, %r, is Excel's and no row; the delimiter is %r", place, line[0], delimiter)
     separator = delimiter or DELIMITERS[path.suffix.lower()]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     usual = separator if header and delimiter is None else None
     # The header is read as a row, since pandas renames columns, and by Python's csv, since its own parser keeps text
     # behind a closing quote. Cells that a row lacks are NaN.
@@ -91,9 +96,9 @@ def read_csv(
     if absent[~is_blank].any(axis=None):
         raise _fault_of_csv(text, separator, usual, place, None)
     if findings is not None and is_blank.any():
-        count, example = int(is_blank.sum()), f"row {int(is_blank.argmax()) + 1}"
+        count, example = int(is_blank.sum()), f"row {int(is_blank.argmax()) + 1 - header}"
         findings.warnings.append(
-            conservation.left_out("rows", place, len(frame), [example], count, "they are blank lines")
+            conservation.left_out("rows", place, len(frame) - header, [example], count, "they are blank lines")
         )
     frame = frame[~is_blank]
     first = frame.iloc[0].tolist()
@@ -143,7 +148,7 @@ def _fault_of_csv(text: str, delimiter: str, usual: str | None, place: str, erro
             if row and len(row) != width:
                 return InputError(
                     f"{place} has {len(row)} cells in line {rows.line_num}, but {width} columns; quote cells that hold "
-                    "the delimiter, or name another one (--delimiter ';')"
+                    f"the delimiter, or name another one (--delimiter {';' if delimiter != ';' else ','!r})"
                 )
             line = rows.line_num
     except csv.Error as fault:
