@@ -14,6 +14,7 @@ from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, l
 from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn, option_of
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.conservation import merges
 from bgan_discrete.sources.table_files import format_csv, read_csv, read_parquet, table_of_array, write_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
@@ -289,6 +290,14 @@ def test_options_that_are_advised_can_be_typed(names: list[str]) -> None:
     (typed,) = shlex.split(text)
     assert (flag, split_names(typed)) == ("--drop", names)
     assert ("=" in option) == (names != ["id"])
+
+
+def test_values_that_python_takes_for_equal_are_counted_apart() -> None:
+    values = [0, 0.0, -0.0, False, 1, 1.0, True, "1", "", None]
+    assert TableCodec.fit({"x": values * 2}).sizes is None
+    assert TableCodec.fit({"x": values * 2}).num_categories == len(values)
+    (note,) = merges("values", "here", {"x": (values, [0] * len(values))}, "so")
+    assert note.startswith("10 different values of 'x' of here become 1 ")
 
 
 def test_numbers_that_all_have_a_bin_are_not_lumped() -> None:

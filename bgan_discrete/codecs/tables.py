@@ -274,6 +274,11 @@ class CategoryColumn:
         if self.other is not None:
             code_of.setdefault(identity(self.other), len(self.categories))
         last = len(self.categories)
+        if {*map(type, values)} == {str}:
+            of_text = {value: code for (kind, value), code in code_of.items() if kind == "str"}
+            found = [of_text.get(value, last if self.other is not None else -1) for value in values]
+            if -1 not in found:
+                return np.array(found, dtype)
         codes = np.empty(len(values), dtype)
         for row, value in enumerate(values):
             code = code_of.get(identity(value), last if self.other is not None and value is not None else None)
@@ -341,8 +346,9 @@ class BinnedColumn:
     def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
         """Codes ``[N]``."""
         numbers: list[float] = []
+        number_by = {text: number_of(text) for text in {value for value in values if isinstance(value, str)}}
         for row, value in enumerate(values):
-            number = number_of(value)
+            number = number_by[value] if isinstance(value, str) else number_of(value)
             if value is None and self.has_missing:
                 numbers.append(self.edges[0])
             elif number is not None:
@@ -569,7 +575,9 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     numbers = [number_of(value) for value in found]
     is_numeric = bool(found) and None not in numbers
     if is_numeric and bins is not None and len(found) > bins:
-        return _cut_column(name, [number_of(value) for value in values if value is not None], bins, missing)
+        of_text = {value: number for value, number in zip(found, numbers, strict=True) if isinstance(value, str)}
+        given = [of_text[value] if isinstance(value, str) else value for value in values if value is not None]
+        return _cut_column(name, given, bins, missing)
     rows = sum(counts.values())
     kept = dict(counts.most_common((max_categories or USUAL_CATEGORIES) - 1))
     lumped = rows - sum(kept.values())
@@ -602,14 +610,19 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
 
 def _count_values(name: str, values: Sequence[Value]) -> "Counter[tuple[str, Value]]":
     """How often each value of a column occurs, by what tells it apart."""
-    for row, value in enumerate(values, 1):
-        if value is None or isinstance(value, (str, bool)) or _is_number(value):
-            continue
-        held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
-        if isinstance(value, float):
-            held, right = repr(value), "missing values are None"
-        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it ({option_of('--drop', [name])})")
-    return Counter(map(identity, values))
+    counts: Counter[tuple[type, Value]] = Counter()
+    with suppress(TypeError):  # of lists and the like
+        counts.update(zip(map(type, values), values, strict=True))
+    if sum(counts.values()) == len(values) and all(_is_category(value) for _, value in counts):
+        if {kind for kind, _ in counts} <= {str, int, float, bool, type(None)} and (float, 0.0) not in counts:
+            return Counter({identity(value): count for (_, value), count in counts.items()})
+        return Counter(map(identity, values))
+    row, value = next((row, value) for row, value in enumerate(values, 1) if not _is_category(value))
+    held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
+    if isinstance(value, float):
+        held, right = repr(value), "missing values are None"
+    drop = option_of("--drop", [name])
+    raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it ({drop})")
 
 
 def _advice(found: Sequence[Value], is_numeric: bool) -> str:
@@ -759,6 +772,10 @@ def _order(identity: tuple[str, Value]) -> tuple[str, Any]:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_category(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bool)) or _is_number(value)
 
 
 def _is_number(value: Any) -> bool:
