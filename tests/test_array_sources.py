@@ -777,6 +777,4 @@ def test_a_table_is_advised_only_where_it_can_be_read() -> None:
 def test_columns_that_only_heldout_has_are_counted() -> None:
     rows = {"a": [1, 2] * 10, "b": ["x", "y"] * 10}
     data = load_array(rows, heldout={**rows, "c": [1, 2] * 10})
-    assert data.notes == (
-        "1 of 3 columns of heldout in memory are left out ('c'): the data set has no such columns",
-    )
+    assert data.notes == ("1 of 3 columns of heldout in memory are left out ('c'): the data set has no such columns",)

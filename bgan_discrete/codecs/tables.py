@@ -340,11 +340,15 @@ class BinnedColumn:
         """The number of codes."""
         return len(self.values) + self.has_missing
 
-    def _bins(self, numbers: Sequence[float]) -> NDArray[np.int64]:
+    def _bins(self, numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
         return np.searchsorted(np.array(self.edges[1:-1], float), np.array(numbers, float), side="right")
 
     def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
         """Codes ``[N]``."""
+        if {*map(type, values)} <= {int, float}:
+            with suppress(OverflowError):
+                if np.abs(plain := np.array(values, float)).max(initial=0) < 2.0**1000:
+                    return self._bins(plain).astype(dtype)
         numbers: list[float] = []
         number_by = {text: number_of(text) for text in {value for value in values if isinstance(value, str)}}
         for row, value in enumerate(values):

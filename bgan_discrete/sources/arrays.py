@@ -309,7 +309,7 @@ def _read(
     def is_wanted(name: str) -> bool:
         return name not in drop and (columns is None or name in columns or name == label_column)
 
-    index = getattr(dataset, "index", None)  # of pandas
+    index: Any = getattr(dataset, "index", None)  # of pandas
     is_numbered = getattr(index, "inferred_type", None) == "integer" and index.name is None
     is_numbered = is_numbered and not hasattr(index, "step")
     dataset = _in_memory(dataset, option)
