@@ -546,7 +546,7 @@ def test_blank_lines_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     path.write_text("a,b\n1,2\n\n3,4\n\n")
     data = load_array(path, heldout=path, holdout=0.5)
     assert len(data.codes) == 2
-    assert "2 of 5 rows of dataset" in data.notes[0] and "('row 3', ...): they are blank lines" in data.notes[0]
+    assert "2 of 4 rows of dataset" in data.notes[0] and "('row 2', ...): they are blank lines" in data.notes[0]
     assert caplog.messages[0] == data.notes[0]
 
 
@@ -567,7 +567,15 @@ def test_an_index_of_pandas_is_left_out_with_a_word_or_kept(tmp_path: Path) -> N
     plain = load_array(frame.reset_index(drop=True))
     assert (plain.codec.column_names, plain.notes) == (("a", "7"), ())
     assert load_array(frame.set_index("a")).codec.column_names == ("a", "7")
-    assert load_array(frame.set_index(pd.Index([5, 6] * 10))).codec.column_names == ("Unnamed: 0", "a", "7")
+    again = load_array(frame.set_index(pd.Index([5, 6] * 10)))
+    assert again.codec.column_names == ("a", "7") and "('Unnamed: 0'): pandas' index" in again.notes[0]
+    twice = pd.concat([plain_frame := frame.reset_index(drop=True)] * 2)
+    twice.to_csv(tmp_path / "repeats.csv")
+    for heldout in (twice, tmp_path / "repeats.csv"):
+        for dataset in (plain_frame, tmp_path / "plain.csv"):
+            judged = load_array(dataset, heldout=heldout)
+            assert judged.codec.column_names == ("a", "7") and "1 of 3 columns of heldout" in judged.notes[-1]
+    assert load_array(tmp_path / "repeats.csv", heldout=twice).codec.column_names == ("Unnamed: 0", "a", "7")
     assert load_array(frame, columns=[7], label_column="a").codec.column_names == ("7",)
 
 
@@ -576,15 +584,15 @@ def test_one_error_ends_with_the_options_that_make_all_columns_load(tmp_path: Pa
     rows = [f"{i},{i / 7:.3f},w{i % 400},{datetime.date.fromordinal(730000 + i)},{i % 3}" for i in range(3000)]
     path.write_text('id,price,"a, word",day,kind\n' + "\n".join(rows))
     words = r"column 'id' has .*; nor can 'price', 'a, word', 'day' be used as they are; what works: "
-    with pytest.raises(InputError, match=rf"{words}--drop id,day --bins 20 --max-categories 50$"):
+    with pytest.raises(InputError, match=rf"{words}--drop day --bins 20 --max-categories 50$"):
         load_array(path)
-    data = load_array(path, drop=["id", "day"], bins=20, max_categories=50)
-    assert data.codec.describe().endswith("price 20 bins, a, word 49 + (other), kind 3")
+    data = load_array(path, drop=["day"], bins=20, max_categories=50)
+    assert data.codec.describe().endswith("id 20 bins, price 20 bins, a, word 49 + (other), kind 3")
     with pytest.raises(
         InputError, match=r"bins do not reach dates: write each as a number.*what works: --drop kind,day --"
     ):
         load_array(path, columns=["day", "kind", "price"], drop=["kind"])
-    with pytest.raises(InputError, match=r"'\(other\)' would be 2,632 of 3,000 rows|drop it \(--drop a, word\)$"):
+    with pytest.raises(InputError, match=r"'\(other\)' would be 2,632 of 3,000 rows|drop it \(--drop='\"a, word\"'\)$"):
         load_array(path, columns=["a, word"], max_categories=20)
     lists = {"x": [[1]] * 20, "a,b": [f"{i}" for i in range(20)], "y": list(range(20))}
     with pytest.raises(
@@ -737,3 +745,36 @@ def test_no_row_of_the_table_breaks_a_rule_and_independent_ones_do() -> None:
     assert {type(value) for value in rows["satisfaction"]} == {int, type(None)}
     with pytest.raises(InputError, match="must be one of records, motifs, table"):
         examples.example("tables")
+
+
+def test_the_line_of_excel_names_the_delimiter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\na;b\n" + "1,5;x\n2,5;y\n" * 10)
+    assert load_array(path).codec.column_names == ("a", "b")
+    assert "the delimiter is ';'" in caplog.messages[0]
+    path.write_text("sep=;\na;b\n1;2;3\n")
+    with pytest.raises(InputError, match=r"has 3 cells in line 3, but 2 columns.*--delimiter ','\)"):
+        load_array(path)
+
+
+def test_a_long_cell_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + f"{'x' * 200_000},1\ny,2\n" * 5)
+    assert load_array(path, holdout=0.5).num_categories == 2
+
+
+def test_a_table_is_advised_only_where_it_can_be_read() -> None:
+    for values, words in (
+        (np.array(["ACGT", "ACG"] * 20), "split its texts into single characters$"),
+        (np.zeros((4, 2, 2)), "convert whole numbers to integers$"),
+        (np.zeros((4, 2)), "--layout table --bins 20"),
+        ([{"a": 1}] * 40, r"pandas\.DataFrame\(rows\)$"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_array(values)
+
+
+def test_columns_that_only_heldout_has_are_counted() -> None:
+    rows = {"a": [1, 2] * 10, "b": ["x", "y"] * 10}
+    data = load_array(rows, heldout={**rows, "c": [1, 2] * 10})
+    assert data.notes == ("1 of 3 columns of heldout in memory are left out ('c'): the data set has no such columns",)

@@ -1,6 +1,7 @@
 """Codecs of arrays and tables: every table comes back, and what cannot be a category is refused by name."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
-from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn
+from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn, option_of
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.conservation import merges
 from bgan_discrete.sources.table_files import format_csv, read_csv, read_parquet, table_of_array, write_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
@@ -260,6 +263,8 @@ def test_rare_categories_are_lumped_together() -> None:
         ({"name": [f"n{i}" for i in range(300)]}, {"bins": 5}, r"column 'name' has 300 .*--max-categories 50"),
         ({"x": [*(f"{i}.5" for i in range(300)), "NA"]}, {}, r"text because of 'NA': .* --missing NA; lump"),
         ({"x": [f"{i},5" for i in range(300)]}, {}, "categories: write its decimal commas as points; lump"),
+        ({"x": [f"{i},097" for i in range(1, 300)]}, {}, "categories: take the commas out of its numbers; lump"),
+        ({"n": [*range(999)], "id": [f"n{i}" for i in range(999)]}, {}, r"; what works: --drop id --bins 20$"),
         ({"x": [math.inf], "y": [1], "z": [math.inf]}, {}, "column 'x' holds inf .*; nor can 'z' be used as they are"),
         ({"x": [1.0, math.nan]}, {}, "column 'x' holds nan in row 2; missing values are None"),
         ({"x": [math.inf]}, {}, "column 'x' holds inf in row 1"),
@@ -277,6 +282,26 @@ def test_rare_categories_are_lumped_together() -> None:
 def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
         TableCodec.fit(table, **options)
+
+
+@pytest.mark.parametrize("names", [["id"], ["-", "?", "n.a."], ["-x"], ["my id"], ['a, "b"', "it's"], ["a\nb", "c"]])
+def test_options_that_are_advised_can_be_typed(names: list[str]) -> None:
+    flag, _, text = (option := option_of("--drop", names)).partition("=" if "=" in option else " ")
+    (typed,) = shlex.split(text)
+    assert (flag, split_names(typed)) == ("--drop", names)
+    assert ("=" in option) == (names != ["id"])
+
+
+def test_values_that_python_takes_for_equal_are_counted_apart() -> None:
+    values = [0, 0.0, -0.0, False, 1, 1.0, True, "1", "", None]
+    assert TableCodec.fit({"x": values * 2}).sizes is None
+    assert TableCodec.fit({"x": values * 2}).num_categories == len(values)
+    (note,) = merges("values", "here", {"x": (values, [0] * len(values))}, "so")
+    assert note.startswith("10 different values of 'x' of here become 1 ")
+
+
+def test_numbers_that_all_have_a_bin_are_not_lumped() -> None:
+    assert TableCodec.fit({"x": [*range(280)]}, bins=300, max_categories=10).num_categories == 280
 
 
 def test_an_unknown_value_is_refused_with_its_row() -> None:

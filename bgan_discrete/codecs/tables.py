@@ -43,6 +43,7 @@ USUAL_BINS, USUAL_CATEGORIES = 20, 50
 """What errors advise."""
 
 _NUMBER = re.compile(r"\s*[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?\s*")
+_THOUSANDS = re.compile(r"-?(0|[1-9][0-9]{0,2}(,[0-9]{3})*)")
 _DATE = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}\b.*")
 
 
@@ -165,8 +166,9 @@ class IntegersCodec(ArrayCodec):
         if len(found) > MAX_ARRAY_CATEGORIES:
             raise InputError(
                 f"the array holds {len(found):,} integers from {found[0]} to {found[-1]}; at most "
-                f"{MAX_ARRAY_CATEGORIES} different ones can be categories: read its columns as a table and cut them "
-                f"into bins (--layout table --bins {USUAL_BINS})"
+                f"{MAX_ARRAY_CATEGORIES} different ones can be categories"
+                + f": read its columns as a table and cut them into bins (--layout table --bins {USUAL_BINS})"
+                * (values.ndim == 2)
             )
         if isinstance(found[0], str) and len(found) == 1:
             raise InputError(f"the array holds a single character, {found[0]!r}: there is nothing to learn")
@@ -272,6 +274,11 @@ class CategoryColumn:
         if self.other is not None:
             code_of.setdefault(identity(self.other), len(self.categories))
         last = len(self.categories)
+        if {*map(type, values)} == {str}:
+            of_text = {value: code for (kind, value), code in code_of.items() if kind == "str"}
+            found = [of_text.get(value, last if self.other is not None else -1) for value in values]
+            if -1 not in found:
+                return np.array(found, dtype)
         codes = np.empty(len(values), dtype)
         for row, value in enumerate(values):
             code = code_of.get(identity(value), last if self.other is not None and value is not None else None)
@@ -333,14 +340,19 @@ class BinnedColumn:
         """The number of codes."""
         return len(self.values) + self.has_missing
 
-    def _bins(self, numbers: Sequence[float]) -> NDArray[np.int64]:
+    def _bins(self, numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
         return np.searchsorted(np.array(self.edges[1:-1], float), np.array(numbers, float), side="right")
 
     def encode(self, values: Sequence[Value], dtype: "np.dtype[Any]") -> Codes:
         """Codes ``[N]``."""
+        if {*map(type, values)} <= {int, float}:
+            with suppress(OverflowError):
+                if np.abs(plain := np.array(values, float)).max(initial=0) < 2.0**1000:
+                    return self._bins(plain).astype(dtype)
         numbers: list[float] = []
+        number_by = {text: number_of(text) for text in {value for value in values if isinstance(value, str)}}
         for row, value in enumerate(values):
-            number = number_of(value)
+            number = number_by[value] if isinstance(value, str) else number_of(value)
             if value is None and self.has_missing:
                 numbers.append(self.edges[0])
             elif number is not None:
@@ -548,17 +560,15 @@ def fit_table(
         return TableCodec(columns)
     remedies = {name: getattr(error, "remedy", "drop") for name, error in refused.items()}
     names = [*dropped, *(name for name, remedy in remedies.items() if remedy == "drop")]
-    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' if {*name} & {*',"'} else name for name in names]
-    options = {
-        "--drop": shlex.quote(",".join(quoted)) if quoted else None,
-        "--bins": bins or (USUAL_BINS if "bins" in remedies.values() else None),
-        "--max-categories": max_categories or (USUAL_CATEGORIES if "max_categories" in remedies.values() else None),
-    }
+    bins = bins or (USUAL_BINS if "bins" in remedies.values() else None)
+    max_categories = max_categories or (USUAL_CATEGORIES if "max_categories" in remedies.values() else None)
+    options = [option_of("--drop", names)] if names else []
+    options += [f"--bins {bins}"] if bins else []
+    options += [f"--max-categories {max_categories}"] if max_categories else []
     (_, first), *others = refused.items()
     named = ", ".join(repr(name) for name, _ in others[:10]) + (", ..." if len(others) > 10 else "")
     nor = f"; nor can {named} be used as they are" if others else ""
-    command = " ".join(f"{option} {value}" for option, value in options.items() if value is not None)
-    works = f"; what works: {command}" if columns or {*remedies.values()} != {"drop"} else ""
+    works = f"; what works: {' '.join(options)}" if columns or {*remedies.values()} != {"drop"} else ""
     raise InputError(f"{first}{nor}{works}")
 
 
@@ -569,7 +579,9 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     numbers = [number_of(value) for value in found]
     is_numeric = bool(found) and None not in numbers
     if is_numeric and bins is not None and len(found) > bins:
-        return _cut_column(name, [number_of(value) for value in values if value is not None], bins, missing)
+        of_text = {value: number for value, number in zip(found, numbers, strict=True) if isinstance(value, str)}
+        given = [of_text[value] if isinstance(value, str) else value for value in values if value is not None]
+        return _cut_column(name, given, bins, missing)
     rows = sum(counts.values())
     kept = dict(counts.most_common((max_categories or USUAL_CATEGORIES) - 1))
     lumped = rows - sum(kept.values())
@@ -581,17 +593,18 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
     elif max_categories is None and not is_free and len(found) > MAX_COLUMN_CATEGORIES:
         fault = f"has {len(found):,} different values, such as {_listed(found)}"
         fault += f"; up to {MAX_COLUMN_CATEGORIES} are categories"
-        remedy = "drop" if 2 * len(found) > rows else remedy
+        remedy = "drop" if 2 * len(found) > rows and not is_numeric else remedy
         if 10 * lumped <= 9 * rows:
             lump = f"lump rare ones together (--max-categories {USUAL_CATEGORIES}), "
             remedy = "max_categories" if 2 * len(found) <= rows and not is_numeric else remedy
-    elif max_categories is not None and len(found) > max_categories and 10 * lumped > 9 * rows:
+    elif max_categories is not None and not is_free and len(found) > max_categories and 10 * lumped > 9 * rows:
         fault = f"has {len(found):,} different values, of which '{OTHER_NAME}' would be {lumped:,} of {rows:,} rows"
     if fault:
         advice = f"{_advice(found, is_numeric)}{lump}"
-        raise ColumnError(f"column {name!r} {fault}: {advice}{'or ' if advice else ''}drop it (--drop {name})", remedy)
+        drop = f"{'or ' if advice else ''}drop it ({option_of('--drop', [name])})"
+        raise ColumnError(f"column {name!r} {fault}: {advice}{drop}", remedy)
     other = None
-    if max_categories is not None and len(found) > max_categories:
+    if max_categories is not None and len(found) > max_categories and 10 * lumped <= 9 * rows:
         found = [value for value in found if identity(value) in kept]
         other = OTHER_NAME
         while other in found:
@@ -601,14 +614,19 @@ def _fit_column(name: str, values: Sequence[Value], bins: int | None, max_catego
 
 def _count_values(name: str, values: Sequence[Value]) -> "Counter[tuple[str, Value]]":
     """How often each value of a column occurs, by what tells it apart."""
-    for row, value in enumerate(values, 1):
-        if value is None or isinstance(value, (str, bool)) or _is_number(value):
-            continue
-        held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
-        if isinstance(value, float):
-            held, right = repr(value), "missing values are None"
-        raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it (--drop {name})")
-    return Counter(map(identity, values))
+    counts: Counter[tuple[type, Value]] = Counter()
+    with suppress(TypeError):  # of lists and the like
+        counts.update(zip(map(type, values), values, strict=True))
+    if sum(counts.values()) == len(values) and all(_is_category(value) for _, value in counts):
+        if {kind for kind, _ in counts} <= {str, int, float, bool, type(None)} and (float, 0.0) not in counts:
+            return Counter({identity(value): count for (_, value), count in counts.items()})
+        return Counter(map(identity, values))
+    row, value = next((row, value) for row, value in enumerate(values, 1) if not _is_category(value))
+    held, right = type(value).__name__, "categories are strings, numbers below 2**1000, booleans or None"
+    if isinstance(value, float):
+        held, right = repr(value), "missing values are None"
+    drop = option_of("--drop", [name])
+    raise InputError(f"column {name!r} holds {held} in row {row}; {right}: drop it ({drop})")
 
 
 def _advice(found: Sequence[Value], is_numeric: bool) -> str:
@@ -620,14 +638,23 @@ def _advice(found: Sequence[Value], is_numeric: bool) -> str:
     if texts and all(_reads_as_number(text) for text in texts):
         padded = next((text for text in others if text.lstrip("-").startswith("0") and len(text) > 1), others[0])
         return f"its numbers are text because of how some are written, such as {_listed([padded])}; "
+    if texts and all(_THOUSANDS.fullmatch(text) for text in texts):
+        return "take the commas out of its numbers; "
     if texts and len(others) <= len(texts) // 10:
-        names = ",".join(others[:3])
-        return f"its numbers are text because of {_listed(others)}: if that means a missing value, --missing {names}; "
+        option = option_of("--missing", others[:10])
+        return f"its numbers are text because of {_listed(others)}: if that means a missing value, {option}; "
     if texts and all(_reads_as_number(text.replace(",", ".", 1)) for text in texts):
         return "write its decimal commas as points; "
     if texts and sum(_DATE.fullmatch(text) is not None for text in texts) > len(texts) // 2:
         return "bins do not reach dates: write each as a number, such as its year or its days since a day; "
     return ""
+
+
+def option_of(option: str, names: Sequence[str]) -> str:
+    """An option with names in the data, as a shell takes it: behind ``=`` unless they are plain."""
+    cells = [f'"{name.replace(chr(34), chr(34) * 2)}"' if {*name} & {*',"\r\n'} else name for name in names]
+    text = shlex.quote(joined := ",".join(cells))
+    return f"{option}{'=' if text != joined or text.startswith('-') else ' '}{text}"
 
 
 def _reason_for_text(values: Sequence[Value], row: int) -> tuple[int, Value]:
@@ -751,6 +778,10 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def _is_category(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bool)) or _is_number(value)
+
+
 def _is_number(value: Any) -> bool:
     """Whether it is a number with an order, which a floating-point number can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -780,15 +811,18 @@ def symbols_of(values: Any) -> Codes:
         InputError: If it is something else.
     """
     kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
-    advice = "read its columns as a table"
+    is_table = isinstance(values, np.ndarray) and values.ndim == 2
+    advice = "read its columns as a table (--layout table)" if is_table else "make it one of integers"
     if kind == "f":
-        advice = f"convert whole numbers to integers, or {advice} in bins (--layout table --bins {USUAL_BINS})"
+        advice = "convert whole numbers to integers"
+        advice += f", or read its columns as a table in bins (--layout table --bins {USUAL_BINS})" * is_table
     elif kind in "SU" and values.size and values.ndim:
         values = values if kind == "U" else np.char.decode(values, "latin-1")
         check_characters(values, "the array")
         if np.char.str_len(values).max() <= 1 and values.ndim > 1:
             return np.ascontiguousarray(values.astype("U1"))
-        advice = f"split its texts into single characters, or {advice} (--layout table)"
+        advice = "split its texts into single characters"
+        advice += ", or read its columns as a table (--layout table)" * is_table
     if kind == "b":
         values = values.astype(np.uint8)
     elif kind not in "iu":

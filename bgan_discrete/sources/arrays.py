@@ -187,7 +187,7 @@ def load_array(
     rows, names = _read(dataset, "dataset", limit=limit, **options)
     judged = None if heldout is None else _read(heldout, "heldout", limit=None, **options)
     count, place = _length(rows), f"dataset {_place(dataset)}"
-    everything = rows if judged is None else _joined(rows, judged[0])
+    everything = rows if judged is None else _joined(rows, judged[0], f"heldout {_place(heldout)}", findings)
     if codec is None:
         codec = _fit(everything, bins, max_categories, findings, options["drop"])
     elif findings.refused:
@@ -309,6 +309,9 @@ def _read(
     def is_wanted(name: str) -> bool:
         return name not in drop and (columns is None or name in columns or name == label_column)
 
+    index: Any = getattr(dataset, "index", None)  # of pandas
+    is_numbered = getattr(index, "inferred_type", None) == "integer" and index.name is None
+    is_numbered = is_numbered and not hasattr(index, "step")
     dataset = _in_memory(dataset, option)
     place = f"{option} {_place(dataset)}"
     found = _open(dataset, option, missing, delimiter, header, key, is_wanted, findings)
@@ -329,7 +332,7 @@ def _read(
     if layout == "array":
         raise InputError(f"{place} has columns of their own categories; use layout 'table', not 'array'")
     table = {name: values[:limit] for name, values in found.items()}
-    return _chosen(table, columns, drop, label_column, place, findings)
+    return _chosen(table, columns, drop, label_column, place, findings, is_numbered)
 
 
 def _chosen(
@@ -339,6 +342,7 @@ def _chosen(
     label_column: str | None,
     place: str,
     findings: Findings,
+    is_numbered: bool,
 ) -> tuple[Rows, list[Any] | None]:
     """The columns of a table that are wanted, and its labels."""
     if label_column in findings.refused:
@@ -349,7 +353,7 @@ def _chosen(
     for name in drop:
         _column(table, name, "drop")
     if columns is None:
-        _leave_index_out(table, (*drop, label_column), place, findings)
+        _leave_index_out(table, (*drop, label_column), place, findings, is_numbered)
     kept = list(table) if columns is None else columns
     for name in kept:
         _column(table, name, "columns")
@@ -367,6 +371,8 @@ def _in_memory(dataset: Any, option: str) -> Any:
     if isinstance(dataset, np.ma.MaskedArray) or _is_tensor(dataset):
         return _plain_array(dataset, option)
     if isinstance(dataset, (list, tuple)):
+        if any(isinstance(row, Mapping) for row in dataset):
+            raise InputError(f"{option} must be no list of dictionaries: make a table of it, pandas.DataFrame(rows)")
         try:
             array = np.asarray(dataset)
         except ValueError:
@@ -485,12 +491,23 @@ def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
         return unpacked(found, members[chosen], f"the array {chosen!r} of {what}")
 
 
-def _leave_index_out(table: dict[str, list[Any]], named: Sequence[str | None], place: str, findings: Findings) -> None:
-    """Take out columns that pandas numbers rows by: called as it calls them, with another integer in each row."""
-    for name in [name for name in table if name.startswith(INDEX_NAME) and name not in named]:
-        numbers = {value for value in table[name] if type(value) is int}
-        if len(numbers) == len(table[name]) and len(table) > 1:
-            reason = "pandas' index, with another number in each row; columns (--columns) takes what it names"
+def _leave_index_out(
+    table: dict[str, list[Any]], named: Sequence[str | None], place: str, findings: Findings, is_numbered: bool
+) -> None:
+    """Take out columns that pandas numbers rows by, and of held-out rows those that the data set was read without.
+
+    They are called as it calls them, and are the index of a frame in memory, or hold another integer in each row.
+    """
+    if findings.indexes is None:
+        findings.indexes = [
+            name
+            for name, values in table.items()
+            if (is_numbered and name == INDEX_NAME)
+            or (name.startswith(INDEX_NAME) and len({v for v in values if type(v) is int}) == len(values))
+        ]
+    for name in findings.indexes:
+        if name in table and name not in named and len(table) > 1:
+            reason = "pandas' index, which numbers the rows; columns (--columns) takes what it names"
             findings.warnings.append(conservation.left_out("columns", place, len(table), [name], 1, reason))
             del table[name]
 
@@ -522,7 +539,7 @@ def _fit(
     return IntegersCodec.fit(rows)
 
 
-def _joined(rows: Rows, others: Rows) -> Rows:
+def _joined(rows: Rows, others: Rows, place: str, findings: Findings) -> Rows:
     if isinstance(rows, np.ndarray) and isinstance(others, np.ndarray):
         if rows.shape[1:] != others.shape[1:]:
             raise InputError(f"heldout must have samples of the shape {rows.shape[1:]}, got {others.shape[1:]}")
@@ -536,6 +553,9 @@ def _joined(rows: Rows, others: Rows) -> Rows:
     lacking = [name for name in rows if name not in others]
     if lacking:
         raise InputError(f"heldout lacks the column {lacking[0]!r} of the data set; it has: {', '.join(others)}")
+    if extra := [name for name in others if name not in rows]:
+        reason = "the data set has no such columns"
+        findings.warnings.append(conservation.left_out("columns", place, len(others), extra, len(extra), reason))
     return {name: _joined_column(values, others[name]) for name, values in rows.items()}
 
 

@@ -83,7 +83,9 @@ def merges(what: str, place: str, columns: Mapping[str, tuple[Iterable[Any], Ite
     names: list[str] = []
     before, after, example = 0, 0, ""
     for name, (values, becomes) in columns.items():
-        became = dict(zip(map(identity, values), map(identity, becomes), strict=True))
+        # A first count by what is quick to tell apart, with 0.0 and -0.0 as two.
+        pairs = {(type(old), old or repr(old)): (old, new) for old, new in zip(values, becomes, strict=True)}
+        became = {identity(old): identity(new) for old, new in pairs.values()}
         alike: dict[Any, list[Any]] = {}
         for (_, value), new in became.items():
             alike.setdefault(new, []).append(value)

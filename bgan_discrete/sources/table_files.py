@@ -6,6 +6,7 @@ import decimal
 import io
 import logging
 import math
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bgan_discrete.codecs.tables import Table, Value, check_characters, check_name, number_of
+from bgan_discrete.codecs.tables import Table, Value, check_characters, check_name, number_of, option_of
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
@@ -39,6 +40,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     refused: dict[str, InputError] = field(default_factory=dict)
+    indexes: list[str] | None = None  # columns that number the rows of the data set, once it is read
 
 
 def read_csv(
@@ -73,7 +75,11 @@ def read_csv(
 
     place = f"dataset {str(path)!r}"
     text = _decoded(path, place)
+    if line := re.match(r'sep=([^"\r\n])(?=[\r\n])', text):
+        text, delimiter = text[line.end() :], delimiter or line[1]
+        _log.warning("the first line of %s, %r, is Excel's and no row; the delimiter is %r", place, line[0], delimiter)
     separator = delimiter or DELIMITERS[path.suffix.lower()]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     usual = separator if header and delimiter is None else None
     # The header is read as a row, since pandas renames columns, and by Python's csv, since its own parser keeps text
     # behind a closing quote. Cells that a row lacks are NaN.
@@ -90,9 +96,9 @@ def read_csv(
     if absent[~is_blank].any(axis=None):
         raise _fault_of_csv(text, separator, usual, place, None)
     if findings is not None and is_blank.any():
-        count, example = int(is_blank.sum()), f"row {int(is_blank.argmax()) + 1}"
+        count, example = int(is_blank.sum()), f"row {int(is_blank.argmax()) + 1 - header}"
         findings.warnings.append(
-            conservation.left_out("rows", place, len(frame), [example], count, "they are blank lines")
+            conservation.left_out("rows", place, len(frame) - header, [example], count, "they are blank lines")
         )
     frame = frame[~is_blank]
     first = frame.iloc[0].tolist()
@@ -142,7 +148,7 @@ def _fault_of_csv(text: str, delimiter: str, usual: str | None, place: str, erro
             if row and len(row) != width:
                 return InputError(
                     f"{place} has {len(row)} cells in line {rows.line_num}, but {width} columns; quote cells that hold "
-                    "the delimiter, or name another one (--delimiter ';')"
+                    f"the delimiter, or name another one (--delimiter {';' if delimiter != ';' else ','!r})"
                 )
             line = rows.line_num
     except csv.Error as fault:
@@ -269,7 +275,7 @@ def plain_columns(
             found[name] = [_plain(value, row, gone) for row, value in enumerate(given, 1)]
         except Exception as error:  # Arrow's own, too: dates that Python does not know, text that is not UTF-8
             reason = error if isinstance(error, InputError) else f"cannot be read: {one_line(error)}"
-            fault = InputError(f"column {name!r} of {place} {reason}: drop it (--drop {name})")
+            fault = InputError(f"column {name!r} of {place} {reason}: drop it ({option_of('--drop', [name])})")
             if findings is None:
                 raise fault from None
             findings.refused.setdefault(name, fault)
@@ -330,7 +336,7 @@ def table_of_array(array: "np.ndarray[Any, Any]", is_wanted: Wanted = lambda nam
         if is_wanted(name) and (column.ndim != 1 or column.dtype.kind not in "biufUSMmO"):
             raise InputError(
                 f"column {name!r} must hold one number, boolean or string a row, got {column.dtype} of shape "
-                f"{list(column.shape)}: drop it (--drop {name})"
+                f"{list(column.shape)}: drop it ({option_of('--drop', [name])})"
             )
         if is_wanted(name) and column.dtype.kind == "U":
             check_characters(column, f"column {name!r}")
