@@ -351,7 +351,7 @@ def test_the_advice_of_a_refused_resume_can_be_typed(own: Path, tmp_path: Path) 
         train_array(table_run(spaced, resume="latest", generator_lr=1e-4))
     with pytest.raises(InputError, match="begin a new run in another output_dir"):
         train_array(table_run(spaced, resume="latest", generator_width=9))
-    with pytest.raises(InputError, match="max_steps must be at least .*, the steps that are done, got 1"):
+    with pytest.raises(InputError, match=r"max_steps must be at least .*, the steps that are done, got 1"):
         train_array(table_run(spaced, resume="latest", max_steps=1))
 
 

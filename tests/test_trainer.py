@@ -456,7 +456,7 @@ def test_a_new_training_replaces_no_other(tmp_path: Path, left: str) -> None:
     for name in {"metrics.jsonl", "checkpoints"} - {left}:
         (tmp_path / name).rename(tmp_path.parent / f"{tmp_path.name}-{name}")
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / left).rglob("*"))
-    with pytest.raises(InputError, match="holds another training: .*give another folder"):
+    with pytest.raises(InputError, match=r"holds another training: .*give another folder"):
         small_trainer(small_config(), tmp_path).train()
     assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / left).rglob("*")) == before
     assert not (tmp_path / ".training.lock").exists()
