@@ -327,7 +327,10 @@ def test_a_terminal_that_is_closed_pauses_a_training(tmp_path: Path) -> None:
         if select.select([ours], [], [], 1)[0]:
             said += os.read(ours, 4096)
     os.close(ours)
-    assert process.wait(timeout=60) == 129
+    try:
+        assert process.wait(timeout=60) == 129
+    finally:
+        process.kill()
     assert list((tmp_path / "run" / "checkpoints").glob("step-*")), "no step is lost"
     text = said.decode(errors="ignore").replace("\r", "")
     assert "\\x1b]0;title\\x07" in text and not UNSEEN.search(text)
