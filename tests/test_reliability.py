@@ -198,7 +198,9 @@ def test_the_newest_is_never_deleted_for_a_later_one_of_before(tmp_path: Path) -
 def test_a_run_without_a_checkpoint_begins_anew_but_not_one_that_lost_them(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert folder.checkpoint_to_resume("latest") is None
-    assert "does not exist" in refusal(lambda: folder.checkpoint_to_resume(str(tmp_path / "step-00000001")))
+    assert "does not exist" in refusal(
+        lambda: folder.checkpoint_to_resume(str(tmp_path / "checkpoints" / "step-00000001"))
+    )
     folder.model.mkdir()
     assert "finds no checkpoint" in refusal(lambda: folder.checkpoint_to_resume("latest"))
 
@@ -979,12 +981,12 @@ def test_a_replaced_file_is_whole_when_it_is_synchronised_and_quick_ones_are_not
 
 
 def test_what_the_dead_left_of_a_file_goes_and_what_is_not_theirs_stays(tmp_path: Path) -> None:
-    dead, alien, other = (tmp_path / name for name in (".a.json.1f.tmp", ".a.json.kept", ".b.json.1f.tmp"))
+    dead, alien, other = (tmp_path / name for name in (".a.json.0000001f.tmp", ".a.json.kept", ".b.json.0000001f.tmp"))
     for path in (dead, alien, other):
         path.write_bytes(b"half")
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "own").write_bytes(b"mine")
-    link, folder_link = tmp_path / ".a.json.2f.tmp", tmp_path / ".writing-link"
+    link, folder_link = tmp_path / ".a.json.0000002f.tmp", tmp_path / ".writing-0000001f"
     link.symlink_to(tmp_path / "precious" / "own")
     folder_link.symlink_to(tmp_path / "precious")
     with replacing_file(tmp_path / "a.json") as living:

@@ -450,16 +450,16 @@ def test_checkpoints_are_written_and_kept_as_the_options_say(tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("left", ["metrics.jsonl", "checkpoints"])
-def test_a_new_training_replaces_no_other(tmp_path: Path, left: str) -> None:
+def test_a_new_training_replaces_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     small_trainer(small_config(), tmp_path).train()
-    for name in {"metrics.jsonl", "checkpoints"} - {left}:
-        (tmp_path / name).rename(tmp_path.parent / f"{tmp_path.name}-{name}")
-    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / left).rglob("*"))
-    with pytest.raises(InputError, match=r"holds another training: .*give another folder"):
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="holds another training: resume that one, or give another folder"):
         small_trainer(small_config(), tmp_path).train()
-    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / left).rglob("*")) == before
-    assert not (tmp_path / ".training.lock").exists()
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+    # One that died before its first checkpoint begins anew.
+    (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
+    small_trainer(small_config(), tmp_path).train()
+    assert "is of a training without a checkpoint, and is written anew" in caplog.text
 
 
 def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:

@@ -749,11 +749,11 @@ def identity(value: Any) -> tuple[str, Any]:
 
 
 def one_for_each_number(values: Sequence[Value]) -> Sequence[Value]:
-    """A column of integers and floating-point numbers, with 2.0 as 2 where both occur; all else as it is."""
+    """A column of integers and floating-point numbers, with 2.0 as 2 where both occur; else, also -0.0, as it is."""
     if {type(value) for value in values if value is not None} != {int, float}:
         return values
-    integers = {value for value in values if isinstance(value, int)}
-    return [int(value) if isinstance(value, float) and value in integers else value for value in values]
+    integers = {identity(float(value)) for value in values if isinstance(value, int) and abs(value) < 2**1000}
+    return [int(value) if isinstance(value, float) and identity(value) in integers else value for value in values]
 
 
 def _read_otherwise(value: Value) -> list[Value]:

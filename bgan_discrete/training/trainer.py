@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import inspect
+import logging
 import math
 import signal
 import threading
@@ -64,6 +65,8 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 
 CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
+
+_log = logging.getLogger(__name__)
 
 LOCK_FILE = ".training.lock"
 """In ``output_dir``, while a trainer writes there."""
@@ -486,11 +489,13 @@ class Trainer:
         """Lock the run's folder; refuse one that holds what a new training would replace."""
         with hold_folder(folder, LOCK_FILE) as held:
             log = None if folder is None or not self._is_new else folder / "metrics.jsonl"
-            held_ones = list_checkpoints(log.parent / "checkpoints") if log else []
-            earlier = any(path.is_file() or (path / "manifest.json").exists() for path in held_ones)
-            if log and (earlier or (log.exists() and log.stat().st_size)):
-                what = "resume that one, or give" if earlier else "give"
-                raise InputError(f"output_dir {str(folder)!r} holds another training: {what} another folder")
+            earlier = list_checkpoints(log.parent / "checkpoints") if log else []
+            if any(path.is_file() or (path / "manifest.json").exists() for path in earlier):
+                raise InputError(
+                    f"output_dir {str(folder)!r} holds another training: resume that one, or give another folder"
+                )
+            if log and log.exists() and log.stat().st_size:
+                _log.warning("%r is of a training without a checkpoint, and is written anew", str(log))
             self._is_new = False
             return held.pop_all()
 
