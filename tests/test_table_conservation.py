@@ -227,7 +227,15 @@ def as_categories(table: dict[str, list[Any]], folder: Path) -> Any:
     ],
 )
 def test_values_in_memory_and_parquet_come_back(tmp_path: Path, examples: int, source: Any, kinds: Any) -> None:
-    every(examples, columns_of(kinds), lambda table: assert_conserved(table, loaded(source(table, tmp_path))))
+    def holds(table: dict[str, list[Any]]) -> None:
+        if source is as_categories:  # pandas has one category for 0.0 and -0.0
+            table = {
+                name: [0.0 if isinstance(value, float) and value == 0 else value for value in values]
+                for name, values in table.items()
+            }
+        assert_conserved(table, loaded(source(table, tmp_path)))
+
+    every(examples, columns_of(kinds), holds)
 
 
 def test_values_read_through_numbers_with_a_point_do_not_come_back(
