@@ -397,3 +397,18 @@ def test_csv_has_a_line_of_names() -> None:
 def test_numbers_that_are_text_for_how_they_are_written_are_shown() -> None:
     with pytest.raises(InputError, match=r"text because of how some are written, such as '00000'; lump"):
         TableCodec.fit({"id": [f"{number:05d}" for number in range(400)]})
+
+
+@given(st.lists(st.integers(-(2**60), 2**60) | st.floats(-1e300, 1e300), min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_binned_at_once_as_one_by_one(values: list[Any]) -> None:
+    column = BinnedColumn("x", (-5.0, 0.0, 2.5, 2.0**55), (-1.0, 1.0, 3.0), has_missing=True)
+    at_once = column.encode(values, np.dtype(np.uint8))
+    one_by_one = column.encode([*values, None], np.dtype(np.uint8))
+    assert at_once.tolist() == one_by_one[:-1].tolist() and one_by_one[-1] == 3
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, 10**400])
+def test_what_is_no_number_for_a_bin_is_refused_however_many_there_are(wrong: float) -> None:
+    with pytest.raises(InputError, match="in row 2"):
+        BinnedColumn("x", (0.0, 1.0, 2.0), (0.5, 1.5)).encode([0.5, wrong], np.dtype(np.uint8))
