@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, TextCodec, load_codec
+from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
     MANIFEST_FILE,
     clean_leftovers,
@@ -37,6 +38,7 @@ from bgan_discrete.durable import (
     write_synced,
 )
 from bgan_discrete.errors import InputError, StorageError, check_at_least_one, one_line
+from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -60,8 +62,6 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
-from bgan_discrete.resampling import Resampler
-from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
 
 FORMAT_VERSION = 2
@@ -411,7 +411,7 @@ class ImagePipeline(Pipeline):
                 pixels fall more often on what is most probable, and the samples are no longer those of the model.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator: nearer to the data, at so many times the cost
-                (`bgan_discrete.resampling.Resampler`).
+                (`bgan_discrete.game.resampling.Resampler`).
 
         Returns:
             Codes and decoded images, and their labels.
@@ -479,7 +479,7 @@ class TextPipeline(Pipeline):
             prompt: What every sample begins with; for autoregressive generators.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator: nearer to the data, at so many times the cost
-                (`bgan_discrete.resampling.Resampler`).
+                (`bgan_discrete.game.resampling.Resampler`).
 
         Returns:
             Codes and texts.
@@ -564,7 +564,7 @@ class ArrayPipeline(Pipeline):
             temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator: nearer to the data, at so many times the cost
-                (`bgan_discrete.resampling.Resampler`).
+                (`bgan_discrete.game.resampling.Resampler`).
 
         Returns:
             Codes, and what they stand for.

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.endings import pad_after_end
+from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ContinuousConvGenerator,
@@ -26,8 +28,6 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes, join_processes
-from bgan_discrete.sampling import code_dtype
-from bgan_discrete.sequences import pad_after_end
 from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 

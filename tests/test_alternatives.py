@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.endings import counted_positions, pad_after_end
+from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.step import Objective, discriminator_step, generator_step, score_draws, weigh_alternatives
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceGenerator,
@@ -20,9 +23,6 @@ from bgan_discrete.nn import (
     TransformerGenerator,
     set_logit_spread,
 )
-from bgan_discrete.sampling import sample_latents
-from bgan_discrete.sequences import counted_positions, pad_after_end
-from bgan_discrete.steps import Objective, discriminator_step, generator_step, score_draws, weigh_alternatives
 
 L, K, END = 3, 3, 1
 CONTEXTS = ("prefix", "rest")

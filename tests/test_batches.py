@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.errors import InputError
+from bgan_discrete.training.batches import BatchOrder
 
 
 @pytest.mark.parametrize(("num_samples", "batch_size"), [(10, 3), (12, 4), (7, 7), (3, 8), (1, 1), (5, 1)])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from in_process import run_script
 
-from bgan_discrete.steps import loss_of_draws, update_discriminator
+from bgan_discrete.game.step import loss_of_draws, update_discriminator
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))

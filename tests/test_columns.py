@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
-from bgan_discrete.columns import check_sizes
 from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCategorical
+from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.penalties import r1_penalty
+from bgan_discrete.game.step import Objective, loss_of_draws
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
-from bgan_discrete.penalties import r1_penalty
-from bgan_discrete.steps import Objective, loss_of_draws
 
 SIZES = torch.tensor([1, 2, 4, 3])
 OUTCOMES = torch.tensor(list(itertools.product(range(4), repeat=4)))
@@ -100,7 +100,7 @@ def test_a_sampler_that_rounds_wrongly_cannot_draw_it_either(monkeypatch: pytest
     def last_of_all(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.full((num_draws, *logits.shape[:-1]), logits.shape[-1] - 1, dtype=torch.uint8)
 
-    monkeypatch.setattr("bgan_discrete.distributions.sample_categorical", last_of_all)
+    monkeypatch.setattr("bgan_discrete.distributions.factorized.sample_categorical", last_of_all)
     codes = make()[1].sample(2)
     assert codes.dtype == torch.uint8
     assert (codes == SIZES - 1).all()

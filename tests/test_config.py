@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.game.estimators import ESTIMATORS
 from bgan_discrete.training.config import ImageTrainingConfig, TrainingConfig, load_config_values
 
 

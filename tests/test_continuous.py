@@ -10,7 +10,13 @@ import torch
 from in_process import run_script
 from torch import Tensor, nn
 
-from bgan_discrete.continuous import (
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.divergences import DIVERGENCES
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective
+from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
+from bgan_discrete.pipeline import ImagePipeline
+from bgan_discrete.rivals.continuous import (
     CONTINUOUS_LOSSES,
     GreyLevels,
     boundary_seeking_loss,
@@ -20,12 +26,6 @@ from bgan_discrete.continuous import (
     mixtures,
     non_saturating_loss,
 )
-from bgan_discrete.divergences import DIVERGENCES
-from bgan_discrete.errors import InputError
-from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
-from bgan_discrete.penalties import get_penalty
-from bgan_discrete.pipeline import ImagePipeline
-from bgan_discrete.steps import Objective
 from bgan_discrete.tasks.images import build_networks
 from bgan_discrete.training.config import ModelConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer

@@ -26,9 +26,9 @@ from bgan_discrete import (
     make_estimator,
 )
 from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
-from bgan_discrete.estimators import rloo
+from bgan_discrete.game.estimators import rloo
+from bgan_discrete.game.step import FiniteGuard
 from bgan_discrete.sources import load_images
-from bgan_discrete.steps import FiniteGuard
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}

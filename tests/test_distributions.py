@@ -11,7 +11,7 @@ from watching import LargestTensor
 
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, check_logits
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 
 METHODS = ["counts", "gather", None]
 

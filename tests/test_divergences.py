@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bgan_discrete.divergences import DIVERGENCES, Divergence, get_divergence
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.divergences import DIVERGENCES, Divergence, get_divergence
 
 REAL = torch.tensor([8, 5, 4, 2, 1])
 FAKE = torch.tensor([2, 3, 4, 5, 6])

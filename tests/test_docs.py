@@ -11,9 +11,9 @@ import pytest
 from in_process import run_file
 from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 
-from bgan_discrete.divergences import DIVERGENCES
-from bgan_discrete.estimators import ESTIMATORS
-from bgan_discrete.penalties import PENALTIES
+from bgan_discrete.game.divergences import DIVERGENCES
+from bgan_discrete.game.estimators import ESTIMATORS
+from bgan_discrete.game.penalties import PENALTIES
 
 sys.path.insert(0, str(ROOT / "scripts"))
 

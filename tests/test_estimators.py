@@ -13,7 +13,7 @@ from torch import Tensor
 from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
+from bgan_discrete.game.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
 from bgan_discrete.codecs import CharacterCodec, IntegersCodec, LevelsCodec, TableCodec
-from bgan_discrete.columns import ColumnCategorical
 from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.nn import (
     ContinuousConvGenerator,

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import make_estimator
-from bgan_discrete.gradients import gradient_statistics
-from bgan_discrete.steps import Objective
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.gradients import gradient_statistics
+from bgan_discrete.game.step import Objective
 
 K, N, M = 3, 2, 4
 
@@ -49,7 +49,7 @@ def test_the_figures_are_those_of_the_repeated_gradients(monkeypatch: pytest.Mon
     slopes = torch.tensor([[1.0, 0.0, 2.0], [3.0, -1.0, 0.0], [2.0, 2.5, 1.0]])
     made = iter(slopes)
     monkeypatch.setattr(
-        "bgan_discrete.gradients.generator_loss", lambda *_: ((generator.logits * next(made)).sum(), None)
+        "bgan_discrete.game.gradients.generator_loss", lambda *_: ((generator.logits * next(made)).sum(), None)
     )
     found = gradient_statistics(generator, Scores(), lambda: torch.zeros(N, 1), Objective(make_estimator("rloo"), M), 3)
     variance = float(slopes.var(0, unbiased=True).sum())

@@ -28,11 +28,11 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
+from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.nn.images import ConditionalGroupNorm
-from bgan_discrete.penalties import PENALTIES, apply_spectral_normalization
 from bgan_discrete.sources import load_images
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.images import (

@@ -14,18 +14,11 @@ PACKAGE = ROOT / "bgan_discrete"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("durable", "parallel", "streams"),
-    ("sampling", "sequences"),
-    ("distributions", "vocabulary"),
-    ("autoregressive", "columns"),
-    ("divergences",),
-    ("weights",),
-    ("estimators", "resampling"),
-    ("penalties",),
-    ("steps",),
-    ("relaxations", "gradients"),
-    ("continuous",),
+    ("distributions",),
+    ("game",),
+    ("rivals",),
     ("codecs",),
-    ("sources", "batches", "imaging", "publishing"),
+    ("sources", "imaging", "publishing"),
     ("nn",),
     ("training",),
     ("pipeline",),
@@ -37,8 +30,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "durable", "streams", "codecs", "sources", "batches", "imaging", "command_line", "training.config",
-    "training.health", "reporting", "publishing.card", "publishing.hub",
+    "errors", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
+    "training.config", "training.health", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -20,7 +20,7 @@ from in_process import run_file
 from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
 from bgan_discrete.tasks import text as text_task
 from bgan_discrete.tasks.run_folder import RunFolder
@@ -102,7 +102,7 @@ def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
     for kind in ("FactorizedCategorical", "SequenceCategorical"):
         owner = getattr(sys.modules["bgan_discrete.distributions"], kind)
         monkeypatch.setattr(owner, "sample", owner.sample)  # put back after the test
-    owner = sys.modules["bgan_discrete.autoregressive"].AutoregressiveCategorical  # type: ignore[attr-defined]
+    owner = sys.modules["bgan_discrete.distributions.autoregressive"].AutoregressiveCategorical  # type: ignore[attr-defined]
     monkeypatch.setattr(owner, "sample", owner.sample)
     expected = run_case(name, ALONE)
     moved = 0

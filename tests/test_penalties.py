@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization, get_penalty
 from bgan_discrete.nn import ConvDiscriminator, MLPDiscriminator
-from bgan_discrete.penalties import PENALTIES, apply_spectral_normalization, get_penalty
 
 K = 3
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 
-from bgan_discrete.continuous import CONTINUOUS_LOSSES
-from bgan_discrete.divergences import DIVERGENCES
-from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.game.divergences import DIVERGENCES
+from bgan_discrete.game.estimators import ESTIMATORS
+from bgan_discrete.game.penalties import PENALTIES
 from bgan_discrete.imaging import save_png
-from bgan_discrete.penalties import PENALTIES
-from bgan_discrete.relaxations import RELAXATIONS
+from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES
+from bgan_discrete.rivals.relaxations import RELAXATIONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXPERIMENTS = [path.stem for path in (ROOT / "scripts/experiments").glob("*.py") if path.stem != "laboratory"]

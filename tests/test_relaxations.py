@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.game.penalties import wgan_gp_penalty
+from bgan_discrete.game.step import Objective
 from bgan_discrete.nn import GRUGenerator, MLPDiscriminator, MLPGenerator
-from bgan_discrete.penalties import wgan_gp_penalty
-from bgan_discrete.relaxations import (
+from bgan_discrete.rivals.relaxations import (
     RELAXATIONS,
     frozen,
     get_relaxation,
@@ -19,7 +20,6 @@ from bgan_discrete.relaxations import (
     straight_through,
     wasserstein_step,
 )
-from bgan_discrete.steps import Objective
 
 K = 3
 
@@ -37,7 +37,7 @@ def expected_gradient(name: str, logits: Tensor, function: object, monkeypatch: 
     total = torch.zeros(K)
     for code in range(K):
         drawn = torch.nn.functional.one_hot(torch.tensor(code), K).double()
-        monkeypatch.setattr("bgan_discrete.relaxations._draw", lambda *_, drawn=drawn: drawn)
+        monkeypatch.setattr("bgan_discrete.rivals.relaxations._draw", lambda *_, drawn=drawn: drawn)
         leaf = logits.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(function(RELAXATIONS[name](leaf)), leaf)  # type: ignore[operator]
         total += torch.softmax(logits, -1)[code] * gradient
@@ -105,7 +105,7 @@ def test_the_forward_pass_is_an_exact_draw_whatever_the_temperature(name: str, t
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_the_temperature_is_that_of_the_definitions(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = torch.eye(K)[1]
-    monkeypatch.setattr("bgan_discrete.relaxations._draw", lambda *_: drawn)
+    monkeypatch.setattr("bgan_discrete.rivals.relaxations._draw", lambda *_: drawn)
     logits, weight = torch.randn(K, requires_grad=True), torch.randn(K)
 
     def slope(function: object) -> Tensor:

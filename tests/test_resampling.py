@@ -26,7 +26,7 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
-from bgan_discrete.resampling import sample_log_ratios
+from bgan_discrete.game.resampling import sample_log_ratios
 from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
 from bgan_discrete.tasks.images import generate_images, train_images
 from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text

@@ -5,9 +5,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from bgan_discrete import sampling
-from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import (
+from bgan_discrete.distributions import sampling
+from bgan_discrete.distributions.sampling import (
     as_index,
     bernoulli_codes,
     code_dtype,
@@ -17,6 +16,7 @@ from bgan_discrete.sampling import (
     sample_categorical,
     search_codes,
 )
+from bgan_discrete.errors import InputError
 
 
 def by_comparison(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:

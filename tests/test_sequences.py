@@ -8,11 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
-from bgan_discrete.columns import ColumnCategorical
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.columns import ColumnCategorical
+from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
+from bgan_discrete.distributions.sampling import sample_latents, sharpen
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.penalties import PENALTIES
+from bgan_discrete.game.step import Objective, discriminator_step, generator_step, likelihood_step, score_draws
 from bgan_discrete.nn import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
@@ -21,10 +25,6 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
-from bgan_discrete.penalties import PENALTIES
-from bgan_discrete.sampling import sample_latents, sharpen
-from bgan_discrete.sequences import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
-from bgan_discrete.steps import Objective, discriminator_step, generator_step, likelihood_step, score_draws
 
 L, K, Z, END = 3, 4, 2, 1
 AUTOREGRESSIVE = [GRUGenerator, TransformerGenerator]

@@ -9,11 +9,22 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from watching import HostReads
 
-from bgan_discrete import autoregressive
-from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.distributions import FactorizedCategorical, autoregressive
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import (
+    FiniteGuard,
+    Objective,
+    adversarial_step,
+    discriminator_step,
+    generator_step,
+    likelihood_step,
+    loss_of_draws,
+    score_draws,
+    update_parameters,
+)
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -26,18 +37,6 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes
-from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import (
-    FiniteGuard,
-    Objective,
-    adversarial_step,
-    discriminator_step,
-    generator_step,
-    likelihood_step,
-    loss_of_draws,
-    score_draws,
-    update_parameters,
-)
 
 SHAPE, K, N, M = (3, 2), 4, 5, 6
 

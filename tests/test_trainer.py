@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from watching import HostReads
 
 from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
-from bgan_discrete.estimators import ESTIMATORS
+from bgan_discrete.game.estimators import ESTIMATORS
+from bgan_discrete.game.penalties import PENALTIES
+from bgan_discrete.game.step import FiniteGuard
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -26,8 +28,6 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes
-from bgan_discrete.penalties import PENALTIES
-from bgan_discrete.steps import FiniteGuard
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import read_metrics

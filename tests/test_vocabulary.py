@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from watching import LargestTensor
 
-from bgan_discrete import autoregressive
+from bgan_discrete.distributions import autoregressive
+from bgan_discrete.distributions.vocabulary import linear_log_prob
 from bgan_discrete.nn import GRUGenerator, TransformerGenerator
-from bgan_discrete.vocabulary import linear_log_prob
 
 R, W, K = 13, 5, 7
 

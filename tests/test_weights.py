@@ -11,13 +11,13 @@ from large_numbers import large_log_weights, log_sum, sixty_digits
 from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.parallel import Processes
-from bgan_discrete.weights import (
+from bgan_discrete.game.weights import (
     effective_sample_size,
     log_partition,
     normalized_weights,
     weight_diagnostics,
 )
+from bgan_discrete.parallel import Processes
 
 
 @pytest.fixture

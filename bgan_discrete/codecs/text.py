@@ -20,8 +20,8 @@ class TextCodec(Codec):
     """A map from strings to integer codes ``[N, L]`` and back.
 
     A codec tokenizes (a string <-> any number of codes) and frames (those codes <-> L positions). With `ends`, code 0
-    is the end of a sequence and the padding behind it (see `bgan_discrete.sequences`), and longer texts are cut;
-    without, every sequence has exactly L codes.
+    is the end of a sequence and the padding behind it (see `bgan_discrete.distributions.endings`), and longer texts are
+    cut; without, every sequence has exactly L codes.
 
     Args:
         length: L, the codes of a sequence, 1 .. 65,536.

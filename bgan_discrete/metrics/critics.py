@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bgan_discrete.divergences import get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one
-from bgan_discrete.penalties import wgan_gp_penalty
+from bgan_discrete.game.divergences import get_divergence
+from bgan_discrete.game.penalties import wgan_gp_penalty
 
 LEARNING_RATE = 3e-3
 """At the start; it falls to nothing on a line."""
@@ -44,8 +44,8 @@ def critic_divergence(
         fake: Codes ``[m, *event_shape]``, or soft ones ``[m, *event_shape, K]`` of a float dtype, m >= 10.
         num_categories: K.
         make_critic: Makes an untrained critic: codes or soft one-hots -> ``F [B]``; called once, with torch's seed set.
-        kind: A key of `bgan_discrete.divergences.DIVERGENCES` (``"jensen_shannon"`` there is 2 JSD, at most 2 log 2),
-            or ``"wasserstein"`` (with a gradient penalty).
+        kind: A key of `bgan_discrete.game.divergences.DIVERGENCES` (``"jensen_shannon"`` there is 2 JSD, at most
+            2 log 2), or ``"wasserstein"`` (with a gradient penalty).
         steps: Of the critic's training.
         seed: Of the split, the batches and the critic; torch's global generator is left as it was.
 

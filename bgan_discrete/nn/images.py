@@ -8,10 +8,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, group_norm, interpolate, linear, pad
 
-from bgan_discrete.continuous import GreyLevels
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
+from bgan_discrete.rivals.continuous import GreyLevels
 
 SMALLEST_SIDE = 8
 MAX_CHANNEL_FACTOR = 8
@@ -324,7 +324,7 @@ def set_logit_spread(generator: nn.Module, latents: Tensor, spread: float) -> No
         generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.
         latents: ``[N, Z]``, some hundreds.
         spread: Wanted standard deviation of a logit over the latents, averaged over all logits, > 0. Those of codes
-            that a position cannot have (`bgan_discrete.columns`) do not count.
+            that a position cannot have (`bgan_discrete.distributions.columns`) do not count.
 
     Raises:
         InputError: If the spread is not positive, or the logits do not depend on the latents.

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bgan_discrete.distributions.sampling import as_index, one_hot_codes
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import as_index, one_hot_codes
 
 InputEncoding = Literal["scalar", "cosine", "onehot", "embedding"]
 ONEHOT_MAX_CATEGORIES = 32

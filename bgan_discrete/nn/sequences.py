@@ -11,14 +11,14 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions import SequenceCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions
+from bgan_discrete.distributions.sampling import as_index, check_latent_kind
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.images import set_output_bias
 from bgan_discrete.nn.inputs import CodeInput
 from bgan_discrete.nn.vectors import MLPGenerator
-from bgan_discrete.sampling import as_index, check_latent_kind
-from bgan_discrete.sequences import carry_to_the_end, counted_positions
 
 RESIDUAL_SCALE = 0.3
 """Share of a block's convolutions in its output, so that a deep stack begins near the identity."""
@@ -51,7 +51,7 @@ class ConvSequenceGenerator(nn.Module):
         latent_size: Z.
         width: Channels.
         depth: Residual blocks.
-        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
         InputError: If a size is below 1 or the kind unknown.
@@ -105,7 +105,7 @@ class MLPSequenceGenerator(MLPGenerator):
         latent_size: Z.
         width: Units of a hidden layer.
         depth: Hidden layers.
-        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
         InputError: If a size is below 1 or the kind unknown.
@@ -134,7 +134,7 @@ class MLPSequenceGenerator(MLPGenerator):
 class _AutoregressiveGenerator(nn.Module, ABC):
     """What the autoregressive generators share: the latent and the codes going in, the logits coming out.
 
-    A subclass is the decoder of its own distribution (`bgan_discrete.autoregressive.Decoder`).
+    A subclass is the decoder of its own distribution (`bgan_discrete.distributions.autoregressive.Decoder`).
     """
 
     settings: dict[str, Any]
@@ -210,7 +210,7 @@ class GRUGenerator(_AutoregressiveGenerator):
         latent_size: Z.
         width: Units of the embedding and of each layer.
         depth: Layers.
-        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
         InputError: If a size is below 1 or the kind unknown.
@@ -241,7 +241,7 @@ class GRUGenerator(_AutoregressiveGenerator):
         return self.project_latent(latents), self._first(latents)
 
     def step(self, previous: Tensor | None, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.autoregressive.Decoder`."""
+        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.distributions.autoregressive.Decoder`."""
         projected, hidden = state
         outputs, hidden = self.recur(self._next_input(previous, projected)[:, None], hidden)
         return self.to_logits(outputs[:, 0]), (projected, hidden)
@@ -287,7 +287,7 @@ class TransformerGenerator(_AutoregressiveGenerator):
         width: Features of a position; a multiple of ``heads``.
         depth: Blocks.
         heads: Attention heads.
-        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
         InputError: If a size is below 1, the kind unknown, or the width is no multiple of the heads.
@@ -328,7 +328,7 @@ class TransformerGenerator(_AutoregressiveGenerator):
         return {"projected": projected, "cache": projected.new_empty(shape), "position": 0}
 
     def step(self, previous: Tensor | None, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.autoregressive.Decoder`."""
+        """Logits ``[B, K]`` of the next position; as in `bgan_discrete.distributions.autoregressive.Decoder`."""
         position, (keys, values) = state["position"], state["cache"]
         x = (self._next_input(previous, state["projected"]) + self.place[position])[:, None]
         for number, part in enumerate(self.blocks):

@@ -10,12 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bgan_discrete.columns import ColumnCategorical, check_sizes
 from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.distributions.columns import ColumnCategorical, check_sizes
+from bgan_discrete.distributions.sampling import as_index, check_latent_kind
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.nn.images import set_output_bias
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
-from bgan_discrete.sampling import as_index, check_latent_kind
 
 LEAK = 0.2
 
@@ -48,9 +48,9 @@ class MLPGenerator(nn.Module):
         latent_size: Z.
         width: Units of a hidden layer.
         depth: Hidden layers.
-        sizes: Categories of each position, in C order, the largest being K (`bgan_discrete.columns`); None where all
-            have K.
-        latent_kind: What latents it takes (`bgan_discrete.sampling.sample_latents`).
+        sizes: Categories of each position, in C order, the largest being K (`bgan_discrete.distributions.columns`);
+            None where all have K.
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
         InputError: If a size is below 1, the sizes do not fit or the kind is unknown.

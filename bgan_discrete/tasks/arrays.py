@@ -16,8 +16,10 @@ from torch import nn
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.images import Better
@@ -32,11 +34,9 @@ from bgan_discrete.nn import (
     set_logit_spread,
 )
 from bgan_discrete.parallel import Processes, join_processes
-from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import ArrayPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_rows
-from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
@@ -458,7 +458,7 @@ def evaluate_array_model(
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Returns:
         The figures.
@@ -504,7 +504,7 @@ def generate_array(
         temperature: Divides the logits of every position, > 0; 1 draws from the model's own distribution.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Raises:
         InputError: If an argument or the model cannot be used.

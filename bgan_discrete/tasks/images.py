@@ -12,17 +12,17 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import ImageCodec
+from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one, visible
+from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import Processes, join_processes
-from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
-from bgan_discrete.sampling import check_sharpening
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.rows import LABELS_ASIDE
@@ -377,7 +377,7 @@ def evaluate_model(
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Returns:
         The figures.
@@ -429,7 +429,7 @@ def generate_images(
         labels: Classes to draw, of a model with classes: numbers or names with commas between them, among which the
             samples are shared as `ImagePipeline.generate` does; None for all classes.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Raises:
         InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.

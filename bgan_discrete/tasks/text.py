@@ -14,8 +14,10 @@ from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
@@ -29,11 +31,9 @@ from bgan_discrete.nn import (
     set_logit_spread,
 )
 from bgan_discrete.parallel import Processes, join_processes
-from bgan_discrete.penalties import apply_spectral_normalization
 from bgan_discrete.pipeline import TextPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
-from bgan_discrete.sampling import check_sharpening, sample_latents
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
@@ -408,7 +408,7 @@ def evaluate_text_model(
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Returns:
         The figures.
@@ -506,7 +506,7 @@ def generate_text(
         model: Its folder, or its id on the Hub.
         num_samples: How many.
         seed: Of latents and draws.
-        temperature: See `bgan_discrete.sampling.sharpen`.
+        temperature: See `bgan_discrete.distributions.sampling.sharpen`.
         top_k: Likewise.
         top_p: Likewise.
         prompt: What every sample begins with; for autoregressive generators.
@@ -516,7 +516,7 @@ def generate_text(
         stream: Where samples go without ``output``; None for stdout, see `bgan_discrete.streams.write_product`.
         revision: Branch, tag or commit of a model on the Hub.
         resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.resampling`.
+            `bgan_discrete.game.resampling`.
 
     Raises:
         InputError: If an argument or the model cannot be used.

@@ -723,9 +723,9 @@ def _check_ranges(section: Any) -> None:
 
 def _check_training(training: TrainingConfig) -> None:
     # These import torch, for which `--help` does not wait.
-    from bgan_discrete.divergences import get_divergence
-    from bgan_discrete.estimators import make_estimator
-    from bgan_discrete.penalties import get_penalty
+    from bgan_discrete.game.divergences import get_divergence
+    from bgan_discrete.game.estimators import make_estimator
+    from bgan_discrete.game.penalties import get_penalty
 
     get_divergence(training.divergence)
     get_penalty(training.penalty)

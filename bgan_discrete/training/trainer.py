@@ -21,19 +21,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
-from bgan_discrete.batches import BatchOrder
-from bgan_discrete.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.distributions import check_logits
-from bgan_discrete.divergences import Divergence, get_divergence
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.sampling import check_latent_kind, sample_latents
 from bgan_discrete.durable import hold_folder
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
-from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
-from bgan_discrete.parallel import ALONE, Processes, current_processes
-from bgan_discrete.penalties import Penalty, get_penalty
-from bgan_discrete.resampling import Resampler
-from bgan_discrete.sampling import check_latent_kind, sample_latents
-from bgan_discrete.steps import (
+from bgan_discrete.game.divergences import Divergence, get_divergence
+from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
+from bgan_discrete.game.penalties import Penalty, get_penalty
+from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.game.step import (
     Diagnostics,
     FiniteGuard,
     Objective,
@@ -43,7 +40,10 @@ from bgan_discrete.steps import (
     likelihood_step,
     refuse_names,
 )
+from bgan_discrete.parallel import ALONE, Processes, current_processes
+from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
+from bgan_discrete.training.batches import BatchOrder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
@@ -106,7 +106,7 @@ class Trainer:
         output_dir: Where metrics and checkpoints go; None writes nothing.
         num_categories: K; the generator's attribute ``num_categories`` if None.
         latent_size: Z; the generator's attribute ``latent_size`` if None. A generator's attribute ``latent_kind``, if
-            it has one, says what latents it takes (`bgan_discrete.sampling.sample_latents`).
+            it has one, says what latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
         progress: Whether to report progress on stderr.
         tensorboard: Whether to write TensorBoard files into the folder.
         on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the latents
@@ -430,7 +430,7 @@ class Trainer:
             labels: Of a conditional generator, integers ``[num_samples]``; if None, shared evenly among the classes,
                 in their order.
             resample: Of so many draws for each sample one is kept, by its importance weight
-                (`bgan_discrete.resampling.Resampler`); 1 keeps all.
+                (`bgan_discrete.game.resampling.Resampler`); 1 keeps all.
 
         Returns:
             Codes ``[num_samples, *event_shape]``.
@@ -724,7 +724,7 @@ def sample_codes(
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
-        latent_kind: As in `bgan_discrete.sampling.sample_latents`.
+        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
         labels: int64 ``[num_samples]``, which a conditional generator is given beside the latents; None for none.
         resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.distributions import Distribution
-from bgan_discrete.steps import loss_of_draws, update_discriminator
+from bgan_discrete.game.step import loss_of_draws, update_discriminator
 
 
 def assert_same_gradients(

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
 
 Sizes = tuple[int, int, int, int]
 """N, P, K, M."""

@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
-from bgan_discrete.penalties import get_penalty
-from bgan_discrete.steps import Objective, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.training.trainer import default_score_chunk
 
 LATENT_SIZE = 16

@@ -19,9 +19,9 @@ from benchmarks.timing import (
 from einops import repeat
 from experiments.laboratory import Table
 
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.step import Objective, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
-from bgan_discrete.steps import Objective, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.training.trainer import default_score_chunk
 
 LATENT_SIZE = 32

@@ -16,12 +16,12 @@ from experiments.laboratory import Part, Report, Table, draw_curves, figure, mea
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.distributions.sampling import as_index, sample_categorical, sample_latents
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.step import Objective, adversarial_step
 from bgan_discrete.nn import MLPGenerator
-from bgan_discrete.sampling import as_index, sample_categorical, sample_latents
-from bgan_discrete.steps import Objective, adversarial_step
 
 TITLE = "Samples on the decision boundary"
 QUESTION = (

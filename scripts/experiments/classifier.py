@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.estimators import make_estimator
-from bgan_discrete.sampling import as_index
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.step import Credit, Objective, adversarial_step, discriminator_step
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.steps import Credit, Objective, adversarial_step, discriminator_step
 
 TITLE = "A classifier trained adversarially"
 QUESTION = (

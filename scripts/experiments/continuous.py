@@ -9,13 +9,13 @@ import torch
 from experiments.laboratory import Part, Report, Table, draw_points, load_mnist, mean_and_spread, start_game
 
 from bgan_discrete.codecs import CodecOptions
-from bgan_discrete.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective
 from bgan_discrete.metrics import frechet_distance, log_frequencies, train_classifier
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator
-from bgan_discrete.penalties import get_penalty
+from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.steps import Objective
 from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "The continuous objective"

@@ -14,16 +14,16 @@ from experiments.laboratory import Part, Report, Table, draw_images, load_mnist,
 from torch import nn
 
 from bgan_discrete.codecs import CodecOptions
-from bgan_discrete.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective, adversarial_step
 from bgan_discrete.metrics import critic_divergence, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
-from bgan_discrete.penalties import get_penalty
-from bgan_discrete.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
-from bgan_discrete.sampling import sample_latents
+from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
 from bgan_discrete.sources import ImageData
-from bgan_discrete.steps import Objective, adversarial_step
 
 TITLE = "Divergences, by fresh critics"
 QUESTION = (

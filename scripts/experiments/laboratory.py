@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from bgan_discrete import __version__
-from bgan_discrete.batches import BatchOrder
 from bgan_discrete.codecs import CodecOptions
+from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.imaging import image_grid
-from bgan_discrete.sampling import sample_latents
 from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.training.batches import BatchOrder
 
 EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
 SCALE_NAMES = ("smoke", "cpu", "full")

@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.estimators import make_estimator
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective, adversarial_step, discriminator_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.metrics.neighbours import nearest_neighbour_accuracy
 from bgan_discrete.metrics.ngrams import ngram_divergences
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
-from bgan_discrete.penalties import get_penalty
-from bgan_discrete.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
+from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
 from bgan_discrete.sources import load_images, load_text
-from bgan_discrete.steps import Objective, adversarial_step, discriminator_step
 from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "Rivals in equal time"

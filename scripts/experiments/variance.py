@@ -18,13 +18,13 @@ from experiments.laboratory import Game, Part, Report, Table, draw_curves, load_
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.estimators import make_estimator
-from bgan_discrete.gradients import gradient_statistics
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.gradients import gradient_statistics
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.step import Objective, adversarial_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
-from bgan_discrete.penalties import get_penalty
 from bgan_discrete.sources import ImageData
-from bgan_discrete.steps import Objective, adversarial_step
 
 TITLE = "Draws, latents and the variance of the gradient"
 QUESTION = (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bgan_discrete.sampling import as_index
+from bgan_discrete.distributions.sampling import as_index
 
 CHUNK_ELEMENTS = 2**22
 """The most logits that are held at a time (16 MiB in float32), on any device: more rows are no faster."""

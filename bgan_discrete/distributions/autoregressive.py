@@ -15,11 +15,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from bgan_discrete.distributions import check_advantages, check_end_id, check_logits
+from bgan_discrete.distributions.endings import counted_positions
+from bgan_discrete.distributions.protocol import check_advantages, check_end_id, check_logits
+from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
+from bgan_discrete.distributions.vocabulary import linear_log_prob
 from bgan_discrete.errors import InputError, check_at_least_one
-from bgan_discrete.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
-from bgan_discrete.sequences import counted_positions
-from bgan_discrete.vocabulary import linear_log_prob
 
 State = Any
 
@@ -91,7 +91,7 @@ class AutoregressiveCategorical:
         length: L, the most codes of a sequence.
         num_categories: K.
         end_id: The category that ends a sequence; None where all have L codes.
-        temperature: See `bgan_discrete.sampling.sharpen`; it shapes the draws and the log-probabilities alike.
+        temperature: See `bgan_discrete.distributions.sampling.sharpen`; it shapes draws and log-probabilities alike.
         top_k: Likewise.
         top_p: Likewise.
     """
@@ -138,7 +138,7 @@ class AutoregressiveCategorical:
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
-        """The distribution whose every conditional is changed, as in `bgan_discrete.sampling.sharpen`."""
+        """The distribution whose every conditional is changed, as in `bgan_discrete.distributions.sampling.sharpen`."""
         found = AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )

@@ -1,6 +1,4 @@
-"""Distributions over discrete samples: what a generator returns.
-
-The training step knows only the interface `Distribution`; it never asks how a distribution is made.
+"""Independent categorical distributions over the positions of a sample.
 
 Letters: N latents, M draws, P positions (the event shape, flattened), K categories.
 """
@@ -8,65 +6,17 @@ Letters: N latents, M draws, P positions (the event shape, flattened), K categor
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
-from bgan_discrete.sequences import counted_positions, pad_after_end
+from bgan_discrete.distributions.protocol import check_advantages
+from bgan_discrete.distributions.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
+from bgan_discrete.errors import InputError
 
 COUNTS_MAX_CATEGORIES = 64
 """Up to this K, `FactorizedCategorical.weighted_log_prob` counts; above, it gathers."""
-
-
-@runtime_checkable
-class Distribution(Protocol):
-    """A batch of N distributions over discrete samples, one for each latent."""
-
-    @property
-    def num_categories(self) -> int:
-        """K, the number of categories of each position."""
-
-    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes ``[M, N, *event_shape]``, M = ``num_draws``, by random numbers of ``generator``; no gradients."""
-
-    def log_prob(self, codes: Tensor) -> Tensor:
-        """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``."""
-
-    def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
-        """``sum_m a[m, n] log g(x_m | z_n)``, the cheapest way this distribution knows.
-
-        Args:
-            codes: ``[M, N, *event_shape]``.
-            advantages: ``[M, N]``; or ``[M, N, *event_shape]``, which give each position its own:
-                ``sum_mp a[m, n, p] log g(x_mp | ..)``.
-            zero_sum: The advantages of each latent sum to zero over its draws, which may save work.
-
-        Returns:
-            ``[N]``, differentiable.
-        """
-
-
-@runtime_checkable
-class DistributionOfAlternatives(Distribution, Protocol):
-    """A `Distribution` that knows, for a draw, the probabilities of what could have stood at each position."""
-
-    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities of each position's alternatives, given the rest of a draw that they depend on.
-
-        Args:
-            draw: Codes ``[N, *event_shape]``.
-
-        Returns:
-            ``[N, *event_shape, K]``, normalised over K, and which positions are open ``[N, *event_shape]`` (None for
-            all of them): at the others the draw leaves no choice.
-        """
-
-    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """``[M, N]``: what ``log g(x_m | z_n)`` has beside the choices of `alternatives`; None for nothing."""
 
 
 class FactorizedCategorical:
@@ -133,7 +83,7 @@ class FactorizedCategorical:
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "FactorizedCategorical":
-        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
+        """The distribution with its logits changed; as in `bgan_discrete.distributions.sampling.sharpen`."""
         return FactorizedCategorical(sharpen(self.logits, temperature, top_k, top_p))
 
     def log_prob(self, codes: Tensor) -> Tensor:
@@ -278,98 +228,3 @@ class FactorizedCategorical:
         expected: Sequence[int] = (self.batch_size, *self.event_shape)
         if list(codes.shape[1:]) != list(expected):
             raise InputError(f"codes must have shape [M, {', '.join(map(str, expected))}], got {list(codes.shape)}")
-
-
-class SequenceCategorical(FactorizedCategorical):
-    """Independent categorical distributions over the positions of a sequence that may end early.
-
-    ``g(x | z) = prod_p softmax(logits[p])[x[p]]`` over the positions up to and including the first end; what is drawn
-    behind it is padding and counts for nothing (see `bgan_discrete.sequences`).
-
-    Args:
-        logits: ``[N, L, K]``, as in `FactorizedCategorical`.
-        end_id: The category that ends a sequence; None where all have L codes.
-    """
-
-    def __init__(self, logits: Tensor, end_id: int | None = None) -> None:
-        super().__init__(logits)
-        if len(self.event_shape) != 1:
-            raise InputError(f"logits of sequences must have shape [N, L, K], got {list(logits.shape)}")
-        self.end_id = check_end_id(end_id, self.num_categories)
-
-    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
-        """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
-
-        Raises:
-            InputError: If a prompt is given: independent positions cannot go on from one.
-        """
-        if prompt is not None:
-            raise InputError("prompt needs an autoregressive generator: this one draws all positions independently")
-        return pad_after_end(super().sample(num_draws, generator), self.end_id)
-
-    def sharpened(
-        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-    ) -> "SequenceCategorical":
-        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
-        return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
-
-    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `DistributionOfAlternatives`: the codes of a sequence are open, its length is not.
-
-        The end would hide what stands behind it, and its own alternatives what was never drawn; so where a sequence
-        ends is fixed (`fixed_log_prob`), and the alternatives of a code are the other codes but the end.
-        """
-        if self.end_id is None:
-            return super().alternatives(draw)
-        self._check_codes(draw[None])
-        is_end = torch.arange(self.num_categories, device=draw.device) == self.end_id
-        others = self.logits.masked_fill(is_end, torch.finfo(self.logits.dtype).min / 2)
-        return torch.log_softmax(others, dim=-1), counted_positions(draw, self.end_id) & (draw != self.end_id)
-
-    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """See `DistributionOfAlternatives`: the log-probability ``[M, N]`` of ending where the draws end."""
-        if self.end_id is None:
-            return None
-        self._check_codes(codes)
-        log_end = self.log_probs[..., self.end_id]
-        is_end = torch.arange(self.num_categories, device=codes.device) == self.end_id
-        log_goes_on = torch.logsumexp(self.log_probs.masked_fill(is_end, -math.inf), dim=-1)
-        return (torch.where(codes == self.end_id, log_end, log_goes_on) * counted_positions(codes, self.end_id)).sum(-1)
-
-    def _counted(self, codes: Tensor) -> Tensor | None:
-        return None if self.end_id is None else counted_positions(codes, self.end_id)
-
-
-def check_logits(logits: Any, who: str = "generator") -> None:
-    """Refuse logits that are not finite. The device is asked once, so this is no check for every step.
-
-    Args:
-        logits: Of any shape; what is no tensor is not looked at.
-        who: Whose they are, for the message.
-
-    Raises:
-        NonFiniteError: If there is NaN, inf or -inf among them.
-    """
-    if not isinstance(logits, Tensor):
-        return
-    low, high = torch.stack(torch.aminmax(logits.detach())).tolist()
-    if not (math.isfinite(low) and math.isfinite(high)):
-        kind = "NaN" if math.isnan(low) else "inf" if math.isinf(high) else "-inf"
-        advice = "; give -1e4 where nothing must be drawn, since 0 times -inf is NaN" if kind == "-inf" else ""
-        raise NonFiniteError(f"the {who}'s logits must be finite, got {kind} among them{advice}")
-
-
-def check_end_id(end_id: int | None, num_categories: int) -> int | None:
-    """Raise InputError for an ``end_id`` that is none of ``num_categories``; the end itself, or None for none."""
-    if end_id is not None and not 0 <= end_id < num_categories:
-        raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
-    return end_id
-
-
-def check_advantages(codes: Tensor, advantages: Tensor) -> None:
-    """Raise InputError for advantages that belong to other draws than the codes ``[M, N, *event_shape]``."""
-    if advantages.shape not in (codes.shape[:2], codes.shape):
-        raise InputError(
-            f"advantages must have shape [M, N] = {list(codes.shape[:2])} or that of the codes, {list(codes.shape)}, "
-            f"got {list(advantages.shape)}"
-        )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from bgan_discrete.distributions.sampling import one_hot_codes
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import one_hot_codes
 
 Discriminator = Callable[[Tensor], Tensor]
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.step import Diagnostics, Objective, checked_log_ratios, update_discriminator, update_parameters
+from bgan_discrete.game.weights import log_partition
 from bgan_discrete.parallel import ALONE, Processes, plain
-from bgan_discrete.relaxations import frozen
-from bgan_discrete.sampling import code_dtype
-from bgan_discrete.steps import Diagnostics, Objective, checked_log_ratios, update_discriminator, update_parameters
-from bgan_discrete.weights import log_partition
+from bgan_discrete.rivals.relaxations import frozen
 
 ContinuousLoss = Callable[[Tensor], Tensor]
 
@@ -174,7 +174,7 @@ def continuous_step(
             batch goes through as a whole.
         loss: F of the samples -> the generator's loss.
         rng: Source of the penalty's random points.
-        penalty_scale: As in `bgan_discrete.steps.discriminator_step`.
+        penalty_scale: As in `bgan_discrete.game.step.discriminator_step`.
         update_generator: Whether the generator moves, too.
 
     Returns:

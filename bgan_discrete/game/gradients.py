@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
-from bgan_discrete.steps import Objective, generator_loss
+from bgan_discrete.game.step import Objective, generator_loss
 
 
 def gradient_statistics(
@@ -23,7 +23,7 @@ def gradient_statistics(
     Args:
         generator: Maps latents ``[N, Z]`` to a distribution over N samples; its parameters and gradients stay as they
             are.
-        discriminator: As in `bgan_discrete.steps.generator_step`.
+        discriminator: As in `bgan_discrete.game.step.generator_step`.
         make_latents: Gives latents ``[N, Z]``, new ones at each call.
         objective: The choices of the game. A stateful estimator's state is left as it was.
         repeats: R >= 2, how often.

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.sampling import as_index, sample_categorical
 from bgan_discrete.errors import InputError
-from bgan_discrete.penalties import wgan_gp_penalty
-from bgan_discrete.sampling import as_index, sample_categorical
-from bgan_discrete.steps import Diagnostics, Objective, checked_log_ratios, update_parameters
+from bgan_discrete.game.penalties import wgan_gp_penalty
+from bgan_discrete.game.step import Diagnostics, Objective, checked_log_ratios, update_parameters
 
 
 class Relaxation(Protocol):

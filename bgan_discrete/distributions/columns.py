@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.distributions.factorized import FactorizedCategorical
+from bgan_discrete.distributions.sampling import sharpen
 from bgan_discrete.errors import InputError
-from bgan_discrete.sampling import sharpen
 
 
 class ColumnCategorical(FactorizedCategorical):
@@ -49,7 +49,7 @@ class ColumnCategorical(FactorizedCategorical):
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "ColumnCategorical":
-        """The distribution with its logits changed; arguments and errors as in `bgan_discrete.sampling.sharpen`."""
+        """The distribution with its logits changed; as in `bgan_discrete.distributions.sampling.sharpen`."""
         return ColumnCategorical(sharpen(self.logits, temperature, top_k, top_p), self.sizes)
 
 

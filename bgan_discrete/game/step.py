@@ -15,13 +15,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution, DistributionOfAlternatives, check_logits
-from bgan_discrete.divergences import DIVERGENCES, Divergence
+from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import InputError, NonFiniteError, one_line
-from bgan_discrete.estimators import Estimator, as_estimator, make_estimator
+from bgan_discrete.game.divergences import DIVERGENCES, Divergence
+from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
+from bgan_discrete.game.penalties import Penalty
+from bgan_discrete.game.weights import at_least_float32, weight_diagnostics
 from bgan_discrete.parallel import ALONE, Processes, exchanging, plain
-from bgan_discrete.penalties import Penalty
-from bgan_discrete.sampling import as_index
-from bgan_discrete.weights import at_least_float32, weight_diagnostics
 
 Diagnostics = dict[str, Tensor]
 Credit = Literal["prefix", "token", "alternatives"]

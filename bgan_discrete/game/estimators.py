@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.weights import Normalization, at_least_float32, check_draws, log_partition, normalized_weights
 from bgan_discrete.parallel import ALONE, Processes
-from bgan_discrete.weights import Normalization, at_least_float32, check_draws, log_partition, normalized_weights
 
 Limit = Literal["weight", "log_weight", "both"]
 
@@ -28,7 +28,7 @@ def bgan(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes 
 
     Args:
         log_w_MN: Log weights ``[M, N]``, M >= 2 over the latent.
-        over: What the weights are normalised over; see `bgan_discrete.weights.log_normalized_weights`.
+        over: What the weights are normalised over; see `bgan_discrete.game.weights.log_normalized_weights`.
         processes: Those that hold the parts of the batch; likewise.
 
     Returns:

@@ -1,0 +1,25 @@
+"""Distributions over discrete samples: what a generator returns."""
+
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.columns import ColumnCategorical
+from bgan_discrete.distributions.factorized import FactorizedCategorical
+from bgan_discrete.distributions.protocol import (
+    Distribution,
+    DistributionOfAlternatives,
+    check_advantages,
+    check_end_id,
+    check_logits,
+)
+from bgan_discrete.distributions.sequence import SequenceCategorical
+
+__all__ = [
+    "AutoregressiveCategorical",
+    "ColumnCategorical",
+    "Distribution",
+    "DistributionOfAlternatives",
+    "FactorizedCategorical",
+    "SequenceCategorical",
+    "check_advantages",
+    "check_end_id",
+    "check_logits",
+]

@@ -1,0 +1,75 @@
+"""Independent categorical distributions over the positions of a sequence that may end early.
+
+Letters: N latents, M draws, L positions, K categories.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.distributions.endings import counted_positions, pad_after_end
+from bgan_discrete.distributions.factorized import FactorizedCategorical
+from bgan_discrete.distributions.protocol import check_end_id
+from bgan_discrete.distributions.sampling import sharpen
+from bgan_discrete.errors import InputError
+
+
+class SequenceCategorical(FactorizedCategorical):
+    """Independent categorical distributions over the positions of a sequence that may end early.
+
+    ``g(x | z) = prod_p softmax(logits[p])[x[p]]`` over the positions up to and including the first end; what is drawn
+    behind it is padding and counts for nothing (see `bgan_discrete.distributions.endings`).
+
+    Args:
+        logits: ``[N, L, K]``, as in `FactorizedCategorical`.
+        end_id: The category that ends a sequence; None where all have L codes.
+    """
+
+    def __init__(self, logits: Tensor, end_id: int | None = None) -> None:
+        super().__init__(logits)
+        if len(self.event_shape) != 1:
+            raise InputError(f"logits of sequences must have shape [N, L, K], got {list(logits.shape)}")
+        self.end_id = check_end_id(end_id, self.num_categories)
+
+    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
+        """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
+
+        Raises:
+            InputError: If a prompt is given: independent positions cannot go on from one.
+        """
+        if prompt is not None:
+            raise InputError("prompt needs an autoregressive generator: this one draws all positions independently")
+        return pad_after_end(super().sample(num_draws, generator), self.end_id)
+
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "SequenceCategorical":
+        """The distribution with its logits changed; as in `bgan_discrete.distributions.sampling.sharpen`."""
+        return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
+
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `DistributionOfAlternatives`: the codes of a sequence are open, its length is not.
+
+        The end would hide what stands behind it, and its own alternatives what was never drawn; so where a sequence
+        ends is fixed (`fixed_log_prob`), and the alternatives of a code are the other codes but the end.
+        """
+        if self.end_id is None:
+            return super().alternatives(draw)
+        self._check_codes(draw[None])
+        is_end = torch.arange(self.num_categories, device=draw.device) == self.end_id
+        others = self.logits.masked_fill(is_end, torch.finfo(self.logits.dtype).min / 2)
+        return torch.log_softmax(others, dim=-1), counted_positions(draw, self.end_id) & (draw != self.end_id)
+
+    def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
+        """See `DistributionOfAlternatives`: the log-probability ``[M, N]`` of ending where the draws end."""
+        if self.end_id is None:
+            return None
+        self._check_codes(codes)
+        log_end = self.log_probs[..., self.end_id]
+        is_end = torch.arange(self.num_categories, device=codes.device) == self.end_id
+        log_goes_on = torch.logsumexp(self.log_probs.masked_fill(is_end, -math.inf), dim=-1)
+        return (torch.where(codes == self.end_id, log_end, log_goes_on) * counted_positions(codes, self.end_id)).sum(-1)
+
+    def _counted(self, codes: Tensor) -> Tensor | None:
+        return None if self.end_id is None else counted_positions(codes, self.end_id)
