@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass
-class Game:
+class Case:
     """N latents with factorised categoricals over P positions of K categories, and a fixed log-ratio F of each outcome.
 
     Attributes:
@@ -48,36 +48,36 @@ class Game:
         return tuples, probabilities[torch.arange(latents), tuples].flatten(1).prod(1)
 
 
-def random_game(seed: int, latents: int = 1, positions: int = 2, categories: int = 3, spread: float = 1.0) -> Game:
+def random_case(seed: int, latents: int = 1, positions: int = 2, categories: int = 3, spread: float = 1.0) -> Case:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(latents, positions, categories, generator=generator, dtype=torch.float64)
     log_ratio = spread * torch.randn(categories**positions, generator=generator, dtype=torch.float64)
-    return Game(logits, log_ratio)
+    return Case(logits, log_ratio)
 
 
-def exact_moments(game: Game, num_draws: int, advantages: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def exact_moments(case: Case, num_draws: int, advantages: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and total variance of ``1/N sum_n sum_m a[m, n] grad log g(x[m, n] | z_n)``.
 
     Args:
-        game: The game.
+        case: The game.
         num_draws: M.
         advantages: Log weights ``[M, N]`` -> advantages ``[M, N]``, called once for each tuple of draws.
 
     Returns:
         The mean ``[N, P, K]`` and the sum over components of the variances, a scalar.
     """
-    tuples, probabilities = game.draws(num_draws)
-    latents = len(game.logits)
-    values = torch.stack([advantages(game.log_ratio[draw]) for draw in tuples])
-    scores = game.scores()[torch.arange(latents), tuples]
+    tuples, probabilities = case.draws(num_draws)
+    latents = len(case.logits)
+    values = torch.stack([advantages(case.log_ratio[draw]) for draw in tuples])
+    scores = case.scores()[torch.arange(latents), tuples]
     gradients = torch.einsum("tmn,tmnpk->tnpk", values, scores) / latents
     mean = torch.einsum("t,tnpk->npk", probabilities, gradients)
     second = torch.einsum("t,tnpk->", probabilities, gradients**2)
     return mean, second - (mean**2).sum()
 
 
-def gradient_of(game: Game, objective: Callable[[Tensor], Tensor]) -> Tensor:
+def gradient_of(case: Case, objective: Callable[[Tensor], Tensor]) -> Tensor:
     """Autograd of an objective of the logits, ``[N, P, K]``."""
-    logits = game.logits.clone().requires_grad_()
+    logits = case.logits.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(logits), logits)
     return gradient

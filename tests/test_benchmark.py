@@ -126,7 +126,7 @@ def test_memory_grows_with_the_codes_alone(num_categories: int) -> None:
     """From M = 10 to M = 100 at a fixed number of samples scored at a time: the codes, and at most a fifth more."""
     peaks = []
     for num_draws in (10, 100):
-        players = step.Players(step.Game(32, num_categories, num_draws, 64, 2), CPU)
+        players = step.Players(step.Setup(32, num_categories, num_draws, 64, 2), CPU)
         players.objective.score_chunk = 64
         players.ours()
         peaks.append(timing.peak_bytes(players.ours, CPU))
@@ -135,14 +135,14 @@ def test_memory_grows_with_the_codes_alone(num_categories: int) -> None:
 
 def test_a_large_vocabulary_needs_a_small_multiple_of_one_tensor_of_logits() -> None:
     """With M = 16 draws, less than five tensors ``[N, L, K]`` beside the networks; all logits would be sixteen."""
-    players = text.Players(text.Game(16, 8000, 16, 16, 16), CPU)
+    players = text.Players(text.Setup(16, 8000, 16, 16, 16), CPU)
     one = 4 * 16 * 16 * 8000
     networks = sum(p.numel() * 4 for net in (players.generator, players.discriminator) for p in net.parameters())
     assert timing.peak_bytes(players.ours, CPU) - 4 * networks < 5 * one
 
 
 def test_drawing_by_prefix_gives_the_distribution_that_cached_drawing_gives() -> None:
-    players = text.Players(text.Game(3, 4, 3, 2, 8), CPU)
+    players = text.Players(text.Setup(3, 4, 3, 2, 8), CPU)
     with torch.no_grad():
         for parameter in players.generator.parameters():
             parameter.mul_(3)
@@ -162,18 +162,18 @@ def test_a_textbook_step_has_the_gradients_of_ours(
 ) -> None:
     """Of the same draws, which are put in the place of those that it makes."""
     is_text = kind == "text"
-    players = text.Players(text.Game(5, 7, 3, 4, 8), CPU) if is_text else step.Players(step.Game(8, 3, 4, 4, 4), CPU)
+    players = text.Players(text.Setup(5, 7, 3, 4, 8), CPU) if is_text else step.Players(step.Setup(8, 3, 4, 4, 4), CPU)
     generator, discriminator = players.generator.double(), players.discriminator.double()
     players.latents = players.latents.double()
     distribution = generator(players.latents)
-    codes = distribution.sample(players.game.num_draws, players.rng).long()
+    codes = distribution.sample(players.setup.num_draws, players.rng).long()
     own = codes if discriminator_draws is None else distribution.sample(1, players.rng).long()
 
     def drawn(*given: Any) -> torch.Tensor:
         if is_text:
             return codes.flatten(0, 1) if len(given[1]) == codes[..., 0].numel() else own.flatten(0, 1)
         found = codes if given[1] == len(codes) else own
-        return torch.nn.functional.one_hot(found, players.game.num_categories).double()
+        return torch.nn.functional.one_hot(found, players.setup.num_categories).double()
 
     monkeypatch.setattr(textbook, "draw_by_prefix" if is_text else "one_hot_draws", drawn)
     players.textbook(*([] if is_text else ["gumbel"]), discriminator_draws)
@@ -181,7 +181,7 @@ def test_a_textbook_step_has_the_gradients_of_ours(
     for network in (generator, discriminator):
         network.zero_grad()
     real, objective = players.real, players.objective
-    categories = players.game.num_categories
+    categories = players.setup.num_categories
     update_discriminator(
         discriminator, players.plain[1], real, own.flatten(0, 1), categories, objective, players.rng, 0.0
     )

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 import torch
-from enumeration import Game, exact_moments, gradient_of, random_game
+from enumeration import Case, exact_moments, gradient_of, random_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from large_numbers import large_log_weights, log_sum, sixty_digits
@@ -17,7 +17,7 @@ from bgan_discrete.game.estimators import ESTIMATORS, ReinforceEstimator, as_est
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
-GAMES = [(random_game(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
+GAMES = [(random_case(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
 BASELINE = 0.37
 
 
@@ -57,57 +57,57 @@ def ours(name: str, log_w: Tensor) -> Tensor:
 # What each estimator's mean must be, by autograd through an enumerated objective that knows nothing of estimators.
 
 
-def mean_log_ratio(game: Game, logits: Tensor) -> Tensor:
-    return (game.log_prob(logits).exp() * game.log_ratio).sum() / len(logits)
+def mean_log_ratio(case: Case, logits: Tensor) -> Tensor:
+    return (case.log_prob(logits).exp() * case.log_ratio).sum() / len(logits)
 
 
-def mean_log_partition(game: Game, draws: int, logits: Tensor) -> Tensor:
+def mean_log_partition(case: Case, draws: int, logits: Tensor) -> Tensor:
     """E[log Zhat_M] of a game with one latent."""
-    tuples, _ = game.draws(draws)
-    probabilities = game.log_prob(logits)[0].exp()[tuples[..., 0]].prod(1)
-    return (probabilities * game.log_ratio.exp()[tuples[..., 0]].mean(1).log()).sum()
+    tuples, _ = case.draws(draws)
+    probabilities = case.log_prob(logits)[0].exp()[tuples[..., 0]].prod(1)
+    return (probabilities * case.log_ratio.exp()[tuples[..., 0]].mean(1).log()).sum()
 
 
-def self_normalized(game: Game, draws: int, logits: Tensor) -> Tensor:
+def self_normalized(case: Case, draws: int, logits: Tensor) -> Tensor:
     """E[sum_m w~_m log g(x_m)] with the probabilities and the weights held fixed."""
-    tuples, probabilities = game.draws(draws)
-    w = game.log_ratio.exp()[tuples]
+    tuples, probabilities = case.draws(draws)
+    w = case.log_ratio.exp()[tuples]
     latents = torch.arange(len(logits))
-    log_g = game.log_prob(logits)[latents, tuples]
+    log_g = case.log_prob(logits)[latents, tuples]
     return (probabilities[:, None, None] * w / w.sum(1, keepdim=True) * log_g).sum() / len(logits)
 
 
-def batch_normalized(game: Game, draws: int, logits: Tensor) -> Tensor:
-    tuples, probabilities = game.draws(draws)
-    w = game.log_ratio.exp()[tuples]
-    log_g = game.log_prob(logits)[torch.arange(len(logits)), tuples]
+def batch_normalized(case: Case, draws: int, logits: Tensor) -> Tensor:
+    tuples, probabilities = case.draws(draws)
+    w = case.log_ratio.exp()[tuples]
+    log_g = case.log_prob(logits)[torch.arange(len(logits)), tuples]
     return (probabilities[:, None, None] * w / w.sum((1, 2), keepdim=True) * log_g).sum()
 
 
-def expected_mean(name: str, game: Game, draws: int) -> Tensor:
+def expected_mean(name: str, case: Case, draws: int) -> Tensor:
     if name in ("bgan", "bgan_centered"):
-        return gradient_of(game, lambda logits: self_normalized(game, draws, logits))
+        return gradient_of(case, lambda logits: self_normalized(case, draws, logits))
     if name == "vimco":
-        return gradient_of(game, lambda logits: mean_log_partition(game, draws, logits))
+        return gradient_of(case, lambda logits: mean_log_partition(case, draws, logits))
     if name == "loo":
         # The draw and the others are independent: E[w grad log g] E[1 / mean of the others].
-        partition = gradient_of(game, lambda logits: (game.log_prob(logits).exp() * game.log_ratio.exp()).sum())
-        tuples, probabilities = game.draws(draws - 1)
-        return partition * (probabilities / game.log_ratio.exp()[tuples[..., 0]].mean(1)).sum()
+        partition = gradient_of(case, lambda logits: (case.log_prob(logits).exp() * case.log_ratio.exp()).sum())
+        tuples, probabilities = case.draws(draws - 1)
+        return partition * (probabilities / case.log_ratio.exp()[tuples[..., 0]].mean(1)).sum()
     if name in ("rloo", "reinforce"):
-        return gradient_of(game, lambda logits: mean_log_ratio(game, logits))
+        return gradient_of(case, lambda logits: mean_log_ratio(case, logits))
     if name == "jeffreys":
-        return expected_mean("bgan", game, draws) + expected_mean("rloo", game, draws)
+        return expected_mean("bgan", case, draws) + expected_mean("rloo", case, draws)
     assert name == "maligan"
-    return gradient_of(game, lambda logits: batch_normalized(game, draws, logits))
+    return gradient_of(case, lambda logits: batch_normalized(case, draws, logits))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize(("game", "draws"), GAMES)
-def test_exact_mean_and_variance(name: str, game: Game, draws: int) -> None:
-    mean, variance = exact_moments(game, draws, lambda log_w: ours(name, log_w))
-    naive_mean, naive_variance = exact_moments(game, draws, lambda log_w: naive(name, log_w))
-    torch.testing.assert_close(mean, expected_mean(name, game, draws), **TIGHT)
+def test_exact_mean_and_variance(name: str, case: Case, draws: int) -> None:
+    mean, variance = exact_moments(case, draws, lambda log_w: ours(name, log_w))
+    naive_mean, naive_variance = exact_moments(case, draws, lambda log_w: naive(name, log_w))
+    torch.testing.assert_close(mean, expected_mean(name, case, draws), **TIGHT)
     torch.testing.assert_close(mean, naive_mean, **TIGHT)
     torch.testing.assert_close(variance, naive_variance, **TIGHT)
     assert variance > 0
@@ -115,43 +115,43 @@ def test_exact_mean_and_variance(name: str, game: Game, draws: int) -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_exact_mean_and_variance_over_two_latents(name: str) -> None:
-    game, draws = random_game(3, latents=2, positions=2, categories=2), 2
-    mean, variance = exact_moments(game, draws, lambda log_w: ours(name, log_w))
-    _, naive_variance = exact_moments(game, draws, lambda log_w: naive(name, log_w))
+    case, draws = random_case(3, latents=2, positions=2, categories=2), 2
+    mean, variance = exact_moments(case, draws, lambda log_w: ours(name, log_w))
+    _, naive_variance = exact_moments(case, draws, lambda log_w: naive(name, log_w))
     if name in ("maligan", "rloo", "jeffreys", "reinforce", "bgan", "bgan_centered"):
-        torch.testing.assert_close(mean, expected_mean(name, game, draws), **TIGHT)
+        torch.testing.assert_close(mean, expected_mean(name, case, draws), **TIGHT)
     torch.testing.assert_close(variance, naive_variance, **TIGHT)
 
 
 def test_batch_normalisation_of_the_papers_weights() -> None:
-    game = random_game(4, latents=2, positions=1, categories=3)
+    case = random_case(4, latents=2, positions=1, categories=3)
     for name in ("bgan", "bgan_centered"):
         estimator = make_estimator(name, normalization="batch")
-        mean, _ = exact_moments(game, 2, estimator)
-        expected = gradient_of(game, lambda logits: batch_normalized(game, 2, logits))
+        mean, _ = exact_moments(case, 2, estimator)
+        expected = gradient_of(case, lambda logits: batch_normalized(case, 2, logits))
         torch.testing.assert_close(mean, expected, **TIGHT)
         # One draw per latent carries a signal here, since the other latents' draws share the normaliser.
-        assert exact_moments(game, 1, estimator)[0].abs().max() > 1e-3
+        assert exact_moments(case, 1, estimator)[0].abs().max() > 1e-3
     centred, plain = (
-        exact_moments(game, 2, make_estimator(name, normalization="batch"))[1] for name in ("bgan_centered", "bgan")
+        exact_moments(case, 2, make_estimator(name, normalization="batch"))[1] for name in ("bgan_centered", "bgan")
     )
     assert centred < plain
 
 
 def test_centring_lowers_the_variance_and_nothing_else() -> None:
-    for game, draws in GAMES:
-        plain_mean, plain = exact_moments(game, draws, make_estimator("bgan"))
-        centred_mean, centred = exact_moments(game, draws, make_estimator("bgan_centered"))
+    for case, draws in GAMES:
+        plain_mean, plain = exact_moments(case, draws, make_estimator("bgan"))
+        centred_mean, centred = exact_moments(case, draws, make_estimator("bgan_centered"))
         torch.testing.assert_close(centred_mean, plain_mean, **TIGHT)
         assert centred < plain / 1.04
 
 
 def test_the_papers_bias_is_mostly_shrinkage_and_falls_with_the_draws() -> None:
-    game = random_game(5, positions=1, categories=3, spread=0.5)
-    target = gradient_of(game, lambda logits: (game.log_prob(logits).exp() * game.log_ratio.exp()).sum().log())
+    case = random_case(5, positions=1, categories=3, spread=0.5)
+    target = gradient_of(case, lambda logits: (case.log_prob(logits).exp() * case.log_ratio.exp()).sum().log())
     errors, shrunk = [], []
     for draws in (2, 4, 8):
-        mean, _ = exact_moments(game, draws, make_estimator("bgan"))
+        mean, _ = exact_moments(case, draws, make_estimator("bgan"))
         errors.append(float((mean - target).norm() / target.norm()))
         shrunk.append(float((mean - (1 - 1 / draws) * target).norm() / target.norm()))
     assert errors[1] < 0.6 * errors[0]
@@ -160,9 +160,9 @@ def test_the_papers_bias_is_mostly_shrinkage_and_falls_with_the_draws() -> None:
 
 
 def test_the_leave_one_out_direction_is_that_of_the_partition_function() -> None:
-    for game, draws in GAMES:
-        mean, _ = exact_moments(game, draws, make_estimator("loo"))
-        target = gradient_of(game, lambda logits, g=game: (g.log_prob(logits).exp() * g.log_ratio.exp()).sum().log())
+    for case, draws in GAMES:
+        mean, _ = exact_moments(case, draws, make_estimator("loo"))
+        target = gradient_of(case, lambda logits, g=case: (g.log_prob(logits).exp() * g.log_ratio.exp()).sum().log())
         cosine = torch.cosine_similarity(mean.flatten(), target.flatten(), dim=0)
         assert cosine == pytest.approx(1, abs=1e-12)
 

@@ -401,20 +401,20 @@ def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("game", ["images", "prefix", "token", "alternatives"])
-def test_a_guarded_step_never_waits_for_the_device(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if game == "images":
+def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if case == "images":
         torch.manual_seed(0)
         generator, discriminator = ConvGenerator((8, 8), K, 3, 4), ConvDiscriminator((8, 8), K, 4, ordered=True)
         real, z = torch.randint(0, K, (N, 8, 8)).to(torch.uint8), latents()
     else:
-        generator, discriminator, real, z = _text_game(game)
+        generator, discriminator, real, z = _text_game(case)
         # On a CPU, drawing stops where all sequences have ended; on an accelerator it does not ask.
         monkeypatch.setattr(autoregressive, "stops_early", lambda device: False)
     objective = Objective(
         make_estimator("rloo"),
         M,
         penalty=get_penalty("r1"),
-        credit="prefix" if game == "images" else cast(Any, game),
+        credit="prefix" if case == "images" else cast(Any, case),
         guard=FiniteGuard(),
     )
     optimizers = fused_adam(generator), fused_adam(discriminator)

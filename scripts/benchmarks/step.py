@@ -34,7 +34,7 @@ LATENT_SIZE = 16
 
 
 @dataclass(frozen=True)
-class Game:
+class Setup:
     """Sizes of a step.
 
     Attributes:
@@ -59,35 +59,35 @@ class Game:
         return f"{self.side}x{self.side}, K = {self.num_categories}, M = {self.num_draws}, N = {self.num_latents}"
 
 
-MAIN = (Game(32, 16), Game(28, 2))
-SMOKE = (Game(8, 3, 4, 4, 4),)
+MAIN = (Setup(32, 16), Setup(28, 2))
+SMOKE = (Setup(8, 3, 4, 4, 4),)
 GROWTH = {
-    "M": [Game(16, 16, m, width=16) for m in (5, 10, 20, 40)],
-    "N": [Game(16, 16, 20, n, width=16) for n in (16, 32, 64, 128)],
-    "P": [Game(side, 16, width=16) for side in (8, 16, 24, 32)],
-    "K": [Game(16, k, width=16) for k in (2, 4, 8, 16, 32, 64)],
+    "M": [Setup(16, 16, m, width=16) for m in (5, 10, 20, 40)],
+    "N": [Setup(16, 16, 20, n, width=16) for n in (16, 32, 64, 128)],
+    "P": [Setup(side, 16, width=16) for side in (8, 16, 24, 32)],
+    "K": [Setup(16, k, width=16) for k in (2, 4, 8, 16, 32, 64)],
 }
 
 
 class Players:
     """The networks and batches of one game, made from one seed."""
 
-    def __init__(self, game: Game, device: torch.device) -> None:
+    def __init__(self, setup: Setup, device: torch.device) -> None:
         torch.manual_seed(0)
-        shape = (game.side, game.side)
-        self.game, self.device = game, device
-        self.generator = ConvGenerator(shape, game.num_categories, LATENT_SIZE, game.width, game.depth).to(device)
-        self.discriminator = ConvDiscriminator(shape, game.num_categories, game.width, game.depth).to(device)
+        shape = (setup.side, setup.side)
+        self.setup, self.device = setup, device
+        self.generator = ConvGenerator(shape, setup.num_categories, LATENT_SIZE, setup.width, setup.depth).to(device)
+        self.discriminator = ConvDiscriminator(shape, setup.num_categories, setup.width, setup.depth).to(device)
         self.fused = self._optimizers(True)
         self.plain = self._optimizers(False)
-        real = torch.randint(0, game.num_categories, (game.num_latents, *shape))
+        real = torch.randint(0, setup.num_categories, (setup.num_latents, *shape))
         self.real = real.to(device, torch.uint8)
-        self.latents = torch.randn(game.num_latents, LATENT_SIZE).to(device)
+        self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
         self.objective = Objective(
             make_estimator("bgan_centered"),
-            game.num_draws,
-            score_chunk=default_score_chunk(device, game.side**2),
+            setup.num_draws,
+            score_chunk=default_score_chunk(device, setup.side**2),
         )
 
     def _optimizers(self, fused: bool) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
@@ -114,7 +114,7 @@ class Players:
     def check(self) -> None:
         """The textbook and ours learn the same from the same draws."""
         distribution = self.generator(self.latents)
-        codes = distribution.sample(self.game.num_draws, self.rng)
+        codes = distribution.sample(self.setup.num_draws, self.rng)
         samples = one_hot(codes.long(), distribution.num_categories).float()
         log_probs = torch.log_softmax(distribution.logits, -1)
         assert_same_gradients(self, distribution, codes, losses(log_probs, samples, self.discriminator, self.real))
@@ -127,7 +127,7 @@ class Players:
             self.plain,
             self.real,
             self.latents,
-            self.game.num_draws,
+            self.setup.num_draws,
             draw,
             discriminator_draws,
         )
@@ -136,7 +136,7 @@ class Players:
         """What the networks alone take: scoring, the generator forward and backward, the discriminator's own step."""
         with torch.no_grad():
             distribution = FactorizedCategorical(self._logits(self.latents))
-        codes = distribution.sample(self.game.num_draws, self.rng)
+        codes = distribution.sample(self.setup.num_draws, self.rng)
         fake = distribution.sample(1, self.rng)[0]
         upstream = torch.randn_like(distribution.logits) / distribution.logits.numel()
 
@@ -146,7 +146,7 @@ class Players:
                 self.fused[1],
                 self.real,
                 fake,
-                self.game.num_categories,
+                self.setup.num_categories,
                 self.objective,
                 self.rng,
                 0.0,
@@ -159,8 +159,8 @@ class Players:
 
     def scoring(self) -> Contender:
         """The discriminator's forward pass over all draws."""
-        shape = (self.game.num_draws, *self.real.shape)
-        codes = torch.randint(0, self.game.num_categories, shape, device=self.device).to(torch.uint8)
+        shape = (self.setup.num_draws, *self.real.shape)
+        codes = torch.randint(0, self.setup.num_categories, shape, device=self.device).to(torch.uint8)
         return lambda: score_draws(self.discriminator, codes, self.objective)
 
     def _logits(self, latents: Tensor) -> Tensor:
@@ -170,14 +170,14 @@ class Players:
 
 def with_all_draws(players: Players) -> Objective:
     """The objective whose discriminator learns from all M draws, as in the textbook's algorithm."""
-    return replace(players.objective, discriminator_draws=players.game.num_draws)
+    return replace(players.objective, discriminator_draws=players.setup.num_draws)
 
 
 def run(device: torch.device, scale: Scale) -> SuiteResult:
     """Compare whole steps, see what each lever gives, then how the time grows."""
     result = SuiteResult("A training step of images")
-    for game in SMOKE if scale.is_smoke else MAIN:
-        players = Players(game, device)
+    for setup in SMOKE if scale.is_smoke else MAIN:
+        players = Players(setup, device)
         players.check()
         runs: dict[str, Contender] = {
             "floor": players.floor(),
@@ -189,23 +189,25 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
             "textbook, multinomial, one draw for the discriminator": partial(players.textbook, "multinomial", 1),
         }
         timing = interleave(runs, scale.rounds, device)
-        result.timings[game.title] = timing.seconds
-        result.tables.append(comparison(game.title, timing, "floor"))
+        result.timings[setup.title] = timing.seconds
+        result.tables.append(comparison(setup.title, timing, "floor"))
         forms = ("textbook, Gumbel", "textbook, multinomial")
         by_algorithm = min(forms, key=timing.median)
         with_one_draw = min((f"{form}, one draw for the discriminator" for form in forms), key=timing.median)
         smoke = scale.is_smoke
         result.claims += [
-            Claim(f"{game.title}: ours, times the floor", timing.ratio("ours", "floor"), 1e9 if smoke else 1.25, False),
+            Claim(
+                f"{setup.title}: ours, times the floor", timing.ratio("ours", "floor"), 1e9 if smoke else 1.25, False
+            ),
             *(
-                Claim(f"{game.title}: {form}, times ours", timing.ratio(form, "ours"), 0 if smoke else 3, True)
+                Claim(f"{setup.title}: {form}, times ours", timing.ratio(form, "ours"), 0 if smoke else 3, True)
                 for form in (by_algorithm, with_one_draw)
             ),
         ]
         memory = {name: peak_bytes(run, device) for name, run in runs.items()}
         result.tables.append(
             Table(
-                f"{game.title}: most bytes of tensors alive at once",
+                f"{setup.title}: most bytes of tensors alive at once",
                 ["contender", "peak"],
                 [[name, show_bytes(size)] for name, size in memory.items()],
             )
@@ -218,8 +220,8 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
 
 def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     """A step with one lever changed at a time."""
-    game = SMOKE[0] if scale.is_smoke else Game(16, 16, width=32)
-    players = Players(game, device)
+    setup = SMOKE[0] if scale.is_smoke else Setup(16, 16, width=32)
+    players = Players(setup, device)
     settings = vars(players.objective)
     with_penalty = Objective(**{**settings, "penalty": get_penalty("r1")})
     half = Objective(**{**settings, "score_autocast": lambda: torch.autocast(device.type, torch.bfloat16)})
@@ -239,19 +241,19 @@ def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     timing = interleave(runs, scale.rounds, device)
     timing.seconds["R1 at every fourth step"] = [t / 4 for t in timing.seconds["R1 at every fourth step"]]
     result.timings["levers"] = timing.seconds
-    result.tables.append(comparison(f"Levers, {game.title}", timing, "ours"))
+    result.tables.append(comparison(f"Levers, {setup.title}", timing, "ours"))
 
 
 def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     rows = []
-    for axis, games in GROWTH.items():
-        sizes = [_size(axis, game) for game in games]
+    for axis, setups in GROWTH.items():
+        sizes = [_size(axis, setup) for setup in setups]
         lines: dict[str, tuple[list[float], list[float]]] = {}
         seconds: dict[str, list[float]] = {"ours": [], "scoring": []}
-        for game in games:
-            players = Players(game, device)
+        for setup in setups:
+            players = Players(setup, device)
             timing = interleave({"ours": players.ours, "scoring": players.scoring()}, max(5, scale.rounds), device)
-            result.timings[f"growth {axis} {game.title}"] = timing.seconds
+            result.timings[f"growth {axis} {setup.title}"] = timing.seconds
             for name, found in seconds.items():
                 found.append(timing.median(name))
         for name, found in seconds.items():
@@ -261,7 +263,7 @@ def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
         if axis == "M":
             ratio = slope(sizes, seconds["ours"]) / slope(sizes, seconds["scoring"])
             result.claims.append(Claim("slope of a step against M, times that of scoring alone", ratio, 1.15, False))
-    values = {axis: ", ".join(f"{_size(axis, game):g}" for game in games) for axis, games in GROWTH.items()}
+    values = {axis: ", ".join(f"{_size(axis, setup):g}" for setup in setups) for axis, setups in GROWTH.items()}
     result.tables.append(
         Table(
             "How the time grows, all else as at 16x16, K = 16, M = 20, N = 64, width 16 ("
@@ -273,5 +275,5 @@ def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     )
 
 
-def _size(axis: str, game: Game) -> float:
-    return {"M": game.num_draws, "N": game.num_latents, "P": game.side**2, "K": game.num_categories}[axis]
+def _size(axis: str, setup: Setup) -> float:
+    return {"M": setup.num_draws, "N": setup.num_latents, "P": setup.side**2, "K": setup.num_categories}[axis]

@@ -28,7 +28,7 @@ LATENT_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Game:
+class Setup:
     """Sizes of a step.
 
     Attributes:
@@ -51,28 +51,28 @@ class Game:
         return f"L = {self.length}, K = {self.num_categories}, M = {self.num_draws}, N = {self.num_latents}"
 
 
-MAIN = Game()
-SMOKE = Game(5, 7, 3, 4, 8)
-LARGE = Game(64, 32_000, 16, 64, 64)
-SMOKE_LARGE = Game(6, 300, 4, 8, 8)
+MAIN = Setup()
+SMOKE = Setup(5, 7, 3, 4, 8)
+LARGE = Setup(64, 32_000, 16, 64, 64)
+SMOKE_LARGE = Setup(6, 300, 4, 8, 8)
 
 
 class Players:
     """The networks and batches of one game, made from one seed."""
 
-    def __init__(self, game: Game, device: torch.device) -> None:
+    def __init__(self, setup: Setup, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.game, self.device = game, device
-        sizes = (game.length, game.num_categories, None)
-        self.generator = GRUGenerator(*sizes, LATENT_SIZE, game.width).to(device)
-        self.discriminator = ConvSequenceDiscriminator(*sizes, game.width, 3).to(device)
-        self.real = torch.randint(0, game.num_categories, (game.num_latents, game.length)).to(device)
-        self.latents = torch.randn(game.num_latents, LATENT_SIZE).to(device)
+        self.setup, self.device = setup, device
+        sizes = (setup.length, setup.num_categories, None)
+        self.generator = GRUGenerator(*sizes, LATENT_SIZE, setup.width).to(device)
+        self.discriminator = ConvSequenceDiscriminator(*sizes, setup.width, 3).to(device)
+        self.real = torch.randint(0, setup.num_categories, (setup.num_latents, setup.length)).to(device)
+        self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
         self.objective = Objective(
             make_estimator("bgan_centered"),
-            game.num_draws,
-            score_chunk=default_score_chunk(device, game.length),
+            setup.num_draws,
+            score_chunk=default_score_chunk(device, setup.length),
         )
         self.fused, self.plain = self._optimizers(True), self._optimizers(False)
 
@@ -92,7 +92,7 @@ class Players:
     def check(self) -> None:
         """The textbook and ours learn the same from the same draws."""
         distribution = self.generator(self.latents)
-        codes = distribution.sample(self.game.num_draws, self.rng).long()
+        codes = distribution.sample(self.setup.num_draws, self.rng).long()
         found = text_losses(self.generator.logits, codes.flatten(0, 1), self.discriminator, self.real, self.latents)
         assert_same_gradients(self, distribution, codes, found)
 
@@ -104,7 +104,7 @@ class Players:
             self.plain,
             self.real,
             self.latents,
-            self.game.num_draws,
+            self.setup.num_draws,
             discriminator_draws,
         )
 
@@ -114,16 +114,18 @@ class Players:
         Scoring, the generator's pass over all draws forward and backward, the discriminator's own step; and, where
         asked for, the generator's passes code by code, without which there are no draws.
         """
-        game = self.game
-        codes = self.generator(self.latents).sample(game.num_draws, self.rng)
+        setup = self.setup
+        codes = self.generator(self.latents).sample(setup.num_draws, self.rng)
         fake = codes[0]
-        upstream = torch.randn((game.num_draws * game.num_latents, game.length, game.num_categories)).to(self.device)
-        repeated = repeat(self.latents, "n z -> (m n) z", m=game.num_draws)
+        upstream = torch.randn((setup.num_draws * setup.num_latents, setup.length, setup.num_categories)).to(
+            self.device
+        )
+        repeated = repeat(self.latents, "n z -> (m n) z", m=setup.num_draws)
 
         def draw() -> None:
             with torch.no_grad():
-                state, previous = self.generator.start(repeated, game.length), None
-                for position in range(game.length):
+                state, previous = self.generator.start(repeated, setup.length), None
+                for position in range(setup.length):
                     _, state = self.generator.step(previous, state)
                     previous = codes[:, :, position].flatten()
 
@@ -135,7 +137,7 @@ class Players:
                 self.fused[1],
                 self.real,
                 fake,
-                game.num_categories,
+                setup.num_categories,
                 self.objective,
                 self.rng,
                 0.0,
@@ -150,8 +152,8 @@ class Players:
 def run(device: torch.device, scale: Scale) -> SuiteResult:
     """Compare whole steps, then take some with a large vocabulary."""
     result = SuiteResult("A training step of text with a recurrent generator")
-    game = SMOKE if scale.is_smoke else MAIN
-    players = Players(game, device)
+    setup = SMOKE if scale.is_smoke else MAIN
+    players = Players(setup, device)
     players.check()
     runs: dict[str, Contender] = {
         "floor": players.floor(with_drawing=True),
@@ -161,8 +163,8 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         "textbook, one draw for the discriminator": partial(players.textbook, 1),
     }
     timing = interleave(runs, scale.rounds, device)
-    result.timings[game.title] = timing.seconds
-    result.tables.append(comparison(game.title, timing, "floor"))
+    result.timings[setup.title] = timing.seconds
+    result.tables.append(comparison(setup.title, timing, "floor"))
     smoke = scale.is_smoke
     result.claims += [
         Claim("ours, times the floor", timing.ratio("ours", "floor"), 1e9 if smoke else 1.4, False),
@@ -183,25 +185,25 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
 
 
 def _large(device: torch.device, scale: Scale, result: SuiteResult) -> None:
-    game = SMOKE_LARGE if scale.is_smoke else LARGE
-    players = Players(game, device)
+    setup = SMOKE_LARGE if scale.is_smoke else LARGE
+    players = Players(setup, device)
     timing = interleave({"ours": players.ours}, 1 if scale.is_smoke else 3, device, warmup=0)
     peak = peak_bytes(players.ours, device)
-    one = 4 * game.num_latents * game.length * game.num_categories
+    one = 4 * setup.num_latents * setup.length * setup.num_categories
     networks = sum(
         4 * p.numel() for network in (players.generator, players.discriminator) for p in network.parameters()
     )
-    result.timings[game.title] = timing.seconds
+    result.timings[setup.title] = timing.seconds
     result.tables.append(
         Table(
-            f"A large vocabulary: {game.title}, width {game.width}",
+            f"A large vocabulary: {setup.title}, width {setup.width}",
             ["what", "figure"],
             [
                 ["a step", timing.cells("ours")[0]],
                 ["most bytes of tensors alive at once, beside the networks", show_bytes(peak)],
                 ["one [N, L, K] tensor of float32", show_bytes(one)],
                 ["parameters of both networks", show_bytes(networks)],
-                ["all logits, [M, N, L, K], would be", show_bytes(one * game.num_draws)],
+                ["all logits, [M, N, L, K], would be", show_bytes(one * setup.num_draws)],
             ],
         )
     )

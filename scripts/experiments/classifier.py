@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, start_game
+from experiments.laboratory import Part, Report, Table, draw_curves, image_file, mean_and_spread, start_match
 from torch import Tensor, nn
 
 from bgan_discrete.codecs import CodecOptions
@@ -152,7 +152,7 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
     torch.manual_seed(seed)
     generator = LabelGenerator(num_classes, settings.width, settings.side)
     discriminator = PairDiscriminator(num_classes, settings.width, settings.side)
-    game = start_game(
+    match = start_match(
         labels[:, None],
         (generator, discriminator),
         rates=(settings.generator_lr, settings.discriminator_lr),
@@ -176,33 +176,33 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
         for step in range(settings.steps):
             share = max(min(1.0, 2 * (1 - step / settings.steps)), 0.02)
             for optimizer, rate in zip(
-                game.optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True
+                match.optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True
             ):
                 optimizer.param_groups[0]["lr"] = rate * share
-            rows = game.rows(step * settings.discriminator_steps)
-            batch, real = images[rows], game.codes[rows]
+            rows = match.rows(step * settings.discriminator_steps)
+            batch, real = images[rows], match.codes[rows]
             latents = torch.zeros(len(rows), 1)
             if objective is None:
                 loss = -generator(latents, batch).log_prob(real[None]).mean()
-                game.optimizers[0].zero_grad()
+                match.optimizers[0].zero_grad()
                 loss.backward()
-                game.optimizers[0].step()
+                match.optimizers[0].step()
             else:
                 # The generator can be no better than its discriminator, which has to learn the pictures first.
                 for repeat in range(1, settings.discriminator_steps):
-                    other = game.rows(step * settings.discriminator_steps + repeat)
+                    other = match.rows(step * settings.discriminator_steps + repeat)
                     discriminator_step(
                         generator,
                         discriminator,
-                        game.optimizers[1],
-                        game.codes[other],
+                        match.optimizers[1],
+                        match.codes[other],
                         latents,
                         objective,
-                        game.rng,
+                        match.rng,
                         condition=images[other],
                     )
                 adversarial_step(
-                    generator, discriminator, *game.optimizers, real, latents, objective, game.rng, condition=batch
+                    generator, discriminator, *match.optimizers, real, latents, objective, match.rng, condition=batch
                 )
             if step + 1 in times:
                 pause = time.perf_counter()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_points, load_mnist, mean_and_spread, start_game
+from experiments.laboratory import Part, Report, Table, draw_points, load_mnist, mean_and_spread, start_match
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
@@ -106,7 +106,7 @@ def run(
     generator = ContinuousConvGenerator(data.event_shape, data.num_categories, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
-    game = start_game(
+    match = start_match(
         data.codes,
         (generator, discriminator),
         rates=(rate, rate),
@@ -123,12 +123,12 @@ def run(
             continuous_step(
                 generator,
                 discriminator,
-                *game.optimizers,
-                game.real(step),
-                game.latents(settings.batch_size),
+                *match.optimizers,
+                match.real(step),
+                match.latents(settings.batch_size),
                 objective,
                 get_continuous_loss(loss),
-                game.rng,
+                match.rng,
                 update_generator=(step + 1) % discriminator_steps == 0,
             )
     except NonFiniteError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Part, Report, Table, draw_images, load_mnist, mean_and_spread, start_game
+from experiments.laboratory import Part, Report, Table, draw_images, load_mnist, mean_and_spread, start_match
 from torch import nn
 
 from bgan_discrete.codecs import CodecOptions
@@ -112,7 +112,7 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         penalty_weight=settings.wgan_penalty_weight if is_wgan else settings.penalty_weight,
         score_chunk=256,
     )
-    game = start_game(
+    match = start_match(
         data.codes,
         (generator, discriminator),
         rates=(settings.generator_lr, settings.discriminator_lr),
@@ -124,18 +124,18 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
     softmax, critic_steps = get_relaxation("softmax"), 5
 
     def latents() -> torch.Tensor:
-        return game.latents(settings.batch_size)
+        return match.latents(settings.batch_size)
 
     for step in range(settings.steps):
         if not is_wgan:
-            real = game.real(step)
+            real = match.real(step)
             scale = 4 if step % 4 == 3 else 0
-            adversarial_step(generator, discriminator, *game.optimizers, real, latents(), objective, game.rng, scale)
+            adversarial_step(generator, discriminator, *match.optimizers, real, latents(), objective, match.rng, scale)
             continue
         for repeat in range(critic_steps):
-            real = game.real(step * critic_steps + repeat)
-            wasserstein_step(generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng)
-        relaxed_generator_step(generator, discriminator, game.optimizers[0], latents(), softmax, objective, game.rng)
+            real = match.real(step * critic_steps + repeat)
+            wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng)
+        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), softmax, objective, match.rng)
     return generator
 
 

@@ -293,7 +293,7 @@ def _write(
 
 
 @dataclass
-class Game:
+class Match:
     """What a training needs beside its two networks: data, optimisers and randomness.
 
     Attributes:
@@ -323,7 +323,7 @@ class Game:
         return sample_latents(count, self.latent_size, "normal", self.rng)
 
 
-def start_game(
+def start_match(
     codes: Any,
     networks: tuple[nn.Module, nn.Module],
     *,
@@ -332,7 +332,7 @@ def start_game(
     batch_size: int,
     latent_size: int = 1,
     seed: int = 0,
-) -> Game:
+) -> Match:
     """Optimisers, batches and randomness of a training.
 
     Args:
@@ -348,7 +348,7 @@ def start_game(
         torch.optim.Adam(network.parameters(), rate, betas, fused=True)
         for network, rate in zip(networks, rates, strict=True)
     )
-    return Game(
+    return Match(
         torch.from_numpy(np.ascontiguousarray(codes)),
         (generator, discriminator),
         BatchOrder(len(codes), batch_size, seed),

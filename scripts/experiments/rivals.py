@@ -14,7 +14,7 @@ from experiments.laboratory import (
     draw_curves,
     load_mnist,
     mean_and_spread,
-    start_game,
+    start_match,
     text_file,
 )
 from torch import Tensor, nn
@@ -141,7 +141,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         relaxation = get_relaxation("softmax" if is_wgan else contender)
     # WGAN-GP as its source trains it: another Adam, and five critic steps for each of the generator.
     betas, critic_steps = ((0.5, 0.9), 5) if is_wgan else ((0.0, 0.99), 1)
-    game = start_game(
+    match = start_match(
         data.codes,
         (generator, discriminator),
         rates=(settings.generator_lr, settings.discriminator_lr),
@@ -152,25 +152,27 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     )
 
     def latents() -> Tensor:
-        return game.latents(settings.num_latents)
+        return match.latents(settings.num_latents)
 
     def step(count: int) -> None:
         penalty_scale = 4 if count % 4 == 3 else 0
         if relaxation is None:
-            real = game.real(count)
+            real = match.real(count)
             adversarial_step(
-                generator, discriminator, *game.optimizers, real, latents(), objective, game.rng, penalty_scale
+                generator, discriminator, *match.optimizers, real, latents(), objective, match.rng, penalty_scale
             )
             return
         for repeat in range(critic_steps):
-            real = game.real(count * critic_steps + repeat)
+            real = match.real(count * critic_steps + repeat)
             if is_wgan:
-                wasserstein_step(generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng)
+                wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng)
             else:
                 discriminator_step(
-                    generator, discriminator, game.optimizers[1], real, latents(), objective, game.rng, penalty_scale
+                    generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng, penalty_scale
                 )
-        relaxed_generator_step(generator, discriminator, game.optimizers[0], latents(), relaxation, objective, game.rng)
+        relaxed_generator_step(
+            generator, discriminator, match.optimizers[0], latents(), relaxation, objective, match.rng
+        )
 
     curve: list[dict[str, float]] = []
     spent, count = 0.0, 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.laboratory import Game, Part, Report, Table, draw_curves, load_mnist, mean_and_spread, start_game
+from experiments.laboratory import Match, Part, Report, Table, draw_curves, load_mnist, mean_and_spread, start_match
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
@@ -125,7 +125,7 @@ def run(
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
     # All see as many real images and generator steps an epoch; only draws and latents differ.
     objective = _objective(estimator, over, draws, settings.penalty_weight)
-    game = start_game(
+    match = start_match(
         data.codes,
         (generator, discriminator),
         rates=(settings.generator_lr, settings.discriminator_lr),
@@ -134,13 +134,13 @@ def run(
         latent_size=settings.latent_size,
         seed=seed,
     )
-    steps = len(game.codes) // settings.num_latents
+    steps = len(match.codes) // settings.num_latents
     estimates: list[float] = []
     noise, started = [], time.perf_counter()
     moments = {0, settings.epochs // 2, settings.epochs}
     for epoch in range(settings.epochs + 1):
         if measure and epoch in moments:
-            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, game)})
+            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, match)})
         if epoch == settings.epochs:
             break
         bounds = []
@@ -151,11 +151,11 @@ def run(
                 found = adversarial_step(
                     generator,
                     discriminator,
-                    *game.optimizers,
-                    game.real(count),
-                    game.latents(latents),
+                    *match.optimizers,
+                    match.real(count),
+                    match.latents(latents),
                     objective,
-                    game.rng,
+                    match.rng,
                     scale,
                 )
             except NonFiniteError as error:
@@ -177,13 +177,18 @@ def _objective(estimator: str, over: str, draws: int, penalty_weight: float) -> 
 
 
 def _noise(
-    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, game: Game
+    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, match: Match
 ) -> dict[str, Any]:
     found = {}
     for name in ALL_ESTIMATORS:
         objective = _objective(name, "latent", settings.num_draws, 0)
         statistics = gradient_statistics(
-            generator, discriminator, lambda: game.latents(settings.num_latents), objective, settings.repeats, game.rng
+            generator,
+            discriminator,
+            lambda: match.latents(settings.num_latents),
+            objective,
+            settings.repeats,
+            match.rng,
         )
         found[name] = statistics
     return {"estimators": found}
