@@ -29,7 +29,7 @@ _HOMES = {
     "make_estimator": "game.estimators",
     "apply_spectral_normalization": "game.penalties",
     "get_penalty": "game.penalties",
-    "Objective": "game.step",
+    "Game": "game.step",
     "discriminator_step": "game.step",
     "adversarial_step": "game.step",
     "generator_step": "game.step",

@@ -11,7 +11,7 @@ from bgan_discrete.command_line import (
     run_script,
     use_threads,
 )
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
+from bgan_discrete.training.config import ImageDataConfig, ImageTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument(
         "--output", type=str | None, default=None, metavar="FILE", help="the report as JSON; replaced if there"
     )
-    add_section(parser, DataConfig, "data", without=CODEC_OPTIONS)
+    add_section(parser, ImageDataConfig, "data", without=CODEC_OPTIONS)
     options = parse_evaluation(parser, ImageTrainingConfig)
     threads = options.pop("threads")
     own = {name: options.pop(name) for name in OWN_OPTIONS}
-    data = DataConfig(**options)
+    data = ImageDataConfig(**options)
     data.check()
     use_threads(threads)
 

@@ -2,7 +2,7 @@
 """Decode, quantise and cache a data set ahead of training, and say what is in it."""
 
 from bgan_discrete.command_line import add_section, make_parser, parse, run_script
-from bgan_discrete.training.config import DataConfig
+from bgan_discrete.training.config import ImageDataConfig
 
 EXAMPLE = """\
   python scripts/prepare_data.py --dataset digits
@@ -12,8 +12,8 @@ EXAMPLE = """\
 def main() -> None:
     """Parse, load, describe."""
     parser = make_parser("Decode, quantise and cache a data set, and say what is in it.", EXAMPLE)
-    add_section(parser, DataConfig, "data")
-    config = DataConfig(**parse(parser))
+    add_section(parser, ImageDataConfig, "data")
+    config = ImageDataConfig(**parse(parser))
     config.check()
 
     from bgan_discrete.sources import describe

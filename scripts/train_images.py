@@ -4,7 +4,13 @@
 import sys
 
 from bgan_discrete.command_line import add_section, make_parser, parse_run, run_script
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig, RunConfig, TrainingConfig
+from bgan_discrete.training.config import (
+    ImageDataConfig,
+    ImageModelConfig,
+    ImageTrainingConfig,
+    RunConfig,
+    TrainingConfig,
+)
 
 EXAMPLE = """\
   python scripts/train_images.py --dataset digits --output-dir runs/digits
@@ -27,8 +33,8 @@ def main() -> int:
     parser = make_parser("Train a boundary-seeking GAN on quantised images.", EXAMPLE)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it win")
     add_section(parser, RunConfig, "run")
-    add_section(parser, DataConfig, "data")
-    add_section(parser, ModelConfig, "networks")
+    add_section(parser, ImageDataConfig, "data")
+    add_section(parser, ImageModelConfig, "networks")
     add_section(parser, TrainingConfig, "training", hidden=SEQUENCE_OPTIONS)
     config = parse_run(parser, sys.argv[1:], ImageTrainingConfig, hidden=SEQUENCE_OPTIONS)
 

@@ -76,8 +76,8 @@ def exact_moments(case: Case, num_draws: int, advantages: Callable[[Tensor], Ten
     return mean, second - (mean**2).sum()
 
 
-def gradient_of(case: Case, objective: Callable[[Tensor], Tensor]) -> Tensor:
+def gradient_of(case: Case, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Autograd of an objective of the logits, ``[N, P, K]``."""
     logits = case.logits.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(objective(logits), logits)
+    (gradient,) = torch.autograd.grad(function(logits), logits)
     return gradient

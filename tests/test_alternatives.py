@@ -14,7 +14,7 @@ from bgan_discrete.distributions.endings import counted_positions, pad_after_end
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
-from bgan_discrete.game.step import Objective, discriminator_step, generator_step, score_draws, weigh_alternatives
+from bgan_discrete.game.step import Game, discriminator_step, generator_step, score_draws, weigh_alternatives
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceGenerator,
@@ -102,16 +102,16 @@ def test_one_shot_gradient_by_enumeration(end: int | None) -> None:
     wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
     found = {}
     for credit in ("alternatives", "prefix"):
-        objective = Objective(make_estimator("rloo"), num_draws=2, credit=credit)
+        game = Game(make_estimator("rloo"), num_draws=2, credit=credit)
         draws = []
         for one, other in itertools.product(range(len(samples)), repeat=2):
             codes = pad_after_end(samples[[one, other]][:, None], end)
             if credit == "alternatives":
-                surrogate, log_w = weigh_alternatives(distribution, discriminator, codes, objective)
+                surrogate, log_w = weigh_alternatives(distribution, discriminator, codes, game)
                 assert log_w.shape == (2, 1)
             else:
                 log_w = discriminator.log_ratio(codes)
-                surrogate = distribution.weighted_log_prob(codes, objective.estimator(log_w))
+                surrogate = distribution.weighted_log_prob(codes, game.estimator(log_w))
             draws.append((probability[one] * probability[other], surrogate))
         found[credit] = mean_and_variance(module, draws)
         assert torch.allclose(found[credit][0], wanted, atol=1e-12)
@@ -123,9 +123,9 @@ def test_one_draw_is_enough_where_no_sample_ends() -> None:
     module, make = factorised(None)
     discriminator, distribution, samples = TabledDiscriminator(None), make(), every_sample()
     probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
-    objective = Objective(make_estimator("rloo"), num_draws=1, credit="alternatives")
+    game = Game(make_estimator("rloo"), num_draws=1, credit="alternatives")
     draws = [
-        (p, weigh_alternatives(distribution, discriminator, sample[None, None], objective)[0])
+        (p, weigh_alternatives(distribution, discriminator, sample[None, None], game)[0])
         for p, sample in zip(probability, samples, strict=True)
     ]
     wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
@@ -140,9 +140,9 @@ def test_autoregressive_gradient_by_enumeration(kind: Callable[..., nn.Module], 
     discriminator, distribution = TabledDiscriminator(END, prefixes=True), generator(torch.randn(1, 2))
     samples = torch.unique(pad_after_end(every_sample(), END), dim=0)
     probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
-    objective = Objective(make_estimator(name), num_draws=1, credit="alternatives")
+    game = Game(make_estimator(name), num_draws=1, credit="alternatives")
     draws = [
-        (p, weigh_alternatives(distribution, discriminator, sample[None, None], objective)[0])
+        (p, weigh_alternatives(distribution, discriminator, sample[None, None], game)[0])
         for p, sample in zip(probability, samples, strict=True)
     ]
     # Each conditional ascends its own target, with the probabilities of the prefixes held fixed.
@@ -189,9 +189,7 @@ def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) ->
     discriminator, distribution = TabledDiscriminator(end), make()
     codes = distribution.sample(3)
     surrogates = [
-        weigh_alternatives(
-            distribution, discriminator, codes, Objective(rloo, credit="alternatives", entropy_weight=tau)
-        )
+        weigh_alternatives(distribution, discriminator, codes, Game(rloo, credit="alternatives", entropy_weight=tau))
         for rloo, tau in ((make_estimator("rloo"), 0.0), (make_estimator("rloo"), 0.4))
     ]
     wanted = torch.zeros(())
@@ -248,9 +246,9 @@ def test_what_has_no_alternatives_is_refused() -> None:
         with pytest.raises(InputError, match="weighs the draws of a whole batch"):
             estimator.over_alternatives(torch.zeros(2), torch.zeros(2))
     codes = torch.zeros(1, 1, L, dtype=torch.uint8)
-    objective = Objective(make_estimator("rloo"), credit="alternatives")
+    game = Game(make_estimator("rloo"), credit="alternatives")
     with pytest.raises(InputError, match="SequenceCategorical and Linear"):
-        weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K)), nn.Linear(1, 1), codes, objective)
+        weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K)), nn.Linear(1, 1), codes, game)
     with pytest.raises(InputError, match="draw must have shape"):
         AutoregressiveCategorical(GRUGenerator(L, K, None, 2, 8), torch.zeros(1, 2), L, K).alternatives(codes[0, :, :2])
     for values, words in (
@@ -290,19 +288,17 @@ def test_both_steps_run(kind: Callable[..., nn.Module], end: int | None) -> None
     torch.manual_seed(0)
     generator = kind(6, 5, end, 4, width=8, depth=1)
     discriminator = AlternativesDiscriminator(6, 5, end, 8, 1, "rest" if kind in ONE_SHOT else "prefix", "mlp")
-    objective = Objective(make_estimator("rloo"), num_draws=3, credit="alternatives", score_chunk=2)
+    game = Game(make_estimator("rloo"), num_draws=3, credit="alternatives", score_chunk=2)
     real, latents = pad_after_end(torch.randint(0, 5, (4, 6)), end), torch.randn(4, 4)
     before = [p.clone() for p in generator.parameters()]
-    discriminator_step(
-        generator, discriminator, torch.optim.SGD(discriminator.parameters(), 0.1), real, latents, objective
-    )
-    found = generator_step(generator, discriminator, torch.optim.SGD(generator.parameters(), 0.1), latents, objective)
+    discriminator_step(generator, discriminator, torch.optim.SGD(discriminator.parameters(), 0.1), real, latents, game)
+    found = generator_step(generator, discriminator, torch.optim.SGD(generator.parameters(), 0.1), latents, game)
     assert all(torch.isfinite(value) for value in found.values())
     assert all(not torch.equal(one, other) for one, other in zip(before, generator.parameters(), strict=True))
     codes = generator(latents).sample(3, torch.Generator().manual_seed(0))
-    _, log_w = weigh_alternatives(generator(latents), discriminator, codes, objective)
+    _, log_w = weigh_alternatives(generator(latents), discriminator, codes, game)
     if end is None:
-        assert torch.allclose(log_w, score_draws(discriminator, codes, objective).mean(-1))
+        assert torch.allclose(log_w, score_draws(discriminator, codes, game).mean(-1))
 
 
 @pytest.mark.parametrize(("end", "expected"), [(None, [2.0, 2.0, 2.0]), (END, [1.5, 1.0, 0.0])])
@@ -316,9 +312,9 @@ def test_the_log_weight_of_a_draw_is_the_mean_over_its_open_positions_in_eval_mo
             was_training.append(self.training)
             return torch.arange(1.0, L + 1)[:, None].expand(len(codes), -1, K)
 
-    discriminator, objective = ByPosition(end), Objective(make_estimator("rloo"), credit="alternatives")
+    discriminator, game = ByPosition(end), Game(make_estimator("rloo"), credit="alternatives")
     codes = torch.tensor([[0, 2, END], [0, END, END], [END, END, END]])[:, None]
-    _, log_w = weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K), end), discriminator, codes, objective)
+    _, log_w = weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K), end), discriminator, codes, game)
     assert log_w[:, 0].tolist() == expected
     assert was_training == [False] * 3
     assert discriminator.training

@@ -127,7 +127,7 @@ def test_memory_grows_with_the_codes_alone(num_categories: int) -> None:
     peaks = []
     for num_draws in (10, 100):
         players = step.Players(step.Setup(32, num_categories, num_draws, 64, 2), CPU)
-        players.objective.score_chunk = 64
+        players.game.score_chunk = 64
         players.ours()
         peaks.append(timing.peak_bytes(players.ours, CPU))
     assert peaks[1] - peaks[0] <= 1.2 * 90 * 64 * 1024
@@ -180,12 +180,10 @@ def test_a_textbook_step_has_the_gradients_of_ours(
     theirs = [p.grad.clone() for network in (generator, discriminator) for p in network.parameters()]
     for network in (generator, discriminator):
         network.zero_grad()
-    real, objective = players.real, players.objective
+    real, game = players.real, players.game
     categories = players.setup.num_categories
-    update_discriminator(
-        discriminator, players.plain[1], real, own.flatten(0, 1), categories, objective, players.rng, 0.0
-    )
-    loss_of_draws(generator(players.latents), codes, discriminator, objective)[0].backward()
+    update_discriminator(discriminator, players.plain[1], real, own.flatten(0, 1), categories, game, players.rng, 0.0)
+    loss_of_draws(generator(players.latents), codes, discriminator, game)[0].backward()
     ours = [p.grad for network in (generator, discriminator) for p in network.parameters()]
     for found, expected in zip(ours, theirs, strict=True):
         # The optimisers' rate is 1e-9, not 0.

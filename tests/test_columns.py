@@ -12,7 +12,7 @@ from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCa
 from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import r1_penalty
-from bgan_discrete.game.step import Objective, loss_of_draws
+from bgan_discrete.game.step import Game, loss_of_draws
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
 
 SIZES = torch.tensor([1, 2, 4, 3])
@@ -97,7 +97,7 @@ def test_what_is_impossible_is_never_drawn(categories: int, draws: int) -> None:
 
 
 def test_a_sampler_that_rounds_wrongly_cannot_draw_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    def last_of_all(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+    def last_of_all(logits: Tensor, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
         return torch.full((num_draws, *logits.shape[:-1]), logits.shape[-1] - 1, dtype=torch.uint8)
 
     monkeypatch.setattr("bgan_discrete.distributions.factorized.sample_categorical", last_of_all)
@@ -170,10 +170,8 @@ def test_a_penalty_has_no_part_in_what_is_impossible() -> None:
 def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: float, entropy_weight: float) -> None:
     logits, distribution = make(requires_grad=True)
     discriminator = AlternativesDiscriminator(4, 4, None, 8, 1, "rest", "mlp")
-    objective = Objective(
-        make_estimator(estimator), credit="alternatives", escort=escort, entropy_weight=entropy_weight
-    )
-    loss, log_w = loss_of_draws(distribution, distribution.sample(2), discriminator, objective)
+    game = Game(make_estimator(estimator), credit="alternatives", escort=escort, entropy_weight=entropy_weight)
+    loss, log_w = loss_of_draws(distribution, distribution.sample(2), discriminator, game)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert torch.isfinite(loss)
     assert torch.isfinite(log_w).all()

@@ -28,9 +28,9 @@ from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.training.config import (
     ArrayDataConfig,
-    DataConfig,
+    ImageDataConfig,
+    ImageModelConfig,
     ImageTrainingConfig,
-    ModelConfig,
     RunConfig,
     TextTrainingConfig,
     TrainingConfig,
@@ -38,7 +38,7 @@ from bgan_discrete.training.config import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-SECTIONS = (RunConfig, DataConfig, ModelConfig, TrainingConfig)
+SECTIONS = (RunConfig, ImageDataConfig, ImageModelConfig, TrainingConfig)
 
 
 def full_parser() -> Any:
@@ -231,7 +231,7 @@ def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
     def judged(*argv: str) -> dict[str, Any]:
         parser = make_parser("Judge.", "  example")
         add_model_options(parser, 5, 0)
-        add_section(parser, DataConfig, "data", without=("codec",))
+        add_section(parser, ImageDataConfig, "data", without=("codec",))
         return parse_evaluation(parser, ImageTrainingConfig, ["--model", str(tmp_path / "model"), *argv])
 
     defaults = judged()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective
+from bgan_discrete.game.step import Game
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
 from bgan_discrete.pipeline import ImagePipeline
 from bgan_discrete.rivals.continuous import (
@@ -27,7 +27,7 @@ from bgan_discrete.rivals.continuous import (
     non_saturating_loss,
 )
 from bgan_discrete.tasks.images import build_networks
-from bgan_discrete.training.config import ModelConfig, TrainingConfig
+from bgan_discrete.training.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def test_samples_move_onto_the_boundary_from_both_sides(start: float) -> None:
     optimizers = torch.optim.SGD(generator.parameters(), 0.1), torch.optim.SGD(discriminator.parameters(), 0.0)
     real, latents = torch.full((4, 1), 6, dtype=torch.uint8), torch.zeros(4, 1)
     for _ in range(60):
-        found = continuous_step(generator, discriminator, *optimizers, real, latents, Objective())
+        found = continuous_step(generator, discriminator, *optimizers, real, latents, Game())
     assert abs(float(generator.level.detach()) - 0.6) < 1e-3
     assert abs(found["d_fake"] - 0.5) < 1e-3 and abs(found["log_beta"]) < 1e-2
     assert all(p.requires_grad for p in discriminator.parameters())
@@ -116,7 +116,7 @@ def test_the_discriminators_part_is_its_bound_on_mixtures() -> None:
     f_real, f_fake = slope * (torch.tensor([1.0, 0.5]) - 0.6), slope * (torch.tensor([0.25, 0.25]) - 0.6)
     (wanted,) = torch.autograd.grad(DIVERGENCES["gan"].discriminator_loss(f_real, f_fake), slope)
     found = continuous_step(
-        generator, discriminator, *optimizers, real, torch.zeros(2, 1), Objective(), update_generator=False
+        generator, discriminator, *optimizers, real, torch.zeros(2, 1), Game(), update_generator=False
     )
     assert torch.allclose(slope.detach() - discriminator.slope.detach(), wanted, atol=1e-6)
     assert generator.level.item() == 0.25 and "generator_loss" not in found
@@ -129,8 +129,8 @@ def test_penalties_apply_to_grey_levels(penalty: str) -> None:
     discriminator = ConvDiscriminator((8, 8), 2, width=4)
     optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in (generator, discriminator)]
     real = torch.randint(0, 17, (3, 8, 8), dtype=torch.uint8)
-    objective = Objective(penalty=get_penalty(penalty))
-    found = continuous_step(generator, discriminator, *optimizers, real, torch.randn(3, 4), objective)
+    game = Game(penalty=get_penalty(penalty))
+    found = continuous_step(generator, discriminator, *optimizers, real, torch.randn(3, 4), game)
     assert found["penalty"] > 0 and found["generator_gradient_norm"] > 0
 
 
@@ -161,7 +161,7 @@ def test_errors() -> None:
     optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in (generator, discriminator)]
     with pytest.raises(InputError, match="needs a generator of GreyLevels, got FactorizedCategorical"):
         continuous_step(
-            generator, discriminator, *optimizers, torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1), Objective()
+            generator, discriminator, *optimizers, torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1), Game()
         )
 
 
@@ -229,4 +229,4 @@ def test_the_configuration_knows_its_losses() -> None:
 
 def test_codes_that_are_no_scale_are_refused() -> None:
     with pytest.raises(InputError, match="continuous needs codes that are a scale"):
-        build_networks(ModelConfig(), (8, 8), 4, ordered=False, seed=0, continuous=True)
+        build_networks(ImageModelConfig(), (8, 8), 4, ordered=False, seed=0, continuous=True)

@@ -13,12 +13,12 @@ from bgan_discrete import (
     Divergence,
     Estimator,
     FactorizedCategorical,
+    Game,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
     NonFiniteError,
-    Objective,
     Trainer,
     TrainingConfig,
     get_divergence,
@@ -209,7 +209,7 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
         config = TrainingConfig(**SMALL, penalty="none", log_interval=4)
         with pytest.raises(NonFiniteError, match=words) as caught:
             trainer = Trainer(made["generator"], made["discriminator"], CODES, config, progress=False)
-            trainer.objective.guard = FiniteGuard() if guarded else None
+            trainer.game.guard = FiniteGuard() if guarded else None
             if begins:
                 take = trainer._train_step
                 taken = iter(range(100))
@@ -225,11 +225,11 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
             assert str(caught.value).startswith("step 3 was not taken")
 
 
-def test_an_objective_takes_a_function_and_no_names() -> None:
-    assert isinstance(Objective(rloo).estimator, Estimator)  # type: ignore[arg-type]
+def test_a_game_takes_a_function_and_no_names() -> None:
+    assert isinstance(Game(rloo).estimator, Estimator)  # type: ignore[arg-type]
     for wrong in ({"estimator": "rloo"}, {"divergence": "kl"}, {"penalty": "r1"}):
         with pytest.raises(InputError, match="must be an object"):
-            Objective(**wrong)  # type: ignore[arg-type]
+            Game(**wrong)  # type: ignore[arg-type]
 
 
 def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bgan_discrete.game.estimators import ESTIMATORS, ReinforceEstimator, as_est
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
-GAMES = [(random_case(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
+CASES = [(random_case(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
 BASELINE = 0.37
 
 
@@ -103,7 +103,7 @@ def expected_mean(name: str, case: Case, draws: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize(("game", "draws"), GAMES)
+@pytest.mark.parametrize(("case", "draws"), CASES)
 def test_exact_mean_and_variance(name: str, case: Case, draws: int) -> None:
     mean, variance = exact_moments(case, draws, lambda log_w: ours(name, log_w))
     naive_mean, naive_variance = exact_moments(case, draws, lambda log_w: naive(name, log_w))
@@ -139,7 +139,7 @@ def test_batch_normalisation_of_the_papers_weights() -> None:
 
 
 def test_centring_lowers_the_variance_and_nothing_else() -> None:
-    for case, draws in GAMES:
+    for case, draws in CASES:
         plain_mean, plain = exact_moments(case, draws, make_estimator("bgan"))
         centred_mean, centred = exact_moments(case, draws, make_estimator("bgan_centered"))
         torch.testing.assert_close(centred_mean, plain_mean, **TIGHT)
@@ -160,7 +160,7 @@ def test_the_papers_bias_is_mostly_shrinkage_and_falls_with_the_draws() -> None:
 
 
 def test_the_leave_one_out_direction_is_that_of_the_partition_function() -> None:
-    for case, draws in GAMES:
+    for case, draws in CASES:
         mean, _ = exact_moments(case, draws, make_estimator("loo"))
         target = gradient_of(case, lambda logits, g=case: (g.log_prob(logits).exp() * g.log_ratio.exp()).sum().log())
         cosine = torch.cosine_similarity(mean.flatten(), target.flatten(), dim=0)

@@ -42,7 +42,7 @@ from bgan_discrete.tasks.images import (
     evaluate_pipeline,
     generate_images,
 )
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig
+from bgan_discrete.training.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.training.trainer import SHOWN_OF_CLASS, labels_of_samples
 
 QUICK_TRAINING: dict[str, Any] = {
@@ -610,7 +610,7 @@ def test_of_many_small_classes_some_are_named(caplog: pytest.LogCaptureFixture) 
 
 
 def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    digits = prepare_data(DataConfig())
+    digits = prepare_data(ImageDataConfig())
     assert digits.labels is not None and digits.class_names is not None
     names, judged = digits.class_names, []
     pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=10, class_names=names), digits.codec)
@@ -630,4 +630,4 @@ def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.Monke
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:
     pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=3), LevelsCodec(17))
     with pytest.raises(InputError, match="dataset must have the model's 3 classes, got 10"):
-        evaluate_pipeline(pipeline, prepare_data(DataConfig()), 50)
+        evaluate_pipeline(pipeline, prepare_data(ImageDataConfig()), 50)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.penalties import wgan_gp_penalty
-from bgan_discrete.game.step import Objective
+from bgan_discrete.game.step import Game
 from bgan_discrete.nn import GRUGenerator, MLPDiscriminator, MLPGenerator
 from bgan_discrete.rivals.relaxations import (
     RELAXATIONS,
@@ -180,7 +180,7 @@ def test_the_wasserstein_step_has_a_closed_form_on_a_linear_critic() -> None:
         torch.optim.SGD(critic.parameters(), lr=0.1),
         real,
         latents,
-        Objective(penalty_weight=10),
+        Game(penalty_weight=10),
         torch.Generator().manual_seed(0),
     )
     assert torch.allclose((before - critic.weight.detach()) / 0.1, wanted, atol=1e-6)
@@ -194,9 +194,7 @@ def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
     generator, discriminator = MLPGenerator((2,), K, latent_size=3, width=4), MLPDiscriminator((2,), K, width=4)
     before = [p.detach().clone() for p in generator.parameters()]
     optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
-    found = relaxed_generator_step(
-        generator, discriminator, optimizer, torch.randn(5, 3), get_relaxation(name), Objective()
-    )
+    found = relaxed_generator_step(generator, discriminator, optimizer, torch.randn(5, 3), get_relaxation(name), Game())
     assert found["generator_gradient_norm"] > 0
     assert any(not torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
     assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
@@ -222,7 +220,7 @@ def test_the_generator_moves_to_where_f_is_large(name: str) -> None:
     rng = torch.Generator().manual_seed(0)
     for _ in range(60):
         relaxed_generator_step(
-            generator, critic, optimizer, torch.randn(32, 3, generator=rng), get_relaxation(name), Objective(), rng
+            generator, critic, optimizer, torch.randn(32, 3, generator=rng), get_relaxation(name), Game(), rng
         )
     mean = torch.softmax(generator(torch.randn(200, 3, generator=rng)).logits, -1).mean(0)
     assert mean[0, 1] > 0.7 and mean[1, 2] > 0.7
@@ -238,12 +236,12 @@ def test_errors() -> None:
     assert isinstance(generator(torch.randn(2, 3)), AutoregressiveCategorical)
     optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
     with pytest.raises(InputError, match="draws all positions at once, with logits; got AutoregressiveCategorical"):
-        relaxed_generator_step(generator, discriminator, optimizer, torch.randn(5, 3), softmax, Objective())
+        relaxed_generator_step(generator, discriminator, optimizer, torch.randn(5, 3), softmax, Game())
     with torch.no_grad():
         next(discriminator.parameters()).fill_(float("nan"))
     mlp = MLPGenerator((2,), K, latent_size=3, width=4)
     with pytest.raises(NonFiniteError, match="the generator's loss is nan"):
         relaxed_generator_step(
-            mlp, discriminator, torch.optim.SGD(mlp.parameters(), lr=0.1), torch.randn(5, 3), softmax, Objective()
+            mlp, discriminator, torch.optim.SGD(mlp.parameters(), lr=0.1), torch.randn(5, 3), softmax, Game()
         )
     assert all(p.requires_grad for p in discriminator.parameters())

@@ -68,9 +68,7 @@ def exact(num_draws: int) -> Tensor:
 @pytest.mark.parametrize("num_draws", [1, 2, 4])
 def test_what_is_kept_has_the_distribution_that_enumeration_gives(num_draws: int) -> None:
     count = 40_000
-    kept = Resampler(TrueLogRatio(), num_draws)(
-        drawn_from_q(count * num_draws), generator=torch.Generator().manual_seed(1)
-    )
+    kept = Resampler(TrueLogRatio(), num_draws)(drawn_from_q(count * num_draws), rng=torch.Generator().manual_seed(1))
     shares = torch.bincount(kept.long() @ torch.tensor([2, 1]), minlength=4) / count
     expected = exact(num_draws)
     assert torch.allclose(expected.sum(), torch.tensor(1.0, dtype=torch.float64))
@@ -274,7 +272,7 @@ def test_draws_of_any_finite_f_are_weighed() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for size in (1e5, 1e30, 3e38, -3e38):
             values = torch.full((3,), size, dtype=dtype)
-            chosen = Resampler(Table(), 3)(codes, generator=rng)[:, 0].bincount(minlength=3)
+            chosen = Resampler(Table(), 3)(codes, rng=rng)[:, 0].bincount(minlength=3)
             assert chosen.min() > 1200, "equal ones are as probable, however large they are"
             values = torch.tensor([-size, size / 2, size], dtype=dtype)
-            assert set(Resampler(Table(), 3)(codes, generator=rng)[:, 0].tolist()) == {2 if size > 0 else 0}
+            assert set(Resampler(Table(), 3)(codes, rng=rng)[:, 0].tolist()) == {2 if size > 0 else 0}

@@ -19,16 +19,16 @@ from bgan_discrete.distributions.sampling import (
 from bgan_discrete.errors import InputError
 
 
-def by_comparison(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
-    return comparison_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+def by_comparison(logits: Tensor, draws: int, rng: torch.Generator) -> Tensor:
+    return comparison_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=rng))
 
 
-def by_search(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
-    return search_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+def by_search(logits: Tensor, draws: int, rng: torch.Generator) -> Tensor:
+    return search_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=rng))
 
 
-def by_bernoulli(logits: Tensor, draws: int, generator: torch.Generator) -> Tensor:
-    return bernoulli_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=generator))
+def by_bernoulli(logits: Tensor, draws: int, rng: torch.Generator) -> Tensor:
+    return bernoulli_codes(logits, torch.rand((draws, *logits.shape[:-1]), generator=rng))
 
 
 CASES = [

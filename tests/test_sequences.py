@@ -16,7 +16,7 @@ from bgan_discrete.distributions.sampling import sample_latents, sharpen
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import PENALTIES
-from bgan_discrete.game.step import Objective, discriminator_step, generator_step, likelihood_step, score_draws
+from bgan_discrete.game.step import Game, discriminator_step, generator_step, likelihood_step, score_draws
 from bgan_discrete.nn import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
@@ -223,11 +223,11 @@ def test_estimators_by_enumeration_on_an_autoregressive_generator(name: str) -> 
         )
     got = torch.autograd.grad(surrogate, parameters, retain_graph=True)
     if name == "rloo":  # unbiased for the gradient of E[F]
-        objective = (probability * log_ratio).sum()
+        game = (probability * log_ratio).sum()
     else:  # E of the self-normalised weights, with their score function, from the definition
         weights = torch.softmax(log_ratio[pairs], dim=1)
-        objective = (probability[pairs].prod(1).detach()[:, None] * weights * log_g[pairs]).sum()
-    wanted = torch.autograd.grad(objective, parameters)
+        game = (probability[pairs].prod(1).detach()[:, None] * weights * log_g[pairs]).sum()
+    wanted = torch.autograd.grad(game, parameters)
     for one, other in zip(wanted, got, strict=True):
         assert torch.allclose(one, other, atol=1e-12)
 
@@ -418,8 +418,8 @@ def test_a_prefix_is_judged_without_what_follows(kind: Callable[..., nn.Module])
 def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[..., nn.Module], credit: str) -> None:
     module = discriminator(kind, True)
     codes = make(ConvSequenceGenerator, length=6)(latents(3)).sample(5, torch.Generator().manual_seed(0))
-    objective = Objective(num_draws=5, credit=credit)  # type: ignore[arg-type]
-    log_w = score_draws(module, codes, objective)
+    game = Game(num_draws=5, credit=credit)  # type: ignore[arg-type]
+    log_w = score_draws(module, codes, game)
     prefixes = module(codes.flatten(0, 1)).reshape(5, 3, 6)
     expected = prefixes if credit == "prefix" else prefixes - nn.functional.pad(prefixes[..., :-1], (1, 0))
     assert torch.allclose(log_w, expected, atol=1e-6)
@@ -430,7 +430,7 @@ def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[...
 def test_steps_move_both_networks(kind: Callable[..., nn.Module], per_prefix: bool) -> None:
     generator = make(kind, length=6).float()
     judge = discriminator(ConvSequenceDiscriminator, per_prefix).float()
-    objective = Objective(num_draws=4, penalty=PENALTIES["r1"])
+    game = Game(num_draws=4, penalty=PENALTIES["r1"])
     real = every_sequence(END, 6)[:8].to(torch.uint8)
     z = latents(8).float()
     for module in (judge, generator):
@@ -438,9 +438,9 @@ def test_steps_move_both_networks(kind: Callable[..., nn.Module], per_prefix: bo
         optimizer = torch.optim.SGD(module.parameters(), 0.1)
         rng = torch.Generator().manual_seed(0)
         if module is judge:
-            discriminator_step(generator, judge, optimizer, real, z, objective, rng)
+            discriminator_step(generator, judge, optimizer, real, z, game, rng)
         else:
-            generator_step(generator, judge, optimizer, z, objective, rng)
+            generator_step(generator, judge, optimizer, z, game, rng)
         assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
 
 
@@ -450,7 +450,7 @@ def test_likelihood_steps_reach_the_data() -> None:
     data = torch.tensor([[2, 3, 1], [3, 1, 1]], dtype=torch.uint8)
     optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
     for _ in range(150):
-        found = likelihood_step(generator, optimizer, data.repeat(8, 1), torch.randn(16, 2), Objective())
+        found = likelihood_step(generator, optimizer, data.repeat(8, 1), torch.randn(16, 2), Game())
     assert found["likelihood_loss"] == pytest.approx(0.693, abs=0.05)
     drawn = generator(torch.randn(200, 2)).sample(1)[0]
     share = (drawn == data[0]).all(1).float().mean()
@@ -510,5 +510,5 @@ def test_likelihood_steps_give_each_latent_its_share_of_the_data() -> None:
     optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
     for _ in range(300):
         latents = sample_latents(64, 2, "binary")
-        found = likelihood_step(generator, optimizer, data.repeat(4, 1), latents, Objective())
+        found = likelihood_step(generator, optimizer, data.repeat(4, 1), latents, Game())
     assert found["likelihood_loss"] == pytest.approx(math.log(4), abs=0.1)

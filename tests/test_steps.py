@@ -16,7 +16,7 @@ from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.step import (
     FiniteGuard,
-    Objective,
+    Game,
     adversarial_step,
     discriminator_step,
     generator_step,
@@ -73,9 +73,9 @@ def changed(before: list[Tensor], module: nn.Module) -> bool:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
     generator, discriminator = networks()
-    objective = Objective(make_estimator(name), M)
+    game = Game(make_estimator(name), M)
     before = weights(generator)
-    generator_step(generator, discriminator, sgd(generator), latents(), objective, rng())
+    generator_step(generator, discriminator, sgd(generator), latents(), game, rng())
     got = [(a - b.detach()) / 0.1 for a, b in zip(before, generator.parameters(), strict=True)]
 
     generator, discriminator = networks()
@@ -94,9 +94,9 @@ def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_discriminators_gradient_is_that_of_its_bound(name: str, draws: int) -> None:
     generator, discriminator = networks()
-    objective = Objective(divergence=get_divergence(name), discriminator_draws=draws)
+    game = Game(divergence=get_divergence(name), discriminator_draws=draws)
     before = weights(discriminator)
-    found = discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng())
+    found = discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng())
     got = [(a - b.detach()) / 0.1 for a, b in zip(before, discriminator.parameters(), strict=True)]
 
     generator, discriminator = networks()
@@ -111,34 +111,32 @@ def test_the_discriminators_gradient_is_that_of_its_bound(name: str, draws: int)
 def test_each_step_changes_one_network() -> None:
     generator, discriminator = networks()
     g, d = weights(generator), weights(discriminator)
-    generator_step(generator, discriminator, sgd(generator), latents(), Objective(), rng())
+    generator_step(generator, discriminator, sgd(generator), latents(), Game(), rng())
     assert changed(g, generator)
     assert not changed(d, discriminator)
     assert all(p.grad is None for p in discriminator.parameters())
     g = weights(generator)
-    discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng())
+    discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
     assert changed(d, discriminator)
     assert not changed(g, generator)
 
 
 @pytest.mark.parametrize("penalty_scale", [0, 4])
 def test_the_step_of_both_is_one_after_the_other_with_one_pass_of_the_generator(penalty_scale: float) -> None:
-    objective = Objective(make_estimator("rloo"), M, penalty=get_penalty("r1"), discriminator_draws=2)
+    game = Game(make_estimator("rloo"), M, penalty=get_penalty("r1"), discriminator_draws=2)
     generator, discriminator = networks()
     draws = rng()
     optimizers = sgd(generator), sgd(discriminator)
     found = discriminator_step(
-        generator, discriminator, optimizers[1], real_codes(), latents(), objective, draws, penalty_scale
+        generator, discriminator, optimizers[1], real_codes(), latents(), game, draws, penalty_scale
     )
-    found |= generator_step(generator, discriminator, optimizers[0], latents(), objective, draws)
+    found |= generator_step(generator, discriminator, optimizers[0], latents(), game, draws)
     expected = weights(generator) + weights(discriminator)
 
     generator, discriminator = networks()
     optimizers, passes = (sgd(generator), sgd(discriminator)), []
     generator.register_forward_hook(lambda *_: passes.append(1))
-    got = adversarial_step(
-        generator, discriminator, *optimizers, real_codes(), latents(), objective, rng(), penalty_scale
-    )
+    got = adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, rng(), penalty_scale)
     assert len(passes) == 1
     assert all(torch.equal(a, b) for a, b in zip(expected, weights(generator) + weights(discriminator), strict=True))
     assert got.keys() == found.keys() and all(torch.equal(got[name], found[name]) for name in got)
@@ -161,22 +159,22 @@ def test_a_batch_in_unequal_parts_is_the_whole_batch(step: str, name: str, monke
     for parts in (1, 2, 3, 9):
         generator, discriminator = (network.double() for network in networks())
         z, real = latents().double(), real_codes()
-        objective = Objective(
+        game = Game(
             make_estimator(name), 3, discriminator_draws=2, penalty=get_penalty("r1"), penalty_weight=0.7,
             accumulation_steps=parts,
         )  # fmt: skip
         if step == "discriminator":
-            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, objective, None, 3.0)
+            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, game, None, 3.0)
         elif step == "generator":
-            figures = generator_step(generator, discriminator, sgd(generator), z, objective)
+            figures = generator_step(generator, discriminator, sgd(generator), z, game)
         elif step == "both" and parts > 1:
             optimizers = sgd(generator), sgd(discriminator)
-            figures = adversarial_step(generator, discriminator, *optimizers, real, z, objective, None, 3.0)
+            figures = adversarial_step(generator, discriminator, *optimizers, real, z, game, None, 3.0)
         elif step == "both":  # one after the other, with draws of their own
-            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, objective, None, 3.0)
-            figures |= generator_step(generator, discriminator, sgd(generator), z, objective)
+            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, game, None, 3.0)
+            figures |= generator_step(generator, discriminator, sgd(generator), z, game)
         else:
-            figures = likelihood_step(generator, sgd(generator), real, z, objective)
+            figures = likelihood_step(generator, sgd(generator), real, z, game)
         found[parts] = figures, [p.detach() for network in (generator, discriminator) for p in network.parameters()]
     for parts in (2, 3, 9):  # of nine, four are empty
         assert found[parts][0].keys() == found[1][0].keys()
@@ -198,14 +196,14 @@ def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_w
             generator, discriminator = LabelledGenerator(3).double(), LabelledDiscriminator(3).double()
             sizes = passes.setdefault((name, parts), [])
             generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
-            objective = Objective(make_estimator(name), 3, penalty=get_penalty("r1"), accumulation_steps=parts)
+            game = Game(make_estimator(name), 3, penalty=get_penalty("r1"), accumulation_steps=parts)
             real, z = real_codes()[:, :1, 0], torch.zeros(N, 1).double()
             optimizers = sgd(generator), sgd(discriminator)
             if parts > 1:
-                adversarial_step(generator, discriminator, *optimizers, real, z, objective, condition=condition)
+                adversarial_step(generator, discriminator, *optimizers, real, z, game, condition=condition)
             else:
-                discriminator_step(generator, discriminator, optimizers[1], real, z, objective, condition=condition)
-                generator_step(generator, discriminator, optimizers[0], z, objective, condition=condition)
+                discriminator_step(generator, discriminator, optimizers[1], real, z, game, condition=condition)
+                generator_step(generator, discriminator, optimizers[0], z, game, condition=condition)
             weighed.append(weights(generator) + weights(discriminator))
         for one, other in zip(*weighed, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
@@ -223,16 +221,16 @@ def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: in
         for network in (generator, discriminator):
             for parameter in network.parameters():
                 parameter.grad = None if before is None else torch.full_like(parameter, before)
-        objective = Objective(num_draws=M, accumulation_steps=parts)
+        game = Game(num_draws=M, accumulation_steps=parts)
         if step == "discriminator":
-            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng())
+            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng())
         elif step == "generator":
-            generator_step(generator, discriminator, sgd(generator), latents(), objective, rng())
+            generator_step(generator, discriminator, sgd(generator), latents(), game, rng())
         elif step == "both":
             optimizers = sgd(generator), sgd(discriminator)
-            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), objective, rng())
+            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, rng())
         else:
-            likelihood_step(generator, sgd(generator), real_codes(), latents(), objective)
+            likelihood_step(generator, sgd(generator), real_codes(), latents(), game)
         found.append(weights(generator) + weights(discriminator))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
@@ -240,11 +238,9 @@ def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: in
 def test_the_penalty_enters_with_its_weight_and_scale() -> None:
     def update(weight: float, scale: float) -> list[Tensor]:
         generator, discriminator = networks()
-        objective = Objective(penalty=get_penalty("r1"), penalty_weight=weight)
+        game = Game(penalty=get_penalty("r1"), penalty_weight=weight)
         before = weights(discriminator)
-        discriminator_step(
-            generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng(), scale
-        )
+        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng(), scale)
         return [a - b.detach() for a, b in zip(before, discriminator.parameters(), strict=True)]
 
     plain, once, thrice = update(1.0, 0.0), update(2.0, 1.0), update(2.0, 3.0)
@@ -263,15 +259,13 @@ def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
         seen.extend((real, fake))
         return 0 * score(real).sum()
 
-    objective = Objective(penalty=watching, discriminator_draws=2)
-    adversarial_step(
-        generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), objective, rng()
-    )
+    game = Game(penalty=watching, discriminator_draws=2)
+    adversarial_step(generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), game, rng())
     generator, _ = networks()
     drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
     assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
     found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, rng(), penalty_scale=0
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng(), penalty_scale=0
     )
     assert len(seen) == 2 and "penalty" not in found, "a step that leaves it out does not compute it"
 
@@ -288,15 +282,15 @@ def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> N
     discriminator = Watched(SHAPE, K, width=8)
     codes = torch.stack([real_codes()] * M)
     codes[1:] = (codes[1:] + 1) % K
-    whole = score_draws(discriminator, codes, Objective())
-    parts = score_draws(discriminator, codes, Objective(score_chunk=7))
+    whole = score_draws(discriminator, codes, Game())
+    parts = score_draws(discriminator, codes, Game(score_chunk=7))
     assert whole.shape == (M, N)
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(whole[2, 3], discriminator(codes[2, 3][None])[0].detach())
     assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
     assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
     assert discriminator.training
-    score_draws(discriminator.eval(), codes, Objective())
+    score_draws(discriminator.eval(), codes, Game())
     assert not discriminator.training
 
 
@@ -310,9 +304,9 @@ def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
     generator, discriminator = networks()[0], Broken(SHAPE, K, width=8)
     g, d = weights(generator), weights(discriminator)
     with pytest.raises(NonFiniteError, match=r"the generator's (loss|gradient norm) is .*log_beta"):
-        generator_step(generator, discriminator, sgd(generator), latents(), Objective(), rng())
+        generator_step(generator, discriminator, sgd(generator), latents(), Game(), rng())
     with pytest.raises(NonFiniteError, match=r"the discriminator's loss is .*log_ratio_real"):
-        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng())
+        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
     assert not changed(g, generator)
     assert not changed(d, discriminator)
 
@@ -330,9 +324,7 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
 
     discriminator = SquareRoot()
     with pytest.raises(NonFiniteError, match="the discriminator's gradient norm is"):
-        discriminator_step(
-            networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Objective(), rng()
-        )
+        discriminator_step(networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
     assert float(discriminator.a.detach()) == 0
 
 
@@ -356,11 +348,11 @@ def test_a_guarded_step_is_the_same_step() -> None:
     found = []
     for guard in (None, FiniteGuard()):
         generator, discriminator = networks()
-        objective = Objective(num_draws=M, penalty=get_penalty("r1"), guard=guard)
+        game = Game(num_draws=M, penalty=get_penalty("r1"), guard=guard)
         optimizers = fused_adam(generator), fused_adam(discriminator)
         random = rng()
         for _ in range(3):
-            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), objective, random)
+            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, random)
         found.append(weights(generator) + weights(discriminator))
         assert guard is None or guard.check() is None
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -400,7 +392,7 @@ def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
     return generator, discriminator, real, latents()
 
 
-@pytest.mark.parametrize("game", ["images", "prefix", "token", "alternatives"])
+@pytest.mark.parametrize("case", ["images", "prefix", "token", "alternatives"])
 def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if case == "images":
         torch.manual_seed(0)
@@ -410,7 +402,7 @@ def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytes
         generator, discriminator, real, z = _text_game(case)
         # On a CPU, drawing stops where all sequences have ended; on an accelerator it does not ask.
         monkeypatch.setattr(autoregressive, "stops_early", lambda device: False)
-    objective = Objective(
+    game = Game(
         make_estimator("rloo"),
         M,
         penalty=get_penalty("r1"),
@@ -419,24 +411,24 @@ def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytes
     )
     optimizers = fused_adam(generator), fused_adam(discriminator)
     with HostReads() as watch:
-        adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng(), penalty_scale=4)
+        adversarial_step(generator, discriminator, *optimizers, real, z, game, rng(), penalty_scale=4)
     assert watch.found == []
-    assert objective.guard is not None
+    assert game.guard is not None
     with HostReads() as watch:
-        assert objective.guard.check() is None
+        assert game.guard.check() is None
     assert watch.found == ["_local_scalar_dense"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_guarded_step_never_synchronises_cuda() -> None:
     generator, discriminator = (network.cuda() for network in networks())
-    objective = Objective(num_draws=M, penalty=get_penalty("r1"), guard=FiniteGuard())
+    game = Game(num_draws=M, penalty=get_penalty("r1"), guard=FiniteGuard())
     optimizers = fused_adam(generator), fused_adam(discriminator)
     real, z = real_codes().cuda(), latents().cuda()
     for mode in ("default", "error"):  # the first step sets up libraries
         torch.cuda.set_sync_debug_mode(mode)
         try:
-            adversarial_step(generator, discriminator, *optimizers, real, z, objective, penalty_scale=4)
+            adversarial_step(generator, discriminator, *optimizers, real, z, game, penalty_scale=4)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -448,8 +440,8 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
     codes = torch.randint(0, 16, (20, 32, 12, 12)).to(torch.uint8)
     with torch.no_grad():
         discriminator.to_log_ratio.weight.mul_(120)  # an F that spreads over some units, as in training
-    half = Objective(score_autocast=lambda: torch.autocast("cpu", torch.bfloat16))
-    log_w, rounded = (score_draws(discriminator, codes, objective) for objective in (Objective(), half))
+    half = Game(score_autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    log_w, rounded = (score_draws(discriminator, codes, game) for game in (Game(), half))
     assert rounded.dtype == torch.float32 and not torch.equal(log_w, rounded)
     assert log_w.std() > 0.5
     difference = (torch.softmax(log_w, 0) - torch.softmax(rounded, 0)).abs().max()
@@ -480,16 +472,16 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
     watch(discriminator, "forward", "discriminator")
     if credit == "alternatives":
         watch(discriminator, "alternatives", "discriminator")
-    objective = Objective(
+    game = Game(
         make_estimator("rloo"), 2, credit=credit, autocast=lambda: torch.autocast("cpu", torch.bfloat16),
         score_autocast=None if scoring is None else nullcontext,
     )  # fmt: skip
     optimizers = sgd(generator), sgd(discriminator)
     steps = {
-        "discriminator": lambda: discriminator_step(generator, discriminator, optimizers[1], real, z, objective, rng()),
-        "generator": lambda: generator_step(generator, discriminator, optimizers[0], z, objective, rng()),
-        "both": lambda: adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng()),
-        "likelihood": lambda: likelihood_step(generator, optimizers[0], real, z, objective),
+        "discriminator": lambda: discriminator_step(generator, discriminator, optimizers[1], real, z, game, rng()),
+        "generator": lambda: generator_step(generator, discriminator, optimizers[0], z, game, rng()),
+        "both": lambda: adversarial_step(generator, discriminator, *optimizers, real, z, game, rng()),
+        "likelihood": lambda: likelihood_step(generator, optimizers[0], real, z, game),
     }
     wanted = {
         "discriminator": {"generator", "discriminator"}, "generator": {"generator", "discriminator for scores"},
@@ -503,7 +495,7 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
             assert in_bfloat16 == (scoring is None or who != "discriminator for scores"), (step, who)
         assert all(value.dtype == torch.float32 and value.isfinite() for value in figures.values())
     codes = generator(z).sample(2, rng())
-    scores = score_draws(discriminator, codes, objective)
+    scores = score_draws(discriminator, codes, game)
     assert scores.dtype == torch.float32 and not scores.requires_grad
 
 
@@ -512,8 +504,8 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
 def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(credit: Any, was_training: bool) -> None:
     generator, discriminator, _, z = _text_game(credit)
     discriminator.train(was_training)
-    objective = Objective(make_estimator("rloo"), 2, credit=credit, score_chunk=3)
-    whole = Objective(make_estimator("rloo"), 2, credit=credit)
+    game = Game(make_estimator("rloo"), 2, credit=credit, score_chunk=3)
+    whole = Game(make_estimator("rloo"), 2, credit=credit)
     sizes: list[int] = []
     if credit == "alternatives":
         own = discriminator.alternatives
@@ -522,7 +514,7 @@ def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(cre
         discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     distribution = generator(z)
     codes = distribution.sample(2, rng())
-    loss, log_w = loss_of_draws(distribution, codes, discriminator, objective)
+    loss, log_w = loss_of_draws(distribution, codes, discriminator, game)
     assert discriminator.training == was_training
     assert not log_w.requires_grad
     loss.backward()
@@ -534,22 +526,22 @@ def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(cre
 
 
 def test_the_defaults_are_those_of_the_paper_and_of_one_draw() -> None:
-    objective = Objective()
-    assert (objective.estimator.name, objective.divergence.name) == ("bgan_centered", "gan")
-    assert (objective.num_draws, objective.discriminator_draws, objective.penalty_weight) == (20, 1, 1.0)
-    assert (objective.credit, objective.entropy_weight, objective.escort) == ("prefix", 0.0, 1.0)
-    assert (objective.penalty, objective.score_chunk, objective.accumulation_steps) == (None, None, 1)
+    game = Game()
+    assert (game.estimator.name, game.divergence.name) == ("bgan_centered", "gan")
+    assert (game.num_draws, game.discriminator_draws, game.penalty_weight) == (20, 1, 1.0)
+    assert (game.credit, game.entropy_weight, game.escort) == ("prefix", 0.0, 1.0)
+    assert (game.penalty, game.score_chunk, game.accumulation_steps) == (None, None, 1)
 
 
 def test_the_discriminators_figures_are_the_means_of_their_sides() -> None:
     generator, discriminator = networks()
-    real, objective = real_codes(7), Objective(discriminator_draws=3, penalty=get_penalty("r1"), penalty_weight=5.0)
+    real, game = real_codes(7), Game(discriminator_draws=3, penalty=get_penalty("r1"), penalty_weight=5.0)
     fake = generator(latents()).sample(3, rng()).flatten(0, 1)
     with torch.no_grad():
         sides = {"real": discriminator(real), "fake": discriminator(fake)}
     penalty = get_penalty("r1")(discriminator, real, fake, K).detach()
     found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real, latents(), objective, rng(), penalty_scale=4
+        generator, discriminator, sgd(discriminator), real, latents(), game, rng(), penalty_scale=4
     )
     for side, log_ratio in sides.items():
         torch.testing.assert_close(found[f"log_ratio_{side}"], log_ratio.mean())
@@ -562,7 +554,7 @@ def test_real_samples_may_be_of_another_integer_type_than_draws() -> None:
     for dtype in (torch.uint8, torch.int64):
         generator, discriminator = networks()
         real = real_codes().to(dtype)
-        discriminator_step(generator, discriminator, sgd(discriminator), real, latents(), Objective(), rng())
+        discriminator_step(generator, discriminator, sgd(discriminator), real, latents(), Game(), rng())
         moved.append(weights(discriminator))
     assert all(torch.equal(one, other) for one, other in zip(*moved, strict=True))
 
@@ -577,19 +569,19 @@ def test_the_random_points_of_a_penalty_come_from_the_steps_generator() -> None:
     generator, discriminator = networks()
     source = rng()
     discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(penalty=watching), source
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(penalty=watching), source
     )
     assert seen == [source]
 
 
 def test_the_diagnostics() -> None:
     generator, discriminator = networks()
-    found = generator_step(generator, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())
+    found = generator_step(generator, discriminator, sgd(generator), latents(), Game(num_draws=M), rng())
     assert set(found) == {
         *("generator_loss", "ess_fraction", "max_weight", "log_beta", "log_weight_std", "generator_gradient_norm")
     }
     found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), Objective(penalty=get_penalty("r1"))
+        generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(penalty=get_penalty("r1"))
     )
     assert set(found) == {
         *("discriminator_loss", "log_ratio_real", "log_ratio_fake", "d_real", "d_fake", "penalty"),
@@ -601,10 +593,10 @@ def test_the_diagnostics() -> None:
 def test_steps_repeat_with_their_generator() -> None:
     def run() -> list[Tensor]:
         generator, discriminator = networks()
-        source, objective = rng(), Objective(num_draws=M)
+        source, game = rng(), Game(num_draws=M)
         for _ in range(3):
-            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), objective, source)
-            generator_step(generator, discriminator, sgd(generator), latents(), objective, source)
+            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, source)
+            generator_step(generator, discriminator, sgd(generator), latents(), game, source)
         return weights(generator)
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
@@ -633,13 +625,13 @@ def test_a_tiny_game_is_won() -> None:
     source = torch.Generator().manual_seed(0)
     generator, discriminator = Table(), LogRatios()
     g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
-    objective = Objective(make_estimator("bgan_centered"), 16)
+    game = Game(make_estimator("bgan_centered"), 16)
     average = torch.zeros(K)
     for step in range(400):
         batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
         for _ in range(2):
-            discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), objective, source)
-        generator_step(generator, discriminator, g, torch.zeros(64, 1), objective, source)
+            discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), game, source)
+        generator_step(generator, discriminator, g, torch.zeros(64, 1), game, source)
         if step >= 200:
             average += torch.softmax(generator.logits.detach()[0, 0], -1) / 200
     torch.testing.assert_close(average, data, atol=0.03, rtol=0)
@@ -677,7 +669,7 @@ def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk(
     sizes: list[int] = []
     discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     for chunk, largest in ((None, N * M), (1, N), (7, N), (12, 2 * N), (1000, N * M)):
-        assert torch.equal(score_draws(discriminator, codes, Objective(score_chunk=chunk), condition), expected)
+        assert torch.equal(score_draws(discriminator, codes, Game(score_chunk=chunk), condition), expected)
         assert max(sizes) == largest
         sizes.clear()
 
@@ -689,7 +681,7 @@ def test_a_conditional_game_learns_each_conditions_own_distribution(credit: str,
     target = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.05, 0.05, 0.1, 0.8]])
     draws = rng()
     optimizers = [torch.optim.Adam(module.parameters(), 0.04, (0.0, 0.99)) for module in (generator, discriminator)]
-    objective = Objective(
+    game = Game(
         make_estimator("rloo"), 8, penalty=get_penalty(penalty), penalty_weight=0.01, score_chunk=40, credit=credit
     )
     for step in range(250):
@@ -698,7 +690,7 @@ def test_a_conditional_game_learns_each_conditions_own_distribution(credit: str,
         condition = torch.randint(0, 2, (128,), generator=draws)
         real = torch.multinomial(target[condition], 1, generator=draws).to(torch.uint8)
         adversarial_step(
-            generator, discriminator, *optimizers, real, torch.zeros(128, 1), objective, draws, condition=condition
+            generator, discriminator, *optimizers, real, torch.zeros(128, 1), game, draws, condition=condition
         )
     assert (torch.softmax(generator.table, -1) - target).abs().max() < 0.1
 
@@ -713,7 +705,7 @@ def test_conditions_that_do_not_fit_are_refused() -> None:
             sgd(discriminator),
             real,
             torch.zeros(3, 1),
-            Objective(),
+            Game(),
             condition=torch.zeros(3, dtype=torch.long),
         )
 
@@ -733,13 +725,13 @@ def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_sam
             sgd(discriminator),
             real_codes(num_real),
             latents(num_latents),
-            Objective(accumulation_steps=parts),
+            Game(accumulation_steps=parts),
             rng(),
         )
     assert seen == {1: [num_latents], 2: [num_latents // 2] * 2}
     with pytest.raises(InputError, match=r"accumulation_steps must divide .* got 3 for"):
         discriminator_step(
-            *networks(), sgd(networks()[1]), real_codes(num_real), latents(num_latents), Objective(accumulation_steps=3)
+            *networks(), sgd(networks()[1]), real_codes(num_real), latents(num_latents), Game(accumulation_steps=3)
         )
 
 
@@ -747,4 +739,4 @@ def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
     generator, discriminator = networks()
     masked = lambda z: FactorizedCategorical(generator(z).logits.masked_fill(torch.arange(K) == 1, -torch.inf))  # noqa: E731
     with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
-        generator_step(masked, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())
+        generator_step(masked, discriminator, sgd(generator), latents(), Game(num_draws=M), rng())

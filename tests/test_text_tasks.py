@@ -53,10 +53,10 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
     assert found == pytest.approx(spread, rel=0.1) if spread is not None else found < 0.5
 
 
-def test_options_of_credit_reach_the_objective() -> None:
+def test_options_of_credit_reach_the_game() -> None:
     config = small_config(entropy_weight=0.2, escort=0.5).training
-    objective = training_loop._make_objective(config, torch.device("cpu"), 8)
-    assert (objective.credit, objective.entropy_weight, objective.escort) == ("alternatives", 0.2, 0.5)
+    game = training_loop._make_game(config, torch.device("cpu"), 8)
+    assert (game.credit, game.entropy_weight, game.escort) == ("alternatives", 0.2, 0.5)
 
 
 def test_text_is_not_continuous() -> None:
@@ -72,7 +72,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
-    assert training_loop._make_objective(training, torch.device("cpu"), 8).escort == expected
+    assert training_loop._make_game(training, torch.device("cpu"), 8).escort == expected
     other = small_config(generator=generator, credit="prefix", num_draws=2)
     assert task.with_escort(other) is other.training
 

@@ -328,7 +328,7 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         own = getattr(training_loop, name)
 
         def watched(*given: Any, kind: str = kind, own: Any = own, **named: Any) -> Any:
-            known = dict(zip(("generator", "optimizer", "real", "latents", "objective"), given, strict=False))
+            known = dict(zip(("generator", "optimizer", "real", "latents", "game"), given, strict=False))
             called.append((kind, {**known, **named}))
             return own(*given, **named)
 
@@ -353,17 +353,17 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         assert np.array_equal(real.numpy(), CODES[trainer.order.indices(number)])
 
 
-def precisions(objective: Any) -> tuple[str, str]:
+def precisions(game: Any) -> tuple[str, str]:
     """Those in which networks run and draws are scored."""
     found = []
-    for context in (objective.autocast, objective.score_autocast):
+    for context in (game.autocast, game.score_autocast):
         with context():
             found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
     return found[0], found[1]
 
 
 OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
-    # Option -> it and what it needs, off their defaults; what it names in the objective; what that must be.
+    # Option -> it and what it needs, off their defaults; what it names in the game; what that must be.
     "estimator": ({"estimator": "vimco"}, lambda o: o.estimator.name, "vimco"),
     "divergence": ({"divergence": "kl"}, lambda o: o.divergence.name, "kl"),
     "num_draws": ({"num_draws": 7}, lambda o: o.num_draws, 7),
@@ -390,11 +390,11 @@ OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", OBJECTIVE)
-def test_an_option_reaches_the_objective(name: str) -> None:
+def test_an_option_reaches_the_game(name: str) -> None:
     options, what, wanted = OBJECTIVE[name]
-    assert what(small_trainer(small_config(**options)).objective) == wanted
+    assert what(small_trainer(small_config(**options)).game) == wanted
     if " " not in name:
-        assert what(small_trainer(small_config()).objective) != wanted, "or the default would do"
+        assert what(small_trainer(small_config()).game) != wanted, "or the default would do"
 
 
 SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
@@ -601,7 +601,7 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
     intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
     config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
     trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path, progress=False)
-    trainer.objective.guard = FiniteGuard()
+    trainer.game.guard = FiniteGuard()
     with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is inf or NaN"):
         trainer.train()
     assert trainer.step == 5
@@ -611,7 +611,7 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
 
 def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -> None:
     trainer = small_trainer(small_config(log_interval=6))
-    trainer.objective.guard = FiniteGuard()
+    trainer.game.guard = FiniteGuard()
     with HostReads() as watch:
         trainer.train()
     # At steps 6 and 12 one question each whether all was finite; at the end one for the weights.

@@ -147,12 +147,12 @@ class AutoregressiveCategorical:
         return found
 
     @torch.no_grad()
-    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
+    def sample(self, num_draws: int, rng: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """Draw sequences, all of them side by side, without gradients.
 
         Args:
             num_draws: M >= 1.
-            generator: Source of the random numbers; torch's global one if None.
+            rng: Source of the random numbers; torch's global one if None.
             prompt: Codes ``[T]``, T <= L, that every sequence begins with; without an end among them.
 
         Returns:
@@ -181,7 +181,7 @@ class AutoregressiveCategorical:
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:
-                drawn = sample_categorical(self._sharpen(logits.float()), 1, generator)[0]
+                drawn = sample_categorical(self._sharpen(logits.float()), 1, rng)[0]
             if self.end_id is not None:
                 drawn = drawn.masked_fill(ended, self.end_id)
                 ended = ended | (drawn == self.end_id)

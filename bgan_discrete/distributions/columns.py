@@ -41,9 +41,9 @@ class ColumnCategorical(FactorizedCategorical):
         impossible = categories >= sizes[..., None]
         self.logits = self.logits.masked_fill(impossible, torch.finfo(self.logits.dtype).min / 2)
 
-    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw codes ``[M, N, *event_shape]``, each below its position's size; arguments as in `Distribution`."""
-        codes = super().sample(num_draws, generator)
+        codes = super().sample(num_draws, rng)
         return torch.minimum(codes, (self.sizes - 1).to(codes.dtype))
 
     def sharpened(

@@ -65,12 +65,12 @@ class FactorizedCategorical:
         """Normalised log-probabilities ``[N, *event_shape, K]``."""
         return torch.log_softmax(self.logits, dim=-1)
 
-    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw independent samples from each of the N distributions, without gradients.
 
         Args:
             num_draws: M >= 1.
-            generator: Source of the random numbers; torch's global one if None.
+            rng: Source of the random numbers; torch's global one if None.
 
         Returns:
             Codes ``[M, N, *event_shape]`` of the smallest integer dtype that holds K.
@@ -78,7 +78,7 @@ class FactorizedCategorical:
         Raises:
             InputError: If ``num_draws`` < 1.
         """
-        return sample_categorical(self.logits.detach(), num_draws, generator)
+        return sample_categorical(self.logits.detach(), num_draws, rng)
 
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None

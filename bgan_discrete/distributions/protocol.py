@@ -20,8 +20,8 @@ class Distribution(Protocol):
     def num_categories(self) -> int:
         """K, the number of categories of each position."""
 
-    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes ``[M, N, *event_shape]``, M = ``num_draws``, by random numbers of ``generator``; no gradients."""
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw codes ``[M, N, *event_shape]``, M = ``num_draws``, by random numbers of ``rng``; no gradients."""
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``."""

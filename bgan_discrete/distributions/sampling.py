@@ -95,7 +95,7 @@ def one_hot_codes(codes: Tensor, num_categories: int) -> Tensor:
 
 
 @torch.no_grad()
-def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+def sample_categorical(logits: Tensor, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
     """Draw ``num_draws`` independent codes from every categorical distribution.
 
     Dispatches by K: one comparison for K = 2, those with the cumulated probabilities up to `COMPARISON_MAX_CATEGORIES`
@@ -105,7 +105,7 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
     Args:
         logits: ``[..., K]``, unnormalised log-probabilities, finite.
         num_draws: M >= 1.
-        generator: Source of the random numbers, on the device of the logits; torch's global one if None.
+        rng: Source of the random numbers, on the device of the logits; torch's global one if None.
 
     Returns:
         Codes ``[M, ...]`` of dtype `code_dtype`.
@@ -117,24 +117,22 @@ def sample_categorical(logits: Tensor, num_draws: int, generator: torch.Generato
     num_categories = logits.shape[-1]
     code_dtype(num_categories)
     if num_categories > COMPARISON_MAX_CATEGORIES and num_draws > SEARCH_MAX_DRAWS:
-        return sample_by_multinomial(logits, num_draws, generator)
+        return sample_by_multinomial(logits, num_draws, rng)
     if num_categories > COMPARISON_MAX_CATEGORIES:
-        return search_codes(
-            logits, torch.rand((num_draws, *logits.shape[:-1]), generator=generator, device=logits.device)
-        )
+        return search_codes(logits, torch.rand((num_draws, *logits.shape[:-1]), generator=rng, device=logits.device))
     if num_categories == 2 and logits.device.type == "cpu":
-        return _bernoulli_by_bytes(_bernoulli_thresholds(logits)[0], num_draws, generator)
+        return _bernoulli_by_bytes(_bernoulli_thresholds(logits)[0], num_draws, rng)
     positions = logits.shape[:-1].numel()
     if logits.device.type == "cpu" and positions >= BYTES_MIN_POSITIONS and num_draws >= BYTES_MIN_DRAWS:
-        return _compare_bytes(logits, num_draws, generator)
+        return _compare_bytes(logits, num_draws, rng)
     thresholds = _bernoulli_thresholds(logits) if num_categories == 2 else _thresholds(logits)
     codes = torch.zeros((num_draws, *logits.shape[:-1]), dtype=code_dtype(num_categories), device=logits.device)
     for part in codes.split(_draws_at_once(logits)):
-        _count_thresholds(thresholds, torch.rand(part.shape, generator=generator, device=logits.device), part)
+        _count_thresholds(thresholds, torch.rand(part.shape, generator=rng, device=logits.device), part)
     return codes
 
 
-def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, generator: torch.Generator | None) -> Tensor:
+def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
     """Codes ``[M, ...]`` of two categories, 1 where ``u >= p(0) [...]``, from a random byte for most of them.
 
     A uniform is ``u = (byte + rest) / 256``. The byte alone decides, unless it is the one in which p(0) lies; only
@@ -147,19 +145,19 @@ def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, generator: 
     threshold = scaled - byte_of_zero
     codes = torch.empty((num_draws, scaled.numel()), dtype=torch.uint8)
     for part in codes.split(max(1, BYTES_AT_ONCE // max(scaled.numel(), 1))):
-        drawn = _random_bytes(part.shape, generator)
+        drawn = _random_bytes(part.shape, rng)
         torch.gt(drawn, byte_of_zero, out=part.view(torch.bool))
         undecided = _true_places((drawn == byte_of_zero).flatten())
-        rest = torch.rand(len(undecided), generator=generator)
+        rest = torch.rand(len(undecided), generator=rng)
         is_one = rest >= threshold.gather(0, undecided.remainder(scaled.numel()))
         part.view(-1).scatter_(0, undecided, is_one.view(torch.uint8))
     return codes.view(num_draws, *probability_of_zero.shape)
 
 
-def _random_bytes(shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+def _random_bytes(shape: torch.Size, rng: torch.Generator | None) -> Tensor:
     """uint8 of a shape, every byte as probable: eight of each word that is drawn."""
     count = shape.numel()
-    words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None, generator=rng)
     return words.view(torch.uint8)[:count].view(shape)
 
 
@@ -175,7 +173,7 @@ def _true_places(flags: Tensor) -> Tensor:
     return torch.cat([found, flags[whole:].nonzero().squeeze(1) + whole])
 
 
-def _compare_bytes(logits: Tensor, num_draws: int, generator: torch.Generator | None) -> Tensor:
+def _compare_bytes(logits: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
     """Codes ``[M, ...]``, the number of thresholds at or below u, from a random byte for most of them.
 
     As `_bernoulli_by_bytes`: a byte decides about every threshold but those that lie in the very byte, and only where
@@ -194,20 +192,20 @@ def _compare_bytes(logits: Tensor, num_draws: int, generator: torch.Generator | 
             part = slice(start, start + width)
             found = torch.zeros_like(some_draws[:, part], memory_format=torch.contiguous_format)
             possible, below = torch.zeros_like(found), torch.empty_like(found, dtype=torch.bool)
-            drawn = _random_bytes(found.shape, generator)
+            drawn = _random_bytes(found.shape, rng)
             for threshold in threshold_bytes[:, part]:
                 # A boolean is a byte already: no cast.
                 found += torch.gt(drawn, threshold, out=below).view(torch.uint8)
                 possible += torch.ge(drawn, threshold, out=below).view(torch.uint8)
-            _decide(scaled[:, part], drawn.view(-1), found.view(-1), possible.view(-1), generator)
+            _decide(scaled[:, part], drawn.view(-1), found.view(-1), possible.view(-1), rng)
             some_draws[:, part] = found
     return codes.view(num_draws, *logits.shape[:-1])
 
 
-def _decide(scaled: Tensor, drawn: Tensor, found: Tensor, possible: Tensor, generator: torch.Generator | None) -> None:
+def _decide(scaled: Tensor, drawn: Tensor, found: Tensor, possible: Tensor, rng: torch.Generator | None) -> None:
     """Where the byte of u holds thresholds ``[K, positions]``, draw the rest of u and count those at or below it."""
     at = (found != possible).nonzero().squeeze(1)
-    rest = torch.rand(len(at), generator=generator)
+    rest = torch.rand(len(at), generator=rng)
     # One-dimensional gathers are several times faster than indexing.
     byte, code, last = (part.gather(0, at) for part in (drawn, found, possible))
     to_next, to_more = scaled.stride()[::-1]
@@ -326,20 +324,20 @@ def search_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample_by_multinomial(logits: Tensor, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
+def sample_by_multinomial(logits: Tensor, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
     """Draw by ``torch.multinomial`` with replacement: the choice for large K.
 
     Args:
         logits: ``[..., K]``.
         num_draws: M.
-        generator: As in `sample_categorical`.
+        rng: As in `sample_categorical`.
 
     Returns:
         Codes ``[M, ...]`` of dtype `code_dtype`.
     """
     num_categories = logits.shape[-1]
     probabilities = torch.softmax(logits.float(), dim=-1).reshape(-1, num_categories)
-    drawn = torch.multinomial(probabilities, num_draws, replacement=True, generator=generator)
+    drawn = torch.multinomial(probabilities, num_draws, replacement=True, generator=rng)
     return drawn.t().to(code_dtype(num_categories)).reshape(num_draws, *logits.shape[:-1])
 
 
@@ -347,7 +345,7 @@ LatentKind = Literal["normal", "binary"]
 
 
 def sample_latents(
-    count: int, size: int, kind: str = "normal", generator: torch.Generator | None = None, device: Any = None
+    count: int, size: int, kind: str = "normal", rng: torch.Generator | None = None, device: Any = None
 ) -> Tensor:
     """Draw latents.
 
@@ -356,7 +354,7 @@ def sample_latents(
         size: Z.
         kind: ``"normal"``: standard normal; ``"binary"``: each -1 or 1, so that a small Z names at most ``2^Z`` samples
             and no two of them shade into one another.
-        generator: Source of the random numbers; torch's global one if None.
+        rng: Source of the random numbers; torch's global one if None.
         device: Where they are drawn.
 
     Returns:
@@ -366,9 +364,9 @@ def sample_latents(
         InputError: If the kind is unknown.
     """
     if kind == "normal":
-        return torch.randn(count, size, generator=generator, device=device)
+        return torch.randn(count, size, generator=rng, device=device)
     check_latent_kind(kind)
-    return torch.randint(0, 2, (count, size), generator=generator, device=device) * 2.0 - 1.0
+    return torch.randint(0, 2, (count, size), generator=rng, device=device) * 2.0 - 1.0
 
 
 def check_latent_kind(kind: str) -> str:

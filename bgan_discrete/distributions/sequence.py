@@ -32,7 +32,7 @@ class SequenceCategorical(FactorizedCategorical):
             raise InputError(f"logits of sequences must have shape [N, L, K], got {list(logits.shape)}")
         self.end_id = check_end_id(end_id, self.num_categories)
 
-    def sample(self, num_draws: int, generator: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
+    def sample(self, num_draws: int, rng: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
 
         Raises:
@@ -40,7 +40,7 @@ class SequenceCategorical(FactorizedCategorical):
         """
         if prompt is not None:
             raise InputError("prompt needs an autoregressive generator: this one draws all positions independently")
-        return pad_after_end(super().sample(num_draws, generator), self.end_id)
+        return pad_after_end(super().sample(num_draws, rng), self.end_id)
 
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None

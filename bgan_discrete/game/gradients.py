@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.step import Objective, generator_loss
+from bgan_discrete.game.step import Game, generator_loss
 
 
 def gradient_statistics(
     generator: nn.Module,
     discriminator: nn.Module,
     make_latents: Callable[[], Tensor],
-    objective: Objective,
+    game: Game,
     repeats: int,
     rng: torch.Generator | None = None,
 ) -> dict[str, float]:
@@ -25,7 +25,7 @@ def gradient_statistics(
             are.
         discriminator: As in `bgan_discrete.game.step.generator_step`.
         make_latents: Gives latents ``[N, Z]``, new ones at each call.
-        objective: The choices of the game. A stateful estimator's state is left as it was.
+        game: The choices of the game. A stateful estimator's state is left as it was.
         repeats: R >= 2, how often.
         rng: Source of the draws.
 
@@ -41,16 +41,16 @@ def gradient_statistics(
     if repeats < 2:
         raise InputError(f"repeats must be at least 2, got {repeats}")
     parameters = [parameter for parameter in generator.parameters() if parameter.requires_grad]
-    state = objective.estimator.state_dict()
+    state = game.estimator.state_dict()
     total, total_square = torch.zeros(()), 0.0
     for _ in range(repeats):
         distribution: Distribution = generator(make_latents())
-        loss, _ = generator_loss(distribution, discriminator, objective, rng)
+        loss, _ = generator_loss(distribution, discriminator, game, rng)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         flat = torch.cat([g.flatten().double() for g in gradients if g is not None])
         total = total + flat
         total_square += float(flat.square().sum())
-        objective.estimator.load_state_dict(state)
+        game.estimator.load_state_dict(state)
     squared_mean = float((total / repeats).square().sum())
     variance = (total_square / repeats - squared_mean) * repeats / (repeats - 1)
     signal = squared_mean - variance / repeats

@@ -28,7 +28,7 @@ class Penalty(Protocol):
         real: Tensor,
         fake: Tensor,
         num_categories: int,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> Tensor:
         """The penalty without its weight.
 
@@ -37,7 +37,7 @@ class Penalty(Protocol):
             real: Codes ``[B, *event_shape]``.
             fake: Codes ``[B', *event_shape]`` of the generator.
             num_categories: K.
-            generator: Source of random points.
+            rng: Source of random points.
 
         Returns:
             Scalar, differentiable with respect to the discriminator's parameters.
@@ -64,7 +64,7 @@ def r1_penalty(
     real: Tensor,
     fake: Tensor,
     num_categories: int,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """``1/2 E_P |dF/dx|^2``: the gradient on real data only.
 
@@ -73,7 +73,7 @@ def r1_penalty(
         real: Codes ``[B, *event_shape]``.
         fake: Not used.
         num_categories: K.
-        generator: Not used.
+        rng: Not used.
 
     Returns:
         Scalar.
@@ -90,7 +90,7 @@ def roth_penalty(
     real: Tensor,
     fake: Tensor,
     num_categories: int,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """``1/2 (E_P[(1 - D)^2 |dF/dx|^2] + E_Q[D^2 |dF/dx|^2])`` with ``D = sigmoid(F)``.
 
@@ -111,7 +111,7 @@ def wgan_gp_penalty(
     real: Tensor,
     fake: Tensor,
     num_categories: int,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """``E (|dF/dx| - 1)^2`` at points drawn uniformly on the lines between real and generated one-hots.
 
@@ -120,7 +120,7 @@ def wgan_gp_penalty(
         real: Codes ``[B, *event_shape]``.
         fake: Codes ``[B', *event_shape]``; the first ``min(B, B')`` pairs are used.
         num_categories: K.
-        generator: Source of the random positions on the lines.
+        rng: Source of the random positions on the lines.
 
     Returns:
         Scalar.
@@ -131,7 +131,7 @@ def wgan_gp_penalty(
     pairs = min(len(real), len(fake))
     start, end = _one_hot(real[:pairs], num_categories), _one_hot(fake[:pairs], num_categories)
     shape = (pairs,) + (1,) * (start.ndim - 1)
-    position = torch.rand(shape, generator=generator, device=start.device).to(start.dtype)
+    position = torch.rand(shape, generator=rng, device=start.device).to(start.dtype)
     _, squared_norm = _squared_gradient_norm(discriminator, torch.lerp(start, end, position))
     # The square root has no derivative at 0; the smallest normal number keeps it finite and changes nothing else.
     norm = squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny).sqrt()

@@ -36,13 +36,13 @@ class Resampler:
         check_at_least_one(num_draws=num_draws)
         self.discriminator, self.num_draws = discriminator, num_draws
 
-    def __call__(self, codes: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Choose.
 
         Args:
             codes: ``[N M, *event_shape]``: the M draws of a sample stand one after the other.
             labels: Of the draws, ``[N M]``; None without classes.
-            generator: Source of the random numbers, on the device of the codes.
+            rng: Source of the random numbers, on the device of the codes.
 
         Returns:
             Codes ``[N, *event_shape]``.
@@ -53,7 +53,7 @@ class Resampler:
         if len(codes) % self.num_draws:
             raise InputError(f"codes must be {self.num_draws} draws for each sample, got {len(codes)}")
         log_w = sample_log_ratios(self.discriminator, codes, labels).view(-1, self.num_draws)
-        chosen = torch.multinomial(log_w.softmax(1), 1, generator=generator)[:, 0]
+        chosen = torch.multinomial(log_w.softmax(1), 1, generator=rng)[:, 0]
         return codes[torch.arange(len(log_w), device=codes.device) * self.num_draws + chosen]
 
 

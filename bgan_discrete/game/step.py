@@ -77,7 +77,7 @@ class FiniteGuard:
 
 
 @dataclass
-class Objective:
+class Game:
     """The choices of the game that both steps share.
 
     Attributes:
@@ -148,7 +148,7 @@ def discriminator_step(
     optimizer: torch.optim.Optimizer,
     real: Tensor,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
     condition: Tensor | None = None,
@@ -161,7 +161,7 @@ def discriminator_step(
         optimizer: Of the discriminator.
         real: Codes ``[B, *event_shape]``.
         latents: ``[N, Z]``.
-        objective: The choices of the game.
+        game: The choices of the game.
         rng: Source of the draws.
         penalty_scale: Factor of the penalty in this step: 0 leaves it out; k when it is taken every k steps.
         condition: What generator and discriminator are given beside latents and codes, one for each latent and each
@@ -177,20 +177,20 @@ def discriminator_step(
     """
     optimizer.zero_grad(set_to_none=True)
     found = []
-    for part, share, exchange in _parts(objective.accumulation_steps, real, latents, condition):
+    for part, share, exchange in _parts(game.accumulation_steps, real, latents, condition):
         real_part, latents_part, condition_part = part
-        with torch.no_grad(), objective.autocast():
+        with torch.no_grad(), game.autocast():
             distribution = distribution_of(generator, latents_part, condition_part)
-        codes = _draws(distribution, objective.discriminator_draws, latents_part, rng, real)
+        codes = _draws(distribution, game.discriminator_draws, latents_part, rng, real)
         num_categories = distribution.num_categories
         with exchanging(discriminator, exchange):
             score, fake = _given(discriminator, condition_part), _side_by_side(codes, real_part, condition_part)
-            loss, diagnostics = _loss_of_samples(score, real_part, fake, num_categories, objective, rng, penalty_scale)
+            loss, diagnostics = _loss_of_samples(score, real_part, fake, num_categories, game, rng, penalty_scale)
             (share * loss).backward()
         found.append((share, loss.detach(), diagnostics))
     loss, diagnostics = _weighted_sums(found)
     diagnostics["discriminator_gradient_norm"] = apply_gradients(
-        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
+        optimizer, loss, diagnostics, "discriminator", game.guard, game.processes
     )
     return diagnostics
 
@@ -200,7 +200,7 @@ def generator_step(
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
     condition: Tensor | None = None,
 ) -> Diagnostics:
@@ -213,7 +213,7 @@ def generator_step(
         discriminator: Maps codes ``[B, *event_shape]`` to ``F [B]``; scores the draws in eval mode, without gradients.
         optimizer: Of the generator.
         latents: ``[N, Z]``.
-        objective: The choices of the game.
+        game: The choices of the game.
         rng: Source of the draws.
         condition: As in `discriminator_step`.
 
@@ -226,17 +226,17 @@ def generator_step(
     optimizer.zero_grad(set_to_none=True)
     found: list[tuple[float, Tensor, Diagnostics]] = []
     log_w = []
-    count = 1 if objective.estimator.couples_latents else objective.accumulation_steps
+    count = 1 if game.estimator.couples_latents else game.accumulation_steps
     for (latents_part, condition_part), share, exchange in _parts(count, latents, condition):
         with exchanging(generator, exchange):
-            with objective.autocast():
+            with game.autocast():
                 distribution = distribution_of(generator, latents_part, condition_part)
-            codes = _draws(distribution, objective.num_draws, latents_part, rng)
-            loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition_part)
+            codes = _draws(distribution, game.num_draws, latents_part, rng)
+            loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, game, condition_part)
             _with_gradient(share * loss, "generator").backward()
         found.append((share, loss.detach(), {}))
         log_w.append(log_w_MN)
-    return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), objective, distribution)
+    return _finish_generator(optimizer, _weighted_sums(found)[0], torch.cat(log_w, dim=1), game, distribution)
 
 
 def adversarial_step(
@@ -246,7 +246,7 @@ def adversarial_step(
     discriminator_optimizer: torch.optim.Optimizer,
     real: Tensor,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
     condition: Tensor | None = None,
@@ -256,21 +256,19 @@ def adversarial_step(
     All draws are made at once; the discriminator learns from its own and has moved before it scores the others. A batch
     in several parts takes the two steps one after the other instead. Arguments, result and errors as in the two.
     """
-    if objective.accumulation_steps > 1:
+    if game.accumulation_steps > 1:
         found = discriminator_step(
-            generator, discriminator, discriminator_optimizer, real, latents, objective, rng, penalty_scale, condition
+            generator, discriminator, discriminator_optimizer, real, latents, game, rng, penalty_scale, condition
         )
-        return found | generator_step(generator, discriminator, generator_optimizer, latents, objective, rng, condition)
-    with objective.autocast():
+        return found | generator_step(generator, discriminator, generator_optimizer, latents, game, rng, condition)
+    with game.autocast():
         distribution = distribution_of(generator, latents, condition)
-    draws = _draws(distribution, objective.discriminator_draws + objective.num_draws, latents, rng, real)
-    own, codes = draws.split([objective.discriminator_draws, objective.num_draws])
+    draws = _draws(distribution, game.discriminator_draws + game.num_draws, latents, rng, real)
+    own, codes = draws.split([game.discriminator_draws, game.num_draws])
     score, fake = _given(discriminator, condition), _side_by_side(own, real, condition)
     num_categories = distribution.num_categories
-    found = update_discriminator(
-        score, discriminator_optimizer, real, fake, num_categories, objective, rng, penalty_scale
-    )
-    return found | _move_generator(distribution, codes, discriminator, generator_optimizer, objective, condition)
+    found = update_discriminator(score, discriminator_optimizer, real, fake, num_categories, game, rng, penalty_scale)
+    return found | _move_generator(distribution, codes, discriminator, generator_optimizer, game, condition)
 
 
 def distribution_of(
@@ -384,7 +382,7 @@ def update_discriminator(
     real: Tensor,
     fake: Tensor,
     num_categories: int,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None,
     penalty_scale: float,
 ) -> Diagnostics:
@@ -396,7 +394,7 @@ def update_discriminator(
         real: Codes ``[B, *event_shape]``, or soft one-hots ``[B, *event_shape, K]``.
         fake: Likewise, without a gradient to the generator.
         num_categories: K.
-        objective: Its `divergence`, `penalty`, `penalty_weight` and `autocast` are used.
+        game: Its `divergence`, `penalty`, `penalty_weight` and `autocast` are used.
         rng: Source of the penalty's random points.
         penalty_scale: As in `discriminator_step`.
 
@@ -406,9 +404,9 @@ def update_discriminator(
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
-    loss, diagnostics = _loss_of_samples(score, real, fake, num_categories, objective, rng, penalty_scale)
+    loss, diagnostics = _loss_of_samples(score, real, fake, num_categories, game, rng, penalty_scale)
     diagnostics["discriminator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "discriminator", objective.guard, objective.processes
+        optimizer, loss, diagnostics, "discriminator", game.guard, game.processes
     )
     return diagnostics
 
@@ -418,16 +416,16 @@ def _loss_of_samples(
     real: Tensor,
     fake: Tensor,
     num_categories: int,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None,
     penalty_scale: float,
 ) -> tuple[Tensor, Diagnostics]:
-    with objective.autocast():
+    with game.autocast():
         # One pass over both sides: two thirds of the time of two passes on small batches.
         samples = torch.cat([real, fake.to(real.dtype)])
         log_ratio = checked_log_ratios(score(samples), samples)
     log_ratio_real, log_ratio_fake = log_ratio.split([len(real), len(fake)])
-    loss = _with_gradient(objective.divergence.discriminator_loss(log_ratio_real, log_ratio_fake), "discriminator")
+    loss = _with_gradient(game.divergence.discriminator_loss(log_ratio_real, log_ratio_fake), "discriminator")
     diagnostics = {
         "discriminator_loss": loss.detach(),
         # Sums of quotients, since F may be so large that its sum is beyond any float.
@@ -436,8 +434,8 @@ def _loss_of_samples(
         "d_real": log_ratio_real.detach().sigmoid().mean(),
         "d_fake": log_ratio_fake.detach().sigmoid().mean(),
     }
-    if objective.penalty is not None and penalty_scale > 0:
-        penalty = _penalty(objective.penalty, score, real, fake, num_categories, rng)
+    if game.penalty is not None and penalty_scale > 0:
+        penalty = _penalty(game.penalty, score, real, fake, num_categories, rng)
         if not isinstance(penalty, Tensor) or penalty.numel() != 1:
             got = list(penalty.shape) if isinstance(penalty, Tensor) else repr(penalty)
             raise InputError(f"penalty must be a scalar tensor, such as a mean over samples, got {got}")
@@ -445,7 +443,7 @@ def _loss_of_samples(
             raise InputError(
                 "penalty must have a gradient with respect to the discriminator's parameters, got one without"
             )
-        loss = loss + objective.penalty_weight * penalty_scale * penalty
+        loss = loss + game.penalty_weight * penalty_scale * penalty
         diagnostics["penalty"] = penalty.detach()
     return loss, diagnostics
 
@@ -477,21 +475,21 @@ def _move_generator(
     codes: Tensor,
     discriminator: nn.Module,
     optimizer: torch.optim.Optimizer,
-    objective: Objective,
+    game: Game,
     condition: Tensor | None,
 ) -> Diagnostics:
     optimizer.zero_grad(set_to_none=True)
-    loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, objective, condition)
+    loss, log_w_MN = loss_of_draws(distribution, codes, discriminator, game, condition)
     _with_gradient(loss, "generator").backward()
-    return _finish_generator(optimizer, loss.detach(), log_w_MN, objective, distribution)
+    return _finish_generator(optimizer, loss.detach(), log_w_MN, game, distribution)
 
 
 def _finish_generator(
-    optimizer: torch.optim.Optimizer, loss: Tensor, log_w_MN: Tensor, objective: Objective, distribution: Distribution
+    optimizer: torch.optim.Optimizer, loss: Tensor, log_w_MN: Tensor, game: Game, distribution: Distribution
 ) -> Diagnostics:
-    diagnostics = {"generator_loss": loss, **weight_diagnostics(log_w_MN, objective.processes)}
+    diagnostics = {"generator_loss": loss, **weight_diagnostics(log_w_MN, game.processes)}
     try:
-        norm = apply_gradients(optimizer, loss, diagnostics, "generator", objective.guard, objective.processes)
+        norm = apply_gradients(optimizer, loss, diagnostics, "generator", game.guard, game.processes)
     except NonFiniteError:
         check_logits(getattr(distribution, "logits", None))  # which may be the reason
         raise
@@ -501,7 +499,7 @@ def _finish_generator(
 def generator_loss(
     distribution: Distribution,
     discriminator: nn.Module,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
     condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -510,7 +508,7 @@ def generator_loss(
     Args:
         distribution: What the generator gave, over N samples.
         discriminator: As in `generator_step`.
-        objective: The choices of the game.
+        game: The choices of the game.
         rng: Source of the draws.
         condition: As in `discriminator_step`.
 
@@ -518,15 +516,15 @@ def generator_loss(
         The surrogate loss, a differentiable scalar, and the log weights of the draws ``[M, N]`` (with an F for each
         prefix ``[M, N L]``).
     """
-    codes = distribution.sample(objective.num_draws, rng)
-    return loss_of_draws(distribution, codes, discriminator, objective, condition)
+    codes = distribution.sample(game.num_draws, rng)
+    return loss_of_draws(distribution, codes, discriminator, game, condition)
 
 
 def loss_of_draws(
     distribution: Distribution,
     codes: Tensor,
     discriminator: nn.Module,
-    objective: Objective,
+    game: Game,
     condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`generator_loss` of draws that are there already.
@@ -535,33 +533,31 @@ def loss_of_draws(
         distribution: As in `generator_loss`.
         codes: The draws, ``[M, N, *event_shape]``.
         discriminator: As in `generator_step`.
-        objective: The choices of the game.
+        game: The choices of the game.
         condition: As in `discriminator_step`.
 
     Returns:
         As `generator_loss`.
     """
-    if objective.credit == "alternatives":
-        surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, objective, condition)
+    if game.credit == "alternatives":
+        surrogate, log_w_MN = weigh_alternatives(distribution, discriminator, codes, game, condition)
     else:
-        log_w = score_draws(discriminator, codes, objective, condition)
+        log_w = score_draws(discriminator, codes, game, condition)
         # With one log weight for each prefix, every position of a latent is normalised over its draws by itself.
         log_w_MN = log_w.flatten(1)
-        advantages = objective.estimator(log_w_MN).view_as(log_w)
-        surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=objective.estimator.zero_sum)
+        advantages = game.estimator(log_w_MN).view_as(log_w)
+        surrogate = distribution.weighted_log_prob(codes, advantages, zero_sum=game.estimator.zero_sum)
     return -surrogate.mean(), log_w_MN
 
 
 @torch.no_grad()
-def score_draws(
-    discriminator: nn.Module, codes: Tensor, objective: Objective, condition: Tensor | None = None
-) -> Tensor:
+def score_draws(discriminator: nn.Module, codes: Tensor, game: Game, condition: Tensor | None = None) -> Tensor:
     """Log weights ``F(x[m, n])`` of draws, in one pass of the discriminator without gradients, in eval mode.
 
     Args:
         discriminator: Maps codes ``[B, *event_shape]`` to ``F [B]``.
         codes: ``[M, N, *event_shape]``.
-        objective: Its `score_chunk` bounds the memory of the pass, its `autocast` sets the precision.
+        game: Its `score_chunk` bounds the memory of the pass, its `autocast` sets the precision.
         condition: ``[N, ...]``, as in `discriminator_step`; whole draws are then scored at once.
 
     Returns:
@@ -571,17 +567,17 @@ def score_draws(
     was_training = discriminator.training
     discriminator.eval()
     try:
-        with (objective.score_autocast or objective.autocast)():
+        with (game.score_autocast or game.autocast)():
             score = _given(plain(discriminator), condition)
-            chunk = objective.score_chunk or len(flat)
+            chunk = game.score_chunk or len(flat)
             if condition is not None:
                 chunk = max(chunk // len(condition), 1) * len(condition)
-            by_draw = objective.credit != "alternatives"
+            by_draw = game.credit != "alternatives"
             parts = [checked_log_ratios(score(part), part, by_draw) for part in flat.split(chunk)]
     finally:
         discriminator.train(was_training)
     log_w = rearrange(torch.cat(parts), "(m n) ... -> m n ...", m=codes.shape[0])
-    if log_w.ndim == 3 and objective.credit == "token":
+    if log_w.ndim == 3 and game.credit == "token":
         # Before the first code both sides are certain, so the log-ratio of the empty prefix is 0.
         log_w = torch.diff(log_w, dim=-1, prepend=torch.zeros_like(log_w[..., :1]))
     return log_w
@@ -591,7 +587,7 @@ def weigh_alternatives(
     distribution: Distribution,
     discriminator: nn.Module,
     codes: Tensor,
-    objective: Objective,
+    game: Game,
     condition: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The surrogate in which every code that could stand at a position of a draw is weighed.
@@ -605,7 +601,7 @@ def weigh_alternatives(
         distribution: With the methods of `bgan_discrete.distributions.DistributionOfAlternatives`.
         discriminator: With a method ``alternatives``: codes ``[B, *event_shape]`` -> ``F [B, *event_shape, K]``.
         codes: Draws ``[M, N, *event_shape]``.
-        objective: Its `estimator`, `autocast` and `score_chunk` are used.
+        game: Its `estimator`, `autocast` and `score_chunk` are used.
         condition: ``[N, ...]``, as in `discriminator_step`.
 
     Returns:
@@ -624,15 +620,13 @@ def weigh_alternatives(
         )
     surrogate, log_w_MN = torch.zeros((), device=codes.device), []
     for draw in codes:  # one after the other, so that no [M, N, P, K] exists
-        with objective.autocast():
+        with game.autocast():
             log_q, is_open = distribution.alternatives(draw)
-        log_w = _score_alternatives(discriminator, draw, objective, condition)
+        log_w = _score_alternatives(discriminator, draw, game, condition)
         if log_w.shape != log_q.shape:
             wanted = list(log_q.shape)
             raise InputError(f"discriminator.alternatives must give F of shape {wanted}, got {list(log_w.shape)}")
-        advantages = objective.estimator.over_alternatives(
-            log_q.detach(), log_w, objective.entropy_weight, objective.escort
-        )
+        advantages = game.estimator.over_alternatives(log_q.detach(), log_w, game.entropy_weight, game.escort)
         found = log_w.gather(-1, as_index(draw)[..., None]).squeeze(-1)
         if is_open is not None:
             advantages = advantages * is_open[..., None]
@@ -643,22 +637,20 @@ def weigh_alternatives(
     surrogate, log_w = surrogate / len(codes), torch.stack(log_w_MN)
     fixed = distribution.fixed_log_prob(codes)
     if fixed is not None:
-        judged = score_draws(discriminator, codes, objective, condition)
+        judged = score_draws(discriminator, codes, game, condition)
         judged = (judged / judged.shape[-1]).sum(-1)
-        surrogate = surrogate + (objective.estimator(judged) * fixed).sum(0)
+        surrogate = surrogate + (game.estimator(judged) * fixed).sum(0)
     return surrogate, log_w
 
 
 @torch.no_grad()
-def _score_alternatives(
-    discriminator: nn.Module, draw: Tensor, objective: Objective, condition: Tensor | None
-) -> Tensor:
+def _score_alternatives(discriminator: nn.Module, draw: Tensor, game: Game, condition: Tensor | None) -> Tensor:
     was_training = discriminator.training
     discriminator.eval()
     try:
-        with (objective.score_autocast or objective.autocast)():
+        with (game.score_autocast or game.autocast)():
             score = cast(Callable[..., Tensor], discriminator.alternatives)
-            inputs = [part.split(objective.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
+            inputs = [part.split(game.score_chunk or len(draw)) for part in (draw, condition) if part is not None]
             parts = [at_least_float32(score(*part)) for part in zip(*inputs, strict=True)]
     finally:
         discriminator.train(was_training)
@@ -675,7 +667,7 @@ def likelihood_step(
     optimizer: torch.optim.Optimizer,
     real: Tensor,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
 ) -> Diagnostics:
     """Move the generator towards the data by maximum likelihood, for pre-training and for comparison.
 
@@ -689,7 +681,7 @@ def likelihood_step(
         optimizer: Of the generator.
         real: Codes ``[N, *event_shape]``.
         latents: ``[S, Z]``; S = N where the distribution has no ``mixture_log_prob``.
-        objective: Its `autocast`, `accumulation_steps`, `guard` and `processes` are used. Of a mixture all parts and
+        game: Its `autocast`, `accumulation_steps`, `guard` and `processes` are used. Of a mixture all parts and
             processes must have the same latents.
 
     Returns:
@@ -701,25 +693,25 @@ def likelihood_step(
     optimizer.zero_grad(set_to_none=True)
     found: list[tuple[float, Tensor, Diagnostics]] = []
     start = 0
-    for (real_part,), share, exchange in _parts(objective.accumulation_steps, real):
+    for (real_part,), share, exchange in _parts(game.accumulation_steps, real):
         with exchanging(generator, exchange):
-            loss = _likelihood_loss(generator, real_part, latents, start, objective)
+            loss = _likelihood_loss(generator, real_part, latents, start, game)
             _with_gradient(share * loss, "generator").backward()
         start += len(real_part)
         found.append((share, loss.detach(), {}))
     loss, _ = _weighted_sums(found)
     diagnostics = {"likelihood_loss": loss}
     diagnostics["generator_gradient_norm"] = apply_gradients(
-        optimizer, loss, diagnostics, "generator", objective.guard, objective.processes
+        optimizer, loss, diagnostics, "generator", game.guard, game.processes
     )
     return diagnostics
 
 
 def _likelihood_loss(
-    generator: Callable[[Tensor], Distribution], real: Tensor, latents: Tensor, start: int, objective: Objective
+    generator: Callable[[Tensor], Distribution], real: Tensor, latents: Tensor, start: int, game: Game
 ) -> Tensor:
     """Of the part of a batch that begins at ``start``."""
-    with objective.autocast():
+    with game.autocast():
         distribution = distribution_of(generator, latents)
         mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
         if mixture_log_prob is None:

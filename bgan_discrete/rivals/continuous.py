@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
-from bgan_discrete.game.step import Diagnostics, Objective, checked_log_ratios, update_discriminator, update_parameters
+from bgan_discrete.game.step import Diagnostics, Game, checked_log_ratios, update_discriminator, update_parameters
 from bgan_discrete.game.weights import log_partition
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.rivals.relaxations import frozen
@@ -124,8 +124,8 @@ class GreyLevels:
         """K."""
         return self._num_categories
 
-    def sample(self, num_draws: int, generator: torch.Generator | None = None) -> Tensor:
-        """The nearest levels, ``[M, N, *event_shape]``, the same in each of ``num_draws``; ``generator`` is not used.
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
+        """The nearest levels, ``[M, N, *event_shape]``, the same in each of ``num_draws``; ``rng`` is not used.
 
         Raises:
             InputError: If ``num_draws`` < 1.
@@ -155,7 +155,7 @@ def continuous_step(
     discriminator_optimizer: torch.optim.Optimizer,
     real: Tensor,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
     loss: ContinuousLoss = boundary_seeking_loss,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
@@ -170,7 +170,7 @@ def continuous_step(
         discriminator_optimizer: Of the discriminator.
         real: Codes ``[B, *event_shape]`` of a scale of K levels.
         latents: ``[N, Z]``.
-        objective: Its `divergence`, `penalty`, `penalty_weight`, `autocast`, `guard` and `processes` are used; the
+        game: Its `divergence`, `penalty`, `penalty_weight`, `autocast`, `guard` and `processes` are used; the
             batch goes through as a whole.
         loss: F of the samples -> the generator's loss.
         rng: Source of the penalty's random points.
@@ -184,7 +184,7 @@ def continuous_step(
         InputError: If the generator gives no grey levels.
         NonFiniteError: Before an optimiser steps, if a loss or a gradient is inf or NaN.
     """
-    with objective.autocast():
+    with game.autocast():
         distribution = generator(latents)
     if not isinstance(distribution, GreyLevels):
         raise InputError(f"a continuous step needs a generator of GreyLevels, got {type(distribution).__name__}")
@@ -192,19 +192,19 @@ def continuous_step(
     scale = distribution.num_categories - 1
     data = mixtures(real.to(fake.dtype) / scale)
     diagnostics = update_discriminator(
-        discriminator, discriminator_optimizer, data, fake.detach(), 2, objective, rng, penalty_scale
+        discriminator, discriminator_optimizer, data, fake.detach(), 2, game, rng, penalty_scale
     )
     if not update_generator:
         return diagnostics
-    with frozen(discriminator), objective.autocast():
+    with frozen(discriminator), game.autocast():
         log_ratio = checked_log_ratios(plain(discriminator)(fake), fake)
     if loss is corrected_boundary_seeking_loss:
-        generator_loss = corrected_boundary_seeking_loss(log_ratio, objective.processes)
+        generator_loss = corrected_boundary_seeking_loss(log_ratio, game.processes)
     else:
         generator_loss = loss(log_ratio)
     diagnostics["generator_loss"] = generator_loss.detach()
-    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1), processes=objective.processes)
+    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1), processes=game.processes)
     diagnostics["generator_gradient_norm"] = update_parameters(
-        generator_optimizer, generator_loss, diagnostics, "generator", objective.guard, objective.processes
+        generator_optimizer, generator_loss, diagnostics, "generator", game.guard, game.processes
     )
     return diagnostics

@@ -20,22 +20,22 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import as_index, sample_categorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import wgan_gp_penalty
-from bgan_discrete.game.step import Diagnostics, Objective, checked_log_ratios, update_parameters
+from bgan_discrete.game.step import Diagnostics, Game, checked_log_ratios, update_parameters
 
 
 class Relaxation(Protocol):
     """Logits -> what the discriminator reads, with a gradient."""
 
-    def __call__(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One-hots, or soft ones, ``[..., K]`` of logits ``[..., K]``, drawn by ``generator``, differentiable."""
+    def __call__(self, logits: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """One-hots, or soft ones, ``[..., K]`` of logits ``[..., K]``, drawn by ``rng``, differentiable."""
 
 
-def softmax(logits: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+def softmax(logits: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
     """``softmax(logits / temperature)``: no draw at all; the discriminator sees what no sample can be.
 
     Args:
         logits: ``[..., K]``.
-        generator: Not used.
+        rng: Not used.
         temperature: Divides the logits, > 0.
 
     Returns:
@@ -44,12 +44,12 @@ def softmax(logits: Tensor, generator: torch.Generator | None = None, temperatur
     return torch.softmax(logits / temperature, dim=-1)
 
 
-def straight_through(logits: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+def straight_through(logits: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
     """A draw forward, ``softmax(logits / temperature)`` backward: ``D + p - stop(p)``.
 
     Args:
         logits: ``[..., K]``.
-        generator: Source of the draws.
+        rng: Source of the draws.
         temperature: Of the backward pass only, > 0.
 
     Returns:
@@ -59,17 +59,15 @@ def straight_through(logits: Tensor, generator: torch.Generator | None = None, t
         Bengio, Leonard, Courville, "Estimating or propagating gradients through stochastic neurons" (2013).
     """
     soft = torch.softmax(logits / temperature, dim=-1)
-    return _draw(logits, generator) + (soft - soft.detach())
+    return _draw(logits, rng) + (soft - soft.detach())
 
 
-def gumbel_straight_through(
-    logits: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
-) -> Tensor:
+def gumbel_straight_through(logits: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
     """The largest of ``logits + Gumbel noise`` forward, the softmax of the same sums backward.
 
     Args:
         logits: ``[..., K]``.
-        generator: Source of the noise.
+        rng: Source of the noise.
         temperature: Of the backward pass only, > 0: the draw does not depend on it.
 
     Returns:
@@ -79,14 +77,14 @@ def gumbel_straight_through(
         Jang, Gu, Poole, "Categorical reparameterization with Gumbel-softmax" (2017), section 2.2.
     """
     # -log of an exponential is Gumbel; drawn directly, its left tail keeps the digits that -log(-log u) loses.
-    noise = torch.empty_like(logits).exponential_(generator=generator).clamp_min(torch.finfo(logits.dtype).tiny)
+    noise = torch.empty_like(logits).exponential_(generator=rng).clamp_min(torch.finfo(logits.dtype).tiny)
     sums = logits - noise.log()
     soft = torch.softmax(sums / temperature, dim=-1)
     hard = one_hot(sums.detach().argmax(-1), logits.shape[-1]).to(logits.dtype)
     return hard + (soft - soft.detach())
 
 
-def reinmax(logits: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+def reinmax(logits: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
     """A draw forward, Heun's second-order rule backward: exact in expectation where F is quadratic in the one-hot.
 
     With ``p = softmax(logits)`` and ``p1 = (D + softmax(logits / temperature)) / 2`` the gradient is that of
@@ -94,7 +92,7 @@ def reinmax(logits: Tensor, generator: torch.Generator | None = None, temperatur
 
     Args:
         logits: ``[..., K]``.
-        generator: Source of the draws.
+        rng: Source of the draws.
         temperature: Of the midpoint, > 0; 1 for the second order.
 
     Returns:
@@ -103,7 +101,7 @@ def reinmax(logits: Tensor, generator: torch.Generator | None = None, temperatur
     Source:
         Liu et al., "Bridging discrete and backpropagation: straight-through and beyond" (2023), algorithm 2.
     """
-    drawn = _draw(logits, generator)
+    drawn = _draw(logits, rng)
     soft = torch.softmax(logits, dim=-1)
     middle = (drawn + torch.softmax(logits / temperature, dim=-1)) / 2
     shifted = (middle.clamp_min(torch.finfo(logits.dtype).tiny).log() - logits).detach()
@@ -146,7 +144,7 @@ def relaxed_generator_step(
     optimizer: torch.optim.Optimizer,
     latents: Tensor,
     relaxation: Relaxation,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
 ) -> Diagnostics:
     """Ascend ``E F`` of what the relaxation gives, through the discriminator: with draws reverse KL, as `rloo` does.
@@ -157,7 +155,7 @@ def relaxed_generator_step(
         optimizer: Of the generator.
         latents: ``[N, Z]``.
         relaxation: Logits -> one-hots with a gradient.
-        objective: Its `autocast` sets the precision.
+        game: Its `autocast` sets the precision.
         rng: Source of the draws.
 
     Returns:
@@ -167,16 +165,14 @@ def relaxed_generator_step(
         InputError: If the distribution has no logits (an autoregressive one).
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
-    with objective.autocast():
+    with game.autocast():
         distribution = generator(latents)
-    with frozen(discriminator), objective.autocast():
+    with frozen(discriminator), game.autocast():
         fake = relaxation(_logits(distribution), rng)
         log_ratio = checked_log_ratios(discriminator(fake), fake)
     loss = -log_ratio.mean()
     diagnostics = {"generator_loss": loss.detach(), "log_ratio_draws": log_ratio.detach().mean()}
-    diagnostics["generator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "generator", objective.guard
-    )
+    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator", game.guard)
     return diagnostics
 
 
@@ -186,7 +182,7 @@ def wasserstein_step(
     optimizer: torch.optim.Optimizer,
     real: Tensor,
     latents: Tensor,
-    objective: Objective,
+    game: Game,
     rng: torch.Generator | None = None,
 ) -> Diagnostics:
     """Move the critic of WGAN-GP: real one-hots against the generator's softmax outputs.
@@ -199,7 +195,7 @@ def wasserstein_step(
         optimizer: Of the critic.
         real: Codes ``[B, *event_shape]``.
         latents: ``[N, Z]``.
-        objective: Its `penalty_weight` is lambda (10 in the source), its `autocast` sets the precision.
+        game: Its `penalty_weight` is lambda (10 in the source), its `autocast` sets the precision.
         rng: Source of the points between real and generated.
 
     Returns:
@@ -212,23 +208,21 @@ def wasserstein_step(
     Source:
         Gulrajani et al., "Improved training of Wasserstein GANs" (2017), section 5.3 for discrete data.
     """
-    with torch.no_grad(), objective.autocast():
+    with torch.no_grad(), game.autocast():
         fake = softmax(_logits(generator(latents)))
     real = one_hot(as_index(real), fake.shape[-1]).to(fake.dtype)
     samples = torch.cat([real, fake])
-    with objective.autocast():
+    with game.autocast():
         value_real, value_fake = checked_log_ratios(critic(samples), samples).split([len(real), len(fake)])
     penalty = wgan_gp_penalty(critic, real, fake, fake.shape[-1], rng)
-    loss = value_fake.mean() - value_real.mean() + objective.penalty_weight * penalty
+    loss = value_fake.mean() - value_real.mean() + game.penalty_weight * penalty
     diagnostics = {
         "discriminator_loss": loss.detach(),
         "log_ratio_real": value_real.detach().mean(),
         "log_ratio_fake": value_fake.detach().mean(),
         "penalty": penalty.detach(),
     }
-    diagnostics["discriminator_gradient_norm"] = update_parameters(
-        optimizer, loss, diagnostics, "critic", objective.guard
-    )
+    diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "critic", game.guard)
     return diagnostics
 
 
@@ -247,8 +241,8 @@ def frozen(discriminator: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    drawn = sample_categorical(logits.detach(), 1, generator)[0]
+def _draw(logits: Tensor, rng: torch.Generator | None) -> Tensor:
+    drawn = sample_categorical(logits.detach(), 1, rng)[0]
     return one_hot(as_index(drawn), logits.shape[-1]).to(logits.dtype)
 
 

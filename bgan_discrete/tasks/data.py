@@ -2,10 +2,10 @@
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.training.config import DataConfig
+from bgan_discrete.training.config import ImageDataConfig
 
 
-def prepare_data(config: DataConfig, codec: ImageCodec | None = None) -> ImageData:
+def prepare_data(config: ImageDataConfig, codec: ImageCodec | None = None) -> ImageData:
     """Load, quantise and cache the images that a configuration names.
 
     Args:

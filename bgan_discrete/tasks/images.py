@@ -48,7 +48,7 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
-from bgan_discrete.training.config import DataConfig, ImageTrainingConfig, ModelConfig
+from bgan_discrete.training.config import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 
@@ -67,7 +67,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_networks(
-    config: ModelConfig,
+    config: ImageModelConfig,
     event_shape: tuple[int, ...],
     num_categories: int,
     ordered: bool,
@@ -357,7 +357,7 @@ def _labels_to_judge(data: ImageData, num_classes: int, num_samples: int, seed: 
 
 def evaluate_model(
     model: str | Path,
-    config: DataConfig,
+    config: ImageDataConfig,
     num_samples: int,
     output: Path | None,
     seed: int = METRICS_SEED,

@@ -49,7 +49,7 @@ def option(default: Any, help: str, *, free: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class ImageDataConfig:
     """Where the images come from and how they become codes."""
 
     dataset: str = option(
@@ -85,7 +85,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ImageModelConfig:
     """The two networks."""
 
     latent_size: int = option(16, "Z, width of the latent")
@@ -291,8 +291,8 @@ class ImageTrainingConfig(ScriptConfig):
     """All of `scripts/train_images.py`."""
 
     run: RunConfig = field(default_factory=RunConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    data: ImageDataConfig = field(default_factory=ImageDataConfig)
+    model: ImageModelConfig = field(default_factory=ImageModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def check(self) -> None:
@@ -764,10 +764,10 @@ def _check_training(training: TrainingConfig) -> None:
         )
 
 
-def _check_data(data: DataConfig) -> None:
+def _check_data(data: ImageDataConfig) -> None:
     if data.codec == "binary" and data.num_categories not in (None, 2):
         raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
-    if data.binary_threshold != DataConfig.binary_threshold and data.codec != "binary":
+    if data.binary_threshold != ImageDataConfig.binary_threshold and data.codec != "binary":
         raise InputError(f"binary_threshold applies to the binary codec, got codec {data.codec!r}")
     if data.stochastic and data.codec != "binary":
         raise InputError(f"stochastic applies to the binary codec, got codec {data.codec!r}")

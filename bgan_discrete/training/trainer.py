@@ -33,7 +33,7 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.step import (
     Diagnostics,
     FiniteGuard,
-    Objective,
+    Game,
     adversarial_step,
     discriminator_step,
     distribution_of,
@@ -174,12 +174,12 @@ class Trainer:
             labels, num_classes, len(self.codes), generator, discriminator, config, self.device
         )
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.objective = _make_objective(config, self.device, math.prod(self.codes.shape[1:]), processes)
+        self.game = _make_game(config, self.device, math.prod(self.codes.shape[1:]), processes)
         if estimator is not None:
-            self.objective.estimator = _given_estimator(estimator, config, processes)
+            self.game.estimator = _given_estimator(estimator, config, processes)
         refuse_names(divergence=divergence, penalty=penalty)
-        self.objective.divergence = divergence or self.objective.divergence
-        self.objective.penalty = penalty or self.objective.penalty
+        self.game.divergence = divergence or self.game.divergence
+        self.game.penalty = penalty or self.game.penalty
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.average = AveragedModel(self.generator, use_buffers=True).eval()
@@ -242,8 +242,8 @@ class Trainer:
             stopped_by = self.used_up()
             while stopped_by is None:
                 self._set_learning_rates()
-                if self.objective.guard is not None:
-                    self.objective.guard.step = self.step + 1
+                if self.game.guard is not None:
+                    self.game.guard.step = self.step + 1
                 try:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
@@ -314,7 +314,7 @@ class Trainer:
         if self.step < config.pretrain_steps:
             real, _ = self._real_batch(self.step)
             latents = self._likelihood_latents(len(real))
-            found = likelihood_step(self._generator, self.generator_optimizer, real, latents, self.objective)
+            found = likelihood_step(self._generator, self.generator_optimizer, real, latents, self.game)
             self._update_average()
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
@@ -327,7 +327,7 @@ class Trainer:
                 "discriminator": self._discriminator,
                 "real": real,
                 "latents": self._latents(config.batch_size // self.processes.size),
-                "objective": self.objective,
+                "game": self.game,
                 "rng": self.rng,
                 "penalty_scale": config.penalty_interval if penalized else 0,
             }
@@ -363,7 +363,7 @@ class Trainer:
         self._num_averaged += 1
 
     def _check_finite(self) -> None:
-        found = None if self.objective.guard is None else self.objective.guard.check()
+        found = None if self.game.guard is None else self.game.guard.check()
         if found is not None:
             raise NonFiniteError(found + self._reason(found))
 
@@ -386,7 +386,7 @@ class Trainer:
         self.generator.eval()
         self.discriminator.eval()
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), self.objective.autocast():
+        with torch.random.fork_rng(devices), self.game.autocast():
             found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), *given)
             check_logits(getattr(found, "logits", latents))
             self._is_mixture = hasattr(found, "mixture_log_prob")
@@ -548,7 +548,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "estimator": self.objective.estimator.state_dict(),
+            "estimator": self.game.estimator.state_dict(),
             "counts": self._counts,
             "num_processes": self.processes.size,
             "processes": everyone,
@@ -610,7 +610,7 @@ class Trainer:
         self._load_weights(state)
         _load_optimizer(self.generator_optimizer, state["generator_optimizer"])
         _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
-        self.objective.estimator.load_state_dict(state["estimator"])
+        self.game.estimator.load_state_dict(state["estimator"])
         self._take_own_state(state)
         self.step, self.seconds = state["step"], float(state.get("seconds", 0.0))
 
@@ -838,9 +838,7 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
     return device
 
 
-def _make_objective(
-    config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes = ALONE
-) -> Objective:
+def _make_game(config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes = ALONE) -> Game:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -852,7 +850,7 @@ def _make_objective(
     def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
         return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
 
-    return Objective(
+    return Game(
         estimator=estimator,
         num_draws=config.num_draws,
         divergence=get_divergence(config.divergence),

@@ -15,7 +15,7 @@ def assert_same_gradients(
     """Compare the gradients of both networks.
 
     Args:
-        players: Networks, real samples, objective and optimisers, whose rate is so small that nothing moves.
+        players: Networks, real samples, game and optimisers, whose rate is so small that nothing moves.
         distribution: Of the generator.
         codes: Its draws ``[M, N, *event_shape]``, from which the discriminator learns, too.
         textbook: What the textbook descends for those draws: the discriminator's loss and the generator's.
@@ -26,10 +26,10 @@ def assert_same_gradients(
     networks = players.discriminator, players.generator
     parameters = [list(network.parameters()) for network in networks]
     theirs = [torch.autograd.grad(loss, own, retain_graph=True) for loss, own in zip(textbook, parameters, strict=True)]
-    surrogate, _ = loss_of_draws(distribution, codes, players.discriminator, players.objective)
+    surrogate, _ = loss_of_draws(distribution, codes, players.discriminator, players.game)
     fake, categories = codes.flatten(0, 1), distribution.num_categories
     update_discriminator(
-        players.discriminator, players.fused[1], players.real, fake, categories, players.objective, players.rng, 0.0
+        players.discriminator, players.fused[1], players.real, fake, categories, players.game, players.rng, 0.0
     )
     ours = [[p.grad for p in parameters[0]], torch.autograd.grad(surrogate, parameters[1])]
     for found, expected in zip(ours, theirs, strict=True):

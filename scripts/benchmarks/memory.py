@@ -17,7 +17,7 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         draws = (2, 4) if scale.is_smoke else DRAWS
         for num_draws in draws:
             players = Players(Setup(**{**vars(setup), "num_draws": num_draws}), device)
-            players.objective.score_chunk = 64
+            players.game.score_chunk = 64
             players.ours()  # Adam's state is there from the second step on
             peaks.append(peak_bytes(players.ours, device))
             codes = num_draws * setup.num_latents * setup.side**2

@@ -26,7 +26,7 @@ from torch.nn.functional import one_hot
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 
@@ -84,7 +84,7 @@ class Players:
         self.real = real.to(device, torch.uint8)
         self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
-        self.objective = Objective(
+        self.game = Game(
             make_estimator("bgan_centered"),
             setup.num_draws,
             score_chunk=default_score_chunk(device, setup.side**2),
@@ -98,7 +98,7 @@ class Players:
         )
         return generator, discriminator
 
-    def ours(self, penalty_scale: float = 0.0, objective: Objective | None = None) -> None:
+    def ours(self, penalty_scale: float = 0.0, game: Game | None = None) -> None:
         """One step as the Trainer takes it."""
         adversarial_step(
             self.generator,
@@ -106,7 +106,7 @@ class Players:
             *self.fused,
             self.real,
             self.latents,
-            objective or self.objective,
+            game or self.game,
             self.rng,
             penalty_scale,
         )
@@ -147,11 +147,11 @@ class Players:
                 self.real,
                 fake,
                 self.setup.num_categories,
-                self.objective,
+                self.game,
                 self.rng,
                 0.0,
             )
-            score_draws(self.discriminator, codes, self.objective)
+            score_draws(self.discriminator, codes, self.game)
             self.fused[0].zero_grad(set_to_none=True)
             self._logits(self.latents).backward(upstream)
 
@@ -161,16 +161,16 @@ class Players:
         """The discriminator's forward pass over all draws."""
         shape = (self.setup.num_draws, *self.real.shape)
         codes = torch.randint(0, self.setup.num_categories, shape, device=self.device).to(torch.uint8)
-        return lambda: score_draws(self.discriminator, codes, self.objective)
+        return lambda: score_draws(self.discriminator, codes, self.game)
 
     def _logits(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.generator(latents).logits
         return logits
 
 
-def with_all_draws(players: Players) -> Objective:
-    """The objective whose discriminator learns from all M draws, as in the textbook's algorithm."""
-    return replace(players.objective, discriminator_draws=players.setup.num_draws)
+def with_all_draws(players: Players) -> Game:
+    """The game whose discriminator learns from all M draws, as in the textbook's algorithm."""
+    return replace(players.game, discriminator_draws=players.setup.num_draws)
 
 
 def run(device: torch.device, scale: Scale) -> SuiteResult:
@@ -182,7 +182,7 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         runs: dict[str, Contender] = {
             "floor": players.floor(),
             "ours": players.ours,
-            "ours, all draws for the discriminator": partial(players.ours, objective=with_all_draws(players)),
+            "ours, all draws for the discriminator": partial(players.ours, game=with_all_draws(players)),
             "textbook, Gumbel": partial(players.textbook, "gumbel"),
             "textbook, multinomial": partial(players.textbook, "multinomial"),
             "textbook, Gumbel, one draw for the discriminator": partial(players.textbook, "gumbel", 1),
@@ -222,10 +222,10 @@ def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     """A step with one lever changed at a time."""
     setup = SMOKE[0] if scale.is_smoke else Setup(16, 16, width=32)
     players = Players(setup, device)
-    settings = vars(players.objective)
-    with_penalty = Objective(**{**settings, "penalty": get_penalty("r1")})
-    half = Objective(**{**settings, "score_autocast": lambda: torch.autocast(device.type, torch.bfloat16)})
-    all_at_once = Objective(**{**settings, "score_chunk": None})
+    settings = vars(players.game)
+    with_penalty = Game(**{**settings, "penalty": get_penalty("r1")})
+    half = Game(**{**settings, "score_autocast": lambda: torch.autocast(device.type, torch.bfloat16)})
+    all_at_once = Game(**{**settings, "score_chunk": None})
 
     def lazily() -> None:
         for step in range(4):

@@ -20,7 +20,7 @@ from einops import repeat
 from experiments.laboratory import Table
 
 from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.step import Objective, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 
@@ -69,7 +69,7 @@ class Players:
         self.real = torch.randint(0, setup.num_categories, (setup.num_latents, setup.length)).to(device)
         self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
-        self.objective = Objective(
+        self.game = Game(
             make_estimator("bgan_centered"),
             setup.num_draws,
             score_chunk=default_score_chunk(device, setup.length),
@@ -85,9 +85,7 @@ class Players:
 
     def ours(self) -> None:
         """One step as the Trainer takes it."""
-        adversarial_step(
-            self.generator, self.discriminator, *self.fused, self.real, self.latents, self.objective, self.rng
-        )
+        adversarial_step(self.generator, self.discriminator, *self.fused, self.real, self.latents, self.game, self.rng)
 
     def check(self) -> None:
         """The textbook and ours learn the same from the same draws."""
@@ -138,11 +136,11 @@ class Players:
                 self.real,
                 fake,
                 setup.num_categories,
-                self.objective,
+                self.game,
                 self.rng,
                 0.0,
             )
-            score_draws(self.discriminator, codes, self.objective)
+            score_draws(self.discriminator, codes, self.game)
             self.fused[0].zero_grad(set_to_none=True)
             self.generator.logits(codes.flatten(0, 1), repeated).backward(upstream)
 

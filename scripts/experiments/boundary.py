@@ -20,7 +20,7 @@ from bgan_discrete.distributions.sampling import as_index, sample_categorical, s
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.step import Objective, adversarial_step
+from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.nn import MLPGenerator
 
 TITLE = "Samples on the decision boundary"
@@ -128,7 +128,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
     discriminator = GridDiscriminator(grid, settings.width, _bound(settings, divergence))
     log_p = data_distribution(grid).log().flatten()
     latents, points = all_latents(latent_size), torch.cartesian_prod(torch.arange(grid), torch.arange(grid))
-    objective = Objective(
+    game = Game(
         estimator=make_estimator("bgan_centered"),
         num_draws=settings.num_draws,
         divergence=get_divergence(divergence),
@@ -158,7 +158,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         real = torch.stack([codes // grid, codes % grid], dim=-1).to(torch.uint8)
         z = sample_latents(settings.batch_size, latent_size, "binary", rng)
         try:
-            adversarial_step(generator, discriminator, optimizers[0], optimizers[1], real, z, objective, rng)
+            adversarial_step(generator, discriminator, optimizers[0], optimizers[1], real, z, game, rng)
         except NonFiniteError as error:
             return {"curve": curve, "frames": frames, "failed": f"step {step + 1}: {error}"}
     return {"curve": curve, "frames": frames, "failed": None}

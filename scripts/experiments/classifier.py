@@ -21,7 +21,7 @@ from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.step import Credit, Objective, adversarial_step, discriminator_step
+from bgan_discrete.game.step import Credit, Game, adversarial_step, discriminator_step
 from bgan_discrete.sources import ImageData, load_images
 
 TITLE = "A classifier trained adversarially"
@@ -160,9 +160,9 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
         batch_size=settings.batch_size,
         seed=seed,
     )
-    objective = None
+    game = None
     if options["estimator"] is not None:
-        objective = Objective(
+        game = Game(
             estimator=make_estimator(options["estimator"]),
             # All labels are weighed at once, whatever was drawn: one draw says all.
             num_draws=1 if contender == "all_labels" else settings.num_draws,
@@ -182,7 +182,7 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
             rows = match.rows(step * settings.discriminator_steps)
             batch, real = images[rows], match.codes[rows]
             latents = torch.zeros(len(rows), 1)
-            if objective is None:
+            if game is None:
                 loss = -generator(latents, batch).log_prob(real[None]).mean()
                 match.optimizers[0].zero_grad()
                 loss.backward()
@@ -197,12 +197,12 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
                         match.optimizers[1],
                         match.codes[other],
                         latents,
-                        objective,
+                        game,
                         match.rng,
                         condition=images[other],
                     )
                 adversarial_step(
-                    generator, discriminator, *match.optimizers, real, latents, objective, match.rng, condition=batch
+                    generator, discriminator, *match.optimizers, real, latents, game, match.rng, condition=batch
                 )
             if step + 1 in times:
                 pause = time.perf_counter()

@@ -11,7 +11,7 @@ from experiments.laboratory import Part, Report, Table, draw_points, load_mnist,
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective
+from bgan_discrete.game.step import Game
 from bgan_discrete.metrics import frechet_distance, log_frequencies, train_classifier
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator
 from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss
@@ -115,9 +115,7 @@ def run(
         latent_size=settings.latent_size,
         seed=seed,
     )
-    objective = Objective(
-        penalty=get_penalty("r1") if settings.penalty_weight else None, penalty_weight=settings.penalty_weight
-    )
+    game = Game(penalty=get_penalty("r1") if settings.penalty_weight else None, penalty_weight=settings.penalty_weight)
     try:
         for step in range(settings.steps * discriminator_steps):
             continuous_step(
@@ -126,7 +124,7 @@ def run(
                 *match.optimizers,
                 match.real(step),
                 match.latents(settings.batch_size),
-                objective,
+                game,
                 get_continuous_loss(loss),
                 match.rng,
                 update_generator=(step + 1) % discriminator_steps == 0,

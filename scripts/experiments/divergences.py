@@ -19,7 +19,7 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective, adversarial_step
+from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.metrics import critic_divergence, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
@@ -104,7 +104,7 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
     is_wgan = contender == "wgan_gp"
-    objective = Objective(
+    game = Game(
         estimator=make_estimator("bgan_centered"),
         num_draws=settings.num_draws,
         divergence=get_divergence("gan" if is_wgan else contender),
@@ -130,12 +130,12 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         if not is_wgan:
             real = match.real(step)
             scale = 4 if step % 4 == 3 else 0
-            adversarial_step(generator, discriminator, *match.optimizers, real, latents(), objective, match.rng, scale)
+            adversarial_step(generator, discriminator, *match.optimizers, real, latents(), game, match.rng, scale)
             continue
         for repeat in range(critic_steps):
             real = match.real(step * critic_steps + repeat)
-            wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng)
-        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), softmax, objective, match.rng)
+            wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), game, match.rng)
+        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), softmax, game, match.rng)
     return generator
 
 

@@ -23,7 +23,7 @@ from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective, adversarial_step, discriminator_step
+from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.metrics.neighbours import nearest_neighbour_accuracy
 from bgan_discrete.metrics.ngrams import ngram_divergences
@@ -129,7 +129,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     num_categories = data.codec.num_categories
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))  # type: ignore[operator]
     is_wgan = contender == "wgan_gp"
-    objective = Objective(
+    game = Game(
         estimator=make_estimator(contender if contender in ESTIMATORS else "rloo"),
         num_draws=settings.num_draws,
         penalty=get_penalty("r1"),
@@ -159,20 +159,18 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         if relaxation is None:
             real = match.real(count)
             adversarial_step(
-                generator, discriminator, *match.optimizers, real, latents(), objective, match.rng, penalty_scale
+                generator, discriminator, *match.optimizers, real, latents(), game, match.rng, penalty_scale
             )
             return
         for repeat in range(critic_steps):
             real = match.real(count * critic_steps + repeat)
             if is_wgan:
-                wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng)
+                wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), game, match.rng)
             else:
                 discriminator_step(
-                    generator, discriminator, match.optimizers[1], real, latents(), objective, match.rng, penalty_scale
+                    generator, discriminator, match.optimizers[1], real, latents(), game, match.rng, penalty_scale
                 )
-        relaxed_generator_step(
-            generator, discriminator, match.optimizers[0], latents(), relaxation, objective, match.rng
-        )
+        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), relaxation, game, match.rng)
 
     curve: list[dict[str, float]] = []
     spent, count = 0.0, 0

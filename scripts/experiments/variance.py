@@ -21,7 +21,7 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.gradients import gradient_statistics
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Objective, adversarial_step
+from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.sources import ImageData
@@ -124,7 +124,7 @@ def run(
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
     discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
     # All see as many real images and generator steps an epoch; only draws and latents differ.
-    objective = _objective(estimator, over, draws, settings.penalty_weight)
+    game = _game(estimator, over, draws, settings.penalty_weight)
     match = start_match(
         data.codes,
         (generator, discriminator),
@@ -154,7 +154,7 @@ def run(
                     *match.optimizers,
                     match.real(count),
                     match.latents(latents),
-                    objective,
+                    game,
                     match.rng,
                     scale,
                 )
@@ -166,8 +166,8 @@ def run(
     return {"estimates": estimates, "noise": noise, "seconds": time.perf_counter() - started, "failed": None}
 
 
-def _objective(estimator: str, over: str, draws: int, penalty_weight: float) -> Objective:
-    return Objective(
+def _game(estimator: str, over: str, draws: int, penalty_weight: float) -> Game:
+    return Game(
         estimator=make_estimator(estimator, normalization=over),  # type: ignore[arg-type]
         num_draws=draws,
         penalty=get_penalty("r1"),
@@ -181,12 +181,12 @@ def _noise(
 ) -> dict[str, Any]:
     found = {}
     for name in ALL_ESTIMATORS:
-        objective = _objective(name, "latent", settings.num_draws, 0)
+        game = _game(name, "latent", settings.num_draws, 0)
         statistics = gradient_statistics(
             generator,
             discriminator,
             lambda: match.latents(settings.num_latents),
-            objective,
+            game,
             settings.repeats,
             match.rng,
         )
