@@ -13,7 +13,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("durable", "parallel", "streams"),
+    ("durable", "parallel", "space", "streams"),
     ("distributions",),
     ("game",),
     ("rivals",),

@@ -1,0 +1,169 @@
+"""The two players: what a generator and a discriminator are, for everything that trains, saves and draws."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.sampling import check_latent_kind, one_hot_codes
+from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.space import SampleSpace
+
+CreditName = Literal["sample", "prefix", "alternatives"]
+
+OWN_GENERATOR = """\
+class Own(bgan_discrete.Generator):
+    def __init__(self, space, latent_size=16):
+        super().__init__(space, latent_size)
+        self.layer = nn.Linear(latent_size, space.num_positions * space.num_categories)
+    def forward(self, latents, labels=None):
+        return FactorizedCategorical(self.layer(latents).unflatten(1, (*self.space.event_shape, -1)))"""
+"""A generator in five lines, for those who give something else."""
+
+OWN_DISCRIMINATOR = """\
+class Own(bgan_discrete.Discriminator):
+    def __init__(self, space):
+        super().__init__(space)
+        self.layer = nn.Linear(space.num_positions * space.num_categories, 1)
+    def forward(self, samples, labels=None):
+        return self.layer(self.one_hots(samples).flatten(1)).squeeze(1)"""
+"""A discriminator in five lines, likewise."""
+
+
+class Generator(nn.Module, ABC):
+    """Latents ``[N, Z]`` -> a distribution over N samples of a space.
+
+    Args:
+        space: What one sample is.
+        latent_size: Z.
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
+        num_classes: Classes of the labels that it is called with; None for no labels.
+        settings: Further arguments of a subclass, by which a saved model is built again.
+
+    Attributes:
+        settings: All arguments, in plain values.
+
+    Raises:
+        InputError: If a size is below 1, the kind is unknown, or the space names another number of classes.
+    """
+
+    takes_prompt: ClassVar[bool] = False
+    """Whether its distributions go on from the beginning of a sample."""
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int,
+        latent_kind: str = "normal",
+        num_classes: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        check_at_least_one(latent_size=latent_size)
+        self.space, self.latent_size = space, latent_size
+        self.latent_kind = check_latent_kind(latent_kind)
+        self.num_classes = checked_classes(space, num_classes)
+        self.settings = {
+            "space": space.to_dict(),
+            "latent_size": latent_size,
+            "latent_kind": latent_kind,
+            "num_classes": num_classes,
+            **settings,
+        }
+
+    @abstractmethod
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Distribution:
+        """The distributions of latents ``[N, Z]``, with classes of integers ``labels [N]``."""
+
+    def set_output_bias(self, log_frequencies: Tensor) -> None:
+        """Start at given distributions of the positions, ``[*event_shape, K]``.
+
+        Raises:
+            InputError: If the generator has no such start.
+        """
+        raise InputError(f"{type(self).__name__} has no set_output_bias, which a start at the data's frequencies needs")
+
+
+class Discriminator(nn.Module, ABC):
+    """Samples of a space -> log-ratios F.
+
+    Args:
+        space: What one sample is.
+        num_classes: Classes of the labels that it is called with; None for no labels.
+
+    Raises:
+        InputError: If the space names another number of classes.
+    """
+
+    credits: tuple[CreditName, ...] = ("sample",)
+    """What a draw's positions can be weighed by: F of the ``"sample"``, ``[B]``; of each ``"prefix"``, ``[B, L]``; of
+    each of the ``"alternatives"`` at each position, by the method of that name."""
+
+    def __init__(self, space: SampleSpace, num_classes: int | None = None) -> None:
+        super().__init__()
+        self.space = space
+        self.num_classes = checked_classes(space, num_classes)
+
+    @abstractmethod
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of codes ``[B, *event_shape]`` or, for gradient penalties, of soft one-hots ``[B, *event_shape, K]``.
+
+        Args:
+            samples: Integers, or a float dtype.
+            labels: With classes, integers ``[N]``, B a multiple of N: row i of the samples has label ``i % N``.
+
+        Returns:
+            ``[B]``, or ``[B, L]`` with an F for each prefix.
+        """
+
+    def alternatives(self, codes: Tensor) -> Tensor:
+        """F with the code at each position exchanged for each category, ``[B, *event_shape, K]``.
+
+        Raises:
+            InputError: If the discriminator knows no alternatives.
+        """
+        raise InputError(f"{type(self).__name__} has no alternatives, which credit 'alternatives' needs")
+
+    def sample_log_ratio(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of whole samples, ``[B]``: of prefixes the last one's."""
+        log_ratio: Tensor = self(codes) if labels is None else self(codes, labels)
+        return log_ratio[:, -1] if log_ratio.ndim == 2 else log_ratio
+
+    def one_hots(self, samples: Tensor) -> Tensor:
+        """One-hots ``[B, *event_shape, K]`` of codes; soft one-hots stay what they are."""
+        return samples if samples.is_floating_point() else one_hot_codes(samples, self.space.num_categories)
+
+
+def checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
+    """The number of classes, which must be that of the space's names where it has any.
+
+    Raises:
+        InputError: If it is below 1 or another one.
+    """
+    if num_classes is None:
+        return None
+    check_at_least_one(num_classes=num_classes)
+    if space.class_names is not None and len(space.class_names) != num_classes:
+        raise InputError(f"class_names must be {num_classes} different ones, got {len(space.class_names)}")
+    return num_classes
+
+
+def check_players(generator: Any = None, discriminator: Any = None) -> None:
+    """Refuse networks that do not extend `Generator` and `Discriminator`, with the lines that do.
+
+    Args:
+        generator: To be checked; None for none.
+        discriminator: Likewise.
+
+    Raises:
+        InputError: If one is of another class.
+    """
+    for who, network, base, lines in (
+        ("generator", generator, Generator, OWN_GENERATOR),
+        ("discriminator", discriminator, Discriminator, OWN_DISCRIMINATOR),
+    ):
+        if network is not None and not isinstance(network, base):
+            raise InputError(
+                f"{who} must extend bgan_discrete.{base.__name__}, got {type(network).__name__}:\n\n{lines}"
+            )

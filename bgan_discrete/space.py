@@ -1,0 +1,106 @@
+"""What one sample is: its shape, the categories of each position, where it ends, and what the numbers mean.
+
+Data, codec, networks, pipeline and metrics hold the same object.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bgan_discrete.errors import InputError
+
+MAX_CATEGORIES = 2**24
+"""No more categories are drawn from."""
+
+
+@dataclass(frozen=True)
+class SampleSpace:
+    """The space that samples are drawn from: arrays of small integers.
+
+    Attributes:
+        event_shape: Shape of one sample.
+        num_categories: K: codes lie in ``[0, K)``.
+        sizes: Categories of each position, in C order, the largest at most K, as columns of a table have them; None
+            where all have K.
+        end_id: The category that ends a sequence, and the padding behind it; None where all samples are full.
+        ordered: Codes are a scale, such as grey levels, not names.
+        class_names: Of the classes that samples may have, in their order; None where they have numbers or none.
+
+    Raises:
+        InputError: If a value is out of its range or the values do not fit together.
+    """
+
+    event_shape: tuple[int, ...]
+    num_categories: int
+    sizes: tuple[int, ...] | None = None
+    end_id: int | None = None
+    ordered: bool = False
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Take lists as tuples; check what depends on nothing else."""
+        given: Any = self.event_shape
+        if isinstance(given, int):
+            raise InputError(f"event_shape must be a tuple, such as ({given},), got {given}")
+        shape = tuple(int(side) for side in given)
+        if min(shape, default=0) < 1:
+            raise InputError(f"event_shape must hold integers of at least 1, got {shape}")
+        if not 2 <= self.num_categories <= MAX_CATEGORIES:
+            raise InputError(f"num_categories must lie between 2 and 2**24, got {self.num_categories}")
+        if self.end_id is not None and not 0 <= self.end_id < self.num_categories:
+            raise InputError(f"end_id must lie in [0, {self.num_categories}) or be None, got {self.end_id}")
+        object.__setattr__(self, "event_shape", shape)
+        object.__setattr__(self, "sizes", self._checked_sizes())
+        if self.class_names is not None:
+            names = tuple(self.class_names)
+            if not names or len(set(names)) != len(names):
+                raise InputError(f"class_names must be different ones, got {len(names)}, {len(set(names))} different")
+            object.__setattr__(self, "class_names", names)
+
+    def _checked_sizes(self) -> tuple[int, ...] | None:
+        """The sizes as plain numbers; None where all of them are K."""
+        if self.sizes is None:
+            return None
+        sizes = tuple(int(size) for size in self.sizes)
+        if len(sizes) != self.num_positions:
+            raise InputError(
+                f"sizes must be one for each of the {self.num_positions} positions of {tuple(self.event_shape)}, got "
+                f"{len(sizes)}"
+            )
+        if min(sizes) < 1 or max(sizes) > self.num_categories:
+            raise InputError(
+                f"sizes must be at least 1 and at most num_categories = {self.num_categories}, got {min(sizes)} to "
+                f"{max(sizes)}"
+            )
+        return None if min(sizes) == self.num_categories else sizes
+
+    @property
+    def num_positions(self) -> int:
+        """P, the number of positions of one sample."""
+        return math.prod(self.event_shape)
+
+    @property
+    def length(self) -> int:
+        """L, of sequences.
+
+        Raises:
+            InputError: If samples have more than one axis.
+        """
+        if len(self.event_shape) != 1:
+            raise InputError(f"event_shape of sequences must be (L,), got {self.event_shape}")
+        return self.event_shape[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SampleSpace":
+        """Build a space from what `to_dict` gave.
+
+        Raises:
+            InputError: If a value is out of its range.
+        """
+        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **tuples})
