@@ -120,6 +120,11 @@ class AutoregressiveCategorical:
         # The network runs when the distribution is used: then in the precision in which its generator was called.
         self._precision = Precision.current(latents.device)
 
+    is_mixture = False
+
+    def check_finite(self, who: str) -> None:
+        """Nothing yet: its logits come with the draws."""
+
     @property
     def batch_size(self) -> int:
         """N, the number of latents."""

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from bgan_discrete.distributions.protocol import check_advantages
+from bgan_discrete.distributions.protocol import check_advantages, check_logits
 from bgan_discrete.distributions.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
 from bgan_discrete.errors import InputError
 
@@ -39,6 +39,12 @@ class FactorizedCategorical:
             raise InputError(f"logits must be floating point, got dtype {logits.dtype}")
         code_dtype(logits.shape[-1])
         self.logits = logits if logits.dtype == torch.float64 else logits.float()
+
+    is_mixture = True
+
+    def check_finite(self, who: str) -> None:
+        """Refuse logits that are not finite."""
+        check_logits(self.logits, who)
 
     @property
     def batch_size(self) -> int:

@@ -10,7 +10,9 @@ bounded and biased to unbounded and, in direction, unbiased.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import FunctionType
 from typing import Literal
 
 import torch
@@ -172,7 +174,7 @@ class Estimator:
 
     Attributes:
         name: Name for logs.
-        function: Maps log weights ``[M, N]`` to advantages ``[M, N]``.
+        function: Maps log weights ``[M, N]`` to advantages ``[M, N]``; one that couples latents also takes `processes`.
         zero_sum: The advantages of each latent sum to zero over its draws, which the surrogate makes use of.
         minimum_draws: The smallest M that carries a signal.
         tempering: Log weights are multiplied by this exponent first. 1 is exact; below 1 the weights are flattened,
@@ -185,7 +187,7 @@ class Estimator:
     """
 
     name: str
-    function: Callable[[Tensor], Tensor]
+    function: Callable[..., Tensor]
     zero_sum: bool = False
     minimum_draws: int = 2
     tempering: float = 1.0
@@ -279,6 +281,8 @@ class Estimator:
 
     def advantages(self, log_w_MN: Tensor) -> Tensor:
         """The function itself, on log weights whose options have been applied."""
+        if self.couples_latents:
+            return self.function(log_w_MN, processes=self.processes)
         return self.function(log_w_MN)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -336,11 +340,23 @@ def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator
             f"estimator must be an object or a function, got {estimator!r}; names are for "
             "TrainingConfig(estimator=...) and make_estimator(...)"
         )
-    return Estimator(getattr(estimator, "__name__", "own"), estimator)
+    return Estimator(estimator.__name__ if isinstance(estimator, FunctionType) else "own", estimator)
 
 
-ESTIMATORS: tuple[str, ...] = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")
-"""Names that `make_estimator` knows."""
+ESTIMATORS: dict[str, Estimator] = {
+    row.name: row
+    for row in (
+        Estimator("bgan", bgan, limit="weight"),
+        Estimator("bgan_centered", bgan_centered, zero_sum=True, limit="weight"),
+        Estimator("vimco", vimco, limit="weight"),
+        Estimator("loo", loo, limit="weight"),
+        Estimator("rloo", rloo, zero_sum=True, limit="log_weight"),
+        Estimator("jeffreys", jeffreys, zero_sum=True, limit="both"),
+        ReinforceEstimator("reinforce", reinforce, minimum_draws=1, limit="log_weight", couples_latents=True),
+        Estimator("maligan", maligan, minimum_draws=1, couples_latents=True),
+    )
+}
+"""Every estimator by its name, as `make_estimator` copies it."""
 
 
 def make_estimator(
@@ -354,7 +370,7 @@ def make_estimator(
     """Build an estimator by its name.
 
     Args:
-        name: One of `ESTIMATORS`.
+        name: A key of `ESTIMATORS`.
         normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
         tempering: Exponent of the weights in (0, 1]; below 1 it biases.
         log_weight_clip: Positive bound of the absolute log weight; None for none; a number biases.
@@ -375,27 +391,12 @@ def make_estimator(
     if log_weight_clip is not None and not log_weight_clip > 0:
         raise InputError(f"log_weight_clip must be positive, got {log_weight_clip}")
     check_draws(2, normalization)
-    over_batch = normalization == "batch"
-    if over_batch and name not in ("bgan", "bgan_centered"):
+    row = replace(ESTIMATORS[name], tempering=tempering, log_weight_clip=log_weight_clip, processes=processes)
+    if normalization == "latent":
+        return row
+    if name not in ("bgan", "bgan_centered"):
         raise InputError(
             f"normalization 'batch' applies to the estimators bgan and bgan_centered; {name} has its own, use 'latent'"
         )
-    minimum = 1 if over_batch or name in ("reinforce", "maligan") else 2
-    zero_sum = name in ("rloo", "jeffreys") or (name == "bgan_centered" and not over_batch)
-    if name == "reinforce":
-        return ReinforceEstimator(
-            name, reinforce, False, minimum, tempering, log_weight_clip, "log_weight", True, processes
-        )
-    functions: dict[str, Callable[[Tensor], Tensor]] = {
-        "bgan": lambda log_w: bgan(log_w, normalization, processes),
-        "bgan_centered": lambda log_w: bgan_centered(log_w, normalization, processes),
-        "vimco": vimco,
-        "loo": loo,
-        "rloo": rloo,
-        "jeffreys": jeffreys,
-        "maligan": lambda log_w: maligan(log_w, processes),
-    }
-    limits: dict[str, Limit] = {"rloo": "log_weight", "jeffreys": "both"}
-    couples = over_batch or name == "maligan"
-    limit = None if couples else limits.get(name, "weight")
-    return Estimator(name, functions[name], zero_sum, minimum, tempering, log_weight_clip, limit, couples, processes)
+    over_batch = partial(row.function, over="batch")
+    return replace(row, function=over_batch, zero_sum=False, minimum_draws=1, limit=None, couples_latents=True)

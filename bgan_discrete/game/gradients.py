@@ -3,29 +3,27 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import draws_of, generate
 from bgan_discrete.game.step import Game, generator_loss
 
 
 def gradient_statistics(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    make_latents: Callable[[], Tensor],
     game: Game,
+    players: Players,
+    make_latents: Callable[[], Tensor],
     repeats: int,
     rng: torch.Generator | None = None,
 ) -> dict[str, float]:
     """Repeat the gradient of a generator's step with fresh latents and draws, and compare the repetitions.
 
     Args:
-        generator: Maps latents ``[N, Z]`` to a distribution over N samples; its parameters and gradients stay as they
-            are.
-        discriminator: As in `bgan_discrete.game.step.generator_step`.
+        game: What both players agree on. A stateful estimator's state is left as it was.
+        players: Both networks; parameters and gradients stay as they are.
         make_latents: Gives latents ``[N, Z]``, new ones at each call.
-        game: The choices of the game. A stateful estimator's state is left as it was.
         repeats: R >= 2, how often.
         rng: Source of the draws.
 
@@ -40,12 +38,14 @@ def gradient_statistics(
     """
     if repeats < 2:
         raise InputError(f"repeats must be at least 2, got {repeats}")
-    parameters = [parameter for parameter in generator.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in players.generator.parameters() if parameter.requires_grad]
     state = game.estimator.state_dict()
     total, total_square = torch.zeros(()), 0.0
     for _ in range(repeats):
-        distribution: Distribution = generator(make_latents())
-        loss, _ = generator_loss(distribution, discriminator, game, rng)
+        latents = make_latents()
+        distribution = generate(players, latents)
+        codes = draws_of(distribution, game.num_draws, latents, rng)
+        loss = generator_loss(game, players, distribution, codes).loss
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         flat = torch.cat([g.flatten().double() for g in gradients if g is not None])
         total = total + flat

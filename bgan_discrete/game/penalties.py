@@ -6,7 +6,8 @@ positions and categories of a sample.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from types import FunctionType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bgan_discrete.distributions.sampling import one_hot_codes
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import given
 
-Discriminator = Callable[[Tensor], Tensor]
+Score = Callable[[Tensor], Tensor]
 
 
 class Penalty(Protocol):
@@ -24,7 +27,7 @@ class Penalty(Protocol):
 
     def __call__(
         self,
-        discriminator: Discriminator,
+        discriminator: Score,
         real: Tensor,
         fake: Tensor,
         num_categories: int,
@@ -44,7 +47,7 @@ class Penalty(Protocol):
         """
 
 
-def _squared_gradient_norm(discriminator: Discriminator, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def _squared_gradient_norm(discriminator: Score, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """``F(x)`` and ``|dF/dx|^2`` for each sample of soft one-hots, both ``[B]``, differentiable twice."""
     inputs = inputs.requires_grad_()
     log_ratio = discriminator(inputs)
@@ -60,7 +63,7 @@ def _one_hot(codes: Tensor, num_categories: int) -> Tensor:
 
 
 def r1_penalty(
-    discriminator: Discriminator,
+    discriminator: Score,
     real: Tensor,
     fake: Tensor,
     num_categories: int,
@@ -86,7 +89,7 @@ def r1_penalty(
 
 
 def roth_penalty(
-    discriminator: Discriminator,
+    discriminator: Score,
     real: Tensor,
     fake: Tensor,
     num_categories: int,
@@ -107,7 +110,7 @@ def roth_penalty(
 
 
 def wgan_gp_penalty(
-    discriminator: Discriminator,
+    discriminator: Score,
     real: Tensor,
     fake: Tensor,
     num_categories: int,
@@ -159,6 +162,53 @@ def get_penalty(name: str) -> Penalty | None:
     if name not in PENALTIES:
         raise InputError(f"penalty {name!r} is unknown; choose one of none, {', '.join(PENALTIES)}")
     return PENALTIES[name]
+
+
+def checked_penalty(
+    penalty: Penalty,
+    players: Players,
+    real: Tensor,
+    fake: Tensor,
+    condition: Tensor | None = None,
+    rng: torch.Generator | None = None,
+) -> Tensor:
+    """A penalty of the players' discriminator; what fails in it is told in the words of what it must be.
+
+    Args:
+        penalty: Of this package or one's own.
+        players: Their discriminator is penalised.
+        real: Codes ``[B, *event_shape]``, or soft one-hots.
+        fake: Likewise.
+        condition: As in `bgan_discrete.game.step.discriminator_step`.
+        rng: Source of random points.
+
+    Returns:
+        Scalar, differentiable.
+
+    Raises:
+        InputError: If it fails, or is no scalar, or does not depend on the discriminator's parameters.
+    """
+    num_categories = players.discriminator_space.num_categories
+    try:
+        value = penalty(given(players.discriminator, condition), real, fake, num_categories, rng)
+    except (TypeError, RuntimeError, IndexError) as error:
+        if "memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InputError(
+            f"penalty {_name(penalty)} failed: {one_line(error)}; it is called with (discriminator, real, fake, "
+            "num_categories, rng), and for those of this package the discriminator must take soft one-hots "
+            f"[B, *event_shape, {num_categories}] in the place of codes and have a derivative with respect to them"
+        ) from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = list(value.shape) if isinstance(value, Tensor) else repr(value)
+        raise InputError(f"penalty must be a scalar tensor, such as a mean over samples, got {got}")
+    if not value.requires_grad:
+        raise InputError("penalty must have a gradient with respect to the discriminator's parameters, got one without")
+    return value
+
+
+def _name(penalty: Any) -> str:
+    return penalty.__name__ if isinstance(penalty, FunctionType) else type(penalty).__name__
 
 
 def apply_spectral_normalization(module: nn.Module) -> int:

@@ -1,16 +1,23 @@
 """The two players: what a generator and a discriminator are, for everything that trains, saves and draws."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import check_latent_kind, one_hot_codes
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.guard import FiniteGuard
+from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.space import SampleSpace
 
 CreditName = Literal["sample", "prefix", "alternatives"]
+Context = Callable[[], AbstractContextManager[object]]
 
 OWN_GENERATOR = """\
 class Own(bgan_discrete.Generator):
@@ -167,3 +174,73 @@ def check_players(generator: Any = None, discriminator: Any = None) -> None:
             raise InputError(
                 f"{who} must extend bgan_discrete.{base.__name__}, got {type(network).__name__}:\n\n{lines}"
             )
+
+
+def refuse_names(**parts: object) -> None:
+    """Raise InputError for a part of the game that is given by its name, where an object is wanted.
+
+    Args:
+        parts: By what they are, such as ``penalty``.
+    """
+    for what, part in parts.items():
+        if isinstance(part, str):
+            make = "make" if what == "credit" else "get"
+            raise InputError(
+                f"{what} must be an object, got {part!r}; names are for TrainingConfig({what}=...) and "
+                f"{make}_{what}(...)"
+            )
+
+
+@dataclass
+class Players:
+    """Both networks with their optimisers, and how they run: none of it changes what is computed.
+
+    Attributes:
+        generator: Maps latents ``[N, Z]`` to a distribution over N samples.
+        discriminator: Maps samples ``[B, *event_shape]`` to log-ratios F.
+        generator_optimizer: Of the generator's parameters; None where it does not move.
+        discriminator_optimizer: Of the discriminator's parameters; likewise.
+        precision: Makes the context in which the networks run (autocast); weights and losses are outside it.
+        score_precision: The same for the scoring of the generator's draws alone; that of all else if None.
+        score_chunk: The most samples that the discriminator scores at once; None for all of them.
+        parts: In how many parts, one after the other, a batch goes through the networks before they move; the gradient
+            is that of the whole batch, the memory that of a part.
+        guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
+        processes: Those that have a share of every batch each, and average their gradients.
+    """
+
+    generator: Any
+    discriminator: Any
+    generator_optimizer: torch.optim.Optimizer | None = None
+    discriminator_optimizer: torch.optim.Optimizer | None = None
+    precision: Context = nullcontext
+    score_precision: Context | None = None
+    score_chunk: int | None = None
+    parts: int = 1
+    guard: FiniteGuard | None = None
+    processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        """Let the gradients of both networks be averaged over the processes."""
+        refuse_names(generator=self.generator, discriminator=self.discriminator)
+        self.generator = self.processes.replicate(self.generator)
+        self.discriminator = self.processes.replicate(self.discriminator)
+
+    def side(self, who: Literal["generator", "discriminator"]) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """A player's network and its optimiser.
+
+        Raises:
+            InputError: If it has none, so that it cannot move.
+        """
+        is_generator = who == "generator"
+        optimizer = self.generator_optimizer if is_generator else self.discriminator_optimizer
+        if optimizer is None:
+            raise InputError(f"players need a {who}_optimizer where the {who} moves, got none")
+        return self.generator if is_generator else self.discriminator, optimizer
+
+    @property
+    def discriminator_space(self) -> SampleSpace:
+        """What the discriminator reads."""
+        network = plain(self.discriminator)
+        space: Any = getattr(network, "space", None) or (network if hasattr(network, "num_categories") else network.read)  # shim
+        return space

@@ -138,6 +138,26 @@ def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[s
     }
 
 
+@torch.no_grad()
+def log_ratio_diagnostics(log_ratio_real: Tensor, log_ratio_fake: Tensor) -> dict[str, Tensor]:
+    """Means of F and of ``D = sigmoid(F)`` on both sides, as scalar tensors.
+
+    Args:
+        log_ratio_real: F of real samples, any shape.
+        log_ratio_fake: F of generated samples, any shape.
+
+    Returns:
+        ``log_ratio_real``, ``log_ratio_fake``, ``d_real`` and ``d_fake``.
+    """
+    return {
+        # Sums of quotients, since F may be so large that its sum is beyond any float.
+        "log_ratio_real": (log_ratio_real / log_ratio_real.numel()).sum(),
+        "log_ratio_fake": (log_ratio_fake / log_ratio_fake.numel()).sum(),
+        "d_real": log_ratio_real.sigmoid().mean(),
+        "d_fake": log_ratio_fake.sigmoid().mean(),
+    }
+
+
 def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
     """Standard deviation over the whole batch."""
     scale = log_w_MN.abs().amax().clamp_min(torch.finfo(log_w_MN.dtype).tiny)

@@ -12,13 +12,15 @@ Source: Hjelm et al., "Boundary-Seeking GANs" (2018), section 3.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
-from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
-from bgan_discrete.game.step import Diagnostics, Game, checked_log_ratios, update_discriminator, update_parameters
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import checked_log_ratios, generate
+from bgan_discrete.game.step import Game, discriminator_loss
+from bgan_discrete.game.updates import Figures, Outcome, move
 from bgan_discrete.game.weights import log_partition
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.rivals.relaxations import frozen
@@ -149,29 +151,24 @@ class GreyLevels:
 
 
 def continuous_step(
-    generator: Callable[..., Distribution],
-    discriminator: nn.Module,
-    generator_optimizer: torch.optim.Optimizer,
-    discriminator_optimizer: torch.optim.Optimizer,
+    game: Game,
+    players: Players,
     real: Tensor,
     latents: Tensor,
-    game: Game,
     loss: ContinuousLoss = boundary_seeking_loss,
+    *,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
     update_generator: bool = True,
-) -> Diagnostics:
+) -> Figures:
     """A step of the discriminator, then one of a continuous generator through it.
 
     Args:
-        generator: Maps latents ``[N, Z]`` to `GreyLevels`.
-        discriminator: Maps soft one-hots ``[B, *event_shape, 2]`` to ``F [B]``; in eval mode for the generator.
-        generator_optimizer: Of the generator.
-        discriminator_optimizer: Of the discriminator.
+        game: Its `divergence`, `penalty` and `penalty_weight` are used; the batch goes through as a whole.
+        players: A generator of `GreyLevels`, and a discriminator that maps soft one-hots ``[B, *event_shape, 2]`` to
+            ``F [B]``; in eval mode for the generator.
         real: Codes ``[B, *event_shape]`` of a scale of K levels.
         latents: ``[N, Z]``.
-        game: Its `divergence`, `penalty`, `penalty_weight`, `autocast`, `guard` and `processes` are used; the
-            batch goes through as a whole.
         loss: F of the samples -> the generator's loss.
         rng: Source of the penalty's random points.
         penalty_scale: As in `bgan_discrete.game.step.discriminator_step`.
@@ -184,27 +181,26 @@ def continuous_step(
         InputError: If the generator gives no grey levels.
         NonFiniteError: Before an optimiser steps, if a loss or a gradient is inf or NaN.
     """
-    with game.autocast():
-        distribution = generator(latents)
+    distribution = generate(players, latents)
     if not isinstance(distribution, GreyLevels):
         raise InputError(f"a continuous step needs a generator of GreyLevels, got {type(distribution).__name__}")
     fake = mixtures(distribution.values)
-    scale = distribution.num_categories - 1
-    data = mixtures(real.to(fake.dtype) / scale)
-    diagnostics = update_discriminator(
-        discriminator, discriminator_optimizer, data, fake.detach(), 2, game, rng, penalty_scale
-    )
+    data = mixtures(real.to(fake.dtype) / (distribution.num_categories - 1))
+    processes = players.processes
+
+    def loss_through_discriminator() -> Outcome:
+        discriminator = plain(players.discriminator)
+        with frozen(discriminator), players.precision():
+            log_ratio = checked_log_ratios(discriminator(fake), fake)
+        is_corrected = loss is corrected_boundary_seeking_loss
+        value = corrected_boundary_seeking_loss(log_ratio, processes) if is_corrected else loss(log_ratio)
+        log_beta = log_partition(log_ratio.detach().reshape(-1, 1), processes=processes)
+        return Outcome(value, {"generator_loss": value.detach(), "log_beta": log_beta})
+
+    def loss_of_samples() -> Outcome:
+        return discriminator_loss(game, players, data, fake.detach(), None, penalty_scale, rng)
+
+    figures = move(players, "discriminator", loss_of_samples, whole=True)
     if not update_generator:
-        return diagnostics
-    with frozen(discriminator), game.autocast():
-        log_ratio = checked_log_ratios(plain(discriminator)(fake), fake)
-    if loss is corrected_boundary_seeking_loss:
-        generator_loss = corrected_boundary_seeking_loss(log_ratio, game.processes)
-    else:
-        generator_loss = loss(log_ratio)
-    diagnostics["generator_loss"] = generator_loss.detach()
-    diagnostics["log_beta"] = log_partition(log_ratio.detach().reshape(-1, 1), processes=game.processes)
-    diagnostics["generator_gradient_norm"] = update_parameters(
-        generator_optimizer, generator_loss, diagnostics, "generator", game.guard, game.processes
-    )
-    return diagnostics
+        return figures
+    return figures | move(players, "generator", loss_through_discriminator, whole=True)

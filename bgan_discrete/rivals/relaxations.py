@@ -1,4 +1,4 @@
-"""Relaxations: gradients of discrete draws through the discriminator's derivative, and WGAN-GP on softmax outputs.
+"""Relaxations: gradients of discrete draws through the discriminator's derivative.
 
 The rivals of the policy gradient. They need ``dF/dx`` on one-hots, which the estimators never ask for, and have no
 advantages; so they are a family of their own. All are biased in general: `straight_through` is exact where F is linear
@@ -10,17 +10,18 @@ Letters: N latents, K categories, ``...`` the positions.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions import Distribution, FactorizedCategorical
 from bgan_discrete.distributions.sampling import as_index, sample_categorical
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import wgan_gp_penalty
-from bgan_discrete.game.step import Diagnostics, Game, checked_log_ratios, update_parameters
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import checked_log_ratios, generate
+from bgan_discrete.game.updates import Figures, Outcome, move
 
 
 class Relaxation(Protocol):
@@ -139,23 +140,15 @@ def get_relaxation(name: str, temperature: float = 1.0) -> Relaxation:
 
 
 def relaxed_generator_step(
-    generator: Callable[[Tensor], Distribution],
-    discriminator: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    latents: Tensor,
-    relaxation: Relaxation,
-    game: Game,
-    rng: torch.Generator | None = None,
-) -> Diagnostics:
+    players: Players, latents: Tensor, relaxation: Relaxation, rng: torch.Generator | None = None
+) -> Figures:
     """Ascend ``E F`` of what the relaxation gives, through the discriminator: with draws reverse KL, as `rloo` does.
 
     Args:
-        generator: Maps latents ``[N, Z]`` to a distribution with ``logits [N, *event_shape, K]``.
-        discriminator: Maps soft one-hots ``[N, *event_shape, K]`` to ``F [N]``; scores in eval mode.
-        optimizer: Of the generator.
+        players: The generator's distribution has ``logits [N, *event_shape, K]``; the discriminator maps soft one-hots
+            ``[N, *event_shape, K]`` to ``F [N]`` and scores in eval mode. The generator moves.
         latents: ``[N, Z]``.
         relaxation: Logits -> one-hots with a gradient.
-        game: Its `autocast` sets the precision.
         rng: Source of the draws.
 
     Returns:
@@ -165,65 +158,16 @@ def relaxed_generator_step(
         InputError: If the distribution has no logits (an autoregressive one).
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
-    with game.autocast():
-        distribution = generator(latents)
-    with frozen(discriminator), game.autocast():
-        fake = relaxation(_logits(distribution), rng)
-        log_ratio = checked_log_ratios(discriminator(fake), fake)
-    loss = -log_ratio.mean()
-    diagnostics = {"generator_loss": loss.detach(), "log_ratio_draws": log_ratio.detach().mean()}
-    diagnostics["generator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "generator", game.guard)
-    return diagnostics
 
+    def loss_of(latents: Tensor) -> Outcome:
+        distribution = generate(players, latents)
+        with frozen(players.discriminator), players.precision():
+            fake = relaxation(logits_of(distribution), rng)
+            log_ratio = checked_log_ratios(players.discriminator(fake), fake)
+        loss = -log_ratio.mean()
+        return Outcome(loss, {"generator_loss": loss.detach(), "log_ratio_draws": log_ratio.detach().mean()})
 
-def wasserstein_step(
-    generator: Callable[[Tensor], Distribution],
-    critic: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    real: Tensor,
-    latents: Tensor,
-    game: Game,
-    rng: torch.Generator | None = None,
-) -> Diagnostics:
-    """Move the critic of WGAN-GP: real one-hots against the generator's softmax outputs.
-
-    Minimises ``E F(softmax) - E F(real) + lambda E (|dF/dx| - 1)^2``.
-
-    Args:
-        generator: As in `relaxed_generator_step`.
-        critic: Maps soft one-hots ``[B, *event_shape, K]`` to ``F [B]``.
-        optimizer: Of the critic.
-        real: Codes ``[B, *event_shape]``.
-        latents: ``[N, Z]``.
-        game: Its `penalty_weight` is lambda (10 in the source), its `autocast` sets the precision.
-        rng: Source of the points between real and generated.
-
-    Returns:
-        Scalar tensors: loss, mean F on both sides, penalty, gradient norm.
-
-    Raises:
-        InputError: If the distribution has no logits.
-        NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
-
-    Source:
-        Gulrajani et al., "Improved training of Wasserstein GANs" (2017), section 5.3 for discrete data.
-    """
-    with torch.no_grad(), game.autocast():
-        fake = softmax(_logits(generator(latents)))
-    real = one_hot(as_index(real), fake.shape[-1]).to(fake.dtype)
-    samples = torch.cat([real, fake])
-    with game.autocast():
-        value_real, value_fake = checked_log_ratios(critic(samples), samples).split([len(real), len(fake)])
-    penalty = wgan_gp_penalty(critic, real, fake, fake.shape[-1], rng)
-    loss = value_fake.mean() - value_real.mean() + game.penalty_weight * penalty
-    diagnostics = {
-        "discriminator_loss": loss.detach(),
-        "log_ratio_real": value_real.detach().mean(),
-        "log_ratio_fake": value_fake.detach().mean(),
-        "penalty": penalty.detach(),
-    }
-    diagnostics["discriminator_gradient_norm"] = update_parameters(optimizer, loss, diagnostics, "critic", game.guard)
-    return diagnostics
+    return move(players, "generator", loss_of, latents, whole=True)
 
 
 @contextmanager
@@ -246,11 +190,15 @@ def _draw(logits: Tensor, rng: torch.Generator | None) -> Tensor:
     return one_hot(as_index(drawn), logits.shape[-1]).to(logits.dtype)
 
 
-def _logits(distribution: Distribution) -> Tensor:
-    logits = getattr(distribution, "logits", None)
-    if not isinstance(logits, Tensor):
+def logits_of(distribution: Distribution) -> Tensor:
+    """Logits ``[N, *event_shape, K]`` of a distribution.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if not isinstance(distribution, FactorizedCategorical):
         raise InputError(
             "relaxations need a generator that draws all positions at once, with logits; got "
-            f"{type(cast(Any, distribution)).__name__}"
+            f"{type(distribution).__name__}"
         )
-    return logits
+    return distribution.logits

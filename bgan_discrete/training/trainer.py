@@ -26,20 +26,17 @@ from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.sampling import check_latent_kind, sample_latents
 from bgan_discrete.durable import hold_folder
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
+from bgan_discrete.game.credit import make_credit
 from bgan_discrete.game.divergences import Divergence, get_divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
+from bgan_discrete.game.guard import FiniteGuard
+from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import Penalty, get_penalty
+from bgan_discrete.game.players import Players, refuse_names
 from bgan_discrete.game.resampling import Resampler
-from bgan_discrete.game.step import (
-    Diagnostics,
-    FiniteGuard,
-    Game,
-    adversarial_step,
-    discriminator_step,
-    distribution_of,
-    likelihood_step,
-    refuse_names,
-)
+from bgan_discrete.game.scoring import generate
+from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
+from bgan_discrete.game.updates import Figures
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
@@ -174,7 +171,7 @@ class Trainer:
             labels, num_classes, len(self.codes), generator, discriminator, config, self.device
         )
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.game = _make_game(config, self.device, math.prod(self.codes.shape[1:]), processes)
+        self.game = _make_game(config, discriminator, processes)
         if estimator is not None:
             self.game.estimator = _given_estimator(estimator, config, processes)
         refuse_names(divergence=divergence, penalty=penalty)
@@ -183,14 +180,20 @@ class Trainer:
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.average = AveragedModel(self.generator, use_buffers=True).eval()
-        # What the steps call: the networks with their gradients averaged over the processes.
-        self._generator, self._discriminator = processes.replicate(generator), processes.replicate(discriminator)
         self._num_averaged = 0
         betas = (config.adam_beta1, config.adam_beta2)
         _check_learns(generator=generator, discriminator=discriminator)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), config.discriminator_lr, betas, fused=True
+        )
+        self.players = _make_players(
+            config,
+            self.device,
+            math.prod(self.codes.shape[1:]),
+            processes,
+            (self.generator, self.discriminator),
+            (self.generator_optimizer, self.discriminator_optimizer),
         )
         self.rng = torch.Generator(self.device).manual_seed(_stream_seed(config.seed, processes.rank))
         if not processes.is_first:
@@ -199,7 +202,7 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.began_with = processes.size
         self._is_new = True
-        self._sums: Diagnostics = {}
+        self._sums: Figures = {}
         self._counts: dict[str, int] = {}
         self._progress, self._tensorboard, self._on_samples = progress, tensorboard, on_samples
         if not processes.is_first:
@@ -242,8 +245,8 @@ class Trainer:
             stopped_by = self.used_up()
             while stopped_by is None:
                 self._set_learning_rates()
-                if self.game.guard is not None:
-                    self.game.guard.step = self.step + 1
+                if self.players.guard is not None:
+                    self.players.guard.step = self.step + 1
                 try:
                     diagnostics = self._train_step()
                 except NonFiniteError as error:
@@ -304,7 +307,7 @@ class Trainer:
                 "options and data, and the same checkpoint to resume from"
             )
 
-    def _train_step(self) -> Diagnostics:
+    def _train_step(self) -> Figures:
         """One generator step after ``discriminator_steps`` of the discriminator, then the average.
 
         The first ``pretrain_steps`` go by maximum likelihood instead, the ``warmup_steps`` after them train the
@@ -314,7 +317,7 @@ class Trainer:
         if self.step < config.pretrain_steps:
             real, _ = self._real_batch(self.step)
             latents = self._likelihood_latents(len(real))
-            found = likelihood_step(self._generator, self.generator_optimizer, real, latents, self.game)
+            found = likelihood_step(self.players, real, latents)
             self._update_average()
             return found
         is_warmup = self.step < config.pretrain_steps + config.warmup_steps
@@ -323,26 +326,16 @@ class Trainer:
             penalized = (count + 1) % config.penalty_interval == 0
             moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
             real, labels = self._real_batch(count)
-            common: dict[str, Any] = {
-                "discriminator": self._discriminator,
-                "real": real,
-                "latents": self._latents(config.batch_size // self.processes.size),
-                "game": self.game,
-                "rng": self.rng,
-                "penalty_scale": config.penalty_interval if penalized else 0,
-            }
-            both: dict[str, Any] = {
-                "generator_optimizer": self.generator_optimizer,
-                "discriminator_optimizer": self.discriminator_optimizer,
-            }
+            latents = self._latents(config.batch_size // self.processes.size)
+            chance: dict[str, Any] = {"rng": self.rng, "penalty_scale": config.penalty_interval if penalized else 0}
             if config.continuous != "none":
                 loss = get_continuous_loss(config.continuous)
-                found = continuous_step(self._generator, **common, **both, loss=loss, update_generator=moves_both)
-            elif moves_both:
-                found = adversarial_step(self._generator, **common, **both, condition=labels)
+                found = continuous_step(
+                    self.game, self.players, real, latents, loss, update_generator=moves_both, **chance
+                )
             else:
-                optimizer = self.discriminator_optimizer
-                found = discriminator_step(self._generator, **common, optimizer=optimizer, condition=labels)
+                step = adversarial_step if moves_both else discriminator_step
+                found = step(self.game, self.players, real, latents, labels, **chance)
         if moves_both:
             self._update_average()
         return found
@@ -363,7 +356,7 @@ class Trainer:
         self._num_averaged += 1
 
     def _check_finite(self) -> None:
-        found = None if self.game.guard is None else self.game.guard.check()
+        found = None if self.players.guard is None else self.players.guard.check()
         if found is not None:
             raise NonFiniteError(found + self._reason(found))
 
@@ -386,8 +379,8 @@ class Trainer:
         self.generator.eval()
         self.discriminator.eval()
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), self.game.autocast():
-            found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), *given)
+        with torch.random.fork_rng(devices), self.players.precision():
+            found = generate(Players(self.generator, None), latents.to(_dtype_of(self.generator)), *given)
             check_logits(getattr(found, "logits", latents))
             self._is_mixture = hasattr(found, "mixture_log_prob")
             got = f"{list(found.sample(1, rng).shape[1:])} in {found.num_categories} categories"
@@ -657,7 +650,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate * scale
 
-    def _accumulate(self, diagnostics: Diagnostics) -> None:
+    def _accumulate(self, diagnostics: Figures) -> None:
         # The penalty is absent from steps that leave it out, so each figure has its own count.
         for name, value in diagnostics.items():
             if name not in self._sums:
@@ -838,7 +831,7 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
     return device
 
 
-def _make_game(config: TrainingConfig, device: torch.device, num_positions: int, processes: Processes = ALONE) -> Game:
+def _make_game(config: TrainingConfig, discriminator: Any, processes: Processes = ALONE) -> Game:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -846,10 +839,9 @@ def _make_game(config: TrainingConfig, device: torch.device, num_positions: int,
         log_weight_clip=config.log_weight_clip,
         processes=processes,
     )
-
-    def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
-        return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
-
+    credit: Any = config.credit
+    if credit == "prefix" and not getattr(discriminator, "per_prefix", False):
+        credit = "sample"
     return Game(
         estimator=estimator,
         num_draws=config.num_draws,
@@ -857,14 +849,29 @@ def _make_game(config: TrainingConfig, device: torch.device, num_positions: int,
         discriminator_draws=config.discriminator_draws or config.num_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,
-        credit=config.credit,
-        entropy_weight=config.entropy_weight,
-        escort=1.0 if config.escort is None else config.escort,
+        credit=make_credit(credit, 1.0 if config.escort is None else config.escort, config.entropy_weight),
+    )
+
+
+def _make_players(
+    config: TrainingConfig,
+    device: torch.device,
+    num_positions: int,
+    processes: Processes,
+    networks: tuple[nn.Module, nn.Module],
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+) -> Players:
+    def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
+        return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
+
+    return Players(
+        *networks,
+        *optimizers,
         score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
-        autocast=precision(config.dtype),
-        score_autocast=precision(config.score_dtype or config.dtype),
+        precision=precision(config.dtype),
+        score_precision=precision(config.score_dtype or config.dtype),
         guard=None if device.type == "cpu" else FiniteGuard(),
-        accumulation_steps=config.gradient_accumulation_steps,
+        parts=config.gradient_accumulation_steps,
         processes=processes,
     )
 

@@ -1,0 +1,53 @@
+"""Updates that are inf or NaN are not made, and an accelerator need not be asked at each step."""
+
+import torch
+from torch import Tensor
+
+
+class FiniteGuard:
+    """Stops all updates from the first loss or gradient on that is inf or NaN, without asking the device at each step.
+
+    On an accelerator every answer that the host waits for idles the device. With a guard the optimiser is told on the
+    device itself to leave the parameters alone (`torch.optim.Adam` with ``fused=True`` and its kin know how), from the
+    first such update on until `check` is called.
+
+    Attributes:
+        step: What `check` calls the step; whoever takes the steps counts here.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self._first: Tensor | None = None
+        self._updates: list[tuple[int, str]] = []
+
+    def note(self, loss: Tensor, norm: Tensor, who: str) -> Tensor:
+        """Take note of an update before it is made.
+
+        Args:
+            loss: Scalar.
+            norm: The gradient's norm, a scalar.
+            who: Whose update it is.
+
+        Returns:
+            Scalar float32, 1 where this update, or one before it, must not be made; else 0.
+        """
+        if self._first is None:
+            self._first = torch.full((), -1, dtype=torch.int64, device=loss.device)
+        number = 2 * len(self._updates)
+        found = torch.where(torch.isfinite(norm), -1, number + 1).masked_fill(~torch.isfinite(loss), number)
+        self._first = torch.where(self._first < 0, found, self._first)
+        self._updates.append((self.step, who))
+        return (self._first >= 0).float()
+
+    def check(self) -> str | None:
+        """Ask the device, once for all updates since the last call.
+
+        Returns:
+            None, or which step was not taken, and what was inf or NaN in it.
+        """
+        updates, first = self._updates, -1 if self._first is None else int(self._first)
+        self._updates, self._first = [], None
+        if first < 0:
+            return None
+        step, who = updates[first // 2]
+        return f"step {step} was not taken: the {who}'s {('loss', 'gradient norm')[first % 2]} is inf or NaN"

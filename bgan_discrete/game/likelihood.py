@@ -1,0 +1,42 @@
+"""Maximum likelihood of the same generators: a start before the game, and what to compare it with."""
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import generate
+from bgan_discrete.game.updates import Figures, Outcome, move
+
+
+def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
+    """Move the generator towards the data by maximum likelihood.
+
+    Of a distribution that is a mixture over its latents (independent positions) it ascends
+    ``E_P log 1/S sum_s g(x | z_s)`` over all S latents; of any other ``E_P E_z log g(x | z)``, a latent for each
+    sample. Both are at most the log-likelihood ``E_P log E_z g(x | z)``; the first comes near it where S latents do for
+    the data, the second where the generator does not need its latent.
+
+    Args:
+        players: The generator moves.
+        real: Codes ``[N, *event_shape]``.
+        latents: ``[S, Z]``; S = N where the distribution is no mixture. Of a mixture all parts and processes must have
+            the same latents.
+
+    Returns:
+        Scalar tensors: loss (nats a sample), gradient norm.
+
+    Raises:
+        NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
+    """
+
+    def loss_of(real: Tensor, rows: Tensor) -> Outcome:
+        distribution = generate(players, latents)
+        if distribution.is_mixture:
+            loss = -distribution.mixture_log_prob(real).mean()
+        else:
+            if len(real) != len(latents):
+                distribution = generate(players, latents[rows])
+            loss = -distribution.log_prob(real[None]).mean()
+        return Outcome(loss, {"likelihood_loss": loss.detach()})
+
+    return move(players, "generator", loss_of, real, torch.arange(len(real), device=real.device))
