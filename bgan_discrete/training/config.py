@@ -23,7 +23,7 @@ EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffre
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking", "non_saturating"]
-CreditName = Literal["prefix", "token", "alternatives"]
+CreditName = Literal["prefix", "alternatives"]
 RETIRED = {"compile"}
 """Options of runs of earlier versions, without which they go on as they began."""
 CODEC_OPTIONS = (
@@ -147,8 +147,8 @@ class TrainingConfig:
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
     credit: CreditName = option(
         "prefix",
-        "what a token is weighed by: alternatives: every token that could stand in its place; else the draws, by F of "
-        "the sample, or with per_prefix of its prefix or (token) of the token alone",
+        "what a token is weighed by: alternatives: every token that could stand in its place; prefix: the draws, by F "
+        "of the sample, or with per_prefix of what stands up to the token",
     )
     entropy_weight: float = option(
         0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
@@ -435,8 +435,6 @@ class TextTrainingConfig(ScriptConfig):
         self._check_credit()
         if self.training.continuous != "none":
             raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
-        if self.training.credit == "token" and not self.model.per_prefix:
-            raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
             raise InputError(
                 f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
@@ -450,9 +448,7 @@ class TextTrainingConfig(ScriptConfig):
     def _check_credit(self) -> None:
         model, alternatives = self.model, self.training.credit == "alternatives"
         if alternatives and model.per_prefix:
-            raise InputError(
-                "per_prefix belongs to credit 'prefix' or 'token': give one of them, or leave per_prefix out"
-            )
+            raise InputError("per_prefix belongs to credit 'prefix': give that, or leave per_prefix out")
         if model.discriminator == "mlp" and not alternatives:
             raise InputError("discriminator 'mlp' needs credit 'alternatives'")
         if model.logit_spread is not None and model.generator not in ("conv", "mlp"):
@@ -568,8 +564,6 @@ class ArrayTrainingConfig(ScriptConfig):
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         training = self.training
-        if training.credit == "token":
-            raise InputError("credit must be 'alternatives' or 'prefix' for arrays, got 'token'")
         super().check()
         if training.continuous != "none":
             raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
