@@ -1,10 +1,13 @@
 """Imports run one way along the data's path, and no module hides a library."""
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
+from tokenize import NAME
 
 import pytest
 
@@ -93,6 +96,63 @@ def test_these_modules_do_not_wait_for_torch() -> None:
     program = f"import {names}, sys; print('torch' in sys.modules, 'datasets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["False", "False"]
+
+
+GAME = sorted((PACKAGE / "game").glob("*.py"))
+FILES = {"io", "os", "pathlib", "shutil", "tempfile", "glob", "json", "csv", "mmap", "sqlite3", "zipfile", "tarfile"}
+OPENERS = {
+    "open", "load", "save", "loadtxt", "savetxt", "memmap", "fromfile", "tofile", "from_file", "read_text",
+    "read_bytes", "write_text", "write_bytes", "fdopen",
+}  # fmt: skip
+
+
+def reaches(source: str) -> list[str]:
+    """What a program of the game imports beside torch, einops and the package, and what in it opens a file."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            found += [called] if called.split(".")[-1] in OPENERS else []
+        for name in names:
+            top = name.split(".")[0]
+            is_known = top in ("torch", "einops", "bgan_discrete") or top in sys.stdlib_module_names - FILES
+            found += [] if is_known else [name]
+    return found
+
+
+@pytest.mark.parametrize("path", GAME, ids=lambda path: path.name)
+def test_the_game_needs_torch_and_einops_and_opens_no_file(path: Path) -> None:
+    assert reaches(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import numpy as np", "from scipy import stats", "def f():\n    import pandas", "from pathlib import Path",
+        "import os", "open('a')", "torch.save(x, p)", "torch.load(p, weights_only=True)", "p.read_text()",
+    ],
+)  # fmt: skip
+def test_a_library_or_a_file_of_the_game_would_be_found(line: str) -> None:
+    assert reaches(line)
+    assert reaches("import math\nimport torch.nn\nfrom einops import rearrange\nmodel.load_state_dict(s)") == []
+
+
+@pytest.mark.parametrize("path", GAME, ids=lambda path: path.name)
+def test_nothing_in_the_game_knows_of_its_rivals(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith("bgan_discrete.rivals")]
+
+
+def test_the_step_fits_on_a_screen_and_knows_nothing_of_how_networks_run() -> None:
+    source = (PACKAGE / "game" / "step.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 120
+    words = [token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == NAME]
+    for word in ("autocast", "chunk", "DistributedDataParallel"):
+        assert not [found for found in words if word.lower() in found.lower()]
 
 
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -1,0 +1,109 @@
+"""Whose F weighs a position: each credit by its name, what it needs, and what it says where that is not there."""
+
+import pytest
+import torch
+from players import TableDiscriminator, players, sgd
+from torch import Tensor, nn
+
+from bgan_discrete import Discriminator, FactorizedCategorical, Game, SampleSpace, generator_step, make_credit
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit, Credit, prefix_credit, sample_credit
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.likelihood import likelihood_step
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import adversarial_step, discriminator_step
+from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
+
+L, K, M, N = 3, 4, 5, 2
+SPACE = SampleSpace((L,), K)
+
+
+class Sums(Discriminator):
+    """F is the sum of the codes: of the sample, or up to each position."""
+
+    def __init__(self, per_prefix: bool) -> None:
+        super().__init__(SPACE)
+        self.per_prefix, self.scale = per_prefix, nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        sums = self.scale * samples.float().cumsum(1)
+        return sums if self.per_prefix else sums[:, -1]
+
+
+def weighed(credit: Credit, discriminator: Discriminator) -> tuple[Tensor, Tensor, Tensor, FactorizedCategorical]:
+    """The surrogate, the log weights, and the draws and the distribution that they are of."""
+    logits = torch.randn(N, L, K, generator=torch.Generator().manual_seed(0))
+    distribution = FactorizedCategorical(logits)
+    codes = distribution.sample(M, torch.Generator().manual_seed(1))
+    scorer = Scorer(players(None, discriminator))
+    return *credit(make_estimator("bgan_centered"), distribution, codes, scorer), codes, distribution
+
+
+def test_a_credit_is_known_by_its_name() -> None:
+    assert make_credit("sample") is sample_credit
+    assert make_credit("prefix") is prefix_credit
+    assert make_credit("alternatives", 0.5, 0.2) == AlternativesCredit(escort=0.5, entropy_weight=0.2)
+    for name in ("token", "sequence", ""):
+        with pytest.raises(InputError, match=f"credit '{name}' is unknown; choose one of sample, prefix, alternatives"):
+            make_credit(name)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"credit must be an object, got 'prefix'; .* make_credit\(\.\.\.\)"):
+        Game(credit="prefix")  # type: ignore[arg-type]
+
+
+def test_the_sample_weighs_all_of_its_positions_and_a_prefix_the_one_that_it_ends() -> None:
+    surrogate, log_w, codes, distribution = weighed(sample_credit, Sums(per_prefix=False))
+    log_probs = distribution.log_probs.expand(M, -1, -1, -1).gather(-1, codes.long()[..., None]).squeeze(-1)
+    sums = 0.3 * codes.float().cumsum(-1)
+    torch.testing.assert_close(log_w, sums[..., -1])
+    advantages = torch.softmax(log_w, 0) - 1 / M
+    torch.testing.assert_close(surrogate, (advantages * log_probs.sum(-1)).sum(0))
+
+    surrogate, log_w, again, _ = weighed(prefix_credit, Sums(per_prefix=True))
+    assert torch.equal(again, codes)
+    torch.testing.assert_close(log_w, sums.flatten(1))
+    torch.testing.assert_close(surrogate, ((torch.softmax(sums, 0) - 1 / M) * log_probs).sum((0, 2)))
+
+
+def test_a_credit_refuses_an_f_that_is_not_its_own_and_says_what_to_take() -> None:
+    wanted = rf"credit 'sample' needs one F for each sample, \[{M * N}\], got \[{M * N}, {L}\]; for F of each prefix"
+    with pytest.raises(InputError, match=wanted + " take credit 'prefix'"):
+        weighed(sample_credit, Sums(per_prefix=True))
+    with pytest.raises(
+        InputError, match=rf"credit 'prefix' needs F for each position, \[{M * N}, {L}\], got \[{M * N}\]"
+    ):
+        weighed(prefix_credit, Sums(per_prefix=False))
+    with pytest.raises(InputError, match="TableDiscriminator has no alternatives, which credit 'alternatives' needs"):
+        weighed(AlternativesCredit(), TableDiscriminator(torch.zeros(K)))
+
+
+def test_a_step_refuses_it_before_anything_moves() -> None:
+    generator = MLPGenerator((L,), K, latent_size=2, width=4)
+    before = [parameter.detach().clone() for parameter in generator.parameters()]
+    for credit, per_prefix in ((sample_credit, True), (prefix_credit, False)):
+        with pytest.raises(InputError, match=r"credit '(sample|prefix)' needs"):
+            generator_step(Game(credit=credit), players(generator, Sums(per_prefix)), torch.randn(N, 2))
+    assert all(torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("who", ["generator", "discriminator"])
+def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None:
+    generator, discriminator = MLPGenerator((L,), K, latent_size=2, width=4), MLPDiscriminator((L,), K, width=4)
+    moved = discriminator if who == "generator" else generator
+    optimizers = {f"{'discriminator' if who == 'generator' else 'generator'}_optimizer": sgd(moved)}
+    game, one = Game(num_draws=2), Players(generator, discriminator, **optimizers)  # type: ignore[arg-type]
+    real, latents = torch.zeros(N, L, dtype=torch.uint8), torch.randn(N, 2)
+    steps = {
+        "generator": [lambda: generator_step(game, one, latents), lambda: likelihood_step(one, real, latents)],
+        "discriminator": [lambda: discriminator_step(game, one, real, latents)],
+    }
+    for take in [*steps[who], lambda: adversarial_step(game, one, real, latents)]:
+        with pytest.raises(InputError, match=f"players need a {who}_optimizer where the {who} moves, got none"):
+            take()
+    for take in steps["discriminator" if who == "generator" else "generator"]:
+        take()
+
+
+def test_players_are_networks_not_names() -> None:
+    with pytest.raises(InputError, match="generator must be an object, got 'gru'"):
+        Players("gru", MLPDiscriminator((L,), K, width=4))
