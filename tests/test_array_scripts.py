@@ -289,17 +289,6 @@ def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None
         ImagePipeline.from_pretrained(tmp_path / "m")
 
 
-def test_models_saved_before_there_were_sizes_load(tmp_path: Path) -> None:
-    generator = MLPGenerator((2, 2), 3, 4, 8)
-    generator.settings = {name: generator.settings[name] for name in list(generator.settings)[:5]}
-    assert set(generator.settings) == {"event_shape", "num_categories", "latent_size", "width", "depth"}
-    ArrayPipeline(generator, IntegersCodec((2, 2), 3)).save_pretrained(tmp_path / "m")
-    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
-    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
-    (tmp_path / "m" / "manifest.json").unlink()
-    assert ArrayPipeline.from_pretrained(tmp_path / "m").generate(3).rows.shape == (3, 2, 2)
-
-
 def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Path) -> None:
     rows = examples.example("table", 300)
     rows["city"][0] = "Rome"

@@ -301,9 +301,11 @@ def test_whatever_its_json_files_hold_a_run_has_a_page_or_one_line(
     (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, **line}), encoding="utf-8")
     (tmp_path / "samples.png").write_bytes(_png_of(4, 4))
+    (tmp_path / "other").mkdir(exist_ok=True)
+    ImageTrainingConfig().save(tmp_path / "other" / "config.yaml")
     for call in (
         lambda: write_report_page(tmp_path),
-        lambda: write_comparison_page([tmp_path, ROOT / "tests" / "fixtures" / "version1_images"], tmp_path / "c.html"),
+        lambda: write_comparison_page([tmp_path, tmp_path / "other"], tmp_path / "c.html"),
     ):
         try:
             page = call()

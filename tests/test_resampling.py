@@ -237,7 +237,9 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     config.write_text(options, encoding="utf-8")
     for state in Path("rows/checkpoints").rglob("state.pt"):
         state.write_bytes(b"")
-    with pytest.raises(InputError, match=r"resample 2 needs the run's discriminator, and finds only damaged"):
+    with pytest.raises(
+        InputError, match=r"resample 2 needs the run's discriminator, and finds no checkpoint that can be used"
+    ):
         generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     config.write_text("conditional: true\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"'rows/config.yaml' is not of a run that trains such a model"):
