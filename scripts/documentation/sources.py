@@ -80,19 +80,21 @@ def package() -> griffe.Module:
 def documented() -> list[Module]:
     """The modules of the reference, in the order of the layers that the architecture document tells.
 
-    A package that says what it exports is documented with that and nothing else.
+    A package that says what it exports is documented with that, with what the public interface has of it, and with
+    nothing else.
     """
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     layers: dict[str, int] = {}
     for layer, cell in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.M):
         layers |= {name.removesuffix(".py").removesuffix("/"): int(layer) for name in re.findall(r"`([^`]+)`", cell)}
     names = sorted(_module_names(package()), key=lambda name: (layers.get([*name.split("."), ""][1], -1), name))
+    promised = {entry.path for module in PROMISED for entry in exports(module).values()}
     found = []
     for name in names:
         room = ".".join(name.split(".")[:2])
         exported = {entry.path for entry in exports(room).values()} if room != PACKAGE else set()
         module = _member(name)
-        entries = tuple(entry for entry in _entries(module) if not exported or entry.path in exported)
+        entries = tuple(entry for entry in _entries(module) if not exported or entry.path in exported | promised)
         if entries or name == PACKAGE:
             found.append(Module(name, _text(module), entries))
     return found
