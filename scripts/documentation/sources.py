@@ -109,7 +109,10 @@ def _module_names(module: griffe.Module) -> Iterator[str]:
 
 def _member(path: str) -> Any:
     """What has a dotted path in the package."""
-    return package()[path.removeprefix(f"{PACKAGE}.")] if path != PACKAGE else package()
+    try:
+        return package()[path.removeprefix(f"{PACKAGE}.")] if path != PACKAGE else package()
+    except KeyError:
+        raise LookupError(f"{path} does not exist, and is exported") from None
 
 
 def _text(of: Any) -> str:
