@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from bgan_discrete.space import SampleSpace
 
 CreditName = Literal["sample", "prefix", "alternatives"]
 Context = Callable[[], AbstractContextManager[object]]
+Condition: TypeAlias = Tensor | None
+Dice: TypeAlias = torch.Generator | None
 
 OWN_GENERATOR = """\
 class Own(bgan_discrete.Generator):
@@ -242,5 +244,7 @@ class Players:
     def discriminator_space(self) -> SampleSpace:
         """What the discriminator reads."""
         network = plain(self.discriminator)
-        space: Any = getattr(network, "space", None) or (network if hasattr(network, "num_categories") else network.read)  # shim
+        space: Any = getattr(network, "space", None) or (
+            network if hasattr(network, "num_categories") else network.read
+        )  # shim
         return space

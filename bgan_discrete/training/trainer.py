@@ -34,8 +34,9 @@ from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import Penalty, get_penalty
 from bgan_discrete.game.players import Players, refuse_names
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import generate
-from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
+from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.game.updates import Figures
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_continuous_loss
