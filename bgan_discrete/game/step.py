@@ -100,10 +100,10 @@ def adversarial_step(
     game: Game, players: Players, real: Tensor, latents: Tensor, condition: Condition = None,
     penalty_scale: float = 1.0, rng: Dice = None,
 ) -> Figures:  # fmt: skip
-    """`discriminator_step`, then `generator_step`, on the same latents; arguments, results and errors as there.
+    """`discriminator_step`, then `generator_step`, on the same latents.
 
     The generator runs once and draws for both; the discriminator has moved before it scores. A batch in several parts
-    takes the two steps one after the other instead.
+    takes the two steps one after the other instead. Arguments, results and errors as in the two.
     """
     if players.parts > 1:
         figures = discriminator_step(game, players, real, latents, condition, penalty_scale, rng)
