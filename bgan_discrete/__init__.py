@@ -50,7 +50,7 @@ _HOMES = {
     "ConvGenerator": "nn",
     "MLPDiscriminator": "nn",
     "MLPGenerator": "nn",
-    "TrainingConfig": "training.config",
+    "TrainingConfig": "config",
     "Trainer": "training.trainer",
     "ImagePipeline": "pipeline",
     "TextPipeline": "pipeline",

@@ -19,6 +19,7 @@ from in_process import ran, refused
 
 from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, TableCodec
+from bgan_discrete.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
@@ -29,7 +30,6 @@ from bgan_discrete.tasks.arrays import (
     prepare_array,
 )
 from bgan_discrete.tasks.runs import count_parameters
-from bgan_discrete.training.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",

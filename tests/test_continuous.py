@@ -10,6 +10,7 @@ import torch
 from in_process import run_script
 from torch import Tensor, nn
 
+from bgan_discrete.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
@@ -27,7 +28,6 @@ from bgan_discrete.rivals.continuous import (
     non_saturating_loss,
 )
 from bgan_discrete.tasks.images import build_networks
-from bgan_discrete.training.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent

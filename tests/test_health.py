@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.training.health import (
     REPEAT_STEPS,
     Finding,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bgan_discrete.codecs import TextCodecOptions
+from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import describe, describe_text, load_images, load_text, tables
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import TextTrainingConfig
 
 OLD, NEW = "1" * 40, "2" * 40
 REVISIONS = {None: NEW, "main": NEW, "v1": OLD, OLD: OLD, NEW: NEW}

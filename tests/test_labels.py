@@ -28,6 +28,7 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
+from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
 from bgan_discrete.metrics import evaluate_images
@@ -44,7 +45,6 @@ from bgan_discrete.tasks.images import (
     evaluate_pipeline,
     generate_images,
 )
-from bgan_discrete.training.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.training.trainer import SHOWN_OF_CLASS, labels_of_samples
 
 QUICK_TRAINING: dict[str, Any] = {

@@ -25,6 +25,7 @@ from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
+from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
@@ -33,7 +34,6 @@ from bgan_discrete.sources import load_images
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from bgan_discrete.training.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -893,7 +893,7 @@ def test_a_failed_writing_leaves_what_was_there_and_nothing_beside_it(tmp_path: 
     before = (tmp_path / "config.yaml").read_bytes()
     program = """
     import resource, sys
-    from bgan_discrete.training.config import ImageTrainingConfig
+    from bgan_discrete.config import ImageTrainingConfig
     from bgan_discrete.errors import StorageError
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     try:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from in_process import run_script
 from PIL import Image
 
+from bgan_discrete.config import ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.reporting import (
     findings_of,
@@ -44,7 +45,6 @@ from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, m
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 

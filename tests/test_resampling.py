@@ -26,17 +26,17 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
-from bgan_discrete.game.resampling import sample_log_ratios
-from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
-from bgan_discrete.tasks.images import generate_images, train_images
-from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
-from bgan_discrete.training.config import (
+from bgan_discrete.config import (
     ArrayDataConfig,
     ArrayTrainingConfig,
     ImageTrainingConfig,
     TextDataConfig,
     TextTrainingConfig,
 )
+from bgan_discrete.game.resampling import sample_log_ratios
+from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
+from bgan_discrete.tasks.images import generate_images, train_images
+from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
 from bgan_discrete.training.trainer import sample_codes
 
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bgan_discrete import __version__
+from bgan_discrete.config import load_config_values
 from bgan_discrete.durable import file_inside, read_bytes, read_json, replace_text
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.training.config import load_config_values
 from bgan_discrete.training.run_log import read_metrics
 
 MAX_BYTES = 2**26

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.reporting.charts import readable
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.record import RunRecord
-from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 
 WORDS = {
     "lower": "lower is better",

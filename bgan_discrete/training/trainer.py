@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.distributions import check_logits
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.sampling import check_latent_kind, sample_latents
@@ -43,7 +44,6 @@ from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_con
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.batches import BatchOrder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
 
 RESIDENT_BYTES = 2 * 1024**3

@@ -21,6 +21,10 @@ Entry = griffe.Class | griffe.Function | griffe.Attribute
 class Options(griffe.Extension):
     """Shows the fields of a configuration as they are used: with the default and the help of their option."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._others: list[griffe.Attribute] = []
+
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Replace the call that makes a field by the field's default, and let its help be its docstring."""
         call = attr.value
@@ -31,24 +35,22 @@ class Options(griffe.Extension):
         if maker == "option":
             attr.value, text = call.arguments[:2]
             attr.docstring = griffe.Docstring(ast.literal_eval(str(text)), parent=attr)
-        elif maker == "_other_default":
+        elif maker == "other_default":
             attr.value = call.arguments[1]
-            attr.docstring = next(_docstrings_before(attr), None)
+            self._others.append(attr)
         elif maker == "field" and isinstance(factory := keywords.get("default_factory"), griffe.ExprLambda):
             attr.value = factory.body
         elif maker == "field" and "help" in str(keywords.get("metadata")):
             text = ast.literal_eval(str(keywords["metadata"]))["help"]
             attr.value, attr.docstring = keywords["default"], griffe.Docstring(text, parent=attr)
 
-
-def _docstrings_before(attr: griffe.Attribute) -> Iterator[griffe.Docstring]:
-    """What the bases of a class, in the same module, say of a field."""
-    kind = attr.parent
-    while isinstance(kind, griffe.Class) and kind.bases:
-        kind = attr.module.members.get(str(kind.bases[0]))  # type: ignore[assignment]
-        held = kind.members.get(attr.name) if kind else None
-        if held is not None and held.docstring:
-            yield held.docstring
+    def on_package(self, **_: Any) -> None:
+        """Give a field with another default the help of the field in the base of its class."""
+        for attr in self._others:
+            assert isinstance(attr.parent, griffe.Class)
+            helps = (base.members[attr.name].docstring for base in attr.parent.mro() if attr.name in base.members)
+            attr.docstring = next(filter(None, helps), None)
+        self._others.clear()
 
 
 @dataclass(frozen=True)
