@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("codecs",),
     ("sources", "imaging", "publishing"),
     ("nn",),
-    ("config",),
+    ("config", "diagnosis"),
     ("training",),
     ("pipeline",),
     ("metrics",),
@@ -32,7 +32,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
-    "config", "training.health", "reporting", "publishing.card", "publishing.hub",
+    "config", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -12,6 +12,15 @@ from typing import Any
 
 from PIL import Image
 
+from bgan_discrete.diagnosis import (
+    Finding,
+    by_severity,
+    check_array_metrics,
+    check_ending,
+    check_image_metrics,
+    check_text_metrics,
+    check_training,
+)
 from bgan_discrete.durable import read_bytes, replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.reporting.charts import Chart, Curve, draw
@@ -29,15 +38,6 @@ from bgan_discrete.reporting.tables import (
     options_of,
     options_table,
     samples_table,
-)
-from bgan_discrete.training.health import (
-    Finding,
-    by_severity,
-    check_array_metrics,
-    check_ending,
-    check_image_metrics,
-    check_text_metrics,
-    check_training,
 )
 
 MAX_FRAMES = 24
