@@ -382,7 +382,7 @@ def test_a_page_that_cannot_be_made_does_not_end_a_run(
     def fails(run: Path) -> Path:
         raise ValueError("math domain error")
 
-    monkeypatch.setattr("bgan_discrete.reporting.page.write_report_page", fails)
+    monkeypatch.setattr("bgan_discrete.reporting.recording.write_report_page", fails)
     with recorded(tmp_path, "data"):
         pass
     assert "cannot be written: math domain error" in caplog.text
