@@ -40,12 +40,18 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
     "diagnosis": (("findings",), ("windows", "advice"), ("training_rules", "sample_rules"), ("watch",)),
-    "reporting": (("markup", "style", "record", "neighbours"), ("charts",), ("tables",), ("page",), ("recording",)),
+    "reporting": (
+        ("markup", "style", "record", "neighbours"),
+        ("charts",),
+        ("html_tables",),
+        ("page",),
+        ("recording",),
+    ),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
         ("folders", "text_files", "table_files", "image_data", "text_data"),
         ("rows", "values"),
-        ("pictures", "tables", "numpy_files", "decoding"),
+        ("pictures", "dataset_rows", "numpy_files", "decoding"),
         ("digests", "text", "arrays"),
         ("cache",),
         ("images",),
@@ -146,8 +152,8 @@ def test_a_cycle_would_be_found(record: str) -> None:
     sources = {
         "bgan_discrete": "",
         "bgan_discrete.reporting": "from bgan_discrete.reporting.page import page as shown_page",
-        "bgan_discrete.reporting.page": "from bgan_discrete.reporting.tables import table",
-        "bgan_discrete.reporting.tables": "from bgan_discrete.reporting.record import Record",
+        "bgan_discrete.reporting.page": "from bgan_discrete.reporting.html_tables import table",
+        "bgan_discrete.reporting.html_tables": "from bgan_discrete.reporting.record import Record",
         "bgan_discrete.reporting.record": record,
     }
     assert "bgan_discrete.reporting.record" in cycle_in(import_graph(sources))

@@ -31,6 +31,7 @@ from bgan_discrete.reporting import (
     write_report_page,
 )
 from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
+from bgan_discrete.reporting.html_tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.neighbours import (
     absent_classes,
@@ -41,7 +42,6 @@ from bgan_discrete.reporting.neighbours import (
 )
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
-from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import train_text

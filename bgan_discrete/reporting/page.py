@@ -24,10 +24,7 @@ from bgan_discrete.diagnosis import (
 from bgan_discrete.durable import read_bytes, replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.reporting.charts import Chart, Curve, draw
-from bgan_discrete.reporting.markup import Markup, element, join
-from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
-from bgan_discrete.reporting.style import CSS, SCRIPT
-from bgan_discrete.reporting.tables import (
+from bgan_discrete.reporting.html_tables import (
     changed_options,
     classes_table,
     differences_table,
@@ -39,6 +36,9 @@ from bgan_discrete.reporting.tables import (
     options_table,
     samples_table,
 )
+from bgan_discrete.reporting.markup import Markup, element, join
+from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
+from bgan_discrete.reporting.style import CSS, SCRIPT
 
 MAX_FRAMES = 24
 FRAME_BYTES = 1_500_000

@@ -19,7 +19,7 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import check_repo_id
-from bgan_discrete.reporting.tables import text_direction
+from bgan_discrete.reporting.html_tables import text_direction
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
 
