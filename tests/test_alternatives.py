@@ -2,19 +2,24 @@
 
 import itertools
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
+from players import TableDiscriminator, players
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
+from bgan_discrete import Discriminator, SampleSpace
+from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import counted_positions, pad_after_end
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
-from bgan_discrete.game.step import Game, discriminator_step, generator_step, score_draws, weigh_alternatives
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import Game, discriminator_step, generator_loss, generator_step
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceGenerator,
@@ -30,19 +35,21 @@ NETWORKS = ("mlp", "conv", "gru")
 ONE_SHOT = (ConvSequenceGenerator, MLPSequenceGenerator)
 
 
-class TabledDiscriminator(nn.Module):
+class TabledDiscriminator(Discriminator):
     """Any F of whole samples, its alternatives by looking each of them up."""
 
+    credits = ("sample", "prefix", "alternatives")
+
     def __init__(self, end: int | None, prefixes: bool = False) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((L,), K, end_id=end))
         self.end, self.prefixes = end, prefixes
         self.table = 2 * torch.randn([K] * L, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
     def log_ratio(self, codes: Tensor) -> Tensor:
         return self.table[tuple(pad_after_end(codes.long(), self.end).unbind(-1))]
 
-    def forward(self, codes: Tensor) -> Tensor:
-        return self.log_ratio(codes)[:, None].expand(-1, L)
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.log_ratio(samples)[:, None].expand(-1, L)
 
     def alternatives(self, codes: Tensor) -> Tensor:
         found = torch.zeros(len(codes), L, K, dtype=torch.float64)
@@ -67,6 +74,14 @@ def _double() -> object:
 def _no_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log weights of a step are float32; here the tables pass as they are."""
     monkeypatch.setattr(Tensor, "float", lambda self: self)
+
+
+def weighed(
+    distribution: Distribution, discriminator: nn.Module, codes: Tensor, name: str = "rloo", **options: float
+) -> tuple[Tensor, Tensor]:
+    """The surrogate of draws by credit for alternatives, and their log weights."""
+    credit = AlternativesCredit(**options)
+    return credit(make_estimator(name), distribution, codes, Scorer(players(None, discriminator)))
 
 
 def every_sample() -> Tensor:
@@ -101,21 +116,20 @@ def test_one_shot_gradient_by_enumeration(end: int | None) -> None:
     probability = raw.log_prob(samples[:, None]).exp()[:, 0]
     wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
     found = {}
-    for credit in ("alternatives", "prefix"):
-        game = Game(make_estimator("rloo"), num_draws=2, credit=credit)
+    for credit in ("alternatives", "sample"):
         draws = []
         for one, other in itertools.product(range(len(samples)), repeat=2):
             codes = pad_after_end(samples[[one, other]][:, None], end)
             if credit == "alternatives":
-                surrogate, log_w = weigh_alternatives(distribution, discriminator, codes, game)
+                surrogate, log_w = weighed(distribution, discriminator, codes)
                 assert log_w.shape == (2, 1)
             else:
                 log_w = discriminator.log_ratio(codes)
-                surrogate = distribution.weighted_log_prob(codes, game.estimator(log_w))
+                surrogate = distribution.weighted_log_prob(codes, make_estimator("rloo")(log_w))
             draws.append((probability[one] * probability[other], surrogate))
         found[credit] = mean_and_variance(module, draws)
         assert torch.allclose(found[credit][0], wanted, atol=1e-12)
-    share = found["alternatives"][1] / found["prefix"][1]
+    share = found["alternatives"][1] / found["sample"][1]
     assert share < (0.5 if end is None else 0.9)
 
 
@@ -123,9 +137,8 @@ def test_one_draw_is_enough_where_no_sample_ends() -> None:
     module, make = factorised(None)
     discriminator, distribution, samples = TabledDiscriminator(None), make(), every_sample()
     probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
-    game = Game(make_estimator("rloo"), num_draws=1, credit="alternatives")
     draws = [
-        (p, weigh_alternatives(distribution, discriminator, sample[None, None], game)[0])
+        (p, weighed(distribution, discriminator, sample[None, None])[0])
         for p, sample in zip(probability, samples, strict=True)
     ]
     wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
@@ -140,9 +153,8 @@ def test_autoregressive_gradient_by_enumeration(kind: Callable[..., nn.Module], 
     discriminator, distribution = TabledDiscriminator(END, prefixes=True), generator(torch.randn(1, 2))
     samples = torch.unique(pad_after_end(every_sample(), END), dim=0)
     probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
-    game = Game(make_estimator(name), num_draws=1, credit="alternatives")
     draws = [
-        (p, weigh_alternatives(distribution, discriminator, sample[None, None], game)[0])
+        (p, weighed(distribution, discriminator, sample[None, None], name)[0])
         for p, sample in zip(probability, samples, strict=True)
     ]
     # Each conditional ascends its own target, with the probabilities of the prefixes held fixed.
@@ -188,10 +200,7 @@ def test_the_entropy_weight_adds_the_gradient_of_the_entropy(end: int | None) ->
     module, make = factorised(end)
     discriminator, distribution = TabledDiscriminator(end), make()
     codes = distribution.sample(3)
-    surrogates = [
-        weigh_alternatives(distribution, discriminator, codes, Game(rloo, credit="alternatives", entropy_weight=tau))
-        for rloo, tau in ((make_estimator("rloo"), 0.0), (make_estimator("rloo"), 0.4))
-    ]
+    surrogates = [weighed(distribution, discriminator, codes, entropy_weight=tau) for tau in (0.0, 0.4)]
     wanted = torch.zeros(())
     for draw in codes:
         log_q, is_open = distribution.alternatives(draw)
@@ -246,9 +255,15 @@ def test_what_has_no_alternatives_is_refused() -> None:
         with pytest.raises(InputError, match="weighs the draws of a whole batch"):
             estimator.over_alternatives(torch.zeros(2), torch.zeros(2))
     codes = torch.zeros(1, 1, L, dtype=torch.uint8)
-    game = Game(make_estimator("rloo"), credit="alternatives")
-    with pytest.raises(InputError, match="SequenceCategorical and Linear"):
-        weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K)), nn.Linear(1, 1), codes, game)
+    with pytest.raises(InputError, match="TableDiscriminator has no alternatives, which credit 'alternatives' needs"):
+        weighed(SequenceCategorical(torch.zeros(1, L, K)), TableDiscriminator(torch.zeros(K)), codes)
+
+    class TooFew(TabledDiscriminator):
+        def alternatives(self, codes: Tensor) -> Tensor:
+            return super().alternatives(codes)[:, 1:]
+
+    with pytest.raises(InputError, match=r"alternatives must give F of shape \[1, 3, 3\], got \[1, 2, 3\]"):
+        weighed(SequenceCategorical(torch.zeros(1, L, K)), TooFew(None), codes)
     with pytest.raises(InputError, match="draw must have shape"):
         AutoregressiveCategorical(GRUGenerator(L, K, None, 2, 8), torch.zeros(1, 2), L, K).alternatives(codes[0, :, :2])
     for values, words in (
@@ -288,17 +303,18 @@ def test_both_steps_run(kind: Callable[..., nn.Module], end: int | None) -> None
     torch.manual_seed(0)
     generator = kind(6, 5, end, 4, width=8, depth=1)
     discriminator = AlternativesDiscriminator(6, 5, end, 8, 1, "rest" if kind in ONE_SHOT else "prefix", "mlp")
-    game = Game(make_estimator("rloo"), num_draws=3, credit="alternatives", score_chunk=2)
+    game = Game(make_estimator("rloo"), num_draws=3, credit=AlternativesCredit())
     real, latents = pad_after_end(torch.randint(0, 5, (4, 6)), end), torch.randn(4, 4)
     before = [p.clone() for p in generator.parameters()]
-    discriminator_step(generator, discriminator, torch.optim.SGD(discriminator.parameters(), 0.1), real, latents, game)
-    found = generator_step(generator, discriminator, torch.optim.SGD(generator.parameters(), 0.1), latents, game)
+    both = players(generator, discriminator, score_chunk=2)
+    discriminator_step(game, both, real, latents)
+    found = generator_step(game, both, latents)
     assert all(torch.isfinite(value) for value in found.values())
     assert all(not torch.equal(one, other) for one, other in zip(before, generator.parameters(), strict=True))
     codes = generator(latents).sample(3, torch.Generator().manual_seed(0))
-    _, log_w = weigh_alternatives(generator(latents), discriminator, codes, game)
+    log_w = cast(Tensor, generator_loss(game, both, generator(latents), codes).seen)
     if end is None:
-        assert torch.allclose(log_w, score_draws(discriminator, codes, game).mean(-1))
+        assert torch.allclose(log_w, Scorer(both).draws(codes).mean(-1))
 
 
 @pytest.mark.parametrize(("end", "expected"), [(None, [2.0, 2.0, 2.0]), (END, [1.5, 1.0, 0.0])])
@@ -312,9 +328,9 @@ def test_the_log_weight_of_a_draw_is_the_mean_over_its_open_positions_in_eval_mo
             was_training.append(self.training)
             return torch.arange(1.0, L + 1)[:, None].expand(len(codes), -1, K)
 
-    discriminator, game = ByPosition(end), Game(make_estimator("rloo"), credit="alternatives")
+    discriminator = ByPosition(end)
     codes = torch.tensor([[0, 2, END], [0, END, END], [END, END, END]])[:, None]
-    _, log_w = weigh_alternatives(SequenceCategorical(torch.zeros(1, L, K), end), discriminator, codes, game)
+    _, log_w = weighed(SequenceCategorical(torch.zeros(1, L, K), end), discriminator, codes)
     assert log_w[:, 0].tolist() == expected
     assert was_training == [False] * 3
     assert discriminator.training

@@ -234,7 +234,6 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--holdout", "0"), "holdout must be between 0 and 1"),
         (("--limit", "30"), "at least 20 held-out rows, got 3"),
         (("--num-samples", "5"), "at least 20 samples, got 5"),
-        (("--credit", "token", "--num-draws", "2"), "credit must be 'alternatives' or 'prefix' for arrays"),
         (("--credit", "prefix", "--num-draws", "2", "--discriminator", "positions"), "needs credit 'alternatives'"),
         (("--dataset", "planes.npy", "--discriminator", "positions"), "takes samples of one axis"),
         (("--dataset", "planes.npy", "--generator", "conv", "--credit", "prefix", "--num-draws", "2"), "8 x 8"),

@@ -11,11 +11,12 @@ import pytest
 import torch
 from in_process import run_script
 
-from bgan_discrete.game.step import loss_of_draws, update_discriminator
+from bgan_discrete.game.step import generator_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 timing: Any = importlib.import_module("benchmarks.timing")
+agreement: Any = importlib.import_module("benchmarks.agreement")
 step: Any = importlib.import_module("benchmarks.step")
 text: Any = importlib.import_module("benchmarks.text")
 processes: Any = importlib.import_module("benchmarks.processes")
@@ -126,30 +127,30 @@ def test_memory_grows_with_the_codes_alone(num_categories: int) -> None:
     """From M = 10 to M = 100 at a fixed number of samples scored at a time: the codes, and at most a fifth more."""
     peaks = []
     for num_draws in (10, 100):
-        players = step.Players(step.Setup(32, num_categories, num_draws, 64, 2), CPU)
-        players.game.score_chunk = 64
-        players.ours()
-        peaks.append(timing.peak_bytes(players.ours, CPU))
+        bench = step.Bench(step.Setup(32, num_categories, num_draws, 64, 2), CPU)
+        bench.players.score_chunk = 64
+        bench.ours()
+        peaks.append(timing.peak_bytes(bench.ours, CPU))
     assert peaks[1] - peaks[0] <= 1.2 * 90 * 64 * 1024
 
 
 def test_a_large_vocabulary_needs_a_small_multiple_of_one_tensor_of_logits() -> None:
     """With M = 16 draws, less than five tensors ``[N, L, K]`` beside the networks; all logits would be sixteen."""
-    players = text.Players(text.Setup(16, 8000, 16, 16, 16), CPU)
+    bench = text.Bench(text.Setup(16, 8000, 16, 16, 16), CPU)
     one = 4 * 16 * 16 * 8000
-    networks = sum(p.numel() * 4 for net in (players.generator, players.discriminator) for p in net.parameters())
-    assert timing.peak_bytes(players.ours, CPU) - 4 * networks < 5 * one
+    networks = sum(p.numel() * 4 for net in (bench.generator, bench.discriminator) for p in net.parameters())
+    assert timing.peak_bytes(bench.ours, CPU) - 4 * networks < 5 * one
 
 
 def test_drawing_by_prefix_gives_the_distribution_that_cached_drawing_gives() -> None:
-    players = text.Players(text.Setup(3, 4, 3, 2, 8), CPU)
+    bench = text.Bench(text.Setup(3, 4, 3, 2, 8), CPU)
     with torch.no_grad():
-        for parameter in players.generator.parameters():
+        for parameter in bench.generator.parameters():
             parameter.mul_(3)
     torch.manual_seed(1)
-    latents = players.latents[:1].repeat(20_000, 1)
-    ours = players.generator(players.latents[:1]).sample(20_000, players.rng)[:, 0].long()
-    theirs = textbook.draw_by_prefix(players.generator.logits, latents, 3)
+    latents = bench.latents[:1].repeat(20_000, 1)
+    ours = bench.generator(bench.latents[:1]).sample(20_000, bench.rng)[:, 0].long()
+    theirs = textbook.draw_by_prefix(bench.generator.logits, latents, 3)
     place = torch.tensor([16, 4, 1])
     counts = [torch.bincount((codes * place).sum(1), minlength=64) / 20_000 for codes in (ours, theirs)]
     assert (counts[0] - counts[1]).abs().sum() / 2 < 0.03
@@ -162,28 +163,26 @@ def test_a_textbook_step_has_the_gradients_of_ours(
 ) -> None:
     """Of the same draws, which are put in the place of those that it makes."""
     is_text = kind == "text"
-    players = text.Players(text.Setup(5, 7, 3, 4, 8), CPU) if is_text else step.Players(step.Setup(8, 3, 4, 4, 4), CPU)
-    generator, discriminator = players.generator.double(), players.discriminator.double()
-    players.latents = players.latents.double()
-    distribution = generator(players.latents)
-    codes = distribution.sample(players.setup.num_draws, players.rng).long()
-    own = codes if discriminator_draws is None else distribution.sample(1, players.rng).long()
+    bench = text.Bench(text.Setup(5, 7, 3, 4, 8), CPU) if is_text else step.Bench(step.Setup(8, 3, 4, 4, 4), CPU)
+    generator, discriminator = bench.generator.double(), bench.discriminator.double()
+    bench.latents = bench.latents.double()
+    distribution = generator(bench.latents)
+    codes = distribution.sample(bench.setup.num_draws, bench.rng).long()
+    own = codes if discriminator_draws is None else distribution.sample(1, bench.rng).long()
 
     def drawn(*given: Any) -> torch.Tensor:
         if is_text:
             return codes.flatten(0, 1) if len(given[1]) == codes[..., 0].numel() else own.flatten(0, 1)
         found = codes if given[1] == len(codes) else own
-        return torch.nn.functional.one_hot(found, players.setup.num_categories).double()
+        return torch.nn.functional.one_hot(found, bench.setup.num_categories).double()
 
     monkeypatch.setattr(textbook, "draw_by_prefix" if is_text else "one_hot_draws", drawn)
-    players.textbook(*([] if is_text else ["gumbel"]), discriminator_draws)
+    bench.textbook(*([] if is_text else ["gumbel"]), discriminator_draws)
     theirs = [p.grad.clone() for network in (generator, discriminator) for p in network.parameters()]
     for network in (generator, discriminator):
         network.zero_grad()
-    real, game = players.real, players.game
-    categories = players.setup.num_categories
-    update_discriminator(discriminator, players.plain[1], real, own.flatten(0, 1), categories, game, players.rng, 0.0)
-    loss_of_draws(generator(players.latents), codes, discriminator, game)[0].backward()
+    agreement.move_discriminator(bench, own.flatten(0, 1))
+    generator_loss(bench.game, bench.players, generator(bench.latents), codes).loss.backward()
     ours = [p.grad for network in (generator, discriminator) for p in network.parameters()]
     for found, expected in zip(ours, theirs, strict=True):
         # The optimisers' rate is 1e-9, not 0.
@@ -192,11 +191,11 @@ def test_a_textbook_step_has_the_gradients_of_ours(
 
 @pytest.mark.parametrize("suite", [step, text])
 def test_a_textbook_that_learns_something_else_is_not_timed(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    players = suite.Players(suite.SMOKE[0] if suite is step else suite.SMOKE, CPU)
-    players.check()
+    bench = suite.Bench(suite.SMOKE[0] if suite is step else suite.SMOKE, CPU)
+    bench.check()
     name = "losses" if suite is step else "text_losses"
     right = getattr(suite, name)
     for wrong in (lambda d, g: (d, -g), lambda d, g: (-d, g), lambda d, g: (1.1 * d, g)):
         monkeypatch.setattr(suite, name, lambda *given, wrong=wrong: wrong(*right(*given)))
         with pytest.raises(AssertionError):
-            players.check()
+            bench.check()

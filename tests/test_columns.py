@@ -5,14 +5,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from players import players
 from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
 from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCategorical
 from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.penalties import r1_penalty
-from bgan_discrete.game.step import Game, loss_of_draws
+from bgan_discrete.game.step import Game, generator_loss
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
 
 SIZES = torch.tensor([1, 2, 4, 3])
@@ -170,11 +172,11 @@ def test_a_penalty_has_no_part_in_what_is_impossible() -> None:
 def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: float, entropy_weight: float) -> None:
     logits, distribution = make(requires_grad=True)
     discriminator = AlternativesDiscriminator(4, 4, None, 8, 1, "rest", "mlp")
-    game = Game(make_estimator(estimator), credit="alternatives", escort=escort, entropy_weight=entropy_weight)
-    loss, log_w = loss_of_draws(distribution, distribution.sample(2), discriminator, game)
-    (gradient,) = torch.autograd.grad(loss, logits)
-    assert torch.isfinite(loss)
-    assert torch.isfinite(log_w).all()
+    game = Game(make_estimator(estimator), credit=AlternativesCredit(escort, entropy_weight))
+    found = generator_loss(game, players(None, discriminator), distribution, distribution.sample(2))
+    (gradient,) = torch.autograd.grad(found.loss, logits)
+    assert torch.isfinite(found.loss)
+    assert isinstance(found.seen, Tensor) and torch.isfinite(found.seen).all()
     assert torch.isfinite(gradient).all()
     assert gradient.abs().sum() > 0
     assert (gradient[:, torch.arange(4) >= SIZES[:, None]] == 0).all()

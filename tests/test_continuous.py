@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from in_process import run_script
+from players import players
 from torch import Tensor, nn
 
+from bgan_discrete import Discriminator, Generator, SampleSpace
 from bgan_discrete.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
@@ -74,35 +76,36 @@ def test_the_usual_loss() -> None:
     assert torch.allclose(non_saturating_loss(log_ratio), -torch.log(torch.sigmoid(log_ratio)).mean())
 
 
-class Constant(nn.Module):
+class Constant(Generator):
     """One grey level at one position, whatever the latent."""
 
     def __init__(self, start: float) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((1,), 11, ordered=True), latent_size=1)
         self.level = nn.Parameter(torch.tensor(start))
 
-    def forward(self, latents: Tensor) -> GreyLevels:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> GreyLevels:
         return GreyLevels(self.level.expand(len(latents), 1), 11)
 
 
-class Slope(nn.Module):
+class Slope(Discriminator):
     """F(v) = slope (v - 0.6): the boundary lies at 0.6."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((1,), 2, ordered=True))
         self.slope = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.slope * (x[:, 0, 1] - 0.6)
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.slope * (samples[:, 0, 1] - 0.6)
 
 
 @pytest.mark.parametrize("start", [0.1, 0.95])
 def test_samples_move_onto_the_boundary_from_both_sides(start: float) -> None:
     generator, discriminator = Constant(start), Slope()
-    optimizers = torch.optim.SGD(generator.parameters(), 0.1), torch.optim.SGD(discriminator.parameters(), 0.0)
+    still = torch.optim.SGD(discriminator.parameters(), 0.0)
+    both = players(generator, discriminator, discriminator_optimizer=still)
     real, latents = torch.full((4, 1), 6, dtype=torch.uint8), torch.zeros(4, 1)
     for _ in range(60):
-        found = continuous_step(generator, discriminator, *optimizers, real, latents, Game())
+        found = continuous_step(Game(), both, real, latents)
     assert abs(float(generator.level.detach()) - 0.6) < 1e-3
     assert abs(found["d_fake"] - 0.5) < 1e-3 and abs(found["log_beta"]) < 1e-2
     assert all(p.requires_grad for p in discriminator.parameters())
@@ -110,14 +113,13 @@ def test_samples_move_onto_the_boundary_from_both_sides(start: float) -> None:
 
 def test_the_discriminators_part_is_its_bound_on_mixtures() -> None:
     generator, discriminator = Constant(0.25), Slope()
-    optimizers = torch.optim.SGD(generator.parameters(), 0.1), torch.optim.SGD(discriminator.parameters(), 1.0)
+    whole = torch.optim.SGD(discriminator.parameters(), 1.0)
+    both = players(generator, discriminator, discriminator_optimizer=whole)
     real = torch.tensor([[10], [5]], dtype=torch.uint8)
     slope = discriminator.slope.detach().clone().requires_grad_()
     f_real, f_fake = slope * (torch.tensor([1.0, 0.5]) - 0.6), slope * (torch.tensor([0.25, 0.25]) - 0.6)
     (wanted,) = torch.autograd.grad(DIVERGENCES["gan"].discriminator_loss(f_real, f_fake), slope)
-    found = continuous_step(
-        generator, discriminator, *optimizers, real, torch.zeros(2, 1), Game(), update_generator=False
-    )
+    found = continuous_step(Game(), both, real, torch.zeros(2, 1), update_generator=False)
     assert torch.allclose(slope.detach() - discriminator.slope.detach(), wanted, atol=1e-6)
     assert generator.level.item() == 0.25 and "generator_loss" not in found
 
@@ -127,10 +129,9 @@ def test_penalties_apply_to_grey_levels(penalty: str) -> None:
     torch.manual_seed(0)
     generator = ContinuousConvGenerator((8, 8), 17, latent_size=4, width=4, depth=1)
     discriminator = ConvDiscriminator((8, 8), 2, width=4)
-    optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in (generator, discriminator)]
     real = torch.randint(0, 17, (3, 8, 8), dtype=torch.uint8)
     game = Game(penalty=get_penalty(penalty))
-    found = continuous_step(generator, discriminator, *optimizers, real, torch.randn(3, 4), game)
+    found = continuous_step(game, players(generator, discriminator), real, torch.randn(3, 4))
     assert found["penalty"] > 0 and found["generator_gradient_norm"] > 0
 
 
@@ -158,10 +159,9 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="continuous loss 'hinge' is unknown; choose one of boundary_seeking"):
         get_continuous_loss("hinge")
     generator, discriminator = MLPGenerator((1,), 3, latent_size=1, width=4), Slope()
-    optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in (generator, discriminator)]
     with pytest.raises(InputError, match="needs a generator of GreyLevels, got FactorizedCategorical"):
         continuous_step(
-            generator, discriminator, *optimizers, torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1), Game()
+            Game(), players(generator, discriminator), torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1)
         )
 
 

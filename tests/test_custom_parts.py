@@ -10,15 +10,18 @@ from torch import Tensor
 
 from bgan_discrete import (
     ConvGenerator,
+    Discriminator,
     Divergence,
     Estimator,
     FactorizedCategorical,
     Game,
+    Generator,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
     NonFiniteError,
+    SampleSpace,
     Trainer,
     TrainingConfig,
     get_divergence,
@@ -27,7 +30,7 @@ from bgan_discrete import (
 )
 from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
 from bgan_discrete.game.estimators import rloo
-from bgan_discrete.game.step import FiniteGuard
+from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.sources import load_images
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
@@ -87,16 +90,16 @@ def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
         trained(TrainingConfig(**SMALL, credit="alternatives"), estimator=make_estimator("maligan"))
 
 
-class Logits(torch.nn.Module):
+class Logits(Generator):
     """A generator that gives logits, not a distribution."""
 
-    num_categories, latent_size = 3, 4
+    num_categories = 3
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((6,), 3), latent_size=4)
         self.layer = torch.nn.Linear(4, 18)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
         return self.layer(latents).unflatten(1, (6, 3))
 
 
@@ -107,25 +110,36 @@ class OneColumn(MLPDiscriminator):
         return super().forward(codes)[:, None]
 
 
-class Given(torch.nn.Module):
-    """A generator or discriminator that gives what a function makes of the right thing."""
+class GivenGenerator(Generator):
+    """Gives what a function makes of the right logits."""
 
-    def __init__(self, inner: torch.nn.Module, change: Any) -> None:
-        super().__init__()
-        self.inner, self.change = inner, change
-        self.num_categories, self.latent_size = 3, 4
+    num_categories = 3
 
-    def forward(self, given: Tensor) -> Any:
-        found = self.inner(given)
-        return self.change(found if isinstance(found, Tensor) else found.logits)
+    def __init__(self, change: Any) -> None:
+        super().__init__(SampleSpace((6,), 3), latent_size=4)
+        self.inner, self.change = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), change
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
+        return self.change(self.inner(latents).logits)
+
+
+class GivenDiscriminator(Discriminator):
+    """Gives what a function makes of the right F."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__(SampleSpace((6,), 3))
+        self.inner, self.change = MLPDiscriminator((6,), 3, width=16, depth=1), change
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Any:
+        return self.change(self.inner(samples))
 
 
 def wrong_generator(change: Any) -> dict[str, Any]:
-    return {"generator": Given(MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), change)}
+    return {"generator": GivenGenerator(change)}
 
 
 def wrong_discriminator(change: Any) -> dict[str, Any]:
-    return {"discriminator": Given(MLPDiscriminator((6,), 3, width=16, depth=1), change)}
+    return {"discriminator": GivenDiscriminator(change)}
 
 
 class Frozen(MLPDiscriminator):
@@ -161,7 +175,10 @@ class Frozen(MLPDiscriminator):
         (wrong_discriminator(lambda f: (f, f)), r"one F for each sample, \[16\], got tuple"),
         (wrong_discriminator(lambda f: (f > 0).long()), r"one F for each sample, \[16\], got \[16\] of torch.int64"),
         (wrong_discriminator(lambda f: f.detach()), r"discriminator must give what depends on its parameters"),
-        (wrong_discriminator(lambda f: f[:, None].expand(-1, 5)), r"or for each position, \[32, 6\], got \[32, 5\]"),
+        (
+            wrong_discriminator(lambda f: f[:, None].expand(-1, 5)),
+            r"credit 'sample' needs one F for each sample, \[32\], got \[32, 5\]; for F of each prefix take",
+        ),
         ({"discriminator": Frozen()}, r"discriminator must have parameters that require a gradient, got Frozen"),
         ({"estimator": "rloo"}, r"estimator must be an object or a function, got 'rloo'; .*make_estimator"),
         ({"divergence": "kl"}, r"divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
@@ -202,14 +219,14 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
     for begins in (0, 3):
         torch.manual_seed(0)
         made = {
-            "generator": Given(MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), FactorizedCategorical),
-            "discriminator": Given(MLPDiscriminator((6,), 3, width=16, depth=1), lambda f: f),
+            "generator": GivenGenerator(FactorizedCategorical),
+            "discriminator": GivenDiscriminator(lambda f: f),
         }
         made[who].change = wrong if begins == 0 else right
         config = TrainingConfig(**SMALL, penalty="none", log_interval=4)
         with pytest.raises(NonFiniteError, match=words) as caught:
             trainer = Trainer(made["generator"], made["discriminator"], CODES, config, progress=False)
-            trainer.game.guard = FiniteGuard() if guarded else None
+            trainer.players.guard = FiniteGuard() if guarded else None
             if begins:
                 take = trainer._train_step
                 taken = iter(range(100))
@@ -227,7 +244,7 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
 
 def test_a_game_takes_a_function_and_no_names() -> None:
     assert isinstance(Game(rloo).estimator, Estimator)  # type: ignore[arg-type]
-    for wrong in ({"estimator": "rloo"}, {"divergence": "kl"}, {"penalty": "r1"}):
+    for wrong in ({"estimator": "rloo"}, {"divergence": "kl"}, {"penalty": "r1"}, {"credit": "prefix"}):
         with pytest.raises(InputError, match="must be an object"):
             Game(**wrong)  # type: ignore[arg-type]
 

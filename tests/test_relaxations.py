@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from players import players
 from torch import Tensor, nn
 
+from bgan_discrete import Discriminator, SampleSpace
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.penalties import wgan_gp_penalty
-from bgan_discrete.game.step import Game
 from bgan_discrete.nn import GRUGenerator, MLPDiscriminator, MLPGenerator
 from bgan_discrete.rivals.relaxations import (
     RELAXATIONS,
@@ -18,8 +19,8 @@ from bgan_discrete.rivals.relaxations import (
     relaxed_generator_step,
     softmax,
     straight_through,
-    wasserstein_step,
 )
+from bgan_discrete.rivals.wasserstein import wasserstein_step
 
 K = 3
 
@@ -146,15 +147,15 @@ def test_sharp_logits_stay_finite(relaxation: object) -> None:
     assert torch.isfinite(gradient).all() and torch.isfinite(drawn).all()
 
 
-class LinearCritic(nn.Module):
+class LinearCritic(Discriminator):
     """F(x) = <w, x> + b: its gradient has the norm of w everywhere."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((2,), K))
         self.weight, self.bias = nn.Parameter(torch.randn(2, K)), nn.Parameter(torch.randn(()))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (x * self.weight).flatten(1).sum(1) + self.bias
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (samples * self.weight).flatten(1).sum(1) + self.bias
 
 
 def test_the_penalty_of_soft_outputs_has_a_closed_form_on_a_linear_critic() -> None:
@@ -174,15 +175,7 @@ def test_the_wasserstein_step_has_a_closed_form_on_a_linear_critic() -> None:
     hard = torch.nn.functional.one_hot(real.long(), K).double()
     norm = before.norm()
     wanted = soft.mean(0) - hard.mean(0) + 10 * 2 * (norm - 1) * before / norm
-    found = wasserstein_step(
-        generator,
-        critic,
-        torch.optim.SGD(critic.parameters(), lr=0.1),
-        real,
-        latents,
-        Game(penalty_weight=10),
-        torch.Generator().manual_seed(0),
-    )
+    found = wasserstein_step(players(generator, critic), real, latents, 10, torch.Generator().manual_seed(0))
     assert torch.allclose((before - critic.weight.detach()) / 0.1, wanted, atol=1e-6)
     assert abs(found["penalty"] - (norm - 1) ** 2) < 1e-6
     assert all(p.grad is None for p in generator.parameters())
@@ -193,8 +186,7 @@ def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
     torch.set_default_dtype(torch.float32)
     generator, discriminator = MLPGenerator((2,), K, latent_size=3, width=4), MLPDiscriminator((2,), K, width=4)
     before = [p.detach().clone() for p in generator.parameters()]
-    optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
-    found = relaxed_generator_step(generator, discriminator, optimizer, torch.randn(5, 3), get_relaxation(name), Game())
+    found = relaxed_generator_step(players(generator, discriminator), torch.randn(5, 3), get_relaxation(name))
     assert found["generator_gradient_norm"] > 0
     assert any(not torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
     assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
@@ -216,12 +208,10 @@ def test_the_generator_moves_to_where_f_is_large(name: str) -> None:
     generator, critic = MLPGenerator((2,), K, latent_size=3, width=4), LinearCritic().float()
     with torch.no_grad():
         critic.weight.copy_(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
-    optimizer = torch.optim.SGD(generator.parameters(), lr=0.3)
+    both = players(generator, critic, torch.optim.SGD(generator.parameters(), lr=0.3))
     rng = torch.Generator().manual_seed(0)
     for _ in range(60):
-        relaxed_generator_step(
-            generator, critic, optimizer, torch.randn(32, 3, generator=rng), get_relaxation(name), Game(), rng
-        )
+        relaxed_generator_step(both, torch.randn(32, 3, generator=rng), get_relaxation(name), rng)
     mean = torch.softmax(generator(torch.randn(200, 3, generator=rng)).logits, -1).mean(0)
     assert mean[0, 1] > 0.7 and mean[1, 2] > 0.7
 
@@ -234,14 +224,11 @@ def test_errors() -> None:
     torch.set_default_dtype(torch.float32)
     generator, discriminator = GRUGenerator(2, K, latent_size=3, width=4), MLPDiscriminator((2,), K, width=4)
     assert isinstance(generator(torch.randn(2, 3)), AutoregressiveCategorical)
-    optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
     with pytest.raises(InputError, match="draws all positions at once, with logits; got AutoregressiveCategorical"):
-        relaxed_generator_step(generator, discriminator, optimizer, torch.randn(5, 3), softmax, Game())
+        relaxed_generator_step(players(generator, discriminator), torch.randn(5, 3), softmax)
     with torch.no_grad():
         next(discriminator.parameters()).fill_(float("nan"))
     mlp = MLPGenerator((2,), K, latent_size=3, width=4)
     with pytest.raises(NonFiniteError, match="the generator's loss is nan"):
-        relaxed_generator_step(
-            mlp, discriminator, torch.optim.SGD(mlp.parameters(), lr=0.1), torch.randn(5, 3), softmax, Game()
-        )
+        relaxed_generator_step(players(mlp, discriminator), torch.randn(5, 3), softmax)
     assert all(p.requires_grad for p in discriminator.parameters())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from players import players
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
@@ -14,9 +15,12 @@ from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
 from bgan_discrete.distributions.sampling import sample_latents, sharpen
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import prefix_credit, sample_credit
 from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import PENALTIES
-from bgan_discrete.game.step import Game, discriminator_step, generator_step, likelihood_step, score_draws
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import Game, discriminator_step, generator_step
 from bgan_discrete.nn import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
@@ -414,15 +418,17 @@ def test_a_prefix_is_judged_without_what_follows(kind: Callable[..., nn.Module])
 
 
 @pytest.mark.parametrize("kind", DISCRIMINATORS)
-@pytest.mark.parametrize("credit", ["prefix", "token"])
-def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[..., nn.Module], credit: str) -> None:
+def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[..., nn.Module]) -> None:
     module = discriminator(kind, True)
-    codes = make(ConvSequenceGenerator, length=6)(latents(3)).sample(5, torch.Generator().manual_seed(0))
-    game = Game(num_draws=5, credit=credit)  # type: ignore[arg-type]
-    log_w = score_draws(module, codes, game)
-    prefixes = module(codes.flatten(0, 1)).reshape(5, 3, 6)
-    expected = prefixes if credit == "prefix" else prefixes - nn.functional.pad(prefixes[..., :-1], (1, 0))
-    assert torch.allclose(log_w, expected, atol=1e-6)
+    distribution = make(ConvSequenceGenerator, length=6)(latents(3))
+    codes = distribution.sample(5, torch.Generator().manual_seed(0))
+    estimator, score = make_estimator("bgan"), Scorer(players(None, module))
+    prefixes = module(codes.flatten(0, 1)).reshape(5, 3, 6).detach()
+    assert torch.allclose(score.draws(codes), prefixes, atol=1e-6)
+    surrogate, log_w = prefix_credit(estimator, distribution, codes, score)
+    torch.testing.assert_close(log_w, prefixes.flatten(1))
+    expected = distribution.weighted_log_prob(codes, torch.softmax(prefixes, 0))
+    torch.testing.assert_close(surrogate, expected)
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
@@ -430,17 +436,17 @@ def test_dense_credit_normalises_each_position_over_the_draws(kind: Callable[...
 def test_steps_move_both_networks(kind: Callable[..., nn.Module], per_prefix: bool) -> None:
     generator = make(kind, length=6).float()
     judge = discriminator(ConvSequenceDiscriminator, per_prefix).float()
-    game = Game(num_draws=4, penalty=PENALTIES["r1"])
+    game = Game(num_draws=4, penalty=PENALTIES["r1"], credit=prefix_credit if per_prefix else sample_credit)
+    both = players(generator, judge)
     real = every_sequence(END, 6)[:8].to(torch.uint8)
     z = latents(8).float()
     for module in (judge, generator):
         before = [parameter.clone() for parameter in module.parameters()]
-        optimizer = torch.optim.SGD(module.parameters(), 0.1)
         rng = torch.Generator().manual_seed(0)
         if module is judge:
-            discriminator_step(generator, judge, optimizer, real, z, game, rng)
+            discriminator_step(game, both, real, z, rng=rng)
         else:
-            generator_step(generator, judge, optimizer, z, game, rng)
+            generator_step(game, both, z, rng=rng)
         assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
 
 
@@ -448,9 +454,9 @@ def test_likelihood_steps_reach_the_data() -> None:
     torch.manual_seed(0)
     generator = GRUGenerator(3, 4, 1, 2, width=32)
     data = torch.tensor([[2, 3, 1], [3, 1, 1]], dtype=torch.uint8)
-    optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
+    both = players(generator, None, torch.optim.Adam(generator.parameters(), 1e-2))
     for _ in range(150):
-        found = likelihood_step(generator, optimizer, data.repeat(8, 1), torch.randn(16, 2), Game())
+        found = likelihood_step(both, data.repeat(8, 1), torch.randn(16, 2))
     assert found["likelihood_loss"] == pytest.approx(0.693, abs=0.05)
     drawn = generator(torch.randn(200, 2)).sample(1)[0]
     share = (drawn == data[0]).all(1).float().mean()
@@ -507,8 +513,8 @@ def test_likelihood_steps_give_each_latent_its_share_of_the_data() -> None:
     torch.manual_seed(0)
     generator = MLPSequenceGenerator(3, 4, None, 2, width=32, latent_kind="binary")
     data = torch.tensor([[2, 3, 1], [3, 0, 0], [1, 1, 2], [0, 2, 3]], dtype=torch.uint8)
-    optimizer = torch.optim.Adam(generator.parameters(), 1e-2)
+    both = players(generator, None, torch.optim.Adam(generator.parameters(), 1e-2))
     for _ in range(300):
         latents = sample_latents(64, 2, "binary")
-        found = likelihood_step(generator, optimizer, data.repeat(4, 1), latents, Game())
+        found = likelihood_step(both, data.repeat(4, 1), latents)
     assert found["likelihood_loss"] == pytest.approx(math.log(4), abs=0.1)

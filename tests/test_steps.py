@@ -5,26 +5,24 @@ from typing import Any, cast
 
 import pytest
 import torch
+from players import TableDiscriminator, TableGenerator, fused_adam, players, sgd
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from watching import HostReads
 
+from bgan_discrete import Discriminator, Generator, SampleSpace
 from bgan_discrete.distributions import FactorizedCategorical, autoregressive
 from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.game.credit import AlternativesCredit, make_credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.guard import FiniteGuard
+from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import (
-    FiniteGuard,
-    Game,
-    adversarial_step,
-    discriminator_step,
-    generator_step,
-    likelihood_step,
-    loss_of_draws,
-    score_draws,
-    update_parameters,
-)
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import Game, adversarial_step, discriminator_step, generator_loss, generator_step
+from bgan_discrete.game.updates import apply_gradients
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -58,10 +56,6 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def sgd(module: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(module.parameters(), lr=0.1)
-
-
 def weights(module: nn.Module) -> list[Tensor]:
     return [p.detach().clone() for p in module.parameters()]
 
@@ -75,7 +69,7 @@ def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
     generator, discriminator = networks()
     game = Game(make_estimator(name), M)
     before = weights(generator)
-    generator_step(generator, discriminator, sgd(generator), latents(), game, rng())
+    generator_step(game, players(generator, discriminator), latents(), rng=rng())
     got = [(a - b.detach()) / 0.1 for a, b in zip(before, generator.parameters(), strict=True)]
 
     generator, discriminator = networks()
@@ -96,7 +90,7 @@ def test_the_discriminators_gradient_is_that_of_its_bound(name: str, draws: int)
     generator, discriminator = networks()
     game = Game(divergence=get_divergence(name), discriminator_draws=draws)
     before = weights(discriminator)
-    found = discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng())
+    found = discriminator_step(game, players(generator, discriminator), real_codes(), latents(), rng=rng())
     got = [(a - b.detach()) / 0.1 for a, b in zip(before, discriminator.parameters(), strict=True)]
 
     generator, discriminator = networks()
@@ -111,12 +105,12 @@ def test_the_discriminators_gradient_is_that_of_its_bound(name: str, draws: int)
 def test_each_step_changes_one_network() -> None:
     generator, discriminator = networks()
     g, d = weights(generator), weights(discriminator)
-    generator_step(generator, discriminator, sgd(generator), latents(), Game(), rng())
+    generator_step(Game(), players(generator, discriminator), latents(), rng=rng())
     assert changed(g, generator)
     assert not changed(d, discriminator)
     assert all(p.grad is None for p in discriminator.parameters())
     g = weights(generator)
-    discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
+    discriminator_step(Game(), players(generator, discriminator), real_codes(), latents(), rng=rng())
     assert changed(d, discriminator)
     assert not changed(g, generator)
 
@@ -126,17 +120,23 @@ def test_the_step_of_both_is_one_after_the_other_with_one_pass_of_the_generator(
     game = Game(make_estimator("rloo"), M, penalty=get_penalty("r1"), discriminator_draws=2)
     generator, discriminator = networks()
     draws = rng()
-    optimizers = sgd(generator), sgd(discriminator)
     found = discriminator_step(
-        generator, discriminator, optimizers[1], real_codes(), latents(), game, draws, penalty_scale
+        game, players(generator, discriminator), real_codes(), latents(), penalty_scale=penalty_scale, rng=draws
     )
-    found |= generator_step(generator, discriminator, optimizers[0], latents(), game, draws)
+    found |= generator_step(game, players(generator, discriminator), latents(), rng=draws)
     expected = weights(generator) + weights(discriminator)
 
     generator, discriminator = networks()
-    optimizers, passes = (sgd(generator), sgd(discriminator)), []
+    passes: list[int] = []
     generator.register_forward_hook(lambda *_: passes.append(1))
-    got = adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, rng(), penalty_scale)
+    got = adversarial_step(
+        game,
+        players(generator, discriminator),
+        real_codes(),
+        latents(),
+        penalty_scale=penalty_scale,
+        rng=rng(),
+    )
     assert len(passes) == 1
     assert all(torch.equal(a, b) for a, b in zip(expected, weights(generator) + weights(discriminator), strict=True))
     assert got.keys() == found.keys() and all(torch.equal(got[name], found[name]) for name in got)
@@ -154,27 +154,24 @@ def test_a_batch_in_unequal_parts_is_the_whole_batch(step: str, name: str, monke
     """Of five latents in two parts the one has two fifths: gradients and figures are those of the five."""
     monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
     if step == "latents of their own":  # so that each sample has one of them, as with autoregressive generators
-        monkeypatch.delattr(FactorizedCategorical, "mixture_log_prob")
+        monkeypatch.setattr(FactorizedCategorical, "is_mixture", False)
     found: dict[int, tuple[dict[str, Tensor], list[Tensor]]] = {}
     for parts in (1, 2, 3, 9):
         generator, discriminator = (network.double() for network in networks())
         z, real = latents().double(), real_codes()
-        game = Game(
-            make_estimator(name), 3, discriminator_draws=2, penalty=get_penalty("r1"), penalty_weight=0.7,
-            accumulation_steps=parts,
-        )  # fmt: skip
+        game = Game(make_estimator(name), 3, discriminator_draws=2, penalty=get_penalty("r1"), penalty_weight=0.7)
+        both = players(generator, discriminator, parts=parts)
         if step == "discriminator":
-            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, game, None, 3.0)
+            figures = discriminator_step(game, both, real, z, penalty_scale=3.0)
         elif step == "generator":
-            figures = generator_step(generator, discriminator, sgd(generator), z, game)
+            figures = generator_step(game, both, z)
         elif step == "both" and parts > 1:
-            optimizers = sgd(generator), sgd(discriminator)
-            figures = adversarial_step(generator, discriminator, *optimizers, real, z, game, None, 3.0)
+            figures = adversarial_step(game, both, real, z, penalty_scale=3.0)
         elif step == "both":  # one after the other, with draws of their own
-            figures = discriminator_step(generator, discriminator, sgd(discriminator), real, z, game, None, 3.0)
-            figures |= generator_step(generator, discriminator, sgd(generator), z, game)
+            figures = discriminator_step(game, both, real, z, penalty_scale=3.0)
+            figures |= generator_step(game, both, z)
         else:
-            figures = likelihood_step(generator, sgd(generator), real, z, game)
+            figures = likelihood_step(both, real, z)
         found[parts] = figures, [p.detach() for network in (generator, discriminator) for p in network.parameters()]
     for parts in (2, 3, 9):  # of nine, four are empty
         assert found[parts][0].keys() == found[1][0].keys()
@@ -196,14 +193,14 @@ def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_w
             generator, discriminator = LabelledGenerator(3).double(), LabelledDiscriminator(3).double()
             sizes = passes.setdefault((name, parts), [])
             generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
-            game = Game(make_estimator(name), 3, penalty=get_penalty("r1"), accumulation_steps=parts)
+            game = Game(make_estimator(name), 3, penalty=get_penalty("r1"))
+            both = players(generator, discriminator, parts=parts)
             real, z = real_codes()[:, :1, 0], torch.zeros(N, 1).double()
-            optimizers = sgd(generator), sgd(discriminator)
             if parts > 1:
-                adversarial_step(generator, discriminator, *optimizers, real, z, game, condition=condition)
+                adversarial_step(game, both, real, z, condition)
             else:
-                discriminator_step(generator, discriminator, optimizers[1], real, z, game, condition=condition)
-                generator_step(generator, discriminator, optimizers[0], z, game, condition=condition)
+                discriminator_step(game, both, real, z, condition)
+                generator_step(game, both, z, condition)
             weighed.append(weights(generator) + weights(discriminator))
         for one, other in zip(*weighed, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
@@ -221,16 +218,15 @@ def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: in
         for network in (generator, discriminator):
             for parameter in network.parameters():
                 parameter.grad = None if before is None else torch.full_like(parameter, before)
-        game = Game(num_draws=M, accumulation_steps=parts)
+        game, both = Game(num_draws=M), players(generator, discriminator, parts=parts)
         if step == "discriminator":
-            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng())
+            discriminator_step(game, both, real_codes(), latents(), rng=rng())
         elif step == "generator":
-            generator_step(generator, discriminator, sgd(generator), latents(), game, rng())
+            generator_step(game, both, latents(), rng=rng())
         elif step == "both":
-            optimizers = sgd(generator), sgd(discriminator)
-            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, rng())
+            adversarial_step(game, both, real_codes(), latents(), rng=rng())
         else:
-            likelihood_step(generator, sgd(generator), real_codes(), latents(), game)
+            likelihood_step(both, real_codes(), latents())
         found.append(weights(generator) + weights(discriminator))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
@@ -240,7 +236,9 @@ def test_the_penalty_enters_with_its_weight_and_scale() -> None:
         generator, discriminator = networks()
         game = Game(penalty=get_penalty("r1"), penalty_weight=weight)
         before = weights(discriminator)
-        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng(), scale)
+        discriminator_step(
+            game, players(generator, discriminator), real_codes(), latents(), penalty_scale=scale, rng=rng()
+        )
         return [a - b.detach() for a, b in zip(before, discriminator.parameters(), strict=True)]
 
     plain, once, thrice = update(1.0, 0.0), update(2.0, 1.0), update(2.0, 3.0)
@@ -260,12 +258,12 @@ def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
         return 0 * score(real).sum()
 
     game = Game(penalty=watching, discriminator_draws=2)
-    adversarial_step(generator, discriminator, sgd(generator), sgd(discriminator), real_codes(), latents(), game, rng())
+    adversarial_step(game, players(generator, discriminator), real_codes(), latents(), rng=rng())
     generator, _ = networks()
     drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
     assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
     found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), game, rng(), penalty_scale=0
+        game, players(generator, discriminator), real_codes(), latents(), penalty_scale=0, rng=rng()
     )
     assert len(seen) == 2 and "penalty" not in found, "a step that leaves it out does not compute it"
 
@@ -282,15 +280,15 @@ def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> N
     discriminator = Watched(SHAPE, K, width=8)
     codes = torch.stack([real_codes()] * M)
     codes[1:] = (codes[1:] + 1) % K
-    whole = score_draws(discriminator, codes, Game())
-    parts = score_draws(discriminator, codes, Game(score_chunk=7))
+    whole = Scorer(players(None, discriminator)).draws(codes)
+    parts = Scorer(players(None, discriminator, score_chunk=7)).draws(codes)
     assert whole.shape == (M, N)
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(whole[2, 3], discriminator(codes[2, 3][None])[0].detach())
     assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
     assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
     assert discriminator.training
-    score_draws(discriminator.eval(), codes, Game())
+    Scorer(players(None, discriminator.eval())).draws(codes)
     assert not discriminator.training
 
 
@@ -304,27 +302,27 @@ def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
     generator, discriminator = networks()[0], Broken(SHAPE, K, width=8)
     g, d = weights(generator), weights(discriminator)
     with pytest.raises(NonFiniteError, match=r"the generator's (loss|gradient norm) is .*log_beta"):
-        generator_step(generator, discriminator, sgd(generator), latents(), Game(), rng())
+        generator_step(Game(), players(generator, discriminator), latents(), rng=rng())
     with pytest.raises(NonFiniteError, match=r"the discriminator's loss is .*log_ratio_real"):
-        discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
+        discriminator_step(Game(), players(generator, discriminator), real_codes(), latents(), rng=rng())
     assert not changed(g, generator)
     assert not changed(d, discriminator)
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
-    class SquareRoot(nn.Module):
+    class SquareRoot(Discriminator):
         """Finite at 0, with an infinite slope."""
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(SampleSpace(SHAPE, K))
             self.a = nn.Parameter(torch.zeros(()))
 
-        def forward(self, codes: Tensor) -> Tensor:
-            return self.a.sqrt().expand(len(codes)) * codes.flatten(1).float().mean(1)
+        def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+            return self.a.sqrt().expand(len(samples)) * samples.flatten(1).float().mean(1)
 
     discriminator = SquareRoot()
     with pytest.raises(NonFiniteError, match="the discriminator's gradient norm is"):
-        discriminator_step(networks()[0], discriminator, sgd(discriminator), real_codes(), latents(), Game(), rng())
+        discriminator_step(Game(), players(networks()[0], discriminator), real_codes(), latents(), rng=rng())
     assert float(discriminator.a.detach()) == 0
 
 
@@ -335,24 +333,22 @@ def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_too() -> No
 
     module = nn.Linear(2, 1)
     before = weights(module)
+    loss = module(torch.ones(1, 2)).sum()
+    loss.backward()
     with pytest.raises(NonFiniteError, match="the critic's loss is inf: "):
-        update_parameters(sgd(module), module(torch.ones(1, 2)).sum(), {}, "critic", processes=OneDiverged())
+        apply_gradients(sgd(module), loss.detach(), {}, "critic", processes=OneDiverged())
     assert not changed(before, module)
-
-
-def fused_adam(module: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
 
 
 def test_a_guarded_step_is_the_same_step() -> None:
     found = []
     for guard in (None, FiniteGuard()):
         generator, discriminator = networks()
-        game = Game(num_draws=M, penalty=get_penalty("r1"), guard=guard)
-        optimizers = fused_adam(generator), fused_adam(discriminator)
+        game = Game(num_draws=M, penalty=get_penalty("r1"))
+        both = players(generator, discriminator, fused_adam(generator), fused_adam(discriminator), guard=guard)
         random = rng()
         for _ in range(3):
-            adversarial_step(generator, discriminator, *optimizers, real_codes(), latents(), game, random)
+            adversarial_step(game, both, real_codes(), latents(), rng=random)
         found.append(weights(generator) + weights(discriminator))
         assert guard is None or guard.check() is None
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -369,7 +365,10 @@ def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind:
         # Of sqrt(0) the value is finite and the slope is not.
         loss = (parameter.square().sum() - parameter.detach().square().sum()).abs()
         loss = (parameter * 0).sum().sqrt() if bad and kind != "loss" else loss * (float("nan") if bad else 1)
-        update_parameters(optimizer, loss + (parameter.sum() if not bad else 0), {}, who, guard)
+        loss = loss + (parameter.sum() if not bad else 0)
+        optimizer.zero_grad()
+        loss.backward()
+        apply_gradients(optimizer, loss.detach(), {}, who, guard)
         assert torch.equal(before, parameter) == (bad or step == 6)
     assert guard.check() == f"step 5 was not taken: the generator's {kind} is inf or NaN"
     assert guard.check() is None
@@ -377,22 +376,22 @@ def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind:
         guard.note(torch.tensor(torch.nan if guard.step == 8 else 0.0), torch.tensor(torch.inf), "critic")
     assert guard.check() == "step 7 was not taken: the critic's gradient norm is inf or NaN", "the first, not the last"
     with pytest.raises(InputError, match="a guard needs an optimiser with fused=True, got SGD"):
-        update_parameters(sgd(nn.ParameterList([parameter])), parameter.sum(), {}, "critic", FiniteGuard())
+        apply_gradients(sgd(nn.ParameterList([parameter])), parameter.sum().detach(), {}, "critic", FiniteGuard())
 
 
 def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
     torch.manual_seed(0)
     generator = (ConvSequenceGenerator if credit == "alternatives" else GRUGenerator)(6, K, 0, latent_size=3, width=8)
     discriminator = {
-        "prefix": lambda: ConvSequenceDiscriminator(6, K, 0, width=8),
-        "token": lambda: GRUDiscriminator(6, K, 0, width=8, per_prefix=True),
+        "sample": lambda: ConvSequenceDiscriminator(6, K, 0, width=8),
+        "prefix": lambda: GRUDiscriminator(6, K, 0, width=8, per_prefix=True),
         "alternatives": lambda: AlternativesDiscriminator(6, K, 0, width=8, depth=1),
     }[credit]()
     real = torch.randint(1, K, (N, 6), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
     return generator, discriminator, real, latents()
 
 
-@pytest.mark.parametrize("case", ["images", "prefix", "token", "alternatives"])
+@pytest.mark.parametrize("case", ["images", "sample", "prefix", "alternatives"])
 def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if case == "images":
         torch.manual_seed(0)
@@ -402,33 +401,27 @@ def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytes
         generator, discriminator, real, z = _text_game(case)
         # On a CPU, drawing stops where all sequences have ended; on an accelerator it does not ask.
         monkeypatch.setattr(autoregressive, "stops_early", lambda device: False)
-    game = Game(
-        make_estimator("rloo"),
-        M,
-        penalty=get_penalty("r1"),
-        credit="prefix" if case == "images" else cast(Any, case),
-        guard=FiniteGuard(),
-    )
-    optimizers = fused_adam(generator), fused_adam(discriminator)
+    credit = make_credit("sample" if case == "images" else cast(Any, case))
+    game, guard = Game(make_estimator("rloo"), M, penalty=get_penalty("r1"), credit=credit), FiniteGuard()
+    both = players(generator, discriminator, fused_adam(generator), fused_adam(discriminator), guard=guard)
     with HostReads() as watch:
-        adversarial_step(generator, discriminator, *optimizers, real, z, game, rng(), penalty_scale=4)
+        adversarial_step(game, both, real, z, penalty_scale=4, rng=rng())
     assert watch.found == []
-    assert game.guard is not None
     with HostReads() as watch:
-        assert game.guard.check() is None
+        assert guard.check() is None
     assert watch.found == ["_local_scalar_dense"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_guarded_step_never_synchronises_cuda() -> None:
     generator, discriminator = (network.cuda() for network in networks())
-    game = Game(num_draws=M, penalty=get_penalty("r1"), guard=FiniteGuard())
-    optimizers = fused_adam(generator), fused_adam(discriminator)
+    game, optimizers = Game(num_draws=M, penalty=get_penalty("r1")), (fused_adam(generator), fused_adam(discriminator))
+    both = players(generator, discriminator, *optimizers, guard=FiniteGuard())
     real, z = real_codes().cuda(), latents().cuda()
     for mode in ("default", "error"):  # the first step sets up libraries
         torch.cuda.set_sync_debug_mode(mode)
         try:
-            adversarial_step(generator, discriminator, *optimizers, real, z, game, penalty_scale=4)
+            adversarial_step(game, both, real, z, penalty_scale=4)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -440,15 +433,15 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
     codes = torch.randint(0, 16, (20, 32, 12, 12)).to(torch.uint8)
     with torch.no_grad():
         discriminator.to_log_ratio.weight.mul_(120)  # an F that spreads over some units, as in training
-    half = Game(score_autocast=lambda: torch.autocast("cpu", torch.bfloat16))
-    log_w, rounded = (score_draws(discriminator, codes, game) for game in (Game(), half))
+    half = players(None, discriminator, score_precision=lambda: torch.autocast("cpu", torch.bfloat16))
+    log_w, rounded = (Scorer(both).draws(codes) for both in (players(None, discriminator), half))
     assert rounded.dtype == torch.float32 and not torch.equal(log_w, rounded)
     assert log_w.std() > 0.5
     difference = (torch.softmax(log_w, 0) - torch.softmax(rounded, 0)).abs().max()
     assert difference < 0.02, float(difference)
 
 
-CREDITS = ["prefix", "token", "alternatives"]
+CREDITS = ["sample", "prefix", "alternatives"]
 
 
 @pytest.mark.parametrize("scoring", [None, "float32"])
@@ -472,16 +465,16 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
     watch(discriminator, "forward", "discriminator")
     if credit == "alternatives":
         watch(discriminator, "alternatives", "discriminator")
-    game = Game(
-        make_estimator("rloo"), 2, credit=credit, autocast=lambda: torch.autocast("cpu", torch.bfloat16),
-        score_autocast=None if scoring is None else nullcontext,
+    game = Game(make_estimator("rloo"), 2, credit=make_credit(credit))
+    both = players(
+        generator, discriminator, precision=lambda: torch.autocast("cpu", torch.bfloat16),
+        score_precision=None if scoring is None else nullcontext,
     )  # fmt: skip
-    optimizers = sgd(generator), sgd(discriminator)
     steps = {
-        "discriminator": lambda: discriminator_step(generator, discriminator, optimizers[1], real, z, game, rng()),
-        "generator": lambda: generator_step(generator, discriminator, optimizers[0], z, game, rng()),
-        "both": lambda: adversarial_step(generator, discriminator, *optimizers, real, z, game, rng()),
-        "likelihood": lambda: likelihood_step(generator, optimizers[0], real, z, game),
+        "discriminator": lambda: discriminator_step(game, both, real, z, rng=rng()),
+        "generator": lambda: generator_step(game, both, z, rng=rng()),
+        "both": lambda: adversarial_step(game, both, real, z, rng=rng()),
+        "likelihood": lambda: likelihood_step(both, real, z),
     }
     wanted = {
         "discriminator": {"generator", "discriminator"}, "generator": {"generator", "discriminator for scores"},
@@ -495,7 +488,7 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
             assert in_bfloat16 == (scoring is None or who != "discriminator for scores"), (step, who)
         assert all(value.dtype == torch.float32 and value.isfinite() for value in figures.values())
     codes = generator(z).sample(2, rng())
-    scores = score_draws(discriminator, codes, game)
+    scores = Scorer(both).draws(codes)
     assert scores.dtype == torch.float32 and not scores.requires_grad
 
 
@@ -504,8 +497,7 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
 def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(credit: Any, was_training: bool) -> None:
     generator, discriminator, _, z = _text_game(credit)
     discriminator.train(was_training)
-    game = Game(make_estimator("rloo"), 2, credit=credit, score_chunk=3)
-    whole = Game(make_estimator("rloo"), 2, credit=credit)
+    game = Game(make_estimator("rloo"), 2, credit=make_credit(credit))
     sizes: list[int] = []
     if credit == "alternatives":
         own = discriminator.alternatives
@@ -514,23 +506,26 @@ def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(cre
         discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     distribution = generator(z)
     codes = distribution.sample(2, rng())
-    loss, log_w = loss_of_draws(distribution, codes, discriminator, game)
+    found = generator_loss(game, players(generator, discriminator, score_chunk=3), distribution, codes)
+    loss, log_w = found.loss, cast(Tensor, found.seen)
     assert discriminator.training == was_training
     assert not log_w.requires_grad
     loss.backward()
     assert all(parameter.grad is None for parameter in discriminator.parameters())
     assert sizes[:4] == ([3, 2, 3, 2] if credit == "alternatives" else [3, 3, 3, 1])
-    other, other_log_w = loss_of_draws(distribution, codes, discriminator, whole)
-    torch.testing.assert_close(log_w, other_log_w)
-    torch.testing.assert_close(loss, other)
+    whole = generator_loss(game, players(generator, discriminator), distribution, codes)
+    torch.testing.assert_close(log_w, whole.seen)
+    torch.testing.assert_close(loss, whole.loss)
 
 
 def test_the_defaults_are_those_of_the_paper_and_of_one_draw() -> None:
     game = Game()
     assert (game.estimator.name, game.divergence.name) == ("bgan_centered", "gan")
     assert (game.num_draws, game.discriminator_draws, game.penalty_weight) == (20, 1, 1.0)
-    assert (game.credit, game.entropy_weight, game.escort) == ("prefix", 0.0, 1.0)
-    assert (game.penalty, game.score_chunk, game.accumulation_steps) == (None, None, 1)
+    assert (game.credit, game.penalty) == (sample_credit, None)
+    assert AlternativesCredit() == AlternativesCredit(escort=1.0, entropy_weight=0.0)
+    both = Players(*networks())
+    assert (both.score_chunk, both.parts, both.guard, both.score_precision) == (None, 1, None, None)
 
 
 def test_the_discriminators_figures_are_the_means_of_their_sides() -> None:
@@ -540,9 +535,7 @@ def test_the_discriminators_figures_are_the_means_of_their_sides() -> None:
     with torch.no_grad():
         sides = {"real": discriminator(real), "fake": discriminator(fake)}
     penalty = get_penalty("r1")(discriminator, real, fake, K).detach()
-    found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real, latents(), game, rng(), penalty_scale=4
-    )
+    found = discriminator_step(game, players(generator, discriminator), real, latents(), penalty_scale=4, rng=rng())
     for side, log_ratio in sides.items():
         torch.testing.assert_close(found[f"log_ratio_{side}"], log_ratio.mean())
         torch.testing.assert_close(found[f"d_{side}"], log_ratio.sigmoid().mean())
@@ -554,7 +547,7 @@ def test_real_samples_may_be_of_another_integer_type_than_draws() -> None:
     for dtype in (torch.uint8, torch.int64):
         generator, discriminator = networks()
         real = real_codes().to(dtype)
-        discriminator_step(generator, discriminator, sgd(discriminator), real, latents(), Game(), rng())
+        discriminator_step(Game(), players(generator, discriminator), real, latents(), rng=rng())
         moved.append(weights(discriminator))
     assert all(torch.equal(one, other) for one, other in zip(*moved, strict=True))
 
@@ -568,20 +561,18 @@ def test_the_random_points_of_a_penalty_come_from_the_steps_generator() -> None:
 
     generator, discriminator = networks()
     source = rng()
-    discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(penalty=watching), source
-    )
+    discriminator_step(Game(penalty=watching), players(generator, discriminator), real_codes(), latents(), rng=source)
     assert seen == [source]
 
 
 def test_the_diagnostics() -> None:
     generator, discriminator = networks()
-    found = generator_step(generator, discriminator, sgd(generator), latents(), Game(num_draws=M), rng())
+    found = generator_step(Game(num_draws=M), players(generator, discriminator), latents(), rng=rng())
     assert set(found) == {
         *("generator_loss", "ess_fraction", "max_weight", "log_beta", "log_weight_std", "generator_gradient_norm")
     }
     found = discriminator_step(
-        generator, discriminator, sgd(discriminator), real_codes(), latents(), Game(penalty=get_penalty("r1"))
+        Game(penalty=get_penalty("r1")), players(generator, discriminator), real_codes(), latents()
     )
     assert set(found) == {
         *("discriminator_loss", "log_ratio_real", "log_ratio_fake", "d_real", "d_fake", "penalty"),
@@ -595,8 +586,8 @@ def test_steps_repeat_with_their_generator() -> None:
         generator, discriminator = networks()
         source, game = rng(), Game(num_draws=M)
         for _ in range(3):
-            discriminator_step(generator, discriminator, sgd(discriminator), real_codes(), latents(), game, source)
-            generator_step(generator, discriminator, sgd(generator), latents(), game, source)
+            discriminator_step(game, players(generator, discriminator), real_codes(), latents(), rng=source)
+            generator_step(game, players(generator, discriminator), latents(), rng=source)
         return weights(generator)
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
@@ -605,61 +596,56 @@ def test_steps_repeat_with_their_generator() -> None:
 def test_a_tiny_game_is_won() -> None:
     """A table of logits against a table of log-ratios finds the data's distribution."""
 
-    class Table(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.logits = nn.Parameter(torch.zeros(1, 1, K))
-
-        def forward(self, z: Tensor) -> FactorizedCategorical:
-            return FactorizedCategorical(self.logits.expand(len(z), 1, K))
-
-    class LogRatios(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = nn.Parameter(torch.zeros(K))
-
-        def forward(self, codes: Tensor) -> Tensor:
-            return self.table[codes.long()].squeeze(1)
-
     data = torch.tensor([0.5, 0.25, 0.15, 0.1])
     source = torch.Generator().manual_seed(0)
-    generator, discriminator = Table(), LogRatios()
+    generator, discriminator = TableGenerator(torch.zeros(1, K)), TableDiscriminator(torch.zeros(K))
     g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
-    game = Game(make_estimator("bgan_centered"), 16)
+    game, both = Game(make_estimator("bgan_centered"), 16), players(generator, discriminator, g, d)
     average = torch.zeros(K)
     for step in range(400):
         batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
         for _ in range(2):
-            discriminator_step(generator, discriminator, d, batch, torch.zeros(256, 1), game, source)
-        generator_step(generator, discriminator, g, torch.zeros(64, 1), game, source)
+            discriminator_step(game, both, batch, torch.zeros(256, 1), rng=source)
+        generator_step(game, both, torch.zeros(64, 1), rng=source)
         if step >= 200:
-            average += torch.softmax(generator.logits.detach()[0, 0], -1) / 200
+            average += torch.softmax(generator.logits.detach()[0], -1) / 200
     torch.testing.assert_close(average, data, atol=0.03, rtol=0)
 
 
-class Labelled(nn.Module):
-    """A generator of single codes, and a discriminator of them, whose logits depend on a label alone."""
+def table(labels: int) -> nn.Parameter:
+    """Of logits, or of F, of single codes, a row for each label."""
+    return nn.Parameter(torch.randn(labels, K, generator=torch.Generator().manual_seed(5)))
+
+
+class LabelledGenerator(Generator):
+    """Of single codes, whose logits depend on a label alone."""
 
     def __init__(self, labels: int) -> None:
-        super().__init__()
-        self.table = nn.Parameter(torch.randn(labels, K, generator=torch.Generator().manual_seed(5)))
-        self.num_categories = K
+        super().__init__(SampleSpace((1,), K), 1, num_classes=labels)
+        self.table = table(labels)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
+        return FactorizedCategorical(self.table[labels][:, None] + 0 * latents[:, :1, None])
 
 
-class LabelledGenerator(Labelled):
-    def forward(self, latents: Tensor, condition: Tensor) -> FactorizedCategorical:
-        return FactorizedCategorical(self.table[condition][:, None] + 0 * latents[:, :1, None])
+class LabelledDiscriminator(Discriminator):
+    """Of single codes, whose F depends on a label, too."""
 
+    credits = ("sample", "alternatives")
 
-class LabelledDiscriminator(Labelled):
-    def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
-        condition = condition.repeat(len(codes) // len(condition))
-        if codes.is_floating_point():
-            return (codes[:, 0] * self.table[condition]).sum(-1)
-        return self.table[condition, codes[:, 0].long()]
+    def __init__(self, labels: int) -> None:
+        super().__init__(SampleSpace((1,), K), labels)
+        self.table = table(labels)
 
-    def alternatives(self, codes: Tensor, condition: Tensor) -> Tensor:
-        return self.table[condition][:, None].expand(len(codes), 1, K)
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        labels = labels.repeat(len(samples) // len(labels))
+        if samples.is_floating_point():
+            return (samples[:, 0] * self.table[labels]).sum(-1)
+        return self.table[labels, samples[:, 0].long()]
+
+    def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.table[labels][:, None].expand(len(codes), 1, K)
 
 
 def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk() -> None:
@@ -669,29 +655,29 @@ def test_draws_are_scored_with_the_condition_of_their_latent_whatever_the_chunk(
     sizes: list[int] = []
     discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     for chunk, largest in ((None, N * M), (1, N), (7, N), (12, 2 * N), (1000, N * M)):
-        assert torch.equal(score_draws(discriminator, codes, Game(score_chunk=chunk), condition), expected)
+        score = Scorer(players(None, discriminator, score_chunk=chunk), condition)
+        assert torch.equal(score.draws(codes), expected)
         assert max(sizes) == largest
         sizes.clear()
 
 
-@pytest.mark.parametrize("credit", ["prefix", "alternatives"])
+@pytest.mark.parametrize("credit", ["sample", "alternatives"])
 @pytest.mark.parametrize("penalty", ["none", "r1", "roth", "wgan_gp"])
-def test_a_conditional_game_learns_each_conditions_own_distribution(credit: str, penalty: str) -> None:
+def test_a_conditional_game_learns_each_conditions_own_distribution(credit: Any, penalty: str) -> None:
     generator, discriminator = LabelledGenerator(2), LabelledDiscriminator(2)
     target = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.05, 0.05, 0.1, 0.8]])
     draws = rng()
     optimizers = [torch.optim.Adam(module.parameters(), 0.04, (0.0, 0.99)) for module in (generator, discriminator)]
     game = Game(
-        make_estimator("rloo"), 8, penalty=get_penalty(penalty), penalty_weight=0.01, score_chunk=40, credit=credit
+        make_estimator("rloo"), 8, penalty=get_penalty(penalty), penalty_weight=0.01, credit=make_credit(credit)
     )
+    both = players(generator, discriminator, *optimizers, score_chunk=40)
     for step in range(250):
         for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = 0.04 * (1 - step / 250)
         condition = torch.randint(0, 2, (128,), generator=draws)
         real = torch.multinomial(target[condition], 1, generator=draws).to(torch.uint8)
-        adversarial_step(
-            generator, discriminator, *optimizers, real, torch.zeros(128, 1), game, draws, condition=condition
-        )
+        adversarial_step(game, both, real, torch.zeros(128, 1), condition, rng=draws)
     assert (torch.softmax(generator.table, -1) - target).abs().max() < 0.1
 
 
@@ -700,13 +686,7 @@ def test_conditions_that_do_not_fit_are_refused() -> None:
     real = torch.zeros(4, 1, dtype=torch.uint8)
     with pytest.raises(InputError, match="one for each real sample and each latent, got 3 for 4 real samples and 3"):
         discriminator_step(
-            generator,
-            discriminator,
-            sgd(discriminator),
-            real,
-            torch.zeros(3, 1),
-            Game(),
-            condition=torch.zeros(3, dtype=torch.long),
+            Game(), players(generator, discriminator), real, torch.zeros(3, 1), torch.zeros(3, dtype=torch.long)
         )
 
 
@@ -719,24 +699,19 @@ def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_sam
         generator, discriminator = networks()
         sizes = seen.setdefault(parts, [])
         generator.register_forward_pre_hook(lambda module, inputs, found=sizes: found.append(len(inputs[0])))
-        discriminator_step(
-            generator,
-            discriminator,
-            sgd(discriminator),
-            real_codes(num_real),
-            latents(num_latents),
-            Game(accumulation_steps=parts),
-            rng(),
-        )
+        both = players(generator, discriminator, parts=parts)
+        discriminator_step(Game(), both, real_codes(num_real), latents(num_latents), rng=rng())
     assert seen == {1: [num_latents], 2: [num_latents // 2] * 2}
-    with pytest.raises(InputError, match=r"accumulation_steps must divide .* got 3 for"):
-        discriminator_step(
-            *networks(), sgd(networks()[1]), real_codes(num_real), latents(num_latents), Game(accumulation_steps=3)
-        )
+    with pytest.raises(InputError, match=r"parts must divide .* got 3 for"):
+        discriminator_step(Game(), players(*networks(), parts=3), real_codes(num_real), latents(num_latents))
 
 
 def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
-    generator, discriminator = networks()
-    masked = lambda z: FactorizedCategorical(generator(z).logits.masked_fill(torch.arange(K) == 1, -torch.inf))  # noqa: E731
+    class Masked(MLPGenerator):
+        def forward(self, latents: Tensor) -> FactorizedCategorical:
+            return FactorizedCategorical(super().forward(latents).logits.masked_fill(torch.arange(K) == 1, -torch.inf))
+
+    torch.manual_seed(0)
+    generator, discriminator = Masked(SHAPE, K, latent_size=3, width=8), networks()[1]
     with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
-        generator_step(masked, discriminator, sgd(generator), latents(), Game(num_draws=M), rng())
+        generator_step(Game(num_draws=M), players(generator, discriminator), latents(), rng=rng())

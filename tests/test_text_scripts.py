@@ -22,7 +22,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
          "--device", "cpu", "--num-samples", "60")  # fmt: skip
 WINDOWS = ("--layout", "window", "--length", "8")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
-       "--per-prefix", "--credit", "token", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
+       "--per-prefix", "--credit", "prefix", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
 MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary",
        "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
@@ -174,7 +174,6 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--pretrain-latents", "5"), "pretrain_latents needs pretrain_steps"),
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
-        (("--credit", "token"), "give per_prefix too"),
         (("--per-prefix",), "per_prefix belongs to credit"),
         (("--credit", "prefix", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
         (("--estimator", "maligan"), "weighs the draws of a whole batch"),

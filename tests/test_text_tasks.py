@@ -9,6 +9,7 @@ import torch
 from bgan_discrete.codecs import TextCodecOptions
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.tasks import text as task
@@ -55,8 +56,7 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
 
 def test_options_of_credit_reach_the_game() -> None:
     config = small_config(entropy_weight=0.2, escort=0.5).training
-    game = training_loop._make_game(config, torch.device("cpu"), 8)
-    assert (game.credit, game.entropy_weight, game.escort) == ("alternatives", 0.2, 0.5)
+    assert training_loop._make_game(config, None).credit == AlternativesCredit(escort=0.5, entropy_weight=0.2)
 
 
 def test_text_is_not_continuous() -> None:
@@ -72,7 +72,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
-    assert training_loop._make_game(training, torch.device("cpu"), 8).escort == expected
+    assert training_loop._make_game(training, None).credit == AlternativesCredit(expected)
     other = small_config(generator=generator, credit="prefix", num_draws=2)
     assert task.with_escort(other) is other.training
 

@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from players import TableGenerator
 from torch import Tensor, nn
 from watching import HostReads
 
-from bgan_discrete import FactorizedCategorical, InputError, NonFiniteError, Trainer, TrainingConfig
+from bgan_discrete import (
+    Discriminator,
+    FactorizedCategorical,
+    Generator,
+    InputError,
+    NonFiniteError,
+    SampleSpace,
+    Trainer,
+    TrainingConfig,
+)
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import ESTIMATORS
+from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.penalties import PENALTIES
-from bgan_discrete.game.step import FiniteGuard
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -275,18 +286,18 @@ def test_what_is_shown_is_of_the_runs_seed() -> None:
     assert not np.array_equal(shown[-1], trainer.sample(64, seed=0))
 
 
-class _Counting(nn.Module):
+class _Counting(Generator):
     """A generator with a buffer of each kind, which its forward pass changes."""
 
-    latent_size, num_categories = 4, 3
+    num_categories = 3
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((6,), 3), latent_size=4)
         self.layer = nn.Linear(4, 18)
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
         self.register_buffer("level", torch.zeros(()))
 
-    def forward(self, latents: Tensor) -> FactorizedCategorical:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
         if self.training:
             self.calls += 1
             self.level += 1.0
@@ -328,8 +339,8 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         own = getattr(training_loop, name)
 
         def watched(*given: Any, kind: str = kind, own: Any = own, **named: Any) -> Any:
-            known = dict(zip(("generator", "optimizer", "real", "latents", "game"), given, strict=False))
-            called.append((kind, {**known, **named}))
+            names = ["players", "real", "latents"] if kind == "likelihood" else ["game", "players", "real", "latents"]
+            called.append((kind, {**dict(zip(names, given, strict=False)), **named}))
             return own(*given, **named)
 
         monkeypatch.setattr(training_loop, name, watched)
@@ -353,34 +364,36 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         assert np.array_equal(real.numpy(), CODES[trainer.order.indices(number)])
 
 
-def precisions(game: Any) -> tuple[str, str]:
+def precisions(trainer: Trainer) -> tuple[str, str]:
     """Those in which networks run and draws are scored."""
-    found = []
-    for context in (game.autocast, game.score_autocast):
+    found, players = [], trainer.players
+    for context in (players.precision, players.score_precision or players.precision):
         with context():
             found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
     return found[0], found[1]
 
 
-OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
-    # Option -> it and what it needs, off their defaults; what it names in the game; what that must be.
-    "estimator": ({"estimator": "vimco"}, lambda o: o.estimator.name, "vimco"),
-    "divergence": ({"divergence": "kl"}, lambda o: o.divergence.name, "kl"),
-    "num_draws": ({"num_draws": 7}, lambda o: o.num_draws, 7),
-    "normalization": ({"normalization": "batch"}, lambda o: o.estimator.couples_latents, True),
-    "tempering": ({"tempering": 0.5}, lambda o: o.estimator.tempering, 0.5),
-    "log_weight_clip": ({"log_weight_clip": 3.0}, lambda o: o.estimator.log_weight_clip, 3.0),
-    "gradient_accumulation_steps": ({"gradient_accumulation_steps": 4}, lambda o: o.accumulation_steps, 4),
-    "discriminator_draws": ({"discriminator_draws": 3}, lambda o: o.discriminator_draws, 3),
-    "discriminator_draws 0": ({"discriminator_draws": 0, "num_draws": 6}, lambda o: o.discriminator_draws, 6),
-    "penalty": ({"penalty": "roth"}, lambda o: o.penalty, PENALTIES["roth"]),
-    "penalty none": ({"penalty": "none"}, lambda o: o.penalty, None),
-    "penalty_weight": ({"penalty_weight": 0.25}, lambda o: o.penalty_weight, 0.25),
-    "credit": ({"credit": "token"}, lambda o: o.credit, "token"),
-    "entropy_weight": ({"credit": "alternatives", "entropy_weight": 0.3}, lambda o: o.entropy_weight, 0.3),
-    "escort": ({"credit": "alternatives", "escort": 0.4}, lambda o: o.escort, 0.4),
-    "escort None": ({"credit": "alternatives", "escort": None}, lambda o: o.escort, 1.0),
-    "score_chunk": ({"score_chunk": 5}, lambda o: o.score_chunk, 5),
+OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Trainer], Any], Any]] = {
+    # Option -> it and what it needs, off their defaults; what it names in game or players; what that must be.
+    "estimator": ({"estimator": "vimco"}, lambda o: o.game.estimator.name, "vimco"),
+    "divergence": ({"divergence": "kl"}, lambda o: o.game.divergence.name, "kl"),
+    "num_draws": ({"num_draws": 7}, lambda o: o.game.num_draws, 7),
+    "normalization": ({"normalization": "batch"}, lambda o: o.game.estimator.couples_latents, True),
+    "tempering": ({"tempering": 0.5}, lambda o: o.game.estimator.tempering, 0.5),
+    "log_weight_clip": ({"log_weight_clip": 3.0}, lambda o: o.game.estimator.log_weight_clip, 3.0),
+    "gradient_accumulation_steps": ({"gradient_accumulation_steps": 4}, lambda o: o.players.parts, 4),
+    "discriminator_draws": ({"discriminator_draws": 3}, lambda o: o.game.discriminator_draws, 3),
+    "discriminator_draws 0": ({"discriminator_draws": 0, "num_draws": 6}, lambda o: o.game.discriminator_draws, 6),
+    "penalty": ({"penalty": "roth"}, lambda o: o.game.penalty, PENALTIES["roth"]),
+    "penalty none": ({"penalty": "none"}, lambda o: o.game.penalty, None),
+    "credit": ({"credit": "alternatives"}, lambda o: o.game.credit, AlternativesCredit()),
+    "penalty_weight": ({"penalty_weight": 0.25}, lambda o: o.game.penalty_weight, 0.25),
+    "entropy_weight": (
+        {"credit": "alternatives", "entropy_weight": 0.3}, lambda o: o.game.credit, AlternativesCredit(1.0, 0.3),
+    ),
+    "escort": ({"credit": "alternatives", "escort": 0.4}, lambda o: o.game.credit, AlternativesCredit(0.4)),
+    "escort None": ({"credit": "alternatives", "escort": None}, lambda o: o.game.credit, AlternativesCredit(1.0)),
+    "score_chunk": ({"score_chunk": 5}, lambda o: o.players.score_chunk, 5),
     "dtype": ({"dtype": "bfloat16"}, precisions, ("bfloat16", "bfloat16")),
     "score_dtype": ({"score_dtype": "bfloat16"}, precisions, ("float32", "bfloat16")),
     "score_dtype float32": (
@@ -392,9 +405,9 @@ OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Any], Any], Any]] = {
 @pytest.mark.parametrize("name", OBJECTIVE)
 def test_an_option_reaches_the_game(name: str) -> None:
     options, what, wanted = OBJECTIVE[name]
-    assert what(small_trainer(small_config(**options)).game) == wanted
+    assert what(small_trainer(small_config(**options))) == wanted
     if " " not in name:
-        assert what(small_trainer(small_config()).game) != wanted, "or the default would do"
+        assert what(small_trainer(small_config())) != wanted, "or the default would do"
 
 
 SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
@@ -553,16 +566,16 @@ def test_a_signal_while_the_last_checkpoint_is_written_does_not_cost_it(
     assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}"
 
 
-class _Poisoned(nn.Module):
+class _Poisoned(Discriminator):
     """A discriminator that returns NaN from some call on."""
 
     def __init__(self, inner: nn.Module, calls: int) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((6,), 3))
         self.inner, self.calls = inner, calls
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         self.calls -= 1
-        return self.inner(codes) * (1 if self.calls >= 0 else float("nan"))
+        return self.inner(samples) * (1 if self.calls >= 0 else float("nan"))
 
 
 def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> None:
@@ -601,7 +614,7 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
     intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
     config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
     trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path, progress=False)
-    trainer.game.guard = FiniteGuard()
+    trainer.players.guard = FiniteGuard()
     with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is inf or NaN"):
         trainer.train()
     assert trainer.step == 5
@@ -611,7 +624,7 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
 
 def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -> None:
     trainer = small_trainer(small_config(log_interval=6))
-    trainer.game.guard = FiniteGuard()
+    trainer.players.guard = FiniteGuard()
     with HostReads() as watch:
         trainer.train()
     # At steps 6 and 12 one question each whether all was finite; at the end one for the weights.
@@ -619,21 +632,13 @@ def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -
 
 
 def test_a_networks_own_distribution_and_data_are_enough() -> None:
-    class Table(nn.Module):
+    class Score(Discriminator):
         def __init__(self) -> None:
-            super().__init__()
-            self.logits = nn.Parameter(torch.zeros(5, 4))
-
-        def forward(self, latents: Tensor) -> FactorizedCategorical:
-            return FactorizedCategorical(self.logits.expand(len(latents), -1, -1))
-
-    class Score(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
+            super().__init__(SampleSpace((5,), 4))
             self.table = nn.Parameter(torch.zeros(5, 4))
 
-        def forward(self, codes: Tensor) -> Tensor:
-            return torch.nn.functional.one_hot(codes.long(), 4).float().mul(self.table).sum((1, 2))
+        def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+            return self.one_hots(samples).mul(self.table).sum((1, 2))
 
     probabilities = np.array([0.7, 0.1, 0.15, 0.05])
     codes = np.random.default_rng(0).choice(4, (2000, 5), p=probabilities)
@@ -641,7 +646,8 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
         max_steps=400, penalty="none", discriminator_steps=1, generator_lr=0.05, discriminator_lr=0.05, num_draws=8,
         batch_size=64, ema_decay=0.98,
     )  # fmt: skip
-    trainer = Trainer(Table(), Score(), codes, config, num_categories=4, latent_size=1, progress=False)
+    table = TableGenerator(torch.zeros(5, 4))
+    trainer = Trainer(table, Score(), codes, config, num_categories=4, progress=False)
     trainer.train()
     frequencies = np.stack([(trainer.sample(4000, seed=1) == k).mean(0) for k in range(4)], axis=-1)
     observed = np.stack([(codes == k).mean(0) for k in range(4)], axis=-1)
@@ -844,14 +850,14 @@ def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
 
 
 def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_trace() -> None:
-    class Normalised(nn.Module):
-        latent_size, num_categories = 4, 3
+    class Normalised(Generator):
+        num_categories = 3
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(SampleSpace((6,), 3), latent_size=4)
             self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 18))
 
-        def forward(self, latents: Tensor) -> FactorizedCategorical:
+        def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
             return FactorizedCategorical(self.layers(latents).view(-1, 6, 3))
 
     class Two(Processes):

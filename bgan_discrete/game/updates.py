@@ -120,7 +120,7 @@ def split_batch(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, 
     lengths = [len(tensor) for tensor in batch if tensor is not None]
     if len(set(lengths)) > 1 and any(length % count for length in lengths):
         raise InputError(
-            f"accumulation_steps must divide the numbers of real samples and latents where they differ, got {count} "
+            f"parts must divide the numbers of real samples and latents where they differ, got {count} "
             f"for {' and '.join(map(str, lengths))}"
         )
     for number in range(count):

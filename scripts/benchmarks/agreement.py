@@ -6,16 +6,31 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.distributions import Distribution
-from bgan_discrete.game.step import loss_of_draws, update_discriminator
+from bgan_discrete.game.step import discriminator_loss, generator_loss
+from bgan_discrete.game.updates import Outcome, move
+
+
+def move_discriminator(bench: Any, fake: Tensor) -> None:
+    """The discriminator's own step, without a penalty, of draws that are there already.
+
+    Args:
+        bench: Game, players, real samples and randomness.
+        fake: Codes ``[B, *event_shape]``.
+    """
+
+    def loss() -> Outcome:
+        return discriminator_loss(bench.game, bench.players, bench.real, fake, None, 0.0, bench.rng)
+
+    move(bench.players, "discriminator", loss)
 
 
 def assert_same_gradients(
-    players: Any, distribution: Distribution, codes: Tensor, textbook: tuple[Tensor, Tensor]
+    bench: Any, distribution: Distribution, codes: Tensor, textbook: tuple[Tensor, Tensor]
 ) -> None:
     """Compare the gradients of both networks.
 
     Args:
-        players: Networks, real samples, game and optimisers, whose rate is so small that nothing moves.
+        bench: Game, players, real samples and randomness; the optimisers' rate is so small that nothing moves.
         distribution: Of the generator.
         codes: Its draws ``[M, N, *event_shape]``, from which the discriminator learns, too.
         textbook: What the textbook descends for those draws: the discriminator's loss and the generator's.
@@ -23,14 +38,11 @@ def assert_same_gradients(
     Raises:
         AssertionError: If a gradient differs by more than rounding.
     """
-    networks = players.discriminator, players.generator
+    networks = bench.discriminator, bench.generator
     parameters = [list(network.parameters()) for network in networks]
     theirs = [torch.autograd.grad(loss, own, retain_graph=True) for loss, own in zip(textbook, parameters, strict=True)]
-    surrogate, _ = loss_of_draws(distribution, codes, players.discriminator, players.game)
-    fake, categories = codes.flatten(0, 1), distribution.num_categories
-    update_discriminator(
-        players.discriminator, players.fused[1], players.real, fake, categories, players.game, players.rng, 0.0
-    )
+    surrogate = generator_loss(bench.game, bench.players, distribution, codes).loss
+    move_discriminator(bench, codes.flatten(0, 1))
     ours = [[p.grad for p in parameters[0]], torch.autograd.grad(surrogate, parameters[1])]
     for found, expected in zip(ours, theirs, strict=True):
         for one, other in zip(found, expected, strict=True):

@@ -1,7 +1,7 @@
 """Memory against the number of draws, at a fixed number of samples scored at a time."""
 
 import torch
-from benchmarks.step import SMOKE, Players, Setup
+from benchmarks.step import SMOKE, Bench, Setup
 from benchmarks.timing import Claim, Scale, SuiteResult, peak_bytes, show_bytes
 from experiments.laboratory import Table
 
@@ -16,10 +16,10 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         rows, peaks = [], []
         draws = (2, 4) if scale.is_smoke else DRAWS
         for num_draws in draws:
-            players = Players(Setup(**{**vars(setup), "num_draws": num_draws}), device)
-            players.game.score_chunk = 64
-            players.ours()  # Adam's state is there from the second step on
-            peaks.append(peak_bytes(players.ours, device))
+            bench = Bench(Setup(**{**vars(setup), "num_draws": num_draws}), device)
+            bench.players.score_chunk = 64
+            bench.ours()  # Adam's state is there from the second step on
+            peaks.append(peak_bytes(bench.ours, device))
             codes = num_draws * setup.num_latents * setup.side**2
             rows.append([str(num_draws), show_bytes(peaks[-1]), show_bytes(codes)])
         what = f"{setup.side}x{setup.side}, K = {setup.num_categories}, N = {setup.num_latents}, 64 scored at once"

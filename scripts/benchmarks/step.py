@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from benchmarks.agreement import assert_same_gradients
+from benchmarks.agreement import assert_same_gradients, move_discriminator
 from benchmarks.textbook import Draw, image_step, losses
 from benchmarks.timing import (
     Claim,
@@ -26,7 +26,9 @@ from torch.nn.functional import one_hot
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 
@@ -69,7 +71,7 @@ GROWTH = {
 }
 
 
-class Players:
+class Bench:
     """The networks and batches of one game, made from one seed."""
 
     def __init__(self, setup: Setup, device: torch.device) -> None:
@@ -78,17 +80,18 @@ class Players:
         self.setup, self.device = setup, device
         self.generator = ConvGenerator(shape, setup.num_categories, LATENT_SIZE, setup.width, setup.depth).to(device)
         self.discriminator = ConvDiscriminator(shape, setup.num_categories, setup.width, setup.depth).to(device)
-        self.fused = self._optimizers(True)
+        self.players = Players(
+            self.generator,
+            self.discriminator,
+            *self._optimizers(True),
+            score_chunk=default_score_chunk(device, setup.side**2),
+        )
         self.plain = self._optimizers(False)
         real = torch.randint(0, setup.num_categories, (setup.num_latents, *shape))
         self.real = real.to(device, torch.uint8)
         self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
-        self.game = Game(
-            make_estimator("bgan_centered"),
-            setup.num_draws,
-            score_chunk=default_score_chunk(device, setup.side**2),
-        )
+        self.game = Game(make_estimator("bgan_centered"), setup.num_draws)
 
     def _optimizers(self, fused: bool) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         # So small a rate that networks stay what they are however often a step is timed.
@@ -98,17 +101,15 @@ class Players:
         )
         return generator, discriminator
 
-    def ours(self, penalty_scale: float = 0.0, game: Game | None = None) -> None:
+    def ours(self, penalty_scale: float = 0.0, game: Game | None = None, players: Players | None = None) -> None:
         """One step as the Trainer takes it."""
         adversarial_step(
-            self.generator,
-            self.discriminator,
-            *self.fused,
+            game or self.game,
+            players or self.players,
             self.real,
             self.latents,
-            game or self.game,
-            self.rng,
-            penalty_scale,
+            penalty_scale=penalty_scale,
+            rng=self.rng,
         )
 
     def check(self) -> None:
@@ -141,18 +142,9 @@ class Players:
         upstream = torch.randn_like(distribution.logits) / distribution.logits.numel()
 
         def run() -> None:
-            update_discriminator(
-                self.discriminator,
-                self.fused[1],
-                self.real,
-                fake,
-                self.setup.num_categories,
-                self.game,
-                self.rng,
-                0.0,
-            )
-            score_draws(self.discriminator, codes, self.game)
-            self.fused[0].zero_grad(set_to_none=True)
+            move_discriminator(self, fake)
+            Scorer(self.players).draws(codes)
+            self.generator.zero_grad(set_to_none=True)
             self._logits(self.latents).backward(upstream)
 
         return run
@@ -161,32 +153,32 @@ class Players:
         """The discriminator's forward pass over all draws."""
         shape = (self.setup.num_draws, *self.real.shape)
         codes = torch.randint(0, self.setup.num_categories, shape, device=self.device).to(torch.uint8)
-        return lambda: score_draws(self.discriminator, codes, self.game)
+        return lambda: Scorer(self.players).draws(codes)
 
     def _logits(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.generator(latents).logits
         return logits
 
 
-def with_all_draws(players: Players) -> Game:
+def with_all_draws(bench: Bench) -> Game:
     """The game whose discriminator learns from all M draws, as in the textbook's algorithm."""
-    return replace(players.game, discriminator_draws=players.setup.num_draws)
+    return replace(bench.game, discriminator_draws=bench.setup.num_draws)
 
 
 def run(device: torch.device, scale: Scale) -> SuiteResult:
     """Compare whole steps, see what each lever gives, then how the time grows."""
     result = SuiteResult("A training step of images")
     for setup in SMOKE if scale.is_smoke else MAIN:
-        players = Players(setup, device)
-        players.check()
+        bench = Bench(setup, device)
+        bench.check()
         runs: dict[str, Contender] = {
-            "floor": players.floor(),
-            "ours": players.ours,
-            "ours, all draws for the discriminator": partial(players.ours, game=with_all_draws(players)),
-            "textbook, Gumbel": partial(players.textbook, "gumbel"),
-            "textbook, multinomial": partial(players.textbook, "multinomial"),
-            "textbook, Gumbel, one draw for the discriminator": partial(players.textbook, "gumbel", 1),
-            "textbook, multinomial, one draw for the discriminator": partial(players.textbook, "multinomial", 1),
+            "floor": bench.floor(),
+            "ours": bench.ours,
+            "ours, all draws for the discriminator": partial(bench.ours, game=with_all_draws(bench)),
+            "textbook, Gumbel": partial(bench.textbook, "gumbel"),
+            "textbook, multinomial": partial(bench.textbook, "multinomial"),
+            "textbook, Gumbel, one draw for the discriminator": partial(bench.textbook, "gumbel", 1),
+            "textbook, multinomial, one draw for the discriminator": partial(bench.textbook, "multinomial", 1),
         }
         timing = interleave(runs, scale.rounds, device)
         result.timings[setup.title] = timing.seconds
@@ -221,21 +213,20 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
 def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     """A step with one lever changed at a time."""
     setup = SMOKE[0] if scale.is_smoke else Setup(16, 16, width=32)
-    players = Players(setup, device)
-    settings = vars(players.game)
-    with_penalty = Game(**{**settings, "penalty": get_penalty("r1")})
-    half = Game(**{**settings, "score_autocast": lambda: torch.autocast(device.type, torch.bfloat16)})
-    all_at_once = Game(**{**settings, "score_chunk": None})
+    bench = Bench(setup, device)
+    with_penalty = replace(bench.game, penalty=get_penalty("r1"))
+    half = replace(bench.players, score_precision=lambda: torch.autocast(device.type, torch.bfloat16))
+    all_at_once = replace(bench.players, score_chunk=None)
 
     def lazily() -> None:
         for step in range(4):
-            players.ours(4.0 if step == 3 else 0.0, with_penalty)
+            bench.ours(4.0 if step == 3 else 0.0, with_penalty)
 
     runs: dict[str, Contender] = {
-        "ours": players.ours,
-        "draws scored in bfloat16": lambda: players.ours(0.0, half),
-        "draws scored all at once": lambda: players.ours(0.0, all_at_once),
-        "R1 at every step": lambda: players.ours(1.0, with_penalty),
+        "ours": bench.ours,
+        "draws scored in bfloat16": lambda: bench.ours(players=half),
+        "draws scored all at once": lambda: bench.ours(players=all_at_once),
+        "R1 at every step": lambda: bench.ours(1.0, with_penalty),
         "R1 at every fourth step": lazily,
     }
     timing = interleave(runs, scale.rounds, device)
@@ -251,8 +242,8 @@ def _growth(device: torch.device, scale: Scale, result: SuiteResult) -> None:
         lines: dict[str, tuple[list[float], list[float]]] = {}
         seconds: dict[str, list[float]] = {"ours": [], "scoring": []}
         for setup in setups:
-            players = Players(setup, device)
-            timing = interleave({"ours": players.ours, "scoring": players.scoring()}, max(5, scale.rounds), device)
+            bench = Bench(setup, device)
+            timing = interleave({"ours": bench.ours, "scoring": bench.scoring()}, max(5, scale.rounds), device)
             result.timings[f"growth {axis} {setup.title}"] = timing.seconds
             for name, found in seconds.items():
                 found.append(timing.median(name))

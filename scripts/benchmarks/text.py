@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from benchmarks.agreement import assert_same_gradients
+from benchmarks.agreement import assert_same_gradients, move_discriminator
 from benchmarks.textbook import text_losses, text_step
 from benchmarks.timing import (
     Claim,
@@ -20,7 +20,9 @@ from einops import repeat
 from experiments.laboratory import Table
 
 from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import Scorer
+from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 
@@ -57,7 +59,7 @@ LARGE = Setup(64, 32_000, 16, 64, 64)
 SMOKE_LARGE = Setup(6, 300, 4, 8, 8)
 
 
-class Players:
+class Bench:
     """The networks and batches of one game, made from one seed."""
 
     def __init__(self, setup: Setup, device: torch.device) -> None:
@@ -69,12 +71,14 @@ class Players:
         self.real = torch.randint(0, setup.num_categories, (setup.num_latents, setup.length)).to(device)
         self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)
-        self.game = Game(
-            make_estimator("bgan_centered"),
-            setup.num_draws,
+        self.game = Game(make_estimator("bgan_centered"), setup.num_draws)
+        self.players = Players(
+            self.generator,
+            self.discriminator,
+            *self._optimizers(True),
             score_chunk=default_score_chunk(device, setup.length),
         )
-        self.fused, self.plain = self._optimizers(True), self._optimizers(False)
+        self.plain = self._optimizers(False)
 
     def _optimizers(self, fused: bool) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         generator, discriminator = (
@@ -85,7 +89,7 @@ class Players:
 
     def ours(self) -> None:
         """One step as the Trainer takes it."""
-        adversarial_step(self.generator, self.discriminator, *self.fused, self.real, self.latents, self.game, self.rng)
+        adversarial_step(self.game, self.players, self.real, self.latents, rng=self.rng)
 
     def check(self) -> None:
         """The textbook and ours learn the same from the same draws."""
@@ -130,18 +134,9 @@ class Players:
         def run() -> None:
             if with_drawing:
                 draw()
-            update_discriminator(
-                self.discriminator,
-                self.fused[1],
-                self.real,
-                fake,
-                setup.num_categories,
-                self.game,
-                self.rng,
-                0.0,
-            )
-            score_draws(self.discriminator, codes, self.game)
-            self.fused[0].zero_grad(set_to_none=True)
+            move_discriminator(self, fake)
+            Scorer(self.players).draws(codes)
+            self.generator.zero_grad(set_to_none=True)
             self.generator.logits(codes.flatten(0, 1), repeated).backward(upstream)
 
         return run
@@ -151,14 +146,14 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
     """Compare whole steps, then take some with a large vocabulary."""
     result = SuiteResult("A training step of text with a recurrent generator")
     setup = SMOKE if scale.is_smoke else MAIN
-    players = Players(setup, device)
-    players.check()
+    bench = Bench(setup, device)
+    bench.check()
     runs: dict[str, Contender] = {
-        "floor": players.floor(with_drawing=True),
-        "floor without drawing": players.floor(with_drawing=False),
-        "ours": players.ours,
-        "textbook": players.textbook,
-        "textbook, one draw for the discriminator": partial(players.textbook, 1),
+        "floor": bench.floor(with_drawing=True),
+        "floor without drawing": bench.floor(with_drawing=False),
+        "ours": bench.ours,
+        "textbook": bench.textbook,
+        "textbook, one draw for the discriminator": partial(bench.textbook, 1),
     }
     timing = interleave(runs, scale.rounds, device)
     result.timings[setup.title] = timing.seconds
@@ -184,13 +179,11 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
 
 def _large(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     setup = SMOKE_LARGE if scale.is_smoke else LARGE
-    players = Players(setup, device)
-    timing = interleave({"ours": players.ours}, 1 if scale.is_smoke else 3, device, warmup=0)
-    peak = peak_bytes(players.ours, device)
+    bench = Bench(setup, device)
+    timing = interleave({"ours": bench.ours}, 1 if scale.is_smoke else 3, device, warmup=0)
+    peak = peak_bytes(bench.ours, device)
     one = 4 * setup.num_latents * setup.length * setup.num_categories
-    networks = sum(
-        4 * p.numel() for network in (players.generator, players.discriminator) for p in network.parameters()
-    )
+    networks = sum(4 * p.numel() for network in (bench.generator, bench.discriminator) for p in network.parameters())
     result.timings[setup.title] = timing.seconds
     result.tables.append(
         Table(

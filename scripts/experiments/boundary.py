@@ -20,8 +20,10 @@ from bgan_discrete.distributions.sampling import as_index, sample_categorical, s
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.players import Discriminator, Players
 from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.nn import MLPGenerator
+from bgan_discrete.space import SampleSpace
 
 TITLE = "Samples on the decision boundary"
 QUESTION = (
@@ -34,11 +36,11 @@ JSD_GOAL = 0.01
 """Nats; below it a training counts as having reached the data."""
 
 
-class GridDiscriminator(nn.Module):
+class GridDiscriminator(Discriminator):
     """F of a point of the grid: from an embedding of each coordinate and their product, which tells cells apart."""
 
     def __init__(self, grid: int, width: int, log_ratio_bound: float) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((2,), grid))
         self.log_ratio_bound = log_ratio_bound
         self.rows, self.columns = nn.Embedding(grid, width), nn.Embedding(grid, width)
         self.layers = nn.Sequential(
@@ -46,9 +48,9 @@ class GridDiscriminator(nn.Module):
         )
         self.to_log_ratio = nn.Linear(width, 1)
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """``[B]`` of codes ``[B, 2]``."""
-        index = as_index(codes)
+        index = as_index(samples)
         row, column = self.rows(index[:, 0]), self.columns(index[:, 1])
         features = self.layers(torch.cat([row, column, row * column], dim=-1))
         log_ratio = cast(Tensor, self.to_log_ratio(features)).squeeze(-1)
@@ -137,6 +139,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         torch.optim.Adam(network.parameters(), rate, (0.0, settings.beta2), fused=True)
         for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
     ]
+    players = Players(generator, discriminator, optimizers[0], optimizers[1])
     times = sorted({round(settings.steps * (i / max(settings.frames - 1, 1)) ** 2) for i in range(settings.frames)})
     curve, frames, started, measuring = [], [], time.perf_counter(), 0.0
     for step in range(settings.steps + 1):
@@ -158,7 +161,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
         real = torch.stack([codes // grid, codes % grid], dim=-1).to(torch.uint8)
         z = sample_latents(settings.batch_size, latent_size, "binary", rng)
         try:
-            adversarial_step(generator, discriminator, optimizers[0], optimizers[1], real, z, game, rng)
+            adversarial_step(game, players, real, z, rng=rng)
         except NonFiniteError as error:
             return {"curve": curve, "frames": frames, "failed": f"step {step + 1}: {error}"}
     return {"curve": curve, "frames": frames, "failed": None}

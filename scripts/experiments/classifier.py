@@ -19,10 +19,13 @@ from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.game.credit import make_credit
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.step import Credit, Game, adversarial_step, discriminator_step
+from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
 from bgan_discrete.sources import ImageData, load_images
+from bgan_discrete.space import SampleSpace
 
 TITLE = "A classifier trained adversarially"
 QUESTION = (
@@ -111,35 +114,38 @@ class _Trunk(nn.Module):
         return cast(Tensor, self.layers(images))
 
 
-class LabelGenerator(nn.Module):
+class LabelGenerator(Generator):
     """Images ``[N, 3, H, W]`` -> a categorical over their labels; the latent is not used."""
 
     def __init__(self, num_classes: int, width: int, side: int) -> None:
-        super().__init__()
-        self.num_categories = num_classes
+        super().__init__(SampleSpace((1,), num_classes), latent_size=1)
         self.trunk, self.to_logits = _Trunk(width, side), nn.Linear(4 * width, num_classes)
 
-    def forward(self, latents: Tensor, images: Tensor) -> FactorizedCategorical:
+    def forward(self, latents: Tensor, images: Tensor | None = None) -> FactorizedCategorical:
         """A distribution of one code, the label."""
+        assert images is not None
         return FactorizedCategorical(self.to_logits(self.trunk(images))[:, None])
 
 
-class PairDiscriminator(nn.Module):
+class PairDiscriminator(Discriminator):
     """F of an image and a label, whose images are read once for all labels that go with them."""
 
+    credits = ("sample", "alternatives")
+
     def __init__(self, num_classes: int, width: int, side: int) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((1,), num_classes))
         self.trunk, self.to_log_ratios = _Trunk(width, side), nn.Linear(4 * width, num_classes)
 
-    def alternatives(self, codes: Tensor, images: Tensor) -> Tensor:
+    def alternatives(self, codes: Tensor, images: Tensor | None = None) -> Tensor:
         """``[N, 1, classes]``: F of each image with each label."""
+        assert images is not None
         log_ratios = self.to_log_ratios(self.trunk(images))
         return (LOG_RATIO_BOUND * torch.tanh(log_ratios / LOG_RATIO_BOUND))[:, None]
 
-    def forward(self, codes: Tensor, images: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, images: Tensor | None = None) -> Tensor:
         """``[B]`` of labels ``[B, 1]``; label i belongs to image i % N."""
-        every = self.alternatives(codes, images)[:, 0]
-        return every.repeat(len(codes) // len(images), 1).gather(1, as_index(codes)).squeeze(1)
+        every = self.alternatives(samples, images)[:, 0]
+        return every.repeat(len(samples) // len(every), 1).gather(1, as_index(samples)).squeeze(1)
 
 
 def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
@@ -160,7 +166,8 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
         batch_size=settings.batch_size,
         seed=seed,
     )
-    game = None
+    players, game = match.players, None
+    (_, generator_optimizer), (_, discriminator_optimizer) = players.side("generator"), players.side("discriminator")
     if options["estimator"] is not None:
         game = Game(
             estimator=make_estimator(options["estimator"]),
@@ -168,42 +175,29 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
             num_draws=1 if contender == "all_labels" else settings.num_draws,
             divergence=get_divergence(options["divergence"]),
             discriminator_draws=1 if contender == "all_labels" else settings.num_draws,
-            credit=cast(Credit, options.get("credit", "prefix")),
+            credit=make_credit(options.get("credit", "sample")),
         )
     errors, started, measuring = [], time.perf_counter(), 0.0
     times = {round(settings.steps * i / settings.moments) for i in range(1, settings.moments + 1)}
     try:
         for step in range(settings.steps):
             share = max(min(1.0, 2 * (1 - step / settings.steps)), 0.02)
-            for optimizer, rate in zip(
-                match.optimizers, (settings.generator_lr, settings.discriminator_lr), strict=True
-            ):
-                optimizer.param_groups[0]["lr"] = rate * share
+            generator_optimizer.param_groups[0]["lr"] = settings.generator_lr * share
+            discriminator_optimizer.param_groups[0]["lr"] = settings.discriminator_lr * share
             rows = match.rows(step * settings.discriminator_steps)
             batch, real = images[rows], match.codes[rows]
             latents = torch.zeros(len(rows), 1)
             if game is None:
                 loss = -generator(latents, batch).log_prob(real[None]).mean()
-                match.optimizers[0].zero_grad()
+                generator_optimizer.zero_grad()
                 loss.backward()
-                match.optimizers[0].step()
+                generator_optimizer.step()
             else:
                 # The generator can be no better than its discriminator, which has to learn the pictures first.
                 for repeat in range(1, settings.discriminator_steps):
                     other = match.rows(step * settings.discriminator_steps + repeat)
-                    discriminator_step(
-                        generator,
-                        discriminator,
-                        match.optimizers[1],
-                        match.codes[other],
-                        latents,
-                        game,
-                        match.rng,
-                        condition=images[other],
-                    )
-                adversarial_step(
-                    generator, discriminator, *match.optimizers, real, latents, game, match.rng, condition=batch
-                )
+                    discriminator_step(game, players, match.codes[other], latents, images[other], rng=match.rng)
+                adversarial_step(game, players, real, latents, batch, rng=match.rng)
             if step + 1 in times:
                 pause = time.perf_counter()
                 error = _error(generator, test_images, test_labels)

@@ -119,14 +119,12 @@ def run(
     try:
         for step in range(settings.steps * discriminator_steps):
             continuous_step(
-                generator,
-                discriminator,
-                *match.optimizers,
+                game,
+                match.players,
                 match.real(step),
                 match.latents(settings.batch_size),
-                game,
                 get_continuous_loss(loss),
-                match.rng,
+                rng=match.rng,
                 update_generator=(step + 1) % discriminator_steps == 0,
             )
     except NonFiniteError as error:

@@ -22,7 +22,8 @@ from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.step import Game, adversarial_step
 from bgan_discrete.metrics import critic_divergence, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
-from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
+from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step
+from bgan_discrete.rivals.wasserstein import wasserstein_step
 from bgan_discrete.sources import ImageData
 
 TITLE = "Divergences, by fresh critics"
@@ -109,8 +110,7 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         num_draws=settings.num_draws,
         divergence=get_divergence("gan" if is_wgan else contender),
         penalty=get_penalty("r1"),
-        penalty_weight=settings.wgan_penalty_weight if is_wgan else settings.penalty_weight,
-        score_chunk=256,
+        penalty_weight=settings.penalty_weight,
     )
     match = start_match(
         data.codes,
@@ -120,6 +120,7 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         batch_size=settings.batch_size,
         latent_size=settings.latent_size,
         seed=seed,
+        score_chunk=256,
     )
     softmax, critic_steps = get_relaxation("softmax"), 5
 
@@ -130,12 +131,12 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
         if not is_wgan:
             real = match.real(step)
             scale = 4 if step % 4 == 3 else 0
-            adversarial_step(generator, discriminator, *match.optimizers, real, latents(), game, match.rng, scale)
+            adversarial_step(game, match.players, real, latents(), penalty_scale=scale, rng=match.rng)
             continue
         for repeat in range(critic_steps):
             real = match.real(step * critic_steps + repeat)
-            wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), game, match.rng)
-        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), softmax, game, match.rng)
+            wasserstein_step(match.players, real, latents(), settings.wgan_penalty_weight, match.rng)
+        relaxed_generator_step(match.players, latents(), softmax, match.rng)
     return generator
 
 

@@ -31,6 +31,7 @@ from bgan_discrete import __version__
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.game.players import Players
 from bgan_discrete.imaging import image_grid
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.training.batches import BatchOrder
@@ -294,18 +295,18 @@ def _write(
 
 @dataclass
 class Match:
-    """What a training needs beside its two networks: data, optimisers and randomness.
+    """What a training needs: data, both players and randomness.
 
     Attributes:
         codes: Integers ``[S, *event_shape]``.
-        optimizers: Adam of the generator and of the discriminator.
+        players: Both networks, each moved by Adam.
         order: Of the batches.
         rng: Of latents and draws.
         latent_size: Z.
     """
 
     codes: Tensor
-    optimizers: tuple[torch.optim.Adam, torch.optim.Adam]
+    players: Players
     order: BatchOrder
     rng: torch.Generator
     latent_size: int = 1
@@ -332,8 +333,9 @@ def start_match(
     batch_size: int,
     latent_size: int = 1,
     seed: int = 0,
+    score_chunk: int | None = None,
 ) -> Match:
-    """Optimisers, batches and randomness of a training.
+    """Players, batches and randomness of a training.
 
     Args:
         codes: Integers ``[S, *event_shape]``, an array.
@@ -343,14 +345,15 @@ def start_match(
         batch_size: N.
         latent_size: Z.
         seed: Of batches, latents and draws.
+        score_chunk: The most samples that the discriminator scores at once; None for all of them.
     """
-    generator, discriminator = (
+    generator_optimizer, discriminator_optimizer = (
         torch.optim.Adam(network.parameters(), rate, betas, fused=True)
         for network, rate in zip(networks, rates, strict=True)
     )
     return Match(
         torch.from_numpy(np.ascontiguousarray(codes)),
-        (generator, discriminator),
+        Players(*networks, generator_optimizer, discriminator_optimizer, score_chunk=score_chunk),
         BatchOrder(len(codes), batch_size, seed),
         torch.Generator().manual_seed(seed),
         latent_size,

@@ -28,7 +28,8 @@ from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.metrics.neighbours import nearest_neighbour_accuracy
 from bgan_discrete.metrics.ngrams import ngram_divergences
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
-from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step, wasserstein_step
+from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step
+from bgan_discrete.rivals.wasserstein import wasserstein_step
 from bgan_discrete.sources import load_images, load_text
 from bgan_discrete.training.trainer import sample_codes
 
@@ -133,8 +134,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         estimator=make_estimator(contender if contender in ESTIMATORS else "rloo"),
         num_draws=settings.num_draws,
         penalty=get_penalty("r1"),
-        penalty_weight=settings.wgan_penalty_weight if is_wgan else settings.penalty_weight,
-        score_chunk=256,
+        penalty_weight=settings.penalty_weight,
     )
     relaxation = None
     if contender not in ESTIMATORS:
@@ -149,6 +149,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         batch_size=settings.num_latents,
         latent_size=settings.latent_size,
         seed=seed,
+        score_chunk=256,
     )
 
     def latents() -> Tensor:
@@ -158,19 +159,15 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
         penalty_scale = 4 if count % 4 == 3 else 0
         if relaxation is None:
             real = match.real(count)
-            adversarial_step(
-                generator, discriminator, *match.optimizers, real, latents(), game, match.rng, penalty_scale
-            )
+            adversarial_step(game, match.players, real, latents(), penalty_scale=penalty_scale, rng=match.rng)
             return
         for repeat in range(critic_steps):
             real = match.real(count * critic_steps + repeat)
             if is_wgan:
-                wasserstein_step(generator, discriminator, match.optimizers[1], real, latents(), game, match.rng)
+                wasserstein_step(match.players, real, latents(), settings.wgan_penalty_weight, match.rng)
             else:
-                discriminator_step(
-                    generator, discriminator, match.optimizers[1], real, latents(), game, match.rng, penalty_scale
-                )
-        relaxed_generator_step(generator, discriminator, match.optimizers[0], latents(), relaxation, game, match.rng)
+                discriminator_step(game, match.players, real, latents(), penalty_scale=penalty_scale, rng=match.rng)
+        relaxed_generator_step(match.players, latents(), relaxation, match.rng)
 
     curve: list[dict[str, float]] = []
     spent, count = 0.0, 0

@@ -133,6 +133,7 @@ def run(
         batch_size=settings.num_latents,
         latent_size=settings.latent_size,
         seed=seed,
+        score_chunk=256,
     )
     steps = len(match.codes) // settings.num_latents
     estimates: list[float] = []
@@ -140,7 +141,7 @@ def run(
     moments = {0, settings.epochs // 2, settings.epochs}
     for epoch in range(settings.epochs + 1):
         if measure and epoch in moments:
-            noise.append({"epoch": epoch, **_noise(settings, generator, discriminator, match)})
+            noise.append({"epoch": epoch, **_noise(settings, match)})
         if epoch == settings.epochs:
             break
         bounds = []
@@ -149,14 +150,7 @@ def run(
             scale = 4 if count % 4 == 3 else 0
             try:
                 found = adversarial_step(
-                    generator,
-                    discriminator,
-                    *match.optimizers,
-                    match.real(count),
-                    match.latents(latents),
-                    game,
-                    match.rng,
-                    scale,
+                    game, match.players, match.real(count), match.latents(latents), penalty_scale=scale, rng=match.rng
                 )
             except NonFiniteError as error:
                 missing = [float("nan")] * (settings.epochs - len(estimates))
@@ -172,25 +166,16 @@ def _game(estimator: str, over: str, draws: int, penalty_weight: float) -> Game:
         num_draws=draws,
         penalty=get_penalty("r1"),
         penalty_weight=penalty_weight,
-        score_chunk=256,
     )
 
 
-def _noise(
-    settings: Settings, generator: ConvGenerator, discriminator: ConvDiscriminator, match: Match
-) -> dict[str, Any]:
+def _noise(settings: Settings, match: Match) -> dict[str, Any]:
     found = {}
     for name in ALL_ESTIMATORS:
         game = _game(name, "latent", settings.num_draws, 0)
-        statistics = gradient_statistics(
-            generator,
-            discriminator,
-            lambda: match.latents(settings.num_latents),
-            game,
-            settings.repeats,
-            match.rng,
+        found[name] = gradient_statistics(
+            game, match.players, lambda: match.latents(settings.num_latents), settings.repeats, match.rng
         )
-        found[name] = statistics
     return {"estimators": found}
 
 
