@@ -6,7 +6,7 @@ PACKAGING := setup.cfg pyproject.toml constraints.txt
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all setup clean check-python anew
+.PHONY: help demo test test-all docs interface setup clean check-python anew
 
 # An environment that was moved, copied or left half made is made anew, since it points to its old place.
 MISPLACED := $(shell [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ] && echo anew)
@@ -15,6 +15,7 @@ help:
 	@echo "make demo      train on the embedded digits (some minutes) and print the metrics and the picture's path"
 	@echo "make test      ruff, mypy and the tests"
 	@echo "make test-all  all tests, with the long ones"
+	@echo "make docs      build the site of the documentation in site/"
 	@echo "make setup     only make .venv, with everything that developers need"
 	@echo "make clean     remove .venv and caches (not runs/)"
 	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
@@ -30,6 +31,14 @@ test: .venv/.installed-dev
 
 test-all: .venv/.installed-dev
 	@$(PY) -m pytest -n auto --dist worksteal -q
+
+docs: .venv/.installed-dev
+	@$(PY) -m mkdocs build --strict
+	@echo "site/index.html"
+
+# The public interface changes on purpose: the list of it is written anew.
+interface: .venv/.installed-dev
+	@cd scripts && ../$(PY) -m documentation.sources > ../tests/public_interface.txt
 
 setup: .venv/.installed-dev
 
@@ -52,8 +61,8 @@ check-python:
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing what the checks need into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev,report,tensorboard]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev,docs,report,tensorboard]'
 	@touch $@
 
 clean:
-	rm -rf .venv .ruff_cache .mypy_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .ruff_cache .mypy_cache .pytest_cache .hypothesis build site *.egg-info

@@ -16,9 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from bgan_discrete.errors import BGANError, InputError, one_line
-from bgan_discrete.streams import ReaderGoneError, prepare_streams, say, write_product
-from bgan_discrete.training.config import (
+from bgan_discrete.config import (
     ArrayTrainingConfig,
     ImageTrainingConfig,
     ScriptConfig,
@@ -30,6 +28,8 @@ from bgan_discrete.training.config import (
     folder_of_start,
     load_config_values,
 )
+from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.streams import ReaderGoneError, prepare_streams, say, write_product
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -89,7 +89,7 @@ def add_section(
 
     Args:
         parser: Where to.
-        section: A dataclass whose fields were made by `bgan_discrete.training.config.option`.
+        section: A dataclass whose fields were made by `bgan_discrete.config.option`.
         title: Heading in the help.
         without: Fields that get no flag.
         hidden: Fields that the script has no use for, but finds in the configuration of a run: see `parse_run`.

@@ -40,6 +40,10 @@ class NewerFormatError(InputError):
     """A folder that a newer version of the package wrote."""
 
 
+IF_OLDER = "train again, or use the version of the package that wrote it"
+"""What to do with a file of an older format."""
+
+
 def replace_text(path: Path, text: str, errors: str = "strict") -> None:
     """Write a UTF-8 text file as a whole; arguments and errors as in `replacing_file`."""
     content = text.encode("utf-8", errors)
@@ -337,14 +341,14 @@ def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, An
 
 
 def verify_folder(
-    folder: Path, kind: str, newest_version: int, what: str, within: Path | None = None
+    folder: Path, kind: str, readable_version: int, what: str, within: Path | None = None
 ) -> dict[str, Any]:
     """Compare a folder with its manifest, byte for byte, before anything in it is used.
 
     Args:
         folder: With a manifest.
         kind: That the manifest must be of.
-        newest_version: Of the format, that can be read.
+        readable_version: Of the format; others are refused.
         what: The folder's name in messages, such as ``"checkpoint"``.
         within: Where links may lead; the folder itself if None.
 
@@ -354,7 +358,7 @@ def verify_folder(
     Raises:
         DamagedError: If a file or the manifest is missing or was changed; the message names it.
         NewerFormatError: If the format is a newer one.
-        InputError: If the manifest is of another kind, or a name points outside the folder.
+        InputError: If the format is an older one, the manifest is of another kind, or a name points outside the folder.
     """
     named = f"{what} {str(folder)!r}"
     path = file_inside(folder, MANIFEST_FILE, named, within)
@@ -371,8 +375,7 @@ def verify_folder(
     if document["format"] != kind or type(version) is not int or not isinstance(files, dict):
         found = one_line(ValueError(repr(document["format"])[:100]))
         raise InputError(f"{named} is not one: its {MANIFEST_FILE} is of {found}, not of {kind!r}")
-    if version > newest_version:
-        raise NewerFormatError(f"{named} has format version {version}; this version reads up to {newest_version}")
+    check_version(named, version, readable_version)
     for name, facts in files.items():
         listed = file_inside(folder, name, named, within)
         try:
@@ -382,6 +385,26 @@ def verify_folder(
         if not same:
             raise DamagedError(f"{named} is damaged: {name} is not the file that was written (size or SHA-256 differs)")
     return {**document, "digest": claimed}
+
+
+def check_version(named: str, version: int, readable: int) -> None:
+    """Refuse what an older or a newer version of the package wrote.
+
+    Args:
+        named: What it is, in the message.
+        version: Of its format.
+        readable: The version that this package reads and writes.
+
+    Raises:
+        NewerFormatError: If it is newer.
+        InputError: If it is older.
+    """
+    # A file can hold a number of any length.
+    fault = f"{named} has format version {max(-1, min(version, 10**9))}; this version of the package reads {readable}"
+    if version > readable:
+        raise NewerFormatError(f"{fault}: install a newer one")
+    if version < readable:
+        raise InputError(f"{fault}: {IF_OLDER}")
 
 
 def is_plain_name(name: Any) -> bool:

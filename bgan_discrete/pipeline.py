@@ -24,6 +24,7 @@ from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, Text
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
     MANIFEST_FILE,
+    check_version,
     clean_leftovers,
     file_facts,
     file_inside,
@@ -357,9 +358,9 @@ class Pipeline:
 
         Raises:
             InputError: If there is no such folder or model, or the Hub cannot be reached; if a file is missing, was
-                changed, is of a newer format or of another kind of data, or if the
+                changed, is of another format or of another kind of data, or if the
                 weights do not fit the configuration in name, shape or dtype. Nothing is used of a folder that is not
-                as its manifest says; models of format version 1 have no manifest.
+                as its manifest says.
         """
         return cls(*_read_model(find_model(model, FORMAT, revision, token)), device)._from(model)
 
@@ -660,7 +661,7 @@ def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
     elif not os.path.lexists(folder / CONFIG_FILE) and os.path.lexists(folder / "model" / CONFIG_FILE):
         raise InputError(f"{named} is the folder of a run; give the model in it, {str(folder / 'model')!r}")
     config = _read_config(file_inside(folder, CONFIG_FILE, named, within))
-    if config["format_version"] > 1 and not has_manifest:
+    if not has_manifest:
         raise InputError(
             f"{named} has no {MANIFEST_FILE}: it was not saved to the end, or the file was lost; save it again"
         )
@@ -715,12 +716,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"model configuration {str(path)!r} cannot be read: {one_line(error)}") from None
     if not isinstance(config, dict) or set(config) != CONFIG_KEYS or not isinstance(config["settings"], dict):
         raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(CONFIG_KEYS))}")
-    version = config["format_version"]
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise InputError(
-            f"model configuration {str(path)!r} has format version {_shown(version)}; "
-            f"this version reads up to {FORMAT_VERSION}"
-        )
+    if type(version := config["format_version"]) is not int:
+        raise InputError(f"model configuration {str(path)!r} has format version {_shown(version)}, which is no integer")
+    check_version(f"model configuration {str(path)!r}", version, FORMAT_VERSION)
     return config
 
 
@@ -729,7 +727,7 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> nn.Mod
     name = config["generator"]
     if not isinstance(name, str) or name not in GENERATORS:
         raise InputError(f"generator {_shown(name)} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}")
-    settings = _checked_settings(name, config["settings"], config["format_version"], path)
+    settings = _checked_settings(name, config["settings"], path)
     stored = _stored_tensors(weights)
     if settings.get("depth", 0) > len(stored):
         raise InputError(
@@ -760,11 +758,10 @@ def _build_generator(name: str, settings: dict[str, Any], path: Path) -> nn.Modu
         raise InputError(f"settings in {str(path)!r} do not fit {name}: {one_line(error)}") from None
 
 
-def _checked_settings(name: str, settings: dict[str, Any], version: int, path: Path) -> dict[str, Any]:
+def _checked_settings(name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
     """Settings with known names, and values whose sizes can be computed with."""
     wanted = set(inspect.signature(GENERATORS[name]).parameters)
-    # The first models had no choice of latents, and as many categories at every position.
-    missing = wanted - set(settings) - CLASS_SETTINGS - ({"latent_kind", "sizes"} if version == 1 else set())
+    missing = wanted - set(settings) - CLASS_SETTINGS
     unknown = set(settings) - wanted
     if missing or unknown:
         faults = [f"lack {key}" for key in sorted(missing)]

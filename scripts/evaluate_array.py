@@ -11,7 +11,7 @@ from bgan_discrete.command_line import (
     run_script,
     use_threads,
 )
-from bgan_discrete.training.config import ArrayDataConfig, ArrayTrainingConfig
+from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_array.py --model runs/table/model --dataset table --output report.json"""

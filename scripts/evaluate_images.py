@@ -11,7 +11,7 @@ from bgan_discrete.command_line import (
     run_script,
     use_threads,
 )
-from bgan_discrete.training.config import ImageDataConfig, ImageTrainingConfig
+from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""

@@ -11,7 +11,7 @@ from bgan_discrete.command_line import (
     run_script,
     use_threads,
 )
-from bgan_discrete.training.config import TextDataConfig, TextTrainingConfig
+from bgan_discrete.config import TextDataConfig, TextTrainingConfig
 
 EXAMPLE = """\
   python scripts/evaluate_text.py --model runs/lines/model --dataset lines.txt --num-samples 10000 --output report.json

@@ -2,7 +2,7 @@
 """Decode, quantise and cache a data set ahead of training, and say what is in it."""
 
 from bgan_discrete.command_line import add_section, make_parser, parse, run_script
-from bgan_discrete.training.config import ImageDataConfig
+from bgan_discrete.config import ImageDataConfig
 
 EXAMPLE = """\
   python scripts/prepare_data.py --dataset digits

@@ -4,7 +4,7 @@
 import sys
 
 from bgan_discrete.command_line import add_section, make_parser, parse_run, run_script
-from bgan_discrete.training.config import (
+from bgan_discrete.config import (
     TextAlgorithmConfig,
     TextDataConfig,
     TextModelConfig,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import pad_after_end
@@ -28,7 +29,6 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes, join_processes
-from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 
 BATCH, STEPS, LENGTH, CATEGORIES = 8, 3, 6, 5

@@ -19,6 +19,7 @@ from in_process import ran, refused
 
 from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, TableCodec
+from bgan_discrete.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
@@ -29,7 +30,6 @@ from bgan_discrete.tasks.arrays import (
     prepare_array,
 )
 from bgan_discrete.tasks.runs import count_parameters
-from bgan_discrete.training.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",
@@ -286,17 +286,6 @@ def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None
             ArrayPipeline(other, codec)
     with pytest.raises(InputError, match="not one of images"):
         ImagePipeline.from_pretrained(tmp_path / "m")
-
-
-def test_models_saved_before_there_were_sizes_load(tmp_path: Path) -> None:
-    generator = MLPGenerator((2, 2), 3, 4, 8)
-    generator.settings = {name: generator.settings[name] for name in list(generator.settings)[:5]}
-    assert set(generator.settings) == {"event_shape", "num_categories", "latent_size", "width", "depth"}
-    ArrayPipeline(generator, IntegersCodec((2, 2), 3)).save_pretrained(tmp_path / "m")
-    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
-    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
-    (tmp_path / "m" / "manifest.json").unlink()
-    assert ArrayPipeline.from_pretrained(tmp_path / "m").generate(3).rows.shape == (3, 2, 2)
 
 
 def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Path) -> None:

@@ -24,9 +24,7 @@ from bgan_discrete.command_line import (
     run_script,
     use_threads,
 )
-from bgan_discrete.errors import BGANError, InputError
-from bgan_discrete.sources.arrays import split_names
-from bgan_discrete.training.config import (
+from bgan_discrete.config import (
     ArrayDataConfig,
     ImageDataConfig,
     ImageModelConfig,
@@ -36,6 +34,8 @@ from bgan_discrete.training.config import (
     TrainingConfig,
     folder_of_run,
 )
+from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.sources.arrays import split_names
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (RunConfig, ImageDataConfig, ImageModelConfig, TrainingConfig)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import ESTIMATORS
-from bgan_discrete.training.config import ImageTrainingConfig, TrainingConfig, load_config_values
 
 
 def test_defaults_pass_their_own_check() -> None:

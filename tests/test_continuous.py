@@ -12,6 +12,7 @@ from players import players
 from torch import Tensor, nn
 
 from bgan_discrete import Discriminator, Generator, SampleSpace
+from bgan_discrete.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
@@ -29,7 +30,6 @@ from bgan_discrete.rivals.continuous import (
     non_saturating_loss,
 )
 from bgan_discrete.tasks.images import build_networks
-from bgan_discrete.training.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent

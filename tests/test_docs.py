@@ -1,14 +1,19 @@
-"""The documentation is true: its blocks run, its links lead somewhere, what is made from code is up to date."""
+"""The documentation is true: its blocks run, its links lead somewhere, and a site can be built of it."""
 
 import json
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import griffe
 import pytest
 from in_process import run_file
+from mkdocs.config import load_config
+from mkdocs.structure.files import get_files
+from mkdocs.structure.nav import get_navigation
 from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 
 from bgan_discrete.game.divergences import DIVERGENCES
@@ -17,19 +22,17 @@ from bgan_discrete.game.penalties import PENALTIES
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from documentation import notebooks, reference, sources
-from documentation.docstrings import faults, items, split
+from documentation import notebooks, sources
+from documentation.docstrings import faults
 
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "api")
+PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
-EVERYWHERE = [
-    *DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-]  # fmt: skip
+EVERYWHERE = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
 MEASURED = ("docs/results.md", "docs/performance.md")
 """Pages whose commands are long trials: their options must exist."""
 
-TUTORIALS = {f"docs/{page}": f"docs/notebooks/{name}" for page, name in notebooks.TUTORIALS.items()}
+TUTORIALS = [f"docs/{page}" for page in notebooks.TUTORIALS]
 
 
 @pytest.fixture
@@ -53,8 +56,8 @@ def run_page(text: str) -> None:
                 run_command(command)
 
 
-def cells_of(path: Path) -> list[dict[str, Any]]:
-    book: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def cells_of(text: str) -> list[dict[str, Any]]:
+    book: dict[str, Any] = json.loads(text)
     assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
     cells: list[dict[str, Any]] = book["cells"]
     return cells
@@ -72,7 +75,7 @@ def test_the_blocks_of_a_page_run(page: str, place: Path) -> None:
 def test_the_notebook_of_a_tutorial_runs(page: str, place: Path) -> None:
     names: dict[str, Any] = {"__name__": "notebook"}
     ran = []
-    for cell in cells_of(ROOT / TUTORIALS[page]):
+    for cell in cells_of(notebooks.notebook(TEXTS[page])):
         source = "".join(cell["source"])
         if cell["cell_type"] != "code":
             continue
@@ -89,18 +92,42 @@ def test_the_notebook_of_a_tutorial_runs(page: str, place: Path) -> None:
     assert sorted(ran[1:]) == sorted(wanted)  # the first cell only finds the checkout
 
 
-def test_the_notebooks_are_small() -> None:
-    assert all(path.stat().st_size < 200_000 for path in (DOCS / "notebooks").glob("*.ipynb"))
+def test_every_page_of_the_site_is_in_its_order() -> None:
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    config.plugins.on_config(config)
+    files = config.plugins.on_files(get_files(config), config=config)
+    ordered = {page.file.src_uri for page in get_navigation(files, config).pages}
+    assert ordered == {file.src_uri for file in files.documentation_pages()} >= {*TEXTS, "reference/index.md"}
 
 
-def test_reference_and_notebooks_are_up_to_date() -> None:
-    made = {**reference.pages(), **notebooks.notebooks({name: TEXTS[f"docs/{name}"] for name in notebooks.TUTORIALS})}
-    for path, text in made.items():
-        assert (DOCS / path).is_file() and (DOCS / path).read_text(encoding="utf-8") == text, (
-            f"docs/{path} is not up to date: python scripts/build_docs.py"
-        )
-    there = {path.relative_to(DOCS).as_posix() for folder in ("api", "notebooks") for path in (DOCS / folder).iterdir()}
-    assert there == {path.as_posix() for path in made}
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of `make docs`, which ends with an error if a link or a name leads nowhere."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.long
+def test_the_site_has_every_page_and_every_promised_name(site: Path) -> None:
+    reference = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").rglob("*.html"))
+    for package in sources.PROMISED:
+        for entry in sources.exports(package).values():
+            assert f'id="{entry.path}"' in reference
+    for page in TEXTS:
+        assert (site / page).with_suffix(".html").is_file()
+
+
+@pytest.mark.long
+def test_the_links_of_the_notebooks_lead_somewhere(site: Path) -> None:
+    books = list((site / "docs/notebooks").glob("*.ipynb"))
+    assert {path.name for path in books} == set(notebooks.TUTORIALS.values())
+    for path in books:
+        texts = ["".join(cell["source"]) for cell in cells_of(path.read_text(encoding="utf-8"))]
+        for link in re.findall(r"\]\((?!http|#)([^)#]+)", "".join(texts)):
+            assert (path.parent / link).exists(), f"{path.name} links to {link}"
 
 
 def test_no_docstring_of_a_documented_name_falls_short() -> None:
@@ -108,24 +135,41 @@ def test_no_docstring_of_a_documented_name_falls_short() -> None:
 
 
 def test_the_faults_of_docstrings_are_found() -> None:
-    told = (
-        'def f(a, b):\n    """Do.\n\n    Args:\n        a: One.\n        c: Two.\n    """\n    raise InputError("no")\n'
-    )
-    tree = sources.ast.parse(told + 'def g(a, b) -> int:\n    """Do."""\n\n\ndef h():\n    pass\n')
-    entries = tuple(sources.function_entry(node, "function") for node in tree.body)  # type: ignore[arg-type]
-    assert faults([sources.Module("m", "A module.", entries)])[-4:] == [
+    program = '''
+def f(a, b):
+    """Do.
+
+    Args:
+        a: One.
+        c: Two.
+    """
+    raise InputError("no")
+
+def g(a, b) -> int:
+    """Do."""
+
+def h():
+    pass
+'''
+    with griffe.temporary_visited_module(program, module_name="m") as module:
+        found = faults([sources.Module("m", "A module.", tuple(module.functions.values()))])
+    assert found[-4:] == [
         "m.f has the arguments a, b, and tells of a, c",
         "m.f raises InputError and does not say so",
         "m.g does not tell of its arguments a, b",
         "m.h has no docstring",
     ]
-    told = "Do.\n\nArgs:\n    a: One\n        thing.\n    b: Two."
-    assert items(split(told)["Args"]) == {"a": "One thing.", "b": "Two."}
+
+
+def slug(heading: str) -> str:
+    """The anchor that code hosts give a heading, without the number that a repetition gets."""
+    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
 def headings(text: str) -> list[str]:
     without_code = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    return [reference.slug(line) for line in re.findall(r"^#{1,6} (.+)$", without_code, re.M)]
+    return [slug(line) for line in re.findall(r"^#{1,6} (.+)$", without_code, re.M)]
 
 
 @pytest.mark.parametrize("path", EVERYWHERE, ids=lambda path: str(path.relative_to(ROOT)))

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete import ArrayPipeline, InputError, StorageError, Trainer, TrainingConfig, load
+from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
 from bgan_discrete.durable import check_regular_file, hold_folder, read_bytes, replace_text, replacing_file
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.pipeline import MODEL_FILES
@@ -31,7 +32,6 @@ from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.tasks.runs import hold_run
 from bgan_discrete.training import trainer as trainers
-from bgan_discrete.training.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
 
 from in_process import refused  # type: ignore[import-not-found]  # isort: skip
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, ScriptConfig, TextTrainingConfig
+from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, ScriptConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent

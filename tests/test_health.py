@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from bgan_discrete.tasks.images import train_images
-from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
-from bgan_discrete.training.health import (
-    REPEAT_STEPS,
+from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
+from bgan_discrete.diagnosis import (
     Finding,
     HealthWatch,
     check_array_metrics,
@@ -21,6 +18,9 @@ from bgan_discrete.training.health import (
     check_training,
     check_window,
 )
+from bgan_discrete.diagnosis.watch import REPEAT_STEPS
+from bgan_discrete.tasks.images import train_images
+from bgan_discrete.tasks.text import train_text
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
 OPTIONS = {**ImageTrainingConfig().to_flat()}
@@ -240,7 +240,7 @@ def test_the_watch_of_a_long_run_remembers_what_it_needs(interval: int, monkeypa
     watch = HealthWatch(OPTIONS)
     found = [watch.update(line) for line in course]
     assert len(watch._lines) < 300
-    monkeypatch.setattr("bgan_discrete.training.health._KEPT_LAST", len(course))
+    monkeypatch.setattr("bgan_discrete.diagnosis.watch._KEPT_LAST", len(course))
     all_of_it = HealthWatch(OPTIONS)
     assert found == [all_of_it.update(line) for line in course]
     assert len(all_of_it._lines) == len(course)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bgan_discrete.codecs import TextCodecOptions
+from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe, describe_text, load_images, load_text, tables
+from bgan_discrete.sources import dataset_rows, describe, describe_text, load_images, load_text
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import TextTrainingConfig
 
 OLD, NEW = "1" * 40, "2" * 40
 REVISIONS = {None: NEW, "main": NEW, "v1": OLD, OLD: OLD, NEW: NEW}
@@ -72,7 +72,7 @@ def test_another_commit_from_the_disk_is_not_taken_for_the_one_asked_for(
     # The library does so where the Hub answers its first question and no later one.
     monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: data_set(OLD))
     with pytest.raises(InputError, match=f"revision 'main' is not what is on the disk, which is commit {OLD}"):
-        tables.load_hub("owner/name", revision="main")
+        dataset_rows.load_hub("owner/name", revision="main")
     assert load_text("owner/name", codec=TextCodecOptions(length=16)).commit == OLD
 
 
@@ -83,7 +83,7 @@ def test_without_network_a_commit_is_compared_with_the_copy(asked: list[Any], mo
         assert load_text("owner/name", codec=TextCodecOptions(length=16), revision=revision).commit == OLD
     for revision in ("main", NEW):
         with pytest.raises(InputError, match=f"revision '{revision}' is not what is on the disk"):
-            tables.load_hub("owner/name", revision=revision)
+            dataset_rows.load_hub("owner/name", revision=revision)
     monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: data_set(None))
     assert load_text("owner/name", codec=TextCodecOptions(length=16)).commit is None
 

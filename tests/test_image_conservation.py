@@ -290,12 +290,12 @@ def test_every_row_of_a_source_comes_in_whatever_its_labels(cases: int) -> None:
 
 
 def test_the_property_of_sources_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bgan_discrete.sources import numpy_files, tables
+    from bgan_discrete.sources import dataset_rows, numpy_files
 
     def as_it_was(read: Any, place: str, notes: list[str], wanted: bool) -> Any:
         return rows.try_labels(read, place, notes, wanted=True)
 
-    for module in (numpy_files, tables, pictures):
+    for module in (numpy_files, dataset_rows, pictures):
         monkeypatch.setattr(module, "try_labels", as_it_was)
     with pytest.raises(AssertionError):
         check(100, SOURCES, every_row_comes_in)

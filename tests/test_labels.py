@@ -28,11 +28,14 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
+from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
+from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.nn.images import ConditionalGroupNorm
+from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.sources import load_images
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.images import (
@@ -42,7 +45,6 @@ from bgan_discrete.tasks.images import (
     evaluate_pipeline,
     generate_images,
 )
-from bgan_discrete.training.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.training.trainer import SHOWN_OF_CLASS, labels_of_samples
 
 QUICK_TRAINING: dict[str, Any] = {
@@ -463,11 +465,11 @@ def test_a_pipeline_refuses_unknown_labels(labels: Any, words: str) -> None:
 )
 def test_damaged_settings_of_classes_are_one_line(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     classes_pipeline().save_pretrained(tmp_path)
-    (tmp_path / "manifest.json").unlink()
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     config["settings"] |= changes
-    config["format_version"] = 1  # the format that has no manifest
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    listed = {name: file_facts(tmp_path / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
+    (tmp_path / MANIFEST_FILE).write_text(render_manifest(FORMAT, FORMAT_VERSION, listed), encoding="utf-8")
     with pytest.raises(InputError, match=words):
         ImagePipeline.from_pretrained(tmp_path)
 

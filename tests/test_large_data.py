@@ -12,9 +12,9 @@ from in_process import ran
 
 from bgan_discrete import Trainer
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
-from bgan_discrete.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTES_PER_ROW = 80

@@ -1,4 +1,4 @@
-"""Imports run one way along the data's path, and no module hides a library."""
+"""Imports run one way along the data's path, between folders and inside them, and no module hides a library."""
 
 import ast
 import io
@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tokenize
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from tokenize import NAME
 
@@ -23,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("codecs",),
     ("sources", "imaging", "publishing"),
     ("nn",),
+    ("config", "diagnosis"),
     ("training",),
     ("pipeline",),
     ("metrics",),
@@ -30,11 +33,40 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tasks",),
     ("command_line",),
 )
+
+ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "codecs": (
+        ("base", "kmeans"),
+        ("binary", "levels", "palette", "tables", "text"),
+        ("characters", "pieces"),
+        ("factory",),
+    ),
+    "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
+    "diagnosis": (("findings",), ("windows", "advice"), ("training_rules", "sample_rules"), ("watch",)),
+    "reporting": (
+        ("markup", "style", "record", "neighbours"),
+        ("charts",),
+        ("html_tables",),
+        ("page",),
+        ("recording",),
+    ),
+    "sources": (
+        ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
+        ("folders", "text_files", "table_files", "image_data", "text_data"),
+        ("rows", "values"),
+        ("pictures", "dataset_rows", "numpy_files", "decoding"),
+        ("digests", "text", "arrays"),
+        ("cache",),
+        ("images",),
+    ),
+}
+"""Folders whose modules import only from those that stand before them in this order."""
+
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
-    "training.config", "training.health", "reporting", "publishing.card", "publishing.hub",
+    "config", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -43,17 +75,44 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports_of(path: Path) -> set[str]:
-    """Names of the package's modules that a file imports, at its top or inside a function."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def name_of(path: Path) -> str:
+    """The module in a file, as an import names it."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def imports_of(source: str) -> set[tuple[str, str]]:
+    """Modules and names that a program imports: at its top, inside a function, or for a type checker alone."""
+    imports = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            module = node.module or ""
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "bgan_discrete" else {module}
-    return {name for name in found if name.split(".")[0] == "bgan_discrete"}
+            assert node.level == 0, f"a relative import in line {node.lineno}"
+            imports |= {(node.module or "", alias.name) for alias in node.names}
+    return {(module, name) for module, name in imports if module.split(".")[0] == "bgan_discrete"}
+
+
+def import_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """The modules that each module imports.
+
+    A name of a folder that is no module of it comes from the folder's ``__init__``, which counts as a module of its
+    own; that Python runs it before any module of the folder does not count.
+    """
+    graph = {}
+    for module, source in sources.items():
+        imported = {f"{room}.{name}" if f"{room}.{name}" in sources else room for room, name in imports_of(source)}
+        graph[module] = imported & set(sources)
+    return graph
+
+
+def cycle_in(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules each of which imports the one before it, the first and the last the same; none if there is no cycle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def test_every_module_has_a_layer() -> None:
@@ -63,12 +122,63 @@ def test_every_module_has_a_layer() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_earlier_layers(path: Path) -> None:
     own = part_of(path)
-    for name in imports_of(path):
-        parts = name.split(".")
-        if parts[1] == "__version__":
+    for module, name in imports_of(path.read_text(encoding="utf-8")):
+        if (module, name) == ("bgan_discrete", "__version__"):
             continue
-        imported = parts[1]
-        assert imported == own or LAYER_OF[imported] < LAYER_OF[own], f"{path.name} imports {name} against the way"
+        imported = f"{module}.{name}".split(".")[1]
+        assert imported == own or LAYER_OF[imported] < LAYER_OF[own], f"{path.name} imports {module} against the way"
+
+
+def test_no_modules_import_each_other() -> None:
+    sources = {name_of(path): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    graph = import_graph(sources)
+    assert cycle_in(graph) == []
+    for module, imports in graph.items():
+        folder = module.rpartition(".")[0]
+        assert folder == "bgan_discrete" or folder not in imports, f"{module} imports a name of its own folder"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "from bgan_discrete.reporting.page import page",
+        "from bgan_discrete.reporting import page",
+        "import bgan_discrete.reporting.page",
+        "def recorded():\n    from bgan_discrete.reporting.page import page",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from bgan_discrete.reporting.page import page",
+        "from bgan_discrete.reporting import shown_page",
+        "from bgan_discrete.reporting.record import Record",
+    ],
+    ids=["a name", "a module", "import", "in a function", "for types", "of the folder itself", "itself"],
+)
+def test_a_cycle_would_be_found(record: str) -> None:
+    sources = {
+        "bgan_discrete": "",
+        "bgan_discrete.reporting": "from bgan_discrete.reporting.page import page as shown_page",
+        "bgan_discrete.reporting.page": "from bgan_discrete.reporting.html_tables import table",
+        "bgan_discrete.reporting.html_tables": "from bgan_discrete.reporting.record import Record",
+        "bgan_discrete.reporting.record": record,
+    }
+    assert "bgan_discrete.reporting.record" in cycle_in(import_graph(sources))
+    assert cycle_in(import_graph({**sources, "bgan_discrete.reporting.record": "import bgan_discrete.reporting"}))
+    assert cycle_in(import_graph({**sources, "bgan_discrete.reporting.record": "import json"})) == []
+
+
+def test_every_module_of_an_ordered_folder_has_its_place() -> None:
+    for folder, order in ORDERS.items():
+        modules = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
+        assert modules == {name for names in order for name in names}, folder
+
+
+@pytest.mark.parametrize("folder", ORDERS)
+def test_a_module_of_an_ordered_folder_imports_only_from_earlier_ones(folder: str) -> None:
+    place_of = {name: place for place, names in enumerate(ORDERS[folder]) for name in names}
+    sources = {name_of(path): path.read_text(encoding="utf-8") for path in (PACKAGE / folder).glob("*.py")}
+    room = f"bgan_discrete.{folder}"
+    for module, imports in import_graph(sources).items():
+        own = module.removeprefix(f"{room}.")
+        for imported in () if module == room else imports:
+            assert place_of[imported.removeprefix(f"{room}.")] < place_of[own], f"{own} imports {imported}"
 
 
 def test_the_architecture_document_tells_the_same_layers() -> None:

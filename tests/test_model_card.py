@@ -13,6 +13,7 @@ from markdown import markdown
 import bgan_discrete
 from bgan_discrete import ArrayPipeline, ConvGenerator, ImagePipeline, InputError, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
+from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.imaging import save_png
 from bgan_discrete.pipeline import model_facts
 from bgan_discrete.publishing.card import (
@@ -31,7 +32,6 @@ from bgan_discrete.tasks import model_card
 from bgan_discrete.tasks.arrays import train_array
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,

@@ -69,6 +69,7 @@ def test_the_source_distribution_holds_what_the_checks_need(sdist: Path) -> None
         "CITATION.cff",
         "constraints.txt",
         "constraints-minimum.txt",
+        "mkdocs.yml",
     }
 
 
@@ -121,7 +122,7 @@ def test_the_build_file_holds_the_build_system_and_nothing_else() -> None:
 
 
 def test_the_extras(setup: configparser.ConfigParser) -> None:
-    assert {"test", "dev", "report", "tensorboard"} <= set(setup["options.extras_require"])
+    assert {"test", "dev", "docs", "report", "tensorboard"} <= set(setup["options.extras_require"])
 
 
 def test_every_requirement_is_pinned_and_torchvision_is_none_of_them(setup: configparser.ConfigParser) -> None:

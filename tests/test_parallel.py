@@ -20,12 +20,12 @@ from in_process import run_file
 from parallel_program import CASES, run_case
 
 from bgan_discrete import InputError, TrainingConfig
+from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
 from bgan_discrete.tasks import text as text_task
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
-from bgan_discrete.training.config import TextTrainingConfig
 from bgan_discrete.training.trainer import _check_shares, _given_estimator, _stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from in_process import run_script
 from PIL import Image
 
+from bgan_discrete.config import ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.reporting import (
     findings_of,
@@ -30,6 +31,7 @@ from bgan_discrete.reporting import (
     write_report_page,
 )
 from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
+from bgan_discrete.reporting.html_tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.neighbours import (
     absent_classes,
@@ -40,11 +42,9 @@ from bgan_discrete.reporting.neighbours import (
 )
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
-from bgan_discrete.reporting.tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import train_text
-from bgan_discrete.training.config import ImageTrainingConfig, TextTrainingConfig
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 
@@ -301,9 +301,11 @@ def test_whatever_its_json_files_hold_a_run_has_a_page_or_one_line(
     (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, **line}), encoding="utf-8")
     (tmp_path / "samples.png").write_bytes(_png_of(4, 4))
+    (tmp_path / "other").mkdir(exist_ok=True)
+    ImageTrainingConfig().save(tmp_path / "other" / "config.yaml")
     for call in (
         lambda: write_report_page(tmp_path),
-        lambda: write_comparison_page([tmp_path, ROOT / "tests" / "fixtures" / "version1_images"], tmp_path / "c.html"),
+        lambda: write_comparison_page([tmp_path, tmp_path / "other"], tmp_path / "c.html"),
     ):
         try:
             page = call()
@@ -380,7 +382,7 @@ def test_a_page_that_cannot_be_made_does_not_end_a_run(
     def fails(run: Path) -> Path:
         raise ValueError("math domain error")
 
-    monkeypatch.setattr("bgan_discrete.reporting.page.write_report_page", fails)
+    monkeypatch.setattr("bgan_discrete.reporting.recording.write_report_page", fails)
     with recorded(tmp_path, "data"):
         pass
     assert "cannot be written: math domain error" in caplog.text

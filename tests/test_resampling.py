@@ -26,17 +26,17 @@ from bgan_discrete import (
     TrainingConfig,
 )
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
-from bgan_discrete.game.resampling import sample_log_ratios
-from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
-from bgan_discrete.tasks.images import generate_images, train_images
-from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
-from bgan_discrete.training.config import (
+from bgan_discrete.config import (
     ArrayDataConfig,
     ArrayTrainingConfig,
     ImageTrainingConfig,
     TextDataConfig,
     TextTrainingConfig,
 )
+from bgan_discrete.game.resampling import sample_log_ratios
+from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
+from bgan_discrete.tasks.images import generate_images, train_images
+from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
 from bgan_discrete.training.trainer import sample_codes
 
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -237,7 +237,9 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     config.write_text(options, encoding="utf-8")
     for state in Path("rows/checkpoints").rglob("state.pt"):
         state.write_bytes(b"")
-    with pytest.raises(InputError, match=r"resample 2 needs the run's discriminator, and finds only damaged"):
+    with pytest.raises(
+        InputError, match=r"resample 2 needs the run's discriminator, and finds no checkpoint that can be used"
+    ):
         generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     config.write_text("conditional: true\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"'rows/config.yaml' is not of a run that trains such a model"):

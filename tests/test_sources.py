@@ -17,7 +17,7 @@ from PIL import Image
 
 from bgan_discrete.codecs import CodecOptions, LevelsCodec, PaletteCodec
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import ImageData, cache, describe, load_images, storage, tables
+from bgan_discrete.sources import ImageData, cache, dataset_rows, describe, load_images, storage
 from bgan_discrete.sources import images as loading
 
 EXACT = CodecOptions(num_categories=256)
@@ -249,7 +249,7 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", unreachable)
     assert refusal(lambda: load_images("owner/name")).endswith("could be reached: no route")
-    assert asked == [tables.HUB_TIMEOUT_SECONDS]
+    assert asked == [dataset_rows.HUB_TIMEOUT_SECONDS]
 
 
 def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from bgan_discrete import InputError
+from bgan_discrete.config import ArrayTrainingConfig, TextTrainingConfig, load_config_values
 from bgan_discrete.tasks.arrays import train_array
 from bgan_discrete.tasks.text import train_text
 from bgan_discrete.training.checkpoint import list_checkpoints, load_checkpoint
-from bgan_discrete.training.config import ArrayTrainingConfig, TextTrainingConfig, load_config_values
 
 SMALL: dict[str, Any] = {
     "generator_width": 8, "discriminator_width": 8, "generator_depth": 1, "discriminator_depth": 1, "batch_size": 8,

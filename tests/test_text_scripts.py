@@ -12,9 +12,9 @@ import yaml
 from in_process import ran, refused
 
 from bgan_discrete import TextPipeline
+from bgan_discrete.config import TextDataConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.tasks.text import evaluate_text_model
-from bgan_discrete.training.config import TextDataConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from bgan_discrete.codecs import TextCodecOptions
+from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.tasks import text as task
 from bgan_discrete.training import trainer as training_loop
-from bgan_discrete.training.config import TextTrainingConfig
 
 WINDOW = TextCodecOptions(length=8, ends=False)
 

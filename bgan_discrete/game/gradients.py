@@ -7,8 +7,9 @@ from torch import Tensor
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import draws_of, generate
-from bgan_discrete.game.step import Game, generator_loss
+from bgan_discrete.game.step import generator_loss
 
 
 def gradient_statistics(

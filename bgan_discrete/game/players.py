@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from bgan_discrete.space import SampleSpace
 
 CreditName = Literal["sample", "prefix", "alternatives"]
 Context = Callable[[], AbstractContextManager[object]]
+Condition: TypeAlias = Tensor | None
+Dice: TypeAlias = torch.Generator | None
 
 OWN_GENERATOR = """\
 class Own(bgan_discrete.Generator):
@@ -133,7 +135,15 @@ class Discriminator(nn.Module, ABC):
         raise InputError(f"{type(self).__name__} has no alternatives, which credit 'alternatives' needs")
 
     def sample_log_ratio(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F of whole samples, ``[B]``: of prefixes the last one's."""
+        """F of whole samples; where F is given for prefixes, that of the last one.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``.
+            labels: With classes, integers ``[B]``.
+
+        Returns:
+            ``[B]``.
+        """
         log_ratio: Tensor = self(codes) if labels is None else self(codes, labels)
         return log_ratio[:, -1] if log_ratio.ndim == 2 else log_ratio
 
@@ -144,6 +154,13 @@ class Discriminator(nn.Module, ABC):
 
 def checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
     """The number of classes, which must be that of the space's names where it has any.
+
+    Args:
+        space: What one sample is.
+        num_classes: C; None for none.
+
+    Returns:
+        C, or None.
 
     Raises:
         InputError: If it is below 1 or another one.
@@ -242,5 +259,7 @@ class Players:
     def discriminator_space(self) -> SampleSpace:
         """What the discriminator reads."""
         network = plain(self.discriminator)
-        space: Any = getattr(network, "space", None) or (network if hasattr(network, "num_categories") else network.read)  # shim
+        space: Any = getattr(network, "space", None) or (
+            network if hasattr(network, "num_categories") else network.read
+        )  # shim
         return space

@@ -44,7 +44,17 @@ def generate(players: Players, latents: Tensor, condition: Tensor | None = None)
 def draws_of(
     distribution: Distribution, num_draws: int, latents: Tensor, rng: torch.Generator | None, real: Tensor | None = None
 ) -> Tensor:
-    """Codes ``[M, N, *event_shape]`` of ``num_draws`` draws for each of ``latents``, shaped like ``real`` if given.
+    """Draws of a distribution, one sample for each latent and draw.
+
+    Args:
+        distribution: Over N samples.
+        num_draws: M.
+        latents: ``[N, Z]``.
+        rng: Source of the draws.
+        real: Samples ``[B, *event_shape]``, which the draws must be like; None for none.
+
+    Returns:
+        Codes ``[M, N, *event_shape]``.
 
     Raises:
         InputError: If the draws have another shape.
@@ -58,7 +68,15 @@ def draws_of(
 
 
 def as_samples(codes: Tensor, real: Tensor, condition: Tensor | None) -> Tensor:
-    """Draws ``[M, N, ...]`` as samples ``[M N, ...]``, whose conditions repeat those of the real ones.
+    """Draws as samples, whose conditions repeat those of the real ones.
+
+    Args:
+        codes: Draws ``[M, N, *event_shape]``.
+        real: ``[B, *event_shape]``.
+        condition: ``[N, ...]``; None for none.
+
+    Returns:
+        ``[M N, *event_shape]``.
 
     Raises:
         InputError: If there is not one condition for each real sample and each latent.
@@ -97,6 +115,13 @@ def discriminate(players: Players, real: Tensor, fake: Tensor, condition: Tensor
 def with_gradient(output: Tensor, who: str) -> Tensor:
     """A loss, or what it is made of, if it depends on parameters.
 
+    Args:
+        output: Of any shape.
+        who: Whose it is, for the message.
+
+    Returns:
+        The same.
+
     Raises:
         InputError: If it does not.
     """
@@ -106,7 +131,15 @@ def with_gradient(output: Tensor, who: str) -> Tensor:
 
 
 def given(network: Callable[..., Any], condition: Tensor | None) -> Callable[[Tensor], Any]:
-    """The network as a function of latents, or of samples, alone."""
+    """The network as a function of its first input alone.
+
+    Args:
+        network: A generator or a discriminator.
+        condition: Its second input; None where it takes none.
+
+    Returns:
+        Maps latents, or samples, to what the network gives.
+    """
     return network if condition is None else lambda inputs: network(inputs, condition)
 
 

@@ -74,8 +74,8 @@ def move(
         outcomes.append(replace(outcome, loss=outcome.loss.detach(), share=share))
 
     # 2. The step, unless something is not finite; then the generator's own output may say why.
-    loss = weighted_sum(outcomes, [outcome.loss for outcome in outcomes])
-    figures = figures_of(loss, outcomes, players.processes)
+    loss = _weighted_sum(outcomes, [outcome.loss for outcome in outcomes])
+    figures = _figures(loss, outcomes, players.processes)
     try:
         norm = apply_gradients(optimizer, loss, figures, who, players.guard, players.processes)
     except NonFiniteError:
@@ -85,16 +85,16 @@ def move(
     return {**figures, f"{who}_gradient_norm": norm}
 
 
-def figures_of(loss: Tensor, outcomes: list[Outcome], processes: Processes) -> Figures:
+def _figures(loss: Tensor, outcomes: list[Outcome], processes: Processes) -> Figures:
     """What was seen in all parts of a batch: means of figures, weighted by the shares; of log weights what they are."""
     log_w = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, Tensor)]
     if log_w:
         return {"generator_loss": loss, **weight_diagnostics(torch.cat(log_w, dim=1), processes)}
     figures = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, dict)]
-    return {name: weighted_sum(outcomes, [part[name] for part in figures]) for name in figures[0]}
+    return {name: _weighted_sum(outcomes, [part[name] for part in figures]) for name in figures[0]}
 
 
-def weighted_sum(outcomes: list[Outcome], values: list[Tensor]) -> Tensor:
+def _weighted_sum(outcomes: list[Outcome], values: list[Tensor]) -> Tensor:
     """Of values of the parts of a batch, by their shares."""
     if len(outcomes) == 1:
         return values[0]
@@ -102,7 +102,14 @@ def weighted_sum(outcomes: list[Outcome], values: list[Tensor]) -> Tensor:
 
 
 def split_batch(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
-    """A batch in parts: the tensors of each, its share of the batch, and whether it is the last.
+    """A batch in parts.
+
+    Args:
+        count: In how many parts; those that would be empty are left out.
+        batch: Tensors that are divided along their first axis, or None.
+
+    Yields:
+        The tensors of a part, its share of the batch, and whether it is the last.
 
     Raises:
         InputError: If tensors of different lengths would be divided in different shares.

@@ -4,7 +4,8 @@
 """
 
 from bgan_discrete.reporting.page import findings_of, write_comparison_page, write_report_page
-from bgan_discrete.reporting.record import RunRecord, add_facts, load_record, recorded
+from bgan_discrete.reporting.record import RunRecord, load_record
+from bgan_discrete.reporting.recording import add_facts, recorded
 
 __all__ = [
     "RunRecord",

@@ -12,13 +12,19 @@ from typing import Any
 
 from PIL import Image
 
+from bgan_discrete.diagnosis import (
+    Finding,
+    by_severity,
+    check_array_metrics,
+    check_ending,
+    check_image_metrics,
+    check_text_metrics,
+    check_training,
+)
 from bgan_discrete.durable import read_bytes, replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.reporting.charts import Chart, Curve, draw
-from bgan_discrete.reporting.markup import Markup, element, join
-from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
-from bgan_discrete.reporting.style import CSS, SCRIPT
-from bgan_discrete.reporting.tables import (
+from bgan_discrete.reporting.html_tables import (
     changed_options,
     classes_table,
     differences_table,
@@ -30,15 +36,9 @@ from bgan_discrete.reporting.tables import (
     options_table,
     samples_table,
 )
-from bgan_discrete.training.health import (
-    Finding,
-    by_severity,
-    check_array_metrics,
-    check_ending,
-    check_image_metrics,
-    check_text_metrics,
-    check_training,
-)
+from bgan_discrete.reporting.markup import Markup, element, join
+from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
+from bgan_discrete.reporting.style import CSS, SCRIPT
 
 MAX_FRAMES = 24
 FRAME_BYTES = 1_500_000

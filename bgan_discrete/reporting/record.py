@@ -1,32 +1,19 @@
-"""What a run has left in its folder, read for a report; and the facts that only the running process knows."""
+"""What a run has left in its folder, read for a report."""
 
-import json
-import logging
-import math
 import os
-import platform
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from bgan_discrete import __version__
-from bgan_discrete.durable import file_inside, read_bytes, read_json, replace_text
+from bgan_discrete.config import load_config_values
+from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.training.config import load_config_values
 from bgan_discrete.training.run_log import read_metrics
 
 MAX_BYTES = 2**26
 """Of a file of a run that a report reads."""
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
-
-_log = logging.getLogger(__name__)
 
 Kind = Literal["images", "text", "rows"]
 
@@ -96,8 +83,8 @@ def load_record(folder: str | Path) -> RunRecord:
         kind,
         options,
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
-        _mapping(root / "report.json"),
-        _mapping(root / FACTS),
+        read_mapping(root / "report.json"),
+        read_mapping(root / FACTS),
         tuple(read_lines(texts)) if is_inside(texts, root) else (),
     )
 
@@ -116,63 +103,7 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from None
 
 
-def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to a run's ``facts.json``; what stands there under other names stays.
-
-    Args:
-        folder: Of the run.
-        facts: Plain JSON types.
-    """
-    path = folder / FACTS
-    known = _mapping(path)
-    text = json.dumps({**known, **_finite(dict(facts))}, indent=2, ensure_ascii=False, allow_nan=False)
-    replace_text(path, text + "\n", errors="replace")
-
-
-@contextmanager
-def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
-    """Leave ``report.html`` in a run's folder, whether the block ends well or in an error.
-
-    Args:
-        folder: Of the run, which exists.
-        description: Of the data.
-        facts: What else is known at the start, of plain JSON types.
-
-    Returns:
-        A context.
-    """
-    import torch
-
-    from bgan_discrete.reporting.page import write_report_page
-
-    versions = {
-        "bgan_discrete": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "Python": platform.python_version(),
-    }
-    (folder / FACTS).unlink(missing_ok=True)
-    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    add_facts(
-        folder,
-        {"description": description, "command": sys.argv, "started": started, "versions": versions}
-        | {"platform": platform.platform(), **facts},
-    )
-    try:
-        yield
-    except Exception as error:
-        # The error itself is what the user must see: no trouble with the page may stand before it.
-        with suppress(Exception):
-            add_facts(folder, {"failure": one_line(error)})
-            write_report_page(folder)
-        raise
-    try:
-        write_report_page(folder)
-    except Exception as error:  # the training has ended well, whatever is wrong with its page
-        _log.warning("the report of %s cannot be written: %s", folder, one_line(error))
-
-
-def _mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
     """A JSON object; empty if there is no file."""
     if not is_inside(path, path.parent):
         return {}
@@ -183,12 +114,3 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object")
     return value
-
-
-def _finite(value: Any) -> Any:
-    """The same with None in the place of numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

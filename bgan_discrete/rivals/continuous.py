@@ -18,8 +18,9 @@ from torch.nn.functional import softplus
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import checked_log_ratios, generate
-from bgan_discrete.game.step import Game, discriminator_loss
+from bgan_discrete.game.step import discriminator_loss
 from bgan_discrete.game.updates import Figures, Outcome, move
 from bgan_discrete.game.weights import log_partition
 from bgan_discrete.parallel import ALONE, Processes, plain

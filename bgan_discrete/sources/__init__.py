@@ -1,6 +1,6 @@
 """Data sets -> uint8 images -> cached codes; texts, arrays and tables -> codes.
 
-``settings`` (what is asked for) -> ``folders`` (which files) -> ``rows``, ``pictures``, ``tables`` (opened, not
+``settings`` (what is asked for) -> ``folders`` (which files) -> ``rows``, ``pictures``, ``dataset_rows`` (opened, not
 decoded) -> ``decoding`` -> ``images`` (held out, fitted, encoded; ``values``: what merges) -> ``cache``.
 """
 

@@ -17,7 +17,7 @@ from bgan_discrete.durable import clean_leftovers, discard, working_folder
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.digests import file_digest
 from bgan_discrete.sources.image_data import ImageData
-from bgan_discrete.sources.storage import load_array
+from bgan_discrete.sources.storage import read_npy
 
 CACHE_VARIABLE = "BGAN_DISCRETE_CACHE"
 
@@ -43,7 +43,7 @@ def read_cache(folder: Path, name: str, verify: bool = True) -> ImageData | None
             raise ValueError(f"{_META_FILE} was changed")
         if verify:
             _verify_files(folder, meta["files"])
-        arrays = {key: load_array(folder / f"{key}.npy") if f"{key}.npy" in meta["files"] else None for key in _ARRAYS}
+        arrays = {key: read_npy(folder / f"{key}.npy") if f"{key}.npy" in meta["files"] else None for key in _ARRAYS}
         codec = load_codec(folder / _CODEC_FILE)
         if not isinstance(codec, ImageCodec):
             raise ValueError("the codec is not one of images")

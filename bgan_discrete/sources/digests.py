@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.sources.dataset_rows import open_table
 from bgan_discrete.sources.decoding import encoded_bytes, naming_row, read_rows
 from bgan_discrete.sources.folders import Files
 from bgan_discrete.sources.settings import Settings
 from bgan_discrete.sources.storage import chunks_of
-from bgan_discrete.sources.tables import open_table
 
 
 def content_digest(place: NDArray[Any] | Files) -> str:

@@ -20,6 +20,7 @@ from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
 from bgan_discrete.sources.conservation import report
+from bgan_discrete.sources.dataset_rows import load_hub, open_files, open_table
 from bgan_discrete.sources.decoding import Losses, decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
 from bgan_discrete.sources.folders import DATA, Files, find_files, split_files
@@ -29,7 +30,6 @@ from bgan_discrete.sources.pictures import open_pictures
 from bgan_discrete.sources.rows import MAX_HELDOUT_ROWS, Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
 from bgan_discrete.sources.storage import chunks_of, release_unused_memory, row_hashes, stack
-from bgan_discrete.sources.tables import load_hub, open_files, open_table
 from bgan_discrete.sources.values import fit_codec, value_notes
 
 MIN_TRAINING_ROWS = 2

@@ -38,10 +38,10 @@ def stack(
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk).data)
-    return load_array(path)
+    return read_npy(path)
 
 
-def load_array(path: Path) -> NDArray[Any]:
+def read_npy(path: Path) -> NDArray[Any]:
     """An array of a file; a read-only memory map of it where it is large."""
     large = path.stat().st_size > MAPPED_BYTES
     array: NDArray[Any] = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)

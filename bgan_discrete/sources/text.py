@@ -24,10 +24,10 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
+from bgan_discrete.sources.dataset_rows import load_hub
 from bgan_discrete.sources.rows import choose_splits
 from bgan_discrete.sources.settings import HUB_ID, existing, unknown
 from bgan_discrete.sources.storage import count_repeats
-from bgan_discrete.sources.tables import load_hub
 from bgan_discrete.sources.text_data import TextData
 from bgan_discrete.sources.text_files import (
     COLUMN_SUFFIXES,

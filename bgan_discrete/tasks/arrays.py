@@ -16,6 +16,12 @@ from torch import nn
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.config import (
+    ArrayAlgorithmConfig,
+    ArrayDataConfig,
+    ArrayModelConfig,
+    ArrayTrainingConfig,
+)
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
@@ -64,12 +70,6 @@ from bgan_discrete.tasks.runs import (
 from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
-from bgan_discrete.training.config import (
-    ArrayAlgorithmConfig,
-    ArrayDataConfig,
-    ArrayModelConfig,
-    ArrayTrainingConfig,
-)
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 

@@ -1,8 +1,8 @@
 """The data that a configuration names."""
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
+from bgan_discrete.config import ImageDataConfig
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.training.config import ImageDataConfig
 
 
 def prepare_data(config: ImageDataConfig, codec: ImageCodec | None = None) -> ImageData:

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bgan_discrete.config import Sections, folder_of_run, load_config_values
 from bgan_discrete.errors import InputError, check_at_least_one, one_line
 from bgan_discrete.pipeline import Pipeline
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
-from bgan_discrete.training.config import Sections, folder_of_run, load_config_values
 
 
 def give_discriminator(

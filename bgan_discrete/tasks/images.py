@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import ImageCodec
+from bgan_discrete.config import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one, visible
@@ -48,7 +49,6 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
-from bgan_discrete.training.config import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
 

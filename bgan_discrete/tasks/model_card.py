@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.config import ScriptConfig
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
 from bgan_discrete.errors import one_line
 from bgan_discrete.pipeline import Pipeline, load, model_facts
@@ -18,10 +19,9 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import check_repo_id
-from bgan_discrete.reporting.tables import text_direction
+from bgan_discrete.reporting.html_tables import text_direction
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
-from bgan_discrete.training.config import ScriptConfig
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
 """Options that say where and how a run was carried out, rather than what it is."""

@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.config import Sections, folder_of_run, load_config_values
 from bgan_discrete.durable import remove_empty, sync_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.publishing.card import remove_card
 from bgan_discrete.sources.settings import existing
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
-from bgan_discrete.training.config import Sections, folder_of_run, load_config_values
 
 LOCK_FILE = ".run.lock"
 EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")

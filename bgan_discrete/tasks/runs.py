@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from bgan_discrete import __version__
+from bgan_discrete.config import CODEC_OPTIONS, RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.durable import hold_folder, make_folder, replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.parallel import Processes
@@ -21,7 +22,6 @@ from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.tasks.starts import give_start
 from bgan_discrete.training.checkpoint import step_of
-from bgan_discrete.training.config import CODEC_OPTIONS, RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 
 SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}

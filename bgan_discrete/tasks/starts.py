@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.config import CODEC_OPTIONS, folder_of_start, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.pipeline import CONFIG_FILE, Pipeline, load
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import check_checkpoint, find_checkpoint, list_checkpoints
-from bgan_discrete.training.config import CODEC_OPTIONS, folder_of_start, load_config_values
 from bgan_discrete.training.trainer import Trainer
 
 

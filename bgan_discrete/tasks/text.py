@@ -14,6 +14,7 @@ from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
+from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
@@ -59,7 +60,6 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.tasks.sample_files import draw_in_parts
 from bgan_discrete.tasks.starts import start_codec
-from bgan_discrete.training.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.trainer import Trainer, TrainingSummary
 

@@ -1,4 +1,1 @@
-"""Training: configuration, checkpoints, run log and the trainer.
-
-`config` does not import torch; import from the modules themselves.
-"""
+"""Training: batches, checkpoints, run log and the trainer; import from the modules themselves."""

@@ -1,7 +1,7 @@
 """Checkpoints: the whole state of a run in a folder that is there whole or not at all.
 
-``step-00000123/`` holds ``state.pt`` and ``manifest.json``. Runs of format version 1 left single files,
-``step-00000123.pt``, which are read as well.
+``step-00000123/`` holds ``state.pt`` and ``manifest.json``. The single files of format version 1, ``step-00000123.pt``,
+are known by their names, and refused.
 """
 
 import hashlib
@@ -15,10 +15,12 @@ from typing import Any, BinaryIO, cast
 import torch
 
 from bgan_discrete.durable import (
+    IF_OLDER,
     MANIFEST_FILE,
     REPLACED,
     DamagedError,
     NewerFormatError,
+    check_version,
     clean_leftovers,
     discard,
     make_folder,
@@ -56,7 +58,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     aside = [path for path in folder.iterdir() if path.name.startswith(REPLACED)]
     found += [path for path in aside if _is_left_alone(path, path.name.removeprefix(REPLACED))]
-    return sorted(found, key=lambda path: (step_of(path), path.suffix != ".pt"))
+    return sorted(found, key=step_of)
 
 
 def _is_left_alone(path: Path, name: str) -> bool:
@@ -156,24 +158,23 @@ def check_checkpoint(path: Path) -> None:
     """Find out whether a checkpoint is as it was written, without using it.
 
     Args:
-        path: Its folder, or a file of format version 1.
+        path: Its folder.
 
     Raises:
         DamagedError: If something in it is missing or was changed; the message names it.
         NewerFormatError: If it is of a newer format.
-        InputError: If it is none.
+        InputError: If it is none, or of an older format.
     """
     named = f"checkpoint {str(path)!r}"
-    if path.is_dir():
-        manifest = verify_folder(path, FORMAT, FORMAT_VERSION, "checkpoint")
-        if STATE_FILE not in manifest["files"]:
-            raise InputError(f"{named} has no {STATE_FILE} in its {MANIFEST_FILE}")
-        _check_step(manifest.get("step"), path, named)
-        _check_archive(path / STATE_FILE, named, read_all=False)
-    elif path.is_file():
-        _check_archive(path, named, read_all=True)
-    else:
+    if path.is_file():
+        raise InputError(f"{named} is a file, not a folder: a part of a checkpoint, or of format version 1: {IF_OLDER}")
+    if not path.is_dir():
         raise InputError(f"{named} does not exist")
+    manifest = verify_folder(path, FORMAT, FORMAT_VERSION, "checkpoint")
+    if STATE_FILE not in manifest["files"]:
+        raise InputError(f"{named} has no {STATE_FILE} in its {MANIFEST_FILE}")
+    _check_step(manifest.get("step"), path, named)
+    _check_archive(path / STATE_FILE, named)
 
 
 def _check_step(step: Any, path: Path, named: str) -> None:
@@ -185,38 +186,34 @@ def _check_step(step: Any, path: Path, named: str) -> None:
         raise InputError(f"{named} cannot be read: it holds step {step}, and its name tells another one")
 
 
-def _check_archive(path: Path, named: str, read_all: bool) -> None:
-    """A torch file is a ZIP of uncompressed parts: nothing in it grows when it is read, and each has a checksum."""
+def _check_archive(path: Path, named: str) -> None:
+    """A torch file is a ZIP of uncompressed parts: nothing in it grows when it is read."""
     try:
         with zipfile.ZipFile(path) as archive:
             grows = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
-            changed = archive.testzip() if read_all and not grows else None
     except Exception as error:  # zipfile raises many types for a damaged file
         raise DamagedError(f"{named} is damaged: {path.name} cannot be read: {one_line(error)}") from None
     if grows:
         raise InputError(f"{named} holds compressed parts, which no checkpoint has")
-    if changed is not None:
-        raise DamagedError(f"{named} is damaged: {path.name} was changed, in {changed}")
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint, compared with its manifest first, without executing anything in it.
 
     Args:
-        path: Its folder, or a file of format version 1.
+        path: Its folder.
         device: Where its tensors go.
 
     Returns:
         The state that was saved, with ``format_version`` and ``step``.
 
     Raises:
-        InputError: If it is missing, damaged, no checkpoint, or of a newer format.
+        InputError: If it is missing, damaged, no checkpoint, or of another format.
     """
     check_checkpoint(path)
-    is_folder = path.is_dir()
     named = f"checkpoint {str(path)!r}"
     try:
-        state = torch.load(path / STATE_FILE if is_folder else path, map_location=device, weights_only=True)
+        state = torch.load(path / STATE_FILE, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
         # torch's own words on what it refuses to unpickle advise to unpickle it all the same.
         refused = type(error).__name__ == "UnpicklingError"
@@ -224,13 +221,9 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise InputError(f"{named} cannot be read: {reason}") from None
     if not isinstance(state, dict) or type(state.get("format_version")) is not int or "step" not in state:
         raise InputError(f"{named} cannot be read: it is no checkpoint of this package")
-    version = state["format_version"]
-    if version > FORMAT_VERSION:
-        raise NewerFormatError(f"{named} has format version {version}; this version reads up to {FORMAT_VERSION}")
-    if version > 1 and not is_folder:
-        raise InputError(f"{named} is a part of a checkpoint; give the folder that it was in")
+    check_version(named, state["format_version"], FORMAT_VERSION)
     _check_step(state["step"], path, named)
-    if is_folder and read_json(path / MANIFEST_FILE)["step"] != state["step"]:
+    if read_json(path / MANIFEST_FILE)["step"] != state["step"]:
         raise InputError(f"{named} cannot be read: {STATE_FILE} and {MANIFEST_FILE} hold different steps")
     return dict(state)
 
@@ -244,10 +237,10 @@ def find_checkpoint(folder: Path, which: str) -> Path:
             whatever newer has the name of one: what is damaged, links that lead nowhere, other files and folders.
 
     Returns:
-        The checkpoint's folder, or its file in format version 1.
+        The checkpoint's folder.
 
     Raises:
-        InputError: If there is none; if the named one is damaged; if a newer version of the package wrote it.
+        InputError: If there is none; if the named one is damaged; if another version of the package wrote it.
     """
     if which != "latest":
         path = Path(which)
@@ -268,5 +261,5 @@ def find_checkpoint(folder: Path, which: str) -> Path:
             _log.warning("%s; going on from %s, which is whole", fault, path)
         return path
     if faults:
-        raise InputError(f"resume 'latest' finds only damaged checkpoints in {str(folder)!r}: {faults[0]}")
+        raise InputError(f"resume 'latest' finds no checkpoint that can be used in {str(folder)!r}: {faults[0]}")
     raise InputError(f"resume 'latest' finds no checkpoint in {str(folder)!r}")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bgan_discrete.diagnosis import HealthWatch
 from bgan_discrete.durable import check_regular_file, make_folder, replace_text, storage_error
-from bgan_discrete.training.health import HealthWatch
 
 PLAIN_LINE_SECONDS = 15.0
 """Without a terminal, a line of progress this often."""

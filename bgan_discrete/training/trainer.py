@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.distributions import check_logits
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.sampling import check_latent_kind, sample_latents
@@ -34,15 +35,15 @@ from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import Penalty, get_penalty
 from bgan_discrete.game.players import Players, refuse_names
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import generate
-from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
+from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.game.updates import Figures
 from bgan_discrete.parallel import ALONE, Processes, current_processes
 from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.batches import BatchOrder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.run_log import RunLog
 
 RESIDENT_BYTES = 2 * 1024**3

@@ -17,10 +17,10 @@ import torch.distributed as dist
 from benchmarks.timing import Claim, Scale, SuiteResult, show_bytes, show_seconds, synchronize
 from experiments.laboratory import Table
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import BGANError
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import join_processes
-from bgan_discrete.training.config import TrainingConfig
 from bgan_discrete.training.trainer import Trainer
 
 SIZES = {

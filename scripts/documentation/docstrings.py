@@ -2,55 +2,17 @@
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
 
-from documentation.sources import PROMISED, Entry, FunctionNode, Module, exports, is_dataclass
+import griffe
+from documentation.sources import PROMISED, Entry, Module, constructor, exports, members
 
-SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Source")
 ELSEWHERE = re.compile(r"\b(as in|as of|see|arguments,? .*as|what) (the two|`)|`\w+(\.\w+)*`'s", re.I)
 """A docstring that sends its reader to another one for what it leaves out."""
 
-
-def split(docstring: str) -> dict[str, str]:
-    """The parts of a docstring.
-
-    Args:
-        docstring: Without indentation.
-
-    Returns:
-        The text before the first section, by the empty name, and the body of each section, without indentation.
-    """
-    parts: dict[str, list[str]] = {"": []}
-    name = ""
-    for line in docstring.splitlines():
-        heading = re.fullmatch(r"(\w+):", line)
-        if heading and heading[1] in SECTIONS:
-            name = heading[1]
-            parts[name] = []
-        else:
-            parts[name].append(line.removeprefix("    ") if name else line)
-    return {name: "\n".join(lines).strip("\n") for name, lines in parts.items()}
-
-
-def items(body: str) -> dict[str, str]:
-    """The entries ``name: text`` of a section.
-
-    Args:
-        body: Of the section.
-
-    Returns:
-        Names and texts, each on one line.
-    """
-    found: dict[str, str] = {}
-    name = ""
-    for line in body.splitlines():
-        entry = re.match(r"(\*{0,2}\w+): (.*)", line)
-        if entry:
-            name = entry[1]
-            found[name] = entry[2]
-        elif name:
-            found[name] += " " + line.strip()
-    return found
+SPOKEN = re.compile(r"(Check|Raise InputError|Refuse)\b")
+"""How the docstring of a function begins that is there to raise an error."""
 
 
 def faults(modules: list[Module]) -> list[str]:
@@ -62,20 +24,16 @@ def faults(modules: list[Module]) -> list[str]:
     Returns:
         The faults; empty if there are none.
     """
-    known = {(module.name, entry.name) for module in modules for entry in module.entries}
-    places = [place for package in PROMISED for place in exports(package).values()]
-    found = [
-        f"{module}.{name} is exported and has no docstring" for module, name in places if (module, name) not in known
-    ]
+    known = {entry.path for module in modules for entry in module.entries}
+    promised = [entry.path for package in PROMISED for entry in exports(package).values()]
+    found = [f"{path} is exported and has no docstring" for path in promised if path not in known]
     for module in modules:
         if not module.docstring:
             found.append(f"{module.name} has no docstring")
         for entry in module.entries:
-            found += [f"{module.name}.{entry.name} {fault}" for fault in _faults_of(entry)]
-            own = [id(part) for part in ast.walk(entry.node)]
-            for member in entry.members:
-                if id(member.node) in own:
-                    found += [f"{module.name}.{entry.name}.{member.name} {fault}" for fault in _faults_of(member)]
+            own = members(entry).values() if isinstance(entry, griffe.Class) else ()
+            for named in (entry, *(member for member in own if member.parent is entry)):
+                found += [f"{named.path} {fault}" for fault in _faults_of(named)]
     return found
 
 
@@ -83,56 +41,52 @@ def _faults_of(entry: Entry) -> Iterator[str]:
     if not entry.docstring:
         yield "has no docstring"
         return
-    if entry.kind == "constant":
+    if isinstance(entry, griffe.Attribute) and "property" not in entry.labels:
         return
-    parts = split(entry.docstring)
-    refers = bool(ELSEWHERE.search(entry.docstring))
-    yield from _faults_of_parameters(entry, parts, refers)
-    if entry.kind == "class":
-        constructor = _constructor_of(entry)
-        if constructor is not None and _raises(constructor) and "Raises" not in parts and not refers:
+    text = entry.docstring.value
+    sections = {section.kind.value: section for section in entry.docstring.parse("google", warnings=False)}
+    refers = bool(ELSEWHERE.search(text))
+    yield from _faults_of_parameters(entry, sections, refers)
+    says = "raises" in sections or refers
+    if isinstance(entry, griffe.Class):
+        if "__init__" in entry.members and _raises(entry["__init__"]) and not says:
             yield "raises InputError in its constructor and does not say so"
         return
-    assert isinstance(entry.node, FunctionNode)
-    says = "Raises" in parts or re.match(r"(Check|Raise InputError|Refuse)\b", entry.docstring)
-    if _raises(entry.node) and not says and not refers:
+    if _raises(entry) and not says and not SPOKEN.match(text):
         yield "raises InputError and does not say so"
-    returns = entry.returns not in ("", "None")
-    if returns and "Args" in parts and not {"Returns", "Yields"} & set(parts) and not refers:
+    returns = str(entry.annotation or "None") != "None"
+    if returns and "parameters" in sections and not {"returns", "yields"} & set(sections) and not refers:
         yield "tells its arguments but not what it returns"
 
 
-def _faults_of_parameters(entry: Entry, parts: dict[str, str], refers: bool) -> Iterator[str]:
-    names = [parameter.name for parameter in entry.parameters if parameter.name != "*"]
-    if entry.kind == "class" and is_dataclass(entry.node):  # type: ignore[arg-type]
-        told = items(parts.get("Attributes", ""))
-        own = [ast.unparse(part.target) for part in _body(entry) if isinstance(part, ast.AnnAssign)]
+def _faults_of_parameters(entry: Entry, sections: dict[str, griffe.DocstringSection], refers: bool) -> Iterator[str]:
+    kind = "parameters"
+    decorators = entry.decorators if isinstance(entry, griffe.Class) else []
+    if any(part.callable_path == "dataclasses.dataclass" for part in decorators):
+        kind = "attributes"
         # The fields of a configuration bear their own help, and its sections are classes with their own docstring.
-        fields = [field for field in entry.parameters if not field.help and not field.annotation.endswith("Config")]
-        names = [field.name for field in fields if field.name in own]
+        own = [member for member in entry.members.values() if isinstance(member, griffe.Attribute)]
+        fields = [member for member in own if "instance-attribute" in member.labels]
+        names = [field.name for field in fields if not field.docstring and not str(field.annotation).endswith("Config")]
     else:
-        told = items(parts.get("Args", ""))
+        called = constructor(entry) if isinstance(entry, griffe.Class) else entry
+        parameters = called.parameters if isinstance(called, griffe.Function) else ()
+        names = [parameter.name for parameter in parameters if parameter.name not in ("self", "cls")]
     plain = [name.lstrip("*") for name in names]
-    # The sentence about a single argument has no need of its name.
+    told = [item.name for item in sections[kind].value] if kind in sections else []
     if told:
         if [name.lstrip("*") for name in told] != plain:
             yield f"has the arguments {', '.join(plain) or 'none'}, and tells of {', '.join(told)}"
-    elif len(plain) > 1 and not refers and not all(re.search(rf"\b{name}\b", entry.docstring) for name in plain):
-        yield f"does not tell of its arguments {', '.join(plain)}"
+    # The sentence about a single argument has no need of its name.
+    elif len(plain) > 1 and not refers:
+        assert entry.docstring
+        if not all(re.search(rf"\b{name}\b", entry.docstring.value) for name in plain):
+            yield f"does not tell of its arguments {', '.join(plain)}"
 
 
-def _body(entry: Entry) -> list[ast.stmt]:
-    assert isinstance(entry.node, ast.ClassDef)
-    return entry.node.body
-
-
-def _constructor_of(entry: Entry) -> FunctionNode | None:
-    return next((part for part in _body(entry) if isinstance(part, FunctionNode) and part.name == "__init__"), None)
-
-
-def _raises(node: FunctionNode) -> bool:
+def _raises(entry: Entry) -> bool:
     """Whether a function raises InputError itself; what it calls is not followed."""
     return any(
         isinstance(part, ast.Raise) and isinstance(part.exc, ast.Call) and ast.unparse(part.exc.func) == "InputError"
-        for part in ast.walk(node)
+        for part in ast.walk(ast.parse(textwrap.dedent(entry.source)))
     )

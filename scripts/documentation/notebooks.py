@@ -2,10 +2,11 @@
 
 import json
 import re
-from pathlib import PurePosixPath
 from typing import Any
 
 TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb", "own_data.md": "own_data.ipynb"}
+"""Pages of ``docs/`` and what their notebooks are called, in ``notebooks/`` next to them."""
+
 COMMAND = "!{sys.executable} "
 """What a shell command begins with in a cell: the kernel's own Python, not whichever the shell finds."""
 
@@ -14,8 +15,8 @@ START = """\
 import os
 import sys
 
-if not os.path.isdir("scripts"):
-    os.chdir("../..")"""
+while not os.path.isdir("scripts") and os.getcwd() != os.path.dirname(os.getcwd()):
+    os.chdir("..")"""
 
 
 def notebook(page: str) -> str:
@@ -42,30 +43,23 @@ def notebook(page: str) -> str:
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
 
 
-def notebooks(pages: dict[str, str]) -> dict[PurePosixPath, str]:
-    """The notebooks of all tutorials.
-
-    Args:
-        pages: Texts of the pages by their name.
-
-    Returns:
-        Texts by their path below ``docs/``.
-    """
-    return {PurePosixPath(f"notebooks/{name}"): notebook(pages[page]) for page, name in TUTORIALS.items()}
-
-
 def _parts(page: str) -> list[tuple[str, str]]:
     """Language and text of the page's parts; the language is empty for text."""
     parts = []
     for number, part in enumerate(re.split(r"^```(python|bash)\n(.*?)^```$", page, flags=re.M | re.S)):
         if number % 3 == 0 and part.strip():
-            # Links and pictures lead from where the notebook lies.
-            parts.append(("", re.sub(r"\]\((?!http|#)([^)]+)\)", r"](../\1)", part.strip())))
+            parts.append(("", re.sub(r"\]\((?!http|#)([^)]+)\)", _link_from_a_notebook, part.strip())))
         elif number % 3 == 1:
             language = part
         elif number % 3 == 2:
             parts.append((language, part.strip()))
     return parts
+
+
+def _link_from_a_notebook(link: re.Match[str]) -> str:
+    """Links and pictures lead from where the notebook lies in the site, whose front page is the README."""
+    target = link[1].replace("README.md", "index.html").replace(".md", ".html")
+    return f"](../{target})"
 
 
 def _cell(kind: str, text: str, number: int) -> dict[str, Any]:

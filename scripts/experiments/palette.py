@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from experiments.laboratory import Part, Report, Table, draw_images, image_file, mean_and_spread
 
+from bgan_discrete.config import ImageTrainingConfig
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.sources import ImageData
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.images import train_images
-from bgan_discrete.training.config import ImageTrainingConfig
 
 TITLE = "Colour images in sixteen colours"
 QUESTION = (

@@ -291,7 +291,7 @@ def values() -> Any:
 
 def configuration_class(name: str) -> Any:
     """The configuration of a training script."""
-    from bgan_discrete.training import config
+    from bgan_discrete import config
 
     return {
         "train_images": config.ImageTrainingConfig,
@@ -326,7 +326,7 @@ def configurations(room: Room) -> tuple[Any, Callable[[Any], None]]:
         def call() -> None:
             config = kind.from_flat(example[1])
             config.save(room.out / "config.yaml")
-            from bgan_discrete.training.config import load_config_values
+            from bgan_discrete.config import load_config_values
 
             if repr(kind.from_flat(load_config_values(room.out / "config.yaml"))) != repr(config):
                 raise AstrayError("a configuration that was accepted does not come back from its file")
@@ -358,7 +358,7 @@ def yaml(room: Room) -> tuple[Any, Callable[[Any], None]]:
     from hypothesis import strategies as st
 
     def run(example: tuple[str, bytes]) -> None:
-        from bgan_discrete.training.config import load_config_values
+        from bgan_discrete.config import load_config_values
 
         path = room.fresh() / "config.yaml"
         path.write_bytes(example[1])

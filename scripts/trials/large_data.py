@@ -188,9 +188,9 @@ def measure(kind: str, place: Path, in_memory_mib: int | None) -> dict[str, Any]
 
     from bgan_discrete import Trainer
     from bgan_discrete.codecs import CodecOptions, TextCodecOptions
+    from bgan_discrete.config import TrainingConfig
     from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
     from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
-    from bgan_discrete.training.config import TrainingConfig
 
     if in_memory_mib is not None:
         storage.MAPPED_BYTES = in_memory_mib * MIB

@@ -1,0 +1,66 @@
+"""The configuration of a run: typed, documented, and free of torch, so that ``--help`` answers at once.
+
+Each field is a flag of the scripts (``num_draws`` is ``--num-draws``) and a key of the YAML file (``num_draws``). The
+text beside a field is its help.
+"""
+
+from bgan_discrete.config.arrays import (
+    ArrayAlgorithmConfig,
+    ArrayDataConfig,
+    ArrayModelConfig,
+    ArrayRunConfig,
+    ArrayTrainingConfig,
+)
+from bgan_discrete.config.checks import check_text, shown
+from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
+from bgan_discrete.config.option import option
+from bgan_discrete.config.script import CODEC_OPTIONS, RunConfig, ScriptConfig, Sections
+from bgan_discrete.config.text import (
+    TextAlgorithmConfig,
+    TextDataConfig,
+    TextModelConfig,
+    TextRunConfig,
+    TextTrainingConfig,
+)
+from bgan_discrete.config.training import (
+    ContinuousName,
+    CreditName,
+    DivergenceName,
+    EstimatorName,
+    PenaltyName,
+    TrainingConfig,
+)
+from bgan_discrete.config.yaml_files import RETIRED, folder_of_run, folder_of_start, load_config_values
+
+__all__ = [
+    "CODEC_OPTIONS",
+    "RETIRED",
+    "ArrayAlgorithmConfig",
+    "ArrayDataConfig",
+    "ArrayModelConfig",
+    "ArrayRunConfig",
+    "ArrayTrainingConfig",
+    "ContinuousName",
+    "CreditName",
+    "DivergenceName",
+    "EstimatorName",
+    "ImageDataConfig",
+    "ImageModelConfig",
+    "ImageTrainingConfig",
+    "PenaltyName",
+    "RunConfig",
+    "ScriptConfig",
+    "Sections",
+    "TextAlgorithmConfig",
+    "TextDataConfig",
+    "TextModelConfig",
+    "TextRunConfig",
+    "TextTrainingConfig",
+    "TrainingConfig",
+    "check_text",
+    "folder_of_run",
+    "folder_of_start",
+    "load_config_values",
+    "option",
+    "shown",
+]

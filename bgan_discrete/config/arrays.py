@@ -1,0 +1,119 @@
+"""The options of integer arrays and tables: `scripts/train_array.py`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bgan_discrete.config.checks import check_ranges
+from bgan_discrete.config.option import option
+from bgan_discrete.config.script import RunConfig, ScriptConfig
+from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig, other_default
+from bgan_discrete.errors import InputError
+
+
+@dataclass(frozen=True)
+class ArrayDataConfig:
+    """Where an integer array or a table comes from and how it becomes codes."""
+
+    dataset: str = option(
+        "table", "'records', 'motifs' or 'table' (made by a program), or a .npy, .npz, .csv, .tsv or .parquet file"
+    )
+    layout: Literal["auto", "array", "table"] = option(
+        "auto",
+        "array: integers or characters; table: columns of categories (auto: files with columns are tables)",
+    )
+    columns: str | None = option(None, "columns of a table to take, with commas between them (default: all)")
+    drop: str | None = option(None, "columns of a table to leave out, with commas between them")
+    bins: int | None = option(
+        None, "cut columns of more different numbers than this into so many bins of equally many rows (default: refuse)"
+    )
+    max_categories: int | None = option(
+        None, "most categories of a column; rarer ones become '(other)' (default: refuse a column of more than 256)"
+    )
+    missing: str | None = option(None, "cells that mean a missing value beside the empty one, with commas between them")
+    delimiter: str | None = option(
+        None, "between the cells of a CSV file, such as ';' or tab (default: a comma, of .tsv a tab)"
+    )
+    header: bool = option(True, "the first line of a CSV file names the columns")
+    array_key: str | None = option(None, "array of a .npz file (default: the only one, or codes, data, x or x_train)")
+    limit: int | None = option(None, "use only the first so many rows")
+    holdout: float = option(0.1, "share of the rows held out for the metrics, in (0, 1)")
+    heldout: str | None = option(None, "another file to judge by, rather than a share of the rows")
+    data_seed: int = option(0, "seed of the held-out split")
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class ArrayModelConfig:
+    """The two networks of arrays and tables."""
+
+    generator: Literal["mlp", "conv"] = option(
+        "mlp", "mlp: any array or table; conv: along sequences, or over planes of at least 8 x 8"
+    )
+    discriminator: Literal["auto", "positions", "mlp", "conv"] = option(
+        "auto",
+        "positions: a perceptron for each position, that sees all others; mlp: one for the whole sample; conv: along "
+        "sequences or over planes (auto: conv with generator conv; else positions, or mlp where that would be large)",
+    )
+    latent_kind: Literal["normal", "binary"] = option(
+        "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
+    )
+    latent_size: int = option(32, "Z, width of the latent")
+    generator_width: int = option(256, "units or channels of the generator")
+    generator_depth: int = option(2, "hidden layers or blocks of the generator")
+    discriminator_width: int = option(64, "units or channels of the discriminator")
+    discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator")
+    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
+    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+    log_ratio_bound: float = option(
+        5.0, "of positions, and conv with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+    )
+    logit_spread: float | None = option(
+        None,
+        "standard deviation over latents that the generator's logits start with (default: 1 with credit alternatives, "
+        "else the network's own)",
+    )
+
+
+@dataclass(frozen=True)
+class ArrayAlgorithmConfig(TrainingConfig):
+    """`TrainingConfig` with the defaults of arrays and tables."""
+
+    estimator: EstimatorName = other_default("estimator", "jeffreys")
+    num_draws: int = other_default("num_draws", 1)
+    generator_lr: float = other_default("generator_lr", 2e-3)
+    credit: CreditName = other_default("credit", "alternatives")
+    max_steps: int = other_default("max_steps", 4000)
+
+
+@dataclass(frozen=True)
+class ArrayRunConfig(RunConfig):
+    """`RunConfig` with the defaults of arrays and tables."""
+
+    output_dir: str = field(default="runs/array", metadata={"help": "folder of the run", "free": True})
+    num_samples: int = field(
+        default=10_000, metadata={"help": "samples of the final metrics; 0 leaves the metrics out", "free": True}
+    )
+
+
+@dataclass(frozen=True)
+class ArrayTrainingConfig(ScriptConfig):
+    """All of `scripts/train_array.py`."""
+
+    run: ArrayRunConfig = field(default_factory=ArrayRunConfig)
+    data: ArrayDataConfig = field(default_factory=ArrayDataConfig)
+    model: ArrayModelConfig = field(default_factory=ArrayModelConfig)
+    training: ArrayAlgorithmConfig = field(default_factory=ArrayAlgorithmConfig)
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, before any work starts."""
+        training = self.training
+        if training.credit == "token":
+            raise InputError("credit must be 'alternatives' or 'prefix' for arrays, got 'token'")
+        super().check()
+        if training.continuous != "none":
+            raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
+        if self.model.discriminator == "positions" and training.credit != "alternatives":
+            raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")

@@ -1,0 +1,104 @@
+"""All options of a training script, and those that say where it writes and what it does at its end."""
+
+import dataclasses
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from bgan_discrete.config.checks import check_ranges, shown
+from bgan_discrete.config.option import option
+from bgan_discrete.durable import replace_text
+from bgan_discrete.errors import InputError
+
+CODEC_OPTIONS = (
+    "codec", "num_categories", "binary_threshold", "stochastic", "dither", "tokenizer", "vocabulary_size", "min_count",
+    "model_type", "model_file", "length", "layout", "bins", "max_categories", "missing", "columns", "drop",
+)  # fmt: skip
+"""What codes mean, of any kind of data: kept by a run that starts from another."""
+
+Sections = TypeVar("Sections", bound="ScriptConfig")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run writes, and what it does at its end."""
+
+    output_dir: str = option("runs/images", "folder of the run", free=True)
+    resume: str | None = option(None, "'latest' or a checkpoint of this run: go on from there", free=True)
+    start_from: str | None = option(
+        None,
+        "a run's folder, a checkpoint or a model folder: begin a new run with its weights; options that are not given "
+        "are as in that run",
+        free=True,
+    )
+    overwrite: bool = option(False, "delete what another run wrote into output_dir", free=True)
+    report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
+    num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range."""
+        check_ranges(self)
+        if not self.output_dir.strip():
+            raise InputError(f"output_dir must name a folder, got {self.output_dir!r}")
+
+
+@dataclass(frozen=True)
+class ScriptConfig:
+    """All options of a training script, in sections whose fields have distinct names."""
+
+    @classmethod
+    def from_flat(cls: type[Sections], values: dict[str, Any]) -> Sections:
+        """Build the sections from one dictionary of fields, as `to_flat` gives it.
+
+        Args:
+            values: Field names and values; what is absent keeps its default.
+
+        Returns:
+            The configuration, checked.
+
+        Raises:
+            InputError: If a key is unknown or a value out of range.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"a configuration must map option names to values, got {shown(values)}")
+        sections = {}
+        known = set()
+        for section in fields(cls):
+            section_class: type = section.default_factory  # type: ignore[assignment]
+            names = {f.name for f in fields(section_class)}
+            known |= names
+            sections[section.name] = section_class(**{k: v for k, v in values.items() if k in names})
+        unknown = sorted(set(values) - known, key=str)
+        if unknown:
+            raise InputError(f"unknown configuration key {shown(unknown[0])}; known are {', '.join(sorted(known))}")
+        config = cls(**sections)
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, before any work starts."""
+        for section in fields(self):
+            values = getattr(self, section.name)
+            values.check() if hasattr(values, "check") else check_ranges(values)
+
+    def to_flat(self) -> dict[str, Any]:
+        """One dictionary of all fields, in the order of the sections."""
+        return {k: v for section in dataclasses.asdict(self).values() for k, v in section.items()}
+
+    def differences(self, other: "ScriptConfig") -> list[str]:
+        """What stands in the way of resuming a run of ``other`` with this configuration.
+
+        Returns:
+            One ``name: theirs -> ours`` for each field that differs and is not free to change.
+        """
+        mine, theirs = self.to_flat(), other.to_flat()
+        free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
+        if mine["lr_decay"] == "none":
+            free |= {"max_steps", "max_seconds"}
+        return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
+
+    def save(self, path: str | Path) -> None:
+        """Write the configuration as YAML; the file appears whole or not at all."""
+        replace_text(Path(path), yaml.safe_dump(self.to_flat(), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,93 @@
+"""Files of options: read as what they say or refused, and found beside the model of a run."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bgan_discrete.durable import MAX_TEXT_BYTES, read_text
+from bgan_discrete.errors import InputError, one_line
+
+RETIRED = {"compile"}
+"""Options of runs of earlier versions, without which they go on as they began."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, 010, which is 8, and
+    1:30, which is 90."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"the key in line {line} must be a name")
+            name = key.value.replace("-", "_")
+            if name in lines:
+                raise yaml.YAMLError(f"the key {key.value!r} is given twice, in lines {lines[name]} and {line}")
+            lines[name] = line
+        return node
+
+    def construct_plain_number(self, node: Any) -> float:
+        line, is_float = node.start_mark.line + 1, node.tag.endswith("float")
+        if ":" in node.value:
+            raise yaml.YAMLError(f"{node.value!r} in line {line} is a number to the base of 60; write it in decimals")
+        if not is_float and re.match("[-+]?0[0-9_]", node.value):
+            raise yaml.YAMLError(f"{node.value!r} in line {line} is an octal number; write it without the first 0")
+        return super().construct_yaml_float(node) if is_float else super().construct_yaml_int(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_plain_number)
+
+
+def load_config_values(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of configuration keys.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
+    """
+    try:
+        values = _Loader(read_text(Path(path), MAX_TEXT_BYTES)).get_single_data()
+    except OSError as error:
+        raise InputError(f"config {str(path)!r} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
+        # Beside its own errors, the library lets through those of dates, long numbers and deep nesting.
+        raise InputError(f"config {str(path)!r} is not YAML: {one_line(error)}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"config {str(path)!r} must hold a mapping of option names to values")
+    for key, value in values.items():
+        # Aliases can make a small file of lists larger than any memory once it is printed.
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise InputError(f"config {str(path)!r}: {key} must be a single value, got a {type(value).__name__}")
+    return {key: value for key, value in values.items() if key not in RETIRED}
+
+
+def folder_of_run(model: str | os.PathLike[str]) -> Path:
+    """The folder in which a model lies, also of one that is named as ``.`` or by a link.
+
+    Args:
+        model: The model's folder, which need not exist.
+
+    Returns:
+        The first of its parents, by its name and by its real place, that holds a ``config.yaml``; that by its name if
+        none does.
+    """
+    by_name = Path(model).parent
+    places = (by_name, Path(os.path.realpath(model)).parent)
+    return next((place for place in places if (place / "config.yaml").is_file()), by_name)
+
+
+def folder_of_start(source: str) -> Path | None:
+    """The folder of the run that ``start_from`` names, by a checkpoint or model in it too; None if it is in none."""
+    places = (Path(source), folder_of_run(source), Path(os.path.realpath(source)).parent.parent)
+    return next((place for place in places if (place / "config.yaml").is_file()), None)
