@@ -39,7 +39,7 @@ def test_the_bound_reaches_the_judges(data: TextData) -> None:
     assert 0.4 < found.abs().max() <= 0.5
 
 
-@pytest.mark.parametrize(("changes", "spread"), [({}, 1.0), ({"logit_spread": 2.5}, 2.5), ({"credit": "prefix"}, None)])
+@pytest.mark.parametrize(("changes", "spread"), [({}, 1.0), ({"logit_spread": 2.5}, 2.5), ({"credit": "sample"}, None)])
 @pytest.mark.parametrize("kind", ["conv", "mlp"])
 def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, Any], spread: float | None) -> None:
     config = small_config(generator=kind, num_draws=2, **changes)
@@ -73,7 +73,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
     assert training_loop._make_game(training, None).credit == AlternativesCredit(expected)
-    other = small_config(generator=generator, credit="prefix", num_draws=2)
+    other = small_config(generator=generator, credit="sample", num_draws=2)
     assert task.with_escort(other) is other.training
 
 
