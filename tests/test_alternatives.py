@@ -18,8 +18,9 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
-from bgan_discrete.game.step import Game, discriminator_step, generator_loss, generator_step
+from bgan_discrete.game.step import discriminator_step, generator_loss, generator_step
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceGenerator,

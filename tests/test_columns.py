@@ -14,7 +14,8 @@ from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.penalties import r1_penalty
-from bgan_discrete.game.step import Game, generator_loss
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import generator_loss
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
 
 SIZES = torch.tensor([1, 2, 4, 3])

@@ -16,7 +16,7 @@ from bgan_discrete.config import ImageModelConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game
+from bgan_discrete.game.rules import Game
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
 from bgan_discrete.pipeline import ImagePipeline
 from bgan_discrete.rivals.continuous import (

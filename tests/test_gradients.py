@@ -7,7 +7,7 @@ from players import TableDiscriminator, TableGenerator, players
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.gradients import gradient_statistics
-from bgan_discrete.game.step import Game
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.updates import Outcome
 
 K, N, M = 3, 2, 4

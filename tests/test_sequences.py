@@ -19,8 +19,9 @@ from bgan_discrete.game.credit import prefix_credit, sample_credit
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import PENALTIES
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
-from bgan_discrete.game.step import Game, discriminator_step, generator_step
+from bgan_discrete.game.step import discriminator_step, generator_step
 from bgan_discrete.nn import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,

@@ -20,8 +20,9 @@ from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
-from bgan_discrete.game.step import Game, adversarial_step, discriminator_step, generator_loss, generator_step
+from bgan_discrete.game.step import adversarial_step, discriminator_step, generator_loss, generator_step
 from bgan_discrete.game.updates import apply_gradients
 from bgan_discrete.nn import (
     AlternativesDiscriminator,

@@ -57,7 +57,7 @@ class TrainingConfig:
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
     credit: CreditName = option(
         "sample",
-        "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that the position ends, or that "
+        "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that it ends, or that "
         "of each alternative at the position",
     )
     entropy_weight: float = option(

@@ -27,8 +27,9 @@ from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
-from bgan_discrete.game.step import Game, adversarial_step
+from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 

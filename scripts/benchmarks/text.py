@@ -21,8 +21,9 @@ from experiments.laboratory import Table
 
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
-from bgan_discrete.game.step import Game, adversarial_step
+from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
 from bgan_discrete.training.trainer import default_score_chunk
 

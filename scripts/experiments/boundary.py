@@ -21,7 +21,8 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.players import Discriminator, Players
-from bgan_discrete.game.step import Game, adversarial_step
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import MLPGenerator
 from bgan_discrete.space import SampleSpace
 

@@ -23,7 +23,8 @@ from bgan_discrete.game.credit import make_credit
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.space import SampleSpace
 

@@ -11,7 +11,7 @@ from experiments.laboratory import Part, Report, Table, draw_points, load_mnist,
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game
+from bgan_discrete.game.rules import Game
 from bgan_discrete.metrics import frechet_distance, log_frequencies, train_classifier
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator
 from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss

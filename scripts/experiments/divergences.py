@@ -19,7 +19,8 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game, adversarial_step
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.metrics import critic_divergence, log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step

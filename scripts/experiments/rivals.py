@@ -23,7 +23,8 @@ from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game, adversarial_step, discriminator_step
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.metrics.neighbours import nearest_neighbour_accuracy
 from bgan_discrete.metrics.ngrams import ngram_divergences

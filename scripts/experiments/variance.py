@@ -21,7 +21,8 @@ from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.gradients import gradient_statistics
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.step import Game, adversarial_step
+from bgan_discrete.game.rules import Game
+from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.sources import ImageData
