@@ -161,7 +161,7 @@ def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
         ("--dataset", "table"),
         ("--dataset", "records", "--discriminator", "mlp"),
         ("--dataset", "motifs", "--generator", "conv", "--latent-kind", "binary"),
-        ("--dataset", "table", "--credit", "prefix", "--estimator", "bgan_centered", "--num-draws", "3"),
+        ("--dataset", "table", "--credit", "sample", "--estimator", "bgan_centered", "--num-draws", "3"),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
@@ -204,12 +204,12 @@ def test_convolutions_over_planes(tmp_path: Path) -> None:
     np.save(tmp_path / "planes.npy", np.random.default_rng(0).integers(0, 3, (60, 8, 9)))
     arguments = ("--dataset", "planes.npy", "--generator", "conv", "--generator-depth", "1", *QUICK, "--holdout", "0.4",
                  "--num-samples", "20")  # fmt: skip
-    assert "give --credit prefix --estimator bgan_centered" in refused("train_array", *arguments, cwd=tmp_path)
+    assert "give --credit sample --estimator bgan_centered" in refused("train_array", *arguments, cwd=tmp_path)
     run(
         "train_array",
         *arguments,
         "--credit",
-        "prefix",
+        "sample",
         "--estimator",
         "bgan_centered",
         "--num-draws",
@@ -234,9 +234,9 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--holdout", "0"), "holdout must be between 0 and 1"),
         (("--limit", "30"), "at least 20 held-out rows, got 3"),
         (("--num-samples", "5"), "at least 20 samples, got 5"),
-        (("--credit", "prefix", "--num-draws", "2", "--discriminator", "positions"), "needs credit 'alternatives'"),
+        (("--credit", "sample", "--num-draws", "2", "--discriminator", "positions"), "needs credit 'alternatives'"),
         (("--dataset", "planes.npy", "--discriminator", "positions"), "takes samples of one axis"),
-        (("--dataset", "planes.npy", "--generator", "conv", "--credit", "prefix", "--num-draws", "2"), "8 x 8"),
+        (("--dataset", "planes.npy", "--generator", "conv", "--credit", "sample", "--num-draws", "2"), "8 x 8"),
         (("--generator", "conv"), "the columns of a table have none"),
         (("--estimator", "maligan"), "weighs the draws of a whole batch"),
         (("--generator", "gru"), "--generator"),

@@ -183,7 +183,7 @@ def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: 
     assert (gradient[:, torch.arange(4) >= SIZES[:, None]] == 0).all()
 
 
-@pytest.mark.parametrize("credit", ["prefix", "alternatives"])
+@pytest.mark.parametrize("credit", ["sample", "alternatives"])
 def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
     rng = np.random.default_rng(0)
     first = rng.integers(0, 3, 2000)

@@ -189,7 +189,7 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     np.save("rows.npy", np.random.default_rng(0).integers(0, 3, (200, 6)))
     text = {"layout": "window", "length": 8, "generator_width": 8, "discriminator_width": 8, "latent_size": 4}
     train_text(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
-    prefix = {"credit": "prefix", "per_prefix": True, "estimator": "rloo", "generator": "gru"}
+    prefix = {"credit": "prefix", "estimator": "rloo", "generator": "gru"}
     train_text(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
     train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
     small = {"generator_width": 8, "discriminator_width": 8, "conditional": True, "spectral_norm": True}

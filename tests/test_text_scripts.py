@@ -22,7 +22,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
          "--device", "cpu", "--num-samples", "60")  # fmt: skip
 WINDOWS = ("--layout", "window", "--length", "8")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
-       "--per-prefix", "--credit", "prefix", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
+       "--credit", "prefix", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
 MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary",
        "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
@@ -168,14 +168,13 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "absent.txt"), "neither"),
         (("--length", "0"), "length must be between 1 and 65536"),
         (("--unit", "text"), "needs layout 'window'"),
-        (("--credit", "prefix", "--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
-        (("--credit", "prefix", "--escort", "0.5"), "escort needs credit 'alternatives'"),
+        (("--credit", "sample", "--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
+        (("--credit", "sample", "--escort", "0.5"), "escort needs credit 'alternatives'"),
         (("--escort", "1.5"), "escort must be between 0 and 1"),
         (("--pretrain-latents", "5"), "pretrain_latents needs pretrain_steps"),
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
-        (("--per-prefix",), "per_prefix belongs to credit"),
-        (("--credit", "prefix", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
+        (("--credit", "sample", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
         (("--estimator", "maligan"), "weighs the draws of a whole batch"),
         (("--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),

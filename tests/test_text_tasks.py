@@ -30,7 +30,7 @@ def data() -> TextData:
 
 
 def test_the_bound_reaches_the_judges(data: TextData) -> None:
-    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.codec, 0, alternatives=True)[1]
+    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.codec, 0, "alternatives")[1]
     assert isinstance(judge, AlternativesDiscriminator)
     with torch.no_grad():
         for parameter in judge.parameters():
@@ -39,11 +39,11 @@ def test_the_bound_reaches_the_judges(data: TextData) -> None:
     assert 0.4 < found.abs().max() <= 0.5
 
 
-@pytest.mark.parametrize(("changes", "spread"), [({}, 1.0), ({"logit_spread": 2.5}, 2.5), ({"credit": "prefix"}, None)])
+@pytest.mark.parametrize(("changes", "spread"), [({}, 1.0), ({"logit_spread": 2.5}, 2.5), ({"credit": "sample"}, None)])
 @pytest.mark.parametrize("kind", ["conv", "mlp"])
 def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, Any], spread: float | None) -> None:
     config = small_config(generator=kind, num_draws=2, **changes)
-    generator = task.build_text_networks(config.model, data.codec, 0, config.training.credit == "alternatives")[0]
+    generator = task.build_text_networks(config.model, data.codec, 0, config.training.credit)[0]
     task.start_generator(generator, config, data)
     with torch.no_grad():
         logits = generator(torch.randn(2000, 6)).logits
@@ -73,14 +73,14 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
     assert training_loop._make_game(training, None).credit == AlternativesCredit(expected)
-    other = small_config(generator=generator, credit="prefix", num_draws=2)
+    other = small_config(generator=generator, credit="sample", num_draws=2)
     assert task.with_escort(other) is other.training
 
 
 @pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
 def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
     config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)
-    generator, judge = task.build_text_networks(config.model, data.codec, 0, alternatives=True)
+    generator, judge = task.build_text_networks(config.model, data.codec, 0, "alternatives")
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     training_loop.Trainer(generator, judge, data.codes, config.training, progress=False).train()

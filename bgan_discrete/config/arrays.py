@@ -110,8 +110,8 @@ class ArrayTrainingConfig(ScriptConfig):
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         training = self.training
-        if training.credit == "token":
-            raise InputError("credit must be 'alternatives' or 'prefix' for arrays, got 'token'")
+        if training.credit == "prefix":
+            raise InputError("credit must be 'alternatives' or 'sample' for arrays, got 'prefix'")
         super().check()
         if training.continuous != "none":
             raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")

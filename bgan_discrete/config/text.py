@@ -72,9 +72,6 @@ class TextModelConfig:
     discriminator: Literal["conv", "mlp", "gru"] = option(
         "conv", "how the discriminator reads a sample (mlp: short samples, with credit alternatives)"
     )
-    per_prefix: bool = option(
-        False, "the discriminator gives a log-ratio of every prefix, so that each token has its credit"
-    )
     latent_kind: Literal["normal", "binary"] = option(
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
@@ -135,8 +132,6 @@ class TextTrainingConfig(ScriptConfig):
         self._check_credit()
         if self.training.continuous != "none":
             raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
-        if self.training.credit == "token" and not self.model.per_prefix:
-            raise InputError("credit 'token' needs a discriminator of prefixes: give per_prefix too")
         if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
             raise InputError(
                 f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
@@ -149,10 +144,6 @@ class TextTrainingConfig(ScriptConfig):
 
     def _check_credit(self) -> None:
         model, alternatives = self.model, self.training.credit == "alternatives"
-        if alternatives and model.per_prefix:
-            raise InputError(
-                "per_prefix belongs to credit 'prefix' or 'token': give one of them, or leave per_prefix out"
-            )
         if model.discriminator == "mlp" and not alternatives:
             raise InputError("discriminator 'mlp' needs credit 'alternatives'")
         if model.logit_spread is not None and model.generator not in ("conv", "mlp"):

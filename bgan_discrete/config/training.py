@@ -11,7 +11,7 @@ EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffre
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking", "non_saturating"]
-CreditName = Literal["prefix", "token", "alternatives"]
+CreditName = Literal["sample", "prefix", "alternatives"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class TrainingConfig:
     )
     warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
     credit: CreditName = option(
-        "prefix",
-        "what a token is weighed by: alternatives: every token that could stand in its place; else the draws, by F of "
-        "the sample, or with per_prefix of its prefix or (token) of the token alone",
+        "sample",
+        "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that it ends, or that "
+        "of each alternative at the position",
     )
     entropy_weight: float = option(
         0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"

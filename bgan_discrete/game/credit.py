@@ -6,7 +6,6 @@ It is a function of (estimator, distribution, codes ``[M, N, *event_shape]``, sc
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,9 +14,9 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import Estimator
+from bgan_discrete.game.players import CreditName
 from bgan_discrete.game.scoring import Scorer
 
-CreditName = Literal["sample", "prefix", "alternatives"]
 Credit = Callable[[Estimator, Distribution, Tensor, Scorer], tuple[Tensor, Tensor]]
 
 

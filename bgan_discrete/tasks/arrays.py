@@ -215,7 +215,7 @@ def _check_networks(config: ArrayModelConfig, kind: str, codec: ArrayCodec, alte
         raise InputError(f"discriminator 'positions' takes samples of one axis, got {shape}: use mlp")
     if kind == "conv" and alternatives and len(shape) != 1:
         raise InputError(
-            "credit 'alternatives' has no convolutions over planes: give --credit prefix --estimator bgan_centered "
+            "credit 'alternatives' has no convolutions over planes: give --credit sample --estimator bgan_centered "
             "--num-draws 20, or --discriminator mlp"
         )
     if config.generator == "conv" and len(shape) != 1 and config.latent_kind != "normal":

@@ -14,7 +14,7 @@ from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
+from bgan_discrete.config import CreditName, TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
@@ -129,7 +129,7 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
 
 
 def build_text_networks(
-    config: TextModelConfig, codec: TextCodec, seed: int, alternatives: bool = False
+    config: TextModelConfig, codec: TextCodec, seed: int, credit: CreditName = "sample"
 ) -> tuple[nn.Module, nn.Module]:
     """The two networks of a configuration, initialised from a seed.
 
@@ -137,7 +137,7 @@ def build_text_networks(
         config: Kinds, widths, depths and options.
         codec: Of the data.
         seed: Of the initial weights.
-        alternatives: The discriminator is to score every code that could stand at each position.
+        credit: Whose F the discriminator is to give: of samples, prefixes or alternatives.
 
     Returns:
         Generator and discriminator.
@@ -154,7 +154,7 @@ def build_text_networks(
     )
     sizes = (config.discriminator_width, config.discriminator_depth)
     discriminator: nn.Module
-    if alternatives:
+    if credit == "alternatives":
         context: Literal["prefix", "rest"] = "rest" if config.generator in ("conv", "mlp") else "prefix"
         discriminator = AlternativesDiscriminator(
             codec.length,
@@ -167,7 +167,7 @@ def build_text_networks(
         )
     else:
         discriminator = DISCRIMINATORS[config.discriminator](
-            codec.length, codec.num_categories, codec.end_id, *sizes, config.per_prefix
+            codec.length, codec.num_categories, codec.end_id, *sizes, per_prefix=credit == "prefix"
         )
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
@@ -244,7 +244,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
             shutil.rmtree(_shared_folder(RunFolder(Path(config.run.output_dir)), processes), ignore_errors=True)
     speaker(processes)(describe_text(data))
     generator, discriminator = build_text_networks(
-        config.model, data.codec, config.training.seed, config.training.credit == "alternatives"
+        config.model, data.codec, config.training.seed, config.training.credit
     )
     start_generator(generator, config, data)
     networks = count_parameters(("generator", generator), ("discriminator", discriminator))
@@ -555,6 +555,6 @@ def generate_text(
 
 def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:
     def build(config: TextTrainingConfig) -> nn.Module:
-        return build_text_networks(config.model, pipeline.codec, 0, config.training.credit == "alternatives")[1]
+        return build_text_networks(config.model, pipeline.codec, 0, config.training.credit)[1]
 
     give_discriminator(pipeline, model, resample, TextTrainingConfig, build)

@@ -172,7 +172,7 @@ class Trainer:
             labels, num_classes, len(self.codes), generator, discriminator, config, self.device
         )
         self.order = BatchOrder(len(self.codes), config.batch_size, config.seed)
-        self.game = _make_game(config, discriminator, processes)
+        self.game = _make_game(config, processes)
         if estimator is not None:
             self.game.estimator = _given_estimator(estimator, config, processes)
         refuse_names(divergence=divergence, penalty=penalty)
@@ -832,7 +832,7 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
     return device
 
 
-def _make_game(config: TrainingConfig, discriminator: Any, processes: Processes = ALONE) -> Game:
+def _make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
     estimator = make_estimator(
         config.estimator,
         normalization=config.normalization,
@@ -840,9 +840,6 @@ def _make_game(config: TrainingConfig, discriminator: Any, processes: Processes 
         log_weight_clip=config.log_weight_clip,
         processes=processes,
     )
-    credit: Any = config.credit
-    if credit == "prefix" and not getattr(discriminator, "per_prefix", False):
-        credit = "sample"
     return Game(
         estimator=estimator,
         num_draws=config.num_draws,
@@ -850,7 +847,7 @@ def _make_game(config: TrainingConfig, discriminator: Any, processes: Processes 
         discriminator_draws=config.discriminator_draws or config.num_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,
-        credit=make_credit(credit, 1.0 if config.escort is None else config.escort, config.entropy_weight),
+        credit=make_credit(config.credit, 1.0 if config.escort is None else config.escort, config.entropy_weight),
     )
 
 
