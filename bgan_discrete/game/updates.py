@@ -63,13 +63,14 @@ def move(
         InputError: If the loss has no gradient, or the parts do not come out even.
     """
     network, optimizer = players.side(who)
-    optimizer.zero_grad(set_to_none=True)
 
     # 1. The gradient, part by part; processes exchange it with the last one.
-    outcomes = []
+    outcomes: list[Outcome] = []
     for part, share, is_last in split_batch(1 if whole else players.parts, *batch):
         with exchanging(network, is_last):
             outcome = loss_of(*part)
+            if not outcomes:  # not before: what has no gradient from the last step is named where processes wait for it
+                optimizer.zero_grad(set_to_none=True)
             with_gradient(share * outcome.loss, who).backward()
         outcomes.append(replace(outcome, loss=outcome.loss.detach(), share=share))
 
