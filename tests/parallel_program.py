@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "text alternatives": {"networks": "one_shot", "credit": "alternatives", "estimator": "jeffreys", "escort": 0.5},
     "text one-shot": {"networks": "one_shot_draws", "estimator": "maligan"},
     **{
-        f"text autoregressive {name}": {"networks": "recurrent", "estimator": name, "credit": "sample"}
+        f"text autoregressive {name}": {"networks": "recurrent", "estimator": name, "credit": "prefix"}
         for name in ("bgan_centered", "rloo", "reinforce", "maligan")
     },
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
