@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
-from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCategorical
+from bgan_discrete.distributions import Distribution, FactorizedCategorical
 from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import r1_penalty
@@ -58,7 +58,7 @@ def test_everything_stays_finite_and_equals_the_naive_version(dtype: torch.dtype
     for found in (mixture, log_prob, distribution.logits, distribution.log_probs):
         assert torch.isfinite(found).all()
     assert distribution.alternatives(codes[0])[1] is None
-    assert isinstance(distribution, DistributionOfAlternatives)
+    assert isinstance(distribution, Distribution)
 
 
 @pytest.mark.parametrize("method", ["counts", "gather", None])

@@ -713,12 +713,11 @@ def _likelihood_loss(
     """Of the part of a batch that begins at ``start``."""
     with game.autocast():
         distribution = distribution_of(generator, latents)
-        mixture_log_prob = getattr(distribution, "mixture_log_prob", None)
-        if mixture_log_prob is None:
+        if not distribution.is_mixture:
             if len(real) != len(latents):
                 distribution = generator(latents[start : start + len(real)])
             return -distribution.log_prob(real[None]).mean()
-    return cast(Tensor, -mixture_log_prob(real).mean())
+    return -distribution.mixture_log_prob(real).mean()
 
 
 def update_parameters(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions import Distribution, check_logits
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.step import Diagnostics, Game, checked_log_ratios, update_discriminator, update_parameters
@@ -106,13 +106,15 @@ def mixtures(values: Tensor) -> Tensor:
     return torch.stack([1 - values, values], dim=-1)
 
 
-class GreyLevels:
+class GreyLevels(Distribution):
     """What a continuous generator gives: one grey level at each position, and no chance.
 
     Args:
         values: ``[N, *event_shape]`` in [0, 1], differentiable.
         num_categories: K, the levels that samples are rounded to.
     """
+
+    has_log_prob = False
 
     def __init__(self, values: Tensor, num_categories: int) -> None:
         code_dtype(num_categories)
@@ -146,6 +148,10 @@ class GreyLevels:
     def weighted_log_prob(self, codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
         """Not defined; as in `log_prob`."""
         return self.log_prob(codes)
+
+    def check_finite(self, who: str = "generator") -> None:
+        """Refuse grey levels that are not finite; see `Distribution`."""
+        check_logits(self.values, who)
 
 
 def continuous_step(

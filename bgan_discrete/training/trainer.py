@@ -21,8 +21,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from bgan_discrete.distributions import check_logits
-from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.sampling import check_latent_kind, sample_latents
 from bgan_discrete.durable import hold_folder
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError, check_at_least_one, one_line
@@ -41,7 +39,7 @@ from bgan_discrete.game.step import (
     refuse_names,
 )
 from bgan_discrete.parallel import ALONE, Processes, current_processes
-from bgan_discrete.rivals.continuous import GreyLevels, continuous_step, get_continuous_loss
+from bgan_discrete.rivals.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.batches import BatchOrder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -388,8 +386,8 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), self.game.autocast():
             found = distribution_of(self.generator, latents.to(_dtype_of(self.generator)), *given)
-            check_logits(getattr(found, "logits", latents))
-            self._is_mixture = hasattr(found, "mixture_log_prob")
+            found.check_finite()
+            self._is_mixture = found.is_mixture
             got = f"{list(found.sample(1, rng).shape[1:])} in {found.num_categories} categories"
             wanted = f"{[count, *self.codes.shape[1:]]} in {self.num_categories} categories"
             if got != wanted:
@@ -750,8 +748,8 @@ def sample_codes(
             part = np.resize(labels[start : start + kept], kept).repeat(num_draws)
             given = torch.from_numpy(part).to(device)
         distribution = generator(latents) if given is None else generator(latents, given)
-        _check_finite_output(distribution, type(getattr(generator, "module", generator)).__name__)
-        if resampler is not None and isinstance(distribution, GreyLevels):
+        distribution.check_finite(type(getattr(generator, "module", generator)).__name__)
+        if resampler is not None and not distribution.has_log_prob:
             raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
         if resampler is not None:
@@ -759,15 +757,6 @@ def sample_codes(
         parts.append(codes[: num_samples - start].cpu().numpy())
     generator.train(was_training)
     return np.concatenate(parts)
-
-
-def _check_finite_output(distribution: Any, who: str) -> None:
-    """Refuse logits or grey levels that are not finite: now, or where they come with the draws, then."""
-    for output in (getattr(distribution, "logits", None), getattr(distribution, "values", None)):
-        if isinstance(output, Tensor):
-            check_logits(output, who)
-    if isinstance(distribution, AutoregressiveCategorical):
-        distribution.checked_as = who
 
 
 def labels_of_samples(
