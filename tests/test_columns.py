@@ -192,8 +192,8 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
         estimator="jeffreys", credit=credit, num_draws=1 if credit == "alternatives" else 8, max_steps=300,
         sample_interval=0, checkpoint_interval=0, ema_decay=0.98, device="cpu",
     )  # fmt: skip
-    trainer = Trainer(generator, discriminator, codes, config, progress=False)
-    trainer.train()
+    trainer = Trainer(generator, discriminator, codes, config)
+    trainer.train(progress=False)
     samples = trainer.sample(2000)
     assert (samples < np.array([3, 2, 5])).all()
     assert (samples[:, 0] % 2 == samples[:, 1]).mean() > 0.9

@@ -179,12 +179,12 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
         threads=1,
         lr_decay="none",
     )
-    trainer = Trainer(generator, discriminator, codes, config, progress=False)
+    trainer = Trainer(generator, discriminator, codes, config)
     moved, learnt, averaged = [], [], []
     for _ in range(4):
         before = [[p.detach().clone() for p in network.parameters()] for network in (generator, discriminator)]
         found = trainer._train_step()
-        trainer.step += 1
+        trainer.state.step += 1
         for list_, network, old in zip((moved, learnt), (generator, discriminator), before, strict=True):
             list_.append(any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True)))
         averaged.append(int(trainer.average.n_averaged))
@@ -196,8 +196,8 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
 
 
 def _first_states(trainer: Trainer) -> dict[str, Any]:
-    optimizers = {"generator": trainer.generator_optimizer, "discriminator": trainer.discriminator_optimizer}
-    return {name: next(iter(optimizer.state.values())) for name, optimizer in optimizers.items()}
+    optimizers = trainer.state.optimizers
+    return {name.removesuffix("_optimizer"): next(iter(o.state.values())) for name, o in optimizers.items()}
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:

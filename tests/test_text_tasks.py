@@ -11,8 +11,9 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.tasks import text as task
-from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.config import TextTrainingConfig
+from bgan_discrete.training.setup import make_game
+from bgan_discrete.training.trainer import Trainer
 
 WINDOW = TextCodecOptions(length=8, ends=False)
 
@@ -55,7 +56,7 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
 
 def test_options_of_credit_reach_the_game() -> None:
     config = small_config(entropy_weight=0.2, escort=0.5).training
-    game = training_loop._make_game(config, torch.device("cpu"), 8)
+    game = make_game(config, torch.device("cpu"), 8)
     assert (game.credit, game.entropy_weight, game.escort) == ("alternatives", 0.2, 0.5)
 
 
@@ -72,7 +73,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
-    assert training_loop._make_game(training, torch.device("cpu"), 8).escort == expected
+    assert make_game(training, torch.device("cpu"), 8).escort == expected
     other = small_config(generator=generator, credit="prefix", num_draws=2)
     assert task.with_escort(other) is other.training
 
@@ -83,7 +84,7 @@ def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int
     generator, judge = task.build_text_networks(config.model, data.codec, 0, alternatives=True)
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    training_loop.Trainer(generator, judge, data.codes, config.training, progress=False).train()
+    Trainer(generator, judge, data.codes, config.training).train(progress=False)
     assert seen[1:] == [expected], "after the look at a generator that a new trainer takes"
 
 

@@ -28,7 +28,7 @@ from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
-from bgan_discrete.training.trainer import default_score_chunk
+from bgan_discrete.training.setup import default_score_chunk
 
 LATENT_SIZE = 16
 

@@ -22,7 +22,7 @@ from experiments.laboratory import Table
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.step import Game, adversarial_step, score_draws, update_discriminator
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
-from bgan_discrete.training.trainer import default_score_chunk
+from bgan_discrete.training.setup import default_score_chunk
 
 LATENT_SIZE = 32
 
