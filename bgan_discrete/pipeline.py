@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, TextCodec, load_codec
+from bgan_discrete.devices import resolve_device
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
     MANIFEST_FILE,
@@ -39,6 +40,7 @@ from bgan_discrete.durable import (
     write_synced,
 )
 from bgan_discrete.errors import InputError, StorageError, check_at_least_one, one_line
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
@@ -63,7 +65,7 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
-from bgan_discrete.training.trainer import labels_of_samples, resolve_device, sample_codes
+from bgan_discrete.training.labels import labels_of_samples
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.model"
@@ -160,7 +162,7 @@ class Pipeline:
     Args:
         generator: A generator of this package.
         codec: The codec of the data that it was trained on.
-        device: Where it runs; see `bgan_discrete.training.trainer.resolve_device`.
+        device: Where it runs; see `bgan_discrete.devices.resolve_device`.
         discriminator: What weighs draws if `generate` is asked to resample; None where nothing does. It is not saved
             with the model.
 
@@ -205,7 +207,7 @@ class Pipeline:
         draw: Callable[[Any, torch.Generator], Tensor] | None,
         labels: np.ndarray | None = None,
     ) -> np.ndarray:
-        """The codes of samples; see `bgan_discrete.training.trainer.sample_codes`."""
+        """The codes of samples; see `bgan_discrete.game.drawing.sample_codes`."""
         check_at_least_one(resample=resample)
         if resample > 1 and self.discriminator is None:
             raise InputError(
@@ -221,9 +223,9 @@ class Pipeline:
             batch_size,
             draw,
             getattr(self.generator, "latent_kind", "normal"),
-            labels=labels,
+            labels=None if labels is None else torch.from_numpy(labels),
             resampler=None if self.discriminator is None or resample == 1 else Resampler(self.discriminator, resample),
-        )
+        ).numpy()
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.

@@ -125,22 +125,22 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     if config.continuous == "none":
         fix_the_draws(generator, config)
     labels = None if getattr(generator, "num_classes", None) is None else np.arange(len(codes)) % 3
-    trainer = Trainer(generator, discriminator, codes, config, labels=labels, progress=False, processes=processes)
+    trainer = Trainer(generator, discriminator, codes, config, labels=labels, processes=processes)
     calls = iter(range(1000))
 
     def latents(count: int) -> Tensor:
         """Those of the whole batch, in part; of a mixture all of them."""
         rng = torch.Generator().manual_seed(next(calls))
         if count != BATCH // processes.size:
-            return torch.randn(count, trainer.latent_size, generator=rng)
-        return processes.part(torch.randn(BATCH, trainer.latent_size, generator=rng))
+            return torch.randn(count, generator.latent_size, generator=rng)
+        return processes.part(torch.randn(BATCH, generator.latent_size, generator=rng))
 
-    trainer._latents = latents  # type: ignore[method-assign]
+    trainer._latents.draw = latents  # type: ignore[method-assign]
     found: dict[str, Any] = {}
     while trainer.step < STEPS:
         diagnostics = trainer._train_step()
-        trainer.step += 1
-        trainer._accumulate(diagnostics)
+        trainer.state.step += 1
+        trainer.state.means.add(diagnostics)
         if trainer.step == 1:
             for part in ("generator", "discriminator"):
                 for key, parameter in getattr(trainer, part).named_parameters():

@@ -9,7 +9,7 @@ from players import players
 from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
-from bgan_discrete.distributions import DistributionOfAlternatives, FactorizedCategorical
+from bgan_discrete.distributions import Distribution, FactorizedCategorical
 from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
@@ -61,7 +61,7 @@ def test_everything_stays_finite_and_equals_the_naive_version(dtype: torch.dtype
     for found in (mixture, log_prob, distribution.logits, distribution.log_probs):
         assert torch.isfinite(found).all()
     assert distribution.alternatives(codes[0])[1] is None
-    assert isinstance(distribution, DistributionOfAlternatives)
+    assert isinstance(distribution, Distribution)
 
 
 @pytest.mark.parametrize("method", ["counts", "gather", None])
@@ -195,8 +195,8 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
         estimator="jeffreys", credit=credit, num_draws=1 if credit == "alternatives" else 8, max_steps=300,
         sample_interval=0, checkpoint_interval=0, ema_decay=0.98, device="cpu",
     )  # fmt: skip
-    trainer = Trainer(generator, discriminator, codes, config, progress=False)
-    trainer.train()
+    trainer = Trainer(generator, discriminator, codes, config)
+    trainer.train(progress=False)
     samples = trainer.sample(2000)
     assert (samples < np.array([3, 2, 5])).all()
     assert (samples[:, 0] % 2 == samples[:, 1]).mean() > 0.9

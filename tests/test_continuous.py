@@ -119,7 +119,7 @@ def test_the_discriminators_part_is_its_bound_on_mixtures() -> None:
     slope = discriminator.slope.detach().clone().requires_grad_()
     f_real, f_fake = slope * (torch.tensor([1.0, 0.5]) - 0.6), slope * (torch.tensor([0.25, 0.25]) - 0.6)
     (wanted,) = torch.autograd.grad(DIVERGENCES["gan"].discriminator_loss(f_real, f_fake), slope)
-    found = continuous_step(Game(), both, real, torch.zeros(2, 1), update_generator=False)
+    found = continuous_step(Game(), both, real, torch.zeros(2, 1), moves_both=False)
     assert torch.allclose(slope.detach() - discriminator.slope.detach(), wanted, atol=1e-6)
     assert generator.level.item() == 0.25 and "generator_loss" not in found
 
@@ -179,12 +179,12 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
         threads=1,
         lr_decay="none",
     )
-    trainer = Trainer(generator, discriminator, codes, config, progress=False)
+    trainer = Trainer(generator, discriminator, codes, config)
     moved, learnt, averaged = [], [], []
     for _ in range(4):
         before = [[p.detach().clone() for p in network.parameters()] for network in (generator, discriminator)]
         found = trainer._train_step()
-        trainer.step += 1
+        trainer.state.step += 1
         for list_, network, old in zip((moved, learnt), (generator, discriminator), before, strict=True):
             list_.append(any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True)))
         averaged.append(int(trainer.average.n_averaged))
@@ -196,8 +196,8 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
 
 
 def _first_states(trainer: Trainer) -> dict[str, Any]:
-    optimizers = {"generator": trainer.generator_optimizer, "discriminator": trainer.discriminator_optimizer}
-    return {name: next(iter(optimizer.state.values())) for name, optimizer in optimizers.items()}
+    optimizers = trainer.state.optimizers
+    return {name.removesuffix("_optimizer"): next(iter(o.state.values())) for name, o in optimizers.items()}
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
 """Parts of the user's own: what the Trainer is told by an object equals what it is told by a name."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,17 +33,23 @@ from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, fac
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.sources import load_images
+from bgan_discrete.training.setup import configured_game
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
 
 
-def trained(config: TrainingConfig, **parts: Any) -> Trainer:
+def game_of(config: TrainingConfig, **changes: Any) -> Game:
+    """The game that a configuration names, with other parts."""
+    return dataclasses.replace(configured_game(config), **changes)
+
+
+def trained(config: TrainingConfig, game: Game | None = None) -> Trainer:
     torch.manual_seed(0)
     generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
     discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
-    trainer = Trainer(generator, discriminator, CODES, config, progress=False, **parts)
-    trainer.train()
+    trainer = Trainer(generator, discriminator, CODES, config, game=game)
+    trainer.train(progress=False)
     return trainer
 
 
@@ -56,15 +63,15 @@ def test_an_object_equals_its_name() -> None:
         **SMALL, estimator="rloo", divergence="kl", penalty="roth", penalty_interval=1, penalty_weight=0.5
     )
     plain = TrainingConfig(**SMALL, penalty_interval=1, penalty_weight=0.5)
-    given = trained(
-        plain, estimator=make_estimator("rloo"), divergence=get_divergence("kl"), penalty=get_penalty("roth")
-    )
-    assert torch.equal(weights(trained(named)), weights(given))
-    assert not torch.equal(weights(trained(plain)), weights(given))
+    game = Game(make_estimator("rloo"), 4, get_divergence("kl"), penalty=get_penalty("roth"), penalty_weight=0.5)
+    by_objects = trained(plain, game)
+    assert torch.equal(weights(trained(named)), weights(by_objects))
+    assert not torch.equal(weights(trained(plain)), weights(by_objects))
 
 
 def test_a_function_is_an_estimator() -> None:
-    by_function = trained(TrainingConfig(**SMALL), estimator=rloo)
+    config = TrainingConfig(**SMALL)
+    by_function = trained(config, game_of(config, estimator=rloo))
     by_name = trained(TrainingConfig(**SMALL, estimator="rloo"))
     # The function does not say that its advantages sum to zero, so that the surrogate takes its general form.
     torch.testing.assert_close(weights(by_function), weights(by_name), rtol=1e-4, atol=1e-4)
@@ -78,16 +85,28 @@ def test_a_divergence_of_ones_own_is_the_loss() -> None:
         asked.append(len(log_ratio))
         return kl.real_term(log_ratio)
 
-    trained(TrainingConfig(**SMALL), divergence=Divergence("own", kl.f, counted, kl.fake_term))
+    config = TrainingConfig(**SMALL)
+    trained(config, game_of(config, divergence=Divergence("own", kl.f, counted, kl.fake_term)))
     assert asked == [8] * SMALL["max_steps"]
 
 
 def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
     config = TrainingConfig(**{**SMALL, "num_draws": 1}, estimator="reinforce")
     with pytest.raises(InputError, match="at least 2"):
-        trained(config, estimator=make_estimator("vimco"))
+        trained(config, game_of(config, estimator=make_estimator("vimco")))
     with pytest.raises(InputError, match="credit 'alternatives'"):
-        trained(TrainingConfig(**SMALL, credit="alternatives"), estimator=make_estimator("maligan"))
+        trained(TrainingConfig(**SMALL), Game(make_estimator("maligan"), 4, credit="alternatives"))
+
+
+def test_a_game_counts_instead_of_the_whole_one_that_the_configuration_names() -> None:
+    """Its draws, credit and weights, too; how it runs is the configuration's."""
+    game = Game(make_estimator("reinforce"), num_draws=3, discriminator_draws=2, penalty_weight=0.5)
+    config = TrainingConfig(**SMALL, penalty="r1", gradient_accumulation_steps=2, score_chunk=5)
+    played = trained(config, game).game
+    assert (played.estimator, played.num_draws, played.discriminator_draws) == (game.estimator, 3, 2)
+    assert (played.penalty, played.penalty_weight) == (None, 0.5)
+    assert (played.accumulation_steps, played.score_chunk) == (2, 5)
+    assert (game.accumulation_steps, game.score_chunk) == (1, None), "the user's own is left as it is"
 
 
 class Logits(Generator):
@@ -195,10 +214,9 @@ class Frozen(MLPDiscriminator):
 def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) -> None:
     generator = parts.pop("generator", None) or MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
     discriminator = parts.pop("discriminator", None) or MLPDiscriminator((6,), 3, width=16, depth=1)
+    config = TrainingConfig(**SMALL, penalty_interval=1)
     with pytest.raises(InputError, match=words):
-        Trainer(
-            generator, discriminator, CODES, TrainingConfig(**SMALL, penalty_interval=1), progress=False, **parts
-        ).train()
+        Trainer(generator, discriminator, CODES, config, game=game_of(config, **parts)).train(progress=False)
 
 
 @pytest.mark.parametrize("guarded", [False, True])
@@ -225,7 +243,7 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
         made[who].change = wrong if begins == 0 else right
         config = TrainingConfig(**SMALL, penalty="none", log_interval=4)
         with pytest.raises(NonFiniteError, match=words) as caught:
-            trainer = Trainer(made["generator"], made["discriminator"], CODES, config, progress=False)
+            trainer = Trainer(made["generator"], made["discriminator"], CODES, config)
             trainer.players.guard = FiniteGuard() if guarded else None
             if begins:
                 take = trainer._train_step
@@ -236,7 +254,7 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
                     return take()
 
                 trainer._train_step = step  # type: ignore[method-assign]
-            trainer.train()
+            trainer.train(progress=False)
         assert "\n" not in str(caught.value)
         if begins:
             assert str(caught.value).startswith("step 3 was not taken")
@@ -254,10 +272,10 @@ def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
     torch.manual_seed(0)
     networks = (MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1))
     estimator: Any = make_estimator("reinforce")
-    trainer = Trainer(*networks, CODES, config, output_dir=tmp_path, progress=False, estimator=estimator)
-    trainer.train()
+    trainer = Trainer(*networks, CODES, config, output_dir=tmp_path, game=game_of(config, estimator=estimator))
+    trainer.train(progress=False)
     again: Any = make_estimator("reinforce")
-    Trainer(*networks, CODES, config, progress=False, estimator=again).resume(
+    Trainer(*networks, CODES, config, game=game_of(config, estimator=again)).resume(
         next(iter((tmp_path / "checkpoints").iterdir()))
     )
     assert again.log_beta_ema == estimator.log_beta_ema != 0

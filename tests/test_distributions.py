@@ -137,6 +137,42 @@ def test_it_is_a_distribution() -> None:
     assert (distribution.num_positions, distribution.num_categories) == (15, 4)
 
 
+class Bernoulli(Distribution):
+    """One coin for each latent, with the three methods that a distribution must have."""
+
+    num_categories = 2
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits  # [N]
+
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
+        probabilities = self.logits.detach().sigmoid().expand(num_draws, -1)
+        return torch.bernoulli(probabilities, generator=rng).to(torch.uint8)[..., None]
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        return torch.nn.functional.logsigmoid(self.logits * (2.0 * codes[..., 0] - 1))
+
+
+def test_three_methods_are_a_distribution() -> None:
+    logits = torch.randn(3, requires_grad=True)
+    coins, factorized = Bernoulli(logits), FactorizedCategorical(torch.stack([torch.zeros(3), logits], -1)[:, None])
+    codes, advantages = coins.sample(5), torch.randn(5, 3)
+    torch.testing.assert_close(
+        coins.weighted_log_prob(codes, advantages), factorized.weighted_log_prob(codes, advantages)
+    )
+    coins.check_finite()
+    assert coins.has_log_prob and not coins.is_mixture
+    with pytest.raises(InputError, match=r"one for each draw, \[M, N\], for Bernoulli, .* got \[5, 3, 1\]"):
+        coins.weighted_log_prob(codes, advantages[..., None])
+    for call in (lambda: coins.alternatives(codes[0]), lambda: coins.fixed_log_prob(codes)):
+        with pytest.raises(InputError, match="Bernoulli has no alternatives, which credit 'alternatives' needs"):
+            call()
+    with pytest.raises(InputError, match="Bernoulli has no likelihood of a mixture"):
+        coins.mixture_log_prob(codes[0])
+    with pytest.raises(TypeError, match="abstract"):
+        Distribution()  # type: ignore[abstract]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -31,7 +31,7 @@ from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, tra
 from bgan_discrete.tasks.images import train_images
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.tasks.runs import hold_run
-from bgan_discrete.training import trainer as trainers
+from bgan_discrete.training import claim
 
 from in_process import refused  # type: ignore[import-not-found]  # isort: skip
 
@@ -181,11 +181,11 @@ def test_what_was_made_for_a_refused_run_goes(tmp_path: Path) -> None:
 def test_a_trainer_holds_its_folder_too(tmp_path: Path) -> None:
     networks = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
     config = TrainingConfig(batch_size=4, num_draws=2, max_steps=2, threads=1, device="cpu")
-    trainer = Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=tmp_path, progress=False)
-    with hold_folder(tmp_path, trainers.LOCK_FILE), pytest.raises(InputError, match="in use by another run"):
-        trainer.train()
+    trainer = Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=tmp_path)
+    with hold_folder(tmp_path, claim.LOCK_FILE), pytest.raises(InputError, match="in use by another run"):
+        trainer.train(progress=False)
     assert list(tmp_path.iterdir()) == []
-    assert trainer.train().steps == 2
+    assert trainer.train(progress=False).steps == 2
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "checkpoints"}
 
 

@@ -18,6 +18,7 @@ from bgan_discrete.codecs import CharacterCodec, IntegersCodec, LevelsCodec, Tab
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -30,7 +31,6 @@ from bgan_discrete.nn import (
 from bgan_discrete.sources.table_files import write_table
 from bgan_discrete.tasks import arrays, images, sample_files, text
 from bgan_discrete.tasks.sample_files import draw_in_parts
-from bgan_discrete.training.trainer import sample_codes
 
 CODEC = CharacterCodec(6).fit(["abc\n"])
 TABLE = {"kind": ["a", "b\n", None, "c"] * 30, "count": [1, 2, 3, None] * 30, "share": [0.5, 1.5, 2.5, 3.5] * 30,

@@ -100,12 +100,12 @@ def first_steps(recipe: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     from bgan_discrete.tasks.text import train_text
     from bgan_discrete.training.trainer import Trainer
 
-    def train(self: Trainer) -> None:
+    def train(self: Trainer, **_: Any) -> None:
         found = []
         while self.step < STEPS:
             self._set_learning_rates()
-            self._accumulate(self._train_step())
-            self.step += 1
+            self.state.means.add(self._train_step())
+            self.state.step += 1
             found.append(self._figures(1.0))
         (folder / "run" / "metrics.jsonl").write_text(
             "".join(json.dumps({"step": number, **line}) + "\n" for number, line in enumerate(found, 1)),

@@ -45,7 +45,7 @@ from bgan_discrete.tasks.images import (
     evaluate_pipeline,
     generate_images,
 )
-from bgan_discrete.training.trainer import SHOWN_OF_CLASS, labels_of_samples
+from bgan_discrete.training.labels import SHOWN_OF_CLASS, labels_of_samples
 
 QUICK_TRAINING: dict[str, Any] = {
     "num_draws": 3, "batch_size": 8, "threads": 1, "device": "cpu", "sample_interval": 0, "checkpoint_interval": 0,
@@ -179,9 +179,12 @@ class Table(nn.Module):
 
     num_categories, latent_size = 4, 1
 
-    def __init__(self, rows: int) -> None:
+    latent_size = 1
+
+    def __init__(self, rows: int, num_categories: int = 4) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(rows, 4))
+        self.num_categories = num_categories
+        self.table = nn.Parameter(torch.zeros(rows, num_categories))
 
 
 class TableGenerator(Table):
@@ -205,10 +208,8 @@ def test_networks_of_ones_own_learn_the_distribution_of_each_label() -> None:
         estimator="rloo", num_draws=8, batch_size=160, max_steps=400, generator_lr=0.05, discriminator_lr=0.05,
         penalty="none", threads=1, device="cpu", ema_decay=0.99, checkpoint_interval=0,
     )  # fmt: skip
-    trainer = Trainer(
-        TableGenerator(3), TableDiscriminator(3), codes[:, None].astype(np.uint8), config, labels=labels, progress=False
-    )
-    trainer.train()
+    trainer = Trainer(TableGenerator(3), TableDiscriminator(3), codes[:, None].astype(np.uint8), config, labels=labels)
+    trainer.train(progress=False)
     learnt = torch.softmax(trainer.average.module.table, -1).detach().numpy()
     assert np.abs(learnt - target).max() < 0.06
     made = trainer.sample(6000, labels=np.arange(6000) % 3)[:, 0]
@@ -223,16 +224,15 @@ def image_trainer(folder: Path | None = None, max_steps: int = 6, **options: Any
     made = ConvGenerator((8, 8), 2, latent_size=4, width=8, num_classes=3)
     judge = ConvDiscriminator((8, 8), 2, width=8, num_classes=3)
     labels = options.pop("labels", labels)
-    on_samples = options.pop("on_samples", None)
     config = TrainingConfig(**{**QUICK_TRAINING, "max_steps": max_steps, **options})
     return Trainer(
-        made, judge, codes, config, labels=labels, output_dir=folder, on_samples=on_samples, progress=False
+        made, judge, codes, config, labels=labels, output_dir=folder
     )  # fmt: skip
 
 
 def test_samples_follow_their_labels() -> None:
     trainer = image_trainer(max_steps=120, batch_size=32, penalty_weight=0.1, ema_decay=0.9)
-    trainer.train()
+    trainer.train(progress=False)
     labels = np.random.default_rng(0).integers(0, 3, 300)
     codes = trainer.sample(300, labels=labels)
     assert (nearest_half(codes) == labels).mean() > 0.97
@@ -243,12 +243,11 @@ def test_samples_follow_their_labels() -> None:
 
 def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
     codes = np.arange(40, dtype=np.uint8)[:, None]
-    own, judge = TableGenerator(4), TableDiscriminator(4)
-    own.table = nn.Parameter(torch.zeros(4, 40))
+    own, judge = TableGenerator(4, 40), TableDiscriminator(4)
     config = TrainingConfig(**QUICK_TRAINING, max_steps=1)
-    trainer = Trainer(own, judge, codes, config, labels=codes[:, 0] % 4, num_categories=40, progress=False)
+    trainer = Trainer(own, judge, codes, config, labels=codes[:, 0] % 4)
     for count in (0, 7):
-        real, labels = trainer._real_batch(count)
+        real, labels = trainer.data.batch(count)
         assert labels is not None and torch.equal(real[:, 0] % 4, labels.to(torch.uint8))
 
 
@@ -265,7 +264,7 @@ def test_whatever_a_step_is_made_of_it_moves_every_parameter(options: dict[str, 
     trainer = image_trainer(**options)
     before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
     before_judge = {name: value.clone() for name, value in trainer.discriminator.named_parameters()}
-    trainer.train()
+    trainer.train(progress=False)
     for network, old in ((trainer.generator, before), (trainer.discriminator, before_judge)):
         for name, value in network.named_parameters():
             assert torch.isfinite(value).all() and not torch.equal(value, old[name]), name
@@ -281,12 +280,12 @@ def test_spectral_normalisation_takes_the_projection_too() -> None:
 
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path) -> None:
     whole = image_trainer(tmp_path / "a", checkpoint_interval=3, keep_last=9)
-    whole.train()
+    whole.train(progress=False)
     resumed = image_trainer()
     torch.manual_seed(77)
     path = tmp_path / "a" / "checkpoints" / "step-00000003"
     resumed.resume(path)
-    resumed.train()
+    resumed.train(progress=False)
     for name, value in whole.average.state_dict().items():
         assert torch.equal(value, resumed.average.state_dict()[name]), name
     assert np.array_equal(whole.sample(9), resumed.sample(9))
@@ -297,14 +296,15 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path) -> N
 def test_unlabelled_data_are_known_by_the_digest_of_older_checkpoints() -> None:
     codes, _ = half_images()
     networks = (MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8))
-    trainer = Trainer(*networks, codes, TrainingConfig(**QUICK_TRAINING, max_steps=1), progress=False)
+    trainer = Trainer(*networks, codes, TrainingConfig(**QUICK_TRAINING, max_steps=1))
     expected = hashlib.sha256(f"{codes.dtype} {codes.shape}".encode() + codes.tobytes()).hexdigest()
     assert trainer.state_dict()["data"] == expected
 
 
 def test_what_is_shown_while_training_is_a_class_a_row() -> None:
     seen = []
-    image_trainer(max_steps=2, sample_interval=1, on_samples=lambda step, codes: seen.append(codes)).train()
+    trainer = image_trainer(max_steps=2, sample_interval=1)
+    trainer.train(progress=False, on_samples=lambda step, codes: seen.append(codes))
     assert [codes.shape for codes in seen] == [(3 * SHOWN_OF_CLASS, 8, 8)] * 2
 
 
@@ -342,28 +342,26 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
             ConvGenerator((8, 8), 2, 4, 8, num_classes=of_generator),
             ConvDiscriminator((8, 8), 2, 8, num_classes=of_discriminator),
         )
-        return Trainer(*networks, codes, config, progress=False, **options)
+        return Trainer(*networks, codes, config, **options)
 
     with pytest.raises(InputError, match="labels need a generator that is made with num_classes"):
         trainer(None, None, labels=labels)
     with pytest.raises(InputError, match=r"same everywhere, got 3 and 4 \(discriminator\)"):
         trainer(3, 4, labels=labels)
-    with pytest.raises(InputError, match=r"same everywhere, got 5 and 3 \(generator\)"):
-        trainer(3, 3, labels=labels, num_classes=5)
-    with pytest.raises(InputError, match="num_classes needs labels"):
-        trainer(None, None, num_classes=5)
     plain = MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8)
     with pytest.raises(InputError, match="labels need a generator that is called with them too, got MLPGenerator"):
-        Trainer(*plain, codes, config, progress=False, labels=labels)
+        Trainer(*plain, codes, config, labels=labels)
 
 
 def test_every_class_is_present_or_their_number_is_given() -> None:
     codes, config = np.zeros((4, 1), np.uint8), TrainingConfig(**QUICK_TRAINING, max_steps=1)
     labels = np.array([0, 3, 1, 3], np.uint8)
-    parts = (TableGenerator(4), TableDiscriminator(4), codes, config)
-    with pytest.raises(InputError, match="every class from 0 to 3, unless num_classes is given; there is no 2"):
-        Trainer(*parts, labels=labels, progress=False)
-    assert Trainer(*parts, labels=labels, num_classes=4, progress=False).sample(8).shape == (8, 1)
+    generator = TableGenerator(4)
+    parts = (generator, TableDiscriminator(4), codes, config)
+    with pytest.raises(InputError, match=r"every class from 0 to 3, unless num_classes is given .*; there is no 2"):
+        Trainer(*parts, labels=labels)
+    generator.num_classes = 4  # type: ignore[assignment]
+    assert Trainer(*parts, labels=labels).sample(8).shape == (8, 1)
 
 
 # Labels of samples

@@ -192,7 +192,7 @@ def test_samples_without_variety_do_not_pass_for_the_data(monkeypatch: pytest.Mo
     settings = rivals.SCALES["smoke"]
     data = rivals._load(settings, "digits", data_dir)
     one = np.repeat(data.heldout_codes[:1], settings.samples, axis=0)
-    monkeypatch.setattr(rivals, "sample_codes", lambda *_: one)
+    monkeypatch.setattr(rivals, "sample_codes", lambda *_: torch.from_numpy(one))
     assert rivals._quality(settings, "digits", data, torch.nn.Identity()) > 0.95
 
 

@@ -43,7 +43,7 @@ def train(codes: Any, num_categories: int) -> None:
         MLPDiscriminator(codes.shape[1:], num_categories, 4, 1),
     )
     config = TrainingConfig(batch_size=4, num_draws=2, max_steps=2, penalty="none", device="cpu", threads=1)
-    Trainer(*parts, codes, config, progress=False).train()
+    Trainer(*parts, codes, config).train(progress=False)
 
 
 def test_images_cost_a_few_bytes_each(tmp_path: Path) -> None:

@@ -22,11 +22,14 @@ from parallel_program import CASES, run_case
 from bgan_discrete import InputError, TrainingConfig
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.step import Game
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
 from bgan_discrete.tasks import text as text_task
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
-from bgan_discrete.training.trainer import _check_shares, _given_estimator, _stream_seed
+from bgan_discrete.training.inputs import check_shares
+from bgan_discrete.training.setup import make_game
+from bgan_discrete.training.state import stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [
@@ -126,13 +129,13 @@ def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
 
 
 def test_an_estimator_of_a_whole_batch_must_know_of_the_processes() -> None:
-    ours = Processes(0, 2)
+    ours, cpu = Processes(0, 2), torch.device("cpu")
     for name, over in (("maligan", "latent"), ("reinforce", "latent"), ("bgan", "batch")):
         alone = make_estimator(name, normalization=over)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=f"the estimator '{name}' weighs a whole batch, which 2 processes share"):
-            _given_estimator(alone, TrainingConfig(), ours)
-        _given_estimator(make_estimator(name, normalization=over, processes=ours), TrainingConfig(), ours)  # type: ignore[arg-type]
-    _given_estimator(make_estimator("rloo"), TrainingConfig(), ours)
+            make_game(TrainingConfig(), cpu, 6, ours, Game(alone))
+        make_game(TrainingConfig(), cpu, 6, ours, Game(make_estimator(name, normalization=over, processes=ours)))  # type: ignore[arg-type]
+    make_game(TrainingConfig(), cpu, 6, ours, Game(make_estimator("rloo")))
 
 
 def test_batch_normalisation_that_processes_cannot_share_is_refused() -> None:
@@ -141,10 +144,10 @@ def test_batch_normalisation_that_processes_cannot_share_is_refused() -> None:
 
 
 def test_streams_of_random_numbers_differ_between_processes_and_repeat() -> None:
-    seeds = [_stream_seed(7, rank) for rank in range(8)]
+    seeds = [stream_seed(7, rank) for rank in range(8)]
     assert seeds[0] == 7, "one process trains as it always did"
-    assert len({*seeds, *(_stream_seed(8, rank) for rank in range(8))}) == 16
-    assert seeds == [_stream_seed(7, rank) for rank in range(8)]
+    assert len({*seeds, *(stream_seed(8, rank) for rank in range(8))}) == 16
+    assert seeds == [stream_seed(7, rank) for rank in range(8)]
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
@@ -155,8 +158,8 @@ def test_every_row_goes_to_one_process() -> None:
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_a_size_that_can() -> None:
     with pytest.raises(InputError, match=r"batch_size must be a multiple of the 3 processes .* such as 63, got 64"):
-        _check_shares(TrainingConfig(batch_size=64), Processes(0, 3))
-    _check_shares(TrainingConfig(batch_size=64), Processes(0, 4))
+        check_shares(TrainingConfig(batch_size=64), Processes(0, 3))
+    check_shares(TrainingConfig(batch_size=64), Processes(0, 4))
 
 
 @pytest.mark.parametrize(
@@ -234,17 +237,17 @@ config = TrainingConfig(batch_size=4, num_draws=2, max_steps=3, threads=1, devic
 codes = np.zeros((8, 6), np.uint8)
 with join_processes("cpu", 60) as processes:
     generator, discriminator = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
-    Trainer(generator, discriminator, codes, config, progress=False, processes=processes)
+    Trainer(generator, discriminator, codes, config, processes=processes)
     print("own numbers:", torch.rand(1).item())
     try:
-        other = Trainer(generator, discriminator, codes + processes.rank, config, progress=False, processes=processes)
-        other.step = 2 * processes.rank
-        other.train()
+        other = Trainer(generator, discriminator, codes + processes.rank, config, processes=processes)
+        other.state.step = 2 * processes.rank
+        other.train(progress=False)
     except InputError as error:
         print(error)
     discriminator.idle = torch.nn.Linear(2, 2)
     try:
-        Trainer(generator, discriminator, codes, config, progress=False, processes=processes).train()
+        Trainer(generator, discriminator, codes, config, processes=processes).train(progress=False)
     except InputError as error:
         print(error)
 """
@@ -265,27 +268,28 @@ import sys, time
 import numpy as np, torch
 from bgan_discrete import MLPDiscriminator, MLPGenerator, Trainer, TrainingConfig
 from bgan_discrete.parallel import join_processes
-from bgan_discrete.training import trainer as loop
+from bgan_discrete.training import stopping
 with join_processes("cpu", 60) as processes:
     now, rates = [0.0], []
-    loop.time.monotonic = lambda: now[0]  # a clock for each process, of which the second is twice as fast
+    stopping.time.monotonic = lambda: now[0]  # a clock for each process, of which the second is twice as fast
     take = Trainer._train_step
     def step(trainer):
         now[0] += 1.0 + processes.rank
-        rates.append(round(trainer.generator_optimizer.param_groups[0]["lr"], 9))
+        rates.append(round(trainer.state.generator_optimizer.param_groups[0]["lr"], 9))
         return take(trainer)
     Trainer._train_step = step
     def make(folder, **options):
         torch.manual_seed(0)
         networks = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
         config = TrainingConfig(batch_size=4, num_draws=2, generator_lr=1e-3, threads=1, device="cpu", **options)
-        return Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=folder, progress=False)
+        return Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=folder)
     first = make(sys.argv[1], max_steps=10**6, max_seconds=16.0)
-    print(first.train().stopped_by, first.step, first.seconds, rates)
+    print(first.train(progress=False).stopped_by, first.step, first.seconds, rates)
     second = make(None, max_steps=2)
     second.start_from(sys.argv[1])
     weights = lambda network: [parameter.detach().clone() for parameter in network.parameters()]
-    print(all(map(torch.equal, weights(first.generator), weights(second.generator))), second.train().steps)
+    print(all(map(torch.equal, weights(first.generator), weights(second.generator))),
+          second.train(progress=False).steps)
 """
 
 

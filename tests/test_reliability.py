@@ -250,8 +250,8 @@ def main():
     def fill(step, codes):
         limit()
     trainer = Trainer(MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1), codes, config,
-                      output_dir=sys.argv[1], progress=False, on_samples=fill)
-    trainer.train()
+                      output_dir=sys.argv[1])
+    trainer.train(progress=False, on_samples=fill)
 
 def limit():
     if sys.argv[2] == "limit":
@@ -344,7 +344,7 @@ def test_the_log_of_a_full_disk_is_named(tmp_path: Path) -> None:
     from bgan_discrete.command_line import run_script
     from bgan_discrete.training.run_log import RunLog
     def main():
-        with RunLog(Path(sys.argv[1]), 0, 10, progress=False) as log:
+        with RunLog(Path(sys.argv[1]), 0, 10) as log:
             log.write(1, {"x": 1.0})
             resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))
             log.write(2, {"x": 2.0})
@@ -913,7 +913,7 @@ def test_a_log_with_garbage_ends_at_the_garbage(tmp_path: Path) -> None:
     for garbage in (b'{"step": 3, "x"', b"\x00" * 40, b"\xff\xfe", b"[1]", b'{"x": 1}', b"[" * 10**5):
         path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + garbage + b'\n{"step": 4}\n')
         assert [line["step"] for line in read_metrics(path)] == [1, 2]
-    with RunLog(tmp_path, 1, 10, progress=False) as log:
+    with RunLog(tmp_path, 1, 10) as log:
         log.write(2, {"x": 1.0})
     assert [line["step"] for line in read_metrics(path)] == [1, 2]
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]

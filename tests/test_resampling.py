@@ -33,11 +33,11 @@ from bgan_discrete.config import (
     TextDataConfig,
     TextTrainingConfig,
 )
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.resampling import sample_log_ratios
 from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
 from bgan_discrete.tasks.images import generate_images, train_images
 from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
-from bgan_discrete.training.trainer import sample_codes
 
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
 QUICK = {"max_steps": 4, "sample_interval": 0, "log_interval": 4, "threads": 1, "num_samples": 0}
@@ -137,13 +137,13 @@ def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
     torch.manual_seed(0)
     generator = MLPGenerator((2,), 2, latent_size=3, width=8, depth=1)
 
-    def draw(count: int, resampler: Resampler | None) -> np.ndarray:
+    def draw(count: int, resampler: Resampler | None) -> Tensor:
         return sample_codes(generator, 3, count, 5, torch.device("cpu"), 50, resampler=resampler)
 
     resampler = Resampler(TrueLogRatio(), 4)
     assert draw(30, resampler).shape == (30, 2)
-    assert np.array_equal(draw(30, resampler), draw(7 * 12, resampler)[:30])
-    assert np.array_equal(draw(40, Resampler(TrueLogRatio(), 1)), draw(40, None))
+    assert torch.equal(draw(30, resampler), draw(7 * 12, resampler)[:30])
+    assert torch.equal(draw(40, Resampler(TrueLogRatio(), 1)), draw(40, None))
     # More draws than a batch holds are one batch.
     assert draw(2, Resampler(TrueLogRatio(), 60)).shape == (2, 2)
     trainer = Trainer(
@@ -151,7 +151,6 @@ def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
         MLPDiscriminator((2,), 2, width=8, depth=1),
         drawn_from_q(50).numpy(),
         TrainingConfig(threads=1),
-        progress=False,
     )
     assert trainer.sample(6, resample=3).shape == (6, 2)
     with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
@@ -259,7 +258,7 @@ def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):
         generate_images(tmp_path / "run" / "model", 2, tmp_path / "made.npz", device="cpu", resample=3)
     config = TrainingConfig(threads=1, continuous="boundary_seeking", batch_size=4)
-    trainer = Trainer(generator, discriminator, codes, config, progress=False)
+    trainer = Trainer(generator, discriminator, codes, config)
     with pytest.raises(InputError, match=told):
         trainer.sample(2, resample=3)
 

@@ -13,7 +13,8 @@ from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.tasks import text as task
-from bgan_discrete.training import trainer as training_loop
+from bgan_discrete.training.setup import make_game
+from bgan_discrete.training.trainer import Trainer
 
 WINDOW = TextCodecOptions(length=8, ends=False)
 
@@ -56,7 +57,7 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
 
 def test_options_of_credit_reach_the_game() -> None:
     config = small_config(entropy_weight=0.2, escort=0.5).training
-    assert training_loop._make_game(config, None).credit == AlternativesCredit(escort=0.5, entropy_weight=0.2)
+    assert make_game(config).credit == AlternativesCredit(escort=0.5, entropy_weight=0.2)
 
 
 def test_text_is_not_continuous() -> None:
@@ -72,7 +73,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
     training = task.with_escort(small_config(generator=generator, escort=escort))
-    assert training_loop._make_game(training, None).credit == AlternativesCredit(expected)
+    assert make_game(training).credit == AlternativesCredit(expected)
     other = small_config(generator=generator, credit="sample", num_draws=2)
     assert task.with_escort(other) is other.training
 
@@ -83,7 +84,7 @@ def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int
     generator, judge = task.build_text_networks(config.model, data.codec, 0, "alternatives")
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    training_loop.Trainer(generator, judge, data.codes, config.training, progress=False).train()
+    Trainer(generator, judge, data.codes, config.training).train(progress=False)
     assert seen[1:] == [expected], "after the look at a generator that a new trainer takes"
 
 

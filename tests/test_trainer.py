@@ -39,10 +39,12 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes
+from bgan_discrete.training import figures, stopping
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import default_score_chunk
+from bgan_discrete.training.setup import default_score_chunk
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 
@@ -59,7 +61,7 @@ def small_trainer(config: TrainingConfig, folder: Path | None = None, **options:
     torch.manual_seed(config.seed)
     generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
     discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
-    return Trainer(generator, discriminator, CODES, config, output_dir=folder, progress=False, **options)
+    return Trainer(generator, discriminator, CODES, config, output_dir=folder, **options)
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -76,7 +78,7 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs() -> None:
     states = []
     for seed in (0, 0, 1):
         trainer = small_trainer(small_config(seed=seed))
-        trainer.train()
+        trainer.train(progress=False)
         states.append(trainer.state_dict())
     assert equal(states[0], states[1])
     assert not equal(states[0]["generator"], states[2]["generator"])
@@ -87,7 +89,7 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs() -> None:
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, estimator: str, stop: int) -> None:
     options = {"estimator": estimator, "lr_decay": "linear"}
     whole = small_trainer(small_config(**options, checkpoint_interval=stop, keep_last=9), tmp_path / "a")
-    whole.train()
+    whole.train(progress=False)
     path = tmp_path / "a" / "checkpoints" / f"step-{stop:08d}"
     torch.manual_seed(99)  # what happened in between must not matter
     resumed = small_trainer(small_config(**options), tmp_path / "b")
@@ -96,26 +98,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
     assert resumed.step == stop
     saved, taken = load_checkpoint(path, torch.device("cpu")), resumed.state_dict()
     assert equal({name: saved[name] for name in taken}, taken)
-    resumed.train()
+    resumed.train(progress=False)
     assert equal(whole.state_dict(), resumed.state_dict())
     assert np.array_equal(whole.sample(20, seed=3), resumed.sample(20, seed=3))
-
-
-def test_a_checkpoint_whose_figures_are_as_the_first_ones_were_resumes(tmp_path: Path) -> None:
-    small_trainer(small_config(log_interval=7, checkpoint_interval=5, keep_last=9), tmp_path).train()
-    path = tmp_path / "checkpoints" / "step-00000005"
-    whole = small_trainer(small_config(log_interval=7))
-    whole.resume(path)
-    assert whole._counts["penalty"] == 5
-    state = load_checkpoint(path, torch.device("cpu"))
-    own = {name: value[0] for name, value in state.pop("processes").items()}
-    totals = dict(zip(state["counts"], own.pop("sums"), strict=True))
-    counts = {f"{name}/count": torch.tensor(float(count)) for name, count in state.pop("counts").items()}
-    sums = {f"{name}/sum": total for name, total in totals.items()} | counts
-    del state["num_processes"]
-    second = small_trainer(small_config(log_interval=7))
-    second.load_state_dict({**state, **own, "cuda_rng": None, "sums": sums, "summed_steps": 5})
-    assert equal(second.state_dict(), whole.state_dict())
 
 
 def test_the_log_of_a_resumed_run_is_that_of_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -123,13 +108,13 @@ def test_the_log_of_a_resumed_run_is_that_of_the_uninterrupted_one(tmp_path: Pat
         lines = read_metrics(folder / "metrics.jsonl")
         return [{k: v for k, v in line.items() if not k.endswith("per_second")} for line in lines]
 
-    small_trainer(small_config(), tmp_path / "whole").train()
+    small_trainer(small_config(), tmp_path / "whole").train(progress=False)
     # Stopped between two lines of the log: the sums so far are in the checkpoint. Later lines are written anew.
     first = small_trainer(small_config(checkpoint_interval=7), tmp_path / "parts")
-    first.train()
+    first.train(progress=False)
     second = small_trainer(small_config(checkpoint_interval=7), tmp_path / "parts")
     second.resume(tmp_path / "parts" / "checkpoints" / "step-00000007")
-    second.train()
+    second.train(progress=False)
     assert [line["step"] for line in figures(tmp_path / "whole")] == [5, 10, 12]
     assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
 
@@ -140,7 +125,7 @@ def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path, monke
     monkeypatch.setattr(
         training_loop, "adversarial_step", lambda *given, **named: taken.append(step(*given, **named)) or taken[-1]
     )
-    small_trainer(small_config(), tmp_path).train()
+    small_trainer(small_config(), tmp_path).train(progress=False)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     wanted = {
         "step", "epoch", "learning_rate", "generator_loss", "discriminator_loss", "log_ratio_real", "log_ratio_fake",
@@ -163,10 +148,10 @@ def test_sampling_while_training_does_not_change_the_run() -> None:
     seen: list[tuple[int, tuple[int, ...]]] = []
     plain, watched = (
         small_trainer(small_config()),
-        small_trainer(small_config(sample_interval=3), on_samples=lambda step, codes: seen.append((step, codes.shape))),
+        small_trainer(small_config(sample_interval=3)),
     )
-    plain.train()
-    watched.train()
+    plain.train(progress=False)
+    watched.train(progress=False, on_samples=lambda step, codes: seen.append((step, codes.shape)))
     assert equal(plain.state_dict(), watched.state_dict())
     assert seen == [(step, (64, 6)) for step in (3, 6, 9, 12)]
 
@@ -179,7 +164,7 @@ def test_the_grids_show_the_same_latents_each_time() -> None:
 
 def test_the_average_follows_the_generator() -> None:
     trainer = small_trainer(small_config(ema_decay=0.0))
-    trainer.train()
+    trainer.train(progress=False)
     for averaged, current in zip(trainer.average.module.parameters(), trainer.generator.parameters(), strict=True):
         assert torch.equal(averaged, current)
     slow = small_trainer(small_config(ema_decay=0.999, max_steps=3))
@@ -187,7 +172,7 @@ def test_the_average_follows_the_generator() -> None:
     values = [start]
     while slow.step < 3:
         slow._train_step()
-        slow.step += 1
+        slow.state.step += 1
         values.append([parameter.detach().clone() for parameter in slow.generator.parameters()])
     # The first update copies; then the decay at step t is (1 + t)/(10 + t), far below 0.999.
     expected = values[1][0]
@@ -202,12 +187,13 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.rates = 100.0, list[float]()
-        monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: self.now))
+        for module in (stopping, figures):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
         take = Trainer._train_step
 
         def timed(trainer: Trainer) -> Any:
             self.now += 1.0
-            self.rates.append(trainer.generator_optimizer.param_groups[0]["lr"])
+            self.rates.append(trainer.state.generator_optimizer.param_groups[0]["lr"])
             return take(trainer)
 
         monkeypatch.setattr(Trainer, "_train_step", timed)
@@ -230,11 +216,11 @@ def test_the_decay_follows_the_budget_that_is_used_up_first(
     """Each step takes a second, and the first one begins after none."""
     clock = Clock(monkeypatch)
     trainer = small_trainer(small_config(max_steps=steps, max_seconds=seconds, generator_lr=1e-3))
-    summary = trainer.train()
+    summary = trainer.train(progress=False)
     np.testing.assert_allclose(clock.rates, [1e-3 * share for share in shares])
     assert summary.stopped_by == trainer.used_up() == ("max_steps" if steps == len(shares) else "max_seconds")
     flat = small_trainer(small_config(max_steps=steps, max_seconds=seconds, generator_lr=1e-3, lr_decay="none"))
-    flat.train()
+    flat.train(progress=False)
     assert set(clock.rates[len(shares) :]) == {1e-3}
 
 
@@ -242,7 +228,7 @@ def test_time_used_is_in_the_checkpoints_and_ends_the_training(tmp_path: Path, m
     clock = Clock(monkeypatch)
     config = small_config(max_steps=10**6, max_seconds=8.0, checkpoint_interval=3, keep_last=9, generator_lr=1e-3)
     first = small_trainer(config, tmp_path)
-    assert (first.train().stopped_by, first.step) == ("max_seconds", 8)
+    assert (first.train(progress=False).stopped_by, first.step) == ("max_seconds", 8)
     checkpoints = list_checkpoints(tmp_path / "checkpoints")
     assert [load_checkpoint(path, torch.device("cpu"))["seconds"] for path in checkpoints] == [2.0, 5.0, 8.0]
     # From the middle: it goes on with the time that is left, however long it lay there.
@@ -250,38 +236,38 @@ def test_time_used_is_in_the_checkpoints_and_ends_the_training(tmp_path: Path, m
     second = small_trainer(config, tmp_path / "b")
     second.resume(checkpoints[1])
     assert (second.step, second.seconds, second.used_up()) == (6, 5.0, None)
-    second.train()
+    second.train(progress=False)
     assert (second.step, clock.rates) == (9, pytest.approx([0.75e-3, 0.5e-3, 0.25e-3]))
     # From the end: there is nothing left to train.
     third = small_trainer(config, tmp_path / "c")
     third.resume(checkpoints[2])
-    summary = third.train()
+    summary = third.train(progress=False)
     assert (summary.stopped_by, summary.steps, third.used_up()) == ("max_seconds", 8, "max_seconds")
     # Equal runs leave equal checkpoints where no budget is in seconds, whatever time they took.
     plain = small_trainer(small_config(max_steps=2))
-    plain.train()
+    plain.train(progress=False)
     assert "seconds" not in plain.state_dict() and plain.seconds == 2.0
 
 
 def test_samples_come_from_the_average_and_not_from_the_generator_that_is_trained() -> None:
     shown: list[np.ndarray] = []
     config = small_config(sample_interval=1, max_steps=1, seed=7)
-    trainer = small_trainer(config, on_samples=lambda step, codes: shown.append(codes))
+    trainer = small_trainer(config)
     with torch.no_grad():
         for network, code in ((trainer.generator, 0), (trainer.average.module, 2)):
             network.to_logits.weight.zero_()
             network.position_bias.zero_()[:, code] = 1e4
     assert (trainer.sample(40) == 2).all()
-    trainer._update_average = lambda: None  # type: ignore[method-assign]
-    trainer.train()
+    trainer.average.update_parameters = lambda network: None  # type: ignore[method-assign]
+    trainer.train(progress=False, on_samples=lambda step, codes: shown.append(codes))
     assert [codes.tolist() for codes in shown] == [[[2] * 6] * 64]
     assert trainer.generator.training and trainer.discriminator.training and not trainer.average.training
 
 
 def test_what_is_shown_is_of_the_runs_seed() -> None:
     shown: list[np.ndarray] = []
-    trainer = small_trainer(small_config(sample_interval=3, seed=7), on_samples=lambda step, codes: shown.append(codes))
-    trainer.train()
+    trainer = small_trainer(small_config(sample_interval=3, seed=7))
+    trainer.train(progress=False, on_samples=lambda step, codes: shown.append(codes))
     assert len(shown) == 4 and np.array_equal(shown[-1], trainer.sample(64, seed=7))
     assert not np.array_equal(shown[-1], trainer.sample(64, seed=0))
 
@@ -306,7 +292,7 @@ class _Counting(Generator):
 
 def test_the_average_takes_buffers_too_whole_numbers_as_they_are() -> None:
     config = small_config(max_steps=3, discriminator_steps=1, penalty="none")
-    trainer = Trainer(_Counting(), MLPDiscriminator((6,), 3, width=8), CODES, config, progress=False)
+    trainer = Trainer(_Counting(), MLPDiscriminator((6,), 3, width=8), CODES, config)
     expected = None
     for count in range(3):
         trainer._train_step()
@@ -361,7 +347,7 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
                 assert given["penalty_scale"] == (penalty_interval if is_due else 0)
     # Two of the likelihood, then those of the discriminator's steps, counted from the run's beginning.
     for number, real in zip([0, 1, *range(4, 12)], batches, strict=True):
-        assert np.array_equal(real.numpy(), CODES[trainer.order.indices(number)])
+        assert np.array_equal(real.numpy(), CODES[trainer.data.order.indices(number)])
 
 
 def precisions(trainer: Trainer) -> tuple[str, str]:
@@ -412,12 +398,12 @@ def test_an_option_reaches_the_game(name: str) -> None:
 
 SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
     # Option -> its value; what it names in the trainer; what that must be.
-    "batch_size": (16, lambda t: t._real_batch(0)[0].shape, (16, 6)),
+    "batch_size": (16, lambda t: t.data.batch(0)[0].shape, (16, 6)),
     "generator_lr": (1e-4, lambda t: rates(t)[0], 1e-4),
     "discriminator_lr": (3e-4, lambda t: rates(t)[1], 3e-4),
     "adam_beta1": (0.3, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.3, 0.99)] * 2),
     "adam_beta2": (0.7, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.0, 0.7)] * 2),
-    "seed": (3, lambda t: (t.rng.initial_seed(), t.order.seed), (3, 3)),
+    "seed": (3, lambda t: (t.state.streams.rng.initial_seed(), t.data.order.seed), (3, 3)),
     "threads": (2, lambda t: torch.get_num_threads(), 2),
     "lr_decay": ("none", lambda t: rates(t, step=11), [4e-3, 2e-3]),
     "max_steps": (1000, lambda t: rates(t, step=11), [4e-3, 2e-3]),
@@ -431,11 +417,11 @@ ELSEWHERE = {
 
 
 def optimizers(trainer: Trainer) -> list[torch.optim.Optimizer]:
-    return [trainer.generator_optimizer, trainer.discriminator_optimizer]
+    return list(trainer.state.optimizers.values())
 
 
 def rates(trainer: Trainer, step: int = 0) -> list[float]:
-    trainer.step = step
+    trainer.state.step = step
     trainer._set_learning_rates()
     return [optimizer.param_groups[0]["lr"] for optimizer in optimizers(trainer)]
 
@@ -457,34 +443,34 @@ def test_every_option_of_the_training_is_in_a_table() -> None:
 
 
 def test_checkpoints_are_written_and_kept_as_the_options_say(tmp_path: Path) -> None:
-    small_trainer(small_config(checkpoint_interval=3, keep_last=3), tmp_path).train()
+    small_trainer(small_config(checkpoint_interval=3, keep_last=3), tmp_path).train(progress=False)
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == [
         f"step-{step:08d}" for step in (6, 9, 12)
     ]
 
 
 def test_a_new_training_replaces_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    small_trainer(small_config(), tmp_path).train()
+    small_trainer(small_config(), tmp_path).train(progress=False)
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     with pytest.raises(InputError, match="holds another training: resume that one, or give another folder"):
-        small_trainer(small_config(), tmp_path).train()
+        small_trainer(small_config(), tmp_path).train(progress=False)
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
     # One that died before its first checkpoint begins anew.
     (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
-    small_trainer(small_config(), tmp_path).train()
+    small_trainer(small_config(), tmp_path).train(progress=False)
     assert "is of a training without a checkpoint, and is written anew" in caplog.text
 
 
 def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:
     trainer = small_trainer(small_config(max_steps=10**6, max_seconds=0.2), tmp_path)
-    summary = trainer.train()
+    summary = trainer.train(progress=False)
     assert summary.stopped_by == "max_seconds"
     assert summary.seconds < 20
     assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}"
 
 
 def test_fewer_steps_than_are_taken_are_refused(tmp_path: Path) -> None:
-    small_trainer(small_config(max_steps=4), tmp_path).train()
+    small_trainer(small_config(max_steps=4), tmp_path).train(progress=False)
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
     with pytest.raises(InputError, match=r"max_steps must be at least 4, the steps that checkpoint .* taken, got 2"):
         small_trainer(small_config(max_steps=2)).resume(path)
@@ -497,7 +483,7 @@ def networks_of(trainer: Trainer) -> dict[str, Any]:
 @pytest.mark.parametrize("source", ["run", "checkpoint", "generator"])
 def test_a_training_starts_from_the_weights_of_another(tmp_path: Path, source: str) -> None:
     first = small_trainer(small_config(max_steps=5), tmp_path / "run")
-    first.train()
+    first.train(progress=False)
     path = find_checkpoint(tmp_path / "run" / "checkpoints", "latest")
     second = small_trainer(small_config(seed=3, max_steps=6, num_draws=2, generator_lr=1e-5))
     fresh = {name: copy.deepcopy(value) for name, value in networks_of(second).items()}
@@ -509,25 +495,25 @@ def test_a_training_starts_from_the_weights_of_another(tmp_path: Path, source: s
         assert equal(dict(second.average.module.state_dict()), dict(averaged))
         assert equal(dict(found["generator"]), dict(averaged))
         assert equal(dict(found["discriminator"]), dict(fresh["discriminator"]))
-        assert second._num_averaged == 0
+        assert second.average.num_averaged == 0
     else:
         assert all(equal(dict(found[name]), dict(expected[name])) for name in found)
-        assert second._num_averaged == first._num_averaged == 5
-    assert (second.step, second.seconds, second.generator_optimizer.state_dict()["state"]) == (0, 0.0, {})
-    assert second.train().steps == 6
+        assert second.average.num_averaged == first.average.num_averaged == 5
+    assert (second.step, second.seconds, second.state.generator_optimizer.state_dict()["state"]) == (0, 0.0, {})
+    assert second.train(progress=False).steps == 6
     assert not equal(dict(found["generator"]), dict(fresh["generator"]))
 
 
 def test_a_start_from_other_networks_is_refused_in_one_line(tmp_path: Path) -> None:
-    small_trainer(small_config(max_steps=1), tmp_path).train()
+    small_trainer(small_config(max_steps=1), tmp_path).train(progress=False)
     torch.manual_seed(0)
     wide = MLPGenerator((6,), 3, 4, 32, 1), MLPDiscriminator((6,), 3, 16, 1)
     with pytest.raises(InputError, match=r"checkpoint .* does not fit .*\[16, 4\].*\[32, 4\]") as caught:
-        Trainer(*wide, CODES, small_config(), progress=False).start_from(tmp_path)
+        Trainer(*wide, CODES, small_config()).start_from(tmp_path)
     assert "\n" not in str(caught.value)
     double = MLPGenerator((6,), 3, 4, 16, 1).double(), MLPDiscriminator((6,), 3, 16, 1)
     with pytest.raises(InputError, match=r"the generator's .* is torch.float32 there and torch.float64 here"):
-        Trainer(*double, CODES, small_config(), progress=False).start_from(tmp_path)
+        Trainer(*double, CODES, small_config()).start_from(tmp_path)
     with pytest.raises(InputError, match=r"the MLPGenerator does not fit"):
         small_trainer(small_config()).start_from(wide[0])
 
@@ -537,8 +523,8 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     def send(step: int, codes: np.ndarray) -> None:
         os.kill(os.getpid(), number)
 
-    trainer = small_trainer(small_config(sample_interval=4), tmp_path, on_samples=send)
-    summary = trainer.train()
+    trainer = small_trainer(small_config(sample_interval=4), tmp_path)
+    summary = trainer.train(progress=False, on_samples=send)
     assert (summary.stopped_by, summary.steps) == (number.name, 4)
     assert load_checkpoint(find_checkpoint(tmp_path / "checkpoints", "latest"), torch.device("cpu"))["step"] == 4
 
@@ -556,10 +542,10 @@ def test_a_signal_while_the_last_checkpoint_is_written_does_not_cost_it(
         return save_checkpoint(*arguments)
 
     monkeypatch.setattr("bgan_discrete.training.trainer.save_checkpoint", save)
-    trainer = small_trainer(small_config(sample_interval=4, checkpoint_interval=0), tmp_path, on_samples=send)
+    trainer = small_trainer(small_config(sample_interval=4, checkpoint_interval=0), tmp_path)
     before = signal.signal(signal.SIGTERM, lambda number, frame: pytest.fail("it would have died of the signal"))
     try:
-        summary = trainer.train()
+        summary = trainer.train(progress=False, on_samples=send)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert summary.stopped_by == "SIGTERM"
@@ -583,9 +569,9 @@ def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> Non
     generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
     discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
     config = small_config(discriminator_steps=1, penalty="none", checkpoint_interval=1)
-    trainer = Trainer(generator, discriminator, CODES, config, progress=False)
+    trainer = Trainer(generator, discriminator, CODES, config)
     with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is nan"):
-        trainer.train()
+        trainer.train(progress=False)
     assert trainer.step == 3
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
 
@@ -594,10 +580,10 @@ def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> Non
 def test_weights_that_have_left_their_range_are_not_saved_over_good_ones(tmp_path: Path, output: bool) -> None:
     folder = tmp_path if output else None
     trainer = small_trainer(small_config(max_steps=2, keep_last=1), folder)
-    trainer.train()
+    trainer.train(progress=False)
     trainer.config = small_config(max_steps=3, keep_last=1, generator_lr=1e300)
     with pytest.raises(NonFiniteError, match=r"after step 3 the generator's weight .* is inf or NaN"):
-        trainer.train()
+        trainer.train(progress=False)
     if folder is not None:
         (kept,) = list_checkpoints(folder / "checkpoints")
         state = load_checkpoint(kept, torch.device("cpu"))
@@ -613,10 +599,10 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
     discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
     intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
     config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
-    trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path, progress=False)
+    trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path)
     trainer.players.guard = FiniteGuard()
     with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is inf or NaN"):
-        trainer.train()
+        trainer.train(progress=False)
     assert trainer.step == 5
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
     assert not list(tmp_path.glob("checkpoints/*"))
@@ -626,7 +612,7 @@ def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -
     trainer = small_trainer(small_config(log_interval=6))
     trainer.players.guard = FiniteGuard()
     with HostReads() as watch:
-        trainer.train()
+        trainer.train(progress=False)
     # At steps 6 and 12 one question each whether all was finite; at the end one for the weights.
     assert watch.found == ["_local_scalar_dense"] * 3
 
@@ -646,9 +632,8 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
         max_steps=400, penalty="none", discriminator_steps=1, generator_lr=0.05, discriminator_lr=0.05, num_draws=8,
         batch_size=64, ema_decay=0.98,
     )  # fmt: skip
-    table = TableGenerator(torch.zeros(5, 4))
-    trainer = Trainer(table, Score(), codes, config, num_categories=4, progress=False)
-    trainer.train()
+    trainer = Trainer(TableGenerator(torch.zeros(5, 4)), Score(), codes, config)
+    trainer.train(progress=False)
     frequencies = np.stack([(trainer.sample(4000, seed=1) == k).mean(0) for k in range(4)], axis=-1)
     observed = np.stack([(codes == k).mean(0) for k in range(4)], axis=-1)
     assert 0.5 * np.abs(frequencies - observed).sum(-1).mean() < 0.05
@@ -672,7 +657,7 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
 )
 def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Trainer(MLPGenerator((6,), 3), MLPDiscriminator((6,), 3), codes, small_config(), progress=False)
+        Trainer(MLPGenerator((6,), 3), MLPDiscriminator((6,), 3), codes, small_config())
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
@@ -680,8 +665,8 @@ def test_codes_beyond_the_size_of_their_column_are_refused(kind: Any) -> None:
     codes = np.array([[0, 4], [1, 3], [2, 0], [1, 1]] * 10)
     parts = MLPGenerator((2,), 5, sizes=(2, 5)), MLPDiscriminator((2,), 5, sizes=(2, 5))
     with pytest.raises(InputError, match=r"codes of position \[0\] must lie in \[0, 2\), .* got 2 among rows 0 to 39"):
-        Trainer(*parts, kind(codes), small_config(), progress=False)
-    Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config(), progress=False)
+        Trainer(*parts, kind(codes), small_config())
+    Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config())
 
 
 def test_wrong_settings_are_refused() -> None:
@@ -692,22 +677,22 @@ def test_wrong_settings_are_refused() -> None:
         with pytest.raises(InputError, match=f"device '{device}' cannot be used") as refused:
             Trainer(*networks, CODES, small_config(device=device))
         assert len(str(refused.value)) < 400
-    with pytest.raises(InputError, match="num_categories must be given"):
+    with pytest.raises(InputError, match="generator must have an integer attribute 'num_categories', got Linear"):
         Trainer(nn.Linear(1, 1), networks[1], CODES, small_config())
 
 
 def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path) -> None:
     trainer = small_trainer(small_config(max_steps=1), tmp_path)
-    trainer.train()
+    trainer.train(progress=False)
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
-    other = Trainer(MLPGenerator((6,), 3, width=8), MLPDiscriminator((6,), 3), CODES, small_config(), progress=False)
+    other = Trainer(MLPGenerator((6,), 3, width=8), MLPDiscriminator((6,), 3), CODES, small_config())
     with pytest.raises(InputError, match="does not fit this configuration") as caught:
         other.resume(path)
     assert "\n" not in str(caught.value)
     torch.manual_seed(0)
     networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
     with pytest.raises(InputError, match="the data are not those"):
-        Trainer(*networks, CODES[::-1], small_config(), progress=False).resume(path)
+        Trainer(*networks, CODES[::-1], small_config()).resume(path)
 
 
 @pytest.mark.parametrize(
@@ -723,7 +708,7 @@ def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path)
 )
 def test_a_state_that_would_fail_in_the_next_step_is_refused(tmp_path: Path, forge: Callable[[Any], Any]) -> None:
     trainer = small_trainer(small_config(max_steps=3, estimator="reinforce", log_interval=2))
-    trainer.train()
+    trainer.train(progress=False)
     state = trainer.state_dict()
     state["counts"] = state["counts"] or {"a": 1}
     forge(state)
@@ -736,19 +721,19 @@ def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
     torch.manual_seed(0)
     networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
     codes = np.random.default_rng(0).integers(0, 3, (20_000, 6)).astype(np.uint8)
-    trainer = Trainer(*networks, codes, small_config(max_steps=1), output_dir=tmp_path, progress=False)
-    trainer.train()
+    trainer = Trainer(*networks, codes, small_config(max_steps=1), output_dir=tmp_path)
+    trainer.train(progress=False)
     changed = codes.copy()
     changed[5001, 0] = (changed[5001, 0] + 1) % 3
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
     with pytest.raises(InputError, match="the data are not those"):
-        Trainer(*networks, changed, small_config(max_steps=1), progress=False).resume(path)
+        Trainer(*networks, changed, small_config(max_steps=1)).resume(path)
 
 
 def test_codes_of_another_shape_than_the_generators_are_refused() -> None:
     networks = MLPGenerator((2, 3), 3), MLPDiscriminator((2, 3), 3)
     with pytest.raises(InputError, match=r"generator must .* of shape \[8, 6\] in 3 categories, got \[8, 2, 3\] in 3"):
-        Trainer(*networks, CODES, small_config(), progress=False)
+        Trainer(*networks, CODES, small_config())
 
 
 def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> None:
@@ -769,7 +754,7 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
     networks = ConvGenerator((8, 9), 4, 8, 8), ConvDiscriminator((8, 9), 4, 8, ordered=True)
     config = small_config(score_chunk=7, max_steps=3, discriminator_draws=0, **precision)
-    trainer = Trainer(*networks, codes, config, progress=False)
+    trainer = Trainer(*networks, codes, config)
     seen: dict[str, set[bool]] = {"generator": set(), "discriminator": set(), "scores": set()}
     sizes: list[int] = []
 
@@ -784,7 +769,7 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     for network in networks:
         network.register_forward_pre_hook(watch)
     before = [parameter.detach().clone() for parameter in networks[0].parameters()]
-    trainer.train()
+    trainer.train(progress=False)
     dtype = precision.get("dtype", "float32")
     assert seen["generator"] == seen["discriminator"] == {dtype == "bfloat16"}
     assert seen["scores"] == {precision.get("score_dtype", dtype) == "bfloat16"}
@@ -808,8 +793,8 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
 def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     networks = MLPGenerator((6,), 3, latent_size=4, width=8, depth=1).double(), make().double()
-    trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options), progress=False)
-    trainer.train()
+    trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options))
+    trainer.train(progress=False)
     for network in networks:
         assert all(p.dtype == torch.float64 and p.isfinite().all() for p in network.parameters())
     assert trainer.sample(3).shape == (3, 6)
@@ -819,7 +804,8 @@ def test_tensorboard_files_are_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     grid = np.zeros((8, 8, 3), np.uint8)
     config = small_config(sample_interval=6)
-    small_trainer(config, tmp_path, tensorboard=True, on_samples=lambda step, codes: grid).train()
+    trainer = small_trainer(config, tmp_path)
+    trainer.train(progress=False, tensorboard=True, on_samples=lambda step, codes: grid)
     assert list((tmp_path / "tensorboard").iterdir())
 
 
@@ -835,7 +821,7 @@ def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyP
 
     for name in ("discriminator_step", "adversarial_step"):
         monkeypatch.setattr(training_loop, name, watch(getattr(training_loop, name)))
-    small_trainer(small_config(max_steps=4, penalty_interval=3, discriminator_steps=2)).train()
+    small_trainer(small_config(max_steps=4, penalty_interval=3, discriminator_steps=2)).train(progress=False)
     assert scales == [0, 0, 3, 0, 0, 3, 0, 0]
 
 
@@ -865,10 +851,11 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
             return torch.stack([values, values])
 
     config = small_config(pretrain_steps=3, pretrain_latents=5)
-    trainer = Trainer(Normalised(), MLPDiscriminator((6,), 3, width=8), CODES, config, progress=False)
-    trainer.processes = Two(0, 2)
+    trainer = Trainer(Normalised(), MLPDiscriminator((6,), 3, width=8), CODES, config)
+    latents = LatentSource(trainer.networks, config, Two(0, 2), trainer.state.streams.rng, is_mixture=True)
     before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()
-    assert trainer._likelihood_latents(4).shape == (5, 4)
+    assert trainer._faults.check_outputs().is_mixture
+    assert latents.of_likelihood(4).shape == (5, 4)
     assert equal(dict(trainer.generator.state_dict()), before)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert trainer.generator.training

@@ -5,12 +5,14 @@ from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.distributions.factorized import FactorizedCategorical
 from bgan_discrete.distributions.protocol import (
     Distribution,
-    DistributionOfAlternatives,
     check_advantages,
     check_end_id,
     check_logits,
 )
 from bgan_discrete.distributions.sequence import SequenceCategorical
+
+DistributionOfAlternatives = Distribution
+"""Until the steps ask the distribution itself."""
 
 __all__ = [
     "AutoregressiveCategorical",

@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from bgan_discrete.distributions.endings import counted_positions
-from bgan_discrete.distributions.protocol import check_advantages, check_end_id, check_logits
+from bgan_discrete.distributions.protocol import Distribution, check_advantages, check_end_id, check_logits
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.distributions.vocabulary import linear_log_prob
 from bgan_discrete.errors import InputError, check_at_least_one
@@ -82,7 +82,7 @@ class LinearDecoder(Decoder, Protocol):
         """``[B, L, W]`` of codes ``[B, L]`` and latents ``[B, Z]``; ``logits`` is ``to_logits`` of them."""
 
 
-class AutoregressiveCategorical:
+class AutoregressiveCategorical(Distribution):
     """A distribution over sequences for each of N latents, each position conditioned on those before it.
 
     Args:
@@ -115,15 +115,10 @@ class AutoregressiveCategorical:
         self.end_id = check_end_id(end_id, num_categories)
         self._num_categories = num_categories
         self._sharpening = (temperature, top_k, top_p)
-        self.checked_as: str | None = None
+        self._checked_as: str | None = None
         """Whose logits are to be checked as they are drawn from; None for no check, which halts an accelerator."""
         # The network runs when the distribution is used: then in the precision in which its generator was called.
         self._precision = Precision.current(latents.device)
-
-    is_mixture = False
-
-    def check_finite(self, who: str) -> None:
-        """Nothing yet: its logits come with the draws."""
 
     @property
     def batch_size(self) -> int:
@@ -147,9 +142,13 @@ class AutoregressiveCategorical:
         found = AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )
-        found.checked_as = self.checked_as
+        found._checked_as = self._checked_as
         found._precision = self._precision
         return found
+
+    def check_finite(self, who: str = "generator") -> None:
+        """From now on, refuse logits that are not finite where they come with the draws; see `Distribution`."""
+        self._checked_as = who
 
     @torch.no_grad()
     def sample(self, num_draws: int, rng: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
@@ -181,8 +180,8 @@ class AutoregressiveCategorical:
         for position in range(self.length):
             with self._precision.autocast():
                 logits, state = self.decoder.step(previous, state)
-            if self.checked_as is not None:
-                check_logits(logits, self.checked_as)
+            if self._checked_as is not None:
+                check_logits(logits, self._checked_as)
             if position < len(given):
                 drawn = given[position].expand(len(latents))
             else:
@@ -252,14 +251,14 @@ class AutoregressiveCategorical:
         return (per_position.detach().to(log_prob.dtype) * log_prob).sum((0, 2))
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `bgan_discrete.distributions.DistributionOfAlternatives`: what could follow each prefix of a draw."""
+        """See `bgan_discrete.distributions.Distribution`: what could follow each prefix of a draw."""
         if list(draw.shape) != [self.batch_size, self.length]:
             raise InputError(f"draw must have shape {[self.batch_size, self.length]}, got {list(draw.shape)}")
         counted = None if self.end_id is None else counted_positions(draw, self.end_id)
         return torch.log_softmax(self._logits(as_index(draw), self.latents), dim=-1), counted
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """See `bgan_discrete.distributions.DistributionOfAlternatives`: nothing."""
+        """See `bgan_discrete.distributions.Distribution`: nothing."""
         return None
 
     def _logits(self, flat: Tensor, latents: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from bgan_discrete.distributions.protocol import check_advantages, check_logits
+from bgan_discrete.distributions.protocol import Distribution, check_advantages, check_logits
 from bgan_discrete.distributions.sampling import as_index, code_dtype, one_hot_codes, sample_categorical, sharpen
 from bgan_discrete.errors import InputError
 
@@ -19,7 +19,7 @@ COUNTS_MAX_CATEGORIES = 64
 """Up to this K, `FactorizedCategorical.weighted_log_prob` counts; above, it gathers."""
 
 
-class FactorizedCategorical:
+class FactorizedCategorical(Distribution):
     """Independent categorical distributions over the positions of a sample.
 
     ``g(x | z) = prod_p softmax(logits[p])[x[p]]``
@@ -32,6 +32,8 @@ class FactorizedCategorical:
         InputError: If the logits have another shape or are not floating point.
     """
 
+    is_mixture = True
+
     def __init__(self, logits: Tensor) -> None:
         if logits.ndim < 3:
             raise InputError(f"logits must have shape [N, *event_shape, K], got {list(logits.shape)}")
@@ -39,12 +41,6 @@ class FactorizedCategorical:
             raise InputError(f"logits must be floating point, got dtype {logits.dtype}")
         code_dtype(logits.shape[-1])
         self.logits = logits if logits.dtype == torch.float64 else logits.float()
-
-    is_mixture = True
-
-    def check_finite(self, who: str) -> None:
-        """Refuse logits that are not finite."""
-        check_logits(self.logits, who)
 
     @property
     def batch_size(self) -> int:
@@ -85,6 +81,10 @@ class FactorizedCategorical:
             InputError: If ``num_draws`` < 1.
         """
         return sample_categorical(self.logits.detach(), num_draws, rng)
+
+    def check_finite(self, who: str = "generator") -> None:
+        """Refuse logits that are not finite; see `Distribution`."""
+        check_logits(self.logits, who)
 
     def sharpened(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
@@ -180,12 +180,12 @@ class FactorizedCategorical:
         return counts_NPK
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `DistributionOfAlternatives`: independent positions all stay open, whatever was drawn."""
+        """See `Distribution`: independent positions all stay open, whatever was drawn."""
         self._check_codes(draw[None])
         return self.log_probs, None
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """See `DistributionOfAlternatives`: nothing."""
+        """See `Distribution`: nothing."""
         return None
 
     def mixture_log_prob(self, codes: Tensor) -> Tensor:

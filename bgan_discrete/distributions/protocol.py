@@ -4,7 +4,8 @@ The training step knows only the interface `Distribution`; it never asks how a d
 """
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,17 +13,29 @@ from torch import Tensor
 from bgan_discrete.errors import InputError, NonFiniteError
 
 
-@runtime_checkable
-class Distribution(Protocol):
-    """A batch of N distributions over discrete samples, one for each latent."""
+class Distribution(ABC):
+    """A batch of N distributions over discrete samples, one for each latent.
+
+    A subclass needs `num_categories`, `sample` and `log_prob`. It may have cheaper ways than the ones here, and
+    alternatives or a mixture, if it knows them.
+    """
+
+    has_log_prob: ClassVar[bool] = True
+    """Whether samples have probabilities, so that draws can be weighed."""
+
+    is_mixture: ClassVar[bool] = False
+    """Whether there is a `mixture_log_prob`, by which maximum likelihood then goes."""
 
     @property
+    @abstractmethod
     def num_categories(self) -> int:
         """K, the number of categories of each position."""
 
+    @abstractmethod
     def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw codes ``[M, N, *event_shape]``, M = ``num_draws``, by random numbers of ``rng``; no gradients."""
 
+    @abstractmethod
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``."""
 
@@ -37,12 +50,29 @@ class Distribution(Protocol):
 
         Returns:
             ``[N]``, differentiable.
+
+        Raises:
+            InputError: If the advantages belong to other codes, or to positions that this distribution does not weigh.
         """
+        check_advantages(codes, advantages)
+        if advantages.ndim > 2:
+            raise InputError(
+                f"advantages must be one for each draw, [M, N], for {type(self).__name__}, which does not "
+                f"weigh positions; got {list(advantages.shape)}"
+            )
+        return (advantages.detach() * self.log_prob(codes)).sum(0)
 
+    def check_finite(self, who: str = "generator") -> None:  # noqa: B027 - there may be nothing to look at
+        """Refuse what is not finite and so no distribution: now, or where it only comes with the draws, then.
 
-@runtime_checkable
-class DistributionOfAlternatives(Distribution, Protocol):
-    """A `Distribution` that knows, for a draw, the probabilities of what could have stood at each position."""
+        The device is asked, so this is no check for every step. Unless a subclass knows what to look at, all is well.
+
+        Args:
+            who: Whose output it is, for the message.
+
+        Raises:
+            NonFiniteError: If there is inf or NaN in it.
+        """
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities of each position's alternatives, given the rest of a draw that they depend on.
@@ -53,10 +83,27 @@ class DistributionOfAlternatives(Distribution, Protocol):
         Returns:
             ``[N, *event_shape, K]``, normalised over K, and which positions are open ``[N, *event_shape]`` (None for
             all of them): at the others the draw leaves no choice.
+
+        Raises:
+            InputError: If the distribution knows no alternatives, or the draw has another shape.
         """
+        raise InputError(f"{type(self).__name__} has no alternatives, which credit 'alternatives' needs")
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """``[M, N]``: what ``log g(x_m | z_n)`` has beside the choices of `alternatives`; None for nothing."""
+        """``[M, N]``: what ``log g(x_m | z_n)`` has beside the choices of `alternatives`; None for nothing.
+
+        Raises:
+            InputError: If the distribution knows no alternatives.
+        """
+        raise InputError(f"{type(self).__name__} has no alternatives, which credit 'alternatives' needs")
+
+    def mixture_log_prob(self, codes: Tensor) -> Tensor:
+        """``log 1/N sum_n g(x_b | z_n)``, ``[B]``: of codes ``[B, *event_shape]`` under the mixture over all latents.
+
+        Raises:
+            InputError: If the distribution has none, as `is_mixture` says, or the codes have another shape.
+        """
+        raise InputError(f"{type(self).__name__} has no likelihood of a mixture over its latents")
 
 
 def check_logits(logits: Any, who: str = "generator") -> None:

@@ -49,7 +49,7 @@ class SequenceCategorical(FactorizedCategorical):
         return SequenceCategorical(sharpen(self.logits, temperature, top_k, top_p), self.end_id)
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `DistributionOfAlternatives`: the codes of a sequence are open, its length is not.
+        """See `Distribution`: the codes of a sequence are open, its length is not.
 
         The end would hide what stands behind it, and its own alternatives what was never drawn; so where a sequence
         ends is fixed (`fixed_log_prob`), and the alternatives of a code are the other codes but the end.
@@ -62,7 +62,7 @@ class SequenceCategorical(FactorizedCategorical):
         return torch.log_softmax(others, dim=-1), counted_positions(draw, self.end_id) & (draw != self.end_id)
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """See `DistributionOfAlternatives`: the log-probability ``[M, N]`` of ending where the draws end."""
+        """See `Distribution`: the log-probability ``[M, N]`` of ending where the draws end."""
         if self.end_id is None:
             return None
         self._check_codes(codes)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from bgan_discrete.distributions import Distribution, check_logits
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.players import Players
@@ -109,13 +110,15 @@ def mixtures(values: Tensor) -> Tensor:
     return torch.stack([1 - values, values], dim=-1)
 
 
-class GreyLevels:
+class GreyLevels(Distribution):
     """What a continuous generator gives: one grey level at each position, and no chance.
 
     Args:
         values: ``[N, *event_shape]`` in [0, 1], differentiable.
         num_categories: K, the levels that samples are rounded to.
     """
+
+    has_log_prob = False
 
     def __init__(self, values: Tensor, num_categories: int) -> None:
         code_dtype(num_categories)
@@ -150,6 +153,10 @@ class GreyLevels:
         """Not defined; as in `log_prob`."""
         return self.log_prob(codes)
 
+    def check_finite(self, who: str = "generator") -> None:
+        """Refuse grey levels that are not finite; see `Distribution`."""
+        check_logits(self.values, who)
+
 
 def continuous_step(
     game: Game,
@@ -160,7 +167,7 @@ def continuous_step(
     *,
     rng: torch.Generator | None = None,
     penalty_scale: float = 1.0,
-    update_generator: bool = True,
+    moves_both: bool = True,
 ) -> Figures:
     """A step of the discriminator, then one of a continuous generator through it.
 
@@ -173,7 +180,7 @@ def continuous_step(
         loss: F of the samples -> the generator's loss.
         rng: Source of the penalty's random points.
         penalty_scale: As in `bgan_discrete.game.step.discriminator_step`.
-        update_generator: Whether the generator moves, too.
+        moves_both: Whether the generator moves, too.
 
     Returns:
         Scalar tensors: both losses, mean F and mean D on both sides, log beta, penalty, gradient norms.
@@ -202,6 +209,6 @@ def continuous_step(
         return discriminator_loss(game, players, data, fake.detach(), None, penalty_scale, rng)
 
     figures = move(players, "discriminator", loss_of_samples, whole=True)
-    if not update_generator:
+    if not moves_both:
         return figures
     return figures | move(players, "generator", loss_through_discriminator, whole=True)

@@ -71,7 +71,8 @@ from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.tasks.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.stopping import TrainingSummary
+from bgan_discrete.training.trainer import Trainer
 
 SHOWN_ROWS = 10
 SAVED_ROWS = 100
@@ -296,15 +297,15 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
         data.codes,
         training,
         output_dir=folder.root,
-        tensorboard=config.run.report_to == "tensorboard",
-        on_samples=show_samples,
         processes=processes,
     )
 
     def finish(summary: TrainingSummary) -> ArrayReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_array(data), networks=networks)
+    return carry_out(
+        config, folder, checkpoint, trainer, finish, show_samples, description=describe_array(data), networks=networks
+    )
 
 
 def with_array_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:

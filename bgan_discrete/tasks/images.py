@@ -49,8 +49,10 @@ from bgan_discrete.tasks.runs import (
 )
 from bgan_discrete.tasks.sample_files import draw_in_parts, write_npz
 from bgan_discrete.tasks.starts import start_codec
+from bgan_discrete.training.labels import SHOWN_CLASSES, SHOWN_OF_CLASS
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import SHOWN_CLASSES, SHOWN_OF_CLASS, Trainer, TrainingSummary
+from bgan_discrete.training.stopping import TrainingSummary
+from bgan_discrete.training.trainer import Trainer
 
 GRID_SAMPLES, GRID_OF_CLASS = 100, 10
 FEW_OF_CLASS = 10
@@ -183,8 +185,6 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
         data.codes,
         config.training,
         output_dir=folder.root,
-        tensorboard=config.run.report_to == "tensorboard",
-        on_samples=show_samples,
         labels=None if num_classes is None else data.labels,
         processes=processes,
     )
@@ -192,7 +192,9 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
     def finish(summary: TrainingSummary) -> ImageReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(config, folder, checkpoint, trainer, finish, description=describe(data), networks=networks)
+    return carry_out(
+        config, folder, checkpoint, trainer, finish, show_samples, description=describe(data), networks=networks
+    )
 
 
 def _finish(

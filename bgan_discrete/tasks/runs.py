@@ -22,7 +22,8 @@ from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder, check_output
 from bgan_discrete.tasks.starts import give_start
 from bgan_discrete.training.checkpoint import step_of
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.stopping import TrainingSummary
+from bgan_discrete.training.trainer import ShowSamples, Trainer
 
 SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -160,6 +161,7 @@ def carry_out(
     checkpoint: Path | None,
     trainer: Trainer,
     finish: Callable[[TrainingSummary], Figures | None],
+    show_samples: ShowSamples,
     *,
     description: str,
     networks: str,
@@ -172,6 +174,7 @@ def carry_out(
         checkpoint: To go on from.
         trainer: Of the run.
         finish: What is done with the trained model; gives its figures.
+        show_samples: What is done with samples while it trains.
         description: Of the data, for the report.
         networks: Likewise.
 
@@ -198,7 +201,7 @@ def carry_out(
     make_folder(folder.root)
     config.save(folder.config)
     with recorded(folder.root, description, **facts, device=str(trainer.device)):
-        summary = trainer.train()
+        summary = trainer.train(tensorboard=config.run.report_to == "tensorboard", on_samples=show_samples)
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
         report = finish(summary)
     say(f"report:  {folder.page}")
@@ -331,9 +334,10 @@ def count_parameters(*named: tuple[str, Any]) -> str:
 
 def _other_processes(trainer: Trainer) -> str:
     """What to say of a resumed run that has another number of processes now."""
-    if trainer.began_with == trainer.processes.size:
+    began_with = trainer.state.began_with
+    if began_with == trainer.processes.size:
         return ""
     return (
-        f"; it began with {trainer.began_with} processes and goes on with {trainer.processes.size}: not bit for bit as "
+        f"; it began with {began_with} processes and goes on with {trainer.processes.size}: not bit for bit as "
         "it would have"
     )

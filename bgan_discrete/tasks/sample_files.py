@@ -13,7 +13,7 @@ from bgan_discrete.errors import check_at_least_one
 from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.storage import chunks_of
 from bgan_discrete.sources.table_files import write_npy
-from bgan_discrete.training.trainer import labels_of_samples
+from bgan_discrete.training.labels import labels_of_samples
 
 PART = 1000
 """Samples that are drawn at once."""

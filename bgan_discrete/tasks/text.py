@@ -61,7 +61,8 @@ from bgan_discrete.tasks.runs import (
 from bgan_discrete.tasks.sample_files import draw_in_parts
 from bgan_discrete.tasks.starts import start_codec
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.trainer import Trainer, TrainingSummary
+from bgan_discrete.training.stopping import TrainingSummary
+from bgan_discrete.training.trainer import Trainer
 
 SHOWN_LINES = 20
 ABSENT_LOG_FREQUENCY = -30.0
@@ -262,15 +263,15 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
         data.codes,
         with_escort(config),
         output_dir=folder.root,
-        tensorboard=config.run.report_to == "tensorboard",
-        on_samples=show_samples,
         processes=processes,
     )
 
     def finish(summary: TrainingSummary) -> TextReport | None:
         return _finish(config, folder, data, trainer, summary)
 
-    return carry_out(config, folder, checkpoint, trainer, finish, description=describe_text(data), networks=networks)
+    return carry_out(
+        config, folder, checkpoint, trainer, finish, show_samples, description=describe_text(data), networks=networks
+    )
 
 
 def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Processes) -> TextData:

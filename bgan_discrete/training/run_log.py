@@ -1,5 +1,6 @@
 """What a run says while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
 
+import dataclasses
 import json
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.diagnosis import HealthWatch
 from bgan_discrete.durable import check_regular_file, make_folder, replace_text, storage_error
 
@@ -49,6 +51,34 @@ class RunLog:
         self._file = None if folder is None else _open_after(folder / "metrics.jsonl", start_step)
         self._writer = _tensorboard_writer(folder) if folder is not None and tensorboard else None
 
+    @classmethod
+    def of_training(
+        cls,
+        folder: Path | None,
+        config: TrainingConfig,
+        step: int,
+        seconds: float,
+        progress: bool,
+        tensorboard: bool,
+    ) -> "RunLog":
+        """The log of a training that begins, or goes on.
+
+        Args:
+            folder: The run's folder, or None to write nothing.
+            config: Of the training.
+            step: Steps taken before.
+            seconds: Used of ``max_seconds`` before.
+            progress: As in `RunLog`.
+            tensorboard: Likewise.
+
+        Returns:
+            The log.
+        """
+        options = dataclasses.asdict(config)
+        if config.max_seconds is not None:
+            options["max_seconds"] = config.max_seconds - seconds
+        return cls(folder, step, config.max_steps, progress, tensorboard, options)
+
     def advance(self, step: int) -> None:
         """Move the bar; called after every step."""
         self._bar.update(step - self._bar.n)
@@ -85,6 +115,13 @@ class RunLog:
             # Above the bar, if there is one.
             tqdm.write(f"health, step {line['step']}: {finding.seen} {finding.advice}", file=sys.stderr)
             sys.stderr.flush()
+
+    def show(self, step: int, shown: np.ndarray | str | None) -> None:
+        """Log what is shown of samples: a picture, uint8 ``[H, W, 3]``, a text, or None for nothing."""
+        if isinstance(shown, str):
+            self.write_text(step, shown)
+        elif shown is not None:
+            self.write_grid(step, shown)
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
         """Log a grid of samples, uint8 ``[H, W, 3]``, of a step to TensorBoard."""

@@ -5,8 +5,8 @@ from benchmarks.textbook import draw_by_prefix
 from benchmarks.timing import Claim, Contender, Scale, SuiteResult, interleave
 from experiments.laboratory import Table
 
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.nn import ConvGenerator, ConvSequenceGenerator, GRUGenerator, TransformerGenerator
-from bgan_discrete.training.trainer import sample_codes
 
 LENGTH, CATEGORIES, LATENT_SIZE = 32, 64, 32
 

@@ -137,7 +137,7 @@ def _work(order: dict[str, Any]) -> None:
         threads=1, penalty_interval=4,
     )  # fmt: skip
     with join_processes(order["device"], 120.0) as processes:
-        trainer = Trainer(*_networks(order), codes, config, progress=False, processes=processes)
+        trainer = Trainer(*_networks(order), codes, config, processes=processes)
         steps: list[float] = []
         for number in range(order["steps"] + 3):
             processes.mean(torch.zeros(()))  # all begin together
@@ -147,7 +147,7 @@ def _work(order: dict[str, Any]) -> None:
             synchronize(trainer.device)
             if number >= 3:
                 steps.append(time.perf_counter() - began)
-            trainer.step += 1
+            trainer.state.step += 1
         gradients = torch.zeros(_gradient_bytes(order) // 4, device=trainer.device)
         synchronize(trainer.device)
         began = time.perf_counter()

@@ -10,9 +10,9 @@ import torch
 from benchmarks.timing import SCALES, SuiteResult, draw, machine, markdown, write_json
 from experiments.laboratory import check_plots
 
+from bgan_discrete.devices import resolve_device
 from bgan_discrete.errors import InputError
 from bgan_discrete.training.allocator import keep_freed_memory
-from bgan_discrete.training.trainer import resolve_device
 
 
 def run_suites(names: Sequence[str], scale: str, device_name: str, threads: int | None, output: Path) -> str:

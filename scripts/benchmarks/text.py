@@ -25,7 +25,7 @@ from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
-from bgan_discrete.training.trainer import default_score_chunk
+from bgan_discrete.training.setup import default_score_chunk
 
 LATENT_SIZE = 32
 

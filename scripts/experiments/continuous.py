@@ -10,13 +10,13 @@ from experiments.laboratory import Part, Report, Table, draw_points, load_mnist,
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.rules import Game
 from bgan_discrete.metrics import frechet_distance, log_frequencies, train_classifier
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator
 from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES, continuous_step, get_continuous_loss
 from bgan_discrete.sources import ImageData, load_images
-from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "The continuous objective"
 QUESTION = (
@@ -125,14 +125,14 @@ def run(
                 match.latents(settings.batch_size),
                 get_continuous_loss(loss),
                 rng=match.rng,
-                update_generator=(step + 1) % discriminator_steps == 0,
+                moves_both=(step + 1) % discriminator_steps == 0,
             )
     except NonFiniteError as error:
         return {"diverged": str(error), "classes": 0, "distance": None}
     classifier = train_classifier(
         data.codes, data.labels, data.num_categories, ordered=True, steps=settings.classifier_steps
     )
-    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu"))
+    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu")).numpy()
     shares = np.bincount(data.labels, minlength=classifier.num_classes) / len(data.labels)
     found = np.bincount(classifier.predict(made), minlength=classifier.num_classes) / len(made)
     real = classifier.features(data.heldout_codes)

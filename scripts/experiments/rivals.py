@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.rules import Game
@@ -32,7 +33,6 @@ from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscr
 from bgan_discrete.rivals.relaxations import get_relaxation, relaxed_generator_step
 from bgan_discrete.rivals.wasserstein import wasserstein_step
 from bgan_discrete.sources import load_images, load_text
-from bgan_discrete.training.trainer import sample_codes
 
 TITLE = "Rivals in equal time"
 QUESTION = (
@@ -187,7 +187,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
 
 
 def _quality(settings: Settings, dataset: str, data: Any, generator: nn.Module) -> float:
-    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu"))
+    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu")).numpy()
     if dataset == "captions":
         return ngram_divergences(data.codec.decode(made), data.codec.decode(data.heldout_codes), 4)[3]
     real = data.heldout_codes[: settings.samples]

@@ -236,10 +236,10 @@ def train_small(folder: Path) -> None:
             codec = LevelsCodec(3) if step >= 30 else PaletteCodec(3, 1, palette=np.array([[1], [2], [3]], np.uint8))
             ImagePipeline(trainer.average.module, codec).save_pretrained(folder / "model")
 
-    trainer = Trainer(*networks, codes, config, output_dir=folder, progress=False, on_samples=save_model)
+    trainer = Trainer(*networks, codes, config, output_dir=folder)
     if list_checkpoints(folder / "checkpoints"):
         trainer.resume(find_checkpoint(folder / "checkpoints", "latest"))
-    trainer.train()
+    trainer.train(progress=False, on_samples=save_model)
     save_model(trainer.step, codes)
 
 

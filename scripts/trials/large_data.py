@@ -220,7 +220,7 @@ def measure(kind: str, place: Path, in_memory_mib: int | None) -> dict[str, Any]
         else:
             generator = ConvGenerator(data.event_shape, data.num_categories, 4, 8, 1)
             discriminator = ConvDiscriminator(data.event_shape, data.num_categories, 8, 1)
-        Trainer(generator, discriminator, data.codes, config, progress=False).train()
+        Trainer(generator, discriminator, data.codes, config).train(progress=False)
     peaks["train"] = peak.bytes
     return {
         "private": peaks,

@@ -1,0 +1,95 @@
+"""Samples of a trained generator: one draw for each latent, in batches, the same for the same seed."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.sampling import sample_latents
+from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.resampling import Resampler
+
+
+def draw_latents(
+    generator: nn.Module, num_latents: int, latent_size: int, latent_kind: str, rng: torch.Generator
+) -> Tensor:
+    """Latents in the precision that a network works in.
+
+    Args:
+        generator: Float64 for one in float64, else torch's default.
+        num_latents: N.
+        latent_size: Z.
+        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
+        rng: Source of the random numbers, on the device of the latents.
+
+    Returns:
+        ``[N, Z]``.
+    """
+    default = torch.get_default_dtype()
+    dtypes = (torch.promote_types(p.dtype, default) for p in generator.parameters() if p.is_floating_point())
+    dtype = next(dtypes, default)
+    return sample_latents(num_latents, latent_size, latent_kind, rng, rng.device).to(dtype)
+
+
+@torch.no_grad()
+def sample_codes(
+    generator: nn.Module,
+    latent_size: int,
+    num_samples: int,
+    seed: int | torch.Generator,
+    device: torch.device,
+    batch_size: int = 1000,
+    draw: Callable[[Distribution, torch.Generator], Tensor] | None = None,
+    latent_kind: str = "normal",
+    labels: Tensor | None = None,
+    resampler: Resampler | None = None,
+) -> Tensor:
+    """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
+
+    Args:
+        generator: Maps latents to a distribution.
+        latent_size: Z.
+        num_samples: How many, >= 1.
+        seed: Of the latents and the draws; or their source, which goes on where it is.
+        device: Where the generator is.
+        batch_size: How many at once; the samples depend on it.
+        draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
+        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
+        labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
+        resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
+
+    Returns:
+        Codes ``[num_samples, *event_shape]``, on the CPU.
+
+    Raises:
+        InputError: If ``num_samples`` < 1, or draws are to be weighed that have no probabilities.
+        NonFiniteError: If what the generator gives is not finite, and so no distribution.
+    """
+    check_at_least_one(num_samples=num_samples)
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
+    num_draws = 1 if resampler is None else resampler.num_draws
+    kept_at_once = max(batch_size // num_draws, 1)
+    was_training = generator.training
+    generator.eval()
+    batches = []
+    for start in range(0, num_samples, kept_at_once):
+        # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
+        latents = draw_latents(generator, kept_at_once * num_draws, latent_size, latent_kind, rng)
+        labels_of_draws = None
+        if labels is not None:
+            own = labels[start : start + kept_at_once]
+            whole = own[torch.arange(kept_at_once, device=own.device) % len(own)]
+            labels_of_draws = whole.repeat_interleave(num_draws).to(device)
+
+        distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
+        distribution.check_finite(type(generator).__name__)
+        if resampler is not None and not distribution.has_log_prob:
+            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
+
+        codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
+        if resampler is not None:
+            codes = resampler(codes, labels_of_draws, rng)
+        batches.append(codes[: num_samples - start].cpu())
+    generator.train(was_training)
+    return torch.cat(batches)

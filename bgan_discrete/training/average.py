@@ -1,0 +1,50 @@
+"""The moving average of a generator's weights, which samples better than the generator itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+EMA_WARMUP = 10
+"""The average's decay at step t is at most (1 + t) / (EMA_WARMUP + t), so that it forgets the initial weights."""
+
+
+class MovingAverage(AveragedModel):
+    """An exponential moving average that forgets its start, in eval mode; nothing of it waits for the device.
+
+    Args:
+        network: Whose weights and buffers are averaged; buffers of whole numbers are copied. ``module`` is the average.
+        decay: Per step, in [0, 1); 0 for no average.
+
+    Attributes:
+        num_averaged: Updates so far; the buffer ``n_averaged`` holds the same number on the device.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.eval()
+        self._decay = decay
+        self.num_averaged = 0
+
+    @torch.no_grad()
+    def update_parameters(self, network: nn.Module) -> None:
+        """Move towards the weights of ``network``, which the average is of."""
+        count = self.num_averaged
+        weight = 1 - min(self._decay, (1 + count) / (EMA_WARMUP + count)) if count else 1.0
+        mine = [*self.module.parameters(), *self.module.buffers()]
+        theirs = [*network.parameters(), *network.buffers()]
+        smooth = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in smooth], [b for _, b in smooth], weight)
+        for a, b in zip(mine, theirs, strict=True):
+            if not a.is_floating_point():
+                a.copy_(b)
+        self.n_averaged.add_(1)
+        self.num_averaged += 1
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take back what `state_dict` gave, with the number of updates; as in `torch.nn.Module`."""
+        keys = super().load_state_dict(state_dict, strict, assign)
+        self.num_averaged = int(self.n_averaged)
+        return keys

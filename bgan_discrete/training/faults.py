@@ -1,0 +1,147 @@
+"""Faults of networks: found before the first step, and named where a step has failed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.errors import BGANError, InputError, NonFiniteError
+from bgan_discrete.game.drawing import draw_latents
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.scoring import generate
+from bgan_discrete.training.inputs import NetworkFacts, TrainingData
+
+
+class FaultFinder:
+    """Looks at what networks give: before the first step, and where something has become inf or NaN.
+
+    Args:
+        facts: The networks, and what they say of themselves.
+        data: What the generator's samples must be like.
+        config: Its sizes of a batch and seed are used.
+        players: Their guard is asked; the networks run in their precision.
+    """
+
+    def __init__(self, facts: NetworkFacts, data: TrainingData, config: TrainingConfig, players: Players) -> None:
+        self._facts, self._data, self._players = facts, data, players
+        self._seed, self._has_codes = config.seed, config.continuous == "none"
+        self._num_samples = max(config.batch_size // (players.processes.size * players.parts), 1)
+
+    @torch.no_grad()
+    def check_outputs(self, with_discriminator: bool = False) -> Distribution:
+        """Look at what the networks give for a batch, in eval mode, without a trace in any randomness or statistics.
+
+        Args:
+            with_discriminator: Whether to look at the discriminator's output for the data, too.
+
+        Returns:
+            The distribution that the generator gave.
+
+        Raises:
+            InputError: If the generator gives no distribution, or samples unlike the data.
+            NonFiniteError: If an output is inf or NaN.
+        """
+        facts, count = self._facts, self._num_samples
+        generator, discriminator = facts.networks["generator"], facts.networks["discriminator"]
+        codes, labels = self._data.rows(torch.arange(count) % len(self._data))
+        condition = () if labels is None else (labels,)
+        rng = torch.Generator(codes.device).manual_seed(self._seed)
+        latents = draw_latents(generator, count, facts.latent_size, facts.latent_kind, rng)
+        generator.eval()
+        discriminator.eval()
+        with torch.random.fork_rng([rng.device] if rng.device.type == "cuda" else []), self._players.precision():
+            distribution = generate(Players(generator, None), latents, *condition)
+            distribution.check_finite()
+            got = f"{list(distribution.sample(1, rng).shape[1:])} in {distribution.num_categories} categories"
+            wanted = f"{[count, *self._data.event_shape]} in {facts.num_categories} categories"
+            if got != wanted:
+                raise InputError(f"generator must give samples like the data, of shape {wanted}, got {got}")
+            if with_discriminator and not torch.isfinite(discriminator(codes, *condition)).all():
+                raise NonFiniteError("the discriminator gives inf or NaN for samples of the data")
+        generator.train()
+        discriminator.train()
+        return distribution
+
+    def check_finite(self) -> None:
+        """Ask the guard, which has refused all updates since a loss or gradient was inf or NaN.
+
+        Raises:
+            NonFiniteError: If there was one; the message names the step, and what explains it.
+        """
+        refused = None if self._players.guard is None else self._players.guard.check()
+        if refused is not None:
+            raise NonFiniteError(refused + self._reason(refused))
+
+    def check_weights(self, step: int) -> None:
+        """A finite gradient can still move a weight out of its dtype's range, which the next step would notice.
+
+        Args:
+            step: After which the weights are looked at.
+
+        Raises:
+            NonFiniteError: If a weight is inf or NaN.
+        """
+        weights = {
+            f"{who}'s weight {name}": parameter
+            for who, network in self._facts.networks.items()
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad
+        }
+        # The device is asked once for all of them.
+        if weights and not torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).all():
+            bad = next(name for name, weight in weights.items() if not torch.isfinite(weight).all())
+            raise NonFiniteError(f"after step {step} the {bad} is inf or NaN")
+
+    @contextmanager
+    def naming(self, step: int) -> Iterator[None]:
+        """The context of a step, whose errors then name it and what explains them.
+
+        Args:
+            step: Its number, from 1.
+
+        Returns:
+            A context.
+        """
+        if self._players.guard is not None:
+            self._players.guard.step = step
+        try:
+            yield
+        except NonFiniteError as error:
+            raise NonFiniteError(f"step {step} was not taken: {error}{self._reason(str(error))}") from None
+        except RuntimeError as error:
+            raise explained(error, self._facts.networks) from None
+
+    def _reason(self, message: str) -> str:
+        """What in the networks' output explains a loss that is inf or NaN, for the message, unless it says so."""
+        try:
+            self.check_outputs(with_discriminator=self._has_codes)
+        except Exception as error:
+            return f"; {error}" if isinstance(error, BGANError) and str(error) not in message else ""
+        return ""
+
+
+def explained(error: RuntimeError, networks: Mapping[str, nn.Module]) -> RuntimeError | InputError:
+    """What torch says of parameters without a gradient, of which processes have nothing to exchange, in one line.
+
+    Args:
+        error: Of a step.
+        networks: By their names.
+
+    Returns:
+        An error that names the parameters; the same one if it is about something else.
+    """
+    if "finished reduction in the prior iteration" not in str(error):
+        return error
+    unused = [
+        f"{who}.{name}"
+        for who, network in networks.items()
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    return InputError(
+        f"parameters that take no part in the loss are not supported by several processes: {', '.join(unused[:5])}; "
+        "leave them out, or set requires_grad=False"
+    )

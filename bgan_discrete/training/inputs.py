@@ -1,0 +1,279 @@
+"""What may come into a training: networks that say what they are, codes and labels, and their shares of a batch."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.distributions.sampling import check_latent_kind
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit
+from bgan_discrete.game.rules import Game
+from bgan_discrete.parallel import Processes
+from bgan_discrete.training.batches import BatchOrder
+from bgan_discrete.training.labels import checked_labels
+
+RESIDENT_BYTES = 2 * 1024**3
+"""Codes up to this size are kept on the accelerator as a whole."""
+
+CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
+"""What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
+
+CHECKED_ROWS = 65536
+"""Rows of the codes that are looked at together, so that memory-mapped ones need not fit into memory."""
+
+DIGEST_BYTES = 1024**3
+"""Up to this size the data are recognised on resume by all of their rows."""
+
+DIGEST_ROWS = 4096
+"""Beyond that, by at least so many rows, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What generator and discriminator say of themselves.
+
+    Attributes:
+        networks: Both, by the names ``generator`` and ``discriminator``.
+        num_categories: K.
+        latent_size: Z.
+        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
+        sizes: Categories of each position, ``[*event_shape]``; None where all have K.
+        classes_of: The number of classes of those networks that know of classes, None where one is made without.
+    """
+
+    networks: Mapping[str, nn.Module]
+    num_categories: int
+    latent_size: int
+    latent_kind: str
+    sizes: Tensor | None
+    classes_of: Mapping[str, int | None]
+
+
+def read_networks(generator: nn.Module, discriminator: nn.Module) -> NetworkFacts:
+    """Ask networks for what the training has to know of them.
+
+    Args:
+        generator: With integer attributes ``num_categories`` and ``latent_size``; it may have ``latent_kind``,
+            ``sizes`` and ``num_classes``.
+        discriminator: May have ``num_classes``.
+
+    Returns:
+        The answers.
+
+    Raises:
+        InputError: If one is missing or unknown, or a network has nothing to learn.
+    """
+    networks = {"generator": generator, "discriminator": discriminator}
+    numbers = {name: getattr(generator, name, None) for name in ("num_categories", "latent_size")}
+    for name, number in numbers.items():
+        if not isinstance(number, int):
+            raise InputError(f"generator must have an integer attribute {name!r}, got {type(generator).__name__}")
+    for who, network in networks.items():
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InputError(f"{who} must have parameters that require a gradient, got {type(network).__name__}")
+    sizes = getattr(generator, "sizes", None)
+    return NetworkFacts(
+        networks=networks,
+        num_categories=generator.num_categories,  # type: ignore[arg-type]
+        latent_size=generator.latent_size,  # type: ignore[arg-type]
+        latent_kind=check_latent_kind(getattr(generator, "latent_kind", "normal")),
+        sizes=sizes if isinstance(sizes, Tensor) else None,
+        classes_of={who: network.num_classes for who, network in networks.items() if hasattr(network, "num_classes")},  # type: ignore[misc]
+    )
+
+
+class TrainingData:
+    """Codes and their labels, checked, in the order in which a training sees them.
+
+    Args:
+        codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator as a
+            whole where they fit, else their rows go there batch by batch.
+        labels: Integers ``[S]`` in ``[0, C)``; None for none.
+        facts: What the networks say of themselves.
+        config: Its ``batch_size`` and ``seed`` are used.
+        device: Where batches go.
+        processes: Those that share every batch.
+
+    Attributes:
+        codes: The codes.
+        labels: int64 on the device; None for none.
+        num_classes: C; None without labels.
+        event_shape: Of one sample.
+        order: Which rows are in which batch.
+
+    Raises:
+        InputError: If codes or labels cannot be used, or do not fit the networks.
+    """
+
+    def __init__(
+        self,
+        codes: np.ndarray | Tensor,
+        labels: np.ndarray | Tensor | None,
+        facts: NetworkFacts,
+        config: TrainingConfig,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        check_codes(codes, facts.num_categories)
+        self.event_shape = tuple(codes.shape[1:])
+        if facts.sizes is not None and tuple(facts.sizes.shape) == self.event_shape:
+            check_sizes_of_codes(codes, facts.sizes)
+        self.labels, self.num_classes = checked_labels(labels, len(codes), facts.networks, facts.classes_of)
+        if self.labels is not None:
+            self.labels = self.labels.to(device)
+        self.codes = _resident(codes, device)
+        self.order = BatchOrder(len(codes), config.batch_size, config.seed)
+        self._device, self._processes = device, processes
+
+    def __len__(self) -> int:
+        """S, the number of samples."""
+        return len(self.codes)
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor | None]:
+        """This process's share of a batch.
+
+        Args:
+            number: Of the batch, from 0.
+
+        Returns:
+            Codes ``[N, *event_shape]`` and their labels ``[N]``, or None without labels, on the device.
+        """
+        return self.rows(torch.from_numpy(self._processes.part(self.order.indices(number))))
+
+    def rows(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The samples of given rows.
+
+        Args:
+            indices: int64 ``[N]``, on the CPU.
+
+        Returns:
+            As `batch`.
+        """
+        labels = None if self.labels is None else self.labels[self._on_device(indices)]
+        if isinstance(self.codes, Tensor) and self.codes.device.type != "cpu":
+            return self.codes[self._on_device(indices)], labels
+        rows = self.codes[indices] if isinstance(self.codes, Tensor) else torch.from_numpy(self.codes[indices.numpy()])
+        return self._on_device(rows), labels
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest by which a resumed run knows its data again: by all of their rows, or of large data by some."""
+        codes = self.codes
+        stride = 1 if codes.nbytes <= DIGEST_BYTES else max(1, len(codes) // DIGEST_ROWS)
+        digest = hashlib.sha256()
+        for start in range(0, len(codes), CHECKED_ROWS * stride):
+            rows = codes[start : start + CHECKED_ROWS * stride : stride]
+            array = rows.cpu().numpy() if isinstance(rows, Tensor) else np.ascontiguousarray(rows)
+            if start == 0:
+                digest.update(f"{array.dtype} {tuple(codes.shape)}".encode())
+            digest.update(array.tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        """A copy that the host does not wait for."""
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+
+def check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
+    """Refuse what are no codes of K categories.
+
+    Args:
+        codes: To be checked.
+        num_categories: K.
+
+    Raises:
+        InputError: If they are not integers in ``[0, K)``, of shape ``[samples, *event_shape]``, one at least.
+    """
+    kind = str(getattr(codes, "dtype", type(codes).__name__)).removeprefix("torch.")
+    if kind not in CODE_DTYPES:
+        raise InputError(
+            f"codes must be an integer array ({', '.join(CODE_DTYPES)}), got {kind}"
+            + ('; .astype("uint8") makes them 0 and 1' if kind == "bool" else "")
+        )
+    if isinstance(codes, np.ma.MaskedArray):
+        raise InputError("codes must be an array without a mask, whose values would be data: .filled(k) gives them one")
+    if codes.ndim < 2 or math.prod(codes.shape) == 0:
+        raise InputError(f"codes must have shape [samples, *event_shape] and hold data, got {list(codes.shape)}")
+    for start in range(0, len(codes), CHECKED_ROWS):
+        rows = codes[start : start + CHECKED_ROWS]
+        low, high = int(rows.min()), int(rows.max())
+        if low < 0 or high >= num_categories:
+            raise InputError(
+                f"codes must lie in [0, {num_categories}), got {low if low < 0 else high} "
+                f"among rows {start} to {start + len(rows) - 1}"
+            )
+
+
+def check_sizes_of_codes(codes: np.ndarray | Tensor, sizes: Tensor) -> None:
+    """Refuse codes that their position does not have.
+
+    Args:
+        codes: ``[S, *event_shape]``.
+        sizes: Categories of each position, ``[*event_shape]``.
+
+    Raises:
+        InputError: If a code is not below the size of its position.
+    """
+    for start in range(0, len(codes), CHECKED_ROWS):
+        rows = codes[start : start + CHECKED_ROWS]
+        largest = torch.as_tensor(rows.amax(0) if isinstance(rows, Tensor) else rows.max(0))
+        largest = largest.to(sizes.device, torch.int64)
+        if bool((largest >= sizes).any()):
+            position = tuple(int(axis) for axis in torch.nonzero(largest >= sizes)[0])
+            raise InputError(
+                f"codes of position {list(position)} must lie in [0, {int(sizes[position])}), the generator's size "
+                f"there, got {int(largest[position])} among rows {start} to {start + len(rows) - 1}"
+            )
+
+
+def _resident(codes: np.ndarray | Tensor, device: torch.device) -> np.ndarray | Tensor:
+    """The codes, as a whole on the accelerator where they fit."""
+    if codes.nbytes > RESIDENT_BYTES:
+        return codes
+    if isinstance(codes, Tensor):
+        return codes.to(device)
+    return codes if device.type == "cpu" else torch.from_numpy(np.ascontiguousarray(codes)).to(device)
+
+
+def check_shares(config: TrainingConfig, processes: Processes) -> None:
+    """Refuse a batch that processes, and the parts in which each takes it, cannot share evenly.
+
+    Args:
+        config: Its ``batch_size`` and ``gradient_accumulation_steps`` are looked at.
+        processes: Those that share it.
+
+    Raises:
+        InputError: If several processes cannot.
+    """
+    shares = processes.size * config.gradient_accumulation_steps
+    if processes.size > 1 and config.batch_size % shares:
+        raise InputError(
+            f"batch_size must be a multiple of the {processes.size} processes times gradient_accumulation_steps = "
+            f"{config.gradient_accumulation_steps}, such as {shares * max(1, round(config.batch_size / shares))}, got "
+            f"{config.batch_size}"
+        )
+
+
+def check_labels_go_with(config: TrainingConfig, game: Game) -> None:
+    """Refuse what a training with labels cannot do.
+
+    Args:
+        config: Of the training.
+        game: That is played.
+
+    Raises:
+        InputError: If it has grey levels, a likelihood or alternatives.
+    """
+    if config.continuous != "none" or config.pretrain_steps or isinstance(game.credit, AlternativesCredit):
+        raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")

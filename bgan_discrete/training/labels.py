@@ -1,0 +1,131 @@
+"""Labels: those of the data, and those of samples that are to be drawn."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.errors import InputError
+
+SHOWN = 64
+"""Samples that are shown while a generator without classes trains."""
+
+SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
+"""Of the samples that are shown while a conditional generator trains: at most so many classes, and so many of each."""
+
+
+def checked_labels(
+    labels: np.ndarray | Tensor | None,
+    num_samples: int,
+    networks: Mapping[str, nn.Module],
+    classes_of: Mapping[str, int | None],
+) -> tuple[Tensor | None, int | None]:
+    """Labels of the data, which the networks must be made for.
+
+    Args:
+        labels: Integers ``[num_samples]`` in ``[0, C)``; None for none.
+        num_samples: How many the data are.
+        networks: Generator and discriminator, by these names.
+        classes_of: The number of classes of those networks that know of classes, None where one is made without.
+
+    Returns:
+        The labels, int64 on the CPU, and C; None and None without labels.
+
+    Raises:
+        InputError: If labels and networks do not fit, or the labels are not one for each of the data, in ``[0, C)``.
+    """
+    num_classes = None
+    for who, network in networks.items():
+        known = classes_of.get(who)
+        if labels is None and known is not None:
+            raise InputError(f"labels must be given, since the {who} has {known} classes")
+        if labels is not None and who in classes_of and known is None:
+            raise InputError(f"labels need a {who} that is made with num_classes, got one without")
+        if labels is not None and not _takes_labels(network):
+            name = type(network).__name__
+            raise InputError(f"labels need a {who} that is called with them too, got {name}, which is not")
+        num_classes = known if num_classes is None else num_classes
+        if labels is not None and known is not None and known != num_classes:
+            raise InputError(f"num_classes must be the same everywhere, got {num_classes} and {known} ({who})")
+    if labels is None:
+        return None, None
+
+    numbers = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if numbers.dtype.kind not in "iu" or numbers.shape != (num_samples,):
+        shape = list(numbers.shape)
+        raise InputError(f"labels must be integers, one for each of {num_samples} codes, got {numbers.dtype} {shape}")
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or (num_classes is not None and high >= num_classes):
+        bounds = "from 0 on" if num_classes is None else f"in [0, {num_classes})"
+        raise InputError(f"labels must lie {bounds}, got {low if low < 0 else high}")
+    if num_classes is None:
+        num_classes = _count_classes(numbers)
+    return torch.from_numpy(numbers.astype(np.int64)), num_classes
+
+
+def _count_classes(labels: np.ndarray) -> int:
+    """The largest label plus 1, where every class occurs."""
+    present = np.unique(labels)
+    if len(present) <= present[-1]:
+        gap = int((present != np.arange(len(present))).argmax())
+        raise InputError(
+            f"labels must hold every class from 0 to {present[-1]}, unless num_classes is given by the networks; there "
+            f"is no {gap}"
+        )
+    return len(present)
+
+
+def _takes_labels(network: nn.Module) -> bool:
+    """Whether a network can be called with latents or codes, and labels."""
+    try:
+        inspect.signature(network.forward).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def labels_of_samples(
+    labels: Sequence[int] | np.ndarray | None, num_samples: int, num_classes: int | None
+) -> np.ndarray | None:
+    """The label of each sample that is to be drawn.
+
+    Args:
+        labels: L integers, L <= ``num_samples``: sample i has ``labels[i * L // num_samples]``, so that the samples are
+            shared evenly among the labels, in their order. All classes once if None.
+        num_samples: How many, >= 1.
+        num_classes: C; None for a generator without classes.
+
+    Returns:
+        int64 ``[num_samples]``; None without classes.
+
+    Raises:
+        InputError: If there are labels and no classes, or labels are not in ``[0, C)`` or more than the samples.
+    """
+    if num_classes is None:
+        if labels is not None:
+            raise InputError("labels need a model that was trained with them (conditional); this one has no classes")
+        return None
+    # All classes may be more than the samples: then there is one of each of some, evenly spaced.
+    wanted = np.arange(num_classes) if labels is None else np.asarray(labels)
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or len(wanted) == 0:
+        raise InputError(f"labels must be integers, one after the other, got {wanted.dtype} {list(wanted.shape)}")
+    outside = wanted[(wanted < 0) | (wanted >= num_classes)]
+    if len(outside):
+        raise InputError(f"labels must lie in [0, {num_classes}), got {outside[0]}")
+    if labels is not None and len(wanted) > num_samples:
+        raise InputError(f"labels must be at most as many as num_samples = {num_samples}, got {len(wanted)}")
+    return wanted[np.arange(num_samples) * len(wanted) // num_samples].astype(np.int64)
+
+
+def shown_labels(num_classes: int | None) -> np.ndarray | None:
+    """Labels of the samples that are shown while a generator trains: `SHOWN_OF_CLASS` of each of the first classes.
+
+    Args:
+        num_classes: C; None for a generator without classes.
+
+    Returns:
+        int64, at most `SHOWN_CLASSES` times `SHOWN_OF_CLASS`; None without classes.
+    """
+    return None if num_classes is None else np.arange(min(num_classes, SHOWN_CLASSES)).repeat(SHOWN_OF_CLASS)

@@ -1,0 +1,51 @@
+"""The latents of each step, of one process among those that share a batch."""
+
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.game.drawing import draw_latents
+from bgan_discrete.parallel import Processes
+from bgan_discrete.training.inputs import NetworkFacts
+
+
+class LatentSource:
+    """Draws the latents of a training.
+
+    Args:
+        facts: The generator, and the latents that it takes.
+        config: Its ``batch_size`` and ``pretrain_latents`` are used.
+        processes: Those that share a batch.
+        rng: This process's random numbers.
+        is_mixture: Whether the generator's distributions have a likelihood of their mixture.
+    """
+
+    def __init__(
+        self, facts: NetworkFacts, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
+    ) -> None:
+        self._facts, self._config, self._processes = facts, config, processes
+        self._rng, self._is_mixture = rng, is_mixture
+
+    def draw(self, count: int) -> Tensor:
+        """So many latents, ``[count, Z]``."""
+        generator: nn.Module = self._facts.networks["generator"]
+        return draw_latents(generator, count, self._facts.latent_size, self._facts.latent_kind, self._rng)
+
+    def batch(self) -> Tensor:
+        """This process's share of a batch."""
+        return self.draw(self._config.batch_size // self._processes.size)
+
+    def of_likelihood(self, num_samples: int) -> Tensor:
+        """Those of a step of maximum likelihood: one for each sample; of a mixture the same ones in every process.
+
+        Args:
+            num_samples: Of the data, in this process's share of the batch.
+
+        Returns:
+            ``[S, Z]``.
+        """
+        if self._processes.size == 1:
+            return self.draw(self._config.pretrain_latents or num_samples)
+        if not self._is_mixture:
+            return self.draw(num_samples)
+        return self._processes.gather(self.draw(self._config.pretrain_latents or self._config.batch_size))[0]

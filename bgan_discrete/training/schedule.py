@@ -1,0 +1,29 @@
+"""The learning rates of each step."""
+
+import math
+
+from bgan_discrete.config import TrainingConfig
+
+FINAL_LR_SHARE = 0.02
+"""Where the linear decay of the learning rate ends, as a share of its start."""
+
+
+def learning_rates(config: TrainingConfig, step: int, seconds: float) -> tuple[float, float]:
+    """The rates of the next step: those of its phase, decayed by the budget of which the larger share is used.
+
+    A linear decay is constant for half of the budget, and ends with the training.
+
+    Args:
+        config: The rates, the phases and the budgets.
+        step: Generator steps taken.
+        seconds: Time used.
+
+    Returns:
+        The generator's and the discriminator's.
+    """
+    scale = 1.0
+    if config.lr_decay == "linear":
+        share_used = max(step / config.max_steps, seconds / (config.max_seconds or math.inf))
+        scale = max(min(1.0, 2 * (1 - share_used)), FINAL_LR_SHARE)
+    generator_lr = config.pretrain_lr if step < config.pretrain_steps else config.generator_lr
+    return generator_lr * scale, config.discriminator_lr * scale

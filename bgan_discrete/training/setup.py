@@ -1,0 +1,115 @@
+"""The game that a configuration names, and how the players run on a device and in their processes."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.credit import AlternativesCredit, make_credit
+from bgan_discrete.game.divergences import get_divergence
+from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.guard import FiniteGuard
+from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.players import Players
+from bgan_discrete.game.rules import Game
+from bgan_discrete.parallel import ALONE, Processes
+from bgan_discrete.training.state import TrainingState
+
+SCORED_POSITIONS = 2**18
+"""On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
+
+
+def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
+    """The game that a configuration names.
+
+    Args:
+        config: Its estimator, divergence, penalty, numbers of draws and credit are used.
+        processes: Those that share a batch.
+
+    Returns:
+        The game, to be changed with `dataclasses.replace`.
+    """
+    return Game(
+        estimator=make_estimator(
+            config.estimator,
+            normalization=config.normalization,
+            tempering=config.tempering,
+            log_weight_clip=config.log_weight_clip,
+            processes=processes,
+        ),
+        num_draws=config.num_draws,
+        divergence=get_divergence(config.divergence),
+        discriminator_draws=config.discriminator_draws or config.num_draws,
+        penalty=get_penalty(config.penalty),
+        penalty_weight=config.penalty_weight,
+        credit=make_credit(config.credit, 1.0 if config.escort is None else config.escort, config.entropy_weight),
+    )
+
+
+def check_game(game: Game, processes: Processes) -> None:
+    """Refuse a game whose parts do not go together.
+
+    Args:
+        game: To be checked.
+        processes: Those that share a batch.
+
+    Raises:
+        InputError: If the estimator does not go with the draws, the credit or the processes.
+    """
+    estimator = game.estimator
+    if isinstance(game.credit, AlternativesCredit):
+        estimator.check_alternatives()
+    else:
+        estimator.check_num_draws(game.num_draws)
+    if estimator.couples_latents and estimator.processes != processes:
+        raise InputError(
+            f"the estimator {estimator.name!r} weighs a whole batch, which {processes.size} processes share: make it "
+            "with processes=, such as make_estimator(..., processes=current_processes())"
+        )
+
+
+def make_players(config: TrainingConfig, state: TrainingState, device: torch.device, num_positions: int) -> Players:
+    """The players of a training, who know where and how they run.
+
+    Args:
+        config: Its ``dtype``, ``score_dtype``, ``score_chunk`` and ``gradient_accumulation_steps`` say how.
+        state: Holds the networks and their optimisers.
+        device: Where they are.
+        num_positions: P, of one sample.
+
+    Returns:
+        The players.
+    """
+
+    def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
+        return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
+
+    return Players(
+        state.generator,
+        state.discriminator,
+        state.generator_optimizer,
+        state.discriminator_optimizer,
+        precision=precision(config.dtype),
+        score_precision=precision(config.score_dtype or config.dtype),
+        score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
+        parts=config.gradient_accumulation_steps,
+        guard=None if device.type == "cpu" else FiniteGuard(),
+        processes=state.processes,
+    )
+
+
+def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
+    """Samples that the discriminator scores at once: on a CPU a few hundred, beyond which there is nothing to gain.
+
+    Args:
+        device: Where it scores.
+        num_positions: P, of one sample.
+
+    Returns:
+        How many; None for all of them.
+    """
+    if device.type != "cpu":
+        return None
+    return min(256, max(64, SCORED_POSITIONS // num_positions))

@@ -1,0 +1,327 @@
+"""The state of a training: everything that the next step depends on, but for the data and the configuration.
+
+A checkpoint holds all of it, so that a resumed run is the one that was not interrupted, bit for bit.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.game.estimators import Estimator
+from bgan_discrete.parallel import Processes
+from bgan_discrete.training.average import MovingAverage
+from bgan_discrete.training.figures import RunningMeans
+from bgan_discrete.training.inputs import TrainingData
+
+
+def stream_seed(seed: int, rank: int, step: int = 0) -> int:
+    """The seed of a process's own random numbers; that of the first one is the run's.
+
+    Args:
+        seed: Of the run.
+        rank: Of the process.
+        step: At which the numbers begin.
+
+    Returns:
+        The seed.
+    """
+    if rank == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class RandomStreams:
+    """A process's own random numbers: those of the steps, and torch's global ones.
+
+    Networks of the user's own may draw from the global ones (dropout), each process its own.
+
+    Args:
+        seed: Of the run.
+        rank: Of the process.
+        device: Where the steps draw.
+
+    Attributes:
+        rng: Source of latents and draws.
+    """
+
+    def __init__(self, seed: int, rank: int, device: torch.device) -> None:
+        self._seed, self._rank, self._device = seed, rank, device
+        self.rng = torch.Generator(device).manual_seed(stream_seed(seed, rank))
+        if rank > 0:
+            torch.manual_seed(stream_seed(seed, rank))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where the streams are; tensors of the same shapes in every process."""
+        states = {"rng": self.rng.get_state(), "global_rng": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            states["cuda_rng"] = torch.cuda.get_rng_state(self._device)
+        return states
+
+    def load_state_dict(self, everyone: Mapping[str, Tensor]) -> None:
+        """Take back this process's row of the states of all processes, ``[processes, ...]`` each."""
+        # Copies, because torch crashes on a state that is a part of another tensor.
+        own = {name: states[self._rank].cpu().clone() for name, states in everyone.items()}
+        self.rng.set_state(own["rng"])
+        torch.set_rng_state(own["global_rng"])
+        if "cuda_rng" in own and self._device.type == "cuda":
+            torch.cuda.set_rng_state(own["cuda_rng"], self._device)
+
+    def begin_at(self, step: int) -> None:
+        """Begin new streams at a step: those of a process that was not there before."""
+        seed = stream_seed(self._seed, self._rank, step)
+        self.rng.manual_seed(seed)
+        torch.manual_seed(seed)
+
+
+@dataclass
+class TrainingState:
+    """What the next step depends on.
+
+    Attributes:
+        generator: The network itself, without what averages its gradients.
+        discriminator: Likewise.
+        average: Of the generator.
+        generator_optimizer: Of the generator.
+        discriminator_optimizer: Of the discriminator.
+        estimator: May hold a moving average.
+        streams: This process's random numbers.
+        processes: Those that train together.
+        means: Of the figures since the last line of the log.
+        step: Generator steps taken.
+        seconds: Used of ``max_seconds``, over all calls; the processes agree on it.
+        began_with: How many processes the run had when the checkpoint was written from which it was resumed.
+        is_new: Whether the run has not begun: nothing was trained or resumed.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: MovingAverage
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    estimator: Estimator
+    streams: RandomStreams
+    processes: Processes
+    means: RunningMeans
+    step: int = 0
+    seconds: float = 0.0
+    began_with: int = 1
+    is_new: bool = True
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Both, by their names."""
+        return {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    @classmethod
+    def begin(
+        cls,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        estimator: Estimator,
+        config: TrainingConfig,
+        device: torch.device,
+        processes: Processes,
+    ) -> "TrainingState":
+        """The state before the first step.
+
+        Args:
+            generator: On its device.
+            discriminator: Likewise.
+            estimator: Of the game.
+            config: Its ``seed``, ``ema_decay``, rates and betas are used.
+            device: Of the networks.
+            processes: Those that train together.
+
+        Returns:
+            The state, with new optimisers.
+        """
+        betas = (config.adam_beta1, config.adam_beta2)
+        return cls(
+            generator=generator,
+            discriminator=discriminator,
+            average=MovingAverage(generator, config.ema_decay),
+            generator_optimizer=torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True),
+            discriminator_optimizer=torch.optim.Adam(
+                discriminator.parameters(), config.discriminator_lr, betas, fused=True
+            ),
+            estimator=estimator,
+            streams=RandomStreams(config.seed, processes.rank, device),
+            processes=processes,
+            means=RunningMeans(),
+            began_with=processes.size,
+        )
+
+    def state_dict(self, data_digest: str, has_time_limit: bool) -> dict[str, Any]:
+        """All of it, as tensors and plain types; all processes must ask for it together.
+
+        Args:
+            data_digest: By which the data are known again.
+            has_time_limit: Whether the time used counts.
+
+        Returns:
+            A dictionary for `load_state_dict`.
+        """
+        own = self.streams.state_dict()
+        sums = self.means.stacked()
+        if sums is not None:
+            own["sums"] = sums
+        return {
+            "step": self.step,
+            "data": data_digest,
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "estimator": self.estimator.state_dict(),
+            "counts": self.means.counts,
+            "num_processes": self.processes.size,
+            # What differs from one process to another, one row for each.
+            "processes": {name: self.processes.gather(value.cpu()) for name, value in own.items()},
+            # Without a budget in seconds nothing depends on them, and equal runs leave equal checkpoints.
+            **({"seconds": self.seconds} if has_time_limit else {}),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any], data_digest: str, device: torch.device) -> None:
+        """Take back what `state_dict` gave.
+
+        Args:
+            saved: Of this run, or of one with another number of processes.
+            data_digest: Of the data at hand.
+            device: Where the figures are summed.
+
+        Raises:
+            InputError: If the state belongs to other data.
+        """
+        if saved["data"] != data_digest:
+            raise InputError("the data are not those that the run began with")
+        self.load_weights(saved)
+        load_optimizer(self.generator_optimizer, saved["generator_optimizer"])
+        load_optimizer(self.discriminator_optimizer, saved["discriminator_optimizer"])
+        self.estimator.load_state_dict(saved["estimator"])
+
+        everyone, began_with, rank = dict(saved["processes"]), saved["num_processes"], self.processes.rank
+        sums = everyone.pop("sums", None)
+        if sums is not None:
+            # With another number of processes, the means so far.
+            sums = (sums[rank] if began_with == self.processes.size else sums.mean(0)).to(device)
+        self.means.restore(sums, saved["counts"])
+        if rank < began_with:
+            self.streams.load_state_dict(everyone)
+        else:
+            self.streams.begin_at(saved["step"])
+
+        self.step, self.seconds = saved["step"], float(saved.get("seconds", 0.0))
+        self.began_with, self.is_new = began_with, False
+
+    def load_weights(
+        self, saved: Mapping[str, Any], names: Sequence[str] = ("generator", "discriminator", "average")
+    ) -> None:
+        """Take the weights of a checkpoint, of this or of another training.
+
+        Args:
+            saved: Weights, by their names.
+            names: Which of them to take.
+
+        Raises:
+            InputError: If one is of another precision, which torch would convert unseen.
+        """
+        for who in names:
+            network: nn.Module = getattr(self, who)
+            for name, weight in network.state_dict().items():
+                theirs = saved[who].get(name, weight)
+                if theirs.dtype != weight.dtype:
+                    raise InputError(f"the {who}'s {name} is {theirs.dtype} there and {weight.dtype} here")
+            network.load_state_dict(saved[who])
+
+    def load_generator(self, generator: nn.Module) -> None:
+        """Take the weights of a generator, with which the average begins, too.
+
+        Args:
+            generator: Of the same architecture.
+
+        Raises:
+            InputError: As `load_weights`.
+        """
+        weights = generator.state_dict()
+        average = {"n_averaged": self.average.n_averaged, **{f"module.{name}": w for name, w in weights.items()}}
+        self.load_weights({"generator": weights, "average": average}, ("generator", "average"))
+
+    def check_alike(self, data: TrainingData, config: TrainingConfig) -> None:
+        """Several processes with different data or weights would train nothing, and nobody would see it.
+
+        Args:
+            data: Of this process.
+            config: Of this process, which may have a device and threads of its own.
+
+        Raises:
+            InputError: If they differ from one process to another, or the weights or steps do; in all of them.
+        """
+        if self.processes.size == 1:
+            return
+        weights = hashlib.sha256()
+        for network in (self.generator, self.discriminator):
+            for parameter in network.parameters():
+                weights.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        options = {**dataclasses.asdict(config), "device": None, "threads": None}
+        facts = {"data": data.digest, "configuration": repr(options), "step": str(self.step)}
+        facts["weights"] = weights.hexdigest()
+        digests = [int(hashlib.sha256(fact.encode()).hexdigest()[:15], 16) for fact in facts.values()]
+        everyone = self.processes.gather(torch.tensor(digests))
+        differing = [name for name, differs in zip(facts, (everyone != everyone[0]).any(0), strict=True) if differs]
+        if differing:
+            raise InputError(
+                f"the processes of a training must have the same {', '.join(differing)}: give all of them the same "
+                "options and data, and the same checkpoint to resume from"
+            )
+
+
+@contextmanager
+def fitting(source: str) -> Iterator[None]:
+    """The context in which something saved is loaded: what does not fit is told in one line.
+
+    Args:
+        source: What is loaded, for the message.
+
+    Returns:
+        A context, which raises InputError for whatever torch, or a forged state, may raise.
+    """
+    try:
+        yield
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{source} does not fit this configuration: {one_line(error)}") from None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take back an optimiser's state, whose shapes torch would take unseen; its options are the run's.
+
+    Args:
+        optimizer: An Adam.
+        saved: Its ``state_dict`` of before.
+
+    Raises:
+        ValueError: If the state belongs to other parameters.
+    """
+    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    for number, moments in saved["state"].items():
+        shape = tuple(parameters[number].shape)
+        wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        if {name: tuple(value.shape) for name, value in moments.items()} != wanted:
+            raise ValueError(f"the optimiser's state of parameter {number} has other parts or shapes")
+    groups = optimizer.state_dict()["param_groups"]
+    for own, theirs in zip(groups, saved["param_groups"], strict=True):
+        # But for the rate, which the steps set.
+        own["lr"] = float(theirs["lr"])
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})

@@ -1,0 +1,177 @@
+"""When a training ends: by a budget, or by a signal, and in all of its processes after the same step."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from bgan_discrete.config import TrainingConfig
+from bgan_discrete.parallel import Processes
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a training ended.
+
+    Attributes:
+        steps: Generator steps taken in all.
+        seconds: Wall-clock time of this call.
+        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"SIGHUP"``, ``"SIGINT"`` or
+            ``"SIGTERM"``, from which it can be resumed.
+    """
+
+    steps: int
+    seconds: float
+    stopped_by: str
+
+
+def used_up(config: TrainingConfig, step: int, seconds: float) -> str | None:
+    """The budget that has ended a training.
+
+    Args:
+        config: Its ``max_steps`` and ``max_seconds`` are the budgets.
+        step: Generator steps taken.
+        seconds: Time used.
+
+    Returns:
+        The option's name; None while some of each is left.
+    """
+    is_late = config.max_seconds is not None and seconds >= config.max_seconds
+    return "max_steps" if step >= config.max_steps else "max_seconds" if is_late else None
+
+
+class Ending:
+    """Decides after every step whether the training ends; its clock begins with it.
+
+    Args:
+        config: The budgets.
+        processes: Those that train together.
+        step: Generator steps taken before.
+        seconds: Time used before.
+
+    Attributes:
+        reason: Why the training ends, as in `TrainingSummary`; None while it goes on.
+    """
+
+    def __init__(self, config: TrainingConfig, processes: Processes, step: int, seconds: float) -> None:
+        self._config, self._vote = config, StopVote(processes, seconds)
+        self._started, self._used_before = time.monotonic(), seconds
+        self._caught: list[signal.Signals] = []
+        self.reason = used_up(config, step, seconds)
+
+    @contextmanager
+    def catching_signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP end the training here, and nothing else; a second SIGINT interrupts at once."""
+        with catch_signals(self._caught):
+            yield
+
+    def after_step(self, step: int) -> float:
+        """Decide.
+
+        Args:
+            step: Generator steps taken.
+
+        Returns:
+            The time used, on which the processes agree.
+        """
+        signalled = self._caught[0].name if self._caught else None
+        agreed, seconds = self._vote.cast(signalled, self._used_before + time.monotonic() - self._started)
+        self.reason = agreed or used_up(self._config, step, seconds)
+        return seconds
+
+    def close(self) -> float:
+        """Hear the last vote; called once, after the last step. Returns the time used."""
+        agreed, seconds = self._vote.close()
+        self.reason = agreed or self.reason
+        return seconds
+
+    def summary(self, step: int) -> TrainingSummary:
+        """How the training ended; a signal that came while the last checkpoint was written counts, too."""
+        reason = self.reason or ""
+        if self._caught and reason not in StopVote.REASONS:
+            reason = self._caught[0].name
+        return TrainingSummary(step, time.monotonic() - self._started, reason)
+
+
+class StopVote:
+    """Lets processes end after the same step: each says every step why it would stop, and all hear the same answer.
+
+    They agree on the seconds used, too, the most that one has counted. Alone the answer comes at once. With others it
+    comes one step later, so that none waits for it.
+
+    Args:
+        processes: Those that vote.
+        seconds: Used before.
+    """
+
+    REASONS = (None, "SIGHUP", "SIGTERM", "SIGINT")
+
+    def __init__(self, processes: Processes, seconds: float) -> None:
+        self._processes = processes
+        self._votes = torch.tensor([0.0, seconds], dtype=torch.float64)
+        self._under_way: Any = None
+
+    def cast(self, reason: str | None, seconds: float) -> tuple[str | None, float]:
+        """Vote.
+
+        Args:
+            reason: Why this process would stop; None to go on.
+            seconds: What it has used.
+
+        Returns:
+            Why all stop now, or None, and what they have used.
+        """
+        own = torch.tensor([self.REASONS.index(reason), seconds], dtype=torch.float64)
+        if self._processes.size == 1:
+            self._votes = own
+            return reason, seconds
+        agreed = self.close()
+        if agreed[0] is None:
+            self._votes = own
+            self._under_way = dist.all_reduce(own, dist.ReduceOp.MAX, group=self._processes.control, async_op=True)
+        return agreed
+
+    def close(self) -> tuple[str | None, float]:
+        """The answer to the last vote."""
+        if self._under_way is not None:
+            self._under_way.wait()
+            self._under_way = None
+        reason, seconds = self._votes.tolist()
+        return self.REASONS[int(reason)], seconds
+
+
+@contextmanager
+def catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT interrupts at once.
+
+    Args:
+        caught: Where they are appended. Only the main thread can catch any.
+
+    Returns:
+        A context.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        # A launcher passes Ctrl-C on as SIGTERM, beside the SIGINT that the terminal sends to everybody.
+        if number == signal.SIGINT and signal.SIGINT in caught:
+            raise KeyboardInterrupt
+        caught.append(signal.Signals(number))
+
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        watched.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in watched}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
