@@ -30,10 +30,11 @@ from bgan_discrete import (
     make_estimator,
 )
 from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.sources import load_images
-from bgan_discrete.training.setup import configured_game
+from bgan_discrete.training.setup import make_game
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
@@ -41,7 +42,7 @@ SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threa
 
 def game_of(config: TrainingConfig, **changes: Any) -> Game:
     """The game that a configuration names, with other parts."""
-    return dataclasses.replace(configured_game(config), **changes)
+    return dataclasses.replace(make_game(config), **changes)
 
 
 def trained(config: TrainingConfig, game: Game | None = None) -> Trainer:
@@ -95,18 +96,18 @@ def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
     with pytest.raises(InputError, match="at least 2"):
         trained(config, game_of(config, estimator=make_estimator("vimco")))
     with pytest.raises(InputError, match="credit 'alternatives'"):
-        trained(TrainingConfig(**SMALL), Game(make_estimator("maligan"), 4, credit="alternatives"))
+        trained(TrainingConfig(**SMALL), Game(make_estimator("maligan"), 4, credit=AlternativesCredit()))
 
 
 def test_a_game_counts_instead_of_the_whole_one_that_the_configuration_names() -> None:
     """Its draws, credit and weights, too; how it runs is the configuration's."""
     game = Game(make_estimator("reinforce"), num_draws=3, discriminator_draws=2, penalty_weight=0.5)
     config = TrainingConfig(**SMALL, penalty="r1", gradient_accumulation_steps=2, score_chunk=5)
-    played = trained(config, game).game
+    trainer = trained(config, game)
+    played = trainer.game
     assert (played.estimator, played.num_draws, played.discriminator_draws) == (game.estimator, 3, 2)
     assert (played.penalty, played.penalty_weight) == (None, 0.5)
-    assert (played.accumulation_steps, played.score_chunk) == (2, 5)
-    assert (game.accumulation_steps, game.score_chunk) == (1, None), "the user's own is left as it is"
+    assert (trainer.players.parts, trainer.players.score_chunk) == (2, 5)
 
 
 class Logits(Generator):

@@ -216,7 +216,7 @@ class Trainer:
                 )
             else:
                 take = adversarial_step if moves_both else discriminator_step
-                figures = take(self.game, self.players, real, latents, labels, scale, rng)
+                figures = take(self.game, self.players, real, latents, labels, penalty_scale=scale, rng=rng)
         if moves_both:
             self.average.update_parameters(self.generator)
         return figures
