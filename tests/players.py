@@ -43,7 +43,7 @@ class TableGenerator(Generator):
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(SampleSpace(tuple(logits.shape[:-1]), logits.shape[-1]), latent_size=1)
-        self.logits = nn.Parameter(logits)
+        self.num_categories, self.logits = logits.shape[-1], nn.Parameter(logits)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
         return FactorizedCategorical(self.logits.expand(len(latents), *self.logits.shape))

@@ -28,7 +28,7 @@ from bgan_discrete.tasks import text as text_task
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
 from bgan_discrete.training.inputs import check_shares
-from bgan_discrete.training.setup import make_game
+from bgan_discrete.training.setup import check_game, make_game
 from bgan_discrete.training.state import stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,13 +129,14 @@ def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
 
 
 def test_an_estimator_of_a_whole_batch_must_know_of_the_processes() -> None:
-    ours, cpu = Processes(0, 2), torch.device("cpu")
+    ours = Processes(0, 2)
     for name, over in (("maligan", "latent"), ("reinforce", "latent"), ("bgan", "batch")):
         alone = make_estimator(name, normalization=over)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=f"the estimator '{name}' weighs a whole batch, which 2 processes share"):
-            make_game(TrainingConfig(), cpu, 6, ours, Game(alone))
-        make_game(TrainingConfig(), cpu, 6, ours, Game(make_estimator(name, normalization=over, processes=ours)))  # type: ignore[arg-type]
-    make_game(TrainingConfig(), cpu, 6, ours, Game(make_estimator("rloo")))
+            check_game(Game(alone), ours)
+        check_game(Game(make_estimator(name, normalization=over, processes=ours)), ours)  # type: ignore[arg-type]
+    check_game(Game(make_estimator("rloo")), ours)
+    check_game(make_game(TrainingConfig(estimator="maligan"), ours), ours)
 
 
 def test_batch_normalisation_that_processes_cannot_share_is_refused() -> None:

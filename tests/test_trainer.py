@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -325,7 +326,7 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         own = getattr(training_loop, name)
 
         def watched(*given: Any, kind: str = kind, own: Any = own, **named: Any) -> Any:
-            names = ["players", "real", "latents"] if kind == "likelihood" else ["game", "players", "real", "latents"]
+            names = inspect.signature(own).parameters
             called.append((kind, {**dict(zip(names, given, strict=False)), **named}))
             return own(*given, **named)
 
@@ -813,9 +814,9 @@ def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyP
     scales: list[float] = []
 
     def watch(whole: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, penalty_scale: float, **options: Any) -> Any:
-            scales.append(penalty_scale)
-            return whole(*args, penalty_scale=penalty_scale, **options)
+        def watched(*given: Any, **named: Any) -> Any:
+            scales.append(inspect.signature(whole).bind(*given, **named).arguments["penalty_scale"])
+            return whole(*given, **named)
 
         return watched
 
