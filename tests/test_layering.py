@@ -19,7 +19,7 @@ PACKAGE = ROOT / "bgan_discrete"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("durable", "parallel", "space", "streams"),
-    ("distributions",),
+    ("devices", "distributions"),
     ("game",),
     ("rivals",),
     ("codecs",),
