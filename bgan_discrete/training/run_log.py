@@ -53,13 +53,7 @@ class RunLog:
 
     @classmethod
     def of_training(
-        cls,
-        folder: Path | None,
-        config: TrainingConfig,
-        step: int,
-        seconds: float,
-        progress: bool,
-        tensorboard: bool,
+        cls, folder: Path | None, config: TrainingConfig, step: int, seconds: float, progress: bool, tensorboard: bool
     ) -> "RunLog":
         """The log of a training that begins, or goes on.
 

@@ -308,10 +308,7 @@ class Trainer:
         return save_checkpoint(self.output_dir / "checkpoints", self.step, saved, self.config.keep_last)
 
     def resume(self, path: str | Path) -> None:
-        """Go on from a checkpoint: the run is then bit for bit the one that was not interrupted.
-
-        With a budget in seconds it has used those that the checkpoint tells of, and does not repeat exactly; nor does
-        it with another number of processes than `state.began_with`.
+        """Resume exactly, bit for bit, from a checkpoint; but for a budget in seconds, or another number of processes.
 
         Raises:
             InputError: If the checkpoint cannot be read, belongs to other networks, or has taken more steps than
