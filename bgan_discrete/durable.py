@@ -33,11 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 class DamagedError(InputError):
-    """A file that is not what was written: changed, cut short or lost."""
+    """A file that is not what was written: changed, cut short or lost; arguments as in `InputError`."""
 
 
 class NewerFormatError(InputError):
-    """A folder that a newer version of the package wrote."""
+    """A folder that a newer version of the package wrote; arguments as in `InputError`."""
 
 
 IF_OLDER = "train again, or use the version of the package that wrote it"

@@ -15,10 +15,15 @@ class InputError(BGANError, ValueError):
 
     The message is one line: it names the argument, the value that was received and what would be right. A line break in
     the name of a file, a column or a key becomes a space, another control character is shown as by `visible`.
+
+    Args:
+        message: The line.
+        example: Lines of code that would be right, to be shown below it.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(visible(message.replace("\n", " ").replace("\r", " ")))
+    def __init__(self, message: str, example: str = "") -> None:
+        line = visible(message.replace("\n", " ").replace("\r", " "))
+        super().__init__(f"{line}\n\n{example}" if example else line)
 
 
 class NonFiniteError(BGANError, ArithmeticError):

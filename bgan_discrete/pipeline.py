@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
 from bgan_discrete import __version__
@@ -41,6 +41,7 @@ from bgan_discrete.durable import (
 )
 from bgan_discrete.errors import InputError, StorageError, check_at_least_one, one_line
 from bgan_discrete.game.drawing import sample_codes
+from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
@@ -65,9 +66,10 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import ModelPlace, check_repo_id, find_model, names_hub_model, push_folder
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.labels import labels_of_samples
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FORMAT = "bgan_discrete.model"
 CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE = "config.json", "model.safetensors", "codec.json"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE)
@@ -75,28 +77,42 @@ CONFIG_KEYS = {"format_version", "generator", "settings"}
 
 SETTING_RANGES: dict[str, tuple[int, int]] = {
     "latent_size": (1, 2**20),
-    "num_categories": (2, 2**24),
     "width": (1, 2**20),
     "depth": (1, 2**16),
     "heads": (1, 2**16),
-    "length": (1, 2**16),
     "num_classes": (1, 2**20),
 }
 """What the sizes in a saved model's settings may be; whether the weights are of these sizes is asked after that."""
 
-CLASS_SETTINGS = {"num_classes", "class_names"}
-"""Absent from the settings of a model without classes."""
-
-LIST_SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "sizes": ("integers of at least 1", lambda size: type(size) is int and size >= 1),
-    "class_names": ("strings", lambda name: isinstance(name, str)),
-}
-"""Settings that are lists or null, and what their values must be."""
-
 MAX_SIDE, MAX_AXES = 2**20, 8
 """Of an event shape in a saved model's settings."""
 
-GENERATORS: dict[str, type[nn.Module]] = {
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_list(value: Any, fits: Callable[[Any], bool], shortest: int = 0, longest: int = 2**24) -> bool:
+    return isinstance(value, list) and shortest <= len(value) <= longest and all(map(fits, value))
+
+
+SPACE_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "event_shape": (
+        f"a list of 1 to {MAX_AXES} integers, 1 .. {MAX_SIDE}",
+        lambda value: _is_list(value, lambda side: _is_integer(side) and 1 <= side <= MAX_SIDE, 1, MAX_AXES),
+    ),
+    "num_categories": ("an integer", _is_integer),
+    "sizes": ("null or a list of integers", lambda value: value is None or _is_list(value, _is_integer)),
+    "end_id": ("null or an integer", lambda value: value is None or _is_integer(value)),
+    "ordered": ("true or false", lambda value: isinstance(value, bool)),
+    "class_names": (
+        "null or a list of strings",
+        lambda value: value is None or _is_list(value, lambda name: isinstance(name, str)),
+    ),
+}
+"""What the space in a saved model's settings must hold; whether it is one, `SampleSpace` says after that."""
+
+GENERATORS: dict[str, type[Generator]] = {
     kind.__name__: kind
     for kind in (
         ConvGenerator,
@@ -160,39 +176,43 @@ class Pipeline:
     """A trained generator with the codec of its data; see `ImagePipeline` and `TextPipeline`.
 
     Args:
-        generator: A generator of this package.
+        generator: The generator.
         codec: The codec of the data that it was trained on.
         device: Where it runs; see `bgan_discrete.devices.resolve_device`.
         discriminator: What weighs draws if `generate` is asked to resample; None where nothing does. It is not saved
             with the model.
 
     Raises:
-        InputError: If the codec is of another kind of data, or generator and codec differ in their number of
-            categories.
+        InputError: If the codec is of another kind of data, the generator's samples are not of its space, or a network
+            is none.
     """
 
     kind = "data"
     codec_class: ClassVar[Any] = Codec
 
     def __init__(
-        self, generator: nn.Module, codec: Any, device: str = "cpu", discriminator: nn.Module | None = None
+        self, generator: Generator, codec: Any, device: str = "cpu", discriminator: Discriminator | None = None
     ) -> None:
+        check_players(generator, discriminator)
         if not isinstance(codec, self.codec_class):
             other = next((kind.kind for kind in PIPELINES if isinstance(codec, kind.codec_class)), None)
             name = getattr(codec, "name", type(codec).__name__)
             raise InputError(
                 f"the model is not one of {self.kind}{f' but one of {other}' if other else ''}: its codec is {name!r}"
             )
-        if _setting(generator, "num_categories") != codec.num_categories:
-            raise InputError(
-                f"generator and codec must have the same num_categories, got {_setting(generator, 'num_categories')} "
-                f"and {codec.num_categories}"
-            )
+        difference = generator.space.difference(_space_of(codec, generator.space))
+        if difference is not None:
+            raise InputError(f"generator and codec must be of the same space, got {difference}")
         self.device = resolve_device(device)
         self.generator = generator.to(self.device).eval()
         self.codec = codec
         self.discriminator = None if discriminator is None else discriminator.to(self.device).eval()
         self._origin: Path | None = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes that samples can be asked of; None of a model that was trained without labels."""
+        return self.generator.num_classes
 
     def __repr__(self) -> str:
         """Generator, codec and device."""
@@ -216,13 +236,11 @@ class Pipeline:
             )
         return sample_codes(
             self.generator,
-            _setting(self.generator, "latent_size"),
             num_samples,
             seed,
             self.device,
             batch_size,
             draw,
-            getattr(self.generator, "latent_kind", "normal"),
             labels=None if labels is None else torch.from_numpy(labels),
             resampler=None if self.discriminator is None or resample == 1 else Resampler(self.discriminator, resample),
         ).numpy()
@@ -381,14 +399,9 @@ class ImagePipeline(Pipeline):
     codec: ImageCodec
 
     @property
-    def num_classes(self) -> int | None:
-        """Classes that samples can be asked of; None of a model that was trained without labels."""
-        return getattr(self.generator, "num_classes", None)
-
-    @property
     def class_names(self) -> tuple[str, ...] | None:
         """Of the classes, in their order; None where they have numbers alone."""
-        return getattr(self.generator, "class_names", None)
+        return None if self.num_classes is None else self.generator.space.class_names
 
     def generate(
         self,
@@ -506,7 +519,7 @@ class TextPipeline(Pipeline):
     def _prompt_codes(self, prompt: str) -> Tensor | None:
         if not prompt:
             return None
-        if isinstance(self.generator, (ConvSequenceGenerator, MLPSequenceGenerator)):
+        if not self.generator.takes_prompt:
             raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
         (codes,) = self.codec.tokenize([prompt])
         unknown = self.codec.is_unknown(codes)
@@ -525,26 +538,11 @@ class TextPipeline(Pipeline):
 
 
 class ArrayPipeline(Pipeline):
-    """Generates arrays or tables from a trained generator; arguments and errors as in `Pipeline`.
-
-    Raises:
-        InputError: Also if the generator makes samples of another shape, or with other numbers of categories, than the
-            codec.
-    """
+    """Generates arrays or tables from a trained generator; arguments and errors as in `Pipeline`."""
 
     kind = "arrays or tables"
     codec_class = ArrayCodec
     codec: ArrayCodec
-
-    def __init__(
-        self, generator: nn.Module, codec: Any, device: str = "cpu", discriminator: nn.Module | None = None
-    ) -> None:
-        super().__init__(generator, codec, device, discriminator)
-        shape, sizes = getattr(generator, "event_shape", None), getattr(generator, "sizes", None)
-        if shape != codec.event_shape:
-            raise InputError(f"generator and codec must have the same event shape, got {shape} and {codec.event_shape}")
-        if (None if sizes is None else tuple(sizes.flatten().tolist())) != codec.sizes:
-            raise InputError("generator and codec must have the same number of categories for each column")
 
     def generate(
         self,
@@ -626,21 +624,19 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
     """
     codec = pipeline.codec
     kinds: tuple[tuple[Any, Kind], ...] = ((ImageCodec, "images"), (TextCodec, "text"), (TableCodec, "tables"))
-    length = getattr(codec, "length", None)
-    shape = getattr(pipeline.generator, "event_shape", None) or ((length,) if length else ())
     return ModelFacts(
         kind=next((kind for codec_class, kind in kinds if isinstance(codec, codec_class)), "arrays"),
         pipeline=type(pipeline).__name__,
         generator=type(pipeline.generator).__name__,
         parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
-        sample=tuple(shape),
+        sample=pipeline.generator.space.event_shape,
         categories=codec.num_categories,
         codec=codec.describe(),
         version=__version__,
     )
 
 
-def _tempered(generator: nn.Module, temperature: float) -> Callable[[Any, torch.Generator], Tensor] | None:
+def _tempered(generator: Generator, temperature: float) -> Callable[[Any, torch.Generator], Tensor] | None:
     """What `sample_codes` draws by; None, its own way, for the model's own distribution."""
     check_sharpening(temperature, None, None)
     if temperature == 1:
@@ -650,7 +646,7 @@ def _tempered(generator: nn.Module, temperature: float) -> Callable[[Any, torch.
     return lambda distribution, rng: cast(Tensor, distribution.sharpened(temperature).sample(1, rng)[0])
 
 
-def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
+def _read_model(place: ModelPlace) -> tuple[Generator, Codec]:
     """Generator and codec of a folder, all of whose files have been found good."""
     folder, within = place.folder, place.within
     named = f"model {str(folder)!r}"
@@ -669,19 +665,14 @@ def _read_model(place: ModelPlace) -> tuple[nn.Module, Codec]:
         )
     codec = load_codec(file_inside(folder, CODEC_FILE, named, within))
     weights = file_inside(folder, WEIGHTS_FILE, named, within)
-    generator = _load_generator(config, folder / CONFIG_FILE, weights)
-    if isinstance(codec, TextCodec):
-        frame = (getattr(generator, "event_shape", None), getattr(generator, "end_id", None))
-        if frame != ((codec.length,), codec.end_id):
-            raise InputError(f"{named}: generator and codec must have the same length and the same end")
-    return generator, codec
+    return _load_generator(config, folder / CONFIG_FILE, weights), codec
 
 
-def _setting(generator: nn.Module, name: str) -> int:
-    value = getattr(generator, name, None)
-    if not isinstance(value, int):
-        raise InputError(f"the generator must have an integer attribute {name!r}, got {value!r}")
-    return value
+def _space_of(codec: Any, space: SampleSpace) -> SampleSpace:
+    """What a codec's codes are; of images, of the size and the classes that a generator makes."""
+    if isinstance(codec, ImageCodec):
+        return codec.space_of(space.event_shape, space.class_names)
+    return cast(SampleSpace, codec.space)
 
 
 def _write_model(folder: Path, tensors: dict[str, Tensor], config: str, codec: str) -> None:
@@ -724,7 +715,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> nn.Module:
+def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> Generator:
     """Build a generator and fill it; what is built is no larger than the weights that are there."""
     name = config["generator"]
     if not isinstance(name, str) or name not in GENERATORS:
@@ -753,47 +744,44 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> nn.Mod
     return generator
 
 
-def _build_generator(name: str, settings: dict[str, Any], path: Path) -> nn.Module:
+def _build_generator(name: str, settings: dict[str, Any], path: Path) -> Generator:
     try:
-        return GENERATORS[name](**settings)
+        return GENERATORS[name].from_settings(settings)
     except (InputError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"settings in {str(path)!r} do not fit {name}: {one_line(error)}") from None
 
 
 def _checked_settings(name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
     """Settings with known names, and values whose sizes can be computed with."""
-    wanted = set(inspect.signature(GENERATORS[name]).parameters)
-    missing = wanted - set(settings) - CLASS_SETTINGS
-    unknown = set(settings) - wanted
-    if missing or unknown:
-        faults = [f"lack {key}" for key in sorted(missing)]
-        faults += [f"have the unknown {key[:50]!r}" for key in sorted(unknown)]
-        raise InputError(f"settings in {str(path)!r} do not fit {name}: they {', '.join(faults[:3])}")
+    _check_names(settings, set(inspect.signature(GENERATORS[name]).parameters), name, path)
 
-    def refuse(key: str, rule: str) -> InputError:
-        return InputError(f"settings in {str(path)!r}: {key} must be {rule}, got {_shown(settings[key])}")
+    def refuse(key: str, rule: str, value: Any) -> InputError:
+        return InputError(f"settings in {str(path)!r}: {key} must be {rule}, got {_shown(value)}")
 
     for key, value in settings.items():
-        if key in SETTING_RANGES:
+        if key == "space":
+            if not isinstance(value, dict):
+                raise refuse(key, "a sample space", value)
+            _check_names(value, set(SPACE_RULES), "a sample space", path)
+            for part, (rule, fits) in SPACE_RULES.items():
+                if not fits(value[part]):
+                    raise refuse(part, rule, value[part])
+        elif key in SETTING_RANGES:
             low, high = SETTING_RANGES[key]
-            if type(value) is not int or not low <= value <= high:
-                raise refuse(key, f"an integer, {low} .. {high}")
-        elif key == "event_shape":
-            if not isinstance(value, list) or not 1 <= len(value) <= MAX_AXES:
-                raise refuse(key, f"a list of 1 to {MAX_AXES} integers")
-            if not all(type(side) is int and 1 <= side <= MAX_SIDE for side in value):
-                raise refuse(key, f"integers, 1 .. {MAX_SIDE}")
-        elif key == "end_id":
-            if value is not None and (type(value) is not int or not 0 <= value < settings["num_categories"]):
-                raise refuse(key, "null or a category")
-        elif key in LIST_SETTINGS:
-            rule, fits = LIST_SETTINGS[key]
-            one_each = isinstance(value, list) and len(value) <= 2**24
-            if value is not None and not (one_each and all(map(fits, value))):
-                raise refuse(key, f"null or a list of {rule}")
+            is_absent = key == "num_classes" and value is None
+            if not is_absent and not (_is_integer(value) and low <= value <= high):
+                raise refuse(key, f"an integer, {low} .. {high}", value)
         elif not isinstance(value, str):
-            raise refuse(key, "a string")
+            raise refuse(key, "a string", value)
     return settings
+
+
+def _check_names(settings: dict[str, Any], wanted: set[str], of: str, path: Path) -> None:
+    """Raise InputError where names are missing or unknown."""
+    faults = [f"lack {key}" for key in sorted(wanted - set(settings))]
+    faults += [f"have the unknown {key[:50]!r}" for key in sorted(set(settings) - wanted)]
+    if faults:
+        raise InputError(f"settings in {str(path)!r} do not fit {of}: they {', '.join(faults[:3])}")
 
 
 def _stored_tensors(weights: Path) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -4,7 +4,8 @@ Data, codec, networks, pipeline and metrics hold the same object.
 """
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from bgan_discrete.errors import InputError
 
 MAX_CATEGORIES = 2**24
 """No more categories are drawn from."""
+
+MAX_SHOWN = 60
+"""Characters of a value in a message."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,19 @@ class SampleSpace:
         given: Any = self.event_shape
         if isinstance(given, int):
             raise InputError(f"event_shape must be a tuple, such as ({given},), got {given}")
-        shape = tuple(int(side) for side in given)
+        shape = _integers("event_shape", given)
         if min(shape, default=0) < 1:
             raise InputError(f"event_shape must hold integers of at least 1, got {shape}")
-        if not 2 <= self.num_categories <= MAX_CATEGORIES:
-            raise InputError(f"num_categories must lie between 2 and 2**24, got {self.num_categories}")
-        if self.end_id is not None and not 0 <= self.end_id < self.num_categories:
-            raise InputError(f"end_id must lie in [0, {self.num_categories}) or be None, got {self.end_id}")
+        (num_categories,) = _integers("num_categories", [self.num_categories])
+        if not 2 <= num_categories <= MAX_CATEGORIES:
+            raise InputError(f"num_categories must lie between 2 and 2**24, got {num_categories}")
         object.__setattr__(self, "event_shape", shape)
+        object.__setattr__(self, "num_categories", num_categories)
+        if self.end_id is not None:
+            (end_id,) = _integers("end_id", [self.end_id])
+            if not 0 <= end_id < num_categories:
+                raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
+            object.__setattr__(self, "end_id", end_id)
         object.__setattr__(self, "sizes", self._checked_sizes())
         if self.class_names is not None:
             names = tuple(self.class_names)
@@ -62,7 +71,7 @@ class SampleSpace:
         """The sizes as plain numbers; None where all of them are K."""
         if self.sizes is None:
             return None
-        sizes = tuple(int(size) for size in self.sizes)
+        sizes = _integers("sizes", self.sizes)
         if len(sizes) != self.num_positions:
             raise InputError(
                 f"sizes must be one for each of the {self.num_positions} positions of {tuple(self.event_shape)}, got "
@@ -91,6 +100,12 @@ class SampleSpace:
             raise InputError(f"event_shape of sequences must be (L,), got {self.event_shape}")
         return self.event_shape[0]
 
+    def difference(self, other: "SampleSpace") -> str | None:
+        """What tells two spaces apart, ``name: ours and theirs``; None of the same one."""
+        ours, theirs = asdict(self), asdict(other)
+        names = [name for name in ours if ours[name] != theirs[name]]
+        return "; ".join(f"{name}: {_shown(ours[name])} and {_shown(theirs[name])}" for name in names) or None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON holds."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -104,3 +119,16 @@ class SampleSpace:
         """
         tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **tuples})
+
+
+def _integers(name: str, values: Iterable[Any]) -> tuple[int, ...]:
+    """Plain integers of what Python, NumPy or torch take for such."""
+    try:
+        return tuple(map(operator.index, values))
+    except TypeError:
+        raise InputError(f"{name} must be of integers, got {_shown(values)}") from None
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + " ..."

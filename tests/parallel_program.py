@@ -29,6 +29,7 @@ from bgan_discrete.nn import (
     MLPGenerator,
 )
 from bgan_discrete.parallel import Processes, join_processes
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.trainer import Trainer
 
 BATCH, STEPS, LENGTH, CATEGORIES = 8, 3, 6, 5
@@ -59,32 +60,30 @@ CASES: dict[str, dict[str, Any]] = {
 def networks(kind: str) -> tuple[Any, Any, tuple[int, ...]]:
     """Generator, discriminator and the event shape."""
     torch.manual_seed(0)
-    end, sizes = CATEGORIES - 1, (8, 1)
-    text = (LENGTH, CATEGORIES, end)
+    sizes, images = (8, 1), SampleSpace((8, 8), CATEGORIES)
+    text = SampleSpace((LENGTH,), CATEGORIES, end_id=CATEGORIES - 1)
+    plain = SampleSpace((LENGTH,), CATEGORIES)
     made: dict[str, Any] = {
-        "mlp": lambda: (
-            MLPGenerator((LENGTH,), CATEGORIES, 4, *sizes),
-            MLPDiscriminator((LENGTH,), CATEGORIES, *sizes),
-        ),
-        "conv": lambda: (ConvGenerator((8, 8), CATEGORIES, 4, 4, 1), ConvDiscriminator((8, 8), CATEGORIES, 4, 1)),
+        "mlp": lambda: (MLPGenerator(plain, 4, *sizes), MLPDiscriminator(plain, *sizes)),
+        "conv": lambda: (ConvGenerator(images, 4, 4, 1), ConvDiscriminator(images, 4, 1)),
         "classes": lambda: (
-            ConvGenerator((8, 8), CATEGORIES, 4, 4, 1, num_classes=3),
-            ConvDiscriminator((8, 8), CATEGORIES, 4, 1, num_classes=3),
+            ConvGenerator(images, 4, 4, 1, num_classes=3),
+            ConvDiscriminator(images, 4, 1, num_classes=3),
         ),
         "continuous": lambda: (
-            ContinuousConvGenerator((8, 8), CATEGORIES, 4, 4, 1),
-            ConvDiscriminator((8, 8), 2, 4, 1, ordered=True),
+            ContinuousConvGenerator(images, 4, 4, 1),
+            ConvDiscriminator(SampleSpace((8, 8), 2, ordered=True), 4, 1),
         ),
-        "one_shot": lambda: (ConvSequenceGenerator(*text, 4, *sizes), AlternativesDiscriminator(*text, *sizes, "rest")),
-        "one_shot_draws": lambda: (ConvSequenceGenerator(*text, 4, *sizes), ConvSequenceDiscriminator(*text, *sizes)),
-        "recurrent": lambda: (GRUGenerator(*text, 4, *sizes), ConvSequenceDiscriminator(*text, *sizes, True)),
+        "one_shot": lambda: (ConvSequenceGenerator(text, 4, *sizes), AlternativesDiscriminator(text, *sizes, "rest")),
+        "one_shot_draws": lambda: (ConvSequenceGenerator(text, 4, *sizes), ConvSequenceDiscriminator(text, *sizes)),
+        "recurrent": lambda: (GRUGenerator(text, 4, *sizes), ConvSequenceDiscriminator(text, *sizes, True)),
         "recurrent_alternatives": lambda: (
-            GRUGenerator(*text, 4, *sizes),
-            AlternativesDiscriminator(*text, *sizes, "prefix"),
+            GRUGenerator(text, 4, *sizes),
+            AlternativesDiscriminator(text, *sizes, "prefix"),
         ),
     }
     generator, discriminator = made[kind]()
-    return generator, discriminator, tuple(generator.event_shape)
+    return generator, discriminator, generator.space.event_shape
 
 
 def fix_the_draws(generator: Any, config: TrainingConfig) -> None:
@@ -114,8 +113,7 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     options = dict(CASES[name])
     generator, discriminator, shape = networks(options.pop("networks", "mlp"))
     codes = np.random.default_rng(1).integers(0, CATEGORIES, (40, *shape)).astype(np.uint8)
-    if getattr(generator, "end_id", None) is not None:
-        codes = pad_after_end(torch.from_numpy(codes), generator.end_id).numpy()
+    codes = pad_after_end(torch.from_numpy(codes), generator.space.end_id).numpy()
     values = {
         "num_draws": 4, "batch_size": BATCH, "max_steps": STEPS, "log_interval": STEPS, "sample_interval": 0,
         "checkpoint_interval": 0, "device": "cpu", "penalty": "none", "penalty_interval": 1, "lr_decay": "none",
@@ -124,7 +122,7 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     config = TrainingConfig(**{**values, **options})
     if config.continuous == "none":
         fix_the_draws(generator, config)
-    labels = None if getattr(generator, "num_classes", None) is None else np.arange(len(codes)) % 3
+    labels = None if generator.num_classes is None else np.arange(len(codes)) % 3
     trainer = Trainer(generator, discriminator, codes, config, labels=labels, processes=processes)
     calls = iter(range(1000))
 

@@ -12,7 +12,6 @@ from torch.nn.functional import one_hot
 
 from bgan_discrete import Discriminator, SampleSpace
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
-from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import counted_positions, pad_after_end
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
@@ -150,7 +149,7 @@ def test_one_draw_is_enough_where_no_sample_ends() -> None:
 @pytest.mark.parametrize("kind", [GRUGenerator, TransformerGenerator])
 def test_autoregressive_gradient_by_enumeration(kind: Callable[..., nn.Module], name: str) -> None:
     torch.manual_seed(0)
-    generator = kind(L, K, END, 2, width=8, depth=1)
+    generator = kind(SampleSpace((L,), K, end_id=END), 2, width=8, depth=1)
     discriminator, distribution = TabledDiscriminator(END, prefixes=True), generator(torch.randn(1, 2))
     samples = torch.unique(pad_after_end(every_sample(), END), dim=0)
     probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
@@ -266,7 +265,7 @@ def test_what_has_no_alternatives_is_refused() -> None:
     with pytest.raises(InputError, match=r"alternatives must give F of shape \[1, 3, 3\], got \[1, 2, 3\]"):
         weighed(SequenceCategorical(torch.zeros(1, L, K)), TooFew(None), codes)
     with pytest.raises(InputError, match="draw must have shape"):
-        AutoregressiveCategorical(GRUGenerator(L, K, None, 2, 8), torch.zeros(1, 2), L, K).alternatives(codes[0, :, :2])
+        GRUGenerator(SampleSpace((L,), K), 2, 8)(torch.zeros(1, 2)).alternatives(codes[0, :, :2])
     for values, words in (
         ({"context": "both"}, "context must be"),
         ({"network": "lstm"}, "network must be"),
@@ -274,7 +273,7 @@ def test_what_has_no_alternatives_is_refused() -> None:
         ({"log_ratio_bound": 0.0}, "log_ratio_bound must be"),
     ):
         with pytest.raises(InputError, match=words):
-            AlternativesDiscriminator(L, K, **values)  # type: ignore[arg-type]
+            AlternativesDiscriminator(SampleSpace((L,), K), **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("end", [None, 2])
@@ -282,7 +281,7 @@ def test_what_has_no_alternatives_is_refused() -> None:
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_what_each_position_is_judged_by(context: str, network: str, end: int | None) -> None:
     torch.manual_seed(0)
-    discriminator = AlternativesDiscriminator(7, 5, end, 16, 2, context, network)  # type: ignore[arg-type]
+    discriminator = AlternativesDiscriminator(SampleSpace((7,), 5, end_id=end), 16, 2, context, network)  # type: ignore[arg-type]
     codes = pad_after_end(torch.randint(0, 5, (9, 7)), end)
     changed = codes.clone()
     changed[:, 3] = (changed[:, 3] + 1) % 5
@@ -302,8 +301,9 @@ def test_what_each_position_is_judged_by(context: str, network: str, end: int | 
 @pytest.mark.parametrize("kind", [*ONE_SHOT, GRUGenerator, TransformerGenerator])
 def test_both_steps_run(kind: Callable[..., nn.Module], end: int | None) -> None:
     torch.manual_seed(0)
-    generator = kind(6, 5, end, 4, width=8, depth=1)
-    discriminator = AlternativesDiscriminator(6, 5, end, 8, 1, "rest" if kind in ONE_SHOT else "prefix", "mlp")
+    space = SampleSpace((6,), 5, end_id=end)
+    generator = kind(space, 4, width=8, depth=1)
+    discriminator = AlternativesDiscriminator(space, 8, 1, "rest" if kind in ONE_SHOT else "prefix", "mlp")
     game = Game(make_estimator("rloo"), num_draws=3, credit=AlternativesCredit())
     real, latents = pad_after_end(torch.randint(0, 5, (4, 6)), end), torch.randn(4, 4)
     before = [p.clone() for p in generator.parameters()]
@@ -342,9 +342,9 @@ def test_latents_and_the_spread_of_logits() -> None:
     assert latents.unique().tolist() == [-1, 1]
     assert latents.mean(0).abs().max() < 0.15
     with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'cosy'"):
-        MLPSequenceGenerator(L, K, latent_kind="cosy")
+        MLPSequenceGenerator(SampleSpace((L,), K), latent_kind="cosy")
     for kind in ONE_SHOT:
-        generator, drawn = kind(L, K), sample_latents(500, 64)
+        generator, drawn = kind(SampleSpace((L,), K)), sample_latents(500, 64)
         set_logit_spread(generator, drawn, 2.5)
         assert abs(generator(drawn).logits.std(0).mean() - 2.5) < 1e-6
         with pytest.raises(InputError, match="logit_spread must be above 0"):
@@ -355,7 +355,7 @@ def test_latents_and_the_spread_of_logits() -> None:
 def test_the_weights_of_a_judge_begin_at_the_scale_of_what_they_sum(length: int, width: int, depth: int) -> None:
     """Uniform within 1 / sqrt(n): of the first layer n are the other positions, of the next ones the features."""
     torch.manual_seed(0)
-    judge = AlternativesDiscriminator(length, 9, None, width, depth, "rest", "mlp").judges[0]
+    judge = AlternativesDiscriminator(SampleSpace((length,), 9), width, depth, "rest", "mlp").judges[0]
     sums = [max(length - 1, 1), *[width] * depth]
     assert len(judge.weights) == len(sums)
     for weight, terms in zip(judge.weights, sums, strict=True):
@@ -370,7 +370,7 @@ def test_the_weights_of_a_judge_begin_at_the_scale_of_what_they_sum(length: int,
 def test_the_judges_of_convolutions_see_farther_and_farther(context: str) -> None:
     torch.manual_seed(0)
     length, place = 40, 20
-    judge = AlternativesDiscriminator(length, K, None, 8, 3, context, "conv")  # type: ignore[arg-type]
+    judge = AlternativesDiscriminator(SampleSpace((length,), K), 8, 3, context, "conv")  # type: ignore[arg-type]
     codes = torch.randint(K, (1, length))
     before = judge._judgements(codes)[0, :, place]
     seen: list[set[int]] = [set(), set(), set()]

@@ -24,6 +24,7 @@ from bgan_discrete.metrics.arrays import (
     share_of_copies,
     unique_rate,
 )
+from bgan_discrete.space import SampleSpace
 
 RNG = np.random.default_rng(0)
 
@@ -116,7 +117,7 @@ def test_categories_that_samples_lack() -> None:
 def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 150)
     training, heldout = rows(2000, seed=1), rows(400, seed=2)
-    options = {"num_categories": 5, "sizes": [5, 5, 2, 1], "column_names": ["a", "b", "c", "d"]}
+    options: dict[str, Any] = {"space": SampleSpace((4,), 5, sizes=(5, 5, 2, 1)), "column_names": ["a", "b", "c", "d"]}
     perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
     collapsed = evaluate_array(np.repeat(training[:1], 1200, 0), training, heldout, **options)
     assert (perfect.block_size, perfect.num_samples, perfect.num_pairs, perfect.pairs_in_all) == (400, 1200, 6, 6)
@@ -157,7 +158,7 @@ def test_the_worst_columns_and_pairs_come_worst_first_and_only_so_many(monkeypat
     training, heldout, samples = shifted_rows(200, 0), shifted_rows(60, 0, 1), shifted_rows(150, 0, 2)
     samples[:, 3] = 1
     samples[:, 5] = np.random.default_rng(3).integers(0, 2, 150)
-    report = evaluate_array(samples, training, heldout, num_categories=2, column_names=[*"abcdefg"])
+    report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), column_names=[*"abcdefg"])
     variation = column_total_variation(samples, training, 2)
     order = np.argsort(-variation, kind="stable")
     assert list(report.worst_columns) == ["abcdefg"[place] for place in order[:5]]
@@ -181,7 +182,7 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(arrays, "MAX_BLOCK", 50)
     training, heldout = shifted_rows(400, 0, 1), shifted_rows(90, 7, 2)
     samples = np.concatenate([shifted_rows(50, 2, 3), shifted_rows(50, 4, 4), shifted_rows(49, 6, 5)])
-    report = evaluate_array(samples, training, heldout, num_categories=2, seed=3)
+    report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=3)
     assert (report.block_size, report.num_samples, report.num_training, report.num_heldout) == (50, 149, 400, 90)
     name = "divergence_that_a_fresh_critic_finds_0_to_1"
     (real, first, options), (_, baseline, _), (_, others, _) = asked
@@ -230,7 +231,7 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert report.figures["total_variation_of_a_pair_mean"].floor == pytest.approx(
         pair_figures(real, training, pairs, 2)[0].mean()
     )
-    other = evaluate_array(samples, training, heldout, num_categories=2, seed=4)
+    other = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=4)
     assert not np.array_equal(asked[3][0], real), "which held-out rows is a matter of the seed"
     assert other.figures["unique_rate"].value == report.figures["unique_rate"].value
 
@@ -246,11 +247,11 @@ def test_a_critic_of_a_sequence_is_one_of_convolutions_and_of_columns_knows_thei
 
     monkeypatch.setattr(arrays, "critic_divergence", critic)
     codes = rows(60)
-    report = evaluate_array(codes, codes, codes, num_categories=5, sizes=[5, 5, 2, 1])
-    evaluate_array(codes, codes, codes, num_categories=5, neighbours=True)
+    report = evaluate_array(codes, codes, codes, SampleSpace((4,), 5, sizes=(5, 5, 2, 1)))
+    evaluate_array(codes, codes, codes, SampleSpace((4,), 5), neighbours=True)
     assert report.figures["divergence_that_a_fresh_critic_finds_0_to_1"].value == 0, "never below"
     (columns, many), *_, (sequence, few) = made
-    assert type(columns).__name__ == "MLPDiscriminator" and columns.sizes.tolist() == [5, 5, 2, 1]
+    assert type(columns).__name__ == "MLPDiscriminator" and columns.space.sizes == (5, 5, 2, 1)
     assert type(sequence).__name__ == "ConvSequenceDiscriminator"
     assert (many, few) == (arrays.CRITIC_STEPS, arrays.CONVOLUTION_STEPS)
 
@@ -261,7 +262,7 @@ def test_missing_categories_are_counted_in_all_and_the_most_frequent_named(monke
     samples = np.full((900, 1), 24, np.uint8)
     names = [[f"<{k}>" for k in range(25)]]
     report = evaluate_array(
-        samples, training, training[:30], num_categories=25, column_names=["x"], category_names=names
+        samples, training, training[:30], SampleSpace((1,), 25), column_names=["x"], category_names=names
     )
     shown = {f"x = <{k}>": round((21 + k) / len(training), 4) for k in range(23, 3, -1)}
     assert report.num_missing_categories == 24
@@ -272,17 +273,17 @@ def test_missing_categories_are_counted_in_all_and_the_most_frequent_named(monke
 def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 20)
     codes = (RNG.random((300, 2, 3)) < 0.3).astype(np.uint8)
-    report = evaluate_array(codes[:100], codes[100:200], codes[200:], num_categories=2)
+    report = evaluate_array(codes[:100], codes[100:200], codes[200:], SampleSpace((2, 3), 2))
     assert "frequencies_of_1_r2_against_the_data_s" in report.figures
     assert report.pairs_in_all == 15
     ones = evaluate_array(
-        codes[:100, 0], codes[100:200, 0], codes[200:, 0], num_categories=2, neighbours=True,
+        codes[:100, 0], codes[100:200, 0], codes[200:, 0], SampleSpace((3,), 2), neighbours=True,
         extra=lambda part: {"share of ones": (float(part.mean()), "floor")},
     )  # fmt: skip
     figure = ones.figures["share_of_ones"]
     assert figure.value == pytest.approx(codes[:100, 0].mean())
     assert figure.floor == pytest.approx(codes[200:, 0].mean())
-    single = evaluate_array(codes[:100, 0, :1], codes[100:200, 0, :1], codes[200:, 0, :1], num_categories=2)
+    single = evaluate_array(codes[:100, 0, :1], codes[100:200, 0, :1], codes[200:, 0, :1], SampleSpace((1,), 2))
     assert single.num_pairs == 0
     assert "pairs of columns" not in single.format_table()
 
@@ -291,9 +292,9 @@ def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 1)
     codes = rows(60)
     with pytest.raises(InputError, match="at least 20 samples, got 3"):
-        evaluate_array(codes[:3], codes, codes, num_categories=5)
-    evaluate_array(codes[:20], codes, codes, num_categories=5)
+        evaluate_array(codes[:3], codes, codes, SampleSpace((4,), 5))
+    evaluate_array(codes[:20], codes, codes, SampleSpace((4,), 5))
     with pytest.raises(InputError, match="at least 20 held-out rows, got 4"):
-        evaluate_array(codes, codes, codes[:4], num_categories=5)
-    with pytest.raises(InputError, match="samples must have the training rows' shape"):
-        evaluate_array(codes[:, :3], codes, codes, num_categories=5)
+        evaluate_array(codes, codes, codes[:4], SampleSpace((4,), 5))
+    with pytest.raises(InputError, match=r"samples must have the event shape \(4,\), got \(3,\)"):
+        evaluate_array(codes[:, :3], codes, codes, SampleSpace((4,), 5))

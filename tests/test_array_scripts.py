@@ -23,6 +23,7 @@ from bgan_discrete.config import ArrayDataConfig, ArrayModelConfig, load_config_
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks.arrays import (
     build_array_networks,
     figures_of_example,
@@ -274,13 +275,13 @@ def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None
 
 def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None:
     codec = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
-    generator = MLPGenerator((2,), 3, 4, 8, sizes=[3, 2])
+    generator = MLPGenerator(SampleSpace((2,), 3, sizes=(3, 2)), 4, 8)
     ArrayPipeline(generator, codec).save_pretrained(tmp_path / "m")
     assert set(ArrayPipeline.from_pretrained(tmp_path / "m").generate(50).rows["b"]) == {1, 2}
     for other, words in (
-        (MLPGenerator((2,), 3, 4, 8), "same number of categories for each column"),
-        (MLPGenerator((3,), 3, 4, 8), "same event shape"),
-        (MLPGenerator((2,), 4, 4, 8), "same num_categories"),
+        (MLPGenerator(SampleSpace((2,), 3), 4, 8), r"same space, got sizes: None and \(3, 2\)"),
+        (MLPGenerator(SampleSpace((3,), 3), 4, 8), r"same space, got event_shape: \(3,\) and \(2,\); sizes"),
+        (MLPGenerator(SampleSpace((2,), 4), 4, 8), "same space, got num_categories: 4 and 3"),
     ):
         with pytest.raises(InputError, match=words):
             ArrayPipeline(other, codec)
@@ -311,9 +312,9 @@ def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Pa
 
 
 def test_networks_fit_the_data() -> None:
-    long = IntegersCodec((400,), 5)
+    long = SampleSpace((400,), 5)
     assert type(build_array_networks(ArrayModelConfig(), long, 0)[1]).__name__ == "MLPDiscriminator"
-    short = IntegersCodec((12,), 5)
+    short = SampleSpace((12,), 5)
     assert type(build_array_networks(ArrayModelConfig(), short, 0)[1]).__name__ == "AlternativesDiscriminator"
     generator, discriminator = build_array_networks(ArrayModelConfig(generator="conv"), short, 0, alternatives=False)
     assert isinstance(generator, ConvSequenceGenerator)
@@ -322,24 +323,24 @@ def test_networks_fit_the_data() -> None:
 
 def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
     table = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
-    for codec, config in (
-        (IntegersCodec((400,), 5), ArrayModelConfig()),
-        (IntegersCodec((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp", spectral_norm=True)),
-        (table, ArrayModelConfig(discriminator="mlp")),
-        (table, ArrayModelConfig()),
+    for space, config in (
+        (SampleSpace((400,), 5), ArrayModelConfig()),
+        (SampleSpace((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp", spectral_norm=True)),
+        (table.space, ArrayModelConfig(discriminator="mlp")),
+        (table.space, ArrayModelConfig()),
     ):
-        networks = build_array_networks(config, codec, 0)
+        networks = build_array_networks(config, space, 0)
         sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
-        assert measure_array_networks(config, codec) == sizes
+        assert measure_array_networks(config, space) == sizes
     words = r"networks of 60,001 categories at 6,000 positions would have generator 92,\d+,\d+,\d+, .* GiB of memory"
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
     with pytest.raises(InputError, match=words):
-        measure_array_networks(ArrayModelConfig(), IntegersCodec((6000,), 60001))
+        measure_array_networks(ArrayModelConfig(), SampleSpace((6000,), 60001))
 
 
 def test_characters_are_generated_as_characters(tmp_path: Path) -> None:
     codec = IntegersCodec((2, 2), 4, values=["", '"', ",", "x"])
-    ArrayPipeline(MLPGenerator((2, 2), 4, 4, 8), codec).save_pretrained(tmp_path / "m")
+    ArrayPipeline(MLPGenerator(SampleSpace((2, 2), 4), 4, 8), codec).save_pretrained(tmp_path / "m")
     for name in ("t.csv", "t.npy", "t.npz"):
         run("generate_array", "--model", "m", "--num-samples", "9", "--output", name, cwd=tmp_path)
     rows = np.load(tmp_path / "t.npy")

@@ -56,7 +56,7 @@ def test_tables(place: Path, name: str) -> None:
     data = load_array(place / name, drop=["id"], bins=5, holdout=0.25)
     assert isinstance(data.codec, TableCodec)
     assert data.codec.column_names == ("city", "rooms", "price")
-    assert (data.codec.sizes, data.num_categories) == ((4, 3, 5), 5)
+    assert (data.space.sizes, data.num_categories) == ((4, 3, 5), 5)
     assert (len(data.codes), len(data.heldout_codes)) == (30, 10)
     decoded = data.codec.decode(np.concatenate([data.codes, data.heldout_codes]))
     assert sorted(map(str, zip(decoded["city"], decoded["rooms"], strict=True))) == sorted(
@@ -104,7 +104,7 @@ def test_columns_labels_limits_and_layouts(place: Path) -> None:
     as_table = load_array(place / "codes.npy", layout="table")
     assert as_table.codec.column_names == ("column_0", "column_1", "column_2", "column_3")
     floats = load_array(np.random.default_rng(0).normal(size=(200, 3)), layout="table", bins=4)
-    assert (floats.num_categories, floats.codec.sizes) == (4, None)
+    assert (floats.num_categories, floats.space.sizes) == (4, None)
 
 
 def test_a_file_to_judge_by_and_a_codec_to_encode_with(place: Path) -> None:
@@ -690,7 +690,7 @@ def test_characters_are_numbered_and_come_back(tmp_path: Path) -> None:
     np.save(tmp_path / "t.npy", levels.astype("S1"))
     again = load_array(tmp_path / "t.npy", heldout=levels)
     assert (again.digest, load_array(levels.tolist(), heldout=levels).digest) == (data.digest, data.digest)
-    assert load_array([list("ab"), list("ba")] * 9).codec.event_shape == (2,)
+    assert load_array([list("ab"), list("ba")] * 9).space.event_shape == (2,)
     with pytest.raises(InputError, match=r"must be one of 4 characters: .*, got 'Q' in row 0"):
         load_array(np.full((9, 5, 6), "Q"), codec=data.codec)
     for heldout in (np.zeros((3, 5, 6), int), np.full((3, 5, 6), "ab")):

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from bgan_discrete import ColumnCategorical, Trainer, TrainingConfig, make_estimator
 from bgan_discrete.distributions import Distribution, FactorizedCategorical
-from bgan_discrete.distributions.columns import check_sizes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.penalties import r1_penalty
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import generator_loss
 from bgan_discrete.nn import AlternativesDiscriminator, MLPDiscriminator, MLPGenerator
+from bgan_discrete.space import SampleSpace
 
 SIZES = torch.tensor([1, 2, 4, 3])
 OUTCOMES = torch.tensor(list(itertools.product(range(4), repeat=4)))
@@ -125,26 +125,26 @@ def test_frequencies_of_draws_are_the_probabilities() -> None:
 
 
 def test_a_generator_with_sizes_and_its_shape() -> None:
-    sizes = [1, 2, 3, 5, 4, 5]
-    generator = MLPGenerator((2, 3), 5, 4, 8, 1, sizes=sizes)
+    sizes = (1, 2, 3, 5, 4, 5)
+    generator = MLPGenerator(SampleSpace((2, 3), 5, sizes=sizes), 4, 8, 1)
     codes = generator(torch.randn(50, 4)).sample(20)
     assert (codes < torch.tensor(sizes).reshape(2, 3)).all()
-    assert generator.settings["sizes"] == sizes
-    assert MLPGenerator((2, 3), 5, 4, 8, 1, sizes=[5] * 6).settings["sizes"] is None
-    assert "sizes" not in MLPGenerator((2, 3), 5, 4, 8, 1).state_dict()
+    assert generator.settings["space"]["sizes"] == list(sizes)
+    assert MLPGenerator(SampleSpace((2, 3), 5, sizes=(5,) * 6), 4, 8, 1).settings["space"]["sizes"] is None
+    assert "sizes" not in MLPGenerator(SampleSpace((2, 3), 5), 4, 8, 1).state_dict()
 
 
-@pytest.mark.parametrize("sizes", [None, [2, 5, 3, 1, 5, 4]])
+@pytest.mark.parametrize("sizes", [None, (2, 5, 3, 1, 5, 4)])
 @pytest.mark.parametrize("encoding", [None, "scalar", "cosine", "onehot", "embedding"])
 def test_alternatives_of_a_discriminator_equal_its_value_of_each_exchanged_sample(
-    sizes: list[int] | None, encoding: str | None
+    sizes: tuple[int, ...] | None, encoding: str | None
 ) -> None:
     if sizes is not None and encoding not in (None, "onehot"):
         with pytest.raises(InputError, match="encoding must be 'onehot' with sizes"):
-            MLPDiscriminator((2, 3), 5, 7, 2, encoding, sizes=sizes)
+            MLPDiscriminator(SampleSpace((2, 3), 5, sizes=sizes), 7, 2, encoding)
         return
     torch.manual_seed(0)
-    discriminator = MLPDiscriminator((2, 3), 5, 7, 2, encoding, sizes=sizes)
+    discriminator = MLPDiscriminator(SampleSpace((2, 3), 5, sizes=sizes), 7, 2, encoding)
     limits = torch.tensor(sizes or [5] * 6).reshape(2, 3)
     codes = (torch.rand(4, 2, 3) * limits).to(torch.uint8)
     found = discriminator.alternatives(codes)
@@ -158,8 +158,8 @@ def test_alternatives_of_a_discriminator_equal_its_value_of_each_exchanged_sampl
 
 
 def test_a_penalty_has_no_part_in_what_is_impossible() -> None:
-    sizes = [1, 2, 4, 3]
-    discriminator = MLPDiscriminator((4,), 4, 8, sizes=sizes)
+    sizes = (1, 2, 4, 3)
+    discriminator = MLPDiscriminator(SampleSpace((4,), 4, sizes=sizes), 8)
     codes = torch.tensor([[0, 1, 3, 2], [0, 0, 1, 0]])
     soft = torch.nn.functional.one_hot(codes, 4).float().requires_grad_()
     torch.testing.assert_close(discriminator(soft), discriminator(codes))
@@ -172,7 +172,7 @@ def test_a_penalty_has_no_part_in_what_is_impossible() -> None:
 @pytest.mark.parametrize(("escort", "entropy_weight"), [(1.0, 0.0), (0.5, 0.0), (0.5, 2.0), (1.0, 2.0)])
 def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: float, entropy_weight: float) -> None:
     logits, distribution = make(requires_grad=True)
-    discriminator = AlternativesDiscriminator(4, 4, None, 8, 1, "rest", "mlp")
+    discriminator = AlternativesDiscriminator(SampleSpace((4,), 4), 8, 1, "rest", "mlp")
     game = Game(make_estimator(estimator), credit=AlternativesCredit(escort, entropy_weight))
     found = generator_loss(game, players(None, discriminator), distribution, distribution.sample(2))
     (gradient,) = torch.autograd.grad(found.loss, logits)
@@ -189,8 +189,8 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
     first = rng.integers(0, 3, 2000)
     codes = np.stack([first, first % 2, rng.integers(0, 5, 2000)], axis=1).astype(np.uint8)
     torch.manual_seed(0)
-    generator = MLPGenerator((3,), 5, 8, 32, sizes=[3, 2, 5])
-    discriminator = MLPDiscriminator((3,), 5, 32, sizes=[3, 2, 5])
+    generator = MLPGenerator(SampleSpace((3,), 5, sizes=(3, 2, 5)), 8, 32)
+    discriminator = MLPDiscriminator(SampleSpace((3,), 5, sizes=(3, 2, 5)), 32)
     config = TrainingConfig(
         estimator="jeffreys", credit=credit, num_draws=1 if credit == "alternatives" else 8, max_steps=300,
         sample_interval=0, checkpoint_interval=0, ema_decay=0.98, device="cpu",
@@ -208,12 +208,11 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
     [
         (lambda: ColumnCategorical(torch.zeros(2, 3, 4), torch.tensor([1, 2])), "sizes must have the event shape"),
         (lambda: ColumnCategorical(torch.zeros(2, 2, 2, 4), torch.ones(4)), "sizes must have the event shape"),
-        (lambda: check_sizes([1, 2, 3], (2,), 4), "one for each of the 2 positions"),
-        (lambda: check_sizes([1, -1], (2,), 4), "at least 1 and at most num_categories = 4, got -1 to 1"),
-        (lambda: MLPGenerator((3,), 4, sizes=[1, 2]), "one for each of the 3 positions"),
-        (lambda: MLPGenerator((2,), 4, sizes=[0, 4]), "at least 1 and at most num_categories = 4, got 0 to 4"),
-        (lambda: MLPDiscriminator((2,), 4, sizes=[5, 4]), "at most num_categories = 4, got 4 to 5"),
-        (lambda: MLPGenerator((2,), 4, latent_kind="uniform"), "latent_kind must be one of"),
+        (lambda: SampleSpace((2,), 4, sizes=(1, -1)), "at least 1 and at most num_categories = 4, got -1 to 1"),
+        (lambda: SampleSpace((3,), 4, sizes=(1, 2)), "one for each of the 3 positions"),
+        (lambda: SampleSpace((2,), 4, sizes=(0, 4)), "at least 1 and at most num_categories = 4, got 0 to 4"),
+        (lambda: SampleSpace((2,), 4, sizes=(5, 4)), "at most num_categories = 4, got 4 to 5"),
+        (lambda: MLPGenerator(SampleSpace((2,), 4), latent_kind="uniform"), "latent_kind must be one of"),
     ],
 )
 def test_errors(call, words: str) -> None:
@@ -222,11 +221,11 @@ def test_errors(call, words: str) -> None:
 
 
 def test_sizes_are_kept_unless_all_are_the_largest() -> None:
-    assert check_sizes([1, 4], (2,), 4) == [1, 4]
-    assert check_sizes([3, 2], (1, 2), 4) == [3, 2]
-    assert check_sizes([4, 4], (2,), 4) is None
+    assert SampleSpace((2,), 4, sizes=(1, 4)).sizes == (1, 4)
+    assert SampleSpace((1, 2), 4, sizes=(3, 2)).sizes == (3, 2)
+    assert SampleSpace((2,), 4, sizes=(4, 4)).sizes is None
 
 
 def test_equal_sizes_are_the_plain_distribution() -> None:
-    generator = MLPGenerator((2,), 3, 4, 8, sizes=[3, 3])
+    generator = MLPGenerator(SampleSpace((2,), 3, sizes=(3, 3)), 4, 8)
     assert type(generator(torch.randn(2, 4))) is FactorizedCategorical

@@ -127,8 +127,8 @@ def test_the_discriminators_part_is_its_bound_on_mixtures() -> None:
 @pytest.mark.parametrize("penalty", ["r1", "roth", "wgan_gp"])
 def test_penalties_apply_to_grey_levels(penalty: str) -> None:
     torch.manual_seed(0)
-    generator = ContinuousConvGenerator((8, 8), 17, latent_size=4, width=4, depth=1)
-    discriminator = ConvDiscriminator((8, 8), 2, width=4)
+    generator = ContinuousConvGenerator(SampleSpace((8, 8), 17), latent_size=4, width=4, depth=1)
+    discriminator = ConvDiscriminator(SampleSpace((8, 8), 2), width=4)
     real = torch.randint(0, 17, (3, 8, 8), dtype=torch.uint8)
     game = Game(penalty=get_penalty(penalty))
     found = continuous_step(game, players(generator, discriminator), real, torch.randn(3, 4))
@@ -148,7 +148,7 @@ def test_grey_levels_round_to_codes_and_have_no_probabilities() -> None:
 
 def test_the_generator_starts_at_the_mean_of_the_data() -> None:
     torch.manual_seed(0)
-    generator = ContinuousConvGenerator((8, 9), 5, latent_size=4, width=4, depth=1)
+    generator = ContinuousConvGenerator(SampleSpace((8, 9), 5), latent_size=4, width=4, depth=1)
     frequencies = torch.softmax(torch.randn(8, 9, 5), -1)
     generator.set_output_bias(frequencies.log())
     mean = frequencies @ torch.linspace(0, 1, 5)
@@ -158,7 +158,7 @@ def test_the_generator_starts_at_the_mean_of_the_data() -> None:
 def test_errors() -> None:
     with pytest.raises(InputError, match="continuous loss 'hinge' is unknown; choose one of boundary_seeking"):
         get_continuous_loss("hinge")
-    generator, discriminator = MLPGenerator((1,), 3, latent_size=1, width=4), Slope()
+    generator, discriminator = MLPGenerator(SampleSpace((1,), 3), latent_size=1, width=4), Slope()
     with pytest.raises(InputError, match="needs a generator of GreyLevels, got FactorizedCategorical"):
         continuous_step(
             Game(), players(generator, discriminator), torch.zeros(2, 1, dtype=torch.uint8), torch.zeros(2, 1)
@@ -167,8 +167,8 @@ def test_errors() -> None:
 
 def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_turn() -> None:
     torch.manual_seed(0)
-    generator = ContinuousConvGenerator((8, 8), 17, latent_size=4, width=4, depth=1)
-    discriminator = ConvDiscriminator((8, 8), 2, width=4)
+    generator = ContinuousConvGenerator(SampleSpace((8, 8), 17), latent_size=4, width=4, depth=1)
+    discriminator = ConvDiscriminator(SampleSpace((8, 8), 2), width=4)
     codes = np.random.default_rng(0).integers(0, 17, (40, 8, 8)).astype(np.uint8)
     config = TrainingConfig(
         continuous="boundary_seeking",
@@ -229,4 +229,4 @@ def test_the_configuration_knows_its_losses() -> None:
 
 def test_codes_that_are_no_scale_are_refused() -> None:
     with pytest.raises(InputError, match="continuous needs codes that are a scale"):
-        build_networks(ImageModelConfig(), (8, 8), 4, ordered=False, seed=0, continuous=True)
+        build_networks(ImageModelConfig(), SampleSpace((8, 8), 4), seed=0, continuous=True)

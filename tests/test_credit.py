@@ -78,7 +78,7 @@ def test_a_credit_refuses_an_f_that_is_not_its_own_and_says_what_to_take() -> No
 
 
 def test_a_step_refuses_it_before_anything_moves() -> None:
-    generator = MLPGenerator((L,), K, latent_size=2, width=4)
+    generator = MLPGenerator(SPACE, latent_size=2, width=4)
     before = [parameter.detach().clone() for parameter in generator.parameters()]
     for credit, per_prefix in ((sample_credit, True), (prefix_credit, False)):
         with pytest.raises(InputError, match=r"credit '(sample|prefix)' needs"):
@@ -88,7 +88,7 @@ def test_a_step_refuses_it_before_anything_moves() -> None:
 
 @pytest.mark.parametrize("who", ["generator", "discriminator"])
 def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None:
-    generator, discriminator = MLPGenerator((L,), K, latent_size=2, width=4), MLPDiscriminator((L,), K, width=4)
+    generator, discriminator = MLPGenerator(SPACE, latent_size=2, width=4), MLPDiscriminator(SPACE, width=4)
     moved = discriminator if who == "generator" else generator
     optimizers = {f"{'discriminator' if who == 'generator' else 'generator'}_optimizer": sgd(moved)}
     game, one = Game(num_draws=2), Players(generator, discriminator, **optimizers)  # type: ignore[arg-type]
@@ -106,4 +106,4 @@ def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None
 
 def test_players_are_networks_not_names() -> None:
     with pytest.raises(InputError, match="generator must be an object, got 'gru'"):
-        Players("gru", MLPDiscriminator((L,), K, width=4))
+        Players("gru", MLPDiscriminator(SPACE, width=4))

@@ -10,6 +10,7 @@ from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.metrics import critics
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.nn import MLPDiscriminator
+from bgan_discrete.space import SampleSpace
 
 K = 4
 P, Q = np.array([0.45, 0.25, 0.18, 0.12]), np.array([0.12, 0.2, 0.3, 0.38])
@@ -21,7 +22,7 @@ def samples(p: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def critic() -> MLPDiscriminator:
-    return MLPDiscriminator((2,), K, width=32)
+    return MLPDiscriminator(SampleSpace((2,), K), width=32)
 
 
 def exact(kind: str) -> float:
@@ -47,7 +48,9 @@ def test_two_sets_from_one_distribution_are_not_told_apart(kind: str) -> None:
 def test_the_wasserstein_estimate_is_the_distance_of_two_points() -> None:
     # One position, all of one side here and all of the other there: the one-hots lie sqrt(2) apart.
     a, b = np.zeros((200, 1), dtype=np.uint8), np.full((200, 1), 3, dtype=np.uint8)
-    found = critic_divergence(a, b, K, lambda: MLPDiscriminator((1,), K, width=32), "wasserstein", steps=400)
+    found = critic_divergence(
+        a, b, K, lambda: MLPDiscriminator(SampleSpace((1,), K), width=32), "wasserstein", steps=400
+    )
     assert found == pytest.approx(math.sqrt(2), rel=0.1)
 
 
@@ -55,7 +58,9 @@ def test_soft_outputs_are_judged_as_what_they_are() -> None:
     # The mean of a fair coin is not a coin: a critic tells the grey from the black and white at once.
     real = np.random.default_rng(0).integers(0, 2, size=(1000, 3)).astype(np.uint8)
     soft = np.full((1000, 3, 2), 0.5, dtype=np.float32)
-    found = critic_divergence(real, soft, 2, lambda: MLPDiscriminator((3,), 2, width=16, encoding="onehot"), steps=500)
+    found = critic_divergence(
+        real, soft, 2, lambda: MLPDiscriminator(SampleSpace((3,), 2), width=16, encoding="onehot"), steps=500
+    )
     assert found > 0.9 * 2 * math.log(2)
 
 
@@ -63,7 +68,7 @@ def test_a_critic_that_learns_its_samples_by_heart_is_judged_by_others_and_at_it
     # 48 samples a side of one distribution to learn from: by heart they are 2 log 2 apart, and on others the last state
     # of such a critic is far below 0; its best moment is near it.
     a, b = (np.random.default_rng(seed).integers(0, K, size=(80, 12)).astype(np.uint8) for seed in (0, 1))
-    found = critic_divergence(a, b, K, lambda: MLPDiscriminator((12,), K, width=128), steps=400)
+    found = critic_divergence(a, b, K, lambda: MLPDiscriminator(SampleSpace((12,), K), width=128), steps=400)
     assert -0.3 < found < 0.3
 
 

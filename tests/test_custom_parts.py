@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import bgan_discrete
 from bgan_discrete import (
     ConvGenerator,
     Discriminator,
@@ -37,6 +38,7 @@ from bgan_discrete.sources import load_images
 from bgan_discrete.training.setup import make_game
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
+SPACE = SampleSpace((6,), 3)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
 
 
@@ -47,8 +49,8 @@ def game_of(config: TrainingConfig, **changes: Any) -> Game:
 
 def trained(config: TrainingConfig, game: Game | None = None) -> Trainer:
     torch.manual_seed(0)
-    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
-    discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
+    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
+    discriminator = MLPDiscriminator(SPACE, width=16, depth=1)
     trainer = Trainer(generator, discriminator, CODES, config, game=game)
     trainer.train(progress=False)
     return trainer
@@ -110,64 +112,34 @@ def test_a_game_counts_instead_of_the_whole_one_that_the_configuration_names() -
     assert (trainer.players.parts, trainer.players.score_chunk) == (2, 5)
 
 
-class Logits(Generator):
-    """A generator that gives logits, not a distribution."""
-
-    num_categories = 3
-
-    def __init__(self) -> None:
-        super().__init__(SampleSpace((6,), 3), latent_size=4)
-        self.layer = torch.nn.Linear(4, 18)
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
-        return self.layer(latents).unflatten(1, (6, 3))
-
-
-class OneColumn(MLPDiscriminator):
-    """A discriminator that gives F ``[B, 1]``."""
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return super().forward(codes)[:, None]
-
-
-class GivenGenerator(Generator):
-    """Gives what a function makes of the right logits."""
-
-    num_categories = 3
+class Changed(Generator):
+    """A generator that gives what a function makes of logits."""
 
     def __init__(self, change: Any) -> None:
-        super().__init__(SampleSpace((6,), 3), latent_size=4)
-        self.inner, self.change = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), change
+        super().__init__(SPACE, latent_size=4)
+        self.inner, self.change = MLPGenerator(SPACE, latent_size=4, width=16, depth=1), change
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
         return self.change(self.inner(latents).logits)
 
 
-class GivenDiscriminator(Discriminator):
-    """Gives what a function makes of the right F."""
+class Judged(Discriminator):
+    """A discriminator that gives what a function makes of F."""
 
     def __init__(self, change: Any) -> None:
-        super().__init__(SampleSpace((6,), 3))
-        self.inner, self.change = MLPDiscriminator((6,), 3, width=16, depth=1), change
+        super().__init__(SPACE)
+        self.inner, self.change = MLPDiscriminator(SPACE, width=16, depth=1), change
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Any:
-        return self.change(self.inner(samples))
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Any:
+        return self.change(self.inner(codes))
 
 
 def wrong_generator(change: Any) -> dict[str, Any]:
-    return {"generator": GivenGenerator(change)}
+    return {"generator": Changed(change)}
 
 
 def wrong_discriminator(change: Any) -> dict[str, Any]:
-    return {"discriminator": GivenDiscriminator(change)}
-
-
-class Frozen(MLPDiscriminator):
-    """A discriminator without anything to learn."""
-
-    def __init__(self) -> None:
-        super().__init__((6,), 3, 16, 1)
-        self.requires_grad_(False)
+    return {"discriminator": Judged(change)}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +171,10 @@ class Frozen(MLPDiscriminator):
             wrong_discriminator(lambda f: f[:, None].expand(-1, 5)),
             r"credit 'sample' needs one F for each sample, \[32\], got \[32, 5\]; for F of each prefix take",
         ),
-        ({"discriminator": Frozen()}, r"discriminator must have parameters that require a gradient, got Frozen"),
+        (
+            {"discriminator": MLPDiscriminator(SPACE).requires_grad_(False)},
+            r"discriminator must have parameters that require a gradient, got MLPDiscriminator",
+        ),
         ({"estimator": "rloo"}, r"estimator must be an object or a function, got 'rloo'; .*make_estimator"),
         ({"divergence": "kl"}, r"divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
         ({"penalty": "r1"}, r"penalty must be an object, got 'r1'"),
@@ -208,13 +183,12 @@ class Frozen(MLPDiscriminator):
         ({"penalty": lambda *given: 0.5}, r"penalty must be a scalar tensor, .* got 0\.5"),
         ({"penalty": lambda *given: torch.tensor(0.5)}, "penalty must have a gradient with respect to the disc"),
         ({"estimator": lambda log_w: log_w.numpy()}, r"a tensor of advantages .*, got ndarray"),
-        ({"generator": Logits()}, r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
-        ({"discriminator": OneColumn((6,), 3, 16, 1)}, r"one F for each sample, \[16\], got \[16, 1\]; squeeze"),
+        (wrong_generator(lambda z: z), r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
     ],
 )
 def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) -> None:
-    generator = parts.pop("generator", None) or MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
-    discriminator = parts.pop("discriminator", None) or MLPDiscriminator((6,), 3, width=16, depth=1)
+    generator = parts.pop("generator", None) or MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
+    discriminator = parts.pop("discriminator", None) or MLPDiscriminator(SPACE, width=16, depth=1)
     config = TrainingConfig(**SMALL, penalty_interval=1)
     with pytest.raises(InputError, match=words):
         Trainer(generator, discriminator, CODES, config, game=game_of(config, **parts)).train(progress=False)
@@ -238,8 +212,8 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
     for begins in (0, 3):
         torch.manual_seed(0)
         made = {
-            "generator": GivenGenerator(FactorizedCategorical),
-            "discriminator": GivenDiscriminator(lambda f: f),
+            "generator": Changed(FactorizedCategorical),
+            "discriminator": Judged(lambda f: f),
         }
         made[who].change = wrong if begins == 0 else right
         config = TrainingConfig(**SMALL, penalty="none", log_interval=4)
@@ -271,7 +245,7 @@ def test_a_game_takes_a_function_and_no_names() -> None:
 def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
     config = TrainingConfig(**SMALL)
     torch.manual_seed(0)
-    networks = (MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1))
+    networks = (MLPGenerator(SPACE, 4, 16, 1), MLPDiscriminator(SPACE, 16, 1))
     estimator: Any = make_estimator("reinforce")
     trainer = Trainer(*networks, CODES, config, output_dir=tmp_path, game=game_of(config, estimator=estimator))
     trainer.train(progress=False)
@@ -321,7 +295,7 @@ def test_a_codec_of_ones_own_is_cached_saved_and_loaded(
     assert np.array_equal(first.codes, again.codes)
     (note,) = {record.getMessage() for record in caplog.records}
     assert note.startswith("17 different grey values of the data set become 2 ")
-    ImagePipeline(ConvGenerator((8, 8), 2, 4, 8), first.codec).save_pretrained(tmp_path / "model")
+    ImagePipeline(ConvGenerator(first.codec.space_of((8, 8)), 4, 8), first.codec).save_pretrained(tmp_path / "model")
     assert ImagePipeline.from_pretrained(tmp_path / "model").generate(3).images.shape == (3, 8, 8)
 
 
@@ -332,3 +306,29 @@ def test_a_codec_that_cannot_be_built_again_is_refused(monkeypatch: pytest.Monke
         codec_from_config({"name": "halves", "limit": 3})
     with pytest.raises(InputError, match="'binary' is taken"):
         register_codec(BinaryCodec)
+
+
+def test_networks_that_extend_nothing_are_told_the_lines_that_do() -> None:
+    """Those lines run."""
+    config, generator, discriminator = TrainingConfig(**SMALL), MLPGenerator(SPACE), MLPDiscriminator(SPACE)
+    own: dict[str, Any] = {}
+    for who, parts in (
+        ("generator", (torch.nn.Linear(4, 18), discriminator)),
+        ("discriminator", (generator, torch.nn.Linear(6, 1))),
+    ):
+        with pytest.raises(InputError, match=f"{who} must extend bgan_discrete.{who.title()}, got Linear:") as caught:
+            Trainer(*parts, CODES, config)
+        lines = str(caught.value).split(":\n\n")[1]
+        names = {"bgan_discrete": bgan_discrete, "nn": torch.nn, "FactorizedCategorical": FactorizedCategorical}
+        exec(lines, names)
+        own[who] = names["Own"]
+    made, judge = own["generator"](SPACE), own["discriminator"](SPACE)
+    trainer = Trainer(made, judge, CODES, config)
+    trainer.train(progress=False)
+    assert trainer.sample(5).shape == (5, 6)
+    assert made.settings == {"space": SPACE.to_dict(), "latent_size": 16}
+    assert type(made).from_settings(made.settings).space == SPACE
+    with pytest.raises(InputError, match="Own has no set_output_bias"):
+        made.set_output_bias(torch.zeros(6, 3))
+    with pytest.raises(InputError, match="Own has no alternatives, which credit 'alternatives' needs"):
+        Trainer(made, judge, CODES, TrainingConfig(**SMALL, credit="alternatives")).train(progress=False)

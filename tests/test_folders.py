@@ -34,6 +34,7 @@ from bgan_discrete.tasks.runs import hold_run
 from bgan_discrete.training import claim
 
 from in_process import refused  # type: ignore[import-not-found]  # isort: skip
+from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"threads": 1, "device": "cpu", "num_samples": 0, "batch_size": 8, "max_steps": 2, "num_draws": 2,
@@ -179,7 +180,7 @@ def test_what_was_made_for_a_refused_run_goes(tmp_path: Path) -> None:
 
 
 def test_a_trainer_holds_its_folder_too(tmp_path: Path) -> None:
-    networks = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
+    networks = MLPGenerator(SampleSpace((6,), 3), 4, 8, 1), MLPDiscriminator(SampleSpace((6,), 3), 8, 1)
     config = TrainingConfig(batch_size=4, num_draws=2, max_steps=2, threads=1, device="cpu")
     trainer = Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=tmp_path)
     with hold_folder(tmp_path, claim.LOCK_FILE), pytest.raises(InputError, match="in use by another run"):

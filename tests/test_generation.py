@@ -19,6 +19,7 @@ from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.drawing import sample_codes
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -29,6 +30,7 @@ from bgan_discrete.nn import (
     TransformerGenerator,
 )
 from bgan_discrete.sources.table_files import write_table
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks import arrays, images, sample_files, text
 from bgan_discrete.tasks.sample_files import draw_in_parts
 
@@ -39,23 +41,25 @@ TABLE = {"kind": ["a", "b\n", None, "c"] * 30, "count": [1, 2, 3, None] * 30, "s
 
 def text_model(kind: type[nn.Module] = ConvSequenceGenerator) -> TextPipeline:
     torch.manual_seed(0)
-    return TextPipeline(kind(6, CODEC.num_categories, 0, 4, 8, 1), CODEC)
+    return TextPipeline(kind(CODEC.space, 4, 8, 1), CODEC)
 
 
 def image_model(classes: int | None = 3) -> ImagePipeline:
     torch.manual_seed(0)
-    return ImagePipeline(ConvGenerator((8, 8), 4, 4, 8, 1, num_classes=classes), LevelsCodec(4))
+    return ImagePipeline(
+        ConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1, num_classes=classes), LevelsCodec(4)
+    )
 
 
 def table_model() -> ArrayPipeline:
     torch.manual_seed(0)
     codec = TableCodec.fit(TABLE)
-    return ArrayPipeline(MLPGenerator(codec.event_shape, codec.num_categories, 4, 8, 1, codec.sizes), codec)
+    return ArrayPipeline(MLPGenerator(codec.space, 4, 8, 1), codec)
 
 
 def array_model() -> ArrayPipeline:
     torch.manual_seed(0)
-    return ArrayPipeline(MLPGenerator((2, 3), 3, 4, 8, 1), IntegersCodec((2, 3), 3))
+    return ArrayPipeline(MLPGenerator(SampleSpace((2, 3), 3), 4, 8, 1), IntegersCodec((2, 3), 3))
 
 
 # --- what is no distribution ---
@@ -67,7 +71,7 @@ def array_model() -> ArrayPipeline:
     [
         array_model, table_model, image_model, text_model, lambda: text_model(GRUGenerator),
         lambda: text_model(TransformerGenerator), lambda: text_model(MLPSequenceGenerator),
-        lambda: ImagePipeline(ContinuousConvGenerator((8, 8), 4, 4, 8, 1), LevelsCodec(4)),
+        lambda: ImagePipeline(ContinuousConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1), LevelsCodec(4)),
     ],
 )  # fmt: skip
 def test_no_sample_comes_of_logits_that_are_not_finite(make: Any, value: float) -> None:
@@ -82,15 +86,15 @@ def test_no_sample_comes_of_logits_that_are_not_finite(make: Any, value: float) 
             pipeline.generate(3, **options)
 
 
-class Given(nn.Module):
+class Given(Generator):
     """A generator of somebody else that gives one distribution."""
 
     def __init__(self, distribution: Any) -> None:
-        super().__init__()
+        super().__init__(SampleSpace((3,), 2), latent_size=2)
         self.weight = nn.Parameter(torch.zeros(1))
         self.distribution = distribution
 
-    def forward(self, latents: Tensor) -> Any:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
         return self.distribution
 
 
@@ -100,14 +104,13 @@ def test_a_single_value_is_named(value: float, named: str) -> None:
     logits[3, 1, 0] = value
     for distribution in (FactorizedCategorical(logits), ColumnCategorical(logits, torch.tensor([2, 2, 2]))):
         with pytest.raises(NonFiniteError, match=f"the Given's logits must be finite, got {named} among them"):
-            sample_codes(Given(distribution), 2, 4, 0, torch.device("cpu"), 4)
+            sample_codes(Given(distribution), 4, 0, torch.device("cpu"), 4)
     # What the message advises works, and the largest numbers are numbers.
     logits[3, 1, 0] = -1e4
-    assert sample_codes(Given(FactorizedCategorical(logits)), 2, 4, 0, torch.device("cpu"), 4)[3, 1] == 1
+    assert sample_codes(Given(FactorizedCategorical(logits)), 4, 0, torch.device("cpu"), 4)[3, 1] == 1
     for large in (3e38, -3e38):
-        drawn = sample_codes(
-            Given(FactorizedCategorical(torch.full((4, 3, 2), large))), 2, 4, 0, torch.device("cpu"), 4
-        )
+        given = Given(FactorizedCategorical(torch.full((4, 3, 2), large)))
+        drawn = sample_codes(given, 4, 0, torch.device("cpu"), 4)
         assert drawn.shape == (4, 3)
 
 
@@ -125,7 +128,7 @@ def whole(parts: Iterator[Any], name: str) -> Any:
 @pytest.mark.usefixtures("small_parts")
 def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> None:
     pipeline = make()
-    pipeline.discriminator = Weigh()
+    pipeline.discriminator = Weigh(pipeline.generator.space)
     options: dict[str, Any] = {"resample": resample}
     if isinstance(pipeline, TextPipeline):
         options |= {"temperature": 0.7, "top_k": 3}
@@ -137,7 +140,7 @@ def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> Non
         assert np.array_equal(found, getattr(made, name)) and len(found) == 20
 
 
-class Weigh(nn.Module):
+class Weigh(Discriminator):
     """F is the sum of the codes."""
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:

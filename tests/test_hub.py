@@ -26,6 +26,7 @@ from bgan_discrete.durable import render_manifest
 from bgan_discrete.pipeline import FORMAT, model_facts
 from bgan_discrete.publishing.card import CARD_FILE, Samples, is_as_written, render_card, sealed, write_card
 from bgan_discrete.publishing.hub import names_hub_model
+from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = {"config.json", "model.safetensors", "codec.json", "manifest.json"}
@@ -33,7 +34,7 @@ MODEL = {"config.json", "model.safetensors", "codec.json", "manifest.json"}
 
 def small_pipeline(seed: int = 0) -> ImagePipeline:
     torch.manual_seed(seed)
-    return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def held(folder: Path) -> dict[str, bytes]:

@@ -19,7 +19,9 @@ from torch.nn.functional import group_norm
 from bgan_discrete import (
     ConvDiscriminator,
     ConvGenerator,
+    Discriminator,
     FactorizedCategorical,
+    Generator,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
@@ -37,6 +39,7 @@ from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.nn.images import ConditionalGroupNorm
 from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.sources import load_images
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks.data import prepare_data
 from bgan_discrete.tasks.images import (
     _columns_of,
@@ -47,6 +50,7 @@ from bgan_discrete.tasks.images import (
 )
 from bgan_discrete.training.labels import SHOWN_OF_CLASS, labels_of_samples
 
+SPACE = SampleSpace((8, 8), 2)
 QUICK_TRAINING: dict[str, Any] = {
     "num_draws": 3, "batch_size": 8, "threads": 1, "device": "cpu", "sample_interval": 0, "checkpoint_interval": 0,
 }  # fmt: skip
@@ -54,12 +58,13 @@ QUICK_TRAINING: dict[str, Any] = {
 
 def generator(num_classes: int | None = 3, **options: Any) -> ConvGenerator:
     torch.manual_seed(0)
-    return ConvGenerator((8, 9), 4, latent_size=5, width=8, depth=2, num_classes=num_classes, **options)
+    space = SampleSpace((8, 9), 4, ordered=True, **options)
+    return ConvGenerator(space, latent_size=5, width=8, depth=2, num_classes=num_classes)
 
 
 def discriminator(num_classes: int | None = 3) -> ConvDiscriminator:
     torch.manual_seed(1)
-    return ConvDiscriminator((8, 9), 4, width=8, num_classes=num_classes)
+    return ConvDiscriminator(SampleSpace((8, 9), 4, ordered=True), width=8, num_classes=num_classes)
 
 
 def spread_tables(module: nn.Module) -> None:
@@ -162,8 +167,7 @@ def test_gradients_reach_the_rows_of_the_labels_and_no_others() -> None:
         (lambda: generator(0), "num_classes must be at least 1, got 0"),
         (lambda: discriminator(0), "num_classes must be at least 1, got 0"),
         (lambda: generator(3, class_names=("a", "b")), "class_names must be 3 different ones, got 2"),
-        (lambda: generator(2, class_names=("a", "a")), "class_names must be 2 different ones"),
-        (lambda: generator(None, class_names=("a",)), "class_names must be None different ones, got 1"),
+        (lambda: generator(2, class_names=("a", "a")), "class_names must be different ones, got 2, 1 different"),
     ],
 )
 def test_networks_refuse_what_does_not_fit(call: Any, words: str) -> None:
@@ -174,26 +178,26 @@ def test_networks_refuse_what_does_not_fit(call: Any, words: str) -> None:
 # Training
 
 
-class Table(nn.Module):
-    """Of the user's own: one code of four, whose logits (or F) are a row of a table for each label."""
+class TableGenerator(Generator):
+    """Of the user's own: one code, whose logits are a row of a table for each label."""
 
-    num_categories, latent_size = 4, 1
+    def __init__(self, num_classes: int, num_categories: int = 4) -> None:
+        super().__init__(SampleSpace((1,), num_categories), latent_size=1, num_classes=num_classes)
+        self.table = nn.Parameter(torch.zeros(num_classes, num_categories))
 
-    latent_size = 1
-
-    def __init__(self, rows: int, num_categories: int = 4) -> None:
-        super().__init__()
-        self.num_categories = num_categories
-        self.table = nn.Parameter(torch.zeros(rows, num_categories))
-
-
-class TableGenerator(Table):
-    def forward(self, latents: Tensor, labels: Tensor) -> FactorizedCategorical:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
         return FactorizedCategorical(self.table[labels][:, None])
 
 
-class TableDiscriminator(Table):
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
+class TableDiscriminator(Discriminator):
+    """Likewise its F."""
+
+    def __init__(self, num_classes: int, num_categories: int = 4) -> None:
+        super().__init__(SampleSpace((1,), num_categories), num_classes)
+        self.table = nn.Parameter(torch.zeros(num_classes, num_categories))
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
         return self.table[labels.repeat(len(codes) // len(labels)), codes[:, 0].long()]
 
 
@@ -221,8 +225,8 @@ def test_networks_of_ones_own_learn_the_distribution_of_each_label() -> None:
 def image_trainer(folder: Path | None = None, max_steps: int = 6, **options: Any) -> Trainer:
     torch.manual_seed(0)
     codes, labels = half_images()
-    made = ConvGenerator((8, 8), 2, latent_size=4, width=8, num_classes=3)
-    judge = ConvDiscriminator((8, 8), 2, width=8, num_classes=3)
+    made = ConvGenerator(SPACE, latent_size=4, width=8, num_classes=3)
+    judge = ConvDiscriminator(SPACE, width=8, num_classes=3)
     labels = options.pop("labels", labels)
     config = TrainingConfig(**{**QUICK_TRAINING, "max_steps": max_steps, **options})
     return Trainer(
@@ -243,7 +247,7 @@ def test_samples_follow_their_labels() -> None:
 
 def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
     codes = np.arange(40, dtype=np.uint8)[:, None]
-    own, judge = TableGenerator(4, 40), TableDiscriminator(4)
+    own, judge = TableGenerator(4, 40), TableDiscriminator(4, 40)
     config = TrainingConfig(**QUICK_TRAINING, max_steps=1)
     trainer = Trainer(own, judge, codes, config, labels=codes[:, 0] % 4)
     for count in (0, 7):
@@ -295,7 +299,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path) -> N
 
 def test_unlabelled_data_are_known_by_the_digest_of_older_checkpoints() -> None:
     codes, _ = half_images()
-    networks = (MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8))
+    networks = MLPGenerator(SPACE, 4, 8), MLPDiscriminator(SPACE, 8)
     trainer = Trainer(*networks, codes, TrainingConfig(**QUICK_TRAINING, max_steps=1))
     expected = hashlib.sha256(f"{codes.dtype} {codes.shape}".encode() + codes.tobytes()).hexdigest()
     assert trainer.state_dict()["data"] == expected
@@ -339,8 +343,8 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
 
     def trainer(of_generator: int | None, of_discriminator: int | None, **options: Any) -> Trainer:
         networks = (
-            ConvGenerator((8, 8), 2, 4, 8, num_classes=of_generator),
-            ConvDiscriminator((8, 8), 2, 8, num_classes=of_discriminator),
+            ConvGenerator(SPACE, 4, 8, num_classes=of_generator),
+            ConvDiscriminator(SPACE, 8, num_classes=of_discriminator),
         )
         return Trainer(*networks, codes, config, **options)
 
@@ -348,19 +352,19 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
         trainer(None, None, labels=labels)
     with pytest.raises(InputError, match=r"same everywhere, got 3 and 4 \(discriminator\)"):
         trainer(3, 4, labels=labels)
-    plain = MLPGenerator((8, 8), 2, 4, 8), MLPDiscriminator((8, 8), 2, 8)
-    with pytest.raises(InputError, match="labels need a generator that is called with them too, got MLPGenerator"):
-        Trainer(*plain, codes, config, labels=labels)
+    with pytest.raises(InputError, match="labels need a discriminator that is made with num_classes"):
+        trainer(3, None, labels=labels)
+    with pytest.raises(InputError, match="labels must be given, since the discriminator has 3 classes"):
+        trainer(None, 3)
+    for plain in (MLPGenerator(SPACE, 4, 8), MLPDiscriminator(SPACE, 8), ConvGenerator(SPACE, 4, 8)):
+        with pytest.raises(InputError, match="must be given no labels, since it was made without num_classes"):
+            plain(torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
 
 
-def test_every_class_is_present_or_their_number_is_given() -> None:
+def test_a_class_may_be_absent() -> None:
     codes, config = np.zeros((4, 1), np.uint8), TrainingConfig(**QUICK_TRAINING, max_steps=1)
     labels = np.array([0, 3, 1, 3], np.uint8)
-    generator = TableGenerator(4)
-    parts = (generator, TableDiscriminator(4), codes, config)
-    with pytest.raises(InputError, match=r"every class from 0 to 3, unless num_classes is given .*; there is no 2"):
-        Trainer(*parts, labels=labels)
-    generator.num_classes = 4  # type: ignore[assignment]
+    parts = (TableGenerator(4), TableDiscriminator(4), codes, config)
     assert Trainer(*parts, labels=labels).sample(8).shape == (8, 1)
 
 
@@ -424,11 +428,11 @@ def test_classes_travel_with_the_model(tmp_path: Path) -> None:
     assert evenly is not None and evenly.tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
-def test_a_model_without_classes_is_written_as_before_and_gives_none(tmp_path: Path) -> None:
+def test_a_model_without_classes_gives_none(tmp_path: Path) -> None:
     pipeline = ImagePipeline(generator(None), LevelsCodec(4))
     pipeline.save_pretrained(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["settings"]
-    assert sorted(settings) == ["depth", "event_shape", "latent_size", "num_categories", "width"]
+    assert (settings["num_classes"], settings["space"]["class_names"]) == (None, None)
     assert pipeline.generate(2).labels is None
     with pytest.raises(InputError, match=r"trained with them \(conditional\); this one has no classes"):
         ImagePipeline.from_pretrained(tmp_path).generate(2, labels=["dog"])
@@ -456,7 +460,9 @@ def test_a_pipeline_refuses_unknown_labels(labels: Any, words: str) -> None:
         ({"num_classes": 4}, "class_names must be 4 different ones"),
         ({"num_classes": 4, "class_names": None}, "must have the shape"),
         ({"num_classes": 10**9}, "num_classes must be an integer, 1 .. "),
-        ({"num_classes": None}, "num_classes must be an integer"),
+        ({"num_classes": True}, "num_classes must be an integer"),
+        ({"num_classes": None}, "hold the unknown 'expand_label.weight'"),
+        ({"class_names": []}, "class_names must be different ones, got 0"),
         ({"class_names": [1, 2, 3]}, "class_names must be null or a list of strings"),
         ({"class_names": "abc"}, "class_names must be null or a list of strings"),
     ],
@@ -464,7 +470,8 @@ def test_a_pipeline_refuses_unknown_labels(labels: Any, words: str) -> None:
 def test_damaged_settings_of_classes_are_one_line(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     classes_pipeline().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    config["settings"] |= changes
+    for key, value in changes.items():
+        (config["settings"]["space"] if key == "class_names" else config["settings"])[key] = value
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     listed = {name: file_facts(tmp_path / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
     (tmp_path / MANIFEST_FILE).write_text(render_manifest(FORMAT, FORMAT_VERSION, listed), encoding="utf-8")
@@ -541,7 +548,9 @@ def test_bad_labels_are_one_line(conditional: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             generate_images(model, 2, tmp_path / "a.png", device="cpu", labels=labels)
-    ImagePipeline(ConvGenerator((8, 8), 17, 4, 8), LevelsCodec(17)).save_pretrained(tmp_path / "plain")
+    ImagePipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8), LevelsCodec(17)).save_pretrained(
+        tmp_path / "plain"
+    )
     said = refused("generate_images", "--model", "plain", "--labels", "3", cwd=tmp_path)
     assert "this one has no classes" in said
     assert not (tmp_path / "a.png").exists()
@@ -613,7 +622,9 @@ def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.Monke
     digits = prepare_data(ImageDataConfig())
     assert digits.labels is not None and digits.class_names is not None
     names, judged = digits.class_names, []
-    pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=10, class_names=names), digits.codec)
+    pipeline = ImagePipeline(
+        ConvGenerator(SampleSpace((8, 8), 17, ordered=True, class_names=names), 4, 8, num_classes=10), digits.codec
+    )
     turned = replace(digits, class_names=names[::-1], labels=9 - digits.labels)
     monkeypatch.setattr("bgan_discrete.tasks.images.evaluate_images", lambda codes, *_, **others: judged.append(others))
     made = []
@@ -628,6 +639,6 @@ def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.Monke
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:
-    pipeline = ImagePipeline(ConvGenerator((8, 8), 17, 4, 8, num_classes=3), LevelsCodec(17))
+    pipeline = ImagePipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8, num_classes=3), LevelsCodec(17))
     with pytest.raises(InputError, match="dataset must have the model's 3 classes, got 10"):
         evaluate_pipeline(pipeline, prepare_data(ImageDataConfig()), 50)

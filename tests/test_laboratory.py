@@ -20,6 +20,7 @@ from datasets import Dataset, Features, Image, Value
 from in_process import run_script
 
 from bgan_discrete.errors import NonFiniteError
+from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -256,7 +257,7 @@ def test_the_grids_figures_are_exact() -> None:
     p = boundary.data_distribution(16)
     assert abs(float(p.sum()) - 1) < 1e-12
     torch.manual_seed(0)
-    generator, latents = boundary.MLPGenerator((2,), 16, 4, 8), boundary.all_latents(4)
+    generator, latents = boundary.MLPGenerator(SampleSpace((2,), 16), 4, 8), boundary.all_latents(4)
     assert len(torch.unique(latents, dim=0)) == 16
     points = torch.cartesian_prod(torch.arange(16), torch.arange(16))
 

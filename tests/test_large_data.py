@@ -15,6 +15,7 @@ from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
+from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTES_PER_ROW = 80
@@ -39,8 +40,8 @@ def _everything_goes_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(codes: Any, num_categories: int) -> None:
     parts = (
-        MLPGenerator(codes.shape[1:], num_categories, 2, 4, 1),
-        MLPDiscriminator(codes.shape[1:], num_categories, 4, 1),
+        MLPGenerator(SampleSpace(codes.shape[1:], num_categories), 2, 4, 1),
+        MLPDiscriminator(SampleSpace(codes.shape[1:], num_categories), 4, 1),
     )
     config = TrainingConfig(batch_size=4, num_draws=2, max_steps=2, penalty="none", device="cpu", threads=1)
     Trainer(*parts, codes, config).train(progress=False)

@@ -28,6 +28,7 @@ from bgan_discrete.publishing.card import (
     with_license,
     write_card,
 )  # fmt: skip
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks import model_card
 from bgan_discrete.tasks.arrays import train_array
 from bgan_discrete.tasks.images import train_images
@@ -45,7 +46,7 @@ HOSTILE = (
 
 def small_pipeline() -> ImagePipeline:
     torch.manual_seed(0)
-    return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def metadata(card: str) -> dict[str, object]:
@@ -231,12 +232,12 @@ def test_a_temperature_sharpens_and_one_is_exact(tmp_path: Path) -> None:
 def test_a_temperature_keeps_impossible_codes_impossible() -> None:
     torch.manual_seed(0)
     sizes = [2, 5, 3]
-    generator = MLPGenerator((3,), 5, 4, 8, 1, sizes)
+    generator = MLPGenerator(SampleSpace((3,), 5, sizes=sizes), 4, 8, 1)
     for temperature in (1e-300, 1e-20, 0.3, 1e20):
         distribution = generator(torch.randn(50, 4)).sharpened(temperature)
         assert torch.isfinite(distribution.logits).all()
         codes = distribution.sample(40)
         assert (codes < torch.tensor(sizes)).all()
     assert torch.unique(codes[..., 2]).tolist() == [0, 1, 2]
-    pipeline = ArrayPipeline(MLPGenerator((3,), 5, 4, 8, 1), IntegersCodec((3,), 5))
+    pipeline = ArrayPipeline(MLPGenerator(SampleSpace((3,), 5), 4, 8, 1), IntegersCodec((3,), 5))
     assert len(np.unique(pipeline.generate(300, temperature=50.0).codes)) == 5

@@ -1,5 +1,6 @@
 """Generators and discriminators: any size, any K, every way to read codes, the start at the data's frequencies."""
 
+import json
 import warnings
 
 import pytest
@@ -9,6 +10,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator, images
 from bgan_discrete.nn.images import convolve_doubled, image_sizes
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
+from bgan_discrete.space import SampleSpace
 
 SHAPES = [(8, 8), (9, 13), (28, 28), (8, 40), (3, 16, 16), (1, 11, 8), (2, 33, 17)]
 
@@ -18,11 +20,11 @@ SHAPES = [(8, 8), (9, 13), (28, 28), (8, 40), (3, 16, 16), (1, 11, 8), (2, 33, 1
 def test_convolutional_networks_of_any_size(
     event_shape: tuple[int, ...], categories: int, width: int, depth: int
 ) -> None:
-    generator = ConvGenerator(event_shape, categories, latent_size=6, width=width, depth=depth)
+    generator = ConvGenerator(SampleSpace(event_shape, categories), latent_size=6, width=width, depth=depth)
     distribution = generator(torch.randn(3, 6))
     assert (distribution.event_shape, distribution.num_categories) == (event_shape, categories)
     codes = distribution.sample(2)[0]
-    discriminator = ConvDiscriminator(event_shape, categories, width=width, depth=depth)
+    discriminator = ConvDiscriminator(SampleSpace(event_shape, categories), width=width, depth=depth)
     assert discriminator(codes).shape == (3,)
     loss = distribution.log_prob(codes[None]).sum() + discriminator(codes).sum()
     loss.backward()
@@ -33,16 +35,20 @@ def test_convolutional_networks_of_any_size(
 
 @pytest.mark.parametrize("event_shape", [(7,), (3, 2), (2, 3, 4)])
 def test_plain_networks_of_any_event_shape(event_shape: tuple[int, ...]) -> None:
-    generator = MLPGenerator(event_shape, 5, latent_size=4, width=8, depth=3)
+    generator = MLPGenerator(SampleSpace(event_shape, 5), latent_size=4, width=8, depth=3)
     codes = generator(torch.randn(6, 4)).sample(1)[0]
     assert codes.shape == (6, *event_shape)
-    assert MLPDiscriminator(event_shape, 5, width=8, depth=3)(codes).shape == (6,)
+    assert MLPDiscriminator(SampleSpace(event_shape, 5), width=8, depth=3)(codes).shape == (6,)
 
 
 @pytest.mark.parametrize("encoding", ["scalar", "cosine", "onehot", "embedding"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
 @pytest.mark.parametrize(
-    "build", [lambda e: ConvDiscriminator((2, 9, 8), 6, 4, 1, e), lambda e: MLPDiscriminator((2, 9, 8), 6, 8, 1, e)]
+    "build",
+    [
+        lambda e: ConvDiscriminator(SampleSpace((2, 9, 8), 6), 4, 1, e),
+        lambda e: MLPDiscriminator(SampleSpace((2, 9, 8), 6), 8, 1, e),
+    ],
 )
 def test_codes_and_their_one_hots_score_alike(build, encoding: str, dtype: torch.dtype) -> None:
     discriminator = build(encoding)
@@ -77,7 +83,9 @@ def test_default_encodings() -> None:
     assert [default_encoding(k, ordered=True) for k in (2, 3, 256)] == ["scalar", "cosine", "cosine"]
 
 
-@pytest.mark.parametrize("build", [lambda: ConvGenerator((8, 9), 4, 5, 4), lambda: MLPGenerator((8, 9), 4, 5, 16)])
+@pytest.mark.parametrize(
+    "build", [lambda: ConvGenerator(SampleSpace((8, 9), 4), 5, 4), lambda: MLPGenerator(SampleSpace((8, 9), 4), 5, 16)]
+)
 def test_the_output_bias_starts_at_the_datas_frequencies(build) -> None:
     torch.manual_seed(0)
     generator = build()
@@ -91,14 +99,14 @@ def test_the_output_bias_starts_at_the_datas_frequencies(build) -> None:
 
 
 def test_latents_make_a_difference() -> None:
-    for generator in (ConvGenerator((8, 8), 3, 5, 4), MLPGenerator((8, 8), 3, 5, 8)):
+    for generator in (ConvGenerator(SampleSpace((8, 8), 3), 5, 4), MLPGenerator(SampleSpace((8, 8), 3), 5, 8)):
         logits = generator(torch.randn(2, 5)).logits
         assert not torch.allclose(logits[0], logits[1])
 
 
 def test_settings_build_the_same_network_again() -> None:
-    for generator in (ConvGenerator((3, 9, 8), 5, 6, 4, 2), MLPGenerator((4,), 5, 6, 7, 1)):
-        again = type(generator)(**generator.settings)
+    for generator in (ConvGenerator(SampleSpace((3, 9, 8), 5), 6, 4, 2), MLPGenerator(SampleSpace((4,), 5), 6, 7, 1)):
+        again = type(generator).from_settings(json.loads(json.dumps(generator.settings)))
         again.load_state_dict(generator.state_dict())
         z = torch.randn(2, 6)
         assert torch.equal(again(z).logits, generator(z).logits)
@@ -114,21 +122,27 @@ def test_the_pyramid_of_sizes() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ConvGenerator((7, 8), 2), "at least 8x8 pixels for the convolutional networks, got 7x8: resize"),
-        (lambda: ConvDiscriminator((64,), 2), r"\(H, W\) or \(C, H, W\), got \(64,\)"),
-        (lambda: ConvGenerator((8, 8), 2, width=0), "width must be at least 1, got 0"),
-        (lambda: ConvGenerator((8, 8), 2, latent_size=0), "latent_size must be at least 1, got 0"),
-        (lambda: MLPGenerator((), 2), r"event_shape must hold integers of at least 1, got \(\)"),
-        (lambda: MLPDiscriminator((4,), 2, depth=0), "depth must be at least 1, got 0"),
         (
-            lambda: ConvDiscriminator((8, 8), 4, encoding="binary"),
+            lambda: ConvGenerator(SampleSpace((7, 8), 2)),
+            "at least 8x8 pixels for the convolutional networks, got 7x8: resize",
+        ),
+        (lambda: ConvGenerator((8, 8), 2), r"space must be a SampleSpace, such as SampleSpace.*, got \(8, 8\)"),
+        (lambda: MLPGenerator(SampleSpace((8,), 2, end_id=1)), "MLPGenerator has no end, and the space has one"),
+        (lambda: ConvGenerator(SampleSpace((8, 8), 2, end_id=1)), "ConvGenerator has no end, and the space has one"),
+        (lambda: ConvDiscriminator(SampleSpace((64,), 2)), r"\(H, W\) or \(C, H, W\), got \(64,\)"),
+        (lambda: ConvGenerator(SampleSpace((8, 8), 2), width=0), "width must be at least 1, got 0"),
+        (lambda: ConvGenerator(SampleSpace((8, 8), 2), latent_size=0), "latent_size must be at least 1, got 0"),
+        (lambda: MLPGenerator(SampleSpace((), 2)), r"event_shape must hold integers of at least 1, got \(\)"),
+        (lambda: MLPDiscriminator(SampleSpace((4,), 2), depth=0), "depth must be at least 1, got 0"),
+        (
+            lambda: ConvDiscriminator(SampleSpace((8, 8), 4), encoding="binary"),
             "'scalar', 'cosine', 'onehot' or 'embedding', got 'binary'",
         ),  # type: ignore[arg-type]
         (
-            lambda: ConvDiscriminator((8, 8), 4)(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)),
+            lambda: ConvDiscriminator(SampleSpace((8, 8), 4))(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)),
             "codes must be integers with 3 axes",
         ),
-        (lambda: ConvDiscriminator((8, 8), 4)(torch.zeros(2, 8, 8, 5)), "4 categories on the last"),
+        (lambda: ConvDiscriminator(SampleSpace((8, 8), 4))(torch.zeros(2, 8, 8, 5)), "4 categories on the last"),
     ],
 )
 def test_errors(call, words: str) -> None:
@@ -164,7 +178,7 @@ def test_a_generator_is_what_it_was_with_enlarged_images(
         calls.append(x.shape)
         return conv2d(interpolate(x, scale_factor=2, mode="nearest"), weight, bias, padding=1)
 
-    generator = ConvGenerator(event_shape, 3, latent_size=5, width=8, depth=2).double()
+    generator = ConvGenerator(SampleSpace(event_shape, 3), latent_size=5, width=8, depth=2).double()
     latents = torch.randn(4, 5, dtype=torch.float64)
     found = generator(latents).logits
     monkeypatch.setattr(images, "convolve_doubled", enlarging)
@@ -175,7 +189,7 @@ def test_a_generator_is_what_it_was_with_enlarged_images(
 
 
 def test_layers_are_called_so_that_hooks_and_older_norms_act() -> None:
-    generator, discriminator = ConvGenerator((8, 8), 3, 4, 8), ConvDiscriminator((8, 8), 3, 8)
+    generator, discriminator = ConvGenerator(SampleSpace((8, 8), 3), 4, 8), ConvDiscriminator(SampleSpace((8, 8), 3), 8)
     called: list[str] = []
     layers = {"convolve": generator.levels[0][0].convolve, "to_log_ratio": discriminator.to_log_ratio}
     for name, layer in layers.items():

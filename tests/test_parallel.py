@@ -232,12 +232,13 @@ def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path
 
 OWN_NETWORKS = """
 import numpy as np, torch
-from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, Trainer, TrainingConfig
+from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.parallel import join_processes
 config = TrainingConfig(batch_size=4, num_draws=2, max_steps=3, threads=1, device="cpu")
 codes = np.zeros((8, 6), np.uint8)
 with join_processes("cpu", 60) as processes:
-    generator, discriminator = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
+    space = SampleSpace((6,), 3)
+    generator, discriminator = MLPGenerator(space, 4, 8, 1), MLPDiscriminator(space, 8, 1)
     Trainer(generator, discriminator, codes, config, processes=processes)
     print("own numbers:", torch.rand(1).item())
     try:
@@ -267,7 +268,7 @@ def test_networks_of_ones_own_draw_numbers_of_their_own_and_are_trained_alike() 
 TIMED = """
 import sys, time
 import numpy as np, torch
-from bgan_discrete import MLPDiscriminator, MLPGenerator, Trainer, TrainingConfig
+from bgan_discrete import MLPDiscriminator, MLPGenerator, SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.parallel import join_processes
 from bgan_discrete.training import stopping
 with join_processes("cpu", 60) as processes:
@@ -281,7 +282,8 @@ with join_processes("cpu", 60) as processes:
     Trainer._train_step = step
     def make(folder, **options):
         torch.manual_seed(0)
-        networks = MLPGenerator((6,), 3, 4, 8, 1), MLPDiscriminator((6,), 3, 8, 1)
+        space = SampleSpace((6,), 3)
+        networks = MLPGenerator(space, 4, 8, 1), MLPDiscriminator(space, 8, 1)
         config = TrainingConfig(batch_size=4, num_draws=2, generator_lr=1e-3, threads=1, device="cpu", **options)
         return Trainer(*networks, np.zeros((8, 6), np.uint8), config, output_dir=folder)
     first = make(sys.argv[1], max_steps=10**6, max_seconds=16.0)

@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization, get_penalty
 from bgan_discrete.nn import ConvDiscriminator, MLPDiscriminator
+from bgan_discrete.space import SampleSpace
 
 K = 3
 
@@ -114,7 +115,7 @@ def test_wgan_gp_looks_between_the_samples() -> None:
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_it_trains_the_discriminator_and_nothing_else(name: str) -> None:
-    discriminator = MLPDiscriminator((4,), K, width=8)
+    discriminator = MLPDiscriminator(SampleSpace((4,), K), width=8)
     real, fake = codes(6), codes(7)
     get_penalty(name)(discriminator, real, fake, K).backward()
     gradients = [p.grad for p in discriminator.hidden.parameters() if p.grad is not None]
@@ -153,7 +154,7 @@ def test_a_flat_discriminator_has_finite_gradients() -> None:
 
 
 def test_r1_falls_when_it_is_descended() -> None:
-    discriminator = ConvDiscriminator((8, 8), 5, width=4)
+    discriminator = ConvDiscriminator(SampleSpace((8, 8), 5), width=4)
     real = torch.randint(0, 5, (6, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
     optimizer = torch.optim.SGD(discriminator.parameters(), 0.1)
     values = []
@@ -168,7 +169,7 @@ def test_r1_falls_when_it_is_descended() -> None:
 
 @pytest.mark.parametrize("encoding", ["scalar", "cosine", "onehot", "embedding"])
 def test_spectral_normalisation_reaches_every_weight(encoding: str) -> None:
-    discriminator = ConvDiscriminator((8, 8), 5, width=4, depth=2, encoding=encoding)
+    discriminator = ConvDiscriminator(SampleSpace((8, 8), 5), width=4, depth=2, encoding=encoding)
     with torch.no_grad():
         for parameter in discriminator.parameters():
             parameter.mul_(10)

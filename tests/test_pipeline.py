@@ -11,11 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from bgan_discrete import ConvGenerator, ImagePipeline, InputError
 from bgan_discrete.codecs import LevelsCodec, PaletteCodec
+from bgan_discrete.space import SampleSpace
 
 
 def small_pipeline() -> ImagePipeline:
     torch.manual_seed(0)
-    return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def test_a_model_saved_and_loaded_generates_the_same_codes(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_samples_are_drawn_not_the_most_probable(tmp_path: Path) -> None:
 
 def test_the_palette_travels_with_the_model(tmp_path: Path) -> None:
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 10], [250, 250, 250], [9, 9, 99]], np.uint8)
-    pipeline = ImagePipeline(ConvGenerator((8, 8), 5, 4, 8), PaletteCodec(5, palette=palette))
+    pipeline = ImagePipeline(ConvGenerator(SampleSpace((8, 8), 5), 4, 8), PaletteCodec(5, palette=palette))
     pipeline.save_pretrained(tmp_path)
     images = ImagePipeline.from_pretrained(tmp_path).generate(50).images
     colours = {tuple(colour) for colour in images.reshape(-1, 3).tolist()}
@@ -54,8 +55,8 @@ def test_the_palette_travels_with_the_model(tmp_path: Path) -> None:
 
 
 def test_generator_and_codec_must_agree() -> None:
-    with pytest.raises(InputError, match="same num_categories, got 5 and 7"):
-        ImagePipeline(ConvGenerator((8, 8), 5, 4, 8), LevelsCodec(7))
+    with pytest.raises(InputError, match="of the same space, got num_categories: 5 and 7"):
+        ImagePipeline(ConvGenerator(SampleSpace((8, 8), 5, ordered=True), 4, 8), LevelsCodec(7))
 
 
 @pytest.mark.parametrize("num_samples", [0, -1])
@@ -90,7 +91,7 @@ def _damage(folder: Path, kind: str) -> None:
     elif kind == "unknown generator":
         _edit_config(folder, generator="os.system")
     elif kind == "unknown setting":
-        _edit_config(folder, settings={"event_shape": [8, 9], "num_categories": 5, "depht": 2})
+        _edit_config(folder, settings={"space": {}, "depht": 2})
     elif kind == "unknown key":
         _edit_config(folder, extra=1)
     elif kind == "newer format":

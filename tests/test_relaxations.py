@@ -23,6 +23,7 @@ from bgan_discrete.rivals.relaxations import (
 from bgan_discrete.rivals.wasserstein import wasserstein_step
 
 K = 3
+SPACE = SampleSpace((2,), K)
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +168,7 @@ def test_the_penalty_of_soft_outputs_has_a_closed_form_on_a_linear_critic() -> N
 
 
 def test_the_wasserstein_step_has_a_closed_form_on_a_linear_critic() -> None:
-    generator, critic = MLPGenerator((2,), K, latent_size=3, width=4), LinearCritic()
+    generator, critic = MLPGenerator(SPACE, latent_size=3, width=4), LinearCritic()
     real = torch.randint(0, K, (6, 2), dtype=torch.uint8)
     latents = torch.randn(6, 3)
     before = critic.weight.detach().clone()
@@ -184,7 +185,10 @@ def test_the_wasserstein_step_has_a_closed_form_on_a_linear_critic() -> None:
 @pytest.mark.parametrize("name", RELAXATIONS)
 def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
     torch.set_default_dtype(torch.float32)
-    generator, discriminator = MLPGenerator((2,), K, latent_size=3, width=4), MLPDiscriminator((2,), K, width=4)
+    generator, discriminator = (
+        MLPGenerator(SPACE, latent_size=3, width=4),
+        MLPDiscriminator(SPACE, width=4),
+    )
     before = [p.detach().clone() for p in generator.parameters()]
     found = relaxed_generator_step(players(generator, discriminator), torch.randn(5, 3), get_relaxation(name))
     assert found["generator_gradient_norm"] > 0
@@ -194,7 +198,7 @@ def test_the_generators_step_moves_the_generator_alone(name: str) -> None:
 
 
 def test_what_was_frozen_or_in_eval_mode_before_stays_so() -> None:
-    discriminator = MLPDiscriminator((2,), K, width=4).eval()
+    discriminator = MLPDiscriminator(SPACE, width=4).eval()
     learning = [p.requires_grad_(place > 0).requires_grad for place, p in enumerate(discriminator.parameters())]
     with frozen(discriminator):
         assert not any(p.requires_grad for p in discriminator.parameters())
@@ -205,7 +209,7 @@ def test_what_was_frozen_or_in_eval_mode_before_stays_so() -> None:
 @pytest.mark.parametrize("name", RELAXATIONS)
 def test_the_generator_moves_to_where_f_is_large(name: str) -> None:
     torch.set_default_dtype(torch.float32)
-    generator, critic = MLPGenerator((2,), K, latent_size=3, width=4), LinearCritic().float()
+    generator, critic = MLPGenerator(SPACE, latent_size=3, width=4), LinearCritic().float()
     with torch.no_grad():
         critic.weight.copy_(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
     both = players(generator, critic, torch.optim.SGD(generator.parameters(), lr=0.3))
@@ -222,13 +226,16 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="temperature must be above 0, got 0"):
         get_relaxation("reinmax", 0)
     torch.set_default_dtype(torch.float32)
-    generator, discriminator = GRUGenerator(2, K, latent_size=3, width=4), MLPDiscriminator((2,), K, width=4)
+    generator, discriminator = (
+        GRUGenerator(SPACE, latent_size=3, width=4),
+        MLPDiscriminator(SPACE, width=4),
+    )
     assert isinstance(generator(torch.randn(2, 3)), AutoregressiveCategorical)
     with pytest.raises(InputError, match="draws all positions at once, with logits; got AutoregressiveCategorical"):
         relaxed_generator_step(players(generator, discriminator), torch.randn(5, 3), softmax)
     with torch.no_grad():
         next(discriminator.parameters()).fill_(float("nan"))
-    mlp = MLPGenerator((2,), K, latent_size=3, width=4)
+    mlp = MLPGenerator(SPACE, latent_size=3, width=4)
     with pytest.raises(NonFiniteError, match="the generator's loss is nan"):
         relaxed_generator_step(players(mlp, discriminator), torch.randn(5, 3), softmax)
     assert all(p.requires_grad for p in discriminator.parameters())

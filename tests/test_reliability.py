@@ -29,8 +29,9 @@ from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_confi
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
-from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, WEIGHTS_FILE
+from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.sources import load_images
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -239,7 +240,7 @@ FULL = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from bgan_discrete import Trainer, TrainingConfig
+from bgan_discrete import SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.command_line import run_script
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 
@@ -249,7 +250,8 @@ def main():
                             sample_interval=7, threads=1, device="cpu")
     def fill(step, codes):
         limit()
-    trainer = Trainer(MLPGenerator((6,), 3, 4, 16, 1), MLPDiscriminator((6,), 3, 16, 1), codes, config,
+    space = SampleSpace((6,), 3)
+    trainer = Trainer(MLPGenerator(space, 4, 16, 1), MLPDiscriminator(space, 16, 1), codes, config,
                       output_dir=sys.argv[1])
     trainer.train(progress=False, on_samples=fill)
 
@@ -318,7 +320,7 @@ def test_a_model_that_cannot_be_written_leaves_the_one_that_is_there(tmp_path: P
     from bgan_discrete import ConvGenerator, ImagePipeline, StorageError
     from bgan_discrete.codecs import LevelsCodec
     torch.manual_seed(5)
-    pipeline = ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    pipeline = ImagePipeline(ConvGenerator(LevelsCodec(5).space_of((8, 9)), latent_size=4, width=8), LevelsCodec(5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
     try:
         pipeline.save_pretrained(sys.argv[1])
@@ -463,13 +465,13 @@ def test_a_forged_step_is_refused_at_once_and_by_its_type(tmp_path: Path) -> Non
 
 def small_pipeline(seed: int = 0) -> ImagePipeline:
     torch.manual_seed(seed)
-    return ImagePipeline(ConvGenerator((8, 9), 5, latent_size=4, width=8), LevelsCodec(5))
+    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def text_pipeline(generator: Any = GRUGenerator, **options: Any) -> TextPipeline:
     torch.manual_seed(0)
     codec = CharacterCodec(6, vocabulary="abcd")
-    return TextPipeline(generator(6, codec.num_categories, 0, latent_size=3, width=8, **options), codec)
+    return TextPipeline(generator(codec.space, latent_size=3, width=8, **options), codec)
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE])
@@ -548,7 +550,7 @@ def test_what_is_renamed_is_on_the_disk_before_and_its_name_afterwards(
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(1, "train again"), (3, "install a newer one"), (10**300, "install a newer one")],
+    [(1, "train again"), (FORMAT_VERSION + 1, "install a newer one"), (10**300, "install a newer one")],
     ids=["older", "newer", "huge"],
 )
 def test_another_format_says_so_and_what_to_do(tmp_path: Path, version: int, advice: str) -> None:
@@ -565,8 +567,16 @@ def test_another_format_says_so_and_what_to_do(tmp_path: Path, version: int, adv
     told.append(refusal(lambda: ImagePipeline.from_pretrained(model)))
     told += [refusal(lambda: find_checkpoint(path.parent, which)) for which in ("latest", str(path))]  # noqa: B023
     for said in told:
-        assert f"format version {min(version, 10**9)}; this version of the package reads 2" in said
+        assert f"format version {min(version, 10**9)}; this version of the package reads " in said
         assert advice in said
+
+
+def test_a_model_of_format_version_2_is_refused_in_one_line(tmp_path: Path) -> None:
+    small_pipeline().save_pretrained(tmp_path)
+    edit_config(tmp_path, lambda config: config.update(format_version=2))
+    reseal(tmp_path, FORMAT, 2)
+    said = refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert "format version 2; this version of the package reads 3: train again, or use the version of the" in said
 
 
 def test_a_model_and_a_checkpoint_of_format_version_1_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -591,9 +601,12 @@ def test_a_model_and_a_checkpoint_of_format_version_1_are_refused_in_one_line(tm
 # Hostile files: with a manifest that fits, since whoever writes a file can write its digest too.
 
 
-def reseal(folder: Path, kind: str, version: int = 2, files: dict[str, Any] | None = None, **facts: Any) -> None:
+def reseal(
+    folder: Path, kind: str, version: int | None = None, files: dict[str, Any] | None = None, **facts: Any
+) -> None:
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_FILE]
     listed = files or {name: file_facts(folder / name) for name in names}
+    version = version or (FORMAT_VERSION if kind == FORMAT else 2)
     (folder / MANIFEST_FILE).write_text(render_manifest(kind, version, listed, **facts), encoding="utf-8")
 
 
@@ -700,21 +713,24 @@ HOSTILE = (10**12, 10**9, 10**5000 // 10**1000, -1, 0, 1.5, 1e308, True, "8", No
 
 @pytest.mark.parametrize("make", [
     small_pipeline, text_pipeline, lambda: text_pipeline(TransformerGenerator, heads=2),
-    lambda: ImagePipeline(MLPGenerator((2, 3), 5, 4, 8, 1), LevelsCodec(5)),
+    lambda: ImagePipeline(MLPGenerator(SampleSpace((2, 3), 5, ordered=True), 4, 8, 1), LevelsCodec(5)),
 ], ids=["conv", "gru", "transformer", "mlp"])  # fmt: skip
 def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make: Any) -> None:
     made = make()
     made.save_pretrained(tmp_path)
     config = json.loads((tmp_path / CONFIG_FILE).read_text(encoding="utf-8"))
     tried = 0
-    for key, value in config["settings"].items():
+    settings = {**config["settings"], **config["settings"]["space"]}
+    for key, value in settings.items():
         values: list[Any] = [*HOSTILE]
         values += [[10**9, 10**9], [8] * 50, [8, 10**6], [True, 8]] if key == "event_shape" else []
+        values += [[1] * 72, [5] * 73, [0] * 72, [6] * 72] if key == "sizes" else []
         for hostile in values:
-            if hostile == value or (key == "end_id" and hostile is None and value is None):
+            if hostile is value or (hostile == value and key != "ordered"):
                 continue
             changed = copy.deepcopy(config)
-            changed["settings"][key] = hostile
+            place = changed["settings"] if key in config["settings"] else changed["settings"]["space"]
+            place[key] = hostile
             (tmp_path / CONFIG_FILE).write_text(json.dumps(changed), encoding="utf-8")
             reseal(tmp_path, "bgan_discrete.model")
             refusal(lambda: type(made).from_pretrained(tmp_path))
@@ -725,13 +741,17 @@ def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make
 @pytest.mark.parametrize(("change", "words"), [
     (lambda settings: settings.pop("depth"), "do not fit ConvGenerator: they lack depth"),
     (lambda settings: settings.update(extra=1), "do not fit ConvGenerator: they have the unknown 'extra'"),
+    (lambda settings: settings["space"].pop("ordered"), "do not fit a sample space: they lack ordered"),
+    (lambda settings: settings["space"].update(extra=1), "do not fit a sample space: they have the unknown 'extra'"),
+    (lambda settings: settings["space"].update(ordered=False), "of the same space, got ordered: False and True"),
+    (lambda settings: settings["space"].update(sizes=[4] * 72), "at every position, and the space has sizes"),
     (lambda settings: settings.update(latent_size=5), "must have the shape [320, 5], got [320, 4]"),
     (lambda settings: settings.update(depth=2), "lack 'levels.0.1.convolve.bias'"),
     (lambda settings: settings.update(width=9), "must have the shape [360, 4], got [320, 4]"),
-    (lambda settings: settings.update(event_shape=[9, 8]), "must have the shape [9, 8, 5], got [8, 9, 5]"),
-    (lambda settings: settings.update(num_categories=6), "must have the shape [8, 9, 6], got [8, 9, 5]"),
+    (lambda settings: settings["space"].update(event_shape=[9, 8]), "must have the shape [9, 8, 5], got [8, 9, 5]"),
+    (lambda settings: settings["space"].update(num_categories=6), "must have the shape [8, 9, 6], got [8, 9, 5]"),
     (lambda settings: settings.update(width=2**20), "must have the shape [41943040, 4], got [320, 4]"),
-    (lambda settings: settings.update(event_shape=[2**20, 2**20]), "lack 'levels.1.0.convolve.bias'"),
+    (lambda settings: settings["space"].update(event_shape=[2**20, 2**20]), "lack 'levels.1.0.convolve.bias'"),
     (lambda settings: settings.update(latent_size=2**20), "must have the shape [320, 1048576], got [320, 4]"),
 ])  # fmt: skip
 def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any, words: str) -> None:
@@ -745,9 +765,9 @@ def test_heads_and_ends_that_no_weight_tells_of_must_fit(tmp_path: Path) -> None
     edit_config(tmp_path, lambda config: config["settings"].pop("heads"), seal=True)
     assert "lack heads" in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
     text_pipeline().save_pretrained(tmp_path)
-    for key, value in (("length", 60000), ("end_id", 3), ("end_id", None)):
-        edit_config(tmp_path, lambda config: config["settings"].update({key: value}), seal=True)  # noqa: B023
-        assert "same length and the same end" in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
+    for key, value in (("event_shape", [60000]), ("end_id", 3), ("end_id", None)):
+        edit_config(tmp_path, lambda config: config["settings"]["space"].update({key: value}), seal=True)  # noqa: B023
+        assert f"of the same space, got {key}: " in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
         text_pipeline().save_pretrained(tmp_path)
 
 
@@ -878,7 +898,7 @@ def test_a_hostile_manifest_is_one_line(tmp_path: Path) -> None:
         (tmp_path / MANIFEST_FILE).write_text(hostile, encoding="utf-8")
         assert MANIFEST_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
     for files in ({}, {CONFIG_FILE: {}}):
-        (tmp_path / MANIFEST_FILE).write_text(render_manifest("bgan_discrete.model", 2, files), encoding="utf-8")
+        (tmp_path / MANIFEST_FILE).write_text(render_manifest(FORMAT, FORMAT_VERSION, files), encoding="utf-8")
         refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
     reseal(tmp_path, "bgan_discrete.checkpoint")
     assert "is of 'bgan_discrete.checkpoint'" in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bgan_discrete import (
     ContinuousConvGenerator,
     ConvDiscriminator,
     ConvGenerator,
+    Discriminator,
     ImagePipeline,
     InputError,
     MLPDiscriminator,
@@ -35,19 +37,35 @@ from bgan_discrete.config import (
 )
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.resampling import sample_log_ratios
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
 from bgan_discrete.tasks.images import generate_images, train_images
 from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
 
+PAIRS = SampleSpace((2,), 2)
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
 QUICK = {"max_steps": 4, "sample_interval": 0, "log_interval": 4, "threads": 1, "num_samples": 0}
 
 
-class TrueLogRatio(nn.Module):
+class TrueLogRatio(Discriminator):
     """Of two binary codes: log p/q."""
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def __init__(self) -> None:
+        super().__init__(PAIRS)
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         return (P / Q).log()[codes.long() @ torch.tensor([2, 1])]
+
+
+class Scored(Discriminator):
+    """Gives what a function says."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__(PAIRS)
+        self.function = function
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.function(codes) if labels is None else self.function(codes, labels)
 
 
 def drawn_from_q(count: int, seed: int = 0) -> Tensor:
@@ -84,17 +102,14 @@ def test_more_draws_come_nearer_to_the_data() -> None:
 
 
 def test_a_sure_discriminator_decides_and_labels_are_given_to_it() -> None:
-    class Conditional(nn.Module):
-        def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-            return 50.0 * (codes[:, 0] == labels)
-
+    judge = Scored(lambda codes, labels: 50.0 * (codes[:, 0] == labels))
     codes = torch.arange(600).remainder(3).view(-1, 1).to(torch.uint8)  # 0 1 2, 0 1 2, ...
     labels = torch.arange(200).remainder(3).repeat_interleave(3)
-    assert Resampler(Conditional(), 3)(codes, labels)[:, 0].tolist() == labels[::3].tolist()
+    assert Resampler(judge, 3)(codes, labels)[:, 0].tolist() == labels[::3].tolist()
 
 
 def test_the_mode_of_a_discriminator_is_left_as_it_was() -> None:
-    discriminator = nn.Sequential(nn.Flatten(0), nn.Dropout(0.5)).train()
+    discriminator = Scored(nn.Sequential(nn.Flatten(0), nn.Dropout(0.5))).train()
     found = sample_log_ratios(discriminator, torch.ones(700))
     assert discriminator.training
     assert (found == 1).all()
@@ -105,7 +120,7 @@ def test_the_mode_of_a_discriminator_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("context", ["rest", "prefix"])
 def test_the_log_ratio_of_a_sample_by_a_discriminator_of_alternatives(context: Any, end_id: int | None) -> None:
     torch.manual_seed(0)
-    network = AlternativesDiscriminator(5, 3, end_id, 8, 2, context, "conv")
+    network = AlternativesDiscriminator(SampleSpace((5,), 3, end_id=end_id), 8, 2, context, "conv")
     codes = torch.tensor([[1, 2, 1, 2, 1], [2, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
     last = network(codes).view(3, -1, 5)[:, -1]  # of the judge that sees most
     lengths = [5, 5, 5] if end_id is None else [5, 3, 1]
@@ -115,11 +130,8 @@ def test_the_log_ratio_of_a_sample_by_a_discriminator_of_alternatives(context: A
 
 
 def test_a_discriminator_of_prefixes_is_asked_for_the_whole() -> None:
-    class Prefixes(nn.Module):
-        def forward(self, codes: Tensor) -> Tensor:
-            return codes.float().cumsum(1)
-
-    assert sample_log_ratios(Prefixes(), torch.tensor([[1, 2], [3, 4]])).tolist() == [3, 7]
+    prefixes = Scored(lambda codes: codes.float().cumsum(1))
+    assert sample_log_ratios(prefixes, torch.tensor([[1, 2], [3, 4]])).tolist() == [3, 7]
 
 
 def test_bad_arguments_are_named() -> None:
@@ -128,17 +140,19 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(InputError, match="codes must be 3 draws for each sample, got 4"):
         Resampler(TrueLogRatio(), 3)(drawn_from_q(4))
     with pytest.raises(InputError, match=r"one F for each of 4 samples, got \[4, 2, 1\]"):
-        sample_log_ratios(nn.Unflatten(1, (2, 1)), drawn_from_q(4))
+        sample_log_ratios(Scored(nn.Unflatten(1, (2, 1))), drawn_from_q(4))
     with pytest.raises(InputError, match="inf or NaN"):
-        sample_log_ratios(nn.Flatten(0), torch.tensor([0.0, math.inf]))
+        sample_log_ratios(Scored(nn.Flatten(0)), torch.tensor([0.0, math.inf]))
+    with pytest.raises(InputError, match=r"discriminator must extend bgan_discrete\.Discriminator, got Flatten"):
+        Resampler(nn.Flatten(0), 2)  # type: ignore[arg-type]
 
 
 def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
     torch.manual_seed(0)
-    generator = MLPGenerator((2,), 2, latent_size=3, width=8, depth=1)
+    generator = MLPGenerator(PAIRS, latent_size=3, width=8, depth=1)
 
     def draw(count: int, resampler: Resampler | None) -> Tensor:
-        return sample_codes(generator, 3, count, 5, torch.device("cpu"), 50, resampler=resampler)
+        return sample_codes(generator, count, 5, torch.device("cpu"), 50, resampler=resampler)
 
     resampler = Resampler(TrueLogRatio(), 4)
     assert draw(30, resampler).shape == (30, 2)
@@ -148,7 +162,7 @@ def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
     assert draw(2, Resampler(TrueLogRatio(), 60)).shape == (2, 2)
     trainer = Trainer(
         generator,
-        MLPDiscriminator((2,), 2, width=8, depth=1),
+        MLPDiscriminator(PAIRS, width=8, depth=1),
         drawn_from_q(50).numpy(),
         TrainingConfig(threads=1),
     )
@@ -159,8 +173,9 @@ def test_samples_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
 
 def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
     torch.manual_seed(0)
-    generator = ConvGenerator((8, 8), 4, 4, 8, 1, num_classes=3)
-    pipeline = ImagePipeline(generator, LevelsCodec(4), discriminator=ConvDiscriminator((8, 8), 4, 8, 1, num_classes=3))
+    codec, space = LevelsCodec(4), LevelsCodec(4).space_of((8, 8))
+    judge = ConvDiscriminator(space, 8, 1, num_classes=3)
+    pipeline = ImagePipeline(ConvGenerator(space, 4, 8, 1, num_classes=3), codec, discriminator=judge)
     made = pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1])
     assert made.labels is not None
     assert made.labels.tolist() == [2, 2, 2, 0, 0, 0, 1, 1, 1]
@@ -168,7 +183,7 @@ def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
     assert np.array_equal(made.codes, pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1]).codes)
     assert not np.array_equal(made.codes, pipeline.generate(9, seed=1, labels=[2, 0, 1]).codes)
     assert "ConvGenerator" in repr(pipeline)
-    alone = ArrayPipeline(MLPGenerator((2,), 2, latent_size=3, width=8, depth=1), IntegersCodec((2,), 2))
+    alone = ArrayPipeline(MLPGenerator(PAIRS, latent_size=3, width=8, depth=1), IntegersCodec((2,), 2))
     with pytest.raises(InputError, match=r"resample 4 needs a discriminator .* pipeline\.discriminator = "):
         alone.generate(3, resample=4)
     with pytest.raises(InputError, match="resample must be at least 1, got 0"):
@@ -247,10 +262,10 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
 
 
 def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
-    generator = ContinuousConvGenerator((8, 8), 4, 4, 8, 1)
+    generator = ContinuousConvGenerator(LevelsCodec(4).space_of((8, 8)), 4, 8, 1)
     codes = np.random.default_rng(0).integers(0, 4, (20, 8, 8)).astype(np.uint8)
     told = "resample must be 1 for a generator of continuous grey levels, got 3"
-    discriminator = ConvDiscriminator((8, 8), 2, 8, 1)
+    discriminator = ConvDiscriminator(SampleSpace((8, 8), 2), 8, 1)
     with pytest.raises(InputError, match=told):
         ImagePipeline(generator, LevelsCodec(4), discriminator=discriminator).generate(2, resample=3)
     small = {"generator_width": 8, "discriminator_width": 8, "continuous": "boundary_seeking", "num_draws": 1}
@@ -264,16 +279,13 @@ def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
 
 
 def test_draws_of_any_finite_f_are_weighed() -> None:
-    class Table(nn.Module):
-        def forward(self, codes: Tensor) -> Tensor:
-            return values[codes[:, 0].long()]
-
+    table = Scored(lambda codes: values[codes[:, 0].long()])
     codes = torch.tensor([0, 1, 2]).repeat(4000)[:, None]
     rng = torch.Generator().manual_seed(0)
     for dtype in (torch.float32, torch.bfloat16):
         for size in (1e5, 1e30, 3e38, -3e38):
             values = torch.full((3,), size, dtype=dtype)
-            chosen = Resampler(Table(), 3)(codes, rng=rng)[:, 0].bincount(minlength=3)
+            chosen = Resampler(table, 3)(codes, rng=rng)[:, 0].bincount(minlength=3)
             assert chosen.min() > 1200, "equal ones are as probable, however large they are"
             values = torch.tensor([-size, size / 2, size], dtype=dtype)
-            assert set(Resampler(Table(), 3)(codes, rng=rng)[:, 0].tolist()) == {2 if size > 0 else 0}
+            assert set(Resampler(table, 3)(codes, rng=rng)[:, 0].tolist()) == {2 if size > 0 else 0}

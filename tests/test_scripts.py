@@ -19,6 +19,7 @@ from PIL import Image
 
 from bgan_discrete import ConvGenerator, ImagePipeline
 from bgan_discrete.codecs import LevelsCodec
+from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
@@ -296,7 +297,9 @@ def test_shipped_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_samples_of_a_foreign_model_can_be_piped_away(tmp_path: Path) -> None:
-    ImagePipeline(ConvGenerator((8, 8), 3, 4, 8), LevelsCodec(3)).save_pretrained(tmp_path / "model")
+    ImagePipeline(ConvGenerator(SampleSpace((8, 8), 3, ordered=True), 4, 8), LevelsCodec(3)).save_pretrained(
+        tmp_path / "model"
+    )
     program = shlex.join([sys.executable, str(ROOT / "scripts" / "generate_images.py")])
     command = f"{program} --model model --num-samples 4 | head -c 1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -30,6 +30,7 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
+from bgan_discrete.space import SampleSpace
 
 L, K, Z, END = 3, 4, 2, 1
 AUTOREGRESSIVE = [GRUGenerator, TransformerGenerator]
@@ -38,7 +39,7 @@ GENERATORS = [ConvSequenceGenerator, *AUTOREGRESSIVE]
 
 def make(kind: Callable[..., nn.Module], end: int | None = END, length: int = L, categories: int = K) -> nn.Module:
     torch.manual_seed(0)
-    module = kind(length, categories, end, Z, width=8, depth=2)
+    module = kind(SampleSpace((length,), categories, end_id=end), Z, width=8, depth=2)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -378,7 +379,7 @@ def discriminator(
     kind: Callable[..., nn.Module], per_prefix: bool, end: int | None = END, length: int = 6
 ) -> nn.Module:
     torch.manual_seed(0)
-    return kind(length, K, end, width=8, depth=2, per_prefix=per_prefix).double()
+    return kind(SampleSpace((length,), K, end_id=end), width=8, depth=2, per_prefix=per_prefix).double()
 
 
 @pytest.mark.parametrize("per_prefix", [False, True])
@@ -453,7 +454,7 @@ def test_steps_move_both_networks(kind: Callable[..., nn.Module], per_prefix: bo
 
 def test_likelihood_steps_reach_the_data() -> None:
     torch.manual_seed(0)
-    generator = GRUGenerator(3, 4, 1, 2, width=32)
+    generator = GRUGenerator(SampleSpace((3,), 4, end_id=1), 2, width=32)
     data = torch.tensor([[2, 3, 1], [3, 1, 1]], dtype=torch.uint8)
     both = players(generator, None, torch.optim.Adam(generator.parameters(), 1e-2))
     for _ in range(150):
@@ -465,18 +466,23 @@ def test_likelihood_steps_reach_the_data() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    for wrong in ({"length": 0}, {"width": 0}, {"depth": 0}, {"latent_size": 0}):
+    for wrong in ({"width": 0}, {"depth": 0}, {"latent_size": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            GRUGenerator(**{"length": 4, "num_categories": 3, **wrong})
+            GRUGenerator(SampleSpace((4,), 3), **wrong)
+    for kind in (ConvSequenceGenerator, GRUGenerator, MLPSequenceGenerator, TransformerGenerator):
+        with pytest.raises(InputError, match=r"event_shape of sequences must be \(L,\), got \(2, 2\)"):
+            kind(SampleSpace((2, 2), 3))
+        with pytest.raises(InputError, match="at every position, and the space has sizes: use MLPGenerator"):
+            kind(SampleSpace((2,), 3, sizes=(3, 2)))
     with pytest.raises(InputError, match="multiple of heads"):
-        TransformerGenerator(4, 3, width=10, heads=4)
+        TransformerGenerator(SampleSpace((4,), 3), width=10, heads=4)
     with pytest.raises(InputError, match="end_id"):
         SequenceCategorical(torch.zeros(1, 2, 3), end_id=3)
     with pytest.raises(InputError, match="advantages"):
         SequenceCategorical(torch.zeros(1, 2, 3)).weighted_log_prob(torch.zeros(2, 1, 2).long(), torch.zeros(2, 2))
     with pytest.raises(InputError, match="prompt"):
         SequenceCategorical(torch.zeros(1, 2, 3)).sample(1, prompt=torch.tensor([0]))
-    distribution = GRUGenerator(4, 3, width=8)(torch.zeros(1, 64))
+    distribution = GRUGenerator(SampleSpace((4,), 3), width=8)(torch.zeros(1, 64))
     assert isinstance(distribution, AutoregressiveCategorical)
     with pytest.raises(InputError, match="codes must have shape"):
         distribution.log_prob(torch.zeros(2, 1, 5).long())
@@ -484,7 +490,7 @@ def test_wrong_arguments_are_named() -> None:
         distribution.sample(0)
     for end in (-1, 3):
         with pytest.raises(InputError, match="end_id"):
-            AutoregressiveCategorical(GRUGenerator(4, 3, width=8), torch.zeros(1, 64), 4, 3, end)
+            AutoregressiveCategorical(GRUGenerator(SampleSpace((4,), 3), width=8), torch.zeros(1, 64), 4, 3, end)
     for wrong in ({"temperature": 0.0}, {"top_k": 0}, {"top_p": 0.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             distribution.sharpened(**wrong)
@@ -512,7 +518,7 @@ def test_the_likelihood_of_independent_positions_is_that_of_the_mixture() -> Non
 
 def test_likelihood_steps_give_each_latent_its_share_of_the_data() -> None:
     torch.manual_seed(0)
-    generator = MLPSequenceGenerator(3, 4, None, 2, width=32, latent_kind="binary")
+    generator = MLPSequenceGenerator(SampleSpace((3,), 4), 2, width=32, latent_kind="binary")
     data = torch.tensor([[2, 3, 1], [3, 0, 0], [1, 1, 2], [0, 2, 3]], dtype=torch.uint8)
     both = players(generator, None, torch.optim.Adam(generator.parameters(), 1e-2))
     for _ in range(300):

@@ -38,11 +38,12 @@ from bgan_discrete.nn import (
 from bgan_discrete.parallel import Processes
 
 SHAPE, K, N, M = (3, 2), 4, 5, 6
+SPACE = SampleSpace(SHAPE, K)
 
 
 def networks() -> tuple[MLPGenerator, MLPDiscriminator]:
     torch.manual_seed(0)
-    return MLPGenerator(SHAPE, K, latent_size=3, width=8), MLPDiscriminator(SHAPE, K, width=8, encoding="onehot")
+    return MLPGenerator(SPACE, latent_size=3, width=8), MLPDiscriminator(SPACE, width=8, encoding="onehot")
 
 
 def latents(count: int = N) -> Tensor:
@@ -272,13 +273,11 @@ def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
 def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:
     seen: list[tuple[bool, bool, int]] = []
 
-    class Watched(MLPDiscriminator):
-        def forward(self, codes: Tensor) -> Tensor:
-            seen.append((self.training, torch.is_grad_enabled(), len(codes)))
-            return super().forward(codes)
-
     torch.manual_seed(0)
-    discriminator = Watched(SHAPE, K, width=8)
+    discriminator = MLPDiscriminator(SPACE, width=8)
+    discriminator.register_forward_pre_hook(
+        lambda module, inputs: seen.append((module.training, torch.is_grad_enabled(), len(inputs[0])))
+    )
     codes = torch.stack([real_codes()] * M)
     codes[1:] = (codes[1:] + 1) % K
     whole = Scorer(players(None, discriminator)).draws(codes)
@@ -295,12 +294,9 @@ def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> N
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
-    class Broken(MLPDiscriminator):
-        def forward(self, codes: Tensor) -> Tensor:
-            return super().forward(codes) + value
-
     torch.manual_seed(0)
-    generator, discriminator = networks()[0], Broken(SHAPE, K, width=8)
+    generator, discriminator = networks()[0], MLPDiscriminator(SPACE, width=8)
+    discriminator.register_forward_hook(lambda module, inputs, found: found + value)
     g, d = weights(generator), weights(discriminator)
     with pytest.raises(NonFiniteError, match=r"the generator's (loss|gradient norm) is .*log_beta"):
         generator_step(Game(), players(generator, discriminator), latents(), rng=rng())
@@ -382,11 +378,12 @@ def test_a_guard_stops_every_update_from_the_first_bad_one_on_and_names_it(kind:
 
 def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
     torch.manual_seed(0)
-    generator = (ConvSequenceGenerator if credit == "alternatives" else GRUGenerator)(6, K, 0, latent_size=3, width=8)
+    space = SampleSpace((6,), K, end_id=0)
+    generator = (ConvSequenceGenerator if credit == "alternatives" else GRUGenerator)(space, latent_size=3, width=8)
     discriminator = {
-        "sample": lambda: ConvSequenceDiscriminator(6, K, 0, width=8),
-        "prefix": lambda: GRUDiscriminator(6, K, 0, width=8, per_prefix=True),
-        "alternatives": lambda: AlternativesDiscriminator(6, K, 0, width=8, depth=1),
+        "sample": lambda: ConvSequenceDiscriminator(space, width=8),
+        "prefix": lambda: GRUDiscriminator(space, width=8, per_prefix=True),
+        "alternatives": lambda: AlternativesDiscriminator(space, width=8, depth=1),
     }[credit]()
     real = torch.randint(1, K, (N, 6), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
     return generator, discriminator, real, latents()
@@ -396,7 +393,8 @@ def _text_game(credit: str) -> tuple[Any, Any, Tensor, Tensor]:
 def test_a_guarded_step_never_waits_for_the_device(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if case == "images":
         torch.manual_seed(0)
-        generator, discriminator = ConvGenerator((8, 8), K, 3, 4), ConvDiscriminator((8, 8), K, 4, ordered=True)
+        space = SampleSpace((8, 8), K, ordered=True)
+        generator, discriminator = ConvGenerator(space, 3, 4), ConvDiscriminator(space, 4)
         real, z = torch.randint(0, K, (N, 8, 8)).to(torch.uint8), latents()
     else:
         generator, discriminator, real, z = _text_game(case)
@@ -430,7 +428,7 @@ def test_a_guarded_step_never_synchronises_cuda() -> None:
 def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> None:
     """Within 0.02, where the largest of M = 20 is about 0.2: eight bits of an F of a few units."""
     torch.manual_seed(0)
-    discriminator = ConvDiscriminator((12, 12), 16, 16, 2)
+    discriminator = ConvDiscriminator(SampleSpace((12, 12), 16), 16, 2)
     codes = torch.randint(0, 16, (20, 32, 12, 12)).to(torch.uint8)
     with torch.no_grad():
         discriminator.to_log_ratio.weight.mul_(120)  # an F that spreads over some units, as in training
@@ -708,11 +706,10 @@ def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_sam
 
 
 def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
-    class Masked(MLPGenerator):
-        def forward(self, latents: Tensor) -> FactorizedCategorical:
-            return FactorizedCategorical(super().forward(latents).logits.masked_fill(torch.arange(K) == 1, -torch.inf))
-
     torch.manual_seed(0)
-    generator, discriminator = Masked(SHAPE, K, latent_size=3, width=8), networks()[1]
+    generator, discriminator = networks()
+    generator.register_forward_hook(
+        lambda module, inputs, found: FactorizedCategorical(found.logits.masked_fill(torch.arange(K) == 1, -torch.inf))
+    )
     with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
         generator_step(Game(num_draws=M), players(generator, discriminator), latents(), rng=rng())

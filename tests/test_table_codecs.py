@@ -44,7 +44,7 @@ def test_any_table_comes_back_from_its_codes(table: dict[str, list[Any]]) -> Non
     again = codec_from_config(codec.to_config())
     assert again.fingerprint() == codec.fingerprint()
     assert typed(again.decode(codes)) == typed(table)
-    limits = np.array(codec.sizes or [codec.num_categories] * len(table))
+    limits = np.array(codec.space.sizes or [codec.num_categories] * len(table))
     assert (codes < limits).all()
     assert max(limits) <= codec.num_categories
 
@@ -138,9 +138,9 @@ def test_missing_values_are_a_category_of_their_own() -> None:
 
 def test_columns_have_their_own_numbers_of_categories() -> None:
     codec = TableCodec.fit({"one": ["x"] * 4, "two": [0, 1, 0, 1], "four": list("abcd")})
-    assert (codec.num_categories, codec.sizes) == (4, (1, 2, 4))
-    assert TableCodec.fit({"a": [1, 2], "b": [2, 3]}).sizes is None
-    assert (TableCodec.fit({"a": [1, 1]}).num_categories, TableCodec.fit({"a": [1, 1]}).sizes) == (2, (1,))
+    assert (codec.num_categories, codec.space.sizes) == (4, (1, 2, 4))
+    assert TableCodec.fit({"a": [1, 2], "b": [2, 3]}).space.sizes is None
+    assert (TableCodec.fit({"a": [1, 1]}).num_categories, TableCodec.fit({"a": [1, 1]}).space.sizes) == (2, (1,))
     with pytest.raises(InputError, match=r"codes of column 'two' must lie in \[0, 2\), got 2 in row 1"):
         codec.decode(np.array([[0, 1, 3], [0, 2, 3]]))
     with pytest.raises(InputError, match=r"must have the shape \[N, 3\], got \[2, 2\]"):
@@ -294,7 +294,7 @@ def test_options_that_are_advised_can_be_typed(names: list[str]) -> None:
 
 def test_values_that_python_takes_for_equal_are_counted_apart() -> None:
     values = [0, 0.0, -0.0, False, 1, 1.0, True, "1", "", None]
-    assert TableCodec.fit({"x": values * 2}).sizes is None
+    assert TableCodec.fit({"x": values * 2}).space.sizes is None
     assert TableCodec.fit({"x": values * 2}).num_categories == len(values)
     (note,) = merges("values", "here", {"x": (values, [0] * len(values))}, "so")
     assert note.startswith("10 different values of 'x' of here become 1 ")

@@ -31,7 +31,7 @@ def data() -> TextData:
 
 
 def test_the_bound_reaches_the_judges(data: TextData) -> None:
-    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.codec, 0, "alternatives")[1]
+    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.space, 0, "alternatives")[1]
     assert isinstance(judge, AlternativesDiscriminator)
     with torch.no_grad():
         for parameter in judge.parameters():
@@ -44,7 +44,7 @@ def test_the_bound_reaches_the_judges(data: TextData) -> None:
 @pytest.mark.parametrize("kind", ["conv", "mlp"])
 def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, Any], spread: float | None) -> None:
     config = small_config(generator=kind, num_draws=2, **changes)
-    generator = task.build_text_networks(config.model, data.codec, 0, config.training.credit)[0]
+    generator = task.build_text_networks(config.model, data.space, 0, config.training.credit)[0]
     task.start_generator(generator, config, data)
     with torch.no_grad():
         logits = generator(torch.randn(2000, 6)).logits
@@ -81,7 +81,7 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
 @pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
 def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
     config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)
-    generator, judge = task.build_text_networks(config.model, data.codec, 0, "alternatives")
+    generator, judge = task.build_text_networks(config.model, data.space, 0, "alternatives")
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     Trainer(generator, judge, data.codes, config.training).train(progress=False)

@@ -48,6 +48,7 @@ from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.setup import default_score_chunk
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
+SPACE = SampleSpace((6,), 3)
 
 
 def small_config(**changes: Any) -> TrainingConfig:
@@ -60,8 +61,8 @@ def small_config(**changes: Any) -> TrainingConfig:
 
 def small_trainer(config: TrainingConfig, folder: Path | None = None, **options: Any) -> Trainer:
     torch.manual_seed(config.seed)
-    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
-    discriminator = MLPDiscriminator((6,), 3, width=16, depth=1)
+    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
+    discriminator = MLPDiscriminator(SPACE, width=16, depth=1)
     return Trainer(generator, discriminator, CODES, config, output_dir=folder, **options)
 
 
@@ -276,10 +277,8 @@ def test_what_is_shown_is_of_the_runs_seed() -> None:
 class _Counting(Generator):
     """A generator with a buffer of each kind, which its forward pass changes."""
 
-    num_categories = 3
-
     def __init__(self) -> None:
-        super().__init__(SampleSpace((6,), 3), latent_size=4)
+        super().__init__(SPACE, latent_size=4)
         self.layer = nn.Linear(4, 18)
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
         self.register_buffer("level", torch.zeros(()))
@@ -293,7 +292,7 @@ class _Counting(Generator):
 
 def test_the_average_takes_buffers_too_whole_numbers_as_they_are() -> None:
     config = small_config(max_steps=3, discriminator_steps=1, penalty="none")
-    trainer = Trainer(_Counting(), MLPDiscriminator((6,), 3, width=8), CODES, config)
+    trainer = Trainer(_Counting(), MLPDiscriminator(SPACE, width=8), CODES, config)
     expected = None
     for count in range(3):
         trainer._train_step()
@@ -508,11 +507,11 @@ def test_a_training_starts_from_the_weights_of_another(tmp_path: Path, source: s
 def test_a_start_from_other_networks_is_refused_in_one_line(tmp_path: Path) -> None:
     small_trainer(small_config(max_steps=1), tmp_path).train(progress=False)
     torch.manual_seed(0)
-    wide = MLPGenerator((6,), 3, 4, 32, 1), MLPDiscriminator((6,), 3, 16, 1)
+    wide = MLPGenerator(SPACE, 4, 32, 1), MLPDiscriminator(SPACE, 16, 1)
     with pytest.raises(InputError, match=r"checkpoint .* does not fit .*\[16, 4\].*\[32, 4\]") as caught:
         Trainer(*wide, CODES, small_config()).start_from(tmp_path)
     assert "\n" not in str(caught.value)
-    double = MLPGenerator((6,), 3, 4, 16, 1).double(), MLPDiscriminator((6,), 3, 16, 1)
+    double = MLPGenerator(SPACE, 4, 16, 1).double(), MLPDiscriminator(SPACE, 16, 1)
     with pytest.raises(InputError, match=r"the generator's .* is torch.float32 there and torch.float64 here"):
         Trainer(*double, CODES, small_config()).start_from(tmp_path)
     with pytest.raises(InputError, match=r"the MLPGenerator does not fit"):
@@ -556,8 +555,8 @@ def test_a_signal_while_the_last_checkpoint_is_written_does_not_cost_it(
 class _Poisoned(Discriminator):
     """A discriminator that returns NaN from some call on."""
 
-    def __init__(self, inner: nn.Module, calls: int) -> None:
-        super().__init__(SampleSpace((6,), 3))
+    def __init__(self, inner: Discriminator, calls: int) -> None:
+        super().__init__(inner.space)
         self.inner, self.calls = inner, calls
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -567,8 +566,8 @@ class _Poisoned(Discriminator):
 
 def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> None:
     torch.manual_seed(0)
-    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
-    discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
+    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
+    discriminator = _Poisoned(MLPDiscriminator(SPACE, width=16, depth=1), calls=6)
     config = small_config(discriminator_steps=1, penalty="none", checkpoint_interval=1)
     trainer = Trainer(generator, discriminator, CODES, config)
     with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is nan"):
@@ -596,8 +595,8 @@ def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_s
     tmp_path: Path, interval: str
 ) -> None:
     torch.manual_seed(0)
-    generator = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1)
-    discriminator = _Poisoned(MLPDiscriminator((6,), 3, width=16, depth=1), calls=6)
+    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
+    discriminator = _Poisoned(MLPDiscriminator(SPACE, width=16, depth=1), calls=6)
     intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
     config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
     trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path)
@@ -658,40 +657,43 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
 )
 def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Trainer(MLPGenerator((6,), 3), MLPDiscriminator((6,), 3), codes, small_config())
+        Trainer(MLPGenerator(SPACE), MLPDiscriminator(SPACE), codes, small_config())
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_codes_beyond_the_size_of_their_column_are_refused(kind: Any) -> None:
     codes = np.array([[0, 4], [1, 3], [2, 0], [1, 1]] * 10)
-    parts = MLPGenerator((2,), 5, sizes=(2, 5)), MLPDiscriminator((2,), 5, sizes=(2, 5))
+    parts = MLPGenerator(SampleSpace((2,), 5, sizes=(2, 5))), MLPDiscriminator(SampleSpace((2,), 5, sizes=(2, 5)))
     with pytest.raises(InputError, match=r"codes of position \[0\] must lie in \[0, 2\), .* got 2 among rows 0 to 39"):
         Trainer(*parts, kind(codes), small_config())
     Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config())
 
 
 def test_wrong_settings_are_refused() -> None:
-    networks = MLPGenerator((6,), 3), MLPDiscriminator((6,), 3)
+    networks = MLPGenerator(SPACE), MLPDiscriminator(SPACE)
     with pytest.raises(InputError, match="num_draws must be at least 2"):
         Trainer(*networks, CODES, small_config(num_draws=1))
     for device in ("tpu0", "meta", "vulkan"):
         with pytest.raises(InputError, match=f"device '{device}' cannot be used") as refused:
             Trainer(*networks, CODES, small_config(device=device))
         assert len(str(refused.value)) < 400
-    with pytest.raises(InputError, match="generator must have an integer attribute 'num_categories', got Linear"):
-        Trainer(nn.Linear(1, 1), networks[1], CODES, small_config())
+    with pytest.raises(InputError, match=r"must have the same event shape, got \(6,\) and \(2, 3\)"):
+        Trainer(networks[0], MLPDiscriminator(SampleSpace((2, 3), 3)), CODES, small_config())
 
 
 def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path) -> None:
     trainer = small_trainer(small_config(max_steps=1), tmp_path)
     trainer.train(progress=False)
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
-    other = Trainer(MLPGenerator((6,), 3, width=8), MLPDiscriminator((6,), 3), CODES, small_config())
+    other = Trainer(MLPGenerator(SPACE, width=8), MLPDiscriminator(SPACE), CODES, small_config())
     with pytest.raises(InputError, match="does not fit this configuration") as caught:
         other.resume(path)
     assert "\n" not in str(caught.value)
     torch.manual_seed(0)
-    networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
+    networks = (
+        MLPGenerator(SPACE, latent_size=4, width=16, depth=1),
+        MLPDiscriminator(SPACE, width=16, depth=1),
+    )
     with pytest.raises(InputError, match="the data are not those"):
         Trainer(*networks, CODES[::-1], small_config()).resume(path)
 
@@ -720,7 +722,10 @@ def test_a_state_that_would_fail_in_the_next_step_is_refused(tmp_path: Path, for
 
 def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    networks = MLPGenerator((6,), 3, latent_size=4, width=16, depth=1), MLPDiscriminator((6,), 3, width=16, depth=1)
+    networks = (
+        MLPGenerator(SPACE, latent_size=4, width=16, depth=1),
+        MLPDiscriminator(SPACE, width=16, depth=1),
+    )
     codes = np.random.default_rng(0).integers(0, 3, (20_000, 6)).astype(np.uint8)
     trainer = Trainer(*networks, codes, small_config(max_steps=1), output_dir=tmp_path)
     trainer.train(progress=False)
@@ -732,7 +737,7 @@ def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
 
 
 def test_codes_of_another_shape_than_the_generators_are_refused() -> None:
-    networks = MLPGenerator((2, 3), 3), MLPDiscriminator((2, 3), 3)
+    networks = MLPGenerator(SampleSpace((2, 3), 3)), MLPDiscriminator(SampleSpace((2, 3), 3))
     with pytest.raises(InputError, match=r"generator must .* of shape \[8, 6\] in 3 categories, got \[8, 2, 3\] in 3"):
         Trainer(*networks, CODES, small_config())
 
@@ -753,7 +758,7 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
     """Every pass of the networks is in its precision, and the scored draws come in chunks; the figures are finite."""
     torch.manual_seed(0)
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
-    networks = ConvGenerator((8, 9), 4, 8, 8), ConvDiscriminator((8, 9), 4, 8, ordered=True)
+    networks = ConvGenerator(SampleSpace((8, 9), 4), 8, 8), ConvDiscriminator(SampleSpace((8, 9), 4, ordered=True), 8)
     config = small_config(score_chunk=7, max_steps=3, discriminator_draws=0, **precision)
     trainer = Trainer(*networks, codes, config)
     seen: dict[str, set[bool]] = {"generator": set(), "discriminator": set(), "scores": set()}
@@ -782,18 +787,18 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1), {"penalty": "wgan_gp"}),
-        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="embedding"), {"penalty": "roth"}),
-        (lambda: MLPDiscriminator((6,), 3, width=8, depth=1, encoding="cosine"), {"penalty": "r1"}),
+        (lambda: MLPDiscriminator(SPACE, width=8, depth=1), {"penalty": "wgan_gp"}),
+        (lambda: MLPDiscriminator(SPACE, width=8, depth=1, encoding="embedding"), {"penalty": "roth"}),
+        (lambda: MLPDiscriminator(SPACE, width=8, depth=1, encoding="cosine"), {"penalty": "r1"}),
         (
-            lambda: AlternativesDiscriminator(6, 3, None, 8, 1, "rest", "mlp"),
+            lambda: AlternativesDiscriminator(SPACE, 8, 1, "rest", "mlp"),
             {"penalty": "r1", "credit": "alternatives"},
         ),
     ],
 )
 def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    networks = MLPGenerator((6,), 3, latent_size=4, width=8, depth=1).double(), make().double()
+    networks = MLPGenerator(SPACE, latent_size=4, width=8, depth=1).double(), make().double()
     trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options))
     trainer.train(progress=False)
     for network in networks:
@@ -838,10 +843,8 @@ def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
 
 def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_trace() -> None:
     class Normalised(Generator):
-        num_categories = 3
-
         def __init__(self) -> None:
-            super().__init__(SampleSpace((6,), 3), latent_size=4)
+            super().__init__(SPACE, latent_size=4)
             self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 18))
 
         def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
@@ -852,8 +855,8 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
             return torch.stack([values, values])
 
     config = small_config(pretrain_steps=3, pretrain_latents=5)
-    trainer = Trainer(Normalised(), MLPDiscriminator((6,), 3, width=8), CODES, config)
-    latents = LatentSource(trainer.networks, config, Two(0, 2), trainer.state.streams.rng, is_mixture=True)
+    trainer = Trainer(Normalised(), MLPDiscriminator(SPACE, width=8), CODES, config)
+    latents = LatentSource(trainer.generator, config, Two(0, 2), trainer.state.streams.rng, is_mixture=True)
     before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()
     assert trainer._faults.check_outputs().is_mixture
     assert latents.of_likelihood(4).shape == (5, 4)

@@ -10,6 +10,7 @@ from watching import LargestTensor
 from bgan_discrete.distributions import autoregressive
 from bgan_discrete.distributions.vocabulary import linear_log_prob
 from bgan_discrete.nn import GRUGenerator, TransformerGenerator
+from bgan_discrete.space import SampleSpace
 
 R, W, K = 13, 5, 7
 
@@ -69,7 +70,7 @@ def test_under_autocast_gradients_keep_each_tensors_precision_and_are_near() -> 
 @pytest.mark.parametrize("end_id", [None, 0])
 def test_generators_use_it_with_the_gradient_of_their_logits(kind: type[nn.Module], end_id: int | None) -> None:
     torch.manual_seed(0)
-    generator = kind(5, K, end_id, latent_size=3, width=8)
+    generator = kind(SampleSpace((5,), K, end_id=end_id), latent_size=3, width=8)
     latents = torch.randn(4, 3)
     distribution = generator(latents)
     codes = distribution.sample(3, torch.Generator().manual_seed(1))
@@ -90,7 +91,7 @@ def test_a_last_layer_of_another_kind_gives_its_own_logits() -> None:
 
     torch.manual_seed(0)
     for layer in (nn.Linear(8, K, bias=False), Squashed(8, K)):
-        generator = GRUGenerator(5, K, None, latent_size=3, width=8)
+        generator = GRUGenerator(SampleSpace((5,), K), latent_size=3, width=8)
         generator.to_logits = layer
         latents = torch.randn(4, 3)
         codes = torch.randint(0, K, (2, 4, 5))
@@ -106,7 +107,7 @@ def test_no_tensor_of_all_logits_is_made(kind: type[nn.Module], monkeypatch: pyt
     chunked = functools.partial(linear_log_prob, chunk_elements=chunk)
     monkeypatch.setattr(autoregressive, "linear_log_prob", chunked)
     torch.manual_seed(0)
-    distribution = kind(8, 4000, None, latent_size=3, width=8)(torch.randn(4, 3))
+    distribution = kind(SampleSpace((8,), 4000), latent_size=3, width=8)(torch.randn(4, 3))
     with LargestTensor() as seen:
         codes = distribution.sample(3)
         distribution.weighted_log_prob(codes, torch.randn(3, 4)).sum().backward()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, StorageError
+from bgan_discrete.space import SampleSpace
 
 MAX_CATEGORIES = 256
 """Pixels are bytes, so no codec of images needs more categories; codes then are bytes as well."""
@@ -146,6 +148,23 @@ class ImageCodec(Codec):
         self._require_fitted()
         self.validate_codes(codes)
         return self._decode(codes.astype(np.uint8, copy=False))
+
+    def space_of(self, event_shape: Sequence[int], class_names: Sequence[str] | None = None) -> SampleSpace:
+        """What the codes of one image are.
+
+        Args:
+            event_shape: ``(H, W)``, or ``(3, H, W)`` where each channel has codes.
+            class_names: Of the labels, where they have names.
+
+        Returns:
+            The space.
+
+        Raises:
+            InputError: If the codec is not fitted, a side is below 1, or a name stands twice.
+        """
+        self._require_fitted()
+        names = tuple(class_names) if class_names else None
+        return SampleSpace(tuple(event_shape), self.num_categories, ordered=self.ordered, class_names=names)
 
     @abstractmethod
     def _encode(self, images: NDArray[np.uint8], first_row: int) -> NDArray[np.uint8]: ...

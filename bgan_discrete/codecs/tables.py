@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import Codec
 from bgan_discrete.errors import InputError
+from bgan_discrete.space import SampleSpace
 
 Value = str | int | float | bool | None
 Table = Mapping[str, Sequence[Value]]
@@ -51,13 +52,11 @@ class ArrayCodec(Codec):
     """A map from arrays or tables to integer codes ``[N, *event_shape]`` and back.
 
     Attributes:
-        event_shape: Of the codes of one sample.
-        sizes: Categories of each position, in C order; None where all have K.
+        space: What the codes of one sample are.
         column_names: Of the positions; None for arrays without names.
     """
 
-    event_shape: tuple[int, ...]
-    sizes: tuple[int, ...] | None
+    space: SampleSpace
     column_names: tuple[str, ...] | None
 
     @property
@@ -88,21 +87,20 @@ class ArrayCodec(Codec):
         if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
             kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
             raise InputError(f"codes must be an array of integers, got {kind}")
-        if codes.shape[1:] != self.event_shape or codes.ndim < 2:
-            wanted = ", ".join(map(str, self.event_shape))
+        shape, sizes = self.space.event_shape, self.space.sizes
+        if codes.shape[1:] != shape or codes.ndim < 2:
+            wanted = ", ".join(map(str, shape))
             raise InputError(
                 f"codes of the {self.name} codec must have the shape [N, {wanted}], got {list(codes.shape)}"
             )
         if codes.size == 0:
             return
-        sizes = np.array(self.sizes or self.num_categories).reshape(self.event_shape if self.sizes else ())
-        wrong = np.argwhere((codes < 0) | (codes >= sizes))
+        limits = np.array(sizes or self.num_categories).reshape(shape if sizes else ())
+        wrong = np.argwhere((codes < 0) | (codes >= limits))
         if len(wrong):
             row, *place = wrong[0].tolist()
             name = f"column {self.column_names[place[0]]!r}" if self.column_names else f"position {place}"
-            limit = (
-                self.sizes[int(np.ravel_multi_index(place, self.event_shape))] if self.sizes else self.num_categories
-            )
+            limit = limits[tuple(place)] if sizes else self.num_categories
             raise InputError(
                 f"codes of {name} must lie in [0, {limit}), got {int(codes[tuple(wrong[0])])} in row {row}"
             )
@@ -138,12 +136,12 @@ class IntegersCodec(ArrayCodec):
             raise InputError(f"low must be an integer with all values from it on in int64, got {low!r}")
         if values is not None:
             _check_symbols(values, num_categories)
-        self.event_shape = tuple(int(side) for side in event_shape)
-        self.num_categories = int(num_categories)
+        self.space = SampleSpace(tuple(event_shape), int(num_categories))
+        self.num_categories = self.space.num_categories
         self.low = int(low)
         self.values: tuple[Any, ...] | None = None if values is None else tuple(values)
         self._symbols = np.arange(self.low, self.low + self.num_categories) if values is None else np.array(values)
-        self.ordered, self.sizes, self.column_names = False, None, None
+        self.ordered, self.column_names = False, None
 
     @classmethod
     def fit(cls, values: Codes) -> "IntegersCodec":
@@ -180,10 +178,9 @@ class IntegersCodec(ArrayCodec):
     def encode(self, data: Codes) -> Codes:
         """Codes of integers or characters ``[N, *event_shape]``; errors as in `ArrayCodec.encode`."""
         data = symbols_of(data)
-        if tuple(data.shape[1:]) != self.event_shape:
-            raise InputError(
-                f"the array must have the shape [N, {str(list(self.event_shape))[1:-1]}], got {list(data.shape)}"
-            )
+        if tuple(data.shape[1:]) != self.space.event_shape:
+            wanted = str(list(self.space.event_shape))[1:-1]
+            raise InputError(f"the array must have the shape [N, {wanted}], got {list(data.shape)}")
         if (self._symbols.dtype.kind == "U") != (data.dtype.kind == "U"):
             raise InputError(f"the array's values must {self._named()}, got {data.dtype}")
         symbols, values = (part.view(np.uint32) if part.dtype.kind == "U" else part for part in (self._symbols, data))
@@ -201,7 +198,7 @@ class IntegersCodec(ArrayCodec):
 
     def describe(self) -> str:
         """Say in one line what the codec does."""
-        shape = " x ".join(map(str, self.event_shape))
+        shape = " x ".join(map(str, self.space.event_shape))
         if self.values is None:
             return f"{shape} integers from {self.low} to {self.low + self.num_categories - 1}"
         return f"{shape}, each to {self._named()}"
@@ -217,7 +214,7 @@ class IntegersCodec(ArrayCodec):
         """All that the codec is, as plain JSON types; without ``values`` where they are a range."""
         return {
             "name": self.name,
-            "event_shape": list(self.event_shape),
+            "event_shape": list(self.space.event_shape),
             "num_categories": self.num_categories,
             "low": self.low,
             **({} if self.values is None else {"values": list(self.values)}),
@@ -410,12 +407,11 @@ class TableCodec(ArrayCodec):
         if not names or len(set(names)) != len(names):
             raise InputError(f"columns must be at least one, with different names, got {names}")
         self.columns = tuple(columns)
-        self.event_shape = (len(names),)
         self.column_names = tuple(names)
         sizes = [column.size for column in columns]
         # One value alone is no choice, but a code needs two.
         self.num_categories = max(2, *sizes)
-        self.sizes = None if min(sizes) == self.num_categories else tuple(sizes)
+        self.space = SampleSpace((len(names),), self.num_categories, tuple(sizes))
         self.ordered = False
 
     @classmethod

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs.base import Codec, validate_flag
 from bgan_discrete.errors import InputError
+from bgan_discrete.space import SampleSpace
 
 MAX_LENGTH = 65536
 MAX_TEXT_CATEGORIES = 65536
@@ -43,6 +44,16 @@ class TextCodec(Codec):
     def is_fitted(self) -> bool:
         """Whether there is a vocabulary."""
         return self.num_categories > 0
+
+    @property
+    def space(self) -> SampleSpace:
+        """What the codes of one text are.
+
+        Raises:
+            InputError: If the codec is not fitted.
+        """
+        self._require_fitted()
+        return SampleSpace((self.length,), self.num_categories, end_id=self.end_id)
 
     @property
     def end_id(self) -> int | None:

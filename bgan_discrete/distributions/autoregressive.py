@@ -212,15 +212,12 @@ class AutoregressiveCategorical(Distribution):
             raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
         flat = rearrange(as_index(codes), "m n l -> (m n) l")
         latents = repeat(self.latents, "n z -> (m n) z", m=codes.shape[0])
-        layer = getattr(self.decoder, "to_logits", None)
-        # Of this very type: a layer that is parametrised or does more than a product is left to its own logits.
-        is_plain = type(layer) is nn.Linear and layer.bias is not None and not self._is_sharpened
-        if is_plain and isinstance(self.decoder, LinearDecoder):
+        decoder = self.decoder
+        if isinstance(decoder, LinearDecoder) and _is_plain(decoder.to_logits) and not self._is_sharpened:
             with self._precision.autocast():
-                features = rearrange(self.decoder.features(flat, latents), "b l w -> (b l) w")
-                found = linear_log_prob(
-                    features, self.decoder.to_logits.weight, self.decoder.to_logits.bias, flat.flatten()
-                ).view(flat.shape)
+                features = rearrange(decoder.features(flat, latents), "b l w -> (b l) w")
+                layer = decoder.to_logits
+                found = linear_log_prob(features, layer.weight, layer.bias, flat.flatten()).view(flat.shape)
         else:
             logits = self._logits(flat, latents)
             found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
@@ -291,3 +288,8 @@ class AutoregressiveCategorical(Distribution):
 def stops_early(device: torch.device) -> bool:
     """Whether drawing asks after every code if all sequences have ended: free on a CPU, a halt on an accelerator."""
     return device.type == "cpu"
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Of this very type: a layer that is parametrised or does more than a product is left to its own logits."""
+    return type(layer) is nn.Linear and layer.bias is not None

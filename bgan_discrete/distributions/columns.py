@@ -5,9 +5,6 @@ There is one K for all positions, the largest, and what a position lacks has pro
 Letters: N latents, M draws, P positions, K categories of the position that has most.
 """
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -26,7 +23,7 @@ class ColumnCategorical(FactorizedCategorical):
 
     Args:
         logits: ``[N, *event_shape, K]``, finite.
-        sizes: Integers ``[*event_shape]`` in ``[1, K]``, on the device of the logits; see `check_sizes`.
+        sizes: Integers ``[*event_shape]`` in ``[1, K]``, on the device of the logits.
 
     Raises:
         InputError: If the shapes do not fit.
@@ -51,30 +48,3 @@ class ColumnCategorical(FactorizedCategorical):
     ) -> "ColumnCategorical":
         """The distribution with its logits changed; as in `bgan_discrete.distributions.sampling.sharpen`."""
         return ColumnCategorical(sharpen(self.logits, temperature, top_k, top_p), self.sizes)
-
-
-def check_sizes(sizes: Sequence[int], event_shape: Sequence[int], num_categories: int) -> list[int] | None:
-    """The number of categories of each position, as plain numbers.
-
-    Args:
-        sizes: One for each position of the event shape, in C order.
-        event_shape: Of one sample.
-        num_categories: K.
-
-    Returns:
-        The sizes; None where all of them are K, so that nothing has to be masked.
-
-    Raises:
-        InputError: If there is not one for each position, or one is outside [1, K].
-    """
-    given = [int(size) for size in sizes]
-    if len(given) != math.prod(event_shape):
-        raise InputError(
-            f"sizes must be one for each of the {math.prod(event_shape)} positions of {tuple(event_shape)}, got "
-            f"{len(given)}"
-        )
-    if min(given) < 1 or max(given) > num_categories:
-        raise InputError(
-            f"sizes must be at least 1 and at most num_categories = {num_categories}, got {min(given)} to {max(given)}"
-        )
-    return None if min(given) == num_categories else given

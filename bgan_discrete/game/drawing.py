@@ -3,24 +3,21 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.players import Generator
 from bgan_discrete.game.resampling import Resampler
 
 
-def draw_latents(
-    generator: nn.Module, num_latents: int, latent_size: int, latent_kind: str, rng: torch.Generator
-) -> Tensor:
-    """Latents in the precision that a network works in.
+def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -> Tensor:
+    """Latents as a generator takes them, in the precision that it works in: float64, else torch's default.
 
     Args:
-        generator: Float64 for one in float64, else torch's default.
+        generator: That will take them.
         num_latents: N.
-        latent_size: Z.
-        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
         rng: Source of the random numbers, on the device of the latents.
 
     Returns:
@@ -29,19 +26,17 @@ def draw_latents(
     default = torch.get_default_dtype()
     dtypes = (torch.promote_types(p.dtype, default) for p in generator.parameters() if p.is_floating_point())
     dtype = next(dtypes, default)
-    return sample_latents(num_latents, latent_size, latent_kind, rng, rng.device).to(dtype)
+    return sample_latents(num_latents, generator.latent_size, generator.latent_kind, rng, rng.device).to(dtype)
 
 
 @torch.no_grad()
 def sample_codes(
-    generator: nn.Module,
-    latent_size: int,
+    generator: Generator,
     num_samples: int,
     seed: int | torch.Generator,
     device: torch.device,
     batch_size: int = 1000,
     draw: Callable[[Distribution, torch.Generator], Tensor] | None = None,
-    latent_kind: str = "normal",
     labels: Tensor | None = None,
     resampler: Resampler | None = None,
 ) -> Tensor:
@@ -49,13 +44,11 @@ def sample_codes(
 
     Args:
         generator: Maps latents to a distribution.
-        latent_size: Z.
         num_samples: How many, >= 1.
         seed: Of the latents and the draws; or their source, which goes on where it is.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
-        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
         resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
 
@@ -75,7 +68,7 @@ def sample_codes(
     batches = []
     for start in range(0, num_samples, kept_at_once):
         # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
-        latents = draw_latents(generator, kept_at_once * num_draws, latent_size, latent_kind, rng)
+        latents = draw_latents(generator, kept_at_once * num_draws, rng)
         labels_of_draws = None
         if labels is not None:
             own = labels[start : start + kept_at_once]

@@ -1,7 +1,8 @@
 """The two players: what a generator and a discriminator are, for everything that trains, saves and draws."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -48,10 +49,10 @@ class Generator(nn.Module, ABC):
         latent_size: Z.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
         num_classes: Classes of the labels that it is called with; None for no labels.
-        settings: Further arguments of a subclass, by which a saved model is built again.
+        settings: Further arguments of a subclass.
 
     Attributes:
-        settings: All arguments, in plain values.
+        settings: The arguments that its class takes, in plain values, by which a saved model is built again.
 
     Raises:
         InputError: If a size is below 1, the kind is unknown, or the space names another number of classes.
@@ -69,17 +70,29 @@ class Generator(nn.Module, ABC):
         **settings: Any,
     ) -> None:
         super().__init__()
+        check_space(space)
         check_at_least_one(latent_size=latent_size)
         self.space, self.latent_size = space, latent_size
         self.latent_kind = check_latent_kind(latent_kind)
         self.num_classes = checked_classes(space, num_classes)
-        self.settings = {
-            "space": space.to_dict(),
-            "latent_size": latent_size,
-            "latent_kind": latent_kind,
-            "num_classes": num_classes,
-            **settings,
-        }
+        given = {"latent_size": latent_size, "latent_kind": latent_kind, "num_classes": num_classes, **settings}
+        taken = inspect.signature(type(self)).parameters
+        self.settings = {"space": space.to_dict(), **{name: given[name] for name in given if name in taken}}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Generator":
+        """Build the same network again, with new weights.
+
+        Args:
+            settings: As the attribute.
+
+        Returns:
+            The network.
+
+        Raises:
+            InputError: If a value is out of its range.
+        """
+        return cls(**{**settings, "space": SampleSpace.from_dict(settings["space"])})
 
     @abstractmethod
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Distribution:
@@ -111,6 +124,7 @@ class Discriminator(nn.Module, ABC):
 
     def __init__(self, space: SampleSpace, num_classes: int | None = None) -> None:
         super().__init__()
+        check_space(space)
         self.space = space
         self.num_classes = checked_classes(space, num_classes)
 
@@ -126,8 +140,15 @@ class Discriminator(nn.Module, ABC):
             ``[B]``, or ``[B, L]`` with an F for each prefix.
         """
 
-    def alternatives(self, codes: Tensor) -> Tensor:
-        """F with the code at each position exchanged for each category, ``[B, *event_shape, K]``.
+    def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F with the code at each position exchanged for each category.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``.
+            labels: As in `forward`.
+
+        Returns:
+            ``[B, *event_shape, K]``.
 
         Raises:
             InputError: If the discriminator knows no alternatives.
@@ -152,6 +173,14 @@ class Discriminator(nn.Module, ABC):
         return samples if samples.is_floating_point() else one_hot_codes(samples, self.space.num_categories)
 
 
+def check_space(space: Any) -> None:
+    """Raise InputError for what is no `SampleSpace`."""
+    if not isinstance(space, SampleSpace):
+        raise InputError(
+            f"space must be a SampleSpace, such as SampleSpace((8, 8), num_categories=2), got {space!r:.100}"
+        )
+
+
 def checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
     """The number of classes, which must be that of the space's names where it has any.
 
@@ -173,24 +202,42 @@ def checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
     return num_classes
 
 
+def check_labels(network: Generator | Discriminator, labels: Tensor | None) -> None:
+    """Refuse labels without classes, and classes without labels.
+
+    Args:
+        network: That was called.
+        labels: That it was called with.
+
+    Raises:
+        InputError: If it was made otherwise.
+    """
+    if (network.num_classes is None) != (labels is None):
+        wanted = "no labels, since it was made without num_classes" if labels is not None else "labels, one a sample"
+        who = "generator" if isinstance(network, Generator) else "discriminator"
+        raise InputError(f"this {who} must be given {wanted}")
+
+
 def check_players(generator: Any = None, discriminator: Any = None) -> None:
-    """Refuse networks that do not extend `Generator` and `Discriminator`, with the lines that do.
+    """Refuse networks that do not extend `Generator` and `Discriminator`, with the lines that do, or do not fit.
 
     Args:
         generator: To be checked; None for none.
         discriminator: Likewise.
 
     Raises:
-        InputError: If one is of another class.
+        InputError: If one is of another class, or their samples are of different shapes.
     """
     for who, network, base, lines in (
         ("generator", generator, Generator, OWN_GENERATOR),
         ("discriminator", discriminator, Discriminator, OWN_DISCRIMINATOR),
     ):
         if network is not None and not isinstance(network, base):
-            raise InputError(
-                f"{who} must extend bgan_discrete.{base.__name__}, got {type(network).__name__}:\n\n{lines}"
-            )
+            raise InputError(f"{who} must extend bgan_discrete.{base.__name__}, got {type(network).__name__}:", lines)
+    if generator is not None and discriminator is not None:
+        ours, theirs = generator.space.event_shape, discriminator.space.event_shape
+        if ours != theirs:
+            raise InputError(f"generator and discriminator must have the same event shape, got {ours} and {theirs}")
 
 
 def refuse_names(**parts: object) -> None:
@@ -258,8 +305,5 @@ class Players:
     @property
     def discriminator_space(self) -> SampleSpace:
         """What the discriminator reads."""
-        network = plain(self.discriminator)
-        space: Any = getattr(network, "space", None) or (
-            network if hasattr(network, "num_categories") else network.read
-        )  # shim
+        space: SampleSpace = plain(self.discriminator).space
         return space

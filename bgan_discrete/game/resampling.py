@@ -7,9 +7,10 @@ changes.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.players import Discriminator, check_players
 
 SCORED_AT_ONCE = 256
 
@@ -18,13 +19,12 @@ class Resampler:
     """Keeps one of every M draws, by their importance weights.
 
     Args:
-        discriminator: Maps codes ``[B, *event_shape]`` (and labels ``[B]``, where there are any) to ``F [B]``, or to
-            ``[B, L]`` for the prefixes of sequences, of which the last is the whole. Where one position's judgement is
-            not the whole sample's, a method ``sample_log_ratio`` gives ``F [B]``.
+        discriminator: Its `sample_log_ratio` gives ``F [B]`` of codes ``[B, *event_shape]`` and, with classes, labels
+            ``[B]``.
         num_draws: M >= 1.
 
     Raises:
-        InputError: If ``num_draws`` is below 1.
+        InputError: If ``num_draws`` is below 1, or the discriminator is none.
 
     Source:
         Sampling importance resampling: Rubin, "The calculation of posterior distributions by data augmentation:
@@ -32,8 +32,9 @@ class Resampler:
         (2019). The weights are those of Hjelm et al. (2018).
     """
 
-    def __init__(self, discriminator: nn.Module, num_draws: int) -> None:
+    def __init__(self, discriminator: Discriminator, num_draws: int) -> None:
         check_at_least_one(num_draws=num_draws)
+        check_players(discriminator=discriminator)
         self.discriminator, self.num_draws = discriminator, num_draws
 
     def __call__(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
@@ -58,7 +59,7 @@ class Resampler:
 
 
 @torch.no_grad()
-def sample_log_ratios(discriminator: nn.Module, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tensor | None = None) -> Tensor:
     """``F`` of whole samples, in eval mode, without gradients.
 
     Args:
@@ -72,7 +73,6 @@ def sample_log_ratios(discriminator: nn.Module, codes: Tensor, labels: Tensor | 
     Raises:
         InputError: If F is inf or NaN, or not one for each sample.
     """
-    score = getattr(discriminator, "sample_log_ratio", discriminator)
     was_training = discriminator.training
     discriminator.eval()
     try:
@@ -80,11 +80,10 @@ def sample_log_ratios(discriminator: nn.Module, codes: Tensor, labels: Tensor | 
         batches = [
             (codes[p : p + SCORED_AT_ONCE], None if labels is None else labels[p : p + SCORED_AT_ONCE]) for p in places
         ]
-        parts = [score(batch) if given is None else score(batch, given) for batch, given in batches]
+        parts = [discriminator.sample_log_ratio(batch, given) for batch, given in batches]
     finally:
         discriminator.train(was_training)
     found = torch.cat([part.double() for part in parts])
-    found = found[:, -1] if found.ndim == 2 else found
     if found.shape != (len(codes),):
         raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(found.shape)}")
     if not torch.isfinite(found).all():

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from bgan_discrete.errors import InputError, visible
+from bgan_discrete.game.players import Discriminator
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.images import Better, Figure
 from bgan_discrete.metrics.marginals import category_counts, independent_pixels
 from bgan_discrete.nn.sequences import ConvSequenceDiscriminator
 from bgan_discrete.nn.vectors import MLPDiscriminator
+from bgan_discrete.space import SampleSpace
 
 MAX_PAIRS = 2000
 """Of more pairs of columns so many are compared, evenly spaced among all."""
@@ -317,9 +318,8 @@ def evaluate_array(
     samples: Codes,
     training: Codes,
     heldout: Codes,
+    space: SampleSpace,
     *,
-    num_categories: int,
-    sizes: Sequence[int] | None = None,
     column_names: Sequence[str] | None = None,
     category_names: Sequence[Sequence[str]] | None = None,
     neighbours: bool = False,
@@ -336,8 +336,7 @@ def evaluate_array(
         samples: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
         training: Likewise, that the model was trained on.
         heldout: Likewise, that it has not seen.
-        num_categories: K.
-        sizes: Categories of each column, for the critic; None where all have K.
+        space: What one row is.
         column_names: P names; their numbers if None.
         category_names: P times the names of the categories; None where they have none, and are not looked for one by
             one.
@@ -349,28 +348,29 @@ def evaluate_array(
         The report; the same for the same arguments.
 
     Raises:
-        InputError: If the arrays do not fit each other, or there are too few rows.
+        InputError: If the arrays are not of the space's shape, or there are too few rows.
     """
     check_row_counts(len(samples), len(training), len(heldout))
-    for name, codes in (("samples", samples), ("heldout", heldout)):
-        if codes.shape[1:] != training.shape[1:]:
-            raise InputError(f"{name} must have the training rows' shape {training.shape[1:]}, got {codes.shape[1:]}")
+    for name, codes in (("samples", samples), ("training", training), ("heldout", heldout)):
+        if codes.shape[1:] != space.event_shape:
+            raise InputError(f"{name} must have the event shape {space.event_shape}, got {codes.shape[1:]}")
     rng = np.random.default_rng(seed)
     size = min(len(samples), len(heldout), MAX_BLOCK)
     real = np.asarray(heldout[np.sort(rng.permutation(len(heldout))[:size])])
     baseline = independent_pixels(training, len(samples), rng)
-    event_shape = tuple(training.shape[1:])
-    num_columns = math.prod(event_shape)
+    num_columns, num_categories = space.num_positions, space.num_categories
     names = list(column_names or map(str, range(num_columns)))
     pairs = choose_pairs(num_columns)
     # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
     dependent = np.argsort(-pair_information(training, pairs, num_categories), kind="stable")[: -(-len(pairs) // 10)]
 
     def critic(codes: Codes) -> float:
-        def make() -> nn.Module:
-            if neighbours:
-                return ConvSequenceDiscriminator(num_columns, num_categories, None, CRITIC_WIDTH // 2, 2)
-            return MLPDiscriminator(event_shape, num_categories, CRITIC_WIDTH, sizes=sizes)
+        def make() -> Discriminator:
+            return (
+                ConvSequenceDiscriminator(space, CRITIC_WIDTH // 2, 2)
+                if neighbours
+                else MLPDiscriminator(space, CRITIC_WIDTH)
+            )
 
         steps = min(CRITIC_STEPS, CONVOLUTION_STEPS) if neighbours else CRITIC_STEPS
         found = critic_divergence(real, codes, num_categories, make, steps=steps, seed=seed)

@@ -1,7 +1,7 @@
 """Generators and discriminators."""
 
 from bgan_discrete.nn.alternatives import AlternativesDiscriminator
-from bgan_discrete.nn.images import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator, set_logit_spread
+from bgan_discrete.nn.images import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
 from bgan_discrete.nn.sequences import (
     ConvSequenceDiscriminator,
@@ -11,6 +11,7 @@ from bgan_discrete.nn.sequences import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
+from bgan_discrete.nn.start import set_logit_spread
 from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
 
 __all__ = [

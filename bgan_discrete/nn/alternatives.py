@@ -5,7 +5,7 @@ Letters: B samples, L positions, K categories, W features.
 
 import itertools
 import math
-from typing import Literal, cast, get_args
+from typing import Literal, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from torch.nn.functional import leaky_relu, pad
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions
 from bgan_discrete.distributions.sampling import one_hot_codes
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.players import Discriminator, check_labels
 from bgan_discrete.nn.inputs import CodeInput
+from bgan_discrete.space import SampleSpace
 
 Context = Literal["prefix", "rest"]
 Network = Literal["mlp", "conv", "gru"]
@@ -29,7 +31,8 @@ LOG_RATIO_BOUND = 5.0
 """The largest F of a judge unless another is asked for."""
 
 
-class AlternativesDiscriminator(nn.Module):
+@final
+class AlternativesDiscriminator(Discriminator):
     """Codes -> what stands around each position -> the log-ratio of each code that could stand there.
 
     The answer for position t does not depend on the code at t itself, only on what stands around it. So one pass gives
@@ -43,9 +46,7 @@ class AlternativesDiscriminator(nn.Module):
     one those before the position.
 
     Args:
-        length: L.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         width: W.
         depth: Convolutions of a side, whose dilations double; layers of a recurrent one; hidden layers of ``mlp``.
         context: What a position is judged with: the codes before it, or all the others.
@@ -57,31 +58,30 @@ class AlternativesDiscriminator(nn.Module):
             largest, and the generator may settle on nonsense.
 
     Raises:
-        InputError: If a size is below 1 or a name is unknown.
+        InputError: If a size is below 1, a name is unknown, or samples are no sequences.
     """
+
+    credits = ("alternatives",)
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         width: int = 128,
         depth: int = 2,
         context: Context = "rest",
         network: Network = "conv",
         log_ratio_bound: float = LOG_RATIO_BOUND,
     ) -> None:
-        super().__init__()
+        super().__init__(space)
+        length, num_categories = space.length, space.num_categories
         check_at_least_one(length=length, width=width, depth=depth)
         if context not in ("prefix", "rest"):
             raise InputError(f"context must be 'prefix' or 'rest', got {context!r}")
         if network not in get_args(Network):
             raise InputError(f"network must be one of {', '.join(get_args(Network))}, got {network!r}")
-        self.event_shape = (length,)
         if not 0 < log_ratio_bound < math.inf:
             raise InputError(f"log_ratio_bound must be positive and finite, got {log_ratio_bound}")
-        self.num_categories, self.end_id, self.context = num_categories, end_id, context
-        self.log_ratio_bound = log_ratio_bound
+        self.context, self.log_ratio_bound = context, log_ratio_bound
         self.judges = nn.ModuleList()
         if network == "mlp":
             self.sides = nn.ModuleList()
@@ -99,35 +99,38 @@ class AlternativesDiscriminator(nn.Module):
             for _, count in self.views:
                 self.judges.append(_Judge(length, num_categories, count * width))
 
-    def alternatives(self, codes: Tensor) -> Tensor:
+    def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """``F`` with the code at each position exchanged for each category, as the judges say on average.
 
         Args:
             codes: Integers ``[B, L]``, or soft one-hots ``[B, L, K]`` of a float dtype.
+            labels: None.
 
         Returns:
             ``[B, L, K]``. Where a sequence has ended, and where the exchange would end it before codes that are still
             seen (``context="rest"``), the number means nothing.
         """
+        check_labels(self, labels)
         return self._judgements(codes).mean(1)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each judge at each position says.
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each judge at each position says; no ``labels``.
 
         Returns:
             ``[B, J L]`` with J judges. Behind the end of a sequence stands the judgement of its last position.
         """
+        check_labels(self, labels)
         every = self._judgements(codes)
         if codes.is_floating_point():
             found, hard = (every * codes[:, None]).sum(-1), codes.detach().argmax(-1)
         else:
             hard = codes.long()
             found = every.gather(-1, hard[:, None, :, None].expand(-1, every.shape[1], -1, -1)).squeeze(-1)
-        if self.end_id is not None:
-            found = carry_to_the_end(found, counted_positions(hard, self.end_id)[:, None])
+        if self.space.end_id is not None:
+            found = carry_to_the_end(found, counted_positions(hard, self.space.end_id)[:, None])
         return found.flatten(1)
 
-    def sample_log_ratio(self, codes: Tensor) -> Tensor:
+    def sample_log_ratio(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of whole samples, as the judge that sees most says.
 
         With ``context="rest"`` each position judges the whole sample, and the mean over the positions is taken; with
@@ -135,13 +138,15 @@ class AlternativesDiscriminator(nn.Module):
 
         Args:
             codes: Integers ``[B, L]``.
+            labels: None.
 
         Returns:
             ``[B]``, within `log_ratio_bound`.
         """
+        check_labels(self, labels)
         hard = codes.long()
         found = self._judgements(codes)[:, -1].gather(-1, hard[..., None]).squeeze(-1)
-        counted = counted_positions(hard, self.end_id)
+        counted = counted_positions(hard, self.space.end_id)
         if self.context == "prefix":
             return carry_to_the_end(found, counted)[:, -1]
         return (found * counted).sum(1) / counted.sum(1)
@@ -152,7 +157,7 @@ class AlternativesDiscriminator(nn.Module):
 
     def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:
-            soft = codes if codes.is_floating_point() else one_hot_codes(codes, self.num_categories)
+            soft = codes if codes.is_floating_point() else one_hot_codes(codes, self.space.num_categories)
             flat = soft.flatten(1).to(next(self.judges.parameters()).dtype)
             return torch.stack([judge(flat) for judge in self.judges], dim=1)
         layers = [self.sides[0](codes)]
@@ -162,6 +167,7 @@ class AlternativesDiscriminator(nn.Module):
         return torch.stack([judge(features) for judge, features in zip(self.judges, seen, strict=True)], dim=1)
 
 
+@final
 class _Judge(nn.Module):
     """Features of what a position is judged with -> log-ratios of the codes that could stand there."""
 
@@ -175,6 +181,7 @@ class _Judge(nn.Module):
         return cast(Tensor, self.to_log_ratios(leaky_relu(self.mix(features) + self.place, LEAK)))
 
 
+@final
 class _PositionwiseMLP(nn.Module):
     """A multilayer perceptron of its own for each position, which sees the one-hots of the positions in its mask.
 
@@ -202,6 +209,7 @@ class _PositionwiseMLP(nn.Module):
         return x.transpose(0, 1)
 
 
+@final
 class _ConvSide(nn.Module):
     """Causal convolutions with doubling dilations over the embedded codes before a position; all layers' features."""
 
@@ -219,6 +227,7 @@ class _ConvSide(nn.Module):
         return found
 
 
+@final
 class _RecurrentSide(nn.Module):
     """Gated recurrent units over the embedded codes before a position; the features of the last layer."""
 

@@ -1,7 +1,6 @@
 """Convolutional generator and discriminator for images of any size from 8x8 up."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast, final
 
 import torch
 from einops import rearrange
@@ -10,8 +9,11 @@ from torch.nn.functional import conv_transpose2d, group_norm, interpolate, linea
 
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
+from bgan_discrete.nn.start import check_takes, set_output_bias
 from bgan_discrete.rivals.continuous import GreyLevels
+from bgan_discrete.space import SampleSpace
 
 SMALLEST_SIDE = 8
 MAX_CHANNEL_FACTOR = 8
@@ -41,29 +43,20 @@ def image_sizes(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def _image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
+def _image_shape(event_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(channels, height, width) of an event shape ``[H, W]`` or ``[C, H, W]``."""
     if len(event_shape) == 2:
         return 1, event_shape[0], event_shape[1]
     if len(event_shape) == 3:
         return event_shape[0], event_shape[1], event_shape[2]
-    raise InputError(f"event_shape of images must be (H, W) or (C, H, W), got {tuple(event_shape)}")
-
-
-def _checked_names(names: Sequence[str] | None, num_classes: int | None) -> tuple[str, ...] | None:
-    if num_classes is not None:
-        check_at_least_one(num_classes=num_classes)
-    if names is None:
-        return None
-    if len(names) != num_classes or len(set(names)) != len(names):
-        raise InputError(f"class_names must be {num_classes} different ones, got {len(names)}")
-    return tuple(names)
+    raise InputError(f"event_shape of images must be (H, W) or (C, H, W), got {event_shape}")
 
 
 def _channels(width: int, level: int) -> int:
     return width * min(2**level, MAX_CHANNEL_FACTOR)
 
 
+@final
 class ConditionalGroupNorm(nn.GroupNorm):
     """Group normalisation whose scale and shift depend on the class of each sample.
 
@@ -104,12 +97,7 @@ def _normalization(channels: int, num_classes: int | None) -> nn.GroupNorm:
     return ConditionalGroupNorm(groups, channels, num_classes)
 
 
-def _check_labels(num_classes: int | None, labels: Tensor | None, network: str) -> None:
-    if (num_classes is None) != (labels is None):
-        wanted = "no labels, since it was made without num_classes" if labels is not None else "labels, one a sample"
-        raise InputError(f"this {network} must be given {wanted}")
-
-
+@final
 class _GeneratorBlock(nn.Module):
     """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change.
 
@@ -127,6 +115,7 @@ class _GeneratorBlock(nn.Module):
         return cast(Tensor, _enlarged(shortcut, size) + self.convolve(x, size))
 
 
+@final
 class _ConvolutionOfEnlarged(nn.Conv2d):
     """A 3x3 convolution of images enlarged to a size by repeating pixels; at the small size where both sides double."""
 
@@ -161,54 +150,21 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return conv_transpose2d(x, rows[..., 1:] + rows[..., :-1], bias, stride=2, padding=1)
 
 
-class ConvGenerator(nn.Module):
-    """Latent -> convolutions at growing sizes -> independent categorical distributions of the pixels.
+class _ConvolutionalGenerator(Generator):
+    """Latent -> convolutions at growing sizes -> so many numbers for each pixel; K where none are named.
 
     With classes, the latent has the label's embedding beside it, and every normalisation is a `ConditionalGroupNorm`.
     Both begin at zero: the network is first the one without classes.
-
-    Args:
-        event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
-        num_categories: K.
-        latent_size: Z.
-        width: Channels at the full size; they double with each halving, up to eightfold.
-        depth: Convolution blocks at each size.
-        num_classes: Classes of the labels that the generator is called with; None for no labels.
-        class_names: Of the classes, in their order, by which samples can be asked for; None for numbers alone.
-
-    Raises:
-        InputError: If a size is out of range, or the names are not one for each class, without repeats.
     """
 
     def __init__(
-        self,
-        event_shape: Sequence[int],
-        num_categories: int,
-        latent_size: int = 64,
-        width: int = 32,
-        depth: int = 1,
-        num_classes: int | None = None,
-        class_names: Sequence[str] | None = None,
+        self, space: SampleSpace, outputs: int | None, latent_size: int, width: int, depth: int, num_classes: int | None
     ) -> None:
-        super().__init__()
-        self.settings: dict[str, Any] = {
-            "event_shape": list(event_shape),
-            "num_categories": num_categories,
-            "latent_size": latent_size,
-            "width": width,
-            "depth": depth,
-        }
-        if num_classes is not None or class_names is not None:
-            # Left out of other models, so that versions which know no classes read them.
-            self.settings["num_classes"] = num_classes
-            self.settings["class_names"] = None if class_names is None else list(class_names)
-        self.num_classes = num_classes
-        self.class_names = _checked_names(class_names, num_classes)
-        self.event_shape = tuple(event_shape)
-        self.num_categories = num_categories
-        self.latent_size = latent_size
-        channels, height, image_width = _image_shape(event_shape)
-        check_at_least_one(latent_size=latent_size, width=width, depth=depth)
+        super().__init__(space, latent_size, num_classes=num_classes, width=width, depth=depth)
+        check_takes(space, type(self).__name__)
+        self.outputs = space.num_categories if outputs is None else outputs
+        channels, height, image_width = _image_shape(space.event_shape)
+        check_at_least_one(width=width, depth=depth)
         sizes = image_sizes(height, image_width)
         self.start_size, self.target_sizes = sizes[-1], sizes[-2::-1]
         deepest = _channels(width, len(sizes) - 1)
@@ -219,17 +175,65 @@ class ConvGenerator(nn.Module):
         self.levels = nn.ModuleList()
         inputs = deepest
         for level in range(len(sizes) - 2, -1, -1):
-            outputs = _channels(width, level)
-            blocks = [_GeneratorBlock(inputs if i == 0 else outputs, outputs, num_classes) for i in range(depth)]
+            features = _channels(width, level)
+            blocks = [_GeneratorBlock(inputs if i == 0 else features, features, num_classes) for i in range(depth)]
             self.levels.append(nn.ModuleList(blocks))
-            inputs = outputs
+            inputs = features
         self.normalize = _normalization(inputs, num_classes)
-        self.outputs = self.outputs_of(num_categories)
         self.to_logits = nn.Conv2d(inputs, channels * self.outputs, 3, padding=1)
         # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # One bias for each pixel and category, where the data's log-frequencies can be put; zero otherwise.
-        self.position_bias = nn.Parameter(torch.zeros(*self.event_shape, self.outputs))
+        # One bias for each pixel and output, where the data's frequencies can be put; zero otherwise.
+        self.position_bias = nn.Parameter(torch.zeros(*space.event_shape, self.outputs))
+
+    def outputs_at(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``[N, *event_shape, outputs]`` of latents ``[N, Z]`` and, with classes, labels ``[N]``.
+
+        Raises:
+            InputError: If there are labels and no classes, or classes and no labels.
+        """
+        check_labels(self, labels)
+        given = () if labels is None else (labels,)
+        x = self.expand(latents)
+        if labels is not None:
+            x = x + self.expand_label(labels)
+        # Channels vary fastest in memory, as the convolutions like it.
+        x = rearrange(x, "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
+        for blocks, size in zip(self.levels, self.target_sizes, strict=True):
+            for block in cast(nn.ModuleList, blocks):
+                x = block(x, size, given)
+        logits = self.to_logits(torch.relu(self.normalize(x, *given)))
+        if len(self.space.event_shape) == 2:
+            logits = rearrange(logits, "n k h w -> n h w k")
+        else:
+            logits = rearrange(logits, "n (c k) h w -> n c h w k", k=self.outputs)
+        return cast(Tensor, logits + self.position_bias)
+
+
+@final
+class ConvGenerator(_ConvolutionalGenerator):
+    """Latent -> convolutions at growing sizes -> independent categorical distributions of the pixels.
+
+    Args:
+        space: Of ``(H, W)`` or ``(C, H, W)``, sides >= 8.
+        latent_size: Z.
+        width: Channels at the full size; they double with each halving, up to eightfold.
+        depth: Convolution blocks at each size.
+        num_classes: Classes of the labels that the generator is called with; None for no labels.
+
+    Raises:
+        InputError: If a size is out of range, or the space is not one of such images.
+    """
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 32,
+        depth: int = 1,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, None, latent_size, width, depth, num_classes)
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
         """Start at given per-position distributions: they become the output bias, and the last weights shrink.
@@ -242,12 +246,7 @@ class ConvGenerator(nn.Module):
         """
         set_output_bias(self.position_bias, self.to_logits, log_frequencies)
 
-    @staticmethod
-    def outputs_of(num_categories: int) -> int:
-        """Numbers that the network gives for each position: a logit for each category."""
-        return num_categories
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
         """The distributions of a batch of latents ``[N, Z]``, with classes of integers ``labels [N]``.
 
         Raises:
@@ -255,103 +254,47 @@ class ConvGenerator(nn.Module):
         """
         return FactorizedCategorical(self.outputs_at(latents, labels))
 
-    def outputs_at(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``[N, *event_shape, outputs]`` of latents ``[N, Z]`` and, with classes, labels ``[N]``.
 
-        Raises:
-            InputError: As `forward`.
-        """
-        _check_labels(self.num_classes, labels, "generator")
-        given = () if labels is None else (labels,)
-        x = self.expand(latents)
-        if labels is not None:
-            x = x + self.expand_label(labels)
-        # Channels vary fastest in memory, as the convolutions like it.
-        x = rearrange(x, "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
-        for blocks, size in zip(self.levels, self.target_sizes, strict=True):
-            for block in cast(nn.ModuleList, blocks):
-                x = block(x, size, given)
-        logits = self.to_logits(torch.relu(self.normalize(x, *given)))
-        if len(self.event_shape) == 2:
-            logits = rearrange(logits, "n k h w -> n h w k")
-        else:
-            logits = rearrange(logits, "n (c k) h w -> n c h w k", k=self.outputs)
-        return cast(Tensor, logits + self.position_bias)
-
-
-class ContinuousConvGenerator(ConvGenerator):
+@final
+class ContinuousConvGenerator(_ConvolutionalGenerator):
     """The same convolutions with one grey level at each pixel, for the continuous objective.
 
     Arguments and errors as in `ConvGenerator`; K is the number of levels that samples are rounded to.
     """
 
-    @staticmethod
-    def outputs_of(num_categories: int) -> int:
-        """One number for each position, before the sigmoid."""
-        return 1
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 32,
+        depth: int = 1,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, 1, latent_size, width, depth, num_classes)
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
         """Start at the mean grey level of each position of given distributions ``[*event_shape, K]``."""
-        levels = torch.linspace(0, 1, self.num_categories, device=log_frequencies.device)
+        levels = torch.linspace(0, 1, self.space.num_categories, device=log_frequencies.device)
         mean = (log_frequencies.softmax(-1) @ levels.to(log_frequencies.dtype)).clamp(0.01, 0.99)
         set_output_bias(self.position_bias, self.to_logits, torch.logit(mean)[..., None])
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> GreyLevels:
         """The grey levels of a batch of latents ``[N, Z]``; labels and errors as in `ConvGenerator`."""
-        return GreyLevels(torch.sigmoid(self.outputs_at(latents, labels).squeeze(-1)), self.num_categories)
+        return GreyLevels(torch.sigmoid(self.outputs_at(latents, labels).squeeze(-1)), self.space.num_categories)
 
 
-@torch.no_grad()
-def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: Tensor) -> None:
-    """Copy log-frequencies into an output bias and make the last layer's own output small beside them."""
-    if log_frequencies.shape != bias.shape or not torch.isfinite(log_frequencies).all():
-        raise InputError(
-            f"log_frequencies must be finite, of shape {list(bias.shape)}, got {list(log_frequencies.shape)}"
-        )
-    bias.copy_(log_frequencies)
-    for parameter in last_layer.parameters():
-        parameter.mul_(0.1)
-
-
-@torch.no_grad()
-def set_logit_spread(generator: nn.Module, latents: Tensor, spread: float) -> None:
-    """Rescale a generator's last layer so that its logits differ by so much from one latent to another.
-
-    A generator of independent positions that begins with one and the same distribution for every latent must first
-    break that symmetry; one that begins with sharper, different distributions learns at once what fits together.
-
-    Args:
-        generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.
-        latents: ``[N, Z]``, some hundreds.
-        spread: Wanted standard deviation of a logit over the latents, averaged over all logits, > 0. Those of codes
-            that a position cannot have (`bgan_discrete.distributions.columns`) do not count.
-
-    Raises:
-        InputError: If the spread is not positive, or the logits do not depend on the latents.
-    """
-    distribution = cast(Any, generator)(latents)
-    spreads, sizes = distribution.logits.std(0), getattr(distribution, "sizes", None)
-    if sizes is not None:
-        spreads = spreads[torch.arange(spreads.shape[-1], device=spreads.device) < sizes[..., None]]
-    found = float(spreads.mean())
-    if not (spread > 0 and found > 0):
-        raise InputError(f"logit_spread must be above 0, with logits that depend on the latent, got {spread}")
-    cast(Any, generator).to_logits.weight.mul_(spread / found)
-
-
-class ConvDiscriminator(nn.Module):
+@final
+class ConvDiscriminator(Discriminator):
     """Codes -> convolutions at shrinking sizes -> one log-ratio F.
 
     With classes, ``F(x, y) = psi(phi(x)) + <embedding(y), phi(x)>``, where phi are the last maps of the convolutions:
     the first term tells real from generated images, the second an image that is its label's from one that is not.
 
     Args:
-        event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes, sides >= 8.
-        num_categories: K.
+        space: Of ``(H, W)`` or ``(C, H, W)``, sides >= 8.
         width: Channels after the first convolution; they double with each halving, up to eightfold.
         depth: Convolutions at each size; the last of a size halves it.
-        encoding: How codes are read; `default_encoding` if None.
-        ordered: The codes are a scale; for the default encoding.
+        encoding: How codes are read; `default_encoding` of the space if None.
         num_classes: Classes of the labels that the discriminator is called with; None for no labels.
 
     Raises:
@@ -363,20 +306,16 @@ class ConvDiscriminator(nn.Module):
 
     def __init__(
         self,
-        event_shape: Sequence[int],
-        num_categories: int,
+        space: SampleSpace,
         width: int = 32,
         depth: int = 1,
         encoding: InputEncoding | None = None,
-        ordered: bool = False,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.event_shape = tuple(event_shape)
-        channels, height, image_width = _image_shape(event_shape)
+        super().__init__(space, num_classes)
+        channels, height, image_width = _image_shape(space.event_shape)
         check_at_least_one(width=width, depth=depth)
-        self.read = CodeInput(num_categories, encoding or default_encoding(num_categories, ordered))
+        self.read = CodeInput(space.num_categories, encoding or default_encoding(space.num_categories, space.ordered))
         sizes = image_sizes(height, image_width)
         layers: list[nn.Module] = []
         inputs = channels * self.read.num_features
@@ -393,7 +332,6 @@ class ConvDiscriminator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.to_log_ratio = _LinearOfMaps(outputs * sizes[-1][0] * sizes[-1][1], 1)
         if num_classes is not None:
-            check_at_least_one(num_classes=num_classes)
             num_features = self.to_log_ratio.in_features
             self.project = nn.Embedding(num_classes, num_features)
             nn.init.uniform_(self.project.weight, -(num_features**-0.5), num_features**-0.5)  # as the linear layer
@@ -411,9 +349,9 @@ class ConvDiscriminator(nn.Module):
         Raises:
             InputError: If there are labels and no classes, or classes and no labels, or too many or few.
         """
-        _check_labels(self.num_classes, labels, "discriminator")
-        features = self.read(codes, len(self.event_shape))
-        if len(self.event_shape) == 2:
+        check_labels(self, labels)
+        features = self.read(codes, len(self.space.event_shape))
+        if len(self.space.event_shape) == 2:
             x = rearrange(features, "b h w f -> b f h w")
         else:
             x = rearrange(features, "b c h w f -> b (c f) h w")
@@ -427,6 +365,7 @@ class ConvDiscriminator(nn.Module):
         return log_ratio + torch.einsum("mnf,nf->mn", by_label, _channels_last(self.project(labels), maps)).flatten()
 
 
+@final
 class _LinearOfMaps(nn.Linear):
     """A linear layer of maps ``[B, C, H, W]`` whose channels vary fastest in memory: it reads them as they lie.
 

@@ -1,7 +1,7 @@
 """How a discriminator reads codes: on a scale, as one-hots or through an embedding; soft one-hots always work too."""
 
 import math
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ def default_encoding(num_categories: int, ordered: bool) -> InputEncoding:
     return "onehot" if num_categories <= ONEHOT_MAX_CATEGORIES else "embedding"
 
 
+@final
 class CodeInput(nn.Module):
     """Turns codes into features on the last axis, linearly in the one-hots.
 

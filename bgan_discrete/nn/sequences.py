@@ -3,8 +3,8 @@
 Letters: B samples, L positions, K categories, Z latent width.
 """
 
-from abc import ABC, abstractmethod
-from typing import Any, cast
+from abc import abstractmethod
+from typing import Any, cast, final
 
 import torch
 from einops import rearrange, repeat
@@ -14,11 +14,13 @@ from torch.nn.functional import pad
 from bgan_discrete.distributions import SequenceCategorical
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions
-from bgan_discrete.distributions.sampling import as_index, check_latent_kind
+from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import InputError, check_at_least_one
-from bgan_discrete.nn.images import set_output_bias
+from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput
-from bgan_discrete.nn.vectors import MLPGenerator
+from bgan_discrete.nn.start import check_takes, set_output_bias
+from bgan_discrete.nn.vectors import MultilayerPerceptron
+from bgan_discrete.space import SampleSpace
 
 RESIDUAL_SCALE = 0.3
 """Share of a block's convolutions in its output, so that a deep stack begins near the identity."""
@@ -26,6 +28,7 @@ RESIDUAL_SCALE = 0.3
 KERNEL_SIZE = 5
 
 
+@final
 class _ResidualBlock(nn.Module):
     """``x + 0.3 conv(relu(conv(relu(x))))`` along the positions; causal where no position may see a later one."""
 
@@ -41,125 +44,102 @@ class _ResidualBlock(nn.Module):
         return x + RESIDUAL_SCALE * self.second(pad(torch.relu(inner), self.margins))
 
 
-class ConvSequenceGenerator(nn.Module):
+@final
+class ConvSequenceGenerator(Generator):
     """Latent -> residual convolutions along the positions -> independent categorical distributions of the codes.
 
     Args:
-        length: L.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         latent_size: Z.
         width: Channels.
         depth: Residual blocks.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1 or the kind unknown.
+        InputError: If a size is below 1, the kind unknown, or the space not one of such sequences.
 
     Source:
         The architecture of the character experiments of Gulrajani et al. (2017), as in Hjelm et al. (2018).
     """
 
-    settings: dict[str, Any]
-    event_shape: tuple[int, ...]
-    num_categories: int
-    latent_size: int
-    end_id: int | None
-    latent_kind: str
-
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         latent_size: int = 64,
         width: int = 128,
         depth: int = 3,
         latent_kind: str = "normal",
     ) -> None:
-        super().__init__()
-        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
-        self.expand = nn.Linear(latent_size, width * length)
+        super().__init__(space, latent_size, latent_kind, width=width, depth=depth)
+        check_takes(space, type(self).__name__, end_id=True)
+        check_at_least_one(width=width, depth=depth)
+        self.expand = nn.Linear(latent_size, width * space.length)
         self.blocks = nn.Sequential(*[_ResidualBlock(width) for _ in range(depth)])
-        self.to_logits = nn.Conv1d(width, num_categories, 1)
-        self.position_bias = nn.Parameter(torch.zeros(length, num_categories))
+        self.to_logits = nn.Conv1d(width, space.num_categories, 1)
+        self.position_bias = nn.Parameter(torch.zeros(space.length, space.num_categories))
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
         """Start at given per-position distributions ``[L, K]``; as in the convolutional generator of images."""
         set_output_bias(self.position_bias, self.to_logits, log_frequencies)
 
-    def forward(self, latents: Tensor) -> SequenceCategorical:
-        """The distributions of a batch of latents ``[N, Z]``."""
-        x = rearrange(self.expand(latents), "n (w l) -> n w l", l=self.event_shape[0])
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> SequenceCategorical:
+        """The distributions of a batch of latents ``[N, Z]``; no ``labels``."""
+        check_labels(self, labels)
+        x = rearrange(self.expand(latents), "n (w l) -> n w l", l=self.space.length)
         logits = rearrange(self.to_logits(torch.relu(self.blocks(x))), "n k l -> n l k")
-        return SequenceCategorical(logits + self.position_bias, self.end_id)
+        return SequenceCategorical(logits + self.position_bias, self.space.end_id)
 
 
-class MLPSequenceGenerator(MLPGenerator):
+@final
+class MLPSequenceGenerator(MultilayerPerceptron):
     """Latent -> hidden layers -> independent categorical distributions of the codes; for short sequences.
 
     Args:
-        length: L.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         latent_size: Z.
         width: Units of a hidden layer.
         depth: Hidden layers.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1 or the kind unknown.
+        InputError: If a size is below 1, the kind unknown, or the space not one of such sequences.
     """
-
-    end_id: int | None
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         latent_size: int = 64,
         width: int = 256,
         depth: int = 2,
         latent_kind: str = "normal",
     ) -> None:
-        super().__init__((length,), num_categories, latent_size, width, depth)
-        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
+        super().__init__(space, latent_size, width, depth, latent_kind)
+        check_takes(space, type(self).__name__, end_id=True)
+        check_at_least_one(length=space.length)
 
-    def forward(self, latents: Tensor) -> SequenceCategorical:
-        """The distributions of a batch of latents ``[N, Z]``."""
-        return SequenceCategorical(super().forward(latents).logits, self.end_id)
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> SequenceCategorical:
+        """The distributions of a batch of latents ``[N, Z]``; no ``labels``."""
+        return SequenceCategorical(self.logits_at(latents, labels), self.space.end_id)
 
 
-class _AutoregressiveGenerator(nn.Module, ABC):
+class _AutoregressiveGenerator(Generator):
     """What the autoregressive generators share: the latent and the codes going in, the logits coming out.
 
     A subclass is the decoder of its own distribution (`bgan_discrete.distributions.autoregressive.Decoder`).
     """
 
-    settings: dict[str, Any]
-    event_shape: tuple[int, ...]
-    num_categories: int
-    latent_size: int
-    end_id: int | None
-    latent_kind: str
+    takes_prompt = True
 
     def __init__(
-        self,
-        length: int,
-        num_categories: int,
-        end_id: int | None,
-        latent_size: int,
-        width: int,
-        depth: int,
-        latent_kind: str,
+        self, space: SampleSpace, latent_size: int, width: int, depth: int, latent_kind: str, **settings: Any
     ) -> None:
-        super().__init__()
-        _describe(self, length, num_categories, end_id, latent_size, width, depth, latent_kind)
-        self.embed = nn.Embedding(num_categories, width)
+        super().__init__(space, latent_size, latent_kind, width=width, depth=depth, **settings)
+        check_takes(space, type(self).__name__, end_id=True)
+        check_at_least_one(length=space.length, width=width, depth=depth)
+        self.embed = nn.Embedding(space.num_categories, width)
         self.start_vector = nn.Parameter(torch.zeros(width))
         self.project_latent = nn.Linear(latent_size, width)
-        self.to_logits = nn.Linear(width, num_categories)
+        self.to_logits = nn.Linear(width, space.num_categories)
         nn.init.normal_(self.embed.weight, std=0.5)
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
@@ -168,18 +148,18 @@ class _AutoregressiveGenerator(nn.Module, ABC):
         Raises:
             InputError: If the shape does not fit.
         """
-        expected = [*self.event_shape, self.num_categories]
+        expected = [self.space.length, self.space.num_categories]
         if list(log_frequencies.shape) != expected or not torch.isfinite(log_frequencies).all():
             raise InputError(f"log_frequencies must be finite, of shape {expected}, got {list(log_frequencies.shape)}")
         with torch.no_grad():
             self.to_logits.bias.copy_(log_frequencies.softmax(-1).mean(0).log())
             self.to_logits.weight.mul_(0.1)
 
-    def forward(self, latents: Tensor) -> AutoregressiveCategorical:
-        """The distributions of a batch of latents ``[N, Z]``."""
-        return AutoregressiveCategorical(
-            cast(Any, self), latents, self.event_shape[0], self.num_categories, self.end_id
-        )
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> AutoregressiveCategorical:
+        """The distributions of a batch of latents ``[N, Z]``; no ``labels``."""
+        check_labels(self, labels)
+        space = self.space
+        return AutoregressiveCategorical(cast(Any, self), latents, space.length, space.num_categories, space.end_id)
 
     @abstractmethod
     def features(self, codes: Tensor, latents: Tensor) -> Tensor:
@@ -200,33 +180,30 @@ class _AutoregressiveGenerator(nn.Module, ABC):
         return before + projected
 
 
+@final
 class GRUGenerator(_AutoregressiveGenerator):
     """A recurrent decoder of gated units whose every input holds the latent.
 
     Args:
-        length: L, the most codes of a sequence.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         latent_size: Z.
         width: Units of the embedding and of each layer.
         depth: Layers.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1 or the kind unknown.
+        InputError: If a size is below 1, the kind unknown, or the space not one of such sequences.
     """
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         latent_size: int = 64,
         width: int = 128,
         depth: int = 1,
         latent_kind: str = "normal",
     ) -> None:
-        super().__init__(length, num_categories, end_id, latent_size, width, depth, latent_kind)
+        super().__init__(space, latent_size, width, depth, latent_kind)
         self.depth = depth
         self.recur = nn.GRU(width, width, depth, batch_first=True)
         self.first_state = nn.Linear(latent_size, depth * width)
@@ -250,6 +227,7 @@ class GRUGenerator(_AutoregressiveGenerator):
         return rearrange(self.first_state(latents), "b (d w) -> d b w", d=self.depth).tanh().contiguous()
 
 
+@final
 class _Block(nn.Module):
     """Causal self-attention and a feed-forward layer, each behind a layer norm."""
 
@@ -276,13 +254,12 @@ class _Block(nn.Module):
         return self.finish(x, nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
 
 
+@final
 class TransformerGenerator(_AutoregressiveGenerator):
     """A causal Transformer whose every input holds the latent, with cached keys and values for drawing.
 
     Args:
-        length: L, the most codes of a sequence.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         latent_size: Z.
         width: Features of a position; a multiple of ``heads``.
         depth: Blocks.
@@ -290,27 +267,25 @@ class TransformerGenerator(_AutoregressiveGenerator):
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
 
     Raises:
-        InputError: If a size is below 1, the kind unknown, or the width is no multiple of the heads.
+        InputError: If a size is below 1, the kind unknown, the space not one of such sequences, or the width no
+            multiple of the heads.
     """
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         latent_size: int = 64,
         width: int = 128,
         depth: int = 2,
         heads: int = 4,
         latent_kind: str = "normal",
     ) -> None:
-        super().__init__(length, num_categories, end_id, latent_size, width, depth, latent_kind)
+        super().__init__(space, latent_size, width, depth, latent_kind, heads=heads)
         check_at_least_one(heads=heads)
         if width % heads:
             raise InputError(f"width must be a multiple of heads = {heads}, got {width}")
-        self.settings["heads"] = heads
         self.heads = heads
-        self.place = nn.Parameter(torch.randn(length, width) * 0.1)
+        self.place = nn.Parameter(torch.randn(space.length, width) * 0.1)
         self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
 
@@ -343,55 +318,52 @@ class TransformerGenerator(_AutoregressiveGenerator):
         return self.to_logits(self.norm(x))[:, 0], {**state, "position": position + 1}
 
 
-class _SequenceDiscriminator(nn.Module):
-    """What the discriminators share: reading codes, with the padding blanked, and the shape of the answer."""
+class _SequenceDiscriminator(Discriminator):
+    """What the discriminators share: reading codes, with the padding blanked, and whether each prefix has an F."""
 
-    def __init__(self, length: int, num_categories: int, end_id: int | None, width: int, depth: int) -> None:
-        super().__init__()
-        check_at_least_one(length=length, width=width, depth=depth)
-        self.event_shape = (length,)
-        self.end_id = end_id
-        self.read = CodeInput(num_categories, "embedding", width)
+    def __init__(self, space: SampleSpace, width: int, depth: int, per_prefix: bool) -> None:
+        super().__init__(space)
+        check_at_least_one(length=space.length, width=width, depth=depth)
+        self.per_prefix = per_prefix
+        self.credits = ("prefix",) if per_prefix else ("sample",)
+        self.read = CodeInput(space.num_categories, "embedding", width)
 
     def _features(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B, L, width]``, zero on the padding, and the positions that count ``[B, L]``."""
         # Soft one-hots (of penalties) end where their largest category does.
         hard = codes.detach().argmax(-1) if codes.is_floating_point() else codes
-        counted = counted_positions(hard, self.end_id)
+        counted = counted_positions(hard, self.space.end_id)
         return self.read(codes, 1) * counted[..., None], counted
 
 
+@final
 class ConvSequenceDiscriminator(_SequenceDiscriminator):
     """Codes -> embedding -> residual convolutions -> one log-ratio F, or one for each prefix.
 
     Args:
-        length: L.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         width: Channels, and features of a code's embedding.
         depth: Residual blocks.
         per_prefix: Give ``F`` of every prefix; the convolutions are then causal.
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1, or samples are no sequences.
     """
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         width: int = 128,
         depth: int = 3,
         per_prefix: bool = False,
     ) -> None:
-        super().__init__(length, num_categories, end_id, width, depth)
-        self.per_prefix = per_prefix
+        super().__init__(space, width, depth, per_prefix)
         self.blocks = nn.Sequential(*[_ResidualBlock(width, causal=per_prefix) for _ in range(depth)])
-        self.to_log_ratio = nn.Linear(2 * width if per_prefix else width * length, 1)
+        self.to_log_ratio = nn.Linear(2 * width if per_prefix else width * space.length, 1)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix."""
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix; no ``labels``."""
+        check_labels(self, labels)
         features, counted = self._features(codes)
         x = self.blocks(rearrange(features, "b l w -> b w l"))
         if not self.per_prefix:
@@ -402,37 +374,34 @@ class ConvSequenceDiscriminator(_SequenceDiscriminator):
         return carry_to_the_end(self.to_log_ratio(torch.cat([x, so_far], dim=-1)).squeeze(-1), counted)
 
 
+@final
 class GRUDiscriminator(_SequenceDiscriminator):
     """Codes -> embedding -> gated recurrent units -> one log-ratio F, or one for each prefix.
 
     Args:
-        length: L.
-        num_categories: K.
-        end_id: The category that ends a sequence; None where all have L codes.
+        space: Of sequences, ``(L,)``.
         width: Units of the embedding and of each layer.
         depth: Layers.
         per_prefix: Give ``F`` of every prefix rather than of the whole sequence.
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1, or samples are no sequences.
     """
 
     def __init__(
         self,
-        length: int,
-        num_categories: int,
-        end_id: int | None = None,
+        space: SampleSpace,
         width: int = 128,
         depth: int = 1,
         per_prefix: bool = False,
     ) -> None:
-        super().__init__(length, num_categories, end_id, width, depth)
-        self.per_prefix = per_prefix
+        super().__init__(space, width, depth, per_prefix)
         self.recur = nn.GRU(width, width, depth, batch_first=True)
         self.to_log_ratio = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix."""
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix; no ``labels``."""
+        check_labels(self, labels)
         features, counted = self._features(codes)
         # The accelerator's own recurrent kernels cannot be derived twice, as a gradient penalty asks.
         with torch.backends.cudnn.flags(enabled=not codes.is_floating_point()):
@@ -441,30 +410,3 @@ class GRUDiscriminator(_SequenceDiscriminator):
             return carry_to_the_end(self.to_log_ratio(outputs).squeeze(-1), counted)
         last = repeat(counted.sum(1) - 1, "b -> b 1 w", w=outputs.shape[2])
         return self.to_log_ratio(outputs.gather(1, last).squeeze(1)).squeeze(1)
-
-
-def _describe(
-    generator: Any,
-    length: int,
-    num_categories: int,
-    end_id: int | None,
-    latent_size: int,
-    width: int,
-    depth: int,
-    latent_kind: str,
-) -> None:
-    """Check what all generators of sequences share, and keep it where the Trainer and a saved model look for it."""
-    check_at_least_one(length=length, latent_size=latent_size, width=width, depth=depth)
-    check_latent_kind(latent_kind)
-    generator.settings = {
-        "length": length,
-        "num_categories": num_categories,
-        "end_id": end_id,
-        "latent_size": latent_size,
-        "width": width,
-        "depth": depth,
-        "latent_kind": latent_kind,
-    }
-    generator.event_shape = (length,)
-    generator.num_categories, generator.latent_size, generator.end_id = num_categories, latent_size, end_id
-    generator.latent_kind = latent_kind

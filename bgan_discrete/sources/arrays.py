@@ -41,6 +41,7 @@ from bgan_discrete.sources.table_files import (
     read_parquet,
     table_of_array,
 )
+from bgan_discrete.space import SampleSpace
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 LAYOUTS = ("auto", "array", "table")
@@ -105,6 +106,11 @@ class ArrayData:
     notes: tuple[str, ...] = ()
 
     @property
+    def space(self) -> SampleSpace:
+        """What one sample is."""
+        return self.codec.space
+
+    @property
     def num_categories(self) -> int:
         """K."""
         return self.codec.num_categories
@@ -112,7 +118,7 @@ class ArrayData:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of the codes of one sample."""
-        return self.codec.event_shape
+        return self.codec.space.event_shape
 
 
 def load_array(
@@ -229,7 +235,7 @@ def describe_array(data: ArrayData) -> str:
         Text without a final line break.
     """
     shape = " x ".join(map(str, data.event_shape))
-    most = f"K = {data.num_categories}" if data.codec.sizes is None else f"K = {data.num_categories} at most"
+    most = f"K = {data.num_categories}" if data.space.sizes is None else f"K = {data.num_categories} at most"
     lines = [
         f"data set:    {data.name} (digest {data.digest[:12]})",
         f"rows:        {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",

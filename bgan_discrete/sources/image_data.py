@@ -9,6 +9,7 @@ from bgan_discrete.codecs import ImageCodec
 from bgan_discrete.errors import visible
 from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of, count_repeats
+from bgan_discrete.space import SampleSpace
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class ImageData:
     def event_shape(self) -> tuple[int, ...]:
         """``(H, W)`` or ``(3, H, W)`` of the codes."""
         return tuple(self.codes.shape[1:])
+
+    @property
+    def space(self) -> SampleSpace:
+        """What one sample is."""
+        return self.codec.space_of(self.event_shape, self.class_names)
 
     @property
     def num_categories(self) -> int:

@@ -12,6 +12,7 @@ from bgan_discrete.codecs import TextCodec, load_codec
 from bgan_discrete.errors import InputError, visible
 from bgan_discrete.sources.settings import named_commit
 from bgan_discrete.sources.storage import chunks_of
+from bgan_discrete.space import SampleSpace
 
 Codes = NDArray[Any]
 _FACTS = ("name", "digest", "heldout_source", "counts", "notes", "commit")
@@ -43,6 +44,11 @@ class TextData:
     counts: dict[str, int]
     notes: tuple[str, ...] = ()
     commit: str | None = None
+
+    @property
+    def space(self) -> SampleSpace:
+        """What one sample is."""
+        return self.codec.space
 
     @property
     def num_categories(self) -> int:

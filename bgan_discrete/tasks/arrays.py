@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
@@ -26,6 +25,7 @@ from bgan_discrete.distributions.sampling import check_sharpening, sample_latent
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.penalties import apply_spectral_normalization
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.images import Better
@@ -47,6 +47,7 @@ from bgan_discrete.sources import ArrayData, describe_array, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.discriminators import give_discriminator
@@ -118,13 +119,13 @@ def prepare_array(config: ArrayDataConfig, codec: ArrayCodec | None = None) -> A
 
 
 def build_array_networks(
-    config: ArrayModelConfig, codec: ArrayCodec, seed: int, alternatives: bool = True
-) -> tuple[nn.Module, nn.Module]:
+    config: ArrayModelConfig, space: SampleSpace, seed: int, alternatives: bool = True
+) -> tuple[Generator, Discriminator]:
     """The two networks of a configuration, initialised from a seed.
 
     Args:
         config: Kinds, widths, depths and options.
-        codec: Of the data.
+        space: Of the data.
         seed: Of the initial weights.
         alternatives: The discriminator is to score every code that could stand at each position.
 
@@ -134,42 +135,40 @@ def build_array_networks(
     Raises:
         InputError: If a network cannot take data of this shape.
     """
-    shape, categories = codec.event_shape, codec.num_categories
-    kind = _discriminator_kind(config, codec, alternatives)
-    _check_networks(config, kind, codec, alternatives)
+    kind = _discriminator_kind(config, space, alternatives)
+    _check_networks(config, kind, space, alternatives)
     torch.manual_seed(seed)
     sizes = (config.latent_size, config.generator_width, config.generator_depth)
-    generator: nn.Module
+    generator: Generator
+    is_sequence = len(space.event_shape) == 1
     if config.generator == "mlp":
-        generator = MLPGenerator(shape, categories, *sizes, codec.sizes, config.latent_kind)
-    elif len(shape) == 1:
-        generator = ConvSequenceGenerator(shape[0], categories, None, *sizes, latent_kind=config.latent_kind)
+        generator = MLPGenerator(space, *sizes, config.latent_kind)
+    elif is_sequence:
+        generator = ConvSequenceGenerator(space, *sizes, config.latent_kind)
     else:
-        generator = ConvGenerator(shape, categories, *sizes)
+        generator = ConvGenerator(space, *sizes)
     widths = (config.discriminator_width, config.discriminator_depth)
-    discriminator: nn.Module
+    discriminator: Discriminator
     if kind == "mlp":
-        discriminator = MLPDiscriminator(shape, categories, *widths, sizes=codec.sizes)
+        discriminator = MLPDiscriminator(space, *widths)
     elif kind == "positions" or alternatives:
         network: Any = "mlp" if kind == "positions" else "conv"
-        discriminator = AlternativesDiscriminator(
-            shape[0], categories, None, *widths, "rest", network, config.log_ratio_bound
-        )
-    elif len(shape) == 1:
-        discriminator = ConvSequenceDiscriminator(shape[0], categories, None, *widths)
+        discriminator = AlternativesDiscriminator(space, *widths, "rest", network, config.log_ratio_bound)
+    elif is_sequence:
+        discriminator = ConvSequenceDiscriminator(space, *widths)
     else:
-        discriminator = ConvDiscriminator(shape, categories, *widths)
+        discriminator = ConvDiscriminator(space, *widths)
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
     return generator, discriminator
 
 
-def measure_array_networks(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool = True) -> str:
+def measure_array_networks(config: ArrayModelConfig, space: SampleSpace, alternatives: bool = True) -> str:
     """The numbers of parameters of `build_array_networks`, before any memory is taken.
 
     Args:
         config: As there.
-        codec: Likewise.
+        space: Likewise.
         alternatives: Likewise.
 
     Returns:
@@ -179,35 +178,30 @@ def measure_array_networks(config: ArrayModelConfig, codec: ArrayCodec, alternat
         InputError: Also if the weights, their gradients, averages and moments need more memory than there is.
     """
     with torch.device("meta"):
-        generator, discriminator = build_array_networks(config, codec, 0, alternatives)
+        generator, discriminator = build_array_networks(config, space, 0, alternatives)
     sizes = count_parameters(("generator", generator), ("discriminator", discriminator))
     count = sum(weights.numel() for part in (generator, discriminator) for weights in part.parameters())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if BYTES_OF_A_WEIGHT * count > memory:
         raise InputError(
-            f"the networks of {codec.num_categories:,} categories at {math.prod(codec.event_shape):,} positions would "
+            f"the networks of {space.num_categories:,} categories at {space.num_positions:,} positions would "
             f"have {sizes}, too many for {memory / 2**30:.0f} GiB of memory: give fewer categories or smaller networks"
         )
     return sizes
 
 
-def _discriminator_kind(config: ArrayModelConfig, codec: ArrayCodec, alternatives: bool) -> str:
+def _discriminator_kind(config: ArrayModelConfig, space: SampleSpace, alternatives: bool) -> str:
     if config.discriminator != "auto":
         return config.discriminator
     if config.generator == "conv":
         return "conv"
-    positions = math.prod(codec.event_shape)
-    weights = positions * positions * codec.num_categories * config.discriminator_width
-    return "positions" if alternatives and len(codec.event_shape) == 1 and weights <= MAX_POSITION_WEIGHTS else "mlp"
+    weights = space.num_positions**2 * space.num_categories * config.discriminator_width
+    return "positions" if alternatives and len(space.event_shape) == 1 and weights <= MAX_POSITION_WEIGHTS else "mlp"
 
 
-def _check_networks(config: ArrayModelConfig, kind: str, codec: ArrayCodec, alternatives: bool) -> None:
-    shape = codec.event_shape
+def _check_networks(config: ArrayModelConfig, kind: str, space: SampleSpace, alternatives: bool) -> None:
+    shape = space.event_shape
     for part, name in (("generator", config.generator), ("discriminator", kind)):
-        if name == "conv" and codec.column_names is not None:
-            raise InputError(
-                f"{part} 'conv' needs neighbours along an array; the columns of a table have none: use mlp"
-            )
         if name == "conv" and len(shape) != 1 and (len(shape) > 3 or min(shape[-2:]) < 8):
             raise InputError(
                 f"{part} 'conv' takes sequences, or planes of at least 8 x 8, got samples {shape}: use mlp"
@@ -223,7 +217,15 @@ def _check_networks(config: ArrayModelConfig, kind: str, codec: ArrayCodec, alte
         raise InputError(f"latent_kind must be 'normal' for convolutions over planes, got {config.latent_kind!r}")
 
 
-def start_array_generator(generator: nn.Module, config: ArrayTrainingConfig, data: ArrayData) -> None:
+def _check_neighbours(config: ArrayModelConfig, codec: ArrayCodec) -> None:
+    for part, name in (("generator", config.generator), ("discriminator", config.discriminator)):
+        if name == "conv" and codec.column_names is not None:
+            raise InputError(
+                f"{part} 'conv' needs neighbours along an array; the columns of a table have none: use mlp"
+            )
+
+
+def start_array_generator(generator: Generator, config: ArrayTrainingConfig, data: ArrayData) -> None:
     """Give a new generator the data's frequencies for an output bias, and its logits their spread over latents.
 
     Args:
@@ -234,15 +236,13 @@ def start_array_generator(generator: nn.Module, config: ArrayTrainingConfig, dat
     if config.model.output_bias:
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
         frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
-        generator.set_output_bias(frequencies)  # type: ignore[operator]
+        generator.set_output_bias(frequencies)
     spread = config.model.logit_spread
     if spread is None and config.training.credit == "alternatives":
         spread = LOGIT_SPREAD
     if spread is not None:
         rng = torch.Generator().manual_seed(config.training.seed)
-        set_logit_spread(
-            generator, sample_latents(500, config.model.latent_size, config.model.latent_kind, rng), spread
-        )
+        set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
 
 
 def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
@@ -278,10 +278,11 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
     folder, checkpoint, data = open_run(config, processes, prepare)
     speaker(processes)(describe_array(data))
     training = with_array_escort(config.training)
-    networks = measure_array_networks(config.model, data.codec, training.credit == "alternatives")
+    _check_neighbours(config.model, data.codec)
+    networks = measure_array_networks(config.model, data.space, training.credit == "alternatives")
     speaker(processes)(f"networks: {networks}")
     generator, discriminator = build_array_networks(
-        config.model, data.codec, training.seed, training.credit == "alternatives"
+        config.model, data.space, training.seed, training.credit == "alternatives"
     )
     start_array_generator(generator, config, data)
 
@@ -318,7 +319,7 @@ def with_array_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
 def _finish(
     config: ArrayTrainingConfig, folder: RunFolder, data: ArrayData, trainer: Trainer, summary: TrainingSummary
 ) -> ArrayReport | None:
-    pipeline = ArrayPipeline(trainer.average.module, data.codec, str(trainer.device))
+    pipeline = ArrayPipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
     if was_interrupted(summary, folder):
@@ -382,8 +383,7 @@ def evaluate_array_pipeline(
         pipeline.generate(num_samples, seed=seed, resample=resample).codes,
         data.codes,
         data.heldout_codes,
-        num_categories=data.num_categories,
-        sizes=data.codec.sizes,
+        data.space,
         column_names=data.codec.column_names,
         category_names=data.codec.category_names() if isinstance(data.codec, TableCodec) else None,
         neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
@@ -543,7 +543,7 @@ def generate_array(
 
 
 def _give_discriminator(pipeline: ArrayPipeline, model: str | Path, resample: int) -> None:
-    def build(config: ArrayTrainingConfig) -> nn.Module:
-        return build_array_networks(config.model, pipeline.codec, 0, config.training.credit == "alternatives")[1]
+    def build(config: ArrayTrainingConfig) -> Discriminator:
+        return build_array_networks(config.model, pipeline.codec.space, 0, config.training.credit == "alternatives")[1]
 
     give_discriminator(pipeline, model, resample, ArrayTrainingConfig, build)

@@ -4,17 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from bgan_discrete.config import Sections, folder_of_run, load_config_values
 from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.game.players import Discriminator
 from bgan_discrete.pipeline import Pipeline
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 
 
 def give_discriminator(
-    pipeline: Pipeline, model: str | Path, resample: int, kind: type[Sections], build: Callable[[Sections], nn.Module]
+    pipeline: Pipeline,
+    model: str | Path,
+    resample: int,
+    kind: type[Sections],
+    build: Callable[[Sections], Discriminator],
 ) -> None:
     """Let a pipeline resample by the discriminator of its run, from the newest checkpoint that is whole.
 

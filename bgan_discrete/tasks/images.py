@@ -17,6 +17,7 @@ from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one, visible
 from bgan_discrete.game.penalties import apply_spectral_normalization
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
@@ -27,6 +28,7 @@ from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, near
 from bgan_discrete.sources import ImageData, describe
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.rows import LABELS_ASIDE
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.curves import plot_curves
 from bgan_discrete.tasks.data import prepare_data
@@ -70,25 +72,19 @@ _log = logging.getLogger(__name__)
 
 def build_networks(
     config: ImageModelConfig,
-    event_shape: tuple[int, ...],
-    num_categories: int,
-    ordered: bool,
+    space: SampleSpace,
     seed: int,
     continuous: bool = False,
     num_classes: int | None = None,
-    class_names: tuple[str, ...] | None = None,
-) -> tuple[ConvGenerator, ConvDiscriminator]:
+) -> tuple[Generator, ConvDiscriminator]:
     """The two networks of a configuration, initialised from a seed.
 
     Args:
         config: Widths, depths and options.
-        event_shape: ``(H, W)`` or ``(C, H, W)`` of the codes.
-        num_categories: K.
-        ordered: Whether codes are a scale.
+        space: Of the data.
         seed: Of the initial weights.
         continuous: Whether the generator gives grey levels, and the discriminator reads them.
         num_classes: Classes of the labels that both are given; None for no labels.
-        class_names: Of the classes, where they have names.
 
     Returns:
         Generator and discriminator.
@@ -96,26 +92,20 @@ def build_networks(
     Raises:
         InputError: If an image is smaller than 8x8, or codes of a continuous generator are no scale.
     """
-    if continuous and not ordered:
+    if continuous and not space.ordered:
         raise InputError("continuous needs codes that are a scale: use --codec levels")
     torch.manual_seed(seed)
     generator = (ContinuousConvGenerator if continuous else ConvGenerator)(
-        event_shape,
-        num_categories,
-        config.latent_size,
-        config.generator_width,
-        config.generator_depth,
-        num_classes,
-        class_names,
+        space, config.latent_size, config.generator_width, config.generator_depth, num_classes
     )
     discriminator = ConvDiscriminator(
-        event_shape,
-        2 if continuous else num_categories,  # grey levels are mixtures of black and white
+        dataclasses.replace(space, num_categories=2)
+        if continuous
+        else space,  # grey levels are mixtures of black and white
         config.discriminator_width,
         config.discriminator_depth,
-        encoding=None if config.input_encoding == "auto" else config.input_encoding,
-        ordered=ordered,
-        num_classes=num_classes,
+        None if config.input_encoding == "auto" else config.input_encoding,
+        num_classes,
     )
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
@@ -159,15 +149,10 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
     num_classes = count_classes(data) if config.model.conditional else None
     if num_classes is not None and processes.is_first:
         _warn_of_small_classes(data, num_classes)
+    # A model without classes knows no names of them either, so that it can start one of other classes.
+    space = data.space if num_classes is not None else dataclasses.replace(data.space, class_names=None)
     generator, discriminator = build_networks(
-        config.model,
-        data.event_shape,
-        data.num_categories,
-        data.codec.ordered,
-        config.training.seed,
-        config.training.continuous != "none",
-        num_classes,
-        None if num_classes is None else data.class_names,
+        config.model, space, config.training.seed, config.training.continuous != "none", num_classes
     )
     if config.model.output_bias:
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
@@ -201,7 +186,7 @@ def _finish(
     config: ImageTrainingConfig, folder: RunFolder, data: ImageData, trainer: Trainer, summary: TrainingSummary
 ) -> ImageReport | None:
     """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
-    pipeline = ImagePipeline(_averaged_generator(trainer), data.codec, str(trainer.device))
+    pipeline = ImagePipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
@@ -285,12 +270,6 @@ def _warn_of_small_classes(data: ImageData, num_classes: int) -> None:
         visible(shown),
         more,
     )
-
-
-def _averaged_generator(trainer: Trainer) -> ConvGenerator:
-    module = trainer.average.module
-    assert isinstance(module, ConvGenerator)
-    return module
 
 
 def evaluate_pipeline(
@@ -487,17 +466,8 @@ def _check_output(output: Path) -> None:
 
 
 def _give_discriminator(pipeline: ImagePipeline, model: str | Path, resample: int) -> None:
-    def build(config: ImageTrainingConfig) -> torch.nn.Module:
-        generator: Any = pipeline.generator
-        shape, is_continuous = generator.event_shape, config.training.continuous != "none"
-        return build_networks(
-            config.model,
-            shape,
-            generator.num_categories,
-            pipeline.codec.ordered,
-            0,
-            is_continuous,
-            num_classes=pipeline.num_classes,
-        )[1]
+    def build(config: ImageTrainingConfig) -> Discriminator:
+        is_continuous = config.training.continuous != "none"
+        return build_networks(config.model, pipeline.generator.space, 0, is_continuous, pipeline.num_classes)[1]
 
     give_discriminator(pipeline, model, resample, ImageTrainingConfig, build)

@@ -34,7 +34,7 @@ def draw_in_parts(pipeline: Any, num_samples: int, seed: int, *, resample: int =
     """
     check_at_least_one(num_samples=num_samples, resample=resample)
     rng = torch.Generator(pipeline.device).manual_seed(seed)
-    classes = getattr(pipeline, "num_classes", None)
+    classes = pipeline.num_classes
     shared = options.get("labels", range(classes or 0))
     places = None if classes is None else labels_of_samples(np.arange(len(shared)), num_samples, len(shared))
     size = max(PART // resample, 1)  # always whole batches, so that the samples are those of one call

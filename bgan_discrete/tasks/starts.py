@@ -5,6 +5,7 @@ from typing import Any
 
 from bgan_discrete.config import CODEC_OPTIONS, folder_of_start, load_config_values
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import Generator
 from bgan_discrete.pipeline import CONFIG_FILE, Pipeline, load
 from bgan_discrete.tasks.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import check_checkpoint, find_checkpoint, list_checkpoints
@@ -82,11 +83,16 @@ def give_start(config: Any, trainer: Trainer) -> str:
         InputError: If the networks are others.
     """
     source, (checkpoint, model) = config.run.start_from, find_start(config)
-    networks: tuple[Any, Any] = (trainer.generator, model.generator)
-    ours, theirs = ({"kind": type(network).__name__, **network.settings} for network in networks)
+    ours, theirs = (_described(network) for network in (trainer.generator, model.generator))
     names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     if names:
         changed = "; ".join(f"{name}: {theirs.get(name)} -> {ours.get(name)}" for name in names)
         raise InputError(f"start_from needs the generator of {source!r}, but changed: {changed}")
     trainer.start_from(checkpoint or model.generator)
     return f"the weights of {checkpoint}" if checkpoint else f"the generator of {source}, with a new discriminator"
+
+
+def _described(generator: Generator) -> dict[str, Any]:
+    """What a generator is, in plain values."""
+    settings = dict(generator.settings)
+    return {"kind": type(generator).__name__, **settings.pop("space"), **settings}

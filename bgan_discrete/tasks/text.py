@@ -10,7 +10,6 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 import torch
-from torch import nn
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
@@ -19,6 +18,7 @@ from bgan_discrete.distributions.sampling import check_sharpening, sample_latent
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.penalties import apply_spectral_normalization
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
@@ -38,6 +38,7 @@ from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sources import TextData, describe_text, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.text_data import load_text_data, save_text_data
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
 from bgan_discrete.tasks.discriminators import give_discriminator
@@ -130,13 +131,13 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
 
 
 def build_text_networks(
-    config: TextModelConfig, codec: TextCodec, seed: int, credit: CreditName = "sample"
-) -> tuple[nn.Module, nn.Module]:
+    config: TextModelConfig, space: SampleSpace, seed: int, credit: CreditName = "sample"
+) -> tuple[Generator, Discriminator]:
     """The two networks of a configuration, initialised from a seed.
 
     Args:
         config: Kinds, widths, depths and options.
-        codec: Of the data.
+        space: Of the data.
         seed: Of the initial weights.
         credit: Whose F the discriminator is to give: of samples, prefixes or alternatives.
 
@@ -145,31 +146,19 @@ def build_text_networks(
     """
     torch.manual_seed(seed)
     generator = GENERATORS[config.generator](
-        codec.length,
-        codec.num_categories,
-        codec.end_id,
+        space,
         config.latent_size,
         config.generator_width,
         config.generator_depth,
         latent_kind=config.latent_kind,
     )
     sizes = (config.discriminator_width, config.discriminator_depth)
-    discriminator: nn.Module
+    discriminator: Discriminator
     if credit == "alternatives":
         context: Literal["prefix", "rest"] = "rest" if config.generator in ("conv", "mlp") else "prefix"
-        discriminator = AlternativesDiscriminator(
-            codec.length,
-            codec.num_categories,
-            codec.end_id,
-            *sizes,
-            context,
-            config.discriminator,
-            config.log_ratio_bound,
-        )
+        discriminator = AlternativesDiscriminator(space, *sizes, context, config.discriminator, config.log_ratio_bound)
     else:
-        discriminator = DISCRIMINATORS[config.discriminator](
-            codec.length, codec.num_categories, codec.end_id, *sizes, per_prefix=credit == "prefix"
-        )
+        discriminator = DISCRIMINATORS[config.discriminator](space, *sizes, per_prefix=credit == "prefix")
     if config.spectral_norm:
         apply_spectral_normalization(discriminator)
     return generator, discriminator
@@ -187,7 +176,7 @@ def with_escort(config: TextTrainingConfig) -> TextAlgorithmConfig:
     return dataclasses.replace(training, escort=ESCORT if config.model.generator in ("conv", "mlp") else 1.0)
 
 
-def start_generator(generator: nn.Module, config: TextTrainingConfig, data: TextData) -> None:
+def start_generator(generator: Generator, config: TextTrainingConfig, data: TextData) -> None:
     """Give a new generator the data's frequencies for an output bias, and its logits their spread over latents.
 
     Args:
@@ -199,12 +188,12 @@ def start_generator(generator: nn.Module, config: TextTrainingConfig, data: Text
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
         occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
         frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
-        generator.set_output_bias(frequencies)  # type: ignore[operator]
+        generator.set_output_bias(frequencies)
     spread = config.model.logit_spread
     if spread is None and config.training.credit == "alternatives" and config.model.generator in ("conv", "mlp"):
         spread = LOGIT_SPREAD
     if spread is not None:
-        latents = sample_latents(500, config.model.latent_size, config.model.latent_kind)
+        latents = sample_latents(500, generator.latent_size, generator.latent_kind)
         set_logit_spread(generator, latents, spread)
 
 
@@ -245,7 +234,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
             shutil.rmtree(_shared_folder(RunFolder(Path(config.run.output_dir)), processes), ignore_errors=True)
     speaker(processes)(describe_text(data))
     generator, discriminator = build_text_networks(
-        config.model, data.codec, config.training.seed, config.training.credit
+        config.model, data.space, config.training.seed, config.training.credit
     )
     start_generator(generator, config, data)
     networks = count_parameters(("generator", generator), ("discriminator", discriminator))
@@ -295,7 +284,7 @@ def _shared_folder(folder: RunFolder, processes: Processes) -> Path:
 def _finish(
     config: TextTrainingConfig, folder: RunFolder, data: TextData, trainer: Trainer, summary: TrainingSummary
 ) -> TextReport | None:
-    pipeline = TextPipeline(trainer.average.module, data.codec, str(trainer.device))
+    pipeline = TextPipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
     if was_interrupted(summary, folder):
@@ -555,7 +544,7 @@ def generate_text(
 
 
 def _give_discriminator(pipeline: TextPipeline, model: str | Path, resample: int) -> None:
-    def build(config: TextTrainingConfig) -> nn.Module:
-        return build_text_networks(config.model, pipeline.codec, 0, config.training.credit)[1]
+    def build(config: TextTrainingConfig) -> Discriminator:
+        return build_text_networks(config.model, pipeline.codec.space, 0, config.training.credit)[1]
 
     give_discriminator(pipeline, model, resample, TextTrainingConfig, build)

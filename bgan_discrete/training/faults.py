@@ -10,23 +10,26 @@ from bgan_discrete.config import TrainingConfig
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import BGANError, InputError, NonFiniteError
 from bgan_discrete.game.drawing import draw_latents
-from bgan_discrete.game.players import Players
+from bgan_discrete.game.players import Discriminator, Generator, Players
 from bgan_discrete.game.scoring import generate
-from bgan_discrete.training.inputs import NetworkFacts, TrainingData
+from bgan_discrete.parallel import plain
+from bgan_discrete.training.inputs import TrainingData
 
 
 class FaultFinder:
     """Looks at what networks give: before the first step, and where something has become inf or NaN.
 
     Args:
-        facts: The networks, and what they say of themselves.
         data: What the generator's samples must be like.
         config: Its sizes of a batch and seed are used.
-        players: Their guard is asked; the networks run in their precision.
+        players: The networks, which run in their precision, and the guard that is asked.
     """
 
-    def __init__(self, facts: NetworkFacts, data: TrainingData, config: TrainingConfig, players: Players) -> None:
-        self._facts, self._data, self._players = facts, data, players
+    def __init__(self, data: TrainingData, config: TrainingConfig, players: Players) -> None:
+        self._data, self._players = data, players
+        self._generator: Generator = plain(players.generator)
+        self._discriminator: Discriminator = plain(players.discriminator)
+        self._networks = {"generator": self._generator, "discriminator": self._discriminator}
         self._seed, self._has_codes = config.seed, config.continuous == "none"
         self._num_samples = max(config.batch_size // (players.processes.size * players.parts), 1)
 
@@ -44,19 +47,18 @@ class FaultFinder:
             InputError: If the generator gives no distribution, or samples unlike the data.
             NonFiniteError: If an output is inf or NaN.
         """
-        facts, count = self._facts, self._num_samples
-        generator, discriminator = facts.networks["generator"], facts.networks["discriminator"]
+        generator, discriminator, count = self._generator, self._discriminator, self._num_samples
         codes, labels = self._data.rows(torch.arange(count) % len(self._data))
         condition = () if labels is None else (labels,)
         rng = torch.Generator(codes.device).manual_seed(self._seed)
-        latents = draw_latents(generator, count, facts.latent_size, facts.latent_kind, rng)
+        latents = draw_latents(generator, count, rng)
         generator.eval()
         discriminator.eval()
         with torch.random.fork_rng([rng.device] if rng.device.type == "cuda" else []), self._players.precision():
             distribution = generate(Players(generator, None), latents, *condition)
             distribution.check_finite()
             got = f"{list(distribution.sample(1, rng).shape[1:])} in {distribution.num_categories} categories"
-            wanted = f"{[count, *self._data.event_shape]} in {facts.num_categories} categories"
+            wanted = f"{[count, *self._data.event_shape]} in {generator.space.num_categories} categories"
             if got != wanted:
                 raise InputError(f"generator must give samples like the data, of shape {wanted}, got {got}")
             if with_discriminator and not torch.isfinite(discriminator(codes, *condition)).all():
@@ -86,7 +88,7 @@ class FaultFinder:
         """
         weights = {
             f"{who}'s weight {name}": parameter
-            for who, network in self._facts.networks.items()
+            for who, network in self._networks.items()
             for name, parameter in network.named_parameters()
             if parameter.requires_grad
         }
@@ -112,7 +114,7 @@ class FaultFinder:
         except NonFiniteError as error:
             raise NonFiniteError(f"step {step} was not taken: {error}{self._reason(str(error))}") from None
         except RuntimeError as error:
-            raise explained(error, self._facts.networks) from None
+            raise explained(error, self._networks) from None
 
     def _reason(self, message: str) -> str:
         """What in the networks' output explains a loss that is inf or NaN, for the message, unless it says so."""

@@ -2,18 +2,16 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
-from bgan_discrete.distributions.sampling import check_latent_kind
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
+from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training.batches import BatchOrder
@@ -35,58 +33,20 @@ DIGEST_ROWS = 4096
 """Beyond that, by at least so many rows, evenly spaced."""
 
 
-@dataclass(frozen=True)
-class NetworkFacts:
-    """What generator and discriminator say of themselves.
-
-    Attributes:
-        networks: Both, by the names ``generator`` and ``discriminator``.
-        num_categories: K.
-        latent_size: Z.
-        latent_kind: As in `bgan_discrete.distributions.sampling.sample_latents`.
-        sizes: Categories of each position, ``[*event_shape]``; None where all have K.
-        classes_of: The number of classes of those networks that know of classes, None where one is made without.
-    """
-
-    networks: Mapping[str, nn.Module]
-    num_categories: int
-    latent_size: int
-    latent_kind: str
-    sizes: Tensor | None
-    classes_of: Mapping[str, int | None]
-
-
-def read_networks(generator: nn.Module, discriminator: nn.Module) -> NetworkFacts:
-    """Ask networks for what the training has to know of them.
+def check_networks(generator: Generator, discriminator: Discriminator) -> None:
+    """Refuse networks that are no players, or have nothing to learn.
 
     Args:
-        generator: With integer attributes ``num_categories`` and ``latent_size``; it may have ``latent_kind``,
-            ``sizes`` and ``num_classes``.
-        discriminator: May have ``num_classes``.
-
-    Returns:
-        The answers.
+        generator: To be checked.
+        discriminator: Likewise.
 
     Raises:
-        InputError: If one is missing or unknown, or a network has nothing to learn.
+        InputError: If one is of another class, without parameters to learn, or they do not fit each other.
     """
-    networks = {"generator": generator, "discriminator": discriminator}
-    numbers = {name: getattr(generator, name, None) for name in ("num_categories", "latent_size")}
-    for name, number in numbers.items():
-        if not isinstance(number, int):
-            raise InputError(f"generator must have an integer attribute {name!r}, got {type(generator).__name__}")
-    for who, network in networks.items():
+    check_players(generator, discriminator)
+    for who, network in (("generator", generator), ("discriminator", discriminator)):
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"{who} must have parameters that require a gradient, got {type(network).__name__}")
-    sizes = getattr(generator, "sizes", None)
-    return NetworkFacts(
-        networks=networks,
-        num_categories=generator.num_categories,  # type: ignore[arg-type]
-        latent_size=generator.latent_size,  # type: ignore[arg-type]
-        latent_kind=check_latent_kind(getattr(generator, "latent_kind", "normal")),
-        sizes=sizes if isinstance(sizes, Tensor) else None,
-        classes_of={who: network.num_classes for who, network in networks.items() if hasattr(network, "num_classes")},  # type: ignore[misc]
-    )
 
 
 class TrainingData:
@@ -96,7 +56,7 @@ class TrainingData:
         codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator as a
             whole where they fit, else their rows go there batch by batch.
         labels: Integers ``[S]`` in ``[0, C)``; None for none.
-        facts: What the networks say of themselves.
+        players: The networks, which must be made for them.
         config: Its ``batch_size`` and ``seed`` are used.
         device: Where batches go.
         processes: Those that share every batch.
@@ -104,7 +64,6 @@ class TrainingData:
     Attributes:
         codes: The codes.
         labels: int64 on the device; None for none.
-        num_classes: C; None without labels.
         event_shape: Of one sample.
         order: Which rows are in which batch.
 
@@ -116,16 +75,17 @@ class TrainingData:
         self,
         codes: np.ndarray | Tensor,
         labels: np.ndarray | Tensor | None,
-        facts: NetworkFacts,
+        players: tuple[Generator, Discriminator],
         config: TrainingConfig,
         device: torch.device,
         processes: Processes,
     ) -> None:
-        check_codes(codes, facts.num_categories)
+        space = players[0].space
+        check_codes(codes, space.num_categories)
         self.event_shape = tuple(codes.shape[1:])
-        if facts.sizes is not None and tuple(facts.sizes.shape) == self.event_shape:
-            check_sizes_of_codes(codes, facts.sizes)
-        self.labels, self.num_classes = checked_labels(labels, len(codes), facts.networks, facts.classes_of)
+        if space.sizes is not None and space.event_shape == self.event_shape:
+            check_sizes_of_codes(codes, torch.tensor(space.sizes).reshape(space.event_shape))
+        self.labels = checked_labels(labels, len(codes), *players)
         if self.labels is not None:
             self.labels = self.labels.to(device)
         self.codes = _resident(codes, device)
@@ -220,15 +180,14 @@ def check_sizes_of_codes(codes: np.ndarray | Tensor, sizes: Tensor) -> None:
 
     Args:
         codes: ``[S, *event_shape]``.
-        sizes: Categories of each position, ``[*event_shape]``.
+        sizes: Categories of each position, ``[*event_shape]``, on the CPU.
 
     Raises:
         InputError: If a code is not below the size of its position.
     """
     for start in range(0, len(codes), CHECKED_ROWS):
         rows = codes[start : start + CHECKED_ROWS]
-        largest = torch.as_tensor(rows.amax(0) if isinstance(rows, Tensor) else rows.max(0))
-        largest = largest.to(sizes.device, torch.int64)
+        largest = torch.as_tensor(rows.amax(0) if isinstance(rows, Tensor) else rows.max(0)).to("cpu", torch.int64)
         if bool((largest >= sizes).any()):
             position = tuple(int(axis) for axis in torch.nonzero(largest >= sizes)[0])
             raise InputError(

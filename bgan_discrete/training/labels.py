@@ -1,13 +1,13 @@
 """Labels: those of the data, and those of samples that are to be drawn."""
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import Discriminator, Generator
 
 SHOWN = 64
 """Samples that are shown while a generator without classes trains."""
@@ -17,73 +17,41 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 
 
 def checked_labels(
-    labels: np.ndarray | Tensor | None,
-    num_samples: int,
-    networks: Mapping[str, nn.Module],
-    classes_of: Mapping[str, int | None],
-) -> tuple[Tensor | None, int | None]:
+    labels: np.ndarray | Tensor | None, num_samples: int, generator: Generator, discriminator: Discriminator
+) -> Tensor | None:
     """Labels of the data, which the networks must be made for.
 
     Args:
         labels: Integers ``[num_samples]`` in ``[0, C)``; None for none.
         num_samples: How many the data are.
-        networks: Generator and discriminator, by these names.
-        classes_of: The number of classes of those networks that know of classes, None where one is made without.
+        generator: Made with ``num_classes`` C where there are labels.
+        discriminator: Likewise.
 
     Returns:
-        The labels, int64 on the CPU, and C; None and None without labels.
+        The labels, int64 on the CPU; None without.
 
     Raises:
         InputError: If labels and networks do not fit, or the labels are not one for each of the data, in ``[0, C)``.
     """
-    num_classes = None
-    for who, network in networks.items():
-        known = classes_of.get(who)
+    num_classes = generator.num_classes
+    for who, known in (("generator", num_classes), ("discriminator", discriminator.num_classes)):
         if labels is None and known is not None:
             raise InputError(f"labels must be given, since the {who} has {known} classes")
-        if labels is not None and who in classes_of and known is None:
+        if labels is not None and known is None:
             raise InputError(f"labels need a {who} that is made with num_classes, got one without")
-        if labels is not None and not _takes_labels(network):
-            name = type(network).__name__
-            raise InputError(f"labels need a {who} that is called with them too, got {name}, which is not")
-        num_classes = known if num_classes is None else num_classes
-        if labels is not None and known is not None and known != num_classes:
+        if known != num_classes:
             raise InputError(f"num_classes must be the same everywhere, got {num_classes} and {known} ({who})")
-    if labels is None:
-        return None, None
+    if labels is None or num_classes is None:
+        return None
 
     numbers = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if numbers.dtype.kind not in "iu" or numbers.shape != (num_samples,):
         shape = list(numbers.shape)
         raise InputError(f"labels must be integers, one for each of {num_samples} codes, got {numbers.dtype} {shape}")
     low, high = int(numbers.min()), int(numbers.max())
-    if low < 0 or (num_classes is not None and high >= num_classes):
-        bounds = "from 0 on" if num_classes is None else f"in [0, {num_classes})"
-        raise InputError(f"labels must lie {bounds}, got {low if low < 0 else high}")
-    if num_classes is None:
-        num_classes = _count_classes(numbers)
-    return torch.from_numpy(numbers.astype(np.int64)), num_classes
-
-
-def _count_classes(labels: np.ndarray) -> int:
-    """The largest label plus 1, where every class occurs."""
-    present = np.unique(labels)
-    if len(present) <= present[-1]:
-        gap = int((present != np.arange(len(present))).argmax())
-        raise InputError(
-            f"labels must hold every class from 0 to {present[-1]}, unless num_classes is given by the networks; there "
-            f"is no {gap}"
-        )
-    return len(present)
-
-
-def _takes_labels(network: nn.Module) -> bool:
-    """Whether a network can be called with latents or codes, and labels."""
-    try:
-        inspect.signature(network.forward).bind(None, None)
-    except TypeError:
-        return False
-    return True
+    if low < 0 or high >= num_classes:
+        raise InputError(f"labels must lie in [0, {num_classes}), got {low if low < 0 else high}")
+    return torch.from_numpy(numbers.astype(np.int64))
 
 
 def labels_of_samples(

@@ -1,19 +1,19 @@
 """The latents of each step, of one process among those that share a batch."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.game.drawing import draw_latents
+from bgan_discrete.game.players import Generator
 from bgan_discrete.parallel import Processes
-from bgan_discrete.training.inputs import NetworkFacts
 
 
 class LatentSource:
     """Draws the latents of a training.
 
     Args:
-        facts: The generator, and the latents that it takes.
+        generator: That takes them.
         config: Its ``batch_size`` and ``pretrain_latents`` are used.
         processes: Those that share a batch.
         rng: This process's random numbers.
@@ -21,15 +21,14 @@ class LatentSource:
     """
 
     def __init__(
-        self, facts: NetworkFacts, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
+        self, generator: Generator, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
     ) -> None:
-        self._facts, self._config, self._processes = facts, config, processes
+        self._generator, self._config, self._processes = generator, config, processes
         self._rng, self._is_mixture = rng, is_mixture
 
     def draw(self, count: int) -> Tensor:
         """So many latents, ``[count, Z]``."""
-        generator: nn.Module = self._facts.networks["generator"]
-        return draw_latents(generator, count, self._facts.latent_size, self._facts.latent_kind, self._rng)
+        return draw_latents(self._generator, count, self._rng)
 
     def batch(self) -> Tensor:
         """This process's share of a batch."""

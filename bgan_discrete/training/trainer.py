@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from bgan_discrete.devices import resolve_device
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.likelihood import likelihood_step
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
@@ -25,7 +26,7 @@ from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint, 
 from bgan_discrete.training.claim import claim_folder
 from bgan_discrete.training.faults import FaultFinder
 from bgan_discrete.training.figures import Pace
-from bgan_discrete.training.inputs import TrainingData, check_labels_go_with, check_shares, read_networks
+from bgan_discrete.training.inputs import TrainingData, check_labels_go_with, check_networks, check_shares
 from bgan_discrete.training.labels import SHOWN, labels_of_samples, shown_labels
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import RunLog
@@ -41,18 +42,16 @@ class Trainer:
     """Trains a generator against a discriminator on an integer array.
 
     Args:
-        generator: Module that maps latents ``[N, Z]`` to a distribution over N samples, with its K and Z as attributes
-            ``num_categories`` and ``latent_size``. An attribute ``latent_kind`` says what latents it takes
-            (`bgan_discrete.distributions.sampling.sample_latents`), ``num_classes`` how many classes of labels.
-        discriminator: Module that maps codes ``[B, *event_shape]`` to log-ratios ``F [B]``; with a penalty, also soft
-            one-hots ``[B, *event_shape, K]``.
+        generator: Maps latents ``[N, Z]`` to a distribution over N samples.
+        discriminator: Maps codes ``[B, *event_shape]`` to log-ratios ``F [B]``; with a penalty, also soft one-hots
+            ``[B, *event_shape, K]``.
         codes: Integers ``[S, *event_shape]`` in ``[0, K)``: the data; may be memory-mapped.
         config: The algorithm, its optimisers and the run.
         output_dir: Where metrics and checkpoints go; None writes nothing.
-        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes. The networks are then called as
-            ``generator(latents, labels [N])`` and ``discriminator(codes [B, *event_shape], labels [N])``, where row i
-            of B, a multiple of N, has label ``i % N``. The latents of a step have the labels of its real samples. C is
-            the networks' ``num_classes``; without one, every class up to the largest label must occur.
+        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks made with ``num_classes``
+            C. They are then called as ``generator(latents, labels [N])`` and ``discriminator(codes [B, *event_shape],
+            labels [N])``, where row i of B, a multiple of N, has label ``i % N``. The latents of a step have the labels
+            of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); those of
@@ -72,8 +71,8 @@ class Trainer:
 
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Generator,
+        discriminator: Discriminator,
         codes: np.ndarray | Tensor,
         config: TrainingConfig | None = None,
         *,
@@ -96,8 +95,8 @@ class Trainer:
             torch.set_num_threads(config.threads)
 
         # What comes in, and the game that is played with it.
-        self.networks = read_networks(generator, discriminator)
-        self.data = TrainingData(codes, labels, self.networks, config, self.device, processes)
+        check_networks(generator, discriminator)
+        self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
         check_game(self.game, processes)
         if self.data.labels is not None:
@@ -109,9 +108,14 @@ class Trainer:
         self.state = TrainingState.begin(generator, discriminator, self.game.estimator, config, self.device, processes)
         self.average = self.state.average
         self.players = make_players(config, self.state, self.device, math.prod(self.data.event_shape))
-        self._faults = FaultFinder(self.networks, self.data, config, self.players)
+        self._faults = FaultFinder(self.data, config, self.players)
         is_mixture = self._faults.check_outputs().is_mixture
-        self._latents = LatentSource(self.networks, config, processes, self.state.streams.rng, is_mixture)
+        self._latents = LatentSource(self.generator, config, processes, self.state.streams.rng, is_mixture)
+
+    @property
+    def averaged_generator(self) -> Generator:
+        """The generator with the average of its weights, which samples are drawn from."""
+        return cast(Generator, self.average.module)
 
     @property
     def step(self) -> int:
@@ -246,7 +250,7 @@ class Trainer:
         self._faults.check_finite()
         if on_samples is None or not self.processes.is_first:
             return
-        labels = shown_labels(self.data.num_classes)
+        labels = shown_labels(self.generator.num_classes)
         codes = self.sample(SHOWN if labels is None else len(labels), seed=self.config.seed, labels=labels)
         log.show(self.step, on_samples(self.step, codes))
 
@@ -276,15 +280,13 @@ class Trainer:
             InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes; if
                 ``resample`` is below 1, or not 1 where grey levels are continuous.
         """
-        numbers = labels_of_samples(labels, num_samples, self.data.num_classes)
+        numbers = labels_of_samples(labels, num_samples, self.generator.num_classes)
         return sample_codes(
-            self.average.module,
-            self.networks.latent_size,
+            self.averaged_generator,
             num_samples,
             seed,
             self.device,
             batch_size,
-            latent_kind=self.networks.latent_kind,
             labels=None if numbers is None else torch.from_numpy(numbers),
             resampler=Resampler(self.discriminator, resample) if resample != 1 else None,
         ).numpy()

@@ -6,7 +6,9 @@ from benchmarks.timing import Claim, Contender, Scale, SuiteResult, interleave
 from experiments.laboratory import Table
 
 from bgan_discrete.game.drawing import sample_codes
+from bgan_discrete.game.players import Generator
 from bgan_discrete.nn import ConvGenerator, ConvSequenceGenerator, GRUGenerator, TransformerGenerator
+from bgan_discrete.space import SampleSpace
 
 LENGTH, CATEGORIES, LATENT_SIZE = 32, 64, 32
 
@@ -20,10 +22,10 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
     rows = []
     torch.manual_seed(0)
     for name, kind in (("GRU", GRUGenerator), ("Transformer", TransformerGenerator)):
-        generator = kind(length, CATEGORIES, None, LATENT_SIZE).to(device).eval()
+        generator = kind(SampleSpace((length,), CATEGORIES), LATENT_SIZE).to(device).eval()
         latents = torch.randn(slow_count, LATENT_SIZE).to(device)
         runs: dict[str, Contender] = {
-            "ours": lambda generator=generator: sample_codes(generator, LATENT_SIZE, count, 0, device, batch),  # type: ignore[misc]
+            "ours": lambda generator=generator: sample_codes(generator, count, 0, device, batch),  # type: ignore[misc]
             "prefix": lambda generator=generator, latents=latents: draw_by_prefix(generator.logits, latents, length),  # type: ignore[misc]
         }
         timing = interleave(runs, 2 if scale.is_smoke else 3, device)
@@ -37,16 +39,15 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
         result.claims.append(
             Claim(f"{name}: times ours of a fresh pass over the prefix", ratio, 0 if scale.is_smoke else 10, True)
         )
-    others = {
-        f"all positions at once: {count:,} lines of {length}": ConvSequenceGenerator(
-            length, CATEGORIES, None, LATENT_SIZE
-        ),
-        f"{count:,} images of 28x28, K = 2": ConvGenerator((28, 28), 2, LATENT_SIZE, 32),
+    lines = SampleSpace((length,), CATEGORIES)
+    others: dict[str, Generator] = {
+        f"all positions at once: {count:,} lines of {length}": ConvSequenceGenerator(lines, LATENT_SIZE),
+        f"{count:,} images of 28x28, K = 2": ConvGenerator(SampleSpace((28, 28), 2), LATENT_SIZE, 32),
     }
     for title, module in others.items():
         network = module.to(device).eval()
         timing = interleave(
-            {"ours": lambda network=network: sample_codes(network, LATENT_SIZE, count, 0, device, batch)},  # type: ignore[misc]
+            {"ours": lambda network=network: sample_codes(network, count, 0, device, batch)},  # type: ignore[misc]
             2 if scale.is_smoke else 3,
             device,
         )

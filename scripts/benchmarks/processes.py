@@ -21,6 +21,7 @@ from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import BGANError
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import join_processes
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.trainer import Trainer
 
 SIZES = {
@@ -91,12 +92,9 @@ def run(device: torch.device, scale: Scale) -> SuiteResult:
 
 
 def _networks(sizes: dict[str, int]) -> tuple[ConvGenerator, ConvDiscriminator]:
-    shape = (sizes["side"], sizes["side"])
+    space = SampleSpace((sizes["side"], sizes["side"]), sizes["categories"])
     torch.manual_seed(0)
-    return (
-        ConvGenerator(shape, sizes["categories"], 16, sizes["width"], 1),
-        ConvDiscriminator(shape, sizes["categories"], sizes["width"], 1),
-    )
+    return ConvGenerator(space, 16, sizes["width"], 1), ConvDiscriminator(space, sizes["width"], 1)
 
 
 def _gradient_bytes(sizes: dict[str, int]) -> int:

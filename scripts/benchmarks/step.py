@@ -31,6 +31,7 @@ from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import ConvDiscriminator, ConvGenerator
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.setup import default_score_chunk
 
 LATENT_SIZE = 16
@@ -78,9 +79,10 @@ class Bench:
     def __init__(self, setup: Setup, device: torch.device) -> None:
         torch.manual_seed(0)
         shape = (setup.side, setup.side)
+        space = SampleSpace(shape, setup.num_categories)
         self.setup, self.device = setup, device
-        self.generator = ConvGenerator(shape, setup.num_categories, LATENT_SIZE, setup.width, setup.depth).to(device)
-        self.discriminator = ConvDiscriminator(shape, setup.num_categories, setup.width, setup.depth).to(device)
+        self.generator = ConvGenerator(space, LATENT_SIZE, setup.width, setup.depth).to(device)
+        self.discriminator = ConvDiscriminator(space, setup.width, setup.depth).to(device)
         self.players = Players(
             self.generator,
             self.discriminator,

@@ -25,6 +25,7 @@ from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import adversarial_step
 from bgan_discrete.nn import ConvSequenceDiscriminator, GRUGenerator
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.setup import default_score_chunk
 
 LATENT_SIZE = 32
@@ -66,9 +67,9 @@ class Bench:
     def __init__(self, setup: Setup, device: torch.device) -> None:
         torch.manual_seed(0)
         self.setup, self.device = setup, device
-        sizes = (setup.length, setup.num_categories, None)
-        self.generator = GRUGenerator(*sizes, LATENT_SIZE, setup.width).to(device)
-        self.discriminator = ConvSequenceDiscriminator(*sizes, setup.width, 3).to(device)
+        space = SampleSpace((setup.length,), setup.num_categories)
+        self.generator = GRUGenerator(space, LATENT_SIZE, setup.width).to(device)
+        self.discriminator = ConvSequenceDiscriminator(space, setup.width, 3).to(device)
         self.real = torch.randint(0, setup.num_categories, (setup.num_latents, setup.length)).to(device)
         self.latents = torch.randn(setup.num_latents, LATENT_SIZE).to(device)
         self.rng = torch.Generator(device).manual_seed(0)

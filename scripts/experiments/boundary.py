@@ -127,7 +127,7 @@ def run(settings: Settings, divergence: str, seed: int, data_dir: Path | None = 
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     grid, latent_size = settings.grid, settings.log2_latents
-    generator = MLPGenerator((2,), grid, latent_size, settings.width)
+    generator = MLPGenerator(SampleSpace((2,), grid), latent_size, settings.width)
     discriminator = GridDiscriminator(grid, settings.width, _bound(settings, divergence))
     log_p = data_distribution(grid).log().flatten()
     latents, points = all_latents(latent_size), torch.cartesian_prod(torch.arange(grid), torch.arange(grid))

@@ -1,6 +1,6 @@
 """The boundary-seeking objective for continuous generators, beside the usual non-saturating loss: stability."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,9 @@ def run(
     data = _load(settings, dataset, data_dir)
     assert data.labels is not None
     torch.manual_seed(seed)
-    generator = ContinuousConvGenerator(data.event_shape, data.num_categories, settings.latent_size, settings.width, 1)
+    generator = ContinuousConvGenerator(data.space, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
-    discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
+    discriminator = ConvDiscriminator(replace(data.space, num_categories=2), settings.width, 1)
     match = start_match(
         data.codes,
         (generator, discriminator),
@@ -132,7 +132,7 @@ def run(
     classifier = train_classifier(
         data.codes, data.labels, data.num_categories, ordered=True, steps=settings.classifier_steps
     )
-    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu")).numpy()
+    made = sample_codes(generator, settings.samples, 1, torch.device("cpu")).numpy()
     shares = np.bincount(data.labels, minlength=classifier.num_classes) / len(data.labels)
     found = np.bincount(classifier.predict(made), minlength=classifier.num_classes) / len(made)
     real = classifier.features(data.heldout_codes)

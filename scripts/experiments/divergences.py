@@ -102,9 +102,9 @@ def run(settings: Settings, contender: str, seed: int, data_dir: Path | None = N
 
 def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> ConvGenerator:
     torch.manual_seed(seed)
-    generator = ConvGenerator(data.event_shape, 2, settings.latent_size, settings.width, 1)
+    generator = ConvGenerator(data.space, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
-    discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
+    discriminator = ConvDiscriminator(data.space, settings.width, 1)
     is_wgan = contender == "wgan_gp"
     game = Game(
         estimator=make_estimator("bgan_centered"),
@@ -157,7 +157,7 @@ def _outputs(settings: Settings, generator: ConvGenerator, count: int) -> dict[s
 
 def _scores(settings: Settings, data: ImageData, heldout: Any, outputs: dict[str, Any], seed: int) -> dict[str, Any]:
     def critic() -> nn.Module:
-        return ConvDiscriminator(data.event_shape, 2, settings.width, 1)
+        return ConvDiscriminator(data.space, settings.width, 1)
 
     def judge(made: Any, kind: str) -> float:
         try:

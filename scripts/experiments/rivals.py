@@ -17,13 +17,14 @@ from experiments.laboratory import (
     start_match,
     text_file,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.penalties import get_penalty
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.metrics import log_frequencies
@@ -111,15 +112,15 @@ def _load(settings: Settings, dataset: str, data_dir: Path | None) -> Any:
     return load_mnist(data_dir, CodecOptions(name="binary"), settings.side, settings.limit)
 
 
-def _networks(settings: Settings, dataset: str, data: Any) -> tuple[nn.Module, nn.Module]:
+def _networks(settings: Settings, dataset: str, data: Any) -> tuple[Generator, Discriminator]:
     if dataset == "captions":
-        length, num_categories = data.codes.shape[1], data.codec.num_categories
         width = 4 * settings.width
-        generator: Any = ConvSequenceGenerator(length, num_categories, None, settings.latent_size, width, 2)
-        return generator, ConvSequenceDiscriminator(length, num_categories, None, width, 2)
-    generator = ConvGenerator(data.event_shape, data.num_categories, settings.latent_size, settings.width, 1)
-    ordered = data.codec.ordered
-    return generator, ConvDiscriminator(data.event_shape, data.num_categories, settings.width, 1, ordered=ordered)
+        generator = ConvSequenceGenerator(data.space, settings.latent_size, width, 2)
+        return generator, ConvSequenceDiscriminator(data.space, width, 2)
+    return (
+        ConvGenerator(data.space, settings.latent_size, settings.width, 1),
+        ConvDiscriminator(data.space, settings.width, 1),
+    )
 
 
 def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     torch.manual_seed(seed)
     generator, discriminator = _networks(settings, dataset, data)
     num_categories = data.codec.num_categories
-    generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))  # type: ignore[operator]
+    generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, num_categories)))
     is_wgan = contender == "wgan_gp"
     game = Game(
         estimator=make_estimator(contender if contender in ESTIMATORS else "rloo"),
@@ -186,8 +187,8 @@ def run(settings: Settings, dataset: str, contender: str, seed: int, data_dir: P
     return {"curve": curve, "failed": None}
 
 
-def _quality(settings: Settings, dataset: str, data: Any, generator: nn.Module) -> float:
-    made = sample_codes(generator, settings.latent_size, settings.samples, 1, torch.device("cpu")).numpy()
+def _quality(settings: Settings, dataset: str, data: Any, generator: Generator) -> float:
+    made = sample_codes(generator, settings.samples, 1, torch.device("cpu")).numpy()
     if dataset == "captions":
         return ngram_divergences(data.codec.decode(made), data.codec.decode(data.heldout_codes), 4)[3]
     real = data.heldout_codes[: settings.samples]

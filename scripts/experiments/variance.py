@@ -121,9 +121,9 @@ def run(
     """Train once: the estimate by epoch, and where asked for the noise of every estimator's gradient."""
     data = _load(settings, data_dir)
     torch.manual_seed(seed)
-    generator = ConvGenerator(data.event_shape, 2, settings.latent_size, settings.width, 1)
+    generator = ConvGenerator(data.space, settings.latent_size, settings.width, 1)
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
-    discriminator = ConvDiscriminator(data.event_shape, 2, settings.width, 1)
+    discriminator = ConvDiscriminator(data.space, settings.width, 1)
     # All see as many real images and generator steps an epoch; only draws and latents differ.
     game = _game(estimator, over, draws, settings.penalty_weight)
     match = start_match(

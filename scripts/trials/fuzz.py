@@ -27,6 +27,7 @@ from typing import Any
 
 from bgan_discrete.command_line import make_parser, parse, run_script
 from bgan_discrete.errors import BGANError, InputError
+from bgan_discrete.space import SampleSpace
 
 EXAMPLE = """\
   python scripts/trials/fuzz.py --examples 10000 --seed 0
@@ -180,9 +181,11 @@ class Room:
         from bgan_discrete.sources.table_files import write_table
 
         torch.manual_seed(0)
-        ImagePipeline(MLPGenerator((8, 8), 4, 3, 4, 1), LevelsCodec(4)).save_pretrained(self.root / "models" / "images")
+        levels = LevelsCodec(4)
+        drawn = MLPGenerator(levels.space_of((8, 8)), 3, 4, 1)
+        ImagePipeline(drawn, levels).save_pretrained(self.root / "models" / "images")
         codec = CharacterCodec(6).fit(["abc"])
-        recurrent = GRUGenerator(6, codec.num_categories, codec.end_id, 3, 4)
+        recurrent = GRUGenerator(codec.space, 3, 4)
         TextPipeline(recurrent, codec).save_pretrained(self.root / "models" / "text")
         table: dict[str, Any] = {
             "a": [1, 2, None] * 20,
@@ -190,7 +193,7 @@ class Room:
             "c": [number / 7 for number in range(60)],
         }
         columns = TableCodec.fit(table, bins=3)
-        generator = MLPGenerator((3,), columns.num_categories, 3, 4, 1, columns.sizes)
+        generator = MLPGenerator(columns.space, 3, 4, 1)
         ArrayPipeline(generator, columns).save_pretrained(self.root / "models" / "array")
         write_table(table, self.root / "rows.csv")
         np.save(self.root / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8))
@@ -634,7 +637,8 @@ def trainers(room: Room) -> tuple[Any, Callable[[Any], None]]:
         def call() -> None:
             torch.manual_seed(0)
             config = TrainingConfig(batch_size=2, num_draws=2, max_steps=1, penalty_interval=1, device="cpu", threads=1)
-            parts = MLPGenerator((3, 2), 4, 2, 4, 1), MLPDiscriminator((3, 2), 4, 4, 1)
+            space = SampleSpace((3, 2), 4)
+            parts = MLPGenerator(space, 2, 4, 1), MLPDiscriminator(space, 4, 1)
             Trainer(*parts, codes, config).train(progress=False)
 
         attempt(room, "trainers", call)

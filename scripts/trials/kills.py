@@ -34,6 +34,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from bgan_discrete.space import SampleSpace
+
 ROOT = Path(__file__).resolve().parents[2]
 
 EXAMPLE = """\
@@ -229,12 +231,13 @@ def train_small(folder: Path) -> None:
         num_draws=4, batch_size=8, max_steps=30, log_interval=5, sample_interval=10, checkpoint_interval=6,
         threads=1, device="cpu",
     )  # fmt: skip
-    networks = MLPGenerator((3, 4), 3, 4, 16, 1), MLPDiscriminator((3, 4), 3, 16, 1)
+    space = SampleSpace((3, 4), 3, ordered=True)
+    networks = MLPGenerator(space, 4, 16, 1), MLPDiscriminator(space, 16, 1)
 
     def save_model(step: int, codes: np.ndarray) -> None:
         if step >= 20:
             codec = LevelsCodec(3) if step >= 30 else PaletteCodec(3, 1, palette=np.array([[1], [2], [3]], np.uint8))
-            ImagePipeline(trainer.average.module, codec).save_pretrained(folder / "model")
+            ImagePipeline(trainer.averaged_generator, codec).save_pretrained(folder / "model")
 
     trainer = Trainer(*networks, codes, config, output_dir=folder)
     if list_checkpoints(folder / "checkpoints"):

@@ -214,12 +214,11 @@ def measure(kind: str, place: Path, in_memory_mib: int | None) -> dict[str, Any]
         generator: Any
         discriminator: Any
         if kind == "text":
-            end = data.codec.end_id
-            generator = ConvSequenceGenerator(LENGTH, data.num_categories, end, 4, 8, 1)
-            discriminator = ConvSequenceDiscriminator(LENGTH, data.num_categories, end, 8, 1)
+            generator = ConvSequenceGenerator(data.space, 4, 8, 1)
+            discriminator = ConvSequenceDiscriminator(data.space, 8, 1)
         else:
-            generator = ConvGenerator(data.event_shape, data.num_categories, 4, 8, 1)
-            discriminator = ConvDiscriminator(data.event_shape, data.num_categories, 8, 1)
+            generator = ConvGenerator(data.space, 4, 8, 1)
+            discriminator = ConvDiscriminator(data.space, 8, 1)
         Trainer(generator, discriminator, data.codes, config).train(progress=False)
     peaks["train"] = peak.bytes
     return {

@@ -1,0 +1,85 @@
+"""What one sample is, and the bases of the networks that hold it."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bgan_discrete import (
+    AlternativesDiscriminator,
+    ConvSequenceDiscriminator,
+    GRUGenerator,
+    InputError,
+    MLPDiscriminator,
+    MLPGenerator,
+    SampleSpace,
+)
+from bgan_discrete.codecs import CharacterCodec, IntegersCodec, LevelsCodec, TableCodec
+from bgan_discrete.sources import load_array, load_images
+
+
+def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
+    made = SampleSpace([np.int64(2), 3], np.int32(5), sizes=torch.tensor([5, 5, 2, 1, 5, 5]), end_id=np.uint8(4))  # type: ignore[arg-type]
+    assert made == SampleSpace((2, 3), 5, (5, 5, 2, 1, 5, 5), 4)
+    assert (made.num_positions, made.sizes) == (6, (5, 5, 2, 1, 5, 5))
+    assert SampleSpace.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert hash(made) == hash(SampleSpace.from_dict(made.to_dict()))
+    with pytest.raises(InputError, match=r"event_shape of sequences must be \(L,\), got \(2, 3\)"):
+        _ = made.length
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"event_shape": 8}, r"event_shape must be a tuple, such as \(8,\), got 8"),
+        ({"event_shape": None}, "event_shape must be of integers, got None"),
+        ({"event_shape": (8, 2.5)}, r"event_shape must be of integers, got \(8, 2\.5\)"),
+        ({"event_shape": (8, 0)}, "event_shape must hold integers of at least 1"),
+        ({"num_categories": 1}, r"num_categories must lie between 2 and 2\*\*24, got 1"),
+        ({"num_categories": 2**24 + 1}, "num_categories must lie between"),
+        ({"num_categories": "4"}, r"num_categories must be of integers, got \['4'\]"),
+        ({"end_id": 4}, r"end_id must lie in \[0, 4\) or be None, got 4"),
+        ({"end_id": -1}, "end_id must lie in"),
+        ({"sizes": (4, 4, 4)}, "one for each of the 2 positions"),
+        ({"sizes": (4, 2.5)}, "sizes must be of integers"),
+        ({"class_names": ()}, "class_names must be different ones, got 0"),
+    ],
+)
+def test_what_is_no_space_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        SampleSpace(**{"event_shape": (1, 2), "num_categories": 4, **values})
+
+
+def test_spaces_differ_in_what_is_named() -> None:
+    one = SampleSpace((8, 8), 4, ordered=True)
+    assert one.difference(SampleSpace((8, 8), 4, ordered=True)) is None
+    assert one.difference(SampleSpace((8, 8), 5)) == "num_categories: 4 and 5; ordered: True and False"
+    long = SampleSpace((10**4,), 3, sizes=(2,) * 9999 + (3,)).difference(SampleSpace((10**4,), 3))
+    assert long is not None and len(long) < 100
+
+
+def test_data_and_codec_say_the_same_space() -> None:
+    digits = load_images("digits")
+    assert digits.space == LevelsCodec(17).space_of((8, 8), digits.class_names)
+    assert digits.space.ordered and digits.space.class_names == tuple("0123456789")
+    table = load_array({"a": [1, 2, 3] * 9, "b": ["x", "y", "y"] * 9})
+    assert table.space == table.codec.space == SampleSpace((2,), 3, sizes=(3, 2))
+    assert TableCodec.fit({"a": [1, 2], "b": [2, 3]}).space == SampleSpace((2,), 2)
+    assert IntegersCodec((2, 3), 5).space == SampleSpace((2, 3), 5)
+    text = CharacterCodec(6, vocabulary="abc")
+    assert text.space == SampleSpace((6,), text.num_categories, end_id=0)
+    with pytest.raises(InputError, match="has not seen data yet"):
+        _ = CharacterCodec(6).space
+
+
+def test_networks_say_what_they_give() -> None:
+    space = SampleSpace((4,), 3)
+    assert MLPDiscriminator(space).credits == ("sample", "alternatives")
+    assert AlternativesDiscriminator(space).credits == ("alternatives",)
+    assert [ConvSequenceDiscriminator(space, per_prefix=each).credits for each in (False, True)] == [
+        ("sample",), ("prefix",),
+    ]  # fmt: skip
+    assert (MLPGenerator(space).takes_prompt, GRUGenerator(space).takes_prompt) == (False, True)
+    assert list(MLPGenerator(space).settings) == ["space", "latent_size", "latent_kind", "width", "depth"]
