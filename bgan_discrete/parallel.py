@@ -135,7 +135,11 @@ class Processes:
                     "batch normalisation over several processes needs CUDA; use GroupNorm or LayerNorm, or one process"
                 )
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return _Replica(network)
+        # The one option has taken the place of the other in newer versions of torch.
+        known = inspect.signature(DistributedDataParallel.__init__).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {option: False}
+        return DistributedDataParallel(network, **options)
 
 
 ALONE = Processes()
@@ -143,24 +147,6 @@ ALONE = Processes()
 
 _known: dict[Any, Processes] = {}
 """By a user's own default group, of which the helper groups are made once."""
-
-
-class _Replica(DistributedDataParallel):
-    """A network whose other methods are reached through the wrapper, too."""
-
-    def __init__(self, network: nn.Module) -> None:
-        # The one option has taken the place of the other in newer versions of torch.
-        known = inspect.signature(DistributedDataParallel.__init__).parameters
-        options: dict[str, Any] = {
-            "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
-        }
-        super().__init__(network, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("module"), name)
 
 
 def plain(network: Any) -> Any:

@@ -285,8 +285,8 @@ class Players:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
-        """Let the gradients of both networks be averaged over the processes."""
-        refuse_names(generator=self.generator, discriminator=self.discriminator)
+        """Refuse other networks; let the gradients of both be averaged over the processes."""
+        check_players(self.generator, self.discriminator)
         self.generator = self.processes.replicate(self.generator)
         self.discriminator = self.processes.replicate(self.discriminator)
 

@@ -238,8 +238,9 @@ class TrainingState:
         Raises:
             InputError: If one is of another precision, which torch would convert unseen.
         """
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
         for who in names:
-            network: nn.Module = getattr(self, who)
+            network = networks[who]
             for name, weight in network.state_dict().items():
                 theirs = saved[who].get(name, weight)
                 if theirs.dtype != weight.dtype:
