@@ -5,7 +5,7 @@ import torch
 from players import TableDiscriminator, players, sgd
 from torch import Tensor, nn
 
-from bgan_discrete import Discriminator, FactorizedCategorical, Game, SampleSpace, generator_step, make_credit
+from bgan_discrete import Discriminator, FactorizedCategorical, Game, SampleSpace, Trainer, generator_step, make_credit
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit, Credit, prefix_credit, sample_credit
 from bgan_discrete.game.estimators import make_estimator
@@ -105,5 +105,15 @@ def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None
 
 
 def test_players_are_networks_not_names() -> None:
-    with pytest.raises(InputError, match="generator must be an object, got 'gru'"):
+    with pytest.raises(InputError, match=r"generator must extend bgan_discrete\.Generator, got str"):
         Players("gru", MLPDiscriminator(SPACE, width=4))
+
+
+def test_a_credit_that_the_discriminator_gives_no_log_ratio_for_is_refused_before_training() -> None:
+    space = SampleSpace((4,), 3)
+    codes = torch.randint(0, 3, (20, 4), dtype=torch.uint8)
+    networks = MLPGenerator(space, 4, 8), MLPDiscriminator(space, 8)
+    with pytest.raises(InputError, match="MLPDiscriminator gives F for, sample or alternatives, got 'prefix'"):
+        Trainer(*networks, codes, game=Game(credit=make_credit("prefix")))
+    own = Game(credit=lambda *parts: sample_credit(*parts))  # noqa: PLW0108 - a function of one's own
+    assert Trainer(*networks, codes, game=own).game is own, "a credit of one's own is not looked into"

@@ -166,3 +166,17 @@ def make_credit(name: CreditName, escort: float = 1.0, entropy_weight: float = 0
     if name not in credits:
         raise InputError(f"credit {name!r} is unknown; choose one of {', '.join(credits)}")
     return credits[name]
+
+
+def credit_name(credit: Credit) -> CreditName | None:
+    """The name of a credit of this package.
+
+    Args:
+        credit: Any.
+
+    Returns:
+        Its name, by which `Discriminator.credits` calls it; None for one's own.
+    """
+    if isinstance(credit, AlternativesCredit):
+        return "alternatives"
+    return "sample" if credit is sample_credit else "prefix" if credit is prefix_credit else None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.credit import AlternativesCredit
+from bgan_discrete.game.credit import credit_name
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import Processes
@@ -234,5 +234,5 @@ def check_labels_go_with(config: TrainingConfig, game: Game) -> None:
     Raises:
         InputError: If it has grey levels, a likelihood or alternatives.
     """
-    if config.continuous != "none" or config.pretrain_steps or isinstance(game.credit, AlternativesCredit):
+    if config.continuous != "none" or config.pretrain_steps or credit_name(game.credit) == "alternatives":
         raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")

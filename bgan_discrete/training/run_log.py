@@ -111,7 +111,12 @@ class RunLog:
             sys.stderr.flush()
 
     def show(self, step: int, shown: np.ndarray | str | None) -> None:
-        """Log what is shown of samples: a picture, uint8 ``[H, W, 3]``, a text, or None for nothing."""
+        """Log what is shown of samples.
+
+        Args:
+            step: After which they were drawn.
+            shown: A picture, uint8 ``[H, W, 3]``, a text, or None for nothing.
+        """
         if isinstance(shown, str):
             self.write_text(step, shown)
         elif shown is not None:

@@ -7,12 +7,12 @@ import torch
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.credit import AlternativesCredit, make_credit
+from bgan_discrete.game.credit import credit_name, make_credit
 from bgan_discrete.game.divergences import get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.players import Players
+from bgan_discrete.game.players import Discriminator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import ALONE, Processes
 from bgan_discrete.training.state import TrainingState
@@ -48,21 +48,30 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
     )
 
 
-def check_game(game: Game, processes: Processes) -> None:
+def check_game(game: Game, config: TrainingConfig, discriminator: Discriminator, processes: Processes) -> None:
     """Refuse a game whose parts do not go together.
 
     Args:
         game: To be checked.
+        config: Of the training; where grey levels are continuous nothing is drawn.
+        discriminator: Says what F it gives.
         processes: Those that share a batch.
 
     Raises:
-        InputError: If the estimator does not go with the draws, the credit or the processes.
+        InputError: If the estimator does not go with the draws, the credit or the processes, or the discriminator does
+            not give what the credit needs.
     """
-    estimator = game.estimator
-    if isinstance(game.credit, AlternativesCredit):
-        estimator.check_alternatives()
-    else:
-        estimator.check_num_draws(game.num_draws)
+    estimator, needed = game.estimator, credit_name(game.credit)
+    if config.continuous == "none":
+        if needed == "alternatives":
+            estimator.check_alternatives()
+        else:
+            estimator.check_num_draws(game.num_draws)
+        if needed is not None and needed not in discriminator.credits:
+            raise InputError(
+                f"credit must be one that {type(discriminator).__name__} gives F for, "
+                f"{' or '.join(discriminator.credits)}, got {needed!r}"
+            )
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(
             f"the estimator {estimator.name!r} weighs a whole batch, which {processes.size} processes share: make it "

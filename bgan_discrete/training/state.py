@@ -297,7 +297,10 @@ def fitting(source: str) -> Iterator[None]:
         source: What is loaded, for the message.
 
     Returns:
-        A context, which raises InputError for whatever torch, or a forged state, may raise.
+        A context.
+
+    Raises:
+        InputError: For whatever torch, or a forged state, may raise.
     """
     try:
         yield

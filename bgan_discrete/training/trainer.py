@@ -98,7 +98,7 @@ class Trainer:
         check_networks(generator, discriminator)
         self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
-        check_game(self.game, processes)
+        check_game(self.game, config, discriminator, processes)
         if self.data.labels is not None:
             check_labels_go_with(config, self.game)
 
