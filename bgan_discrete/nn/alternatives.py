@@ -28,7 +28,7 @@ RESIDUAL_SCALE = 0.5
 KERNEL_SIZE = 3
 
 LOG_RATIO_BOUND = 5.0
-"""The largest F of a judge unless another is asked for."""
+"""The default of the largest F of a judge."""
 
 
 @final
