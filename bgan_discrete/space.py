@@ -12,7 +12,7 @@ from typing import Any
 from bgan_discrete.errors import InputError
 
 MAX_CATEGORIES = 2**24
-"""No more categories are drawn from."""
+"""The largest K."""
 
 MAX_SHOWN = 60
 """Characters of a value in a message."""
@@ -44,10 +44,10 @@ class SampleSpace:
 
     def __post_init__(self) -> None:
         """Take lists as tuples; check what depends on nothing else."""
-        given: Any = self.event_shape
-        if isinstance(given, int):
-            raise InputError(f"event_shape must be a tuple, such as ({given},), got {given}")
-        shape = _integers("event_shape", given)
+        event_shape: Any = self.event_shape
+        if isinstance(event_shape, int):
+            raise InputError(f"event_shape must be a tuple, such as ({event_shape},), got {event_shape}")
+        shape = _integers("event_shape", event_shape)
         if min(shape, default=0) < 1:
             raise InputError(f"event_shape must hold integers of at least 1, got {shape}")
         (num_categories,) = _integers("num_categories", [self.num_categories])
@@ -101,10 +101,11 @@ class SampleSpace:
         return self.event_shape[0]
 
     def difference(self, other: "SampleSpace") -> str | None:
-        """What tells two spaces apart, ``name: ours and theirs``; None of the same one."""
-        ours, theirs = asdict(self), asdict(other)
-        names = [name for name in ours if ours[name] != theirs[name]]
-        return "; ".join(f"{name}: {_shown(ours[name])} and {_shown(theirs[name])}" for name in names) or None
+        """What differs between two spaces, ``name: value and other value``; None for equal ones."""
+        values, other_values = asdict(self), asdict(other)
+        differing = [name for name in values if values[name] != other_values[name]]
+        pairs = [f"{name}: {_shown(values[name])} and {_shown(other_values[name])}" for name in differing]
+        return "; ".join(pairs) or None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON holds."""

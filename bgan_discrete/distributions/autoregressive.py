@@ -4,7 +4,7 @@
 
 A decoder knows how to compute the logits; the distribution draws, masks and weighs.
 
-Letters: N latents, M draws, L positions, K categories, B = M * N sequences.
+Letters: N latents, M draws, L positions, K categories, Z width of a latent, B = M * N sequences.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -139,12 +139,12 @@ class AutoregressiveCategorical(Distribution):
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> "AutoregressiveCategorical":
         """The distribution whose every conditional is changed, as in `bgan_discrete.distributions.sampling.sharpen`."""
-        found = AutoregressiveCategorical(
+        changed = AutoregressiveCategorical(
             self.decoder, self.latents, self.length, self.num_categories, self.end_id, temperature, top_k, top_p
         )
-        found._checked_as = self._checked_as
-        found._precision = self._precision
-        return found
+        changed._checked_as = self._checked_as
+        changed._precision = self._precision
+        return changed
 
     def check_finite(self, who: str = "generator") -> None:
         """From now on, refuse logits that are not finite where they come with the draws; see `Distribution`."""
@@ -152,7 +152,7 @@ class AutoregressiveCategorical(Distribution):
 
     @torch.no_grad()
     def sample(self, num_draws: int, rng: torch.Generator | None = None, prompt: Tensor | None = None) -> Tensor:
-        """Draw sequences, all of them side by side, without gradients.
+        """Draw sequences, all of them in one batch, without gradients.
 
         Args:
             num_draws: M >= 1.
@@ -166,37 +166,41 @@ class AutoregressiveCategorical(Distribution):
             InputError: If ``num_draws`` < 1 or the prompt does not fit.
         """
         check_at_least_one(num_draws=num_draws)
-        given = self._checked_prompt(prompt)
-        latents = repeat(self.latents, "n z -> (m n) z", m=num_draws)
-        codes = torch.full(
-            (len(latents), self.length),
-            0 if self.end_id is None else self.end_id,
-            dtype=code_dtype(self.num_categories),
-            device=latents.device,
-        )
-        ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
+        prompt_codes = self._checked_prompt(prompt)
+
+        # 1. M sequences of each latent in one batch, all padding so far.
+        latents_BZ = repeat(self.latents, "n z -> (m n) z", m=num_draws)
+        num_sequences, device = len(latents_BZ), latents_BZ.device
+        padding = 0 if self.end_id is None else self.end_id
+        dtype = code_dtype(self.num_categories)
+        codes_BL = torch.full((num_sequences, self.length), padding, dtype=dtype, device=device)
+        has_ended = torch.zeros(num_sequences, dtype=torch.bool, device=device)
+
         with self._precision.autocast():
-            state, previous = self.decoder.start(latents, self.length), None
+            state, previous = self.decoder.start(latents_BZ, self.length), None
         for position in range(self.length):
+            # 2. The logits of this position, given the codes before it.
             with self._precision.autocast():
-                logits, state = self.decoder.step(previous, state)
+                logits_BK, state = self.decoder.step(previous, state)
             if self._checked_as is not None:
-                check_logits(logits, self._checked_as)
-            if position < len(given):
-                drawn = given[position].expand(len(latents))
+                check_logits(logits_BK, self._checked_as)
+
+            # 3. The prompt's code, or a draw; after the end nothing but padding.
+            if position < len(prompt_codes):
+                drawn = prompt_codes[position].expand(num_sequences)
             else:
-                drawn = sample_categorical(self._sharpen(logits.float()), 1, rng)[0]
+                drawn = sample_categorical(self._sharpen(logits_BK.float()), 1, rng)[0]
             if self.end_id is not None:
-                drawn = drawn.masked_fill(ended, self.end_id)
-                ended = ended | (drawn == self.end_id)
-            codes[:, position] = drawn
+                drawn = drawn.masked_fill(has_ended, self.end_id)
+                has_ended = has_ended | (drawn == self.end_id)
+            codes_BL[:, position] = drawn
             previous = drawn
-            if self.end_id is not None and stops_early(codes.device) and bool(ended.all()):
+            if self.end_id is not None and stops_early(device) and bool(has_ended.all()):
                 break
-        return rearrange(codes, "(m n) l -> m n l", m=num_draws)
+        return rearrange(codes_BL, "(m n) l -> m n l", m=num_draws)
 
     def position_log_prob(self, codes: Tensor) -> Tensor:
-        """``log g(x_t | x_1 .. x_t-1, z)`` of each position; 0 where padding stands.
+        """``log g(x_t | x_1 .. x_t-1, z)`` of each position; 0 on the padding.
 
         Args:
             codes: Integers ``[M, N, L]``.
@@ -210,19 +214,21 @@ class AutoregressiveCategorical(Distribution):
         if list(codes.shape[1:]) != [self.batch_size, self.length]:
             expected = f"[M, {self.batch_size}, {self.length}]"
             raise InputError(f"codes must have shape {expected}, got {list(codes.shape)}")
-        flat = rearrange(as_index(codes), "m n l -> (m n) l")
-        latents = repeat(self.latents, "n z -> (m n) z", m=codes.shape[0])
+        codes_BL = rearrange(as_index(codes), "m n l -> (m n) l")
+        latents_BZ = repeat(self.latents, "n z -> (m n) z", m=codes.shape[0])
         decoder = self.decoder
         if isinstance(decoder, LinearDecoder) and _is_plain(decoder.to_logits) and not self._is_sharpened:
             with self._precision.autocast():
-                features = rearrange(decoder.features(flat, latents), "b l w -> (b l) w")
+                features = rearrange(decoder.features(codes_BL, latents_BZ), "b l w -> (b l) w")
                 layer = decoder.to_logits
-                found = linear_log_prob(features, layer.weight, layer.bias, flat.flatten()).view(flat.shape)
+                log_prob = linear_log_prob(features, layer.weight, layer.bias, codes_BL.flatten())
+                log_prob_BL = log_prob.view(codes_BL.shape)
         else:
-            logits = self._logits(flat, latents)
-            found = logits.gather(-1, flat[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
-        found = found.masked_fill(~counted_positions(flat, self.end_id), 0.0)
-        return rearrange(found, "(m n) l -> m n l", m=codes.shape[0])
+            logits_BLK = self._logits(codes_BL, latents_BZ)
+            chosen_BL = logits_BLK.gather(-1, codes_BL[..., None]).squeeze(-1)
+            log_prob_BL = chosen_BL - torch.logsumexp(logits_BLK, dim=-1)
+        log_prob_BL = log_prob_BL.masked_fill(~counted_positions(codes_BL, self.end_id), 0.0)
+        return rearrange(log_prob_BL, "(m n) l -> m n l", m=codes.shape[0])
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``; arguments and errors as in `position_log_prob`."""
@@ -243,25 +249,26 @@ class AutoregressiveCategorical(Distribution):
             InputError: If the shapes do not fit.
         """
         check_advantages(codes, advantages)
-        per_position = advantages if advantages.ndim == 3 else advantages[..., None]
-        log_prob = self.position_log_prob(codes)
-        return (per_position.detach().to(log_prob.dtype) * log_prob).sum((0, 2))
+        advantages_MNL = advantages if advantages.ndim == 3 else advantages[..., None]
+        log_prob_MNL = self.position_log_prob(codes)
+        return (advantages_MNL.detach().to(log_prob_MNL.dtype) * log_prob_MNL).sum((0, 2))
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `bgan_discrete.distributions.Distribution`: what could follow each prefix of a draw."""
         if list(draw.shape) != [self.batch_size, self.length]:
             raise InputError(f"draw must have shape {[self.batch_size, self.length]}, got {list(draw.shape)}")
         counted = None if self.end_id is None else counted_positions(draw, self.end_id)
-        return torch.log_softmax(self._logits(as_index(draw), self.latents), dim=-1), counted
+        logits_NLK = self._logits(as_index(draw), self.latents)
+        return torch.log_softmax(logits_NLK, dim=-1), counted
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
         """See `bgan_discrete.distributions.Distribution`: nothing."""
         return None
 
-    def _logits(self, flat: Tensor, latents: Tensor) -> Tensor:
+    def _logits(self, codes_BL: Tensor, latents_BZ: Tensor) -> Tensor:
         with self._precision.autocast():
-            logits = self.decoder.logits(flat, latents)
-        return self._sharpen(logits if logits.dtype == torch.float64 else logits.float())
+            logits_BLK = self.decoder.logits(codes_BL, latents_BZ)
+        return self._sharpen(logits_BLK if logits_BLK.dtype == torch.float64 else logits_BLK.float())
 
     def _sharpen(self, logits: Tensor) -> Tensor:
         return sharpen(logits, *self._sharpening) if self._is_sharpened else logits
@@ -286,10 +293,10 @@ class AutoregressiveCategorical(Distribution):
 
 
 def stops_early(device: torch.device) -> bool:
-    """Whether drawing asks after every code if all sequences have ended: free on a CPU, a halt on an accelerator."""
+    """Whether drawing stops once all sequences have ended: to ask is free on a CPU, but halts an accelerator."""
     return device.type == "cpu"
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Of this very type: a layer that is parametrised or does more than a product is left to its own logits."""
+    """Exactly `torch.nn.Linear`: a subclass, or a parametrised layer, may compute something else."""
     return type(layer) is nn.Linear and layer.bias is not None

@@ -43,7 +43,7 @@ def pad_after_end(codes: Tensor, end_id: int | None) -> Tensor:
 
 
 def sequence_lengths(codes: Tensor, end_id: int | None) -> Tensor:
-    """How many codes stand before the end.
+    """How many codes come before the end.
 
     Args:
         codes: Integers ``[..., L]``.
@@ -57,7 +57,7 @@ def sequence_lengths(codes: Tensor, end_id: int | None) -> Tensor:
 
 
 def carry_to_the_end(values: Tensor, counted: Tensor) -> Tensor:
-    """Repeat the value of the last position that counts over the padding behind it.
+    """Repeat the value of the last position that counts on the padding after it.
 
     Args:
         values: ``[..., L]``, one value of each prefix.

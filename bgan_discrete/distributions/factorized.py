@@ -1,6 +1,6 @@
 """Independent categorical distributions over the positions of a sample.
 
-Letters: N latents, M draws, P positions (the event shape, flattened), K categories.
+Letters: N latents, M draws, P positions (the event shape, flattened), K categories, B samples.
 """
 
 import math
@@ -105,9 +105,9 @@ class FactorizedCategorical(Distribution):
             InputError: If the codes have another event shape or batch size, or are not integers.
         """
         self._check_codes(codes)
-        found_MNP = self._gather(self.log_probs, codes)
-        counted = self._counted(codes)
-        return found_MNP.sum(-1) if counted is None else (found_MNP * counted).sum(-1)
+        log_prob_MNP = self._gather(self.log_probs, codes)
+        counted_MNP = self._counted(codes)
+        return log_prob_MNP.sum(-1) if counted_MNP is None else (log_prob_MNP * counted_MNP).sum(-1)
 
     def weighted_log_prob(
         self, codes: Tensor, advantages: Tensor, zero_sum: bool = False, method: str | None = None
@@ -135,24 +135,32 @@ class FactorizedCategorical(Distribution):
         check_advantages(codes, advantages)
         if method not in (None, "counts", "gather"):
             raise InputError(f"method must be 'counts', 'gather' or None, got {method!r}")
-        counted = self._counted(codes)
+        if method is None:
+            method = "counts" if self.num_categories <= COUNTS_MAX_CATEGORIES else "gather"
+
+        # 1. Positions that do not count get no advantage; the advantages that are left need not sum to zero.
         advantages = advantages.detach().to(self.logits.dtype)
-        if counted is not None:
-            zero_sum = False  # draws that ended earlier leave the sum
-            advantages = counted * (advantages if advantages.ndim > 2 else advantages[:, :, None])
-        if (method or ("counts" if self.num_categories <= COUNTS_MAX_CATEGORIES else "gather")) == "counts":
-            counts = self.weighted_counts(codes, advantages)
-            score = (counts.flatten(1) * self.logits.flatten(1)).sum(1)
+        counted_MNP = self._counted(codes)
+        if counted_MNP is not None:
+            zero_sum = False
+            advantages = counted_MNP * (advantages if advantages.ndim > 2 else advantages[:, :, None])
+
+        # 2. The logits of the drawn codes, weighted: sum_mp a logits[p, x_mp].
+        if method == "counts":
+            counts_NPK = self.weighted_counts(codes, advantages)
+            weighted_logits_N = (counts_NPK.flatten(1) * self.logits.flatten(1)).sum(1)
         elif advantages.ndim == 2:
-            score = (advantages * self._gather(self.logits, codes).sum(-1)).sum(0)
+            weighted_logits_N = (advantages * self._gather(self.logits, codes).sum(-1)).sum(0)
         else:
-            score = (advantages.flatten(2) * self._gather(self.logits, codes)).sum((0, 2))
+            weighted_logits_N = (advantages.flatten(2) * self._gather(self.logits, codes)).sum((0, 2))
         if zero_sum:
-            return score
+            return weighted_logits_N
+
+        # 3. Less the normalisers, weighted by the sums of the advantages.
         normaliser_NP = torch.logsumexp(self.logits, dim=-1).flatten(1)
         if advantages.ndim == 2:
-            return score - advantages.sum(0) * normaliser_NP.sum(1)
-        return score - (advantages.sum(0).flatten(1) * normaliser_NP).sum(1)
+            return weighted_logits_N - advantages.sum(0) * normaliser_NP.sum(1)
+        return weighted_logits_N - (advantages.sum(0).flatten(1) * normaliser_NP).sum(1)
 
     @torch.no_grad()
     def weighted_counts(self, codes: Tensor, advantages: Tensor) -> Tensor:
@@ -175,12 +183,12 @@ class FactorizedCategorical(Distribution):
             return torch.stack([advantages_MNP.sum(0) - ones_NP, ones_NP], dim=-1)
         counts_NPK = advantages.new_zeros(*codes_MNP.shape[1:], num_categories)
         for codes_NP, advantages_NP in zip(codes_MNP, advantages_MNP, strict=True):
-            index = as_index(codes_NP)[..., None]
+            index = as_index(codes_NP)[..., None]  # [N, P, 1]
             counts_NPK.scatter_add_(2, index, advantages_NP[..., None].expand_as(index))
         return counts_NPK
 
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `Distribution`: independent positions all stay open, whatever was drawn."""
+        """See `Distribution`: positions are independent, so all of them are open, whatever was drawn."""
         self._check_codes(draw[None])
         return self.log_probs, None
 
@@ -204,9 +212,9 @@ class FactorizedCategorical(Distribution):
         if tuple(codes.shape[1:]) != self.event_shape:
             raise InputError(f"codes must have shape [B, {str(list(self.event_shape))[1:-1]}], got {list(codes.shape)}")
         one_hots_BPK = one_hot_codes(codes.flatten(1), self.num_categories).to(self.logits.dtype)
-        counted = self._counted(codes[None])
-        if counted is not None:
-            one_hots_BPK = one_hots_BPK * counted[0, ..., None]
+        counted_MBP = self._counted(codes[None])
+        if counted_MBP is not None:
+            one_hots_BPK = one_hots_BPK * counted_MBP[0, ..., None]
         log_probs_BN = one_hots_BPK.flatten(1) @ self.log_probs.flatten(1).T
         return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
 
@@ -221,10 +229,10 @@ class FactorizedCategorical(Distribution):
 
         By flat indices: the gradient of ``gather`` on an expanded table would be as large as ``[M, N, P, K]``.
         """
-        codes_MNP = as_index(codes.flatten(2))
         offsets = torch.arange(self.batch_size * self.num_positions, device=codes.device) * self.num_categories
-        flat = codes_MNP + rearrange(offsets, "(n p) -> n p", n=self.batch_size)
-        return table.reshape(-1).take(flat)
+        offsets_NP = rearrange(offsets, "(n p) -> n p", n=self.batch_size)
+        index_MNP = as_index(codes.flatten(2)) + offsets_NP
+        return table.reshape(-1).take(index_MNP)
 
     def _counted(self, codes: Tensor) -> Tensor | None:
         """Which positions ``[M, N, P]`` count; None for all of them."""

@@ -24,7 +24,7 @@ class Distribution(ABC):
     """Whether samples have probabilities, so that draws can be weighed."""
 
     is_mixture: ClassVar[bool] = False
-    """Whether there is a `mixture_log_prob`, by which maximum likelihood then goes."""
+    """Whether there is a `mixture_log_prob`, which maximum likelihood then uses."""
 
     @property
     @abstractmethod
@@ -63,9 +63,10 @@ class Distribution(ABC):
         return (advantages.detach() * self.log_prob(codes)).sum(0)
 
     def check_finite(self, who: str = "generator") -> None:  # noqa: B027 - there may be nothing to look at
-        """Refuse what is not finite and so no distribution: now, or where it only comes with the draws, then.
+        """Refuse logits, or whatever else defines the distribution, that are not finite.
 
-        The device is asked, so this is no check for every step. Unless a subclass knows what to look at, all is well.
+        A subclass checks at once, or, where logits are only computed as samples are drawn, then. The base class has
+        nothing to check. The host waits for the device, so this is no check for every step.
 
         Args:
             who: Whose output it is, for the message.
@@ -90,7 +91,7 @@ class Distribution(ABC):
         raise InputError(f"{type(self).__name__} has no alternatives, which credit 'alternatives' needs")
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
-        """``[M, N]``: what ``log g(x_m | z_n)`` has beside the choices of `alternatives`; None for nothing.
+        """``[M, N]``: the terms of ``log g(x_m | z_n)`` other than the choices of `alternatives`; None for none.
 
         Raises:
             InputError: If the distribution knows no alternatives.
@@ -110,7 +111,7 @@ def check_logits(logits: Any, who: str = "generator") -> None:
     """Refuse logits that are not finite. The device is asked once, so this is no check for every step.
 
     Args:
-        logits: Of any shape; what is no tensor is not looked at.
+        logits: Of any shape; anything but a tensor is ignored.
         who: Whose they are, for the message.
 
     Raises:

@@ -2,7 +2,8 @@
 
 All of them draw independently: stratified or antithetic draws would bias the leave-one-out baselines of the estimators.
 
-Letters: M draws, K categories, ``...`` any shape of independent categoricals (``[N, P]`` in the training step).
+Letters: M draws, K categories, ``...`` any shape of independent categoricals (``[N, P]`` in the training step), P that
+shape flattened.
 """
 
 import math
@@ -17,19 +18,19 @@ COMPARISON_MAX_CATEGORIES = 64
 """Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""
 
 SEARCH_MAX_DRAWS = 1
-"""Above `COMPARISON_MAX_CATEGORIES`, up to so many draws a binary search is faster than ``torch.multinomial``."""
+"""Above `COMPARISON_MAX_CATEGORIES`, a binary search is faster than ``torch.multinomial`` up to this many draws."""
 
 UNIFORMS_AT_ONCE = {"cpu": 2**17, "other": 2**26}
-"""About so many uniforms exist at a time: on a CPU they stay in the cache, and memory grows with the codes alone."""
+"""About this many uniforms exist at a time: on a CPU they stay in the cache, and memory grows with the codes alone."""
 
 BYTES_AT_ONCE = 2**19
-"""Likewise of random bytes, on a CPU."""
+"""About this many random bytes exist at a time, on a CPU."""
 
 BYTES_MIN_POSITIONS, BYTES_MIN_DRAWS = 2**13, 8
-"""With fewer categoricals or draws of each, comparing bytes saves less than its calls take where K > 2."""
+"""Where K > 2, bytes are compared from this many categoricals and draws of each on; below, it does not pay."""
 
 FEW_CATEGORIES, FEW_CATEGORIES_FROM = 12, 2**14
-"""Up to so many categories, and from so many logits on, a softmax is taken category by category on a CPU."""
+"""Up to this many categories, and from this many logits on, a softmax on a CPU goes category by category."""
 
 MULTINOMIAL_MAX_CATEGORIES = 2**24
 """``torch.multinomial`` takes no more categories than this."""
@@ -127,96 +128,120 @@ def sample_categorical(logits: Tensor, num_draws: int, rng: torch.Generator | No
         return _compare_bytes(logits, num_draws, rng)
     thresholds = _bernoulli_thresholds(logits) if num_categories == 2 else _thresholds(logits)
     codes = torch.zeros((num_draws, *logits.shape[:-1]), dtype=code_dtype(num_categories), device=logits.device)
-    for part in codes.split(_draws_at_once(logits)):
-        _count_thresholds(thresholds, torch.rand(part.shape, generator=rng, device=logits.device), part)
+    for some_draws in codes.split(_draws_at_once(logits)):
+        uniforms = torch.rand(some_draws.shape, generator=rng, device=logits.device)
+        _count_thresholds(thresholds, uniforms, some_draws)
     return codes
 
 
 def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
     """Codes ``[M, ...]`` of two categories, 1 where ``u >= p(0) [...]``, from a random byte for most of them.
 
-    A uniform is ``u = (byte + rest) / 256``. The byte alone decides, unless it is the one in which p(0) lies; only
-    there, in one place of 256, the rest is drawn too. Exact to 2^-32, at an eighth of the random bits: on a CPU these
-    took two thirds of the time, and bytes are compared many times faster than floats. An accelerator would have to
-    stop for the number of undecided places.
+    A uniform is ``u = (byte + rest) / 256``, and ``256 p(0) = byte of p(0) + threshold``. If the two bytes differ, they
+    decide; only where they are equal, once in 256 times, is the rest drawn and compared with the threshold. The codes
+    are exact to 2^-32 with an eighth of the random bits, which took two thirds of the time on a CPU; and bytes are
+    compared many times faster than floats. An accelerator would have to stop for the number of undecided codes.
     """
     scaled = (probability_of_zero * 256).flatten()
     byte_of_zero = scaled.clamp_max(255).to(torch.uint8)
     threshold = scaled - byte_of_zero
-    codes = torch.empty((num_draws, scaled.numel()), dtype=torch.uint8)
-    for part in codes.split(max(1, BYTES_AT_ONCE // max(scaled.numel(), 1))):
-        drawn = _random_bytes(part.shape, rng)
-        torch.gt(drawn, byte_of_zero, out=part.view(torch.bool))
-        undecided = _true_places((drawn == byte_of_zero).flatten())
+    num_positions = scaled.numel()
+    codes_MP = torch.empty((num_draws, num_positions), dtype=torch.uint8)
+    for some_draws in codes_MP.split(max(1, BYTES_AT_ONCE // max(num_positions, 1))):
+        bytes_MP = _random_bytes(some_draws.shape, rng)
+        torch.gt(bytes_MP, byte_of_zero, out=some_draws.view(torch.bool))
+        undecided = _true_places((bytes_MP == byte_of_zero).flatten())
         rest = torch.rand(len(undecided), generator=rng)
-        is_one = rest >= threshold.gather(0, undecided.remainder(scaled.numel()))
-        part.view(-1).scatter_(0, undecided, is_one.view(torch.uint8))
-    return codes.view(num_draws, *probability_of_zero.shape)
+        is_one = rest >= threshold.gather(0, undecided.remainder(num_positions))
+        some_draws.view(-1).scatter_(0, undecided, is_one.view(torch.uint8))
+    return codes_MP.view(num_draws, *probability_of_zero.shape)
 
 
 def _random_bytes(shape: torch.Size, rng: torch.Generator | None) -> Tensor:
-    """uint8 of a shape, every byte as probable: eight of each word that is drawn."""
+    """Uniform bytes, uint8 of a shape, eight from each 64-bit word that is drawn."""
     count = shape.numel()
     words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None, generator=rng)
     return words.view(torch.uint8)[:count].view(shape)
 
 
 def _true_places(flags: Tensor) -> Tensor:
-    """``flags.nonzero()`` of booleans ``[n]`` of which few are true: eight at a time are looked at first."""
+    """``flags.nonzero()`` of booleans ``[n]``, fast where few are true: whole words of eight are looked at first."""
     whole = len(flags) // 8 * 8
-    eights = flags[:whole].view(-1, 8)
-    rows = eights.view(torch.int64).flatten().nonzero().squeeze(1)
-    inside = eights[rows].flatten().nonzero().squeeze(1)
-    found = rows.gather(0, inside >> 3).mul_(8).add_(inside & 7)
+    words = flags[:whole].view(-1, 8)
+    nonzero_words = words.view(torch.int64).flatten().nonzero().squeeze(1)
+    # Of each true flag: 8 times the row among the words that are not zero, plus its column.
+    row_and_column = words[nonzero_words].flatten().nonzero().squeeze(1)
+    indices = nonzero_words.gather(0, row_and_column >> 3).mul_(8).add_(row_and_column & 7)
     if whole == len(flags):
-        return found
-    return torch.cat([found, flags[whole:].nonzero().squeeze(1) + whole])
+        return indices
+    return torch.cat([indices, flags[whole:].nonzero().squeeze(1) + whole])
 
 
 def _compare_bytes(logits: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
     """Codes ``[M, ...]``, the number of thresholds at or below u, from a random byte for most of them.
 
-    As `_bernoulli_by_bytes`: a byte decides about every threshold but those that lie in the very byte, and only where
-    there are such, in less than K of 256 places, the rest of u is drawn. Exact to the precision of the thresholds.
-    Comparisons of bytes are ten times faster than those of floats.
+    As `_bernoulli_by_bytes`, with K - 1 thresholds: the byte of u decides about those that lie in other bytes. Only
+    where it holds thresholds itself, in fewer than K of 256 bytes, is the rest of u drawn. The codes are exact to the
+    precision of the thresholds, and bytes are compared ten times faster than floats.
     """
-    scaled = _distribution_function_by_category(logits, 256)
-    if scaled is None:
-        scaled = _distribution_function(logits, 256).flatten(0, -2).t()
-    positions = scaled.shape[1]
-    threshold_bytes = _side_by_side(scaled.clamp_max(255).to(torch.uint8)[:-1])
-    codes = torch.empty((num_draws, positions), dtype=torch.uint8)
-    for some_draws in codes.split(BYTES_AT_ONCE // BYTES_MIN_POSITIONS):
+    # 1. The thresholds, 256 times P(code <= k), and the bytes that they lie in.
+    scaled_KP = _distribution_function_by_category(logits, 256)
+    if scaled_KP is None:
+        scaled_KP = _distribution_function(logits, 256).flatten(0, -2).t()
+    threshold_bytes_KP = _side_by_side(scaled_KP.clamp_max(255).to(torch.uint8)[:-1])
+
+    # 2. Block by block of draws and positions, so that the random bytes stay in the cache.
+    num_positions = scaled_KP.shape[1]
+    codes_MP = torch.empty((num_draws, num_positions), dtype=torch.uint8)
+    for some_draws in codes_MP.split(BYTES_AT_ONCE // BYTES_MIN_POSITIONS):
         width = BYTES_AT_ONCE // len(some_draws)
-        for start in range(0, positions, width):
-            part = slice(start, start + width)
-            found = torch.zeros_like(some_draws[:, part], memory_format=torch.contiguous_format)
-            possible, below = torch.zeros_like(found), torch.empty_like(found, dtype=torch.bool)
-            drawn = _random_bytes(found.shape, rng)
-            for threshold in threshold_bytes[:, part]:
-                # A boolean is a byte already: no cast.
-                found += torch.gt(drawn, threshold, out=below).view(torch.uint8)
-                possible += torch.ge(drawn, threshold, out=below).view(torch.uint8)
-            _decide(scaled[:, part], drawn.view(-1), found.view(-1), possible.view(-1), rng)
-            some_draws[:, part] = found
-    return codes.view(num_draws, *logits.shape[:-1])
+        for start in range(0, num_positions, width):
+            block = slice(start, start + width)
+            codes_of_block = _compare_block(scaled_KP[:, block], threshold_bytes_KP[:, block], len(some_draws), rng)
+            some_draws[:, block] = codes_of_block
+    return codes_MP.view(num_draws, *logits.shape[:-1])
 
 
-def _decide(scaled: Tensor, drawn: Tensor, found: Tensor, possible: Tensor, rng: torch.Generator | None) -> None:
-    """Where the byte of u holds thresholds ``[K, positions]``, draw the rest of u and count those at or below it."""
-    at = (found != possible).nonzero().squeeze(1)
-    rest = torch.rand(len(at), generator=rng)
-    # One-dimensional gathers are several times faster than indexing.
-    byte, code, last = (part.gather(0, at) for part in (drawn, found, possible))
-    to_next, to_more = scaled.stride()[::-1]
-    place = at.remainder(scaled.shape[1]).mul_(to_next)
-    thresholds = scaled.as_strided(((scaled.shape[0] - 1) * to_more + (scaled.shape[1] - 1) * to_next + 1,), (1,))
-    while len(at):  # once for most: few bytes hold several thresholds
-        reached = rest >= thresholds.gather(0, place + code.long().mul_(to_more)) - byte
-        code += reached.view(torch.uint8)
-        found.scatter_(0, at, code)
-        goes_on = (reached & (code < last)).nonzero().squeeze(1)
-        at, place, rest, byte, code, last = (part.gather(0, goes_on) for part in (at, place, rest, byte, code, last))
+def _compare_block(
+    scaled_KP: Tensor, threshold_bytes_KP: Tensor, num_draws: int, rng: torch.Generator | None
+) -> Tensor:
+    """Codes ``[M, P]`` of `_compare_bytes` for some of its draws and positions."""
+    shape = torch.Size((num_draws, scaled_KP.shape[1]))
+    # Thresholds in lower bytes are below u, those in the same byte perhaps: the code is at least and at most these.
+    least_MP, most_MP = torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.uint8)
+    is_below = torch.empty(shape, dtype=torch.bool)
+    bytes_MP = _random_bytes(shape, rng)
+    for threshold_byte in threshold_bytes_KP:
+        # A boolean is a byte already: no cast.
+        least_MP += torch.gt(bytes_MP, threshold_byte, out=is_below).view(torch.uint8)
+        most_MP += torch.ge(bytes_MP, threshold_byte, out=is_below).view(torch.uint8)
+    _decide(scaled_KP, bytes_MP.view(-1), least_MP.view(-1), most_MP.view(-1), rng)
+    return least_MP
+
+
+def _decide(scaled_KP: Tensor, bytes_of_u: Tensor, least: Tensor, most: Tensor, rng: torch.Generator | None) -> None:
+    """Raise codes ``least [M P]``, in place, by the thresholds in the very byte of u that are at or below u.
+
+    Where ``least`` and ``most`` agree there are none. Elsewhere the rest of u is drawn and compared with them in order.
+    """
+    # One-dimensional gathers are several times faster than indexing: threshold k of position p as one of a flat tensor.
+    (num_categories, num_positions), (category_stride, position_stride) = scaled_KP.shape, scaled_KP.stride()
+    size = (num_categories - 1) * category_stride + (num_positions - 1) * position_stride + 1
+    thresholds = scaled_KP.as_strided((size,), (1,))
+
+    undecided = (least != most).nonzero().squeeze(1)
+    offset = undecided.remainder(num_positions).mul_(position_stride)
+    rest = torch.rand(len(undecided), generator=rng)
+    byte, code, last = (values.gather(0, undecided) for values in (bytes_of_u, least, most))
+    while len(undecided):  # once for most: few bytes hold several thresholds
+        is_reached = rest >= thresholds.gather(0, offset + code.long().mul_(category_stride)) - byte
+        code += is_reached.view(torch.uint8)
+        least.scatter_(0, undecided, code)
+        # Where a threshold was reached and another lies in the same byte, that one is next.
+        left = (is_reached & (code < last)).nonzero().squeeze(1)
+        undecided, offset, rest, byte, code, last = (
+            values.gather(0, left) for values in (undecided, offset, rest, byte, code, last)
+        )
 
 
 def _draws_at_once(logits: Tensor) -> int:
@@ -237,7 +262,7 @@ def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, 
     Args:
         logits: ``[..., K]``, finite.
         temperature: Divides the logits, > 0; below 1 sharpens.
-        top_k: Keep only the so many most probable categories, >= 1; None for all.
+        top_k: Keep only this many of the most probable categories, >= 1; None for all.
         top_p: Keep only the fewest most probable categories that together have at least this probability, in (0, 1];
             None for all.
 
@@ -257,12 +282,12 @@ def sharpen(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, 
         least_kept = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least_kept, torch.finfo(logits.dtype).min / 2)
     if top_p is not None and top_p < 1:
-        ordered, places = logits.sort(dim=-1, descending=True)
+        ordered, categories = logits.sort(dim=-1, descending=True)
         probabilities = ordered.softmax(-1)
-        # The first category is always kept: nothing stands before it.
+        # The most probable category is always kept.
         left_out = probabilities.cumsum(-1) - probabilities >= top_p
         left_out[..., 0] = False
-        left_out = torch.zeros_like(left_out).scatter(-1, places, left_out)
+        left_out = torch.zeros_like(left_out).scatter(-1, categories, left_out)
         logits = logits.masked_fill(left_out, torch.finfo(logits.dtype).min / 2)
     return logits
 
@@ -319,8 +344,8 @@ def search_codes(logits: Tensor, uniforms: Tensor) -> Tensor:
     """
     draws_last = uniforms.movedim(0, -1).contiguous()
     # The last category's threshold is 1, which no uniform reaches.
-    found = torch.searchsorted(_distribution_function(logits), draws_last, right=True, out_int32=True)
-    return found.movedim(-1, 0).to(code_dtype(logits.shape[-1]))
+    codes = torch.searchsorted(_distribution_function(logits), draws_last, right=True, out_int32=True)
+    return codes.movedim(-1, 0).to(code_dtype(logits.shape[-1]))
 
 
 @torch.no_grad()
@@ -352,8 +377,8 @@ def sample_latents(
     Args:
         count: N.
         size: Z.
-        kind: ``"normal"``: standard normal; ``"binary"``: each -1 or 1, so that a small Z names at most ``2^Z`` samples
-            and no two of them shade into one another.
+        kind: ``"normal"``: standard normal; ``"binary"``: each -1 or 1, so that there are at most ``2^Z`` latents, and
+            none between them.
         rng: Source of the random numbers; torch's global one if None.
         device: Where they are drawn.
 
@@ -383,30 +408,30 @@ def _bernoulli_thresholds(logits: Tensor) -> Tensor:
 
 def _thresholds(logits: Tensor) -> Tensor:
     """``P(code <= k)`` for k = 0 .. K-2, ``[K - 1, ...]``, each contiguous so that comparisons run at full width."""
-    by_category = _distribution_function_by_category(logits)
-    if by_category is not None:
-        return by_category[:-1].view(-1, *logits.shape[:-1])
+    cumulated_KP = _distribution_function_by_category(logits)
+    if cumulated_KP is not None:
+        return cumulated_KP[:-1].view(-1, *logits.shape[:-1])
     return _distribution_function(logits)[..., :-1].movedim(-1, 0).contiguous()
 
 
-def _side_by_side(columns: Tensor) -> Tensor:
-    """A transposed matrix in its own order of memory; column by column it is copied several times as fast."""
-    return columns if columns.is_contiguous() else torch.stack(list(columns))
+def _side_by_side(values_KP: Tensor) -> Tensor:
+    """A matrix ``[K, P]`` made contiguous: of a transposed one, row by row, which is several times as fast."""
+    return values_KP if values_KP.is_contiguous() else torch.stack(list(values_KP))
 
 
 def _distribution_function_by_category(logits: Tensor, scale: int = 1) -> Tensor | None:
-    """As `_distribution_function`, ``[K, positions]``, where that is faster: None elsewhere.
+    """As `_distribution_function`, ``[K, P]``, where that is faster: None elsewhere.
 
     On a CPU torch takes a softmax over a few numbers one by one, but over many positions at once.
     """
     num_categories = logits.shape[-1]
     if logits.device.type != "cpu" or num_categories > FEW_CATEGORIES or logits.numel() < FEW_CATEGORIES_FROM:
         return None
-    cumulated = _side_by_side(logits.float().flatten(0, -2).t())
-    cumulated = (cumulated - cumulated.amax(0)).exp_()
+    logits_KP = _side_by_side(logits.float().flatten(0, -2).t())
+    cumulated_KP = (logits_KP - logits_KP.amax(0)).exp_()
     for k in range(1, num_categories):
-        cumulated[k] += cumulated[k - 1]
-    return cumulated.div_(cumulated[-1] / scale)
+        cumulated_KP[k] += cumulated_KP[k - 1]
+    return cumulated_KP.div_(cumulated_KP[-1] / scale)
 
 
 def _distribution_function(logits: Tensor, scale: int = 1) -> Tensor:

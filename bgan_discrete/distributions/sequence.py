@@ -19,7 +19,7 @@ class SequenceCategorical(FactorizedCategorical):
     """Independent categorical distributions over the positions of a sequence that may end early.
 
     ``g(x | z) = prod_p softmax(logits[p])[x[p]]`` over the positions up to and including the first end; what is drawn
-    behind it is padding and counts for nothing (see `bgan_discrete.distributions.endings`).
+    behind it is padding and is ignored (see `bgan_discrete.distributions.endings`).
 
     Args:
         logits: ``[N, L, K]``, as in `FactorizedCategorical`.
@@ -36,7 +36,7 @@ class SequenceCategorical(FactorizedCategorical):
         """Draw sequences ``[M, N, L]`` in their canonical form; arguments as in `FactorizedCategorical.sample`.
 
         Raises:
-            InputError: If a prompt is given: independent positions cannot go on from one.
+            InputError: If a prompt is given: independent positions cannot continue one.
         """
         if prompt is not None:
             raise InputError("prompt needs an autoregressive generator: this one draws all positions independently")
@@ -51,25 +51,28 @@ class SequenceCategorical(FactorizedCategorical):
     def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Distribution`: the codes of a sequence are open, its length is not.
 
-        The end would hide what stands behind it, and its own alternatives what was never drawn; so where a sequence
-        ends is fixed (`fixed_log_prob`), and the alternatives of a code are the other codes but the end.
+        An end put in the middle would hide the codes behind it, and another code put at the end would be followed by
+        codes that were never drawn. So the position of the end is fixed (`fixed_log_prob`), and the alternatives of a
+        code are all other codes except the end.
         """
         if self.end_id is None:
             return super().alternatives(draw)
         self._check_codes(draw[None])
         is_end = torch.arange(self.num_categories, device=draw.device) == self.end_id
-        others = self.logits.masked_fill(is_end, torch.finfo(self.logits.dtype).min / 2)
-        return torch.log_softmax(others, dim=-1), counted_positions(draw, self.end_id) & (draw != self.end_id)
+        logits_NLK = self.logits.masked_fill(is_end, torch.finfo(self.logits.dtype).min / 2)
+        is_open_NL = counted_positions(draw, self.end_id) & (draw != self.end_id)
+        return torch.log_softmax(logits_NLK, dim=-1), is_open_NL
 
     def fixed_log_prob(self, codes: Tensor) -> Tensor | None:
         """See `Distribution`: the log-probability ``[M, N]`` of ending where the draws end."""
         if self.end_id is None:
             return None
         self._check_codes(codes)
-        log_end = self.log_probs[..., self.end_id]
         is_end = torch.arange(self.num_categories, device=codes.device) == self.end_id
-        log_goes_on = torch.logsumexp(self.log_probs.masked_fill(is_end, -math.inf), dim=-1)
-        return (torch.where(codes == self.end_id, log_end, log_goes_on) * counted_positions(codes, self.end_id)).sum(-1)
+        log_end_NL = self.log_probs[..., self.end_id]
+        log_no_end_NL = torch.logsumexp(self.log_probs.masked_fill(is_end, -math.inf), dim=-1)
+        log_prob_MNL = torch.where(codes == self.end_id, log_end_NL, log_no_end_NL)
+        return (log_prob_MNL * counted_positions(codes, self.end_id)).sum(-1)
 
     def _counted(self, codes: Tensor) -> Tensor | None:
         return None if self.end_id is None else counted_positions(codes, self.end_id)

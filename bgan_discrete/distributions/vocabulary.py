@@ -1,6 +1,6 @@
 """Log-probabilities of codes under a linear layer and a softmax, without the logits of all positions at once.
 
-Letters: R rows (positions of all sequences), W features, K categories.
+Letters: B rows (positions of all sequences), W features, K categories.
 """
 
 from collections.abc import Callable
@@ -19,21 +19,21 @@ CHUNK_ELEMENTS = 2**22
 def linear_log_prob(
     features: Tensor, weight: Tensor, bias: Tensor, codes: Tensor, chunk_elements: int = CHUNK_ELEMENTS
 ) -> Tensor:
-    """``log_softmax(features @ weight.T + bias)[r, codes[r]]``, with at most so many logits in memory.
+    """``log_softmax(features @ weight.T + bias)[b, codes[b]]``, with at most ``chunk_elements`` logits in memory.
 
-    The backward pass computes the logits of a chunk again, so that its price is one more matrix product and its memory
-    that of the layer's gradients, whatever R and K are. Products run in the precision of autocast, sums in float32 at
+    The backward pass computes the logits of a chunk again. That costs one more matrix product, and saves all memory but
+    that of the layer's gradients, whatever B and K are. Products run in the precision of autocast, sums in float32 at
     least.
 
     Args:
-        features: ``[R, W]``.
+        features: ``[B, W]``.
         weight: ``[K, W]``.
         bias: ``[K]``.
-        codes: Integers ``[R]`` in ``[0, K)``.
+        codes: Integers ``[B]`` in ``[0, K)``.
         chunk_elements: The most logits at a time; at least one row's.
 
     Returns:
-        ``[R]``, float32 (float64 where the features are), differentiable once.
+        ``[B]``, float32 (float64 where the features are), differentiable once.
 
     Source:
         The plan of Wijmans et al., "Cut your losses in large-vocabulary language models" (2025), without its filter.
@@ -48,53 +48,57 @@ def linear_log_prob(
     return apply(features, weight, bias, as_index(codes), rows)
 
 
-def _logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    logits = features @ weight.t()
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    return logits.add_(bias)
+def _logits(features_BW: Tensor, weight_KW: Tensor, bias: Tensor) -> Tensor:
+    logits_BK = features_BW @ weight_KW.t()
+    logits_BK = logits_BK if logits_BK.dtype == torch.float64 else logits_BK.float()
+    return logits_BK.add_(bias)
 
 
 class _LinearLogProb(torch.autograd.Function):
     """See `linear_log_prob`."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, index: Tensor, rows: int) -> Tensor:
-        found, log_normalizers = [], []
-        for part, chosen in zip(features.split(rows), index.split(rows), strict=True):
-            logits = _logits(part, weight, bias)
-            log_normalizer = torch.logsumexp(logits, dim=1)
-            found.append(logits.gather(1, chosen[:, None]).squeeze(1) - log_normalizer)
+    def forward(ctx: Any, features_BW: Tensor, weight_KW: Tensor, bias: Tensor, codes: Tensor, rows: int) -> Tensor:
+        log_probs, log_normalizers = [], []
+        for some_features, some_codes in zip(features_BW.split(rows), codes.split(rows), strict=True):
+            logits_BK = _logits(some_features, weight_KW, bias)
+            log_normalizer = torch.logsumexp(logits_BK, dim=1)
+            log_probs.append(logits_BK.gather(1, some_codes[:, None]).squeeze(1) - log_normalizer)
             log_normalizers.append(log_normalizer)
-        ctx.save_for_backward(features, weight, bias, index, torch.cat(log_normalizers))
+        ctx.save_for_backward(features_BW, weight_KW, bias, codes, torch.cat(log_normalizers))
         ctx.rows = rows
-        return torch.cat(found)
+        return torch.cat(log_probs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, weight, bias, index, log_normalizer = ctx.saved_tensors
+        # 1. Room for the gradients that are asked for; sums over the chunks in the precision of the result.
+        features_BW, weight_KW, bias, codes, log_normalizer = ctx.saved_tensors
         needs_features, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        to_features = torch.empty_like(features) if needs_features else None
-        # Sums over the chunks in the precision of the result.
-        to_weight = torch.zeros_like(weight, dtype=gradient.dtype) if needs_weight else None
+        to_features = torch.empty_like(features_BW) if needs_features else None
+        to_weight = torch.zeros_like(weight_KW, dtype=gradient.dtype) if needs_weight else None
         to_bias = torch.zeros_like(bias, dtype=gradient.dtype) if needs_bias else None
-        for start in range(0, len(features), ctx.rows):
-            part = slice(start, start + ctx.rows)
-            # d log softmax[x] / d logits = onehot(x) - softmax
-            by_row = gradient[part, None]
-            to_logits = _logits(features[part], weight, bias).sub_(log_normalizer[part, None]).exp_().mul_(-by_row)
-            to_logits.scatter_add_(1, index[part, None], by_row)
+
+        for start in range(0, len(features_BW), ctx.rows):
+            # 2. Of a chunk, the gradient with respect to the logits: d log softmax[x] / d logits = onehot(x) - softmax.
+            rows = slice(start, start + ctx.rows)
+            row_gradients = gradient[rows, None]
+            probs_BK = _logits(features_BW[rows], weight_KW, bias).sub_(log_normalizer[rows, None]).exp_()
+            to_logits_BK = probs_BK.mul_(-row_gradients).scatter_add_(1, codes[rows, None], row_gradients)
+
+            # 3. From the logits back to what they were computed from.
             if to_bias is not None:
-                to_bias += to_logits.sum(0)
-            to_logits = to_logits.to(weight.dtype)
+                to_bias += to_logits_BK.sum(0)
+            to_logits_BK = to_logits_BK.to(weight_KW.dtype)
             if to_features is not None:
-                torch.mm(to_logits, weight, out=to_features[part])
+                torch.mm(to_logits_BK, weight_KW, out=to_features[rows])
             if to_weight is not None:
-                product = to_logits.t() @ features[part]
-                to_weight += product
+                to_weight += to_logits_BK.t() @ features_BW[rows]
+
+        # 4. In the precision of the inputs; none for the codes and the number of rows.
         return (
             to_features,
-            None if to_weight is None else to_weight.to(weight.dtype),
+            None if to_weight is None else to_weight.to(weight_KW.dtype),
             None if to_bias is None else to_bias.to(bias.dtype),
             None,
             None,

@@ -2,6 +2,8 @@
 
 A credit turns draws into the surrogate whose gradient the generator follows, ``[N]``, and the log weights behind it.
 It is a function of (estimator, distribution, codes ``[M, N, *event_shape]``, scorer).
+
+Letters: M draws, N latents, P positions (``*event_shape``; L of a sequence), K categories.
 """
 
 from collections.abc import Callable
@@ -67,7 +69,7 @@ def prefix_credit(
     if log_w_MNL.shape != codes.shape:
         wanted = [codes.shape[0] * codes.shape[1], *codes.shape[2:]]
         raise InputError(f"credit 'prefix' needs F for each position, {wanted}, got {_as_batch(log_w_MNL)}")
-    log_w = log_w_MNL.flatten(1)
+    log_w = log_w_MNL.flatten(1)  # [M, N L]: each position as a latent of its own
     advantages_MNL = estimator(log_w).view_as(log_w_MNL)
     return distribution.weighted_log_prob(codes, advantages_MNL, zero_sum=estimator.zero_sum), log_w
 
@@ -78,7 +80,7 @@ def _as_batch(log_w: Tensor) -> list[int]:
 
 @dataclass(frozen=True)
 class AlternativesCredit:
-    """Every code that could stand at a position of a draw is weighed, not only the drawn one.
+    """Every code that could be at a position of a draw is weighed, not only the drawn one.
 
     ``1/M sum_m sum_t sum_k a[m, n, t, k] log g(k at t | z_n, the rest of x_m)``: the expectation of the policy
     gradient over the code at t is taken exactly (with an `escort` of 1), so that a draw teaches L (K - 1) comparisons
@@ -86,9 +88,9 @@ class AlternativesCredit:
     the draw as a whole.
 
     Attributes:
-        escort: alpha: in the generator's step ``q^alpha / sum_j q_j^alpha``, the escort distribution of each choice q,
-            takes its place, so that what has become improbable keeps a gradient. 1 is exact; below 1 the gradient is
-            another, which for a choice vanishes too where F is equal for all codes.
+        escort: alpha: the generator's step uses the escort distribution ``q^alpha / sum_j q_j^alpha`` instead of the
+            probabilities q of a choice, so that improbable codes keep a gradient. 1 is exact. Below 1 the gradient
+            differs, but it also vanishes where F is equal for all codes.
         entropy_weight: tau: adds tau times the entropy of the choice at each position to what the generator ascends,
             so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
 
@@ -105,8 +107,8 @@ class AlternativesCredit:
         """Arguments as in `sample_credit`.
 
         Returns:
-            The surrogate ``[N]``, differentiable; and log weights of the draws ``[M, N]``, the mean of what their
-            positions say.
+            The surrogate ``[N]``, differentiable; and log weights of the draws ``[M, N]``, each the mean F over
+            its positions.
 
         Raises:
             InputError: If the distribution or the discriminator knows no alternatives, or the estimator has no such
@@ -114,14 +116,14 @@ class AlternativesCredit:
         """
         surrogate_N, log_w_MN = torch.zeros((), device=codes.device), []
         for draw in codes:  # one after the other, so that no [M, N, P, K] exists
-            # 1. Every code that could stand at a position: how probable it is, and what F would be.
+            # 1. Every code that could be at a position: how probable it is, and what F would be.
             log_q_NPK, is_open_NP = distribution.alternatives(draw)
             log_w_NPK = score.alternatives(draw)
             if log_w_NPK.shape != log_q_NPK.shape:
                 wanted, got = list(log_q_NPK.shape), list(log_w_NPK.shape)
                 raise InputError(f"discriminator.alternatives must give F of shape {wanted}, got {got}")
 
-            # 2. Their advantages, and F of the code that was drawn; positions that leave no choice count for nothing.
+            # 2. Their advantages, and F of the code that was drawn; positions that leave no choice are ignored.
             advantages_NPK = estimator.over_alternatives(
                 log_q_NPK.detach(), log_w_NPK, self.entropy_weight, self.escort
             )
@@ -131,16 +133,18 @@ class AlternativesCredit:
                 advantages_NPK = advantages_NPK * is_open_NP[..., None]
                 log_w_NP = log_w_NP * is_open_NP
                 num_open = is_open_NP.flatten(1).sum(1, keepdim=True).clamp_min(1)
+
+            # 3. Both summed over the positions, F as a mean.
             surrogate_N = surrogate_N + (advantages_NPK * log_q_NPK).flatten(1).sum(1)
             log_w_MN.append((log_w_NP.flatten(1) / num_open).sum(1))
         surrogate_N = surrogate_N / len(codes)
 
-        # 3. What is no choice, such as where a sequence ends, keeps the credit of the draw as a whole.
+        # 4. What is no choice, such as where a sequence ends, keeps the credit of the draw as a whole.
         fixed_MN = distribution.fixed_log_prob(codes)
         if fixed_MN is not None:
-            log_w = score.draws(codes)
-            log_w = log_w if log_w.ndim == 2 else (log_w / log_w.shape[-1]).sum(-1)
-            surrogate_N = surrogate_N + (estimator(log_w) * fixed_MN).sum(0)
+            log_w = score.draws(codes)  # [M, N], or more than one F for each draw, of which the mean counts
+            whole_log_w_MN = log_w if log_w.ndim == 2 else (log_w / log_w.shape[-1]).sum(-1)
+            surrogate_N = surrogate_N + (estimator(whole_log_w_MN) * fixed_MN).sum(0)
         return surrogate_N, torch.stack(log_w_MN)
 
 

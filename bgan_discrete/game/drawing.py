@@ -45,7 +45,7 @@ def sample_codes(
     Args:
         generator: Maps latents to a distribution.
         num_samples: How many, >= 1.
-        seed: Of the latents and the draws; or their source, which goes on where it is.
+        seed: Of the latents and the draws; or their source, which is used from its present state on.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
         draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
@@ -67,19 +67,21 @@ def sample_codes(
     generator.eval()
     batches = []
     for start in range(0, num_samples, kept_at_once):
-        # Always a whole batch, so that the first n samples of a seed are the same whatever num_samples is.
+        # 1. Latents and labels of a whole batch, so that the first n samples of a seed do not depend on num_samples.
         latents = draw_latents(generator, kept_at_once * num_draws, rng)
         labels_of_draws = None
         if labels is not None:
-            own = labels[start : start + kept_at_once]
-            whole = own[torch.arange(kept_at_once, device=own.device) % len(own)]
-            labels_of_draws = whole.repeat_interleave(num_draws).to(device)
+            wanted = labels[start : start + kept_at_once]
+            filled_up = wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)]
+            labels_of_draws = filled_up.repeat_interleave(num_draws).to(device)
 
+        # 2. The distribution of the draws.
         distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
         distribution.check_finite(type(generator).__name__)
         if resampler is not None and not distribution.has_log_prob:
             raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
 
+        # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
         codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
         if resampler is not None:
             codes = resampler(codes, labels_of_draws, rng)

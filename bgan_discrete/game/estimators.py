@@ -6,6 +6,8 @@ the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``;
 With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
 `bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from
 bounded and biased to unbounded and, in direction, unbiased.
+
+Letters: M draws, N latents, K alternatives of a position.
 """
 
 import math
@@ -151,7 +153,7 @@ def _at_least_two_draws(log_w_MN: Tensor) -> int:
 
 
 def _less_the_largest(log_w_MN: Tensor) -> Tensor:
-    """Where a constant in F changes nothing: numbers near 0, which keep their digits."""
+    """Log weights less the largest of each latent: `vimco` and `loo` stay the same, and numbers near 0 keep digits."""
     return at_least_float32(log_w_MN) - log_w_MN.amax(0)
 
 
@@ -203,14 +205,15 @@ class Estimator:
         Raises:
             InputError: If the function gives advantages of another shape.
         """
-        found = self.advantages(self._prepared(log_w_MN))
-        if not isinstance(found, Tensor) or found.shape != log_w_MN.shape:
-            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        advantages_MN = self.advantages(self._prepared(log_w_MN))
+        if not isinstance(advantages_MN, Tensor) or advantages_MN.shape != log_w_MN.shape:
+            is_tensor = isinstance(advantages_MN, Tensor)
+            what = list(advantages_MN.shape) if is_tensor else type(advantages_MN).__name__
             raise InputError(
                 f"the estimator {self.name!r} must give a tensor of advantages of the shape of the log weights, "
                 f"{list(log_w_MN.shape)}, got {what}"
             )
-        return found
+        return advantages_MN
 
     @torch.no_grad()
     def over_alternatives(
@@ -224,12 +227,12 @@ class Estimator:
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
             log_w: Their log weights ``[..., K]``.
-            entropy_weight: tau; ``F - tau log q`` takes the place of F: with log weights (`rloo`), tau times the
-                gradient of the entropy is added.
-            escort: alpha, in (0, 1]; the escort distribution ``q^alpha / sum_j q_j^alpha`` takes the place of q. A
-                choice of probability q moves its logit by q times its advantage, so that a wrong one that has become
-                sharp stays; the escort's moves it by about ``q^alpha`` times. 1 is exact. Below 1 it is not the
-                gradient of a divergence; for a choice it vanishes too where F is equal for all.
+            entropy_weight: tau; ``F - tau log q`` is used instead of F. With log weights (`rloo`) this adds tau times
+                the gradient of the entropy.
+            escort: alpha, in (0, 1]; the escort distribution ``q^alpha / sum_j q_j^alpha`` is used instead of q. The
+                gradient of a logit is q times the advantage, so that a code of vanishing q cannot come back, however
+                good it is; with the escort it is about ``q^alpha`` times the advantage. 1 is exact. Below 1 it is not
+                the gradient of a divergence, but it also vanishes where F is equal for all alternatives.
 
         Returns:
             ``[..., K]``, summing to zero over the last axis.
@@ -243,22 +246,31 @@ class Estimator:
         """
         self.check_alternatives()
         log_q, log_w = at_least_float32(log_q), self._prepared(log_w)
-        # What is no choice at all stays none.
+
+        # 1. The entropy changes F, the escort q; what cannot be drawn at all stays so.
         is_choice = log_q > torch.finfo(log_q.dtype).min / 4
         if entropy_weight:
             log_w = torch.where(is_choice, log_w - entropy_weight * log_q, log_w)
         if escort != 1:
             log_q = torch.log_softmax(torch.where(is_choice, escort * log_q, log_q), dim=-1)
         q = log_q.exp()
-        found = torch.zeros_like(q)
+        advantages = torch.zeros_like(q)
+
+        # 2. By the weights: q_k (w_k / sum_j q_j w_j - 1).
         if self.limit != "log_weight":
-            found = torch.softmax(log_q + (log_w - log_w.amax(-1, keepdim=True)), dim=-1) - q
+            relative_log_w = log_w - log_w.amax(-1, keepdim=True)
+            advantages = torch.softmax(log_q + relative_log_w, dim=-1) - q
+
+        # 3. By the log weights: q_k (F_k - sum_j q_j F_j).
         if self.limit != "weight":
-            # Less the F of the most probable choice, equal numbers differ by exactly 0; quarters never overflow.
-            quarter = log_w / 4
-            quarter = quarter - quarter.gather(-1, q.argmax(-1, keepdim=True))
-            found = found + 4 * q * (quarter - (q * quarter).sum(-1, keepdim=True))
-        return found
+            # F relative to that of the most probable choice, so that equal F differ by exactly 0; a quarter of it, so
+            # that no difference overflows.
+            most_probable = q.argmax(-1, keepdim=True)
+            quarter_log_w = log_w / 4
+            quarter_log_w = quarter_log_w - quarter_log_w.gather(-1, most_probable)
+            mean = (q * quarter_log_w).sum(-1, keepdim=True)
+            advantages = advantages + 4 * q * (quarter_log_w - mean)
+        return advantages
 
     def check_alternatives(self) -> None:
         """Raise InputError if the estimator has no form for alternatives that are all known."""

@@ -1,4 +1,4 @@
-"""Updates that are inf or NaN are not made, and an accelerator need not be asked at each step."""
+"""Updates that are inf or NaN are refused, without asking an accelerator at each step."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from torch import Tensor
 class FiniteGuard:
     """Stops all updates from the first loss or gradient on that is inf or NaN, without asking the device at each step.
 
-    On an accelerator every answer that the host waits for idles the device. With a guard the optimiser is told on the
-    device itself to leave the parameters alone (`torch.optim.Adam` with ``fused=True`` and its kin know how), from the
-    first such update on until `check` is called.
+    An accelerator is idle while the host waits for an answer. With a guard nothing is asked: a flag on the device tells
+    the optimiser to leave the parameters alone (`torch.optim.Adam` and others with ``fused=True`` can read it), from
+    the first such update on until `check` is called.
 
     Attributes:
         step: What `check` calls the step; whoever takes the steps counts here.
@@ -33,9 +33,10 @@ class FiniteGuard:
         """
         if self._first is None:
             self._first = torch.full((), -1, dtype=torch.int64, device=loss.device)
-        number = 2 * len(self._updates)
-        found = torch.where(torch.isfinite(norm), -1, number + 1).masked_fill(~torch.isfinite(loss), number)
-        self._first = torch.where(self._first < 0, found, self._first)
+        # Of update u, 2 u means a loss that is inf or NaN, 2 u + 1 such a norm; -1 means neither.
+        bad_loss = 2 * len(self._updates)
+        fault = torch.where(torch.isfinite(norm), -1, bad_loss + 1).masked_fill(~torch.isfinite(loss), bad_loss)
+        self._first = torch.where(self._first < 0, fault, self._first)
         self._updates.append((self.step, who))
         return (self._first >= 0).float()
 

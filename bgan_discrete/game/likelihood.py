@@ -13,8 +13,8 @@ def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
 
     Of a distribution that is a mixture over its latents (independent positions) it ascends
     ``E_P log 1/S sum_s g(x | z_s)`` over all S latents; of any other ``E_P E_z log g(x | z)``, a latent for each
-    sample. Both are at most the log-likelihood ``E_P log E_z g(x | z)``; the first comes near it where S latents do for
-    the data, the second where the generator does not need its latent.
+    sample. Both are at most the log-likelihood ``E_P log E_z g(x | z)``. The first is close to it if S latents
+    suffice for the data, the second if the generator hardly uses its latent.
 
     Args:
         players: The generator moves.

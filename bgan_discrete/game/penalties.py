@@ -1,7 +1,7 @@
 """Regularisers of the discriminator: gradient penalties on soft one-hots, and spectral normalisation.
 
 A gradient penalty needs a derivative with respect to the sample, so codes enter as one-hots ``[B, *event_shape, K]``,
-which every discriminator of this package accepts; soft one-hots may be given in the place of codes. Norms run over all
+which every discriminator of this package accepts; soft one-hots may be given instead of codes. Norms run over all
 positions and categories of a sample.
 """
 
@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from bgan_discrete.distributions.sampling import one_hot_codes
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.players import Players
-from bgan_discrete.game.scoring import given
+from bgan_discrete.game.scoring import with_condition
 
 Score = Callable[[Tensor], Tensor]
 
@@ -172,7 +172,7 @@ def checked_penalty(
     condition: Tensor | None = None,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    """A penalty of the players' discriminator; what fails in it is told in the words of what it must be.
+    """A penalty of the players' discriminator; where it fails, the error says what a penalty must be.
 
     Args:
         penalty: Of this package or one's own.
@@ -190,7 +190,7 @@ def checked_penalty(
     """
     num_categories = players.discriminator_space.num_categories
     try:
-        value = penalty(given(players.discriminator, condition), real, fake, num_categories, rng)
+        value = penalty(with_condition(players.discriminator, condition), real, fake, num_categories, rng)
     except (TypeError, RuntimeError, IndexError) as error:
         if "memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -229,10 +229,10 @@ def apply_spectral_normalization(module: nn.Module) -> int:
         Miyato et al., "Spectral normalization for generative adversarial networks" (2018).
     """
     normalized = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Bilinear)
-    targets = [part for part in module.modules() if isinstance(part, normalized)]
-    targets = [part for part in targets if not parametrize.is_parametrized(part, "weight")]
-    if not targets:
+    layers = [layer for layer in module.modules() if isinstance(layer, normalized)]
+    layers = [layer for layer in layers if not parametrize.is_parametrized(layer, "weight")]
+    if not layers:
         raise InputError("spectral normalisation found no linear, convolution or embedding weight to normalise")
-    for part in targets:
-        spectral_norm(part, "weight")
-    return len(targets)
+    for layer in layers:
+        spectral_norm(layer, "weight")
+    return len(layers)

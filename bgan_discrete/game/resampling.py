@@ -1,9 +1,10 @@
 """Samples nearer to the data: of several draws one is kept, by its importance weight under the discriminator.
 
 A generator q and a discriminator's log-ratio F together say more than q alone: ``q(x) exp F(x) / beta`` is what the
-generator is trained towards, and the data's distribution where F is the true log-ratio. Its samples are had by drawing
-M from q and keeping one with probability ``exp F(x_m) / sum exp F``, which is exact as M grows; with M = 1 nothing
-changes.
+generator is trained towards, and the data's distribution where F is the true log-ratio. To sample from it, draw M from
+q and keep one, with probability ``exp F(x_m) / sum exp F``. This is exact as M grows; with M = 1 nothing changes.
+
+Letters: N samples that are kept, M draws for each, B any batch of samples.
 """
 
 import torch
@@ -41,7 +42,7 @@ class Resampler:
         """Choose.
 
         Args:
-            codes: ``[N M, *event_shape]``: the M draws of a sample stand one after the other.
+            codes: ``[N M, *event_shape]``: the M draws of a sample are adjacent rows.
             labels: Of the draws, ``[N M]``; None without classes.
             rng: Source of the random numbers, on the device of the codes.
 
@@ -53,9 +54,10 @@ class Resampler:
         """
         if len(codes) % self.num_draws:
             raise InputError(f"codes must be {self.num_draws} draws for each sample, got {len(codes)}")
-        log_w = sample_log_ratios(self.discriminator, codes, labels).view(-1, self.num_draws)
-        chosen = torch.multinomial(log_w.softmax(1), 1, generator=rng)[:, 0]
-        return codes[torch.arange(len(log_w), device=codes.device) * self.num_draws + chosen]
+        log_w_NM = sample_log_ratios(self.discriminator, codes, labels).view(-1, self.num_draws)
+        chosen_draw = torch.multinomial(log_w_NM.softmax(1), 1, generator=rng)[:, 0]
+        first_row = torch.arange(len(log_w_NM), device=codes.device) * self.num_draws
+        return codes[first_row + chosen_draw]
 
 
 @torch.no_grad()
@@ -76,16 +78,16 @@ def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tenso
     was_training = discriminator.training
     discriminator.eval()
     try:
-        places = range(0, len(codes), SCORED_AT_ONCE)
-        batches = [
-            (codes[p : p + SCORED_AT_ONCE], None if labels is None else labels[p : p + SCORED_AT_ONCE]) for p in places
-        ]
-        parts = [discriminator.sample_log_ratio(batch, given) for batch, given in batches]
+        log_ratios = []
+        for start in range(0, len(codes), SCORED_AT_ONCE):
+            rows = slice(start, start + SCORED_AT_ONCE)
+            log_ratio = discriminator.sample_log_ratio(codes[rows], None if labels is None else labels[rows])
+            log_ratios.append(log_ratio.double())
     finally:
         discriminator.train(was_training)
-    found = torch.cat([part.double() for part in parts])
-    if found.shape != (len(codes),):
-        raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(found.shape)}")
-    if not torch.isfinite(found).all():
+    log_ratio = torch.cat(log_ratios)
+    if log_ratio.shape != (len(codes),):
+        raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(log_ratio.shape)}")
+    if not torch.isfinite(log_ratio).all():
         raise InputError("discriminator gives inf or NaN for a sample, so that no draw can be weighed")
-    return found
+    return log_ratio

@@ -1,4 +1,4 @@
-"""What the networks say: the generator's distribution, and F of samples and draws, checked as they come out.
+"""The networks' outputs, checked: the generator's distribution, and F of samples and draws.
 
 Letters: N latents, M draws of each, L positions of a sequence, K categories, B any batch of samples.
 """
@@ -33,7 +33,7 @@ def generate(players: Players, latents: Tensor, condition: Tensor | None = None)
         InputError: If the generator gives anything else.
     """
     with players.precision():
-        distribution: Any = given(players.generator, condition)(latents)
+        distribution: Any = with_condition(players.generator, condition)(latents)
     if not isinstance(distribution, Distribution):
         is_tensor = isinstance(distribution, Tensor)
         got = f"a tensor of shape {list(distribution.shape)}" if is_tensor else type(distribution).__name__
@@ -107,7 +107,7 @@ def discriminate(players: Players, real: Tensor, fake: Tensor, condition: Tensor
     with players.precision():
         # One pass over both sides: two thirds of the time of two passes on small batches.
         samples = torch.cat([real, fake.to(real.dtype)])
-        log_ratio = checked_log_ratios(given(players.discriminator, condition)(samples), samples)
+        log_ratio = checked_log_ratios(with_condition(players.discriminator, condition)(samples), samples)
     log_ratio_real, log_ratio_fake = with_gradient(log_ratio, "discriminator").split([len(real), len(fake)])
     return log_ratio_real, log_ratio_fake
 
@@ -130,7 +130,7 @@ def with_gradient(output: Tensor, who: str) -> Tensor:
     return output
 
 
-def given(network: Callable[..., Any], condition: Tensor | None) -> Callable[[Tensor], Any]:
+def with_condition(network: Callable[..., Any], condition: Tensor | None) -> Callable[[Tensor], Any]:
     """The network as a function of its first input alone.
 
     Args:
@@ -144,33 +144,34 @@ def given(network: Callable[..., Any], condition: Tensor | None) -> Callable[[Te
 
 
 def checked_log_ratios(log_ratios: Any, samples: Tensor) -> Tensor:
-    """What a discriminator gives, if it is one F for each sample.
+    """The output of a discriminator, refused unless it is one F for each sample.
 
     Args:
-        log_ratios: ``[B]``, or with further axes, but no single one of 1.
+        log_ratios: ``[B]``, or with further axes; ``[B, 1]`` only where the samples have this shape.
         samples: ``[B, ...]``, that it was called with.
 
     Returns:
-        It, in float32 at least.
+        The same numbers, in float32 at least.
 
     Raises:
         InputError: If it is anything else.
     """
-    batch = [len(samples)]
+    wanted = f"discriminator must give one F for each sample, {[len(samples)]}"
     if not isinstance(log_ratios, Tensor):
-        got = type(log_ratios).__name__
-    else:
-        shape, got = list(log_ratios.shape), f"{list(log_ratios.shape)}"
-        fits = shape[:1] == batch and (shape[1:] != [1] or shape == list(samples.shape))
-        if fits and log_ratios.is_floating_point():
-            return at_least_float32(log_ratios)
-        got += f" of {log_ratios.dtype}" if fits else "; squeeze its last axis" if shape[1:] == [1] else ""
-    raise InputError(f"discriminator must give one F for each sample, {batch}, got {got}")
+        raise InputError(f"{wanted}, got {type(log_ratios).__name__}")
+    shape = list(log_ratios.shape)
+    # Of sequences of one code, [B, 1] is an F for each prefix; of all others it is a column that was not squeezed.
+    is_column = shape[1:] == [1] and shape != list(samples.shape)
+    if shape[:1] != [len(samples)] or is_column:
+        raise InputError(f"{wanted}, got {shape}" + ("; squeeze its last axis" if shape[1:] == [1] else ""))
+    if not log_ratios.is_floating_point():
+        raise InputError(f"{wanted}, got {shape} of {log_ratios.dtype}")
+    return at_least_float32(log_ratios)
 
 
 @contextmanager
 def at_rest(network: nn.Module) -> Iterator[None]:
-    """A network in eval mode, and then again in the mode that it had."""
+    """The context in which a network is in eval mode; afterwards it is in its mode of before."""
     was_training = network.training
     network.eval()
     try:
@@ -180,7 +181,7 @@ def at_rest(network: nn.Module) -> Iterator[None]:
 
 
 class Scorer:
-    """F of the generator's draws: in eval mode, without gradients, so many samples at once as memory allows.
+    """F of the generator's draws: in eval mode, without gradients, in chunks that fit into memory.
 
     Args:
         players: Their discriminator scores, in the precision and the chunks that they run in.
@@ -203,12 +204,12 @@ class Scorer:
             ``[M, N]``, float32 at least; ``[M, N, ...]`` with a discriminator that gives more than one F for each.
         """
         samples = rearrange(codes, "m n ... -> (m n) ...")
-        chunk = self.chunk or len(samples)
+        chunk_size = self.chunk or len(samples)
         if self.condition is not None:
-            chunk = max(chunk // len(self.condition), 1) * len(self.condition)
-        score = given(self.discriminator, self.condition)
+            chunk_size = max(chunk_size // len(self.condition), 1) * len(self.condition)
+        score = with_condition(self.discriminator, self.condition)
         with at_rest(self.discriminator), self.precision():
-            log_w = torch.cat([checked_log_ratios(score(part), part) for part in samples.split(chunk)])
+            log_w = torch.cat([checked_log_ratios(score(chunk), chunk) for chunk in samples.split(chunk_size)])
         return rearrange(log_w, "(m n) ... -> m n ...", m=codes.shape[0])
 
     @torch.no_grad()
@@ -221,8 +222,7 @@ class Scorer:
         Returns:
             ``[N, *event_shape, K]``, float32 at least.
         """
-        inputs = [part.split(self.chunk or len(draw)) for part in (draw, self.condition) if part is not None]
+        inputs = (draw,) if self.condition is None else (draw, self.condition)
+        chunks = zip(*(tensor.split(self.chunk or len(draw)) for tensor in inputs), strict=True)
         with at_rest(self.discriminator), self.precision():
-            return torch.cat(
-                [at_least_float32(self.discriminator.alternatives(*part)) for part in zip(*inputs, strict=True)]
-            )
+            return torch.cat([at_least_float32(self.discriminator.alternatives(*chunk)) for chunk in chunks])

@@ -28,8 +28,8 @@ class Outcome:
 
     Attributes:
         loss: Scalar, differentiable.
-        seen: What there is to tell of it: figures, or the log weights ``[M, N]`` behind a generator's loss.
-        distribution: What the generator gave, in which a loss that is inf or NaN may have its reason.
+        seen: What to report: figures, or the log weights ``[M, N]`` behind a generator's loss.
+        distribution: The generator's output, which may explain a loss that is inf or NaN.
         share: Of the batch.
     """
 
@@ -66,10 +66,10 @@ def move(
 
     # 1. The gradient, part by part; processes exchange it with the last one.
     outcomes: list[Outcome] = []
-    for part, share, is_last in split_batch(1 if whole else players.parts, *batch):
+    for tensors, share, is_last in split_batch(1 if whole else players.parts, *batch):
         with exchanging(network, is_last):
-            outcome = loss_of(*part)
-            if not outcomes:  # not before: what has no gradient from the last step is named where processes wait for it
+            outcome = loss_of(*tensors)
+            if not outcomes:  # only now: an error of `loss_of` names the parameters without a gradient of the last step
                 optimizer.zero_grad(set_to_none=True)
             with_gradient(share * outcome.loss, who).backward()
         outcomes.append(replace(outcome, loss=outcome.loss.detach(), share=share))
@@ -87,12 +87,12 @@ def move(
 
 
 def _figures(loss: Tensor, outcomes: list[Outcome], processes: Processes) -> Figures:
-    """What was seen in all parts of a batch: means of figures, weighted by the shares; of log weights what they are."""
+    """What was seen in all parts of a batch: the diagnostics of its log weights, or figures weighted by the shares."""
     log_w = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, Tensor)]
     if log_w:
         return {"generator_loss": loss, **weight_diagnostics(torch.cat(log_w, dim=1), processes)}
-    figures = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, dict)]
-    return {name: _weighted_sum(outcomes, [part[name] for part in figures]) for name in figures[0]}
+    seen = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, dict)]
+    return {name: _weighted_sum(outcomes, [figures[name] for figures in seen]) for name in seen[0]}
 
 
 def _weighted_sum(outcomes: list[Outcome], values: list[Tensor]) -> Tensor:
@@ -125,13 +125,13 @@ def split_batch(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, 
             f"for {' and '.join(map(str, lengths))}"
         )
     for number in range(count):
-        part = tuple(
+        tensors = tuple(
             None if tensor is None else tensor[len(tensor) * number // count : len(tensor) * (number + 1) // count]
             for tensor in batch
         )
-        length = next(len(tensor) for tensor in part if tensor is not None)
+        length = next(len(tensor) for tensor in tensors if tensor is not None)
         if length:
-            yield part, length / lengths[0], number + 1 == count
+            yield tensors, length / lengths[0], number + 1 == count
 
 
 def apply_gradients(
@@ -147,9 +147,9 @@ def apply_gradients(
     Args:
         optimizer: Of the parameters to move.
         loss: Scalar, without a gradient.
-        figures: What an error tells beside the loss.
+        figures: Reported in an error, next to the loss.
         who: Whose step it is, for the error.
-        guard: Takes note instead of an error; the optimiser must then be a fused one, which can be told on the device.
+        guard: Takes note instead of an error; it needs a fused optimiser, which can be stopped on the device.
         processes: Those whose losses, and averaged gradients, must all be finite.
 
     Returns:
@@ -157,7 +157,7 @@ def apply_gradients(
 
     Raises:
         NonFiniteError: Before the step, if the loss or the gradient is inf or NaN, and there is no guard.
-        InputError: If there is a guard and the optimiser cannot be told.
+        InputError: If there is a guard and the optimiser is not fused.
     """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients).detach()

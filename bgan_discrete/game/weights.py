@@ -1,6 +1,6 @@
 """Importance weights of draws, from the discriminator's log-ratios, all in the log domain.
 
-``log_w_MN`` is ``F(x[m, n])``, the log weight of draw m of latent n.
+``log_w_MN`` is ``F(x[m, n])``, the log weight of draw m of latent n. Letters: M draws, N latents.
 """
 
 import math
@@ -72,8 +72,9 @@ def effective_sample_size(log_w_MN: Tensor) -> Tensor:
     Source:
         Kong (1992); Kish (1965).
     """
-    # Of normalised weights, whose sum is 1: those of large F lose all digits once they are doubled.
-    return torch.exp(-torch.logsumexp(2 * torch.log_softmax(at_least_float32(log_w_MN), dim=0), dim=0))
+    # Of normalised weights ESS = 1 / sum_m w~^2. A large F itself would lose its digits when doubled.
+    log_normalized_MN = torch.log_softmax(at_least_float32(log_w_MN), dim=0)
+    return torch.exp(-torch.logsumexp(2 * log_normalized_MN, dim=0))
 
 
 def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Processes = ALONE) -> Tensor:
@@ -102,13 +103,17 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
 
 
 def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
-    """The logarithm of the sum of all weights: the largest log weight, and what the others add, which would be lost."""
+    """The logarithm of the sum of all weights, as two numbers to be added: the largest log weight, and the rest.
+
+    Callers subtract the largest first: in the sum of both, a large one would round the rest away.
+    """
     largest = log_w_MN.detach().amax().clamp_min(torch.finfo(log_w_MN.dtype).min)  # all may be -inf
     log_rest = torch.logsumexp(log_w_MN - largest, dim=(0, 1))
     if processes.size == 1:
         return largest, log_rest
-    each, rest = processes.gather(torch.stack([largest, log_rest])).unbind(1)
-    return each.amax(), torch.logsumexp(rest + (each - each.amax()), dim=0)
+    largest_of_each, log_rest_of_each = processes.gather(torch.stack([largest, log_rest])).unbind(1)
+    largest = largest_of_each.amax()
+    return largest, torch.logsumexp(log_rest_of_each + (largest_of_each - largest), dim=0)
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -129,10 +134,10 @@ def weight_diagnostics(log_w_MN: Tensor, processes: Processes = ALONE) -> dict[s
         process's latents; ``log_beta`` and ``log_weight_std`` of the whole batch.
     """
     log_w_MN = at_least_float32(log_w_MN)
-    log_normalized = torch.log_softmax(log_w_MN, dim=0)
+    log_normalized_MN = torch.log_softmax(log_w_MN, dim=0)
     return {
         "ess_fraction": effective_sample_size(log_w_MN).mean() / log_w_MN.shape[0],
-        "max_weight": log_normalized.amax(0).exp().mean(),
+        "max_weight": log_normalized_MN.amax(0).exp().mean(),
         "log_beta": log_partition(log_w_MN, processes=processes),
         "log_weight_std": _spread(log_w_MN, processes),
     }
@@ -159,9 +164,13 @@ def log_ratio_diagnostics(log_ratio_real: Tensor, log_ratio_fake: Tensor) -> dic
 
 
 def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
-    """Standard deviation over the whole batch."""
+    """Standard deviation over the batch of all processes: the variance is the mean variance plus that of the means.
+
+    Each process divides by its largest absolute log weight, so that no square overflows.
+    """
     scale = log_w_MN.abs().amax().clamp_min(torch.finfo(log_w_MN.dtype).tiny)
-    scaled = torch.stack([*torch.var_mean(log_w_MN / scale, unbiased=False), scale])
-    variance, mean, scale = processes.gather(scaled).unbind(1)
-    share = scale / scale.amax()
-    return ((variance * share.square()).mean() + (mean * share).var(unbiased=False)).sqrt() * scale.amax()
+    variance, mean = torch.var_mean(log_w_MN / scale, unbiased=False)
+    variances, means, scales = processes.gather(torch.stack([variance, mean, scale])).unbind(1)
+    relative_scales = scales / scales.amax()
+    total_variance = (variances * relative_scales.square()).mean() + (means * relative_scales).var(unbiased=False)
+    return total_variance.sqrt() * scales.amax()

@@ -1,4 +1,4 @@
-"""A discriminator of sequences that scores, in one pass, every code that could stand at each position.
+"""A discriminator of sequences that scores, in one pass, every code that could be at each position.
 
 Letters: B samples, L positions, K categories, W features.
 """
@@ -28,34 +28,33 @@ RESIDUAL_SCALE = 0.5
 KERNEL_SIZE = 3
 
 LOG_RATIO_BOUND = 5.0
-"""The largest F of a judge unless another is asked for."""
+"""The default of the largest F of a judge."""
 
 
 @final
 class AlternativesDiscriminator(Discriminator):
-    """Codes -> what stands around each position -> the log-ratio of each code that could stand there.
+    """Codes -> the codes around each position -> the log-ratio of each code that could be there.
 
-    The answer for position t does not depend on the code at t itself, only on what stands around it. So one pass gives
-    ``F`` of the sample with any one code exchanged (``context="rest"``, for generators that draw all positions at
-    once), or of its prefixes with any last code (``"prefix"``, for autoregressive ones), and each position is a
-    discriminator of its own.
+    The output at position t depends on the codes around t, not on the code at t itself. So one pass gives ``F`` of the
+    sample with any one code exchanged (``context="rest"``, for generators that draw all positions at once), or of its
+    prefixes with any last code (``"prefix"``, for autoregressive ones). Each position is a discriminator of its own.
 
-    Several judges may sit at each position, because one that sees the whole sample soon knows it for generated whatever
-    stands at the position. With ``conv`` each layer has a judge, so that they see 3, 7, 15, ... codes to a side, from
-    what makes a syllable up to the whole. With the other networks and ``"rest"``, one judge sees all other codes and
-    one those before the position.
+    A position may have several judges. One that sees the whole sample soon recognises it as generated, whatever code is
+    at the position; one that sees less still compares the codes. With ``conv`` each layer has a judge, which sees 3, 7,
+    15, ... codes to a side: from about a syllable up to everything. With the other networks and ``"rest"``, one judge
+    sees all other codes and one those before the position.
 
     Args:
         space: Of sequences, ``(L,)``.
         width: W.
         depth: Convolutions of a side, whose dilations double; layers of a recurrent one; hidden layers of ``mlp``.
-        context: What a position is judged with: the codes before it, or all the others.
+        context: What the judges of a position see: the codes before it, or all the others.
         network: ``mlp``: a multilayer perceptron of its own for each position, for short samples; ``conv``: dilated
             causal convolutions from either side; ``gru``: gated recurrent units from either side.
-        log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly: a judge that is certain that
-            a sample is generated, whatever stands at a position, then says the same for every alternative and leaves
-            the word to one that can still tell them apart. Without a bound its meaningless differences are the
-            largest, and the generator may settle on nonsense.
+        log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly. A judge that is certain that
+            a sample is generated then gives all alternatives the same F, and those judges decide that can still tell
+            them apart. Without a bound its meaningless differences would be the largest, and the generator might settle
+            on nonsense.
 
     Raises:
         InputError: If a size is below 1, a name is unknown, or samples are no sequences.
@@ -82,59 +81,67 @@ class AlternativesDiscriminator(Discriminator):
         if not 0 < log_ratio_bound < math.inf:
             raise InputError(f"log_ratio_bound must be positive and finite, got {log_ratio_bound}")
         self.context, self.log_ratio_bound = context, log_ratio_bound
-        self.judges = nn.ModuleList()
+        num_sides = 2 if context == "rest" else 1
+        self.judges, self.sides = nn.ModuleList(), nn.ModuleList()
+
         if network == "mlp":
-            self.sides = nn.ModuleList()
+            # One judge sees the codes before its position, another one, with "rest", all other codes.
             others = 1 - torch.eye(length)
-            for mask in (others.tril(), others)[: 2 if context == "rest" else 1]:
+            for mask in (others.tril(), others)[:num_sides]:
                 self.judges.append(_PositionwiseMLP(mask, num_categories, width, depth))
-        else:
-            side = SIDES[network]
-            self.sides = nn.ModuleList(
-                [side(num_categories, width, depth) for _ in range(2 if context == "rest" else 1)]
-            )
-            last = depth - 1 if network == "conv" else 0
-            every = [(layer, len(self.sides)) for layer in range(last + 1)]
-            self.views = every if network == "conv" or context == "prefix" else [(0, 1), *every]
-            for _, count in self.views:
-                self.judges.append(_Judge(length, num_categories, count * width))
+            return
+
+        # The codes before a position are read by one network, with "rest" those after it by another.
+        self.sides.extend(SIDES[network](num_categories, width, depth) for _ in range(num_sides))
+
+        # A judge for each layer of convolutions; of recurrent sides one for both and, with "rest", one for the first.
+        num_layers = depth if network == "conv" else 1
+        self.views = [(layer, num_sides) for layer in range(num_layers)]
+        """Of each judge, the layer whose features it sees, and of how many sides."""
+        if network == "gru" and context == "rest":
+            self.views.insert(0, (0, 1))
+        for _, sides_seen in self.views:
+            self.judges.append(_Judge(length, num_categories, sides_seen * width))
 
     def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``F`` with the code at each position exchanged for each category, as the judges say on average.
+        """``F`` with the code at each position exchanged for each category, the mean over the judges.
 
         Args:
             codes: Integers ``[B, L]``, or soft one-hots ``[B, L, K]`` of a float dtype.
             labels: None.
 
         Returns:
-            ``[B, L, K]``. Where a sequence has ended, and where the exchange would end it before codes that are still
-            seen (``context="rest"``), the number means nothing.
+            ``[B, L, K]``. The number is meaningless on the padding, and for an end that would be put before codes that
+            are still seen (``context="rest"``).
         """
         check_labels(self, labels)
         return self._judgements(codes).mean(1)
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, as each judge at each position says; no ``labels``.
+        """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, by each judge at each position; no ``labels``.
 
         Returns:
-            ``[B, J L]`` with J judges. Behind the end of a sequence stands the judgement of its last position.
+            ``[B, J L]`` with J judges. On the padding it is F of the last position of the sequence.
         """
         check_labels(self, labels)
-        every = self._judgements(codes)
+        of_alternatives = self._judgements(codes)  # [B, J, L, K]
         if codes.is_floating_point():
-            found, hard = (every * codes[:, None]).sum(-1), codes.detach().argmax(-1)
+            codes_BL = codes.detach().argmax(-1)
+            log_ratios = (of_alternatives * codes[:, None]).sum(-1)  # [B, J, L]
         else:
-            hard = codes.long()
-            found = every.gather(-1, hard[:, None, :, None].expand(-1, every.shape[1], -1, -1)).squeeze(-1)
+            codes_BL = codes.long()
+            index = codes_BL[:, None, :, None].expand(-1, of_alternatives.shape[1], -1, -1)
+            log_ratios = of_alternatives.gather(-1, index).squeeze(-1)
         if self.space.end_id is not None:
-            found = carry_to_the_end(found, counted_positions(hard, self.space.end_id)[:, None])
-        return found.flatten(1)
+            counted_BL = counted_positions(codes_BL, self.space.end_id)
+            log_ratios = carry_to_the_end(log_ratios, counted_BL[:, None])
+        return log_ratios.flatten(1)
 
     def sample_log_ratio(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F of whole samples, as the judge that sees most says.
+        """F of whole samples, by the judge that sees most.
 
-        With ``context="rest"`` each position judges the whole sample, and the mean over the positions is taken; with
-        ``"prefix"`` the last one does.
+        With ``context="rest"`` it sees the whole sample at each position, and the mean over the positions is taken;
+        with ``"prefix"`` F of the last position is.
 
         Args:
             codes: Integers ``[B, L]``.
@@ -144,32 +151,37 @@ class AlternativesDiscriminator(Discriminator):
             ``[B]``, within `log_ratio_bound`.
         """
         check_labels(self, labels)
-        hard = codes.long()
-        found = self._judgements(codes)[:, -1].gather(-1, hard[..., None]).squeeze(-1)
-        counted = counted_positions(hard, self.space.end_id)
+        codes_BL = codes.long()
+        of_alternatives_BLK = self._judgements(codes)[:, -1]
+        log_ratios_BL = of_alternatives_BLK.gather(-1, codes_BL[..., None]).squeeze(-1)
+        counted_BL = counted_positions(codes_BL, self.space.end_id)
         if self.context == "prefix":
-            return carry_to_the_end(found, counted)[:, -1]
-        return (found * counted).sum(1) / counted.sum(1)
+            return carry_to_the_end(log_ratios_BL, counted_BL)[:, -1]
+        return (log_ratios_BL * counted_BL).sum(1) / counted_BL.sum(1)
 
     def _judgements(self, codes: Tensor) -> Tensor:
-        """``[B, judges, L, K]``, each within `log_ratio_bound`."""
+        """F of each judge, ``[B, J, L, K]``, within `log_ratio_bound`."""
         return self.log_ratio_bound * torch.tanh(self._unbounded(codes) / self.log_ratio_bound)
 
     def _unbounded(self, codes: Tensor) -> Tensor:
         if not self.sides:
-            soft = codes if codes.is_floating_point() else one_hot_codes(codes, self.space.num_categories)
-            flat = soft.flatten(1).to(next(self.judges.parameters()).dtype)
+            one_hots_BLK = codes if codes.is_floating_point() else one_hot_codes(codes, self.space.num_categories)
+            flat = one_hots_BLK.flatten(1).to(next(self.judges.parameters()).dtype)
             return torch.stack([judge(flat) for judge in self.judges], dim=1)
-        layers = [self.sides[0](codes)]
+        # Of each side, the features [B, L, W] of its layers; the second side reads backwards.
+        layers_of_sides = [self.sides[0](codes)]
         if self.context == "rest":
-            layers.append([after.flip(1) for after in self.sides[1](codes.flip(1))])
-        seen = [torch.cat([side[layer] for side in layers[:count]], dim=-1) for layer, count in self.views]
+            layers_of_sides.append([features.flip(1) for features in self.sides[1](codes.flip(1))])
+        seen = [
+            torch.cat([layers[layer] for layers in layers_of_sides[:sides_seen]], dim=-1)
+            for layer, sides_seen in self.views
+        ]
         return torch.stack([judge(features) for judge, features in zip(self.judges, seen, strict=True)], dim=1)
 
 
 @final
 class _Judge(nn.Module):
-    """Features of what a position is judged with -> log-ratios of the codes that could stand there."""
+    """Features of the codes around a position -> log-ratios of the codes that could be there."""
 
     def __init__(self, length: int, num_categories: int, width: int) -> None:
         super().__init__()
@@ -220,11 +232,11 @@ class _ConvSide(nn.Module):
         self.layers = nn.ModuleList([nn.Conv1d(width, width, KERNEL_SIZE, dilation=2**d) for d in range(depth)])
 
     def forward(self, codes: Tensor) -> list[Tensor]:
-        x, found = _shifted(self.read(codes, 1), self.start).transpose(1, 2), []
+        x, features = _shifted(self.read(codes, 1), self.start).transpose(1, 2), []
         for number, layer in enumerate(self.layers):
             x = x + RESIDUAL_SCALE * torch.relu(layer(pad(x, ((KERNEL_SIZE - 1) * 2**number, 0))))
-            found.append(x.transpose(1, 2))
-        return found
+            features.append(x.transpose(1, 2))
+        return features
 
 
 @final
@@ -245,7 +257,7 @@ class _RecurrentSide(nn.Module):
 
 
 def _shifted(features: Tensor, start: Tensor) -> Tensor:
-    """At each position what stands just before it: the start, then all features but the last."""
+    """At each position the features of the one before it: the start, then all but the last."""
     return torch.cat([start.to(features.dtype).expand(len(features), 1, -1), features[:, :-1]], dim=1)
 
 

@@ -151,10 +151,10 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _ConvolutionalGenerator(Generator):
-    """Latent -> convolutions at growing sizes -> so many numbers for each pixel; K where none are named.
+    """Latent -> convolutions at growing sizes -> ``outputs`` numbers for each pixel; K if None.
 
-    With classes, the latent has the label's embedding beside it, and every normalisation is a `ConditionalGroupNorm`.
-    Both begin at zero: the network is first the one without classes.
+    With classes, the latent gets the label's embedding next to it, and every normalisation is a `ConditionalGroupNorm`.
+    Both begin at zero: at first the network computes what it would without classes.
     """
 
     def __init__(
@@ -167,11 +167,15 @@ class _ConvolutionalGenerator(Generator):
         check_at_least_one(width=width, depth=depth)
         sizes = image_sizes(height, image_width)
         self.start_size, self.target_sizes = sizes[-1], sizes[-2::-1]
+
+        # From the latent, and the label, to the maps of the smallest size.
         deepest = _channels(width, len(sizes) - 1)
         self.expand = nn.Linear(latent_size, deepest * self.start_size[0] * self.start_size[1])
         if num_classes is not None:
-            # Beside the latent, a one-hot of the label: what the first layer makes of it is added.
+            # Like a one-hot of the label next to the latent: the first layer's products with it are added.
             self.expand_label = _zeros(num_classes, self.expand.out_features)
+
+        # From each size to the next larger one, with fewer channels.
         self.levels = nn.ModuleList()
         inputs = deepest
         for level in range(len(sizes) - 2, -1, -1):
@@ -179,6 +183,8 @@ class _ConvolutionalGenerator(Generator):
             blocks = [_GeneratorBlock(inputs if i == 0 else features, features, num_classes) for i in range(depth)]
             self.levels.append(nn.ModuleList(blocks))
             inputs = features
+
+        # From the maps of the full size to the outputs of each pixel.
         self.normalize = _normalization(inputs, num_classes)
         self.to_logits = nn.Conv2d(inputs, channels * self.outputs, 3, padding=1)
         # The layout in which convolutions run fastest on CPUs; it also makes the last permutation free.
@@ -193,7 +199,7 @@ class _ConvolutionalGenerator(Generator):
             InputError: If there are labels and no classes, or classes and no labels.
         """
         check_labels(self, labels)
-        given = () if labels is None else (labels,)
+        condition = () if labels is None else (labels,)
         x = self.expand(latents)
         if labels is not None:
             x = x + self.expand_label(labels)
@@ -201,8 +207,8 @@ class _ConvolutionalGenerator(Generator):
         x = rearrange(x, "n (h w c) -> n c h w", h=self.start_size[0], w=self.start_size[1])
         for blocks, size in zip(self.levels, self.target_sizes, strict=True):
             for block in cast(nn.ModuleList, blocks):
-                x = block(x, size, given)
-        logits = self.to_logits(torch.relu(self.normalize(x, *given)))
+                x = block(x, size, condition)
+        logits = self.to_logits(torch.relu(self.normalize(x, *condition)))
         if len(self.space.event_shape) == 2:
             logits = rearrange(logits, "n k h w -> n h w k")
         else:
@@ -316,6 +322,8 @@ class ConvDiscriminator(Discriminator):
         channels, height, image_width = _image_shape(space.event_shape)
         check_at_least_one(width=width, depth=depth)
         self.read = CodeInput(space.num_categories, encoding or default_encoding(space.num_categories, space.ordered))
+
+        # Convolutions of each size, the last of which halves it.
         sizes = image_sizes(height, image_width)
         layers: list[nn.Module] = []
         inputs = channels * self.read.num_features
@@ -326,6 +334,8 @@ class ConvDiscriminator(Discriminator):
                 inputs = outputs
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
             inputs = outputs
+
+        # One more of the smallest size, then F.
         outputs = _channels(width, len(sizes) - 1)
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         self.convolve = nn.Sequential(*layers)
@@ -367,10 +377,10 @@ class ConvDiscriminator(Discriminator):
 
 @final
 class _LinearOfMaps(nn.Linear):
-    """A linear layer of maps ``[B, C, H, W]`` whose channels vary fastest in memory: it reads them as they lie.
+    """A linear layer of maps ``[B, C, H, W]`` whose channels vary fastest in memory, which need not be rearranged.
 
-    It gives what a plain layer gives for ``maps.flatten(1)``, which may come in their place: to put the weights in the
-    maps' order is less work than the reverse.
+    It computes what a plain layer does for ``maps.flatten(1)``, which it takes too. The weights are put in the maps'
+    order instead, which is less work.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -381,5 +391,5 @@ class _LinearOfMaps(nn.Linear):
 
 
 def _channels_last(rows: Tensor, maps: Tensor) -> Tensor:
-    """Rows ``[R, C H W]`` of numbers for flattened maps ``[B, C, H, W]``, as they stand where channels vary fastest."""
+    """Weights ``[rows, C H W]`` of flattened maps ``[B, C, H, W]``, in the order in which channels vary fastest."""
     return rearrange(rows, "r (c h w) -> r (h w c)", c=maps.shape[1], h=maps.shape[2])

@@ -18,7 +18,7 @@ MAX_COSINES = 4
 
 
 def default_encoding(num_categories: int, ordered: bool) -> InputEncoding:
-    """The encoding that a discriminator uses unless told otherwise.
+    """The encoding that a discriminator uses by default.
 
     Args:
         num_categories: K.

@@ -1,6 +1,6 @@
 """Generators and discriminators for sequences of codes, such as text.
 
-Letters: B samples, L positions, K categories, Z latent width.
+Letters: B samples, N latents, L positions, K categories, Z latent width.
 """
 
 from abc import abstractmethod
@@ -86,8 +86,8 @@ class ConvSequenceGenerator(Generator):
         """The distributions of a batch of latents ``[N, Z]``; no ``labels``."""
         check_labels(self, labels)
         x = rearrange(self.expand(latents), "n (w l) -> n w l", l=self.space.length)
-        logits = rearrange(self.to_logits(torch.relu(self.blocks(x))), "n k l -> n l k")
-        return SequenceCategorical(logits + self.position_bias, self.space.end_id)
+        logits_NLK = rearrange(self.to_logits(torch.relu(self.blocks(x))), "n k l -> n l k")
+        return SequenceCategorical(logits_NLK + self.position_bias, self.space.end_id)
 
 
 @final
@@ -170,7 +170,7 @@ class _AutoregressiveGenerator(Generator):
         return cast(Tensor, self.to_logits(self.features(codes, latents)))
 
     def _inputs(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """What stands before each position: the start, then the codes but the last; with the latent added to each."""
+        """The input at each position: the start vector or the code before it, plus the latent."""
         start = repeat(self.start_vector, "w -> b 1 w", b=len(codes))
         shifted = torch.cat([start, self.embed(as_index(codes[:, :-1]))], dim=1)
         return shifted + self.project_latent(latents)[:, None]
@@ -306,11 +306,11 @@ class TransformerGenerator(_AutoregressiveGenerator):
         """Logits ``[B, K]`` of the next position; as in `bgan_discrete.distributions.autoregressive.Decoder`."""
         position, (keys, values) = state["position"], state["cache"]
         x = (self._next_input(previous, state["projected"]) + self.place[position])[:, None]
-        for number, part in enumerate(self.blocks):
-            block = cast(_Block, part)
+        seen = slice(0, position + 1)
+        for number, module in enumerate(self.blocks):
+            block = cast(_Block, module)
             q, k, v = block.queries_keys_values(x)
             keys[number][:, :, position], values[number][:, :, position] = k[:, :, 0], v[:, :, 0]
-            seen = slice(0, position + 1)
             attended = nn.functional.scaled_dot_product_attention(
                 q, keys[number][:, :, seen], values[number][:, :, seen]
             )
@@ -331,9 +331,9 @@ class _SequenceDiscriminator(Discriminator):
     def _features(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B, L, width]``, zero on the padding, and the positions that count ``[B, L]``."""
         # Soft one-hots (of penalties) end where their largest category does.
-        hard = codes.detach().argmax(-1) if codes.is_floating_point() else codes
-        counted = counted_positions(hard, self.space.end_id)
-        return self.read(codes, 1) * counted[..., None], counted
+        codes_BL = codes.detach().argmax(-1) if codes.is_floating_point() else codes
+        counted_BL = counted_positions(codes_BL, self.space.end_id)
+        return self.read(codes, 1) * counted_BL[..., None], counted_BL
 
 
 @final
@@ -364,14 +364,14 @@ class ConvSequenceDiscriminator(_SequenceDiscriminator):
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix; no ``labels``."""
         check_labels(self, labels)
-        features, counted = self._features(codes)
+        features, counted_BL = self._features(codes)
         x = self.blocks(rearrange(features, "b l w -> b w l"))
         if not self.per_prefix:
             return self.to_log_ratio(torch.relu(x).flatten(1)).squeeze(1)
         x = rearrange(torch.relu(x), "b w l -> b l w")
-        # The convolutions see a stretch; the mean so far holds what stood before it.
+        # The convolutions see a stretch of codes; the mean so far also holds what came before it.
         so_far = x.cumsum(1) / torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
-        return carry_to_the_end(self.to_log_ratio(torch.cat([x, so_far], dim=-1)).squeeze(-1), counted)
+        return carry_to_the_end(self.to_log_ratio(torch.cat([x, so_far], dim=-1)).squeeze(-1), counted_BL)
 
 
 @final
@@ -402,11 +402,11 @@ class GRUDiscriminator(_SequenceDiscriminator):
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``: ``[B]``, or ``[B, L]`` per prefix; no ``labels``."""
         check_labels(self, labels)
-        features, counted = self._features(codes)
+        features, counted_BL = self._features(codes)
         # The accelerator's own recurrent kernels cannot be derived twice, as a gradient penalty asks.
         with torch.backends.cudnn.flags(enabled=not codes.is_floating_point()):
             outputs, _ = self.recur(features)
         if self.per_prefix:
-            return carry_to_the_end(self.to_log_ratio(outputs).squeeze(-1), counted)
-        last = repeat(counted.sum(1) - 1, "b -> b 1 w", w=outputs.shape[2])
+            return carry_to_the_end(self.to_log_ratio(outputs).squeeze(-1), counted_BL)
+        last = repeat(counted_BL.sum(1) - 1, "b -> b 1 w", w=outputs.shape[2])
         return self.to_log_ratio(outputs.gather(1, last).squeeze(1)).squeeze(1)

@@ -11,16 +11,16 @@ from bgan_discrete.space import SampleSpace
 
 
 def check_takes(space: SampleSpace, name: str, *, sizes: bool = False, end_id: bool = False) -> None:
-    """Refuse a space with more in it than a generator heeds: it would give samples that lie outside.
+    """Refuse a space with properties that a generator ignores: its samples could lie outside the space.
 
     Args:
         space: What one sample is.
         name: Of the generator's class.
-        sizes: Whether it heeds `SampleSpace.sizes`.
-        end_id: Whether it heeds `SampleSpace.end_id`.
+        sizes: Whether it respects `SampleSpace.sizes`.
+        end_id: Whether it respects `SampleSpace.end_id`.
 
     Raises:
-        InputError: If the space has what the generator does not heed.
+        InputError: If the space has a property that the generator ignores.
     """
     if space.sizes is not None and not sizes:
         raise InputError(f"{name} has as many categories at every position, and the space has sizes: use MLPGenerator")
@@ -30,7 +30,7 @@ def check_takes(space: SampleSpace, name: str, *, sizes: bool = False, end_id: b
 
 @torch.no_grad()
 def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: Tensor) -> None:
-    """Copy log-frequencies into an output bias and make the last layer's own output small beside them."""
+    """Copy log-frequencies into an output bias and make the last layer's own output small compared with them."""
     if log_frequencies.shape != bias.shape or not torch.isfinite(log_frequencies).all():
         raise InputError(
             f"log_frequencies must be finite, of shape {list(bias.shape)}, got {list(log_frequencies.shape)}"
@@ -42,10 +42,10 @@ def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: 
 
 @torch.no_grad()
 def set_logit_spread(generator: Generator, latents: Tensor, spread: float) -> None:
-    """Rescale a generator's last layer so that its logits differ by so much from one latent to another.
+    """Rescale a generator's last layer so that its logits differ by ``spread`` from one latent to another.
 
-    A generator of independent positions that begins with one and the same distribution for every latent must first
-    break that symmetry; one that begins with sharper, different distributions learns at once what fits together.
+    A generator of independent positions that begins with the same distribution for every latent must first break that
+    symmetry. One that begins with sharper, different distributions learns at once which codes go together.
 
     Args:
         generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.
@@ -60,7 +60,7 @@ def set_logit_spread(generator: Generator, latents: Tensor, spread: float) -> No
     if space.sizes is not None:
         sizes = torch.tensor(space.sizes, device=spreads.device).reshape(space.event_shape)
         spreads = spreads[torch.arange(space.num_categories, device=spreads.device) < sizes[..., None]]
-    found = float(spreads.mean())
-    if not (spread > 0 and found > 0):
+    measured_spread = float(spreads.mean())
+    if not (spread > 0 and measured_spread > 0):
         raise InputError(f"logit_spread must be above 0, with logits that depend on the latent, got {spread}")
-    cast(Any, generator).to_logits.weight.mul_(spread / found)
+    cast(Any, generator).to_logits.weight.mul_(spread / measured_spread)

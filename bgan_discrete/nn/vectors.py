@@ -114,8 +114,8 @@ class MLPDiscriminator(Discriminator):
     training.
 
     Args:
-        space: What one sample is. Soft one-hots of codes that a position cannot have are not looked at, so that a
-            gradient penalty has no part in them.
+        space: What one sample is. Soft one-hots of codes that a position cannot have are ignored, also by a
+            gradient penalty.
         width: Units of a hidden layer.
         depth: Hidden layers.
         encoding: How codes are read; `default_encoding` of the space if None. Where positions differ in their number of
@@ -169,17 +169,23 @@ class MLPDiscriminator(Discriminator):
             ``[B, *event_shape, K]``; 0 for a category that its position cannot have.
         """
         check_labels(self, labels)
+        # 1. The first layer's sums, and what each code at each position adds to them.
         first = cast(nn.Linear, self.hidden[0])
-        sums = first(self._features(codes))  # [B, W]
-        table = self._sums_of_codes(first.weight)  # [P K, W]
-        place = torch.arange(self.space.num_positions, device=codes.device)
-        own = table[as_index(codes).flatten(1) + place * self.space.num_categories]  # [B, P, W]
-        position = self.possible // self.space.num_categories
-        exchanged = sums[:, None] - own[:, position] + table[self.possible]  # [B, V, W]
-        found = self.to_log_ratio(self.hidden[1:](exchanged)).squeeze(-1)
+        sums_BW = first(self._features(codes))
+        added = self._sums_of_codes(first.weight)  # [P K, W]
+
+        # 2. The sums without the code that is there, and with each one that could be.
+        num_positions, num_categories = self.space.num_positions, self.space.num_categories
+        first_row = torch.arange(num_positions, device=codes.device) * num_categories
+        removed_BPW = added[as_index(codes).flatten(1) + first_row]
+        position = self.possible // num_categories  # [V]
+        exchanged_BVW = sums_BW[:, None] - removed_BPW[:, position] + added[self.possible]
+
+        # 3. The other layers, for each pair; 0 for the pairs that there are not.
+        log_ratios = self.to_log_ratio(self.hidden[1:](exchanged_BVW)).squeeze(-1)  # [B, V]
         if self.space.sizes is not None:
-            found = found.new_zeros(len(codes), len(table)).index_copy(1, self.possible, found)
-        return found.unflatten(1, (*self.space.event_shape, self.space.num_categories))
+            log_ratios = log_ratios.new_zeros(len(codes), len(added)).index_copy(1, self.possible, log_ratios)
+        return log_ratios.unflatten(1, (*self.space.event_shape, num_categories))
 
     def _features(self, codes: Tensor) -> Tensor:
         features = self.read(codes, len(self.space.event_shape)).flatten(1)
@@ -190,8 +196,8 @@ class MLPDiscriminator(Discriminator):
         if self.space.sizes is not None:
             table = weight.new_zeros(self.space.num_positions * self.space.num_categories, len(weight))
             return table.index_copy(0, self.possible, weight.t())
-        rows = self.read(torch.eye(self.space.num_categories, device=weight.device), 0).to(
-            weight.dtype
-        )  # [K, features]
-        by_position = weight.unflatten(1, (-1, self.read.num_features))
-        return torch.einsum("kf,wpf->pkw", rows, by_position).flatten(0, 1)
+        one_hots = torch.eye(self.space.num_categories, device=weight.device)
+        features_of_codes = self.read(one_hots, 0).to(weight.dtype)  # [K, features]
+        weight_of_positions = weight.unflatten(1, (-1, self.read.num_features))  # [W, P, features]
+        added_PKW = torch.einsum("kf,wpf->pkw", features_of_codes, weight_of_positions)
+        return added_PKW.flatten(0, 1)

@@ -4,9 +4,11 @@
 
 ``log D - log(1 - D)`` is F itself, so the losses are taken from F: the form with probabilities is inf or NaN once D
 rounds to 0 or 1. Grey levels enter the discriminators of this package as mixtures of black and white, on two categories
-(`mixtures`), so that whatever reads codes reads them too.
+(`mixtures`), so that every network that reads codes reads them too.
 
 Source: Hjelm et al., "Boundary-Seeking GANs" (2018), section 3.
+
+Letters: B samples, N latents, M draws, K levels.
 """
 
 from collections.abc import Callable
@@ -193,7 +195,7 @@ def continuous_step(
     if not isinstance(distribution, GreyLevels):
         raise InputError(f"a continuous step needs a generator of GreyLevels, got {type(distribution).__name__}")
     fake = mixtures(distribution.values)
-    data = mixtures(real.to(fake.dtype) / (distribution.num_categories - 1))
+    real_mixtures = mixtures(real.to(fake.dtype) / (distribution.num_categories - 1))
     processes = players.processes
 
     def loss_through_discriminator() -> Outcome:
@@ -206,7 +208,7 @@ def continuous_step(
         return Outcome(value, {"generator_loss": value.detach(), "log_beta": log_beta})
 
     def loss_of_samples() -> Outcome:
-        return discriminator_loss(game, players, data, fake.detach(), None, penalty_scale, rng)
+        return discriminator_loss(game, players, real_mixtures, fake.detach(), None, penalty_scale, rng)
 
     figures = move(players, "discriminator", loss_of_samples, whole=True)
     if not moves_both:

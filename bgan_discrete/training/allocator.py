@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep memory that a training step frees, because the next step wants it again."""
+"""Makes the C library's allocator keep the memory that a training step frees, because the next step needs it again."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ def keep_freed_memory() -> bool:
     user has set up through ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` is left alone.
 
     Returns:
-        Whether the allocator was told; False where it is not glibc's.
+        Whether the allocator was set; False where it is not glibc's.
     """
     if not sys.platform.startswith("linux") or {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ):
         return False

@@ -33,13 +33,13 @@ class MovingAverage(AveragedModel):
         """Move towards the weights of ``network``, which the average is of."""
         count = self.num_averaged
         weight = 1 - min(self._decay, (1 + count) / (EMA_WARMUP + count)) if count else 1.0
-        mine = [*self.module.parameters(), *self.module.buffers()]
-        theirs = [*network.parameters(), *network.buffers()]
-        smooth = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in smooth], [b for _, b in smooth], weight)
-        for a, b in zip(mine, theirs, strict=True):
-            if not a.is_floating_point():
-                a.copy_(b)
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        pairs = list(zip(averages, [*network.parameters(), *network.buffers()], strict=True))
+        averaged = [(average, current) for average, current in pairs if average.is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in averaged], [current for _, current in averaged], weight)
+        for average, current in pairs:
+            if not average.is_floating_point():
+                average.copy_(current)
         self.n_averaged.add_(1)
         self.num_averaged += 1
 

@@ -1,4 +1,4 @@
-"""The order in which training sees the data: a function of (seed, epoch, step), so that a resumed run goes on alike."""
+"""The order in which training sees the data: a function of (seed, epoch, step), so that a run resumes exactly."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bgan_discrete.errors import InputError
 class BatchOrder:
     """Rows of every batch, computed rather than remembered.
 
-    Each epoch is its own permutation of the rows; a batch that reaches the end of an epoch goes on with the next one.
+    Each epoch is its own permutation of the rows; a batch that reaches the end of an epoch continues with the next one.
     So every row is drawn once an epoch and every batch is full. The permutation last used stays in memory.
 
     Args:
@@ -46,13 +46,13 @@ class BatchOrder:
         """
         _check_integer("count", count, 0)
         position, end = count * self.batch_size, (count + 1) * self.batch_size
-        parts = []
+        stretches = []
         while position < end:
             epoch, offset = divmod(position, self.num_samples)
             taken = min(end - position, self.num_samples - offset)
-            parts.append(self._rows(epoch)[offset : offset + taken])
+            stretches.append(self._rows(epoch)[offset : offset + taken])
             position += taken
-        return np.concatenate(parts)
+        return np.concatenate(stretches)
 
     def _rows(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:

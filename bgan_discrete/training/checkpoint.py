@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a run in a folder that is there whole or not at all.
+"""Checkpoints: the whole state of a run in a folder that is either complete or absent.
 
 ``step-00000123/`` holds ``state.pt`` and ``manifest.json``. The single files of format version 1, ``step-00000123.pt``,
 are known by their names, and refused.
@@ -51,14 +51,14 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in a folder, oldest step first.
 
-    A checkpoint that had stepped aside for another of its step is among them where a crash kept that from coming.
+    One that was renamed to make room for another of its step is among them if a crash prevented the replacement.
     """
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    aside = [path for path in folder.iterdir() if path.name.startswith(REPLACED)]
-    found += [path for path in aside if _is_left_alone(path, path.name.removeprefix(REPLACED))]
-    return sorted(found, key=step_of)
+    checkpoints = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    renamed = [path for path in folder.iterdir() if path.name.startswith(REPLACED)]
+    checkpoints += [path for path in renamed if _is_left_alone(path, path.name.removeprefix(REPLACED))]
+    return sorted(checkpoints, key=step_of)
 
 
 def _is_left_alone(path: Path, name: str) -> bool:
@@ -66,21 +66,21 @@ def _is_left_alone(path: Path, name: str) -> bool:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a checkpoint holds nothing that no run has written, and is no link."""
-    holds_more = path.is_dir() and not {part.name for part in path.iterdir()} <= {STATE_FILE, MANIFEST_FILE}
+    """Whether a checkpoint is no link and holds nothing but the files that a run writes."""
+    holds_more = path.is_dir() and not {file.name for file in path.iterdir()} <= {STATE_FILE, MANIFEST_FILE}
     return not path.is_symlink() and not holds_more
 
 
 def step_of(path: Path) -> int:
     """The step in the name of a checkpoint ``path``; -1 where there is none."""
-    found = _NAME.search(path.name)
-    return int(found[1]) if found else -1
+    match = _NAME.search(path.name)
+    return int(match[1]) if match else -1
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: int) -> Path:
-    """Write a checkpoint beside the others and only then give it its name; remove the oldest ones only afterwards.
+    """Write a checkpoint under a temporary name, then give it its name, and only then remove the oldest ones.
 
-    What a killed run left half-written is removed first. A link, and a checkpoint with somebody's own files, stays.
+    Half-written files of a killed run are removed first. Links, and checkpoints that hold other files, stay.
 
     Args:
         folder: Where checkpoints are; made if missing.
@@ -147,7 +147,7 @@ class _Digested:
 
 
 def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Write what was asked for and wait until it is on the disk; its facts are those of what was meant."""
+    """Write a state and wait until it is on the disk; gives the size and digest of what should be there."""
     with path.open("xb") as file:
         digested = _Digested(file)
         torch.save(state, cast(BinaryIO, digested))
@@ -178,7 +178,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def _check_step(step: Any, path: Path, named: str) -> None:
-    """A step must be a number, and that of the name where this tells one; of another value only the type is named."""
+    """Refuse a step that is no number, of which only the type is named, or not the one in the folder's name."""
     if type(step) is not int or not 0 <= step < 2**63:
         # A small file can hold a list that fills any memory as text.
         raise InputError(f"{named} cannot be read: its step must be in 0 .. 2**63 - 1, got {type(step).__name__}")
@@ -190,7 +190,7 @@ def _check_archive(path: Path, named: str) -> None:
     """A torch file is a ZIP of uncompressed parts: nothing in it grows when it is read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            grows = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+            grows = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
     except Exception as error:  # zipfile raises many types for a damaged file
         raise DamagedError(f"{named} is damaged: {path.name} cannot be read: {one_line(error)}") from None
     if grows:
@@ -234,7 +234,7 @@ def find_checkpoint(folder: Path, which: str) -> Path:
     Args:
         folder: Where the run's checkpoints are.
         which: ``"latest"``, or the path of a checkpoint. ``"latest"`` is the newest that is whole; a warning names
-            whatever newer has the name of one: what is damaged, links that lead nowhere, other files and folders.
+            everything newer with a checkpoint's name: damaged ones, broken links, other files and folders.
 
     Returns:
         The checkpoint's folder.

@@ -29,8 +29,8 @@ def claim_folder(folder: Path | None, is_new: bool, processes: Processes) -> Exi
     Raises:
         InputError: If another training writes there, or, of a new one, has written a checkpoint there.
     """
-    own = folder if processes.is_first else None
-    return processes.after_the_first(lambda: _hold(own, is_new))
+    written_folder = folder if processes.is_first else None
+    return processes.after_the_first(lambda: _hold(written_folder, is_new))
 
 
 def _hold(folder: Path | None, is_new: bool) -> ExitStack:

@@ -42,7 +42,7 @@ class RunningMeans:
         return torch.stack([value.detach() for value in self.sums.values()]) if self.sums else None
 
     def restore(self, sums: Tensor | None, counts: Mapping[str, int]) -> None:
-        """Take back what `stacked` gave, on the device where the sums go on, with its counts."""
+        """Take back what `stacked` gave, on the device where steps are summed, with its counts."""
         self.counts = {name: int(count) for name, count in counts.items()}
         scalars = () if sums is None else sums.reshape(len(self.counts)).unbind()
         self.sums = dict(zip(self.counts, scalars, strict=True)) if sums is not None else {}

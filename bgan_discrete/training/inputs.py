@@ -1,4 +1,4 @@
-"""What may come into a training: networks that say what they are, codes and labels, and their shares of a batch."""
+"""The checked inputs of a training: networks, codes and labels, and the processes' shares of a batch."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ DIGEST_BYTES = 1024**3
 """Up to this size the data are recognised on resume by all of their rows."""
 
 DIGEST_ROWS = 4096
-"""Beyond that, by at least so many rows, evenly spaced."""
+"""Beyond that, by at least this many rows, evenly spaced."""
 
 
 def check_networks(generator: Generator, discriminator: Discriminator) -> None:

@@ -13,7 +13,7 @@ SHOWN = 64
 """Samples that are shown while a generator without classes trains."""
 
 SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
-"""Of the samples that are shown while a conditional generator trains: at most so many classes, and so many of each."""
+"""While a conditional generator trains, samples of at most this many classes are shown, this many of each."""
 
 
 def checked_labels(

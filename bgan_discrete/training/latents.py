@@ -27,7 +27,7 @@ class LatentSource:
         self._rng, self._is_mixture = rng, is_mixture
 
     def draw(self, count: int) -> Tensor:
-        """So many latents, ``[count, Z]``."""
+        """Latents ``[count, Z]``."""
         return draw_latents(self._generator, count, self._rng)
 
     def batch(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
+"""What a run reports while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
 
 import dataclasses
 import json
@@ -29,8 +29,8 @@ class RunLog:
         max_steps: For the estimate of the time that remains.
         progress: Whether to report progress on stderr: a bar on a terminal, plain lines otherwise.
         tensorboard: Whether to write event files into ``folder/tensorboard``.
-        options: The run's options by their names. With them, a diagnostic that leaves its safe range is said on stderr
-            with what to change, and the estimate of the time that remains minds ``max_seconds``.
+        options: The run's options by their names. With them, a diagnostic that leaves its safe range is reported on
+            stderr with what to change, and the estimate of the time that remains respects ``max_seconds``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RunLog:
     def of_training(
         cls, folder: Path | None, config: TrainingConfig, step: int, seconds: float, progress: bool, tensorboard: bool
     ) -> "RunLog":
-        """The log of a training that begins, or goes on.
+        """The log of a training that begins or resumes.
 
         Args:
             folder: The run's folder, or None to write nothing.
@@ -104,7 +104,7 @@ class RunLog:
         self._say_health({"step": step, **figures})
 
     def _say_health(self, line: dict[str, Any]) -> None:
-        """One line on stderr for each diagnostic that has left its safe range since it was last said."""
+        """One line on stderr for each diagnostic that has left its safe range since it was last reported."""
         for finding in [] if self._watch is None else self._watch.update(line):
             # Above the bar, if there is one.
             tqdm.write(f"health, step {line['step']}: {finding.seen} {finding.advice}", file=sys.stderr)
@@ -176,12 +176,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     check_regular_file(path, "log")
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            found = json.loads(line)
+            figures = json.loads(line)
         except (ValueError, RecursionError):
             break
-        if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+        if not isinstance(figures, dict) or not isinstance(figures.get("step"), int):
             break
-        lines.append(found)
+        lines.append(figures)
     return lines
 
 

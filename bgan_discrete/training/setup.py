@@ -18,7 +18,7 @@ from bgan_discrete.parallel import ALONE, Processes
 from bgan_discrete.training.state import TrainingState
 
 SCORED_POSITIONS = 2**18
-"""On a CPU, the discriminator scores about so many positions at once, within 64 to 256 samples."""
+"""On a CPU, the discriminator scores about this many positions at once, within 64 to 256 samples."""
 
 
 def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:

@@ -1,6 +1,6 @@
-"""The state of a training: everything that the next step depends on, but for the data and the configuration.
+"""The state of a training: everything that the next step depends on, except the data and the configuration.
 
-A checkpoint holds all of it, so that a resumed run is the one that was not interrupted, bit for bit.
+A checkpoint holds all of it, so that an interrupted run resumes exactly, bit for bit.
 """
 
 import dataclasses
@@ -69,11 +69,11 @@ class RandomStreams:
     def load_state_dict(self, everyone: Mapping[str, Tensor]) -> None:
         """Take back this process's row of the states of all processes, ``[processes, ...]`` each."""
         # Copies, because torch crashes on a state that is a part of another tensor.
-        own = {name: states[self._rank].cpu().clone() for name, states in everyone.items()}
-        self.rng.set_state(own["rng"])
-        torch.set_rng_state(own["global_rng"])
-        if "cuda_rng" in own and self._device.type == "cuda":
-            torch.cuda.set_rng_state(own["cuda_rng"], self._device)
+        states = {name: rows[self._rank].cpu().clone() for name, rows in everyone.items()}
+        self.rng.set_state(states["rng"])
+        torch.set_rng_state(states["global_rng"])
+        if "cuda_rng" in states and self._device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda_rng"], self._device)
 
     def begin_at(self, step: int) -> None:
         """Begin new streams at a step: those of a process that was not there before."""
@@ -173,10 +173,10 @@ class TrainingState:
         Returns:
             A dictionary for `load_state_dict`.
         """
-        own = self.streams.state_dict()
+        of_this_process = self.streams.state_dict()
         sums = self.means.stacked()
         if sums is not None:
-            own["sums"] = sums
+            of_this_process["sums"] = sums
         return {
             "step": self.step,
             "data": data_digest,
@@ -189,7 +189,7 @@ class TrainingState:
             "counts": self.means.counts,
             "num_processes": self.processes.size,
             # What differs from one process to another, one row for each.
-            "processes": {name: self.processes.gather(value.cpu()) for name, value in own.items()},
+            "processes": {name: self.processes.gather(value.cpu()) for name, value in of_this_process.items()},
             # Without a budget in seconds nothing depends on them, and equal runs leave equal checkpoints.
             **({"seconds": self.seconds} if has_time_limit else {}),
         }
@@ -236,15 +236,15 @@ class TrainingState:
             names: Which of them to take.
 
         Raises:
-            InputError: If one is of another precision, which torch would convert unseen.
+            InputError: If one is of another precision, which torch would convert silently.
         """
         networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
         for who in names:
             network = networks[who]
             for name, weight in network.state_dict().items():
-                theirs = saved[who].get(name, weight)
-                if theirs.dtype != weight.dtype:
-                    raise InputError(f"the {who}'s {name} is {theirs.dtype} there and {weight.dtype} here")
+                saved_weight = saved[who].get(name, weight)
+                if saved_weight.dtype != weight.dtype:
+                    raise InputError(f"the {who}'s {name} is {saved_weight.dtype} there and {weight.dtype} here")
             network.load_state_dict(saved[who])
 
     def load_generator(self, generator: nn.Module) -> None:
@@ -261,7 +261,7 @@ class TrainingState:
         self.load_weights({"generator": weights, "average": average}, ("generator", "average"))
 
     def check_alike(self, data: TrainingData, config: TrainingConfig) -> None:
-        """Several processes with different data or weights would train nothing, and nobody would see it.
+        """Refuse processes with different data or weights, which would silently train nothing useful.
 
         Args:
             data: Of this process.
@@ -291,7 +291,7 @@ class TrainingState:
 
 @contextmanager
 def fitting(source: str) -> Iterator[None]:
-    """The context in which something saved is loaded: what does not fit is told in one line.
+    """The context in which something saved is loaded: whatever does not fit is reported in one line.
 
     Args:
         source: What is loaded, for the message.
@@ -309,7 +309,7 @@ def fitting(source: str) -> Iterator[None]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Take back an optimiser's state, whose shapes torch would take unseen; its options are the run's.
+    """Take back an optimiser's state, whose shapes torch would not check; its options stay those of the run.
 
     Args:
         optimizer: An Adam.
@@ -325,7 +325,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
         if {name: tuple(value.shape) for name, value in moments.items()} != wanted:
             raise ValueError(f"the optimiser's state of parameter {number} has other parts or shapes")
     groups = optimizer.state_dict()["param_groups"]
-    for own, theirs in zip(groups, saved["param_groups"], strict=True):
+    for group, saved_group in zip(groups, saved["param_groups"], strict=True):
         # But for the rate, which the steps set.
-        own["lr"] = float(theirs["lr"])
+        group["lr"] = float(saved_group["lr"])
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})

@@ -56,7 +56,7 @@ class Ending:
         seconds: Time used before.
 
     Attributes:
-        reason: Why the training ends, as in `TrainingSummary`; None while it goes on.
+        reason: Why the training ends, as in `TrainingSummary`; None while it continues.
     """
 
     def __init__(self, config: TrainingConfig, processes: Processes, step: int, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Ending:
         return seconds
 
     def close(self) -> float:
-        """Hear the last vote; called once, after the last step. Returns the time used."""
+        """Read the last vote; called once, after the last step. Returns the time used."""
         agreed, seconds = self._vote.close()
         self.reason = agreed or self.reason
         return seconds
@@ -100,10 +100,10 @@ class Ending:
 
 
 class StopVote:
-    """Lets processes end after the same step: each says every step why it would stop, and all hear the same answer.
+    """Lets processes end after the same step: each one votes at every step, and all get the same answer.
 
-    They agree on the seconds used, too, the most that one has counted. Alone the answer comes at once. With others it
-    comes one step later, so that none waits for it.
+    They also agree on the seconds used, the largest number that one of them has counted. A single process gets the
+    answer at once, several get it one step later, so that none waits for it.
 
     Args:
         processes: Those that vote.
@@ -127,14 +127,14 @@ class StopVote:
         Returns:
             Why all stop now, or None, and what they have used.
         """
-        own = torch.tensor([self.REASONS.index(reason), seconds], dtype=torch.float64)
+        vote = torch.tensor([self.REASONS.index(reason), seconds], dtype=torch.float64)
         if self._processes.size == 1:
-            self._votes = own
+            self._votes = vote
             return reason, seconds
         agreed = self.close()
         if agreed[0] is None:
-            self._votes = own
-            self._under_way = dist.all_reduce(own, dist.ReduceOp.MAX, group=self._processes.control, async_op=True)
+            self._votes = vote
+            self._under_way = dist.all_reduce(vote, dist.ReduceOp.MAX, group=self._processes.control, async_op=True)
         return agreed
 
     def close(self) -> tuple[str | None, float]:
@@ -148,7 +148,7 @@ class StopVote:
 
 @contextmanager
 def catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT interrupts at once.
+    """Collect SIGINT, SIGTERM and SIGHUP instead of ending by them; a second SIGINT interrupts at once.
 
     Args:
         caught: Where they are appended. Only the main thread can catch any.
@@ -161,7 +161,7 @@ def catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
         return
 
     def handle(number: int, frame: object) -> None:
-        # A launcher passes Ctrl-C on as SIGTERM, beside the SIGINT that the terminal sends to everybody.
+        # A launcher passes Ctrl-C on as SIGTERM, in addition to the SIGINT that the terminal sends to all processes.
         if number == signal.SIGINT and signal.SIGINT in caught:
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))

@@ -81,20 +81,21 @@ class Trainer:
         game: Game | None = None,
         processes: Processes | None = None,
     ) -> None:
+        # 1. The configuration, and the processes that share its batches.
         self.config = config = config or TrainingConfig()
         config.check()
         self.processes = processes = processes or current_processes()
         check_shares(config, processes)
         self.output_dir = None if output_dir is None else Path(output_dir)
 
-        # The device, and how torch works there.
+        # 2. The device, and how torch works there.
         self.device = resolve_device(config.device, processes)
         if self.device.type == "cpu":
             keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
 
-        # What comes in, and the game that is played with it.
+        # 3. The data and the networks, checked against each other, and the game.
         check_networks(generator, discriminator)
         self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
@@ -102,12 +103,14 @@ class Trainer:
         if self.data.labels is not None:
             check_labels_go_with(config, self.game)
 
-        # The players, and what their next step depends on.
+        # 4. The players, and the state that their next step depends on.
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.state = TrainingState.begin(generator, discriminator, self.game.estimator, config, self.device, processes)
         self.average = self.state.average
         self.players = make_players(config, self.state, self.device, math.prod(self.data.event_shape))
+
+        # 5. A first look at what the networks give; which latents the steps need depends on it.
         self._faults = FaultFinder(self.data, config, self.players)
         is_mixture = self._faults.check_outputs().is_mixture
         self._latents = LatentSource(self.generator, config, processes, self.state.streams.rng, is_mixture)
@@ -134,7 +137,7 @@ class Trainer:
 
         Runs repeat, and resume exactly, where ``max_steps`` is the only budget. SIGINT and SIGTERM pause the training
         after the step under way, with a checkpoint; a second SIGINT ends it at once. Several processes stop after the
-        same step, at most one later than the first to be told.
+        same step, at most one step after the first of them has received the signal.
 
         Args:
             progress: Whether to report progress on stderr.
@@ -153,26 +156,27 @@ class Trainer:
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
         """
+        # Only the first process writes and reports.
         config, state = self.config, self.state
         ending, pace = Ending(config, self.processes, state.step, state.seconds), Pace(state.step)
         state.check_alike(self.data, config)
-        held = claim_folder(self.output_dir, state.is_new, self.processes)
+        claim = claim_folder(self.output_dir, state.is_new, self.processes)
         state.is_new = False
         folder, progress = (self.output_dir, progress) if self.processes.is_first else (None, False)
         with (
-            held,
+            claim,
             RunLog.of_training(folder, config, state.step, state.seconds, progress, tensorboard) as log,
             ending.catching_signals(),
         ):
             while ending.reason is None:
-                # One step of the players, at the rates that the used share of the budgets leaves.
+                # 1. One step of the players, at learning rates that decay as the budgets are used.
                 self._set_learning_rates()
                 with self._faults.naming(state.step + 1):
                     state.means.add(self._train_step())
                 state.step += 1
                 log.advance(state.step)
 
-                # What is due after it: figures, samples, a checkpoint.
+                # 2. Whatever is due after it: figures, samples, a checkpoint.
                 if state.step % config.log_interval == 0 or state.step == config.max_steps:
                     log.write(state.step, self._figures(pace.since_last(state.step)))
                 if config.sample_interval and state.step % config.sample_interval == 0:
@@ -180,7 +184,7 @@ class Trainer:
                 if config.checkpoint_interval and state.step % config.checkpoint_interval == 0:
                     self.save()
 
-                # The processes vote on whether to go on.
+                # 3. The processes vote on whether to continue.
                 state.seconds = ending.after_step(state.step)
             state.seconds = ending.close()
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
@@ -198,20 +202,18 @@ class Trainer:
         discriminator alone.
         """
         config, state = self.config, self.state
-        if self.step < config.pretrain_steps:
-            real, _ = self.data.batch(self.step)
-            latents = self._latents.of_likelihood(len(real))
-            figures = likelihood_step(self.players, real, latents)
-            self.average.update_parameters(self.generator)
-            return figures
+        if state.step < config.pretrain_steps:
+            return self._pretrain_step()
 
+        # 1. Steps of the discriminator; with the last one the generator moves too, unless this is a warm-up.
         is_warmup = state.step < config.pretrain_steps + config.warmup_steps
         for repeat in range(config.discriminator_steps):
-            number = self.step * config.discriminator_steps + repeat
-            is_penalized = (number + 1) % config.penalty_interval == 0
-            moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
+            number = state.step * config.discriminator_steps + repeat
             real, labels = self.data.batch(number)
             latents, rng = self._latents.batch(), state.streams.rng
+            moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
+            # A penalty that is taken every k steps counts k times.
+            is_penalized = (number + 1) % config.penalty_interval == 0
             scale = config.penalty_interval if is_penalized else 0
             if config.continuous != "none":
                 loss = get_continuous_loss(config.continuous)
@@ -221,8 +223,17 @@ class Trainer:
             else:
                 take = adversarial_step if moves_both else discriminator_step
                 figures = take(self.game, self.players, real, latents, labels, penalty_scale=scale, rng=rng)
+
+        # 2. The average follows a generator that has moved.
         if moves_both:
             self.average.update_parameters(self.generator)
+        return figures
+
+    def _pretrain_step(self) -> Figures:
+        """One step of the generator by maximum likelihood, then the average."""
+        real, _ = self.data.batch(self.step)
+        figures = likelihood_step(self.players, real, self._latents.of_likelihood(len(real)))
+        self.average.update_parameters(self.generator)
         return figures
 
     def _set_learning_rates(self) -> None:
@@ -270,7 +281,7 @@ class Trainer:
             batch_size: How many at once; the samples depend on it.
             labels: Of a conditional generator, integers ``[num_samples]``; if None, shared evenly among the classes,
                 in their order.
-            resample: Of so many draws for each sample one is kept, by its importance weight
+            resample: Draws for each sample, one of which is kept, by its importance weight
                 (`bgan_discrete.game.resampling.Resampler`); 1 keeps all.
 
         Returns:
