@@ -33,6 +33,7 @@ _HOMES = {
     "Game": "game.rules",
     "Players": "game.players",
     "make_credit": "game.credit",
+    "make_game": "training.setup",
     "Generator": "game.players",
     "SampleSpace": "space",
     "discriminator_step": "game.step",

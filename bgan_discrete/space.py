@@ -1,6 +1,6 @@
 """What one sample is: its shape, the categories of each position, where it ends, and what the numbers mean.
 
-Data, codec, networks, pipeline and metrics hold the same object.
+Data, codec, networks, pipeline and metrics hold equal ones.
 """
 
 import math

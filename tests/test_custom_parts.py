@@ -330,5 +330,5 @@ def test_networks_that_extend_nothing_are_told_the_lines_that_do() -> None:
     assert type(made).from_settings(made.settings).space == SPACE
     with pytest.raises(InputError, match="Own has no set_output_bias"):
         made.set_output_bias(torch.zeros(6, 3))
-    with pytest.raises(InputError, match="Own has no alternatives, which credit 'alternatives' needs"):
+    with pytest.raises(InputError, match="one that Own gives F for, sample, got 'alternatives'"):
         Trainer(made, judge, CODES, TrainingConfig(**SMALL, credit="alternatives")).train(progress=False)

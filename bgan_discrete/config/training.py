@@ -66,8 +66,8 @@ class TrainingConfig:
     escort: float | None = option(
         None,
         "with credit alternatives: exponent in (0, 1] of the choices' probabilities q in the generator's step; 1: the "
-        "exact gradient; below 1, what has become improbable keeps one (default: 0.5 with generators conv and mlp, "
-        "else 1)",
+        "exact gradient; below 1, what has become improbable keeps one (default: 1; the scripts take 0.5 with "
+        "generators conv and mlp)",
     )
     continuous: ContinuousName = option(
         "none",

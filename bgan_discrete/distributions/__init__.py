@@ -11,14 +11,10 @@ from bgan_discrete.distributions.protocol import (
 )
 from bgan_discrete.distributions.sequence import SequenceCategorical
 
-DistributionOfAlternatives = Distribution
-"""Until the steps ask the distribution itself."""
-
 __all__ = [
     "AutoregressiveCategorical",
     "ColumnCategorical",
     "Distribution",
-    "DistributionOfAlternatives",
     "FactorizedCategorical",
     "SequenceCategorical",
     "check_advantages",

@@ -1,1 +1,1 @@
-"""The method: two players, the weights of the draws, and one step of the game."""
+"""The method: two players, the weights of the draws, one step of the game, and what is drawn and measured by them."""

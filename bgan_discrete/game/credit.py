@@ -57,7 +57,7 @@ def prefix_credit(
 ) -> tuple[Tensor, Tensor]:
     """``sum_mt a[m, n, t] log g(x_mt | z_n, ...)``: a position is weighed by F of the prefix that it ends.
 
-    Every position of a latent is normalised over its draws by itself. Arguments as in `sample_credit`.
+    Every position of a latent is weighed over its draws as a latent of its own. Arguments as in `sample_credit`.
 
     Returns:
         The surrogate ``[N]``, differentiable, and the log weights ``[M, N L]``.

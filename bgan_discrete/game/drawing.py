@@ -10,6 +10,7 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.players import Generator
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.game.scoring import at_rest
 
 
 def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -> Tensor:
@@ -63,28 +64,26 @@ def sample_codes(
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
     num_draws = 1 if resampler is None else resampler.num_draws
     kept_at_once = max(batch_size // num_draws, 1)
-    was_training = generator.training
-    generator.eval()
     batches = []
-    for start in range(0, num_samples, kept_at_once):
-        # 1. Latents and labels of a whole batch, so that the first n samples of a seed do not depend on num_samples.
-        latents = draw_latents(generator, kept_at_once * num_draws, rng)
-        labels_of_draws = None
-        if labels is not None:
-            wanted = labels[start : start + kept_at_once]
-            filled_up = wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)]
-            labels_of_draws = filled_up.repeat_interleave(num_draws).to(device)
+    with at_rest(generator):
+        for start in range(0, num_samples, kept_at_once):
+            # 1. Latents and labels, always of a whole batch: the first n samples then do not depend on num_samples.
+            latents = draw_latents(generator, kept_at_once * num_draws, rng)
+            labels_of_draws = None
+            if labels is not None:
+                wanted = labels[start : start + kept_at_once]
+                filled_up = wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)]
+                labels_of_draws = filled_up.repeat_interleave(num_draws).to(device)
 
-        # 2. The distribution of the draws.
-        distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
-        distribution.check_finite(type(generator).__name__)
-        if resampler is not None and not distribution.has_log_prob:
-            raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
+            # 2. The distribution of the draws.
+            distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
+            distribution.check_finite(type(generator).__name__)
+            if resampler is not None and not distribution.has_log_prob:
+                raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
 
-        # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
-        codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
-        if resampler is not None:
-            codes = resampler(codes, labels_of_draws, rng)
-        batches.append(codes[: num_samples - start].cpu())
-    generator.train(was_training)
+            # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
+            codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
+            if resampler is not None:
+                codes = resampler(codes, labels_of_draws, rng)
+            batches.append(codes[: num_samples - start].cpu())
     return torch.cat(batches)

@@ -1,6 +1,6 @@
 """Policy-gradient estimators: log weights of the draws -> advantages.
 
-The generator's gradient is always ``-1/N sum_n sum_m a[m, n] grad log g(x[m, n] | z_n)``; an estimator is the choice of
+The generator's gradient is ``-1/N sum_n sum_m a[m, n] grad log g(x[m, n] | z_n)``; an estimator is the choice of
 the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``; no gradient flows through it.
 
 With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
@@ -276,8 +276,9 @@ class Estimator:
         """Raise InputError if the estimator has no form for alternatives that are all known."""
         if self.limit is None:
             raise InputError(
-                f"credit 'alternatives' weighs the alternatives of one position, but the estimator {self.name!r} as it "
-                "is set weighs the draws of a whole batch; use bgan_centered or rloo with normalization 'latent'"
+                f"credit 'alternatives' needs an estimator with a limit for infinitely many draws; {self.name!r} has "
+                "none, as one that weighs a whole batch; use bgan_centered or rloo with normalization 'latent', or give "
+                "your own one its limit: 'weight', 'log_weight' or 'both'"
             )
 
     def _prepared(self, log_w: Tensor) -> Tensor:
@@ -287,9 +288,12 @@ class Estimator:
         return log_w if self.tempering == 1.0 else log_w * self.tempering
 
     def check_num_draws(self, num_draws: int) -> None:
-        """Raise InputError if so few draws per latent carry no signal."""
+        """Raise InputError if ``num_draws`` per latent carry no signal."""
         if num_draws < self.minimum_draws:
-            check_draws(num_draws, "latent")
+            raise InputError(
+                f"num_draws must be at least {self.minimum_draws} with the estimator {self.name!r}, got {num_draws}: "
+                "fewer draws of a latent cannot be compared"
+            )
 
     def advantages(self, log_w_MN: Tensor) -> Tensor:
         """The function itself, on log weights whose options have been applied."""

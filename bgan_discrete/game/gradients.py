@@ -1,4 +1,4 @@
-"""How noisy a generator's gradient is: its variance and signal-to-noise ratio, measured with the networks at rest."""
+"""How noisy a generator's gradient is: its variance and signal-to-noise ratio, measured while no network moves."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,8 @@ def gradient_statistics(
 
     Args:
         game: What both players agree on. A stateful estimator's state is left as it was.
-        players: Both networks; parameters and gradients stay as they are.
+        players: Both networks, which take no condition; parameters and gradients stay as they are. Statistics of batch
+            normalisation move if the generator is in training mode.
         make_latents: Gives latents ``[N, Z]``, new ones at each call.
         repeats: R >= 2, how often.
         rng: Source of the draws.

@@ -49,7 +49,7 @@ class Generator(nn.Module, ABC):
         latent_size: Z.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
         num_classes: Classes of the labels that it is called with; None for no labels.
-        settings: Further arguments of a subclass.
+        settings: Further arguments of a subclass, which its own ``__init__`` passes on, so that a saved model has them.
 
     Attributes:
         settings: The arguments that its class takes, in plain values, by which a saved model is built again.
@@ -257,7 +257,7 @@ def refuse_names(**parts: object) -> None:
 
 @dataclass
 class Players:
-    """Both networks with their optimisers, and how they run: none of it changes what is computed.
+    """Both networks with their optimisers, and how they run, which changes nothing but rounding.
 
     Attributes:
         generator: Maps latents ``[N, Z]`` to a distribution over N samples.

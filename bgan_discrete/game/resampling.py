@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.players import Discriminator, check_players
+from bgan_discrete.game.scoring import at_rest
 
 SCORED_AT_ONCE = 256
 
@@ -75,16 +76,12 @@ def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tenso
     Raises:
         InputError: If F is inf or NaN, or not one for each sample.
     """
-    was_training = discriminator.training
-    discriminator.eval()
-    try:
-        log_ratios = []
+    log_ratios = []
+    with at_rest(discriminator):
         for start in range(0, len(codes), SCORED_AT_ONCE):
             rows = slice(start, start + SCORED_AT_ONCE)
             log_ratio = discriminator.sample_log_ratio(codes[rows], None if labels is None else labels[rows])
             log_ratios.append(log_ratio.double())
-    finally:
-        discriminator.train(was_training)
     log_ratio = torch.cat(log_ratios)
     if log_ratio.shape != (len(codes),):
         raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(log_ratio.shape)}")

@@ -18,7 +18,7 @@ class Game:
         num_draws: M, draws per latent that the generator learns from.
         divergence: The discriminator's loss. The weights are ``exp F`` under every one.
         discriminator_draws: Draws per latent that the discriminator learns from.
-        penalty: Gradient penalty of the discriminator, on soft one-hots; None for none.
+        penalty: Regulariser of the discriminator, such as a gradient penalty; None for none.
         penalty_weight: gamma, which multiplies the penalty.
         credit: Whose F weighs a position of a draw: the sample's, its prefix's, or each alternative's.
 

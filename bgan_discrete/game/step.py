@@ -2,8 +2,9 @@
 
     z -> generator -> distribution -> M draws -> discriminator -> log weights F -> advantages -> surrogate -> step
 
-How networks run (precision, chunks, several processes) is in `players`, how they move (parts of a batch, the guard
-against inf and NaN) in `updates`, what both agree on in `rules`. Letters: N latents, M draws of each, B samples.
+How networks run (precision, chunks, processes) is in `players` and `scoring`, how they move (``backward``, parts of a
+batch, the guard against inf and NaN) in `updates`, what both agree on in `rules`, whose F weighs what in `credit`.
+Letters: N latents in a batch, M draws of each, B samples.
 """
 
 from functools import partial
@@ -23,9 +24,9 @@ from bgan_discrete.game.weights import log_ratio_diagnostics
 def discriminator_loss(
     game: Game, players: Players, real: Tensor, fake: Tensor, condition: Condition, penalty_scale: float, rng: Dice
 ) -> Outcome:
-    """``-(E_P f'(e^F) - E_q f*(f'(e^F))) + gamma R``: least where ``F = log p/q``.
+    """``-(E_P f'(e^F) - E_q f*(f'(e^F))) + gamma R``; without the penalty R it is least where ``F = log p/q``.
 
-    Arguments as in `discriminator_step`; real and fake are samples ``[B, *event_shape]``, codes or soft one-hots.
+    Arguments as in `discriminator_step`; real and fake are codes ``[B, *event_shape]``, or soft one-hots of them.
     """
     log_ratio_real, log_ratio_fake = discriminate(players, real, fake, condition)
     loss = game.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
@@ -59,12 +60,12 @@ def discriminator_step(
         players: Both networks; the discriminator moves.
         real: Codes ``[B, *event_shape]`` of the data.
         latents: ``[N, Z]``, for which the generator draws.
-        condition: ``[N, ...]``, such as labels, which both networks get too: row i of B samples belongs to ``i % N``.
+        condition: ``[N, ...]``, such as labels, which both networks get too; draw i has that of ``i % N``, and B = N.
         penalty_scale: Factor of the penalty: 0 leaves it out; k where it is taken every k steps.
         rng: Source of all chance.
 
     Returns:
-        Scalar tensors: loss, mean F and mean D on both sides, penalty, gradient norm.
+        Scalar tensors: loss without the penalty, mean F and mean D on both sides, penalty, gradient norm.
 
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.

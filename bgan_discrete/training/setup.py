@@ -12,7 +12,7 @@ from bgan_discrete.game.divergences import get_divergence
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.players import Discriminator, Players
+from bgan_discrete.game.players import Discriminator, Generator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import ALONE, Processes
 from bgan_discrete.training.state import TrainingState
@@ -48,18 +48,21 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
     )
 
 
-def check_game(game: Game, config: TrainingConfig, discriminator: Discriminator, processes: Processes) -> None:
+def check_game(
+    game: Game, config: TrainingConfig, generator: Generator, discriminator: Discriminator, processes: Processes
+) -> None:
     """Refuse a game whose parts do not go together.
 
     Args:
         game: To be checked.
         config: Of the training; where grey levels are continuous nothing is drawn.
-        discriminator: Says what F it gives.
+        generator: Says how many categories it draws from.
+        discriminator: Says how many it reads, and what F it gives.
         processes: Those that share a batch.
 
     Raises:
-        InputError: If the estimator does not go with the draws, the credit or the processes, or the discriminator does
-            not give what the credit needs.
+        InputError: If the estimator does not go with the draws, the credit or the processes, or the discriminator
+            reads other codes or does not give what the credit needs.
     """
     estimator, needed = game.estimator, credit_name(game.credit)
     if config.continuous == "none":
@@ -67,6 +70,9 @@ def check_game(game: Game, config: TrainingConfig, discriminator: Discriminator,
             estimator.check_alternatives()
         else:
             estimator.check_num_draws(game.num_draws)
+        if generator.space.num_categories != discriminator.space.num_categories:
+            ours, theirs = generator.space.num_categories, discriminator.space.num_categories
+            raise InputError(f"generator and discriminator must have the same num_categories, got {ours} and {theirs}")
         if needed is not None and needed not in discriminator.credits:
             raise InputError(
                 f"credit must be one that {type(discriminator).__name__} gives F for, "

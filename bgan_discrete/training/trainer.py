@@ -53,7 +53,8 @@ class Trainer:
             labels [N])``, where row i of B, a multiple of N, has label ``i % N``. The latents of a step have the labels
             of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
-            draws and credit are then not used.
+            draws and credit are then not used (its `penalty_interval` is). To change one part of it:
+            ``dataclasses.replace(make_game(config), estimator=...)``.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); those of
             torch.distributed's default group if None, and this one alone where there is no group. All of them make and
             call the Trainer alike, with the same codes; the first one writes.
@@ -99,7 +100,7 @@ class Trainer:
         check_networks(generator, discriminator)
         self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
-        check_game(self.game, config, discriminator, processes)
+        check_game(self.game, config, generator, discriminator, processes)
         if self.data.labels is not None:
             check_labels_go_with(config, self.game)
 
