@@ -252,7 +252,7 @@ def test_the_escort_rests_where_the_exact_gradient_does() -> None:
 
 def test_what_has_no_alternatives_is_refused() -> None:
     for estimator in (make_estimator("maligan"), make_estimator("bgan_centered", normalization="batch")):
-        with pytest.raises(InputError, match="weighs the draws of a whole batch"):
+        with pytest.raises(InputError, match="needs an estimator with a limit for infinitely many draws"):
             estimator.over_alternatives(torch.zeros(2), torch.zeros(2))
     codes = torch.zeros(1, 1, L, dtype=torch.uint8)
     with pytest.raises(InputError, match="TableDiscriminator has no alternatives, which credit 'alternatives' needs"):

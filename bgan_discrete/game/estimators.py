@@ -277,7 +277,7 @@ class Estimator:
         if self.limit is None:
             raise InputError(
                 f"credit 'alternatives' needs an estimator with a limit for infinitely many draws; {self.name!r} has "
-                "none, as one that weighs a whole batch; use bgan_centered or rloo with normalization 'latent', or give "
+                "none, as one that weighs a batch; use bgan_centered or rloo with normalization 'latent', or give "
                 "your own one its limit: 'weight', 'log_weight' or 'both'"
             )
 
