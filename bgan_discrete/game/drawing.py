@@ -1,4 +1,7 @@
-"""Samples of a trained generator: one draw for each latent, in batches, the same for the same seed."""
+"""Samples of a trained generator: one draw for each latent, in batches, the same for the same seed.
+
+Letters: N latents, Z width of a latent, M draws for each sample that is kept, B samples of a batch.
+"""
 
 from collections.abc import Callable
 

@@ -103,8 +103,9 @@ def rloo(log_w_MN: Tensor) -> Tensor:
 def jeffreys(log_w_MN: Tensor) -> Tensor:
     """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
 
-    The log weights make the choices sharp, but their gradient is lost with the probability of a choice. The weights
-    bring back what is better than what is drawn, as far as ``exp F`` makes up for its improbability.
+    With log weights the choices become sharp, and the gradient of a code vanishes with its probability. The weights
+    keep codes alive that are better than those that are drawn, as long as ``exp F`` makes up for their small
+    probability.
 
     Arguments, result and errors as in `vimco`.
     """

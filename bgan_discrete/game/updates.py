@@ -170,7 +170,7 @@ def apply_gradients(
     else:
         for what, value in (("loss", loss), ("gradient norm", norm)):
             if not torch.isfinite(value):
-                told = ", ".join(f"{name} = {figure.item():.6g}" for name, figure in figures.items())
-                raise NonFiniteError(f"the {who}'s {what} is {value.item()}: {told}")
+                others = ", ".join(f"{name} = {figure.item():.6g}" for name, figure in figures.items())
+                raise NonFiniteError(f"the {who}'s {what} is {value.item()}: {others}")
     optimizer.step()
     return norm

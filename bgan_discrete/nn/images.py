@@ -294,7 +294,7 @@ class ConvDiscriminator(Discriminator):
     """Codes -> convolutions at shrinking sizes -> one log-ratio F.
 
     With classes, ``F(x, y) = psi(phi(x)) + <embedding(y), phi(x)>``, where phi are the last maps of the convolutions:
-    the first term tells real from generated images, the second an image that is its label's from one that is not.
+    the first term separates real from generated images, the second images that fit their label from others.
 
     Args:
         space: Of ``(H, W)`` or ``(C, H, W)``, sides >= 8.

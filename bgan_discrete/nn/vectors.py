@@ -110,8 +110,7 @@ class MLPGenerator(MultilayerPerceptron):
 class MLPDiscriminator(Discriminator):
     """Codes -> hidden layers -> one log-ratio F.
 
-    It knows F of a sample with any one code exchanged too (`alternatives`), for ``credit="alternatives"`` of the
-    training.
+    It also gives F of a sample with any one code exchanged (`alternatives`), for the credit of that name.
 
     Args:
         space: What one sample is. Soft one-hots of codes that a position cannot have are ignored, also by a

@@ -1,4 +1,7 @@
-"""WGAN-GP on softmax outputs: the critic of a rival that lets the generator's probabilities pass for samples."""
+"""WGAN-GP on softmax outputs: the critic of a rival that takes the generator's probabilities for samples.
+
+Letters: B samples, N latents, Z width of a latent, K categories.
+"""
 
 import torch
 from torch import Tensor

@@ -17,7 +17,7 @@ from bgan_discrete.training.inputs import TrainingData
 
 
 class FaultFinder:
-    """Looks at what networks give: before the first step, and where something has become inf or NaN.
+    """Checks what networks give: before the first step, and where something has become inf or NaN.
 
     Args:
         data: What the generator's samples must be like.
@@ -35,7 +35,7 @@ class FaultFinder:
 
     @torch.no_grad()
     def check_outputs(self, with_discriminator: bool = False) -> Distribution:
-        """Look at what the networks give for a batch, in eval mode, without a trace in any randomness or statistics.
+        """Check the networks' outputs for a batch, in eval mode; random numbers and statistics stay as they are.
 
         Args:
             with_discriminator: Whether to look at the discriminator's output for the data, too.
@@ -117,7 +117,7 @@ class FaultFinder:
             raise explained(error, self._networks) from None
 
     def _reason(self, message: str) -> str:
-        """What in the networks' output explains a loss that is inf or NaN, for the message, unless it says so."""
+        """The end of a message: what is wrong in the networks' outputs, unless nothing is or the message says it."""
         try:
             self.check_outputs(with_discriminator=self._has_codes)
         except Exception as error:
@@ -126,7 +126,7 @@ class FaultFinder:
 
 
 def explained(error: RuntimeError, networks: Mapping[str, nn.Module]) -> RuntimeError | InputError:
-    """What torch says of parameters without a gradient, of which processes have nothing to exchange, in one line.
+    """Torch's error about parameters that take no part in the loss of several processes, in one line.
 
     Args:
         error: Of a step.

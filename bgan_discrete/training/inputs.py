@@ -24,7 +24,7 @@ CODE_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
 """What codes may be, in the byte order of the machine: torch draws and compares no other integers."""
 
 CHECKED_ROWS = 65536
-"""Rows of the codes that are looked at together, so that memory-mapped ones need not fit into memory."""
+"""Rows of the codes that are checked together, so that memory-mapped ones need not fit into memory."""
 
 DIGEST_BYTES = 1024**3
 """Up to this size the data are recognised on resume by all of their rows."""
@@ -146,7 +146,7 @@ class TrainingData:
 
 
 def check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
-    """Refuse what are no codes of K categories.
+    """Refuse anything but codes of K categories.
 
     Args:
         codes: To be checked.

@@ -160,14 +160,14 @@ class RunLog:
 
 
 def _short(figures: dict[str, Any]) -> str:
-    parts = (
+    formats = (
         ("likelihood_loss", "nats a sample {:.2f}"),
         ("d_real", "D(real) {:.3f}"),
         ("d_fake", "D(fake) {:.3f}"),
         ("log_beta", "log beta {:+.2f}"),
         ("ess_fraction", "ESS/M {:.2f}"),
     )
-    return "  ".join(form.format(figures[name]) for name, form in parts if name in figures)
+    return "  ".join(text.format(figures[name]) for name, text in formats if name in figures)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

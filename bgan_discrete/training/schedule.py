@@ -9,7 +9,7 @@ FINAL_LR_SHARE = 0.02
 
 
 def learning_rates(config: TrainingConfig, step: int, seconds: float) -> tuple[float, float]:
-    """The rates of the next step: those of its phase, decayed by the budget of which the larger share is used.
+    """The rates of the next step: those of its phase, decayed by the used share of the budget that ends first.
 
     A linear decay is constant for half of the budget, and ends with the training.
 

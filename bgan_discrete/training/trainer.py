@@ -62,7 +62,7 @@ class Trainer:
     Attributes:
         average: The moving average of the generator, ``average.module``, which samples.
         data: The codes and labels, in the order of the batches.
-        game: What the steps share.
+        game: What both players agree on.
         state: What the next step depends on, and a checkpoint holds: step, weights, optimisers, random numbers.
 
     Raises:
@@ -151,8 +151,8 @@ class Trainer:
             How it ended.
 
         Raises:
-            InputError: If several processes have not the same data, configuration or state, a network gives what cannot
-                be used, or another training writes or has written into ``output_dir``.
+            InputError: If several processes differ in their data, configuration or state, a network's output cannot be
+                used, or another training writes or has written into ``output_dir``.
             NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
                 accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
                 a weight is, where a checkpoint would be written.
@@ -322,7 +322,7 @@ class Trainer:
         return save_checkpoint(self.output_dir / "checkpoints", self.step, saved, self.config.keep_last)
 
     def resume(self, path: str | Path) -> None:
-        """Resume exactly, bit for bit, from a checkpoint; but for a budget in seconds, or another number of processes.
+        """Resume from a checkpoint: bit for bit, unless there is a budget in seconds or another number of processes.
 
         Raises:
             InputError: If the checkpoint cannot be read, belongs to other networks, or has taken more steps than
@@ -339,9 +339,9 @@ class Trainer:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
-            source: A checkpoint, or the folder of a run, whose newest whole one counts: both networks and the average.
-                Or a generator, such as that of a loaded pipeline, with which the average begins, too. Its codes must
-                mean what those of the data do.
+            source: A checkpoint, or the folder of a run, of which the newest undamaged checkpoint is used: both
+                networks and the average are loaded. Or a generator, such as that of a loaded pipeline, from which the
+                average begins, too. Its codes must have the same meaning as those of the data.
 
         Raises:
             InputError: If it cannot be read, or its networks are others.
