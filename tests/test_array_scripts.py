@@ -239,7 +239,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "planes.npy", "--discriminator", "positions"), "takes samples of one axis"),
         (("--dataset", "planes.npy", "--generator", "conv", "--credit", "sample", "--num-draws", "2"), "8 x 8"),
         (("--generator", "conv"), "the columns of a table have none"),
-        (("--estimator", "maligan"), "weighs the draws of a whole batch"),
+        (("--estimator", "maligan"), "needs an estimator with a limit"),
         (("--generator", "gru"), "--generator"),
         (("--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
     ):

@@ -175,7 +175,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "sample", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
-        (("--estimator", "maligan"), "weighs the draws of a whole batch"),
+        (("--estimator", "maligan"), "needs an estimator with a limit"),
         (("--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
         (("--logit-spread", "0"), "logit_spread must be above 0"),

@@ -49,15 +49,12 @@ class Trainer:
         config: The algorithm, its optimisers and the run.
         output_dir: Where metrics and checkpoints go; None writes nothing.
         labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks made with ``num_classes``
-            C. They are then called as ``generator(latents, labels [N])`` and ``discriminator(codes [B, *event_shape],
-            labels [N])``, where row i of B, a multiple of N, has label ``i % N``. The latents of a step have the labels
-            of its real samples.
+            C, which are then called with them too. The latents of a step have the labels of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used (its `penalty_interval` is). To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
-        processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); those of
-            torch.distributed's default group if None, and this one alone where there is no group. All of them make and
-            call the Trainer alike, with the same codes; the first one writes.
+        processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
+            those of torch.distributed's default group, if any. All make and call the Trainer alike; the first writes.
 
     Attributes:
         average: The moving average of the generator, ``average.module``, which samples.
@@ -137,15 +134,14 @@ class Trainer:
         """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
 
         Runs repeat, and resume exactly, where ``max_steps`` is the only budget. SIGINT and SIGTERM pause the training
-        after the step under way, with a checkpoint; a second SIGINT ends it at once. Several processes stop after the
-        same step, at most one step after the first of them has received the signal.
+        after the current step, with a checkpoint; a second SIGINT ends it at once. Several processes stop together.
 
         Args:
             progress: Whether to report progress on stderr.
             tensorboard: Whether to write TensorBoard files into the folder.
-            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps; the
-                latents behind them are the same each time. May return a picture, uint8 ``[H, W, 3]``, or a text for
-                TensorBoard. With labels: `labels.SHOWN_OF_CLASS` codes of each of the first classes, one after another.
+            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, with the
+                same latents each time; with labels, some codes of each of the first classes. May return a picture,
+                uint8 ``[H, W, 3]``, or a text for TensorBoard.
 
         Returns:
             How it ended.
@@ -153,9 +149,8 @@ class Trainer:
         Raises:
             InputError: If several processes differ in their data, configuration or state, a network's output cannot be
                 used, or another training writes or has written into ``output_dir``.
-            NonFiniteError: If a loss or gradient is inf or NaN; the step is not taken, and the message names it. On an
-                accelerator it comes with the next figures, samples or checkpoint; no update is made in between. Also if
-                a weight is, where a checkpoint would be written.
+            NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is made after that; on an
+                accelerator the error comes with the next figures, samples or checkpoint.
         """
         # Only the first process writes and reports.
         config, state = self.config, self.state
@@ -277,11 +272,10 @@ class Trainer:
         """Draw samples from the averaged generator, in eval mode, one draw for each latent.
 
         Args:
-            num_samples: How many.
+            num_samples: How many, >= 1.
             seed: Of the latents and draws; training's own randomness is not touched.
             batch_size: How many at once; the samples depend on it.
-            labels: Of a conditional generator, integers ``[num_samples]``; if None, shared evenly among the classes,
-                in their order.
+            labels: Of a conditional generator, integers ``[num_samples]``; if None all classes, in equal shares.
             resample: Draws for each sample, one of which is kept, by its importance weight
                 (`bgan_discrete.game.resampling.Resampler`); 1 keeps all.
 
@@ -289,8 +283,7 @@ class Trainer:
             Codes ``[num_samples, *event_shape]``.
 
         Raises:
-            InputError: If the labels are not one for each sample, in ``[0, C)``; if there are labels and no classes; if
-                ``resample`` is below 1, or not 1 where grey levels are continuous.
+            InputError: If the labels are not these, or ``resample`` is below 1, or not 1 for continuous grey levels.
         """
         numbers = labels_of_samples(labels, num_samples, self.generator.num_classes)
         return sample_codes(
@@ -339,9 +332,8 @@ class Trainer:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
-            source: A checkpoint, or the folder of a run, of which the newest undamaged checkpoint is used: both
-                networks and the average are loaded. Or a generator, such as that of a loaded pipeline, from which the
-                average begins, too. Its codes must have the same meaning as those of the data.
+            source: A checkpoint, or a run's folder, whose newest undamaged one is used: both networks and the average.
+                Or a generator, from which the average begins, too. Its codes must mean what those of the data do.
 
         Raises:
             InputError: If it cannot be read, or its networks are others.
