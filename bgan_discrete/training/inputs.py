@@ -224,15 +224,17 @@ def check_shares(config: TrainingConfig, processes: Processes) -> None:
         )
 
 
-def check_labels_go_with(config: TrainingConfig, game: Game) -> None:
+def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | None) -> None:
     """Refuse what a training with labels cannot do.
 
     Args:
         config: Of the training.
         game: That is played.
+        labels: Of the data; None for none, with which all goes.
 
     Raises:
-        InputError: If it has grey levels, a likelihood or alternatives.
+        InputError: If there are labels, and it has grey levels, a likelihood or alternatives.
     """
-    if config.continuous != "none" or config.pretrain_steps or credit_name(game.credit) == "alternatives":
+    without = config.continuous != "none" or config.pretrain_steps or credit_name(game.credit) == "alternatives"
+    if labels is not None and without:
         raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")

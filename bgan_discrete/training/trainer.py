@@ -98,8 +98,7 @@ class Trainer:
         self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
         check_game(self.game, config, generator, discriminator, processes)
-        if self.data.labels is not None:
-            check_labels_go_with(config, self.game)
+        check_labels_go_with(config, self.game, self.data.labels)
 
         # 4. The players, and the state that their next step depends on.
         self.generator = generator.to(self.device).train()
@@ -139,9 +138,9 @@ class Trainer:
         Args:
             progress: Whether to report progress on stderr.
             tensorboard: Whether to write TensorBoard files into the folder.
-            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, with the
-                same latents each time; with labels, some codes of each of the first classes. May return a picture,
-                uint8 ``[H, W, 3]``, or a text for TensorBoard.
+            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, always of
+                the same latents; with labels, some codes of each of the first classes. May return a picture, uint8
+                ``[H, W, 3]``, or a text for TensorBoard.
 
         Returns:
             How it ended.
