@@ -138,8 +138,8 @@ class Trainer:
         Args:
             progress: Whether to report progress on stderr.
             tensorboard: Whether to write TensorBoard files into the folder.
-            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, always of
-                the same latents; with labels, some codes of each of the first classes. May return a picture, uint8
+            on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, of the
+                same latents; with labels, some codes of each of the first classes. May return a picture, uint8
                 ``[H, W, 3]``, or a text for TensorBoard.
 
         Returns:
