@@ -6,7 +6,7 @@ PACKAGING := setup.cfg pyproject.toml constraints.txt
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all setup clean check-python anew
+.PHONY: help demo test test-all mutants setup clean check-python anew
 
 # An environment that was moved, copied or left half made is made anew, since it points to its old place.
 MISPLACED := $(shell [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ] && echo anew)
@@ -15,6 +15,7 @@ help:
 	@echo "make demo      train on the embedded digits (some minutes) and print the metrics and the picture's path"
 	@echo "make test      ruff, mypy and the tests"
 	@echo "make test-all  all tests, with the long ones"
+	@echo "make mutants MODULE=estimators   put small faults into a module; which do its tests not notice? (minutes)"
 	@echo "make setup     only make .venv, with everything that developers need"
 	@echo "make clean     remove .venv and caches (not runs/)"
 	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
@@ -30,6 +31,9 @@ test: .venv/.installed-dev
 
 test-all: .venv/.installed-dev
 	@$(PY) -m pytest -n auto --dist worksteal -q
+
+mutants: .venv/.installed-dev
+	@$(PY) scripts/trials/mutants.py $(MODULE) $(ARGS)
 
 setup: .venv/.installed-dev
 
