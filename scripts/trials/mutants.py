@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import coverage
+import hypothesis.strategies
 import pytest
 from mutations import Mutant, mutants_of  # type: ignore[import-not-found]
 
@@ -121,8 +122,6 @@ class Quick:
 
     def pytest_configure(self) -> None:
         """Before the tests are imported."""
-        import hypothesis  # Not before pytest has.
-
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
         hypothesis.settings.register_profile("mutants", phases=phases, database=None, derandomize=True)
         hypothesis.settings.load_profile("mutants")
@@ -240,10 +239,11 @@ class Mutated(Quick, importlib.abc.MetaPathFinder):
         items[:] = sorted((item for item in items if item.nodeid in self.place), key=lambda it: self.place[it.nodeid])
 
 
-def tried(name: str, path: Path, mutants: list[Mutant], most_seconds: float) -> list[str]:
+def tried(name: str, path: Path, mutants: list[Mutant], test_names: list[str], most_seconds: float) -> list[str]:
     """What became of each mutant: killed, timed out, survived, or survived without a test that runs its line."""
-    files = [ROOT / "tests" / f"test_{test}.py" for test in TESTS[name.partition(".")[2]].split()]
-    options = ["-q", "-x", "-m", "not long", "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={ROOT}"]
+    files = [ROOT / "tests" / f"test_{test}.py" for test in test_names]
+    options = ["-q", "-x", "-m", "not long", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:anyio"]
+    options += [f"--rootdir={ROOT}", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     own, options = [[*options, *map(str, some)] for some in (files[:1], files)]
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -304,6 +304,7 @@ def main() -> None:
     parser.add_argument("module", choices=sorted(TESTS), help="inside bgan_discrete")
     parser.add_argument("--sample", type=int, help="try so many mutants, drawn at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument("--tests", nargs="+", help="instead of those of the table")
     parser.add_argument(
         "--seconds", type=float, default=10, help="of tests that a mutant meets, at most; the quickest come first "
         "(default: %(default)g)"
@@ -314,7 +315,8 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     # Before any library reads them.
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
-    import torch  # Once, for all forks.
+    # Once, for all forks.
+    import torch
 
     torch.set_num_threads(1)
     name = f"bgan_discrete.{arguments.module}"
@@ -328,7 +330,7 @@ def main() -> None:
         mutants = random.Random(arguments.seed).sample(mutants, arguments.sample)
         mutants.sort(key=lambda mutant: mutant.line)
     began = time.perf_counter()
-    outcomes = tried(name, path, mutants, arguments.seconds)
+    outcomes = tried(name, path, mutants, arguments.tests or TESTS[arguments.module].split(), arguments.seconds)
     for mutant, outcome in zip(mutants, outcomes, strict=True):
         if outcome != "killed":
             text = f"{mutant.line}: {outcome}\n{mutant.old}\n=> {mutant.new or '(nothing)'}"
