@@ -55,7 +55,7 @@ TESTS = {
     "distributions": "distributions columns gradients alternatives sampling sequences generation",
     "sampling": "sampling distributions alternatives sequences",
     "autoregressive": "sequences alternatives relaxations",
-    "columns": "columns generation",
+    "columns": "columns generation sequences",
     "penalties": "penalties columns steps continuous",
     "steps": "steps alternatives columns continuous gradients sequences custom_parts",
     "resampling": "resampling",
