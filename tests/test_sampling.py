@@ -311,3 +311,21 @@ def test_one_hots_by_comparison_are_one_hots(dtype: torch.dtype) -> None:
     assert torch.equal(found, torch.nn.functional.one_hot(codes.long(), found.shape[-1]).float())
     with pytest.raises(InputError, match=r"codes must be integers, got dtype torch\.float32"):
         one_hot_codes(codes.float(), 3)
+
+
+# Small faults that nothing above would notice.
+
+
+@pytest.mark.parametrize("categories", [2, 3, 64, 65])
+@pytest.mark.parametrize("draws", [1, 5])
+def test_codes_are_drawn_where_the_logits_are(categories: int, draws: int) -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    logits = torch.zeros(2, 3, categories, device="meta")
+    for sampler in (sample_categorical, sample_by_multinomial):
+        codes = sampler(logits, draws)
+        assert codes.shape == (draws, 2, 3) and codes.device.type == "meta"
+    for invert in (comparison_codes, search_codes):
+        assert invert(logits, torch.zeros(draws, 2, 3, device="meta")).device.type == "meta"
+    for kind in ("normal", "binary"):
+        assert sampling.sample_latents(4, 3, kind, device="meta").device.type == "meta"
+    assert one_hot_codes(codes, categories).device.type == "meta"
