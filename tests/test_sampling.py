@@ -329,3 +329,22 @@ def test_codes_are_drawn_where_the_logits_are(categories: int, draws: int) -> No
     for kind in ("normal", "binary"):
         assert sampling.sample_latents(4, 3, kind, device="meta").device.type == "meta"
     assert one_hot_codes(codes, categories).device.type == "meta"
+
+
+def test_a_temperature_leaves_each_distribution_alone_however_far_apart_their_logits_are() -> None:
+    logits = torch.tensor([[0.0, 1.0], [3e38, -3e38]])
+    found = sampling.sharpen(logits, temperature=0.5).softmax(-1)
+    torch.testing.assert_close(found[0], torch.tensor([0.0, 2.0]).softmax(0))
+    assert found[1].tolist() == [1.0, 0.0]
+
+
+def test_latents_of_both_kinds() -> None:
+    normal, binary = (
+        sampling.sample_latents(4000, 2, kind, torch.Generator().manual_seed(0)) for kind in ("normal", "binary")
+    )
+    assert stats.kstest(normal.flatten(), "norm").pvalue > 0.001
+    assert binary.unique().tolist() == [-1.0, 1.0] and abs(float(binary.mean())) < 0.06
+    assert normal.dtype == binary.dtype == torch.float32
+    assert [sampling.check_latent_kind(kind) for kind in ("normal", "binary")] == ["normal", "binary"]
+    with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'gamma'"):
+        sampling.sample_latents(1, 1, "gamma")

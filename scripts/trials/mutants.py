@@ -324,8 +324,9 @@ def main() -> None:
     mutants = everything = mutants_of(path.read_text(encoding="utf-8"))
     if arguments.again:
         earlier = json.loads(arguments.again.read_text(encoding="utf-8"))
-        survivors = {(row["line"], row["old"], row["new"]) for row in earlier if row["outcome"].startswith("survived")}
-        mutants = [mutant for mutant in mutants if (mutant.line, mutant.old, mutant.new) in survivors]
+        names = ("line", "column", "old", "new")
+        survivors = {tuple(row[name] for name in names) for row in earlier if row["outcome"].startswith("survived")}
+        mutants = [mutant for mutant in mutants if tuple(getattr(mutant, name) for name in names) in survivors]
     elif arguments.sample and arguments.sample < len(mutants):
         mutants = random.Random(arguments.seed).sample(mutants, arguments.sample)
         mutants.sort(key=lambda mutant: mutant.line)
@@ -340,7 +341,7 @@ def main() -> None:
           + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))  # fmt: skip
     if arguments.report:
         rows = [
-            {"line": mutant.line, "old": mutant.old, "new": mutant.new, "outcome": outcome}
+            {"line": mutant.line, "column": mutant.column, "old": mutant.old, "new": mutant.new, "outcome": outcome}
             for mutant, outcome in zip(mutants, outcomes, strict=True)
         ]
         arguments.report.write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -14,6 +14,7 @@ class Mutant:
     """One fault: what stands on some lines, what takes its place, and the whole source with it."""
 
     line: int
+    column: int
     old: str
     new: str
     lines: range
@@ -78,7 +79,7 @@ def mutants_of(source: str) -> list[Mutant]:
         mutated = source[:begin] + text + source[end:]
         with contextlib.suppress(SyntaxError):
             compile(mutated, "mutant", "exec")
-            found.setdefault(mutated, Mutant(span.start.line, old, text, lines, mutated))
+            found.setdefault(mutated, Mutant(span.start.line, span.start.column, old, text, lines, mutated))
 
     def walk(node: cst.CSTNode, lines: range) -> None:
         if is_left_out(node):
@@ -98,4 +99,4 @@ def mutants_of(source: str) -> list[Mutant]:
             walk(child, lines)
 
     walk(wrapper.module, range(0))
-    return sorted(found.values(), key=lambda mutant: mutant.line)
+    return sorted(found.values(), key=lambda mutant: (mutant.line, mutant.column))
