@@ -99,4 +99,4 @@ def mutants_of(source: str) -> list[Mutant]:
             walk(child, lines)
 
     walk(wrapper.module, range(0))
-    return sorted(found.values(), key=lambda mutant: (mutant.line, mutant.column))
+    return sorted(found.values(), key=lambda mutant: mutant.line)
