@@ -1,12 +1,14 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+from torch.nn.parallel import DistributedDataParallel
 from watching import HostReads
 
 from bgan_discrete import autoregressive
@@ -749,3 +751,84 @@ def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
     masked = lambda z: FactorizedCategorical(generator(z).logits.masked_fill(torch.arange(K) == 1, -torch.inf))  # noqa: E731
     with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
         generator_step(masked, discriminator, sgd(generator), latents(), Objective(num_draws=M), rng())
+
+
+# Small faults that nothing above would notice.
+
+
+class Replica(DistributedDataParallel):
+    """As one of several processes has it, but alone: tells of its passes, and of the time when nothing is exchanged."""
+
+    def __init__(self, module: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.module, self.told = module, []
+
+    def forward(self, *inputs: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            self.told.append("pass")
+        return self.module(*inputs)
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        self.told.append("by itself")
+        yield
+        self.told.append("no more")
+
+
+@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood"])
+def test_gradients_are_exchanged_with_the_last_part_of_a_batch_alone(step: str) -> None:
+    generator, discriminator = map(Replica, networks())
+    objective = Objective(num_draws=M, accumulation_steps=3)
+    optimizers, real, z = (sgd(generator), sgd(discriminator)), real_codes(), latents()
+    if step == "discriminator":
+        discriminator_step(generator, discriminator, optimizers[1], real, z, objective, rng())
+    elif step == "generator":
+        generator_step(generator, discriminator, optimizers[0], z, objective, rng())
+    elif step == "both":
+        adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng())
+    else:
+        likelihood_step(generator, optimizers[0], real, z, objective)
+    parts = [*(["by itself", "pass", "no more"] * 2), "pass"]
+    assert discriminator.told == (parts if step in ("discriminator", "both") else [])
+    assert generator.told == (parts if step != "discriminator" else [])
+
+
+@pytest.mark.parametrize(
+    ("step", "losses"),
+    [
+        ("discriminator", ["discriminator"]),
+        ("generator", ["generator"]),
+        ("both", ["discriminator", "generator"]),
+        ("likelihood", ["generator"]),
+    ],
+)
+def test_every_step_asks_the_other_processes_for_its_loss(step: str, losses: list[str]) -> None:
+    class DivergedElsewhere(Processes):
+        """Another process's loss is inf: the one of this number."""
+
+        left = 0
+
+        def mean(self, values: Tensor) -> Tensor:
+            type(self).left -= 1
+            return values + (torch.inf if self.left < 0 else 0)
+
+    for number, who in enumerate(losses):
+        generator, discriminator = networks()
+        DivergedElsewhere.left = number
+        objective = Objective(num_draws=M, processes=DivergedElsewhere())
+        optimizers, real, z = (sgd(generator), sgd(discriminator)), real_codes(), latents()
+        with pytest.raises(NonFiniteError, match=f"the {who}'s loss is inf"):
+            if step == "discriminator":
+                discriminator_step(generator, discriminator, optimizers[1], real, z, objective, rng())
+            elif step == "generator":
+                generator_step(generator, discriminator, optimizers[0], z, objective, rng())
+            elif step == "both":
+                adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng())
+            else:
+                likelihood_step(generator, optimizers[0], real, z, objective)
+
+
+def test_a_guard_counts_from_step_zero() -> None:
+    guard = FiniteGuard()
+    guard.note(torch.tensor(torch.nan), torch.tensor(1.0), "critic")
+    assert guard.check() == "step 0 was not taken: the critic's loss is inf or NaN"
