@@ -14,7 +14,16 @@ from torch import Tensor
 from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
+from bgan_discrete.estimators import (
+    ESTIMATORS,
+    ReinforceEstimator,
+    as_estimator,
+    bgan,
+    bgan_centered,
+    make_estimator,
+    maligan,
+    reinforce,
+)
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
@@ -447,3 +456,21 @@ def test_an_estimator_declares_its_name_its_function_and_its_fewest_draws(name: 
     if estimator.minimum_draws > 1:
         with pytest.raises(InputError, match="num_draws must be at least 2"):
             estimator.check_num_draws(estimator.minimum_draws - 1)
+
+
+def test_what_a_function_of_ones_own_is_taken_for() -> None:
+    own = as_estimator(lambda log_w: 2 * log_w)
+    assert own.zero_sum is False and own.couples_latents is False, "what saves work must be said"
+    assert own.minimum_draws == 2 and own.limit is None and own.processes is ALONE
+    log_w = torch.tensor([[3.0, -7.0], [1.0, 0.5]])
+    assert torch.equal(own(log_w), 2 * log_w), "neither tempered nor clipped"
+    with pytest.raises(InputError, match="estimator must be an object or a function, got 'bgan'"):
+        as_estimator("bgan")  # type: ignore[arg-type]
+
+
+def test_the_functions_themselves_have_the_papers_defaults() -> None:
+    log_w = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(bgan(log_w), naive("bgan", log_w))
+    torch.testing.assert_close(bgan_centered(log_w), naive("bgan_centered", log_w))
+    torch.testing.assert_close(maligan(log_w), naive("maligan", log_w))
+    torch.testing.assert_close(reinforce(log_w), (log_w - 1) / 4)

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from watching import HostReads
 
 from bgan_discrete import autoregressive
-from bgan_discrete.distributions import FactorizedCategorical
+from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
 from bgan_discrete.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.estimators import ESTIMATORS, make_estimator
@@ -832,3 +832,94 @@ def test_a_guard_counts_from_step_zero() -> None:
     guard = FiniteGuard()
     guard.note(torch.tensor(torch.nan), torch.tensor(1.0), "critic")
     assert guard.check() == "step 0 was not taken: the critic's loss is inf or NaN"
+
+
+STEPS = ["discriminator", "generator", "both", "likelihood", "update"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_loss_does_not_depend_on_is_left_alone_by_the_optimiser(step: str) -> None:
+    """Without a gradient, not with one of zero, with which the decay of weights would move it."""
+    generator, discriminator = networks()
+    idle = nn.Parameter(torch.ones(2))
+    idle.grad = torch.ones(2)
+
+    def decaying(network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD([*network.parameters(), idle], lr=0.1, weight_decay=0.5)
+
+    real, z, objective = real_codes(), latents(), Objective(num_draws=M)
+    if step == "discriminator":
+        discriminator_step(generator, discriminator, decaying(discriminator), real, z, objective, rng())
+    elif step == "generator":
+        generator_step(generator, discriminator, decaying(generator), z, objective, rng())
+    elif step == "both":
+        adversarial_step(generator, discriminator, decaying(generator), sgd(discriminator), real, z, objective, rng())
+    elif step == "likelihood":
+        likelihood_step(generator, decaying(generator), real, z, objective)
+    else:
+        update_parameters(decaying(generator), generator(z).log_probs.exp().square().sum(), {}, "critic")
+    assert torch.equal(idle.detach(), torch.ones(2)) and idle.grad is None
+
+
+def test_a_loss_without_a_gradient_is_named() -> None:
+    with pytest.raises(InputError, match="critic must give what depends on its parameters"):
+        update_parameters(sgd(nn.Linear(1, 1)), torch.zeros(()), {}, "critic")
+
+
+class ByTable(nn.Module):
+    """F of a sequence's codes ``[B, L]``, and of each alternative, from a table of its own for each condition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.randn(3, 4, K, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+
+    def alternatives(self, codes: Tensor, condition: Tensor) -> Tensor:
+        return self.table[condition]
+
+    def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
+        condition = condition.repeat(len(codes) // len(condition))
+        return self.table[condition].gather(2, codes.long()[..., None])[..., 0]
+
+
+@pytest.mark.parametrize("end", [None, 1])
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_the_loss_of_alternatives_is_the_mean_of_those_of_each_latent_with_its_condition(
+    end: int | None, chunk: int | None
+) -> None:
+    logits = torch.randn(3, 4, K, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    condition = torch.tensor([2, 0, 1])
+    objective = Objective(make_estimator("rloo"), credit="alternatives", score_chunk=chunk)
+    codes = SequenceCategorical(logits, end).sample(M, rng())
+    every, log_w = loss_of_draws(SequenceCategorical(logits, end), codes, ByTable(), objective, condition)
+    each = [
+        loss_of_draws(SequenceCategorical(logits[[n]], end), codes[:, [n]], ByTable(), objective, condition[[n]])
+        for n in range(3)
+    ]
+    torch.testing.assert_close(every, torch.stack([loss for loss, _ in each]).mean())
+    torch.testing.assert_close(log_w, torch.cat([part for _, part in each], dim=1))
+    if chunk is not None:
+        with pytest.raises(ValueError, match="longer"):
+            loss_of_draws(SequenceCategorical(logits, end), codes, ByTable(), objective, torch.tensor([2, 0, 1, 0, 0]))
+
+
+@pytest.mark.parametrize("step", ["discriminator", "both"])
+def test_the_penalty_moves_the_discriminator_along_its_own_gradient(step: str) -> None:
+    moved = []
+    for scale in (0.0, 3.0):
+        generator, discriminator = (network.double() for network in networks())
+        gradients = torch.autograd.grad(
+            get_penalty("r1")(discriminator, real_codes(), real_codes(), K),  # type: ignore[misc]
+            list(discriminator.parameters()), allow_unused=True,
+        )  # fmt: skip
+        optimizer = torch.optim.SGD(discriminator.parameters(), lr=0.1)
+        objective = Objective(num_draws=M, penalty=get_penalty("r1"), penalty_weight=2.0)
+        z = latents().double()
+        if step == "both":
+            given = generator, discriminator, sgd(generator), optimizer, real_codes(), z, objective, rng(), scale
+            adversarial_step(*given)
+        else:
+            discriminator_step(generator, discriminator, optimizer, real_codes(), z, objective, rng(), scale)
+        moved.append([parameter.detach() for parameter in discriminator.parameters()])
+    assert any(gradient is not None and gradient.abs().max() > 1e-3 for gradient in gradients)
+    for without, with_it, gradient in zip(*moved, gradients, strict=True):
+        torch.testing.assert_close(without - with_it, 0.1 * 6 * (0 * without if gradient is None else gradient))
