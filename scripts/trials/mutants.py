@@ -61,7 +61,7 @@ TESTS = {
     "resampling": "resampling",
     "batches": "batches",
     "durable": "folders reliability",
-    "training.checkpoint": "reliability starts",
+    "training.checkpoint": "checkpoint reliability starts",
     "gradients": "gradients steps",
     "sequences": "sequences text_metrics",
     "metrics.ngrams": "text_metrics metrics",
