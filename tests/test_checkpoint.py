@@ -161,3 +161,28 @@ def test_a_checkpoint_to_resume_is_named_or_the_latest(tmp_path: Path) -> None:
         find_checkpoint(tmp_path, str(tmp_path / "none"))
     first, second = (save_checkpoint(tmp_path, step, {}, keep_last=2) for step in (1, 2))
     assert find_checkpoint(tmp_path, "latest") == second and find_checkpoint(tmp_path, str(first)) == first
+
+
+def test_tensors_go_where_they_are_wanted(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, {"x": torch.ones(3)}, keep_last=1)
+    assert load_checkpoint(path, torch.device("meta"))["x"].device.type == "meta"
+
+
+def test_an_archive_that_is_none_of_torchs_is_not_called_a_pickle(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, {}, keep_last=1)
+    with zipfile.ZipFile(path / "state.pt", "w") as archive:
+        archive.writestr("notes.txt", "x")
+    seal(path, 1)
+    with pytest.raises(InputError, match=r"^checkpoint '.*' cannot be read: (?!it holds more)"):
+        load_checkpoint(path, CPU)
+
+
+def test_what_is_passed_over_and_what_is_taken_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = (save_checkpoint(tmp_path, step, {}, keep_last=2) for step in (1, 2))
+    (second / "state.pt").write_bytes(b"")
+    assert find_checkpoint(tmp_path, "latest") == first
+    assert caplog.messages == [
+        f"checkpoint {str(second)!r} is damaged: state.pt is not the file that was written (size or SHA-256 differs); "
+        f"going on from {first}, which is whole"
+    ]
+    assert caplog.records[0].name.startswith("bgan_discrete.")
