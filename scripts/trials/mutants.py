@@ -60,7 +60,7 @@ TESTS = {
     "steps": "steps alternatives columns continuous gradients sequences custom_parts",
     "resampling": "resampling",
     "batches": "batches",
-    "durable": "folders reliability",
+    "durable": "durable folders reliability",
     "training.checkpoint": "checkpoint reliability starts",
     "gradients": "gradients steps",
     "sequences": "sequences text_metrics",
