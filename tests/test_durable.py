@@ -167,7 +167,8 @@ def test_a_folder_that_replaces_another_keeps_what_it_does_not_hold_itself(tmp_p
         with working_folder(tmp_path) as working:
             (working / "part").write_text(content)
             publish_folder(working, final)
-        (final / "note").write_text("mine")
+        if content == "old":
+            (final / "note").write_text("mine")
     assert {path.name: path.read_text() for path in final.iterdir()} == {"part": "new", "note": "mine"}
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
     assert stepped_aside(final) == tmp_path / ".replaced-final"
@@ -353,3 +354,61 @@ def test_a_folder_is_made_inside_one_that_may_not_be_read(tmp_path: Path, monkey
     monkeypatch.setattr(durable, "sync_folder", refuse)
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["/proc/self/fd/{}", "/dev/fd/{}"])
+def test_what_the_process_has_open_is_added_to_and_not_replaced(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "log"
+    path.write_text("before")
+    with path.open("ab") as file:
+        place = path.stat().st_ino
+        replace_text(Path(name.format(file.fileno())), " and after")
+    assert path.read_text() == "before and after" and path.stat().st_ino == place
+
+
+@POSIX
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    for umask, mode in ((0, 0o666), (0o027, 0o640)):
+        former = os.umask(umask)
+        try:
+            replace_text(tmp_path / str(umask), "x")
+        finally:
+            os.umask(former)
+        assert (tmp_path / str(umask)).stat().st_mode & 0o777 == mode
+
+
+def test_a_place_that_is_taken_away_before_it_is_opened_is_made_again(tmp_path: Path) -> None:
+    tried: list[Path] = []
+
+    def create(path: Path) -> int:
+        tried.append(path)
+        if len(tried) == 1:
+            raise FileNotFoundError
+        return os.open(path, os.O_CREAT | os.O_RDWR)
+
+    path, descriptor = durable._locked(tmp_path, "a-", ".tmp", create)
+    os.close(descriptor)
+    assert path == tried[1] != tried[0] and path.name.startswith("a-") and path.suffix == ".tmp"
+    tried.clear()
+    with pytest.raises(FileNotFoundError):
+        durable._locked(tmp_path / "none", "a-", ".tmp", create)
+
+
+def test_a_new_place_is_locked_even_where_a_cleaner_looks_at_it_just_then(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    looking: list[threading.Timer] = []
+
+    def create(path: Path) -> int:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+        cleaner = os.open(path, os.O_RDONLY)
+        fcntl.flock(cleaner, fcntl.LOCK_EX)
+        looking.append(threading.Timer(0.1, os.close, [cleaner]))
+        looking[0].start()
+        return descriptor
+
+    path, descriptor = durable._locked(tmp_path, "a-", "", create)
+    looking[0].join()
+    with path.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
