@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.parallel import DistributedDataParallel
+from two_processes import by_two_processes
 from watching import HostReads
 
 from bgan_discrete import autoregressive
@@ -27,13 +29,14 @@ from bgan_discrete.nn import (
     MLPDiscriminator,
     MLPGenerator,
 )
-from bgan_discrete.parallel import Processes
+from bgan_discrete.parallel import ALONE, Processes
 from bgan_discrete.penalties import get_penalty
 from bgan_discrete.steps import (
     FiniteGuard,
     Objective,
     adversarial_step,
     discriminator_step,
+    generator_loss,
     generator_step,
     likelihood_step,
     loss_of_draws,
@@ -923,3 +926,85 @@ def test_the_penalty_moves_the_discriminator_along_its_own_gradient(step: str) -
     assert any(gradient is not None and gradient.abs().max() > 1e-3 for gradient in gradients)
     for without, with_it, gradient in zip(*moved, gradients, strict=True):
         torch.testing.assert_close(without - with_it, 0.1 * 6 * (0 * without if gradient is None else gradient))
+
+
+def taken(step: str, objective: Objective, networks_of: tuple[Any, Any], optimizer: Any = sgd) -> dict[str, Tensor]:
+    """The figures of one step, of whatever kind."""
+    generator, discriminator = networks_of
+    real, z = real_codes(), latents()
+    if step == "discriminator":
+        return discriminator_step(generator, discriminator, optimizer(discriminator), real, z, objective, rng())
+    if step == "generator":
+        return generator_step(generator, discriminator, optimizer(generator), z, objective, rng())
+    if step == "likelihood":
+        return likelihood_step(generator, optimizer(generator), real, z, objective)
+    optimizers = optimizer(generator), optimizer(discriminator)
+    return adversarial_step(generator, discriminator, *optimizers, real, z, objective, rng())
+
+
+@pytest.mark.parametrize(
+    ("step", "first"),
+    [
+        ("discriminator", "discriminator"),
+        ("generator", "generator"),
+        ("both", "discriminator"),
+        ("likelihood", "generator"),
+    ],
+)
+def test_every_step_leaves_what_is_not_finite_to_the_guard(step: str, first: str) -> None:
+    generator, discriminator = networks()
+    broken = generator if step == "likelihood" else discriminator
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.nan)
+    guard = FiniteGuard()
+    taken(step, Objective(num_draws=M, guard=guard), (generator, discriminator), fused_adam)
+    assert guard.check() == f"step 0 was not taken: the {first}'s loss is inf or NaN"
+
+
+def test_of_two_bad_updates_the_guard_names_the_first_even_if_it_was_the_very_first() -> None:
+    guard = FiniteGuard()
+    guard.note(torch.tensor(torch.inf), torch.tensor(1.0), "critic")
+    guard.note(torch.tensor(1.0), torch.tensor(torch.inf), "generator")
+    assert guard.check() == "step 0 was not taken: the critic's loss is inf or NaN"
+
+
+@pytest.mark.parametrize("step", ["discriminator", "both"])
+def test_whatever_is_random_in_a_step_comes_from_its_generator(step: str) -> None:
+    found = []
+    for seed in (0, 1):
+        both = networks()
+        torch.manual_seed(seed)
+        taken(step, Objective(num_draws=M, penalty=get_penalty("wgan_gp"), penalty_weight=5.0), both)
+        found.append(weights(both[0]) + weights(both[1]))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_a_penalty_without_a_name_that_fails_is_named_by_its_type() -> None:
+    def failing(*_: Any) -> Tensor:
+        raise RuntimeError("broken")
+
+    objective = Objective(penalty=cast(Any, partial(failing)))
+    with pytest.raises(InputError, match=r"^penalty partial failed: broken; it is called with"):
+        taken("discriminator", objective, networks())
+
+
+def test_the_figures_of_the_weights_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+
+    def figures(z: Tensor, processes: Processes = ALONE) -> dict[str, Tensor]:
+        generator, discriminator = networks()
+        objective = Objective(num_draws=M, processes=processes)
+        return generator_step(generator, discriminator, sgd(generator), z, objective)
+
+    whole, (one, other) = figures(latents(4)), by_two_processes(figures, latents(4).split(2))
+    for name in ("log_beta", "log_weight_std"):
+        torch.testing.assert_close(one[name], whole[name])
+        torch.testing.assert_close(other[name], whole[name])
+
+
+def test_the_loss_of_a_generator_is_that_of_its_draws() -> None:
+    generator, discriminator = networks()
+    distribution, objective = generator(latents()), Objective(num_draws=M)
+    loss, log_w = generator_loss(distribution, discriminator, objective, rng())
+    expected, weights_of_draws = loss_of_draws(distribution, distribution.sample(M, rng()), discriminator, objective)
+    assert torch.equal(loss, expected) and torch.equal(log_w, weights_of_draws) and log_w.shape == (M, N)
