@@ -35,6 +35,7 @@ from bgan_discrete.steps import (
     FiniteGuard,
     Objective,
     adversarial_step,
+    checked_log_ratios,
     discriminator_step,
     generator_loss,
     generator_step,
@@ -1008,3 +1009,32 @@ def test_the_loss_of_a_generator_is_that_of_its_draws() -> None:
     loss, log_w = generator_loss(distribution, discriminator, objective, rng())
     expected, weights_of_draws = loss_of_draws(distribution, distribution.sample(M, rng()), discriminator, objective)
     assert torch.equal(loss, expected) and torch.equal(log_w, weights_of_draws) and log_w.shape == (M, N)
+
+
+def test_a_guard_takes_note_where_the_losses_are() -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    assert FiniteGuard().note(torch.zeros((), device="meta"), torch.ones((), device="meta"), "x").device.type == "meta"
+
+
+@pytest.mark.parametrize("step", ["discriminator", "both"])
+def test_samples_unlike_the_data_are_refused(step: str) -> None:
+    generator = MLPGenerator((2, 3), K, latent_size=3, width=8)
+    with pytest.raises(
+        InputError, match=r"samples like the data, one for each latent: .*, 5, 3, 2\], got .*, 5, 2, 3\]"
+    ):
+        taken(step, Objective(num_draws=M), (generator, networks()[1]))
+
+
+@pytest.mark.parametrize(
+    ("found", "strict", "end"),
+    [
+        (torch.zeros(5, 3), True, r"\[5\], or for each position, \[5, 4\], got \[5, 3\]"),
+        (torch.zeros(5, 1), False, r"\[5\], got \[5, 1\]; squeeze its last axis"),
+        (torch.zeros(5, dtype=torch.int64), False, r"\[5\], got \[5\] of torch.int64"),
+        (torch.zeros(4), False, r"\[5\], got \[4\]"),
+        (None, False, r"\[5\], got NoneType"),
+    ],
+)
+def test_what_is_said_of_what_a_discriminator_gives(found: Any, strict: bool, end: str) -> None:
+    with pytest.raises(InputError, match=f"^discriminator must give one F for each sample, {end}$"):
+        checked_log_ratios(found, torch.zeros(5, 4), strict)
