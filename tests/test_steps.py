@@ -1019,9 +1019,7 @@ def test_a_guard_takes_note_where_the_losses_are() -> None:
 @pytest.mark.parametrize("step", ["discriminator", "both"])
 def test_samples_unlike_the_data_are_refused(step: str) -> None:
     generator = MLPGenerator((2, 3), K, latent_size=3, width=8)
-    with pytest.raises(
-        InputError, match=r"samples like the data, one for each latent: .*, 5, 3, 2\], got .*, 5, 2, 3\]"
-    ):
+    with pytest.raises(InputError, match=r"like the data, one for each latent: .*, 5, 3, 2\], got .*, 5, 2, 3\]"):
         taken(step, Objective(num_draws=M), (generator, networks()[1]))
 
 
