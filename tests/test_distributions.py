@@ -231,3 +231,10 @@ def test_what_is_said_of_logits_that_are_not_finite_and_of_none() -> None:
         check_logits(torch.tensor([0.0, -math.inf]), "other")
     check_logits(None)
     check_logits([math.nan])
+
+
+def test_advantages_are_not_taken_to_sum_to_zero_unless_it_is_said() -> None:
+    distribution = FactorizedCategorical(make((3,), 4))
+    codes, advantages = distribution.sample(2), torch.tensor([[1.0, 2.0, 0.5], [0.25, -3.0, 1.0]]).double()
+    expected = (advantages * distribution.log_prob(codes)).sum(0)
+    torch.testing.assert_close(distribution.weighted_log_prob(codes, advantages), expected)

@@ -1,5 +1,6 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -1036,3 +1037,76 @@ def test_samples_unlike_the_data_are_refused(step: str) -> None:
 def test_what_is_said_of_what_a_discriminator_gives(found: Any, strict: bool, end: str) -> None:
     with pytest.raises(InputError, match=f"^discriminator must give one F for each sample, {end}$"):
         checked_log_ratios(found, torch.zeros(5, 4), strict)
+
+
+@pytest.mark.parametrize("mixture", [True, False])
+def test_the_figures_of_a_likelihood_step(mixture: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not mixture:
+        monkeypatch.delattr(FactorizedCategorical, "mixture_log_prob")
+    both = networks()
+    distribution = both[0](latents())
+    log_prob = distribution.mixture_log_prob(real_codes()) if mixture else distribution.log_prob(real_codes()[None])
+    found = taken("likelihood", Objective(), both)
+    assert set(found) == {"likelihood_loss", "generator_gradient_norm"}
+    torch.testing.assert_close(found["likelihood_loss"], -log_prob.detach().mean())
+    assert found["generator_gradient_norm"] > 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA ran out of memory"), torch.OutOfMemoryError("no more of it")])
+def test_a_penalty_for_which_memory_is_too_small_is_not_to_blame(error: Exception) -> None:
+    def failing(*_: Any) -> Tensor:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        taken("discriminator", Objective(penalty=cast(Any, failing)), networks())
+    assert caught.value is error
+
+
+def test_a_penalty_that_fails_is_named() -> None:
+    def failing(*_: Any) -> Tensor:
+        raise IndexError("broken")
+
+    with pytest.raises(InputError, match=r"^penalty failing failed: broken; it is called with"):
+        taken("discriminator", Objective(penalty=cast(Any, failing)), networks())
+
+
+def test_the_loss_of_a_generator_is_given_its_condition() -> None:
+    logits = torch.randn(3, 4, K, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    distribution, condition = SequenceCategorical(logits), torch.tensor([2, 0, 1])
+    _, log_w = generator_loss(distribution, ByTable(), Objective(num_draws=M), rng(), condition)
+    codes = distribution.sample(M, rng())
+    expected = torch.stack([ByTable()(draw, condition) for draw in codes])
+    assert torch.equal(log_w, expected.flatten(1))
+
+
+def test_alternatives_of_another_shape_are_refused() -> None:
+    class Odd(ByTable):
+        def alternatives(self, codes: Tensor, condition: Tensor) -> Tensor:
+            return self.table[condition][..., :2]
+
+    distribution, condition = SequenceCategorical(torch.zeros(3, 4, K)), torch.tensor([2, 0, 1])
+    objective = Objective(make_estimator("rloo"), credit="alternatives")
+    with pytest.raises(InputError, match=r"must give F of shape \[3, 4, 4\], got \[3, 4, 2\]$"):
+        loss_of_draws(distribution, distribution.sample(M, rng()), Odd(), objective, condition)
+
+
+def test_with_alternatives_the_length_of_a_draw_keeps_the_credit_of_the_whole_draw() -> None:
+    """The logit of the end has a gradient from there alone: none of the other codes is an alternative to it."""
+    end, condition = 1, torch.tensor([2, 0, 1])
+    logits = torch.randn(3, 4, K, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    codes = SequenceCategorical(logits, end).sample(M, rng())
+    objective = Objective(make_estimator("rloo"), credit="alternatives")
+    loss, _ = loss_of_draws(SequenceCategorical(logits, end), codes, ByTable(), objective, condition)
+    (found,) = torch.autograd.grad(loss, logits)
+    f = torch.stack([ByTable()(draw, condition) for draw in codes]).mean(-1)
+    advantages = (f - (f.sum(0) - f) / (M - 1)) / M
+    p_end = logits.softmax(-1)[..., end]
+    log_length = torch.zeros(M, 3, dtype=torch.float64)
+    for m, n in itertools.product(range(M), range(3)):
+        for place, code in enumerate(codes[m, n].tolist()):
+            log_length[m, n] += (p_end[n, place] if code == end else 1 - p_end[n, place]).log()
+            if code == end:
+                break
+    (expected,) = torch.autograd.grad(-(advantages * log_length).sum(0).mean(), logits)
+    torch.testing.assert_close(found[..., end], expected[..., end])
+    assert expected[..., end].abs().max() > 1e-3
