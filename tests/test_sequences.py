@@ -1,6 +1,7 @@
 """Sequences that end early, and the distributions over them, factorised and autoregressive, by enumeration."""
 
 import contextlib
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bgan_discrete.autoregressive import AutoregressiveCategorical
+from bgan_discrete.autoregressive import AutoregressiveCategorical, Precision
 from bgan_discrete.columns import ColumnCategorical
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
 from bgan_discrete.errors import InputError, NonFiniteError
@@ -589,3 +590,24 @@ def test_sequences_are_drawn_where_the_latents_are(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     drawn = AutoregressiveCategorical(Counting(2), torch.zeros(3, Z, device="meta"), L, K, END).sample(4)
     assert drawn.device.type == "meta"
+
+
+def test_a_decoder_without_a_last_layer_is_asked_for_its_logits() -> None:
+    class Bare:
+        def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
+            return torch.arange(K).float().expand(*codes.shape, K)
+
+    distribution = AutoregressiveCategorical(Bare(), torch.zeros(2, Z), L, K, END)  # type: ignore[arg-type]
+    codes = torch.tensor([[[2, 0, END], [3, END, END]]])
+    expected = torch.arange(K).float().log_softmax(0)[codes]
+    expected[0, 1, 2] = 0
+    torch.testing.assert_close(distribution.position_log_prob(codes), expected)
+    with pytest.raises(InputError, match=r"^codes must have shape \[M, 2, 3\], got \[1, 2, 2\]$"):
+        distribution.log_prob(codes[..., :2])
+
+
+def test_the_precision_of_a_moment_does_not_change() -> None:
+    precision = Precision.current(torch.device("cpu"))
+    assert precision == Precision("cpu", None) and len({precision, Precision("cpu", torch.bfloat16)}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        precision.dtype = torch.bfloat16  # type: ignore[misc]
