@@ -348,3 +348,32 @@ def test_latents_of_both_kinds() -> None:
     assert [sampling.check_latent_kind(kind) for kind in ("normal", "binary")] == ["normal", "binary"]
     with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'gamma'"):
         sampling.sample_latents(1, 1, "gamma")
+
+
+@pytest.mark.parametrize(("categories", "positions"), [(2, 2000), (3, 2000), (3, 2**13), (12, 2**13), (70, 2000)])
+@pytest.mark.parametrize("draws", [1, 8])
+def test_logits_of_half_precision_are_those_numbers_in_float32(categories: int, positions: int, draws: int) -> None:
+    logits = torch.randn(positions, categories, generator=torch.Generator().manual_seed(0)).bfloat16()
+    half, single = (
+        sample_categorical(part, draws, torch.Generator().manual_seed(1)) for part in (logits, logits.float())
+    )
+    assert torch.equal(half, single) and half.dtype == torch.uint8
+
+
+def test_codes_from_uniforms_have_the_smallest_dtype() -> None:
+    for categories, dtype in ((3, torch.uint8), (300, torch.int16)):
+        for invert in (comparison_codes, search_codes):
+            assert invert(torch.zeros(2, categories), torch.rand(4, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (2, 3, 4)])
+def test_the_most_probable_are_kept_of_each_distribution(shape: tuple[int, ...]) -> None:
+    logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log().expand(shape)
+    for options, kept in (({"top_k": 1}, 1), ({"top_k": 2}, 2), ({"top_p": 0.5}, 1), ({"top_p": 0.6}, 2)):
+        found = sampling.sharpen(logits, **options).softmax(-1)  # type: ignore[arg-type]
+        assert ((found > 0).sum(-1) == kept).all() and (found[..., :kept] > 0).all()
+
+
+def test_latents_are_normal_unless_it_is_said_otherwise() -> None:
+    found = sampling.sample_latents(3, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found, torch.randn(3, 2, generator=torch.Generator().manual_seed(0)))
