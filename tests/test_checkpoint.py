@@ -186,3 +186,23 @@ def test_what_is_passed_over_and_what_is_taken_is_said(tmp_path: Path, caplog: p
         f"going on from {first}, which is whole"
     ]
     assert caplog.records[0].name.startswith("bgan_discrete.")
+
+
+def test_of_the_oldest_only_a_runs_own_go(tmp_path: Path) -> None:
+    noted = save_checkpoint(tmp_path, 1, {}, keep_last=9)
+    (noted / "note.txt").touch()
+    save_checkpoint(tmp_path, 2, {}, keep_last=9)
+    (tmp_path / "step-00000003").symlink_to("step-00000002")
+    save_checkpoint(tmp_path, 4, {}, keep_last=9)
+    save_checkpoint(tmp_path, 5, {}, keep_last=1)
+    kept = ["step-00000001", "step-00000003", "step-00000005"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+@pytest.mark.parametrize("state", [[1], {"step": 1}, {"format_version": True, "step": 1}, {"format_version": 2}])
+def test_a_state_of_another_form_is_refused(tmp_path: Path, state: Any) -> None:
+    path = save_checkpoint(tmp_path, 1, {}, keep_last=1)
+    torch.save(state, path / "state.pt")
+    seal(path, 1)
+    with pytest.raises(InputError, match=r"^checkpoint '.*' cannot be read: it is no checkpoint of this package$"):
+        load_checkpoint(path, CPU)
