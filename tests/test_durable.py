@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -412,3 +413,62 @@ def test_a_new_place_is_locked_even_where_a_cleaner_looks_at_it_just_then(tmp_pa
     with path.open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
+
+
+def test_a_file_in_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    said = says(lambda: replace_text(tmp_path / "none" / "a", "x"), StorageError)
+    assert said.startswith(f"cannot write {str(tmp_path / 'none' / 'a')!r}: No such file or directory")
+    with replacing_file(tmp_path / "a.txt"):
+        (working,) = (path.name for path in tmp_path.iterdir())
+        assert working.startswith(".a.txt.") and working.endswith(".tmp") and len(working) == len(".a.txt..tmp") + 8
+
+
+def test_links_of_a_manifests_files_may_lead_where_it_is_said(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "a")
+    (folder / "part").rename(tmp_path / "blob")
+    (folder / "part").symlink_to("../blob")
+    assert verify_folder(folder, "kind", 3, "thing", within=tmp_path)["files"].keys() == {"part"}
+    assert "leads out of the folder" in says(lambda: verify_folder(folder, "kind", 3, "thing"))
+
+
+@POSIX
+def test_what_has_the_name_of_a_leftover_and_is_in_use_or_no_folder_is_left_without_waiting(tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "file").touch()
+    (tmp_path / ".writing-00000001").symlink_to("file")
+    os.mkfifo(tmp_path / ".writing-00000002")
+    (tmp_path / ".writing-00000003").mkdir()
+    living = os.open(tmp_path / ".writing-00000003", os.O_RDONLY)
+    fcntl.flock(living, fcntl.LOCK_EX)
+    cleaning = threading.Thread(target=clean_leftovers, args=(tmp_path,), daemon=True)
+    cleaning.start()
+    cleaning.join(5)
+    assert not cleaning.is_alive()
+    os.close(living)
+    assert (tmp_path / ".writing-00000001").is_symlink() and (tmp_path / ".writing-00000003").is_dir()
+
+
+def test_without_locks_nothing_counts_as_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    (tmp_path / ".writing-00000001").mkdir()
+    clean_leftovers(tmp_path)
+    assert (tmp_path / ".writing-00000001").is_dir()
+
+
+@POSIX
+def test_a_new_place_that_is_gone_once_it_is_locked_is_closed_and_made_again(tmp_path: Path) -> None:
+    opened: list[int] = []
+
+    def create(path: Path) -> int:
+        opened.append(durable._new_file(path))
+        if len(opened) == 1:
+            path.unlink()
+        return opened[-1]
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    path, descriptor = durable._locked(tmp_path, "a-", "", create)
+    with pytest.raises(FileExistsError):
+        durable._new_file(path)
+    os.close(descriptor)
+    assert len(opened) == 2 and len(list(Path("/proc/self/fd").iterdir())) == before
