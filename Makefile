@@ -6,7 +6,7 @@ PACKAGING := setup.cfg pyproject.toml constraints.txt
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all docs interface setup clean check-python anew
+.PHONY: help demo test test-all docs interface mutants setup clean check-python anew
 
 # An environment that was moved, copied or left half made is made anew, since it points to its old place.
 MISPLACED := $(shell [ -e .venv ] && [ "$$(cat .venv/.place 2>/dev/null)" != "$$(pwd)" ] && echo anew)
@@ -16,6 +16,7 @@ help:
 	@echo "make test      ruff, mypy and the tests"
 	@echo "make test-all  all tests, with the long ones"
 	@echo "make docs      build the site of the documentation in site/"
+	@echo "make mutants MODULE=game.estimators   put small faults into a module; which do its tests not notice? (minutes)"
 	@echo "make setup     only make .venv, with everything that developers need"
 	@echo "make clean     remove .venv and caches (not runs/)"
 	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
@@ -39,6 +40,9 @@ docs: .venv/.installed-dev
 # The public interface changes on purpose: the list of it is written anew.
 interface: .venv/.installed-dev
 	@cd scripts && ../$(PY) -m documentation.sources > ../tests/public_interface.txt
+
+mutants: .venv/.installed-dev
+	@$(PY) scripts/trials/mutants.py $(MODULE) $(ARGS)
 
 setup: .venv/.installed-dev
 

@@ -67,3 +67,9 @@ def test_numbers_out_of_range_are_refused(arguments: tuple[int, int, int], name:
 def test_a_batch_has_a_number_from_zero_on(count: int) -> None:
     with pytest.raises(InputError, match=r"^count must be an integer of at least 0"):
         BatchOrder(1, 1, 0).indices(count)
+
+
+def test_any_batch_can_be_the_first_that_is_asked_for() -> None:
+    forward = BatchOrder(7, 3, seed=5)
+    for count in range(20):
+        assert np.array_equal(BatchOrder(7, 3, seed=5).indices(count), forward.indices(count))

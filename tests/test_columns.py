@@ -229,3 +229,9 @@ def test_sizes_are_kept_unless_all_are_the_largest() -> None:
 def test_equal_sizes_are_the_plain_distribution() -> None:
     generator = MLPGenerator(SampleSpace((2,), 3, sizes=(3, 3)), 4, 8)
     assert type(generator(torch.randn(2, 4))) is FactorizedCategorical
+
+
+def test_columns_stay_on_the_device_of_their_logits() -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    distribution = ColumnCategorical(torch.zeros(2, 4, 4, device="meta"), SIZES.to("meta"))
+    assert distribution.logits.device.type == "meta"

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from watching import LargestTensor
 
-from bgan_discrete.distributions import Distribution, FactorizedCategorical, check_logits
+from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical, check_logits
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 
@@ -200,3 +201,76 @@ def test_three_methods_are_a_distribution() -> None:
 def test_errors(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call(FactorizedCategorical(torch.zeros(2, 3, 4)))
+
+
+# Small faults that nothing above would notice.
+
+
+@pytest.mark.parametrize("categories", [2, 3, 100])
+@pytest.mark.parametrize("kind", [FactorizedCategorical, lambda logits: SequenceCategorical(logits, 1)])
+def test_everything_is_computed_where_the_logits_are(
+    kind: Callable[[Tensor], FactorizedCategorical], categories: int
+) -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    distribution = kind(torch.zeros(2, 4, categories, device="meta"))
+    codes, advantages = distribution.sample(5), torch.zeros(5, 2, device="meta")
+    found = [codes, distribution.log_prob(codes), distribution.mixture_log_prob(codes[0]), distribution.entropy()]
+    found += [distribution.weighted_log_prob(codes, advantages, method=method) for method in ("counts", "gather")]
+    found += [distribution.sharpened(0.5, 2, 0.9).log_probs, *distribution.alternatives(codes[0])]
+    found += [distribution.fixed_log_prob(codes)]
+    assert {part.device.type for part in found if part is not None} == {"meta"}
+
+
+@pytest.mark.parametrize(("categories", "counted_by_itself"), [(64, True), (65, False)])
+def test_counting_and_gathering_are_taken_as_asked_and_by_the_number_of_categories(
+    categories: int, counted_by_itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution = FactorizedCategorical(make((3,), categories))
+    codes, advantages = distribution.sample(2), torch.ones(2, 3)
+    counted: list[Tensor] = []
+    count = distribution.weighted_counts
+    monkeypatch.setattr(distribution, "weighted_counts", lambda *given: counted.append(count(*given)) or counted[-1])
+    for method, wanted in (("counts", True), ("gather", False), (None, counted_by_itself)):
+        counted.clear()
+        distribution.weighted_log_prob(codes, advantages, method=method)
+        assert bool(counted) == wanted
+
+
+@pytest.mark.parametrize("categories", [2, 3])
+def test_counts_need_advantages_of_every_draw(categories: int) -> None:
+    distribution = FactorizedCategorical(make((3,), categories))
+    with pytest.raises(ValueError, match="shorter"):
+        distribution.weighted_counts(distribution.sample(3), torch.ones(2, 3))
+
+
+def test_alternatives_are_those_of_codes_of_the_right_shape() -> None:
+    logits, wrong = make((4,), 3), torch.zeros(5, 3, 2, dtype=torch.uint8)
+    for distribution in (FactorizedCategorical(logits), SequenceCategorical(logits, 1)):
+        with pytest.raises(InputError, match=r"codes must have shape \[M, 3, 4\]"):
+            distribution.alternatives(wrong[0])
+    with pytest.raises(InputError, match=r"codes must have shape \[M, 3, 4\]"):
+        SequenceCategorical(logits, 1).fixed_log_prob(wrong)
+
+
+def test_whatever_stands_behind_the_end_is_not_open() -> None:
+    distribution = SequenceCategorical(make((4,), 3, latents=1), 1)
+    _, padded = distribution.alternatives(torch.tensor([[2, 1, 1, 1]]))
+    _, rubbish = distribution.alternatives(torch.tensor([[2, 1, 0, 2]]))
+    assert padded is not None and rubbish is not None
+    assert padded.tolist() == rubbish.tolist() == [[True, False, False, False]]
+
+
+def test_what_is_said_of_logits_that_are_not_finite_and_of_none() -> None:
+    with pytest.raises(NonFiniteError, match=r"^the generator's logits must be finite, got NaN among them$"):
+        check_logits(torch.tensor([0.0, math.nan]))
+    with pytest.raises(NonFiniteError, match=r"^the other's logits must be finite, got -inf among them; give -1e4"):
+        check_logits(torch.tensor([0.0, -math.inf]), "other")
+    check_logits(None)
+    check_logits([math.nan])
+
+
+def test_advantages_are_not_taken_to_sum_to_zero_unless_it_is_said() -> None:
+    distribution = FactorizedCategorical(make((3,), 4))
+    codes, advantages = distribution.sample(2), torch.tensor([[1.0, 2.0, 0.5], [0.25, -3.0, 1.0]]).double()
+    expected = (advantages * distribution.log_prob(codes)).sum(0)
+    torch.testing.assert_close(distribution.weighted_log_prob(codes, advantages), expected)

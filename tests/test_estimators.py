@@ -1,5 +1,6 @@
 """Exact means and variances of all estimators, by enumeration; their behaviour at the edges of float32."""
 
+import functools
 import math
 from decimal import Decimal
 
@@ -13,7 +14,16 @@ from torch import Tensor
 from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.estimators import ESTIMATORS, ReinforceEstimator, as_estimator, make_estimator, reinforce
+from bgan_discrete.game.estimators import (
+    ESTIMATORS,
+    ReinforceEstimator,
+    as_estimator,
+    bgan,
+    bgan_centered,
+    make_estimator,
+    maligan,
+    reinforce,
+)
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
@@ -388,3 +398,79 @@ def test_advantages_of_alternatives_are_right_for_every_finite_f(log_w: Tensor, 
                 assert abs(value - float(wanted)) <= 2e-5 * scale
             if len(set(row)) == 1:
                 assert max(map(abs, found)) < 1e-5, "equal F move nothing, however large they are"
+
+
+# Small faults that nothing above would notice.
+
+
+def test_the_whole_range_of_float32_does_not_overflow_in_rloo() -> None:
+    largest = torch.finfo(torch.float32).max
+    log_w = torch.tensor([[-largest, largest], [largest, -largest]])
+    assert torch.equal(make_estimator("rloo")(log_w), log_w), "(F_m - F_other) / 2"
+
+
+@pytest.mark.parametrize("found", [torch.zeros(2, 4), torch.zeros(3), [0.0, 0.0]], ids=["other", "short", "list"])
+def test_a_function_that_gives_no_advantages_of_the_right_shape_is_refused(found: object) -> None:
+    with pytest.raises(InputError, match=r"'<lambda>' must give a tensor of advantages.*\[2, 3\], got (\[|list)"):
+        as_estimator(lambda _: found)(torch.zeros(2, 3))  # type: ignore[arg-type, return-value]
+
+
+def test_a_function_without_a_name_is_called_own() -> None:
+    assert as_estimator(functools.partial(torch.mul, other=2)).name == "own"
+
+
+def test_a_bound_of_zero_would_leave_no_weights() -> None:
+    with pytest.raises(InputError, match="log_weight_clip must be positive, got 0"):
+        make_estimator("bgan", log_weight_clip=0.0)
+
+
+def test_the_moving_baseline_is_copied_on_its_way_to_a_checkpoint_and_back() -> None:
+    estimator = make_estimator("reinforce")
+    estimator(torch.full((4, 2), 1.0))
+    state = estimator.state_dict()
+    state["log_beta_ema"].fill_(9)
+    assert float(estimator.state_dict()["log_beta_ema"]) == pytest.approx(0.05)
+    estimator.load_state_dict(state)
+    state["log_beta_ema"].fill_(-9)
+    assert float(estimator.state_dict()["log_beta_ema"]) == 9
+    estimator.advantages(torch.ones(4, 2, requires_grad=True))
+    assert not estimator.state_dict()["log_beta_ema"].requires_grad
+
+
+def test_a_baseline_of_a_checkpoint_is_used_in_the_precision_of_the_weights() -> None:
+    estimator = make_estimator("reinforce")
+    estimator.load_state_dict({"log_beta_ema": torch.tensor(0.3)})
+    estimator(torch.ones(4, 2, dtype=torch.float64))
+    baseline = float(torch.tensor(0.3))  # what float32 makes of it
+    assert float(estimator.state_dict()["log_beta_ema"]) == pytest.approx(0.05 + 0.95 * baseline, rel=1e-14)
+
+
+@pytest.mark.parametrize(("name", "normalization"), KINDS)
+def test_an_estimator_declares_its_name_its_function_and_its_fewest_draws(name: str, normalization: str) -> None:
+    estimator = make_estimator(name, normalization=normalization)  # type: ignore[arg-type]
+    assert estimator.name == name
+    assert estimator.limit in ("weight", "log_weight", "both", None)
+    log_w = torch.randn(estimator.minimum_draws, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(estimator.function(log_w), estimator(log_w))
+    assert estimator(log_w).abs().min() > 1e-3, "a signal"
+    if estimator.minimum_draws > 1:
+        with pytest.raises(InputError, match="num_draws must be at least 2"):
+            estimator.check_num_draws(estimator.minimum_draws - 1)
+
+
+def test_what_a_function_of_ones_own_is_taken_for() -> None:
+    own = as_estimator(lambda log_w: 2 * log_w)
+    assert own.zero_sum is False and own.couples_latents is False, "what saves work must be said"
+    assert own.minimum_draws == 2 and own.limit is None and own.processes is ALONE
+    log_w = torch.tensor([[3.0, -7.0], [1.0, 0.5]])
+    assert torch.equal(own(log_w), 2 * log_w), "neither tempered nor clipped"
+    with pytest.raises(InputError, match="estimator must be an object or a function, got 'bgan'"):
+        as_estimator("bgan")  # type: ignore[arg-type]
+
+
+def test_the_functions_themselves_have_the_papers_defaults() -> None:
+    log_w = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(bgan(log_w), naive("bgan", log_w))
+    torch.testing.assert_close(bgan_centered(log_w), naive("bgan_centered", log_w))
+    torch.testing.assert_close(maligan(log_w), naive("maligan", log_w))
+    torch.testing.assert_close(reinforce(log_w), (log_w - 1) / 4)

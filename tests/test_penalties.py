@@ -212,3 +212,20 @@ def test_names() -> None:
     assert get_penalty("none") is None
     with pytest.raises(InputError, match="'r2' is unknown; choose one of none, r1, roth, wgan_gp"):
         get_penalty("r2")
+
+
+# Small faults that nothing above would notice.
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_is_computed_where_the_samples_are(name: str) -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    discriminator, samples = Linear(torch.zeros(4, K, device="meta")), torch.rand(5, 4, K, device="meta")
+    assert get_penalty(name)(discriminator, samples, samples.clone(), K).device.type == "meta"  # type: ignore[misc]
+
+
+def test_a_layer_whose_bias_alone_is_parametrised_is_normalised_too() -> None:
+    layer = nn.Linear(3, 2)
+    parametrize.register_parametrization(layer, "bias", nn.Identity())
+    assert apply_spectral_normalization(layer) == 1
+    assert parametrize.is_parametrized(layer, "weight")

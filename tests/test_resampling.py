@@ -289,3 +289,33 @@ def test_draws_of_any_finite_f_are_weighed() -> None:
             assert chosen.min() > 1200, "equal ones are as probable, however large they are"
             values = torch.tensor([-size, size / 2, size], dtype=dtype)
             assert set(Resampler(table, 3)(codes, rng=rng)[:, 0].tolist()) == {2 if size > 0 else 0}
+
+
+# Small faults that nothing above would notice.
+
+
+class Prefixes(Discriminator):
+    """F of every prefix: the sum of the codes so far, times a parameter."""
+
+    credits = ("prefix",)
+
+    def __init__(self) -> None:
+        super().__init__(SampleSpace((4,), 5))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.scale * samples.float().cumsum(1)
+
+
+def test_of_the_prefixes_of_a_sequence_the_whole_counts_and_no_gradient_is_kept() -> None:
+    codes = torch.tensor([[1, 2, 3, 4], [4, 0, 0, 1]])
+    found = sample_log_ratios(Prefixes(), codes)
+    assert found.tolist() == [10.0, 5.0] and found.dtype == torch.float64
+    assert not found.requires_grad
+
+
+def test_the_choice_is_made_where_the_codes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    monkeypatch.setattr("bgan_discrete.game.resampling.sample_log_ratios", lambda _, codes, __: codes[:, 0].double())
+    kept = Resampler(Prefixes(), 3)(torch.zeros(12, 2, device="meta"))
+    assert kept.shape == (4, 2) and kept.device.type == "meta"

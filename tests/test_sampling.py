@@ -311,3 +311,69 @@ def test_one_hots_by_comparison_are_one_hots(dtype: torch.dtype) -> None:
     assert torch.equal(found, torch.nn.functional.one_hot(codes.long(), found.shape[-1]).float())
     with pytest.raises(InputError, match=r"codes must be integers, got dtype torch\.float32"):
         one_hot_codes(codes.float(), 3)
+
+
+# Small faults that nothing above would notice.
+
+
+@pytest.mark.parametrize("categories", [2, 3, 64, 65])
+@pytest.mark.parametrize("draws", [1, 5])
+def test_codes_are_drawn_where_the_logits_are(categories: int, draws: int) -> None:
+    """On the device that holds no values, which refuses tensors of another."""
+    logits = torch.zeros(2, 3, categories, device="meta")
+    for sampler in (sample_categorical, sample_by_multinomial):
+        codes = sampler(logits, draws)
+        assert codes.shape == (draws, 2, 3) and codes.device.type == "meta"
+    for invert in (comparison_codes, search_codes):
+        assert invert(logits, torch.zeros(draws, 2, 3, device="meta")).device.type == "meta"
+    for kind in ("normal", "binary"):
+        assert sampling.sample_latents(4, 3, kind, device="meta").device.type == "meta"
+    assert one_hot_codes(codes, categories).device.type == "meta"
+
+
+def test_a_temperature_leaves_each_distribution_alone_however_far_apart_their_logits_are() -> None:
+    logits = torch.tensor([[0.0, 1.0], [3e38, -3e38]])
+    found = sampling.sharpen(logits, temperature=0.5).softmax(-1)
+    torch.testing.assert_close(found[0], torch.tensor([0.0, 2.0]).softmax(0))
+    assert found[1].tolist() == [1.0, 0.0]
+
+
+def test_latents_of_both_kinds() -> None:
+    normal, binary = (
+        sampling.sample_latents(4000, 2, kind, torch.Generator().manual_seed(0)) for kind in ("normal", "binary")
+    )
+    assert stats.kstest(normal.flatten(), "norm").pvalue > 0.001
+    assert binary.unique().tolist() == [-1.0, 1.0] and abs(float(binary.mean())) < 0.06
+    assert normal.dtype == binary.dtype == torch.float32
+    assert [sampling.check_latent_kind(kind) for kind in ("normal", "binary")] == ["normal", "binary"]
+    with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'gamma'"):
+        sampling.sample_latents(1, 1, "gamma")
+
+
+@pytest.mark.parametrize(("categories", "positions"), [(2, 2000), (3, 2000), (3, 2**13), (12, 2**13), (70, 2000)])
+@pytest.mark.parametrize("draws", [1, 8])
+def test_logits_of_half_precision_are_those_numbers_in_float32(categories: int, positions: int, draws: int) -> None:
+    logits = torch.randn(positions, categories, generator=torch.Generator().manual_seed(0)).bfloat16()
+    half, single = (
+        sample_categorical(part, draws, torch.Generator().manual_seed(1)) for part in (logits, logits.float())
+    )
+    assert torch.equal(half, single) and half.dtype == torch.uint8
+
+
+def test_codes_from_uniforms_have_the_smallest_dtype() -> None:
+    for categories, dtype in ((3, torch.uint8), (300, torch.int16)):
+        for invert in (comparison_codes, search_codes):
+            assert invert(torch.zeros(2, categories), torch.rand(4, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (2, 3, 4)])
+def test_the_most_probable_are_kept_of_each_distribution(shape: tuple[int, ...]) -> None:
+    logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log().expand(shape)
+    for options, kept in (({"top_k": 1}, 1), ({"top_k": 2}, 2), ({"top_p": 0.5}, 1), ({"top_p": 0.6}, 2)):
+        found = sampling.sharpen(logits, **options).softmax(-1)  # type: ignore[arg-type]
+        assert ((found > 0).sum(-1) == kept).all() and (found[..., :kept] > 0).all()
+
+
+def test_latents_are_normal_unless_it_is_said_otherwise() -> None:
+    found = sampling.sample_latents(3, 2, rng=torch.Generator().manual_seed(0))
+    assert torch.equal(found, torch.randn(3, 2, generator=torch.Generator().manual_seed(0)))

@@ -1,5 +1,7 @@
 """Sequences that end early, and the distributions over them, factorised and autoregressive, by enumeration."""
 
+import contextlib
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -10,11 +12,11 @@ from players import players
 from torch import Tensor, nn
 
 from bgan_discrete.distributions import Distribution, FactorizedCategorical, SequenceCategorical
-from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
+from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical, Precision
 from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions, pad_after_end, sequence_lengths
 from bgan_discrete.distributions.sampling import sample_latents, sharpen
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.credit import prefix_credit, sample_credit
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
@@ -525,3 +527,99 @@ def test_likelihood_steps_give_each_latent_its_share_of_the_data() -> None:
         latents = sample_latents(64, 2, "binary")
         found = likelihood_step(both, data.repeat(4, 1), latents)
     assert found["likelihood_loss"] == pytest.approx(math.log(4), abs=0.1)
+
+
+# Small faults that nothing above would notice.
+
+
+class Counting:
+    """A decoder that always draws the same code, as far as its logits tell, and knows what it was asked."""
+
+    def __init__(self, code: int, value: float = 100.0) -> None:
+        self.code, self.value, self.steps = code, value, 0
+        self.to_logits = nn.Linear(1, K)
+
+    def start(self, latents: Tensor, length: int) -> Tensor:
+        return latents
+
+    def step(self, previous: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
+        self.steps += 1
+        logits = torch.zeros(len(state), K, device=state.device)
+        logits[:, self.code] = self.value
+        return logits, state
+
+    def features(self, codes: Tensor, latents: Tensor) -> Tensor:
+        return torch.ones(*codes.shape, 1)
+
+    def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
+        raise AssertionError("a tensor [M, N, L, K] is not needed")
+
+
+def test_drawing_stops_once_all_have_ended_and_not_before() -> None:
+    for code, steps in ((END, 1), (2, 5)):
+        decoder = Counting(code)
+        drawn = AutoregressiveCategorical(decoder, torch.zeros(3, Z), 5, K, END).sample(4)
+        assert decoder.steps == steps and (drawn == code).all()
+
+
+def test_the_log_probability_of_a_linear_decoder_needs_no_logits_of_all_codes_at_once() -> None:
+    decoder = Counting(0)
+    distribution = AutoregressiveCategorical(decoder, torch.zeros(3, Z), L, K, END)
+    assert distribution.event_shape == (L,)
+    log_probs = decoder.to_logits(torch.ones(1)).log_softmax(0)
+    codes = torch.tensor([2, 0, END]).expand(4, 3, L)
+    torch.testing.assert_close(distribution.log_prob(codes), log_probs[codes].sum(-1))
+    with pytest.raises(AssertionError, match="not needed"):
+        distribution.sharpened(0.5).log_prob(codes)
+
+
+def test_logits_that_are_not_finite_are_named_where_they_are_to_be_checked_and_only_there() -> None:
+    distribution = AutoregressiveCategorical(Counting(2, math.inf), torch.zeros(3, Z), L, K, END)
+    with contextlib.suppress(RuntimeError):  # what the sampler makes of NaN is its own
+        distribution.sample(2)
+    distribution.check_finite("other")
+    for checked in (distribution, distribution.sharpened(0.5)):
+        with pytest.raises(NonFiniteError, match=r"^the other's logits must be finite, got inf"):
+            checked.sample(2)
+
+
+@pytest.mark.parametrize("kind", AUTOREGRESSIVE)
+def test_alternatives_are_open_as_far_as_a_draw_goes(kind: Callable[..., nn.Module]) -> None:
+    draw = torch.tensor([[2, END, END], [0, 3, 2]])
+    assert make(kind, None)(latents()).alternatives(draw)[1] is None
+    is_open = make(kind)(latents()).alternatives(draw)[1]
+    assert is_open is not None and is_open.tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_the_surrogate_has_the_precision_of_the_log_probabilities() -> None:
+    distribution = make(GRUGenerator).float()(latents().float())
+    codes = every_sequence()[:3, None].expand(-1, 2, -1)
+    assert distribution.weighted_log_prob(codes, torch.ones(3, 2, dtype=torch.float64)).dtype == torch.float32
+
+
+def test_sequences_are_drawn_where_the_latents_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device that holds no values, which refuses tensors of another; it knows no autocast."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    drawn = AutoregressiveCategorical(Counting(2), torch.zeros(3, Z, device="meta"), L, K, END).sample(4)
+    assert drawn.device.type == "meta"
+
+
+def test_a_decoder_without_a_last_layer_is_asked_for_its_logits() -> None:
+    class Bare:
+        def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
+            return torch.arange(K).float().expand(*codes.shape, K)
+
+    distribution = AutoregressiveCategorical(Bare(), torch.zeros(2, Z), L, K, END)  # type: ignore[arg-type]
+    codes = torch.tensor([[[2, 0, END], [3, END, END]]])
+    expected = torch.arange(K).float().log_softmax(0)[codes]
+    expected[0, 1, 2] = 0
+    torch.testing.assert_close(distribution.position_log_prob(codes), expected)
+    with pytest.raises(InputError, match=r"^codes must have shape \[M, 2, 3\], got \[1, 2, 2\]$"):
+        distribution.log_prob(codes[..., :2])
+
+
+def test_the_precision_of_a_moment_does_not_change() -> None:
+    precision = Precision.current(torch.device("cpu"))
+    assert precision == Precision("cpu", None) and len({precision, Precision("cpu", torch.bfloat16)}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        precision.dtype = torch.bfloat16  # type: ignore[misc]

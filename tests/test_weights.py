@@ -13,6 +13,7 @@ from two_processes import by_two_processes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.weights import (
     effective_sample_size,
+    log_normalized_weights,
     log_partition,
     normalized_weights,
     weight_diagnostics,
@@ -180,3 +181,24 @@ def test_the_spread_and_the_log_sum_of_several_processes_are_those_of_the_whole(
         found, expected = weight_diagnostics(whole[:, :2], Two(0, 2)), weight_diagnostics(whole)
         for name in ("log_beta", "log_weight_std"):
             torch.testing.assert_close(found[name], expected[name])
+
+
+# Small faults that nothing above would notice.
+
+
+def test_weights_are_normalised_over_the_latent_unless_it_is_said_otherwise(log_w: torch.Tensor) -> None:
+    torch.testing.assert_close(log_normalized_weights(log_w).exp().sum(0), torch.ones(4, dtype=torch.float64))
+
+
+def test_the_partition_of_a_latent_keeps_its_digits_beside_one_of_much_larger_weights() -> None:
+    small = torch.tensor([[0.25], [-0.5], [0.125]])
+    both = torch.cat([small, small + 2.0**24], dim=1)
+    torch.testing.assert_close(log_partition(both, "latent")[:1], log_partition(small, "latent"))
+
+
+@pytest.mark.parametrize("over", ["batch", "latent"])
+def test_the_gradient_of_the_partition_function_is_the_share_of_each_draw(log_w: torch.Tensor, over: str) -> None:
+    log_w.requires_grad_()
+    (gradient,) = torch.autograd.grad(log_partition(log_w, over).sum(), log_w)  # type: ignore[arg-type]
+    w = log_w.detach().exp()
+    torch.testing.assert_close(gradient, w / (w.sum() if over == "batch" else w.sum(0)))
