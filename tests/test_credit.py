@@ -6,8 +6,9 @@ from players import TableDiscriminator, players, sgd
 from torch import Tensor, nn
 
 from bgan_discrete import Discriminator, FactorizedCategorical, Game, SampleSpace, Trainer, generator_step, make_credit
+from bgan_discrete.distributions import SequenceCategorical
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.credit import AlternativesCredit, Credit, prefix_credit, sample_credit
+from bgan_discrete.game.credit import AlternativesCredit, Credit, credit_name, prefix_credit, sample_credit
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.players import Players
@@ -117,3 +118,58 @@ def test_a_credit_that_the_discriminator_gives_no_log_ratio_for_is_refused_befor
         Trainer(*networks, codes, game=Game(credit=make_credit("prefix")))
     own = Game(credit=lambda *parts: sample_credit(*parts))  # noqa: PLW0108 - a function of one's own
     assert Trainer(*networks, codes, game=own).game is own, "a credit of one's own is not looked into"
+
+
+class Both(Discriminator):
+    """F of samples, and of alternatives, from one table."""
+
+    credits = ("sample", "alternatives")
+
+    def __init__(self) -> None:
+        super().__init__(SPACE)
+        self.table = torch.randn(L, K, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (self.one_hots(samples) * self.table).sum((1, 2))
+
+    def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.table.expand(len(codes), L, K)
+
+
+def drawn(end: int | None = None) -> tuple[SequenceCategorical, Tensor]:
+    logits = torch.randn(N, L, K, generator=torch.Generator().manual_seed(7), dtype=torch.float64).requires_grad_()
+    distribution = SequenceCategorical(logits, end)
+    return distribution, distribution.sample(M, torch.Generator().manual_seed(8))
+
+
+@pytest.mark.parametrize(("escort", "entropy_weight"), [(1.0, 0.0), (0.5, 0.3)])
+def test_alternatives_have_their_escort_and_their_entropy(escort: float, entropy_weight: float) -> None:
+    (distribution, codes), estimator, judge = drawn(), make_estimator("rloo"), Both()
+    credit = AlternativesCredit(escort, entropy_weight)
+    surrogate, _ = credit(estimator, distribution, codes, Scorer(Players(None, judge)))
+    log_q = distribution.log_probs
+    advantages = estimator.over_alternatives(log_q, judge.table.expand(N, L, K), entropy_weight, escort)
+    torch.testing.assert_close(surrogate, (advantages * log_q).sum((1, 2)), msg="no draw changes what is open")
+    assert make_credit("alternatives", escort, entropy_weight) == credit
+    assert make_credit("alternatives") == AlternativesCredit(1.0, 0.0)
+
+
+def test_where_a_sequence_ends_keeps_the_f_of_the_whole_sample() -> None:
+    (distribution, codes), estimator, judge = drawn(0), make_estimator("rloo"), Both()
+    surrogate, _ = AlternativesCredit()(estimator, distribution, codes, Scorer(Players(None, judge)))
+    log_w = torch.stack([judge(draw) for draw in codes])
+    fixed = distribution.fixed_log_prob(codes)
+    assert fixed is not None
+    expected = (estimator(log_w) * fixed).sum(0)
+    for draw in codes:
+        log_q, is_open = distribution.alternatives(draw)
+        assert is_open is not None
+        advantages = estimator.over_alternatives(log_q, judge.table.expand(N, L, K)) * is_open[..., None]
+        expected = expected + (advantages * log_q).sum((1, 2)) / M
+    torch.testing.assert_close(surrogate, expected)
+
+
+def test_a_credit_knows_its_name() -> None:
+    for name in ("sample", "prefix", "alternatives"):
+        assert credit_name(make_credit(name)) == name  # type: ignore[arg-type]
+    assert credit_name(lambda *parts: sample_credit(*parts)) is None  # noqa: PLW0108 - a function of one's own
