@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from bgan_discrete.errors import InputError
 
 MAX_CATEGORIES = 2**24
@@ -63,9 +61,10 @@ class SampleSpace:
                 raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
             object.__setattr__(self, "end_id", end_id)
         object.__setattr__(self, "sizes", self._checked_sizes())
-        if not isinstance(self.ordered, bool | np.bool_):
-            raise InputError(f"ordered must be True or False, got {_shown(self.ordered)}")
-        object.__setattr__(self, "ordered", bool(self.ordered))
+        ordered = plain_value(self.ordered)
+        if not isinstance(ordered, bool):
+            raise InputError(f"ordered must be True or False, got {_shown(ordered)}")
+        object.__setattr__(self, "ordered", ordered)
         if self.class_names is not None:
             names = _strings("class_names", self.class_names)
             if not names or len(set(names)) != len(names):
@@ -128,6 +127,20 @@ class SampleSpace:
             raise InputError(f"a sample space must have exactly {', '.join(names)}, got {_shown(', '.join(values))}")
         tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **tuples})
+
+
+def plain_value(value: Any) -> Any:
+    """What JSON holds of a value.
+
+    Args:
+        value: Any.
+
+    Returns:
+        A number of NumPy or torch as Python's, a tuple as a list; anything else as it is.
+    """
+    if isinstance(value, list | tuple):
+        return [plain_value(part) for part in value]
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _integers(name: str, values: Iterable[Any], rule: str = "of integers") -> tuple[int, ...]:
