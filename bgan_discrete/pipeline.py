@@ -2,12 +2,13 @@
 
 import inspect
 import json
+import math
 import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -90,6 +91,10 @@ MAX_SIDE, MAX_AXES = 2**20, 8
 
 def _is_integer(value: Any) -> bool:
     return type(value) is int
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_list(value: Any, fits: Callable[[Any], bool], shortest: int = 0, longest: int = 2**24) -> bool:
@@ -183,8 +188,8 @@ class Pipeline:
             with the model.
 
     Raises:
-        InputError: If the codec is of another kind of data, the generator's samples are not of its space, or a network
-            is none.
+        InputError: If the codec is of another kind of data, the generator's samples are not of its space, a network is
+            none, or the discriminator's samples have other categories or another end.
     """
 
     kind = "data"
@@ -203,6 +208,11 @@ class Pipeline:
         difference = generator.space.difference(_space_of(codec, generator.space))
         if difference is not None:
             raise InputError(f"generator and codec must be of the same space, got {difference}")
+        if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
+            # Whose numbers are read as a scale, and how classes are called, a discriminator need not know.
+            ours, theirs = (replace(x.space, ordered=False, class_names=None) for x in (generator, discriminator))
+            if (difference := ours.difference(theirs)) is not None:
+                raise InputError(f"generator and discriminator must be of the same space, got {difference}")
         self.device = resolve_device(device)
         self.generator = generator.to(self.device).eval()
         self.codec = codec
@@ -259,8 +269,9 @@ class Pipeline:
             repo_id: ``owner/name`` on the Hub, to be named in the card; nothing is uploaded.
 
         Raises:
-            InputError: If ``repo_id`` is none, or the generator is not one of this package, which could not be built
-                again, or not in float32, or holds inf or NaN; if ``folder`` holds the model of another package.
+            InputError: If ``repo_id`` is none, or `from_pretrained` could not build the generator again, which is none
+                of `GENERATORS`, has settings that lack an argument or are no plain values, is not in float32, or holds
+                inf or NaN; if ``folder`` holds the model of another package. Nothing has been written then.
             StorageError: If the folder or a file in it cannot be written.
         """
         name = type(self.generator).__name__
@@ -268,12 +279,14 @@ class Pipeline:
             raise InputError(f"generator must be one of {', '.join(GENERATORS)} to be saved, got {name}")
         reference = None if repo_id is None else check_repo_id(repo_id)
         folder = Path(folder)
-        tensors = {key: value.contiguous().cpu() for key, value in self.generator.state_dict().items()}
+        # Copies: of weights that are tied to others the file holds as many.
+        tensors = {key: value.to("cpu", copy=True).contiguous() for key, value in self.generator.state_dict().items()}
         for key, value in tensors.items():
-            if value.is_floating_point() and value.dtype != torch.float32:
+            if value.dtype not in _DTYPE_NAMES:
                 raise InputError(f"generator must be in float32 to be saved, got {key} in {value.dtype}")
             if not torch.isfinite(value).all():
                 raise InputError(f"generator must be finite to be saved, got inf or NaN in {key}")
+        _check_can_be_built(name, self.generator.settings, tensors)
         config = {"format_version": FORMAT_VERSION, "generator": name, "settings": self.generator.settings}
         _check_own(folder)
         try:
@@ -707,11 +720,13 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"model configuration {str(path)!r} cannot be read: {one_line(error)}") from None
+    named = f"model configuration {str(path)!r}"
+    if isinstance(config, dict) and "format_version" in config:  # first: another version may have other keys
+        if type(version := config["format_version"]) is not int:
+            raise InputError(f"{named} has format version {_shown(version)}, which is no integer")
+        check_version(named, version, FORMAT_VERSION)
     if not isinstance(config, dict) or set(config) != CONFIG_KEYS or not isinstance(config["settings"], dict):
-        raise InputError(f"model configuration {str(path)!r} must hold exactly {', '.join(sorted(CONFIG_KEYS))}")
-    if type(version := config["format_version"]) is not int:
-        raise InputError(f"model configuration {str(path)!r} has format version {_shown(version)}, which is no integer")
-    check_version(f"model configuration {str(path)!r}", version, FORMAT_VERSION)
+        raise InputError(f"{named} must hold exactly {', '.join(sorted(CONFIG_KEYS))}")
     return config
 
 
@@ -720,19 +735,10 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> Genera
     name = config["generator"]
     if not isinstance(name, str) or name not in GENERATORS:
         raise InputError(f"generator {_shown(name)} in {str(path)!r} is unknown; known are {', '.join(GENERATORS)}")
-    settings = _checked_settings(name, config["settings"], path)
-    stored = _stored_tensors(weights)
-    if settings.get("depth", 0) > len(stored):
-        raise InputError(
-            f"settings in {str(path)!r} do not fit the weights: depth {settings['depth']} with {len(stored)} tensors"
-        )
-    with torch.device("meta"):  # sizes without memory
-        wanted = {
-            key: (tuple(value.shape), torch.float32 if value.is_floating_point() else value.dtype)
-            for key, value in _build_generator(name, settings, path).state_dict().items()
-        }
-    _compare(wanted, stored, weights)
-    generator = _build_generator(name, settings, path).float()
+    settings, named = config["settings"], f"settings in {str(path)!r}"
+    _check_settings(name, settings, named)
+    _compare(name, settings, named, _stored_tensors(weights), f"weights {str(weights)!r}")
+    generator = _build_generator(name, settings, named).float()
     try:
         tensors = load_file(weights)
         generator.load_state_dict(tensors, strict=True)
@@ -744,25 +750,42 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> Genera
     return generator
 
 
-def _build_generator(name: str, settings: dict[str, Any], path: Path) -> Generator:
+def _check_can_be_built(name: str, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raise InputError for a generator that `_load_generator` would refuse."""
+    for argument in inspect.signature(GENERATORS[name]).parameters:
+        if argument not in settings:
+            raise InputError(
+                f"generator {name} cannot be built again: its argument {argument!r} is not in settings; pass it on by "
+                f"super().__init__(space, latent_size, {argument}={argument})"
+            )
+    named = f"settings of generator {name}"
+    _check_settings(name, settings, named)
+    held = {key: (tuple(value.shape), _DTYPE_NAMES[value.dtype]) for key, value in tensors.items()}
+    _compare(name, settings, named, held, f"weights of generator {name}")
+
+
+def _build_generator(name: str, settings: dict[str, Any], named: str) -> Generator:
     try:
         return GENERATORS[name].from_settings(settings)
     except (InputError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise InputError(f"settings in {str(path)!r} do not fit {name}: {one_line(error)}") from None
+        raise InputError(f"{named} do not fit {name}: {one_line(error)}") from None
 
 
-def _checked_settings(name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Settings with known names, and values whose sizes can be computed with."""
-    _check_names(settings, set(inspect.signature(GENERATORS[name]).parameters), name, path)
+def _check_settings(name: str, settings: dict[str, Any], named: str) -> None:
+    """Raise InputError for unknown names, sizes that cannot be computed with and other values than JSON's plain ones.
+
+    What an own setting is beyond that, its class sees to.
+    """
+    _check_names(settings, set(inspect.signature(GENERATORS[name]).parameters), name, named)
 
     def refuse(key: str, rule: str, value: Any) -> InputError:
-        return InputError(f"settings in {str(path)!r}: {key} must be {rule}, got {_shown(value)}")
+        return InputError(f"{named}: {key} must be {rule}, got {_shown(value)}")
 
     for key, value in settings.items():
         if key == "space":
             if not isinstance(value, dict):
                 raise refuse(key, "a sample space", value)
-            _check_names(value, set(SPACE_RULES), "a sample space", path)
+            _check_names(value, set(SPACE_RULES), "a sample space", named)
             for part, (rule, fits) in SPACE_RULES.items():
                 if not fits(value[part]):
                     raise refuse(part, rule, value[part])
@@ -771,17 +794,16 @@ def _checked_settings(name: str, settings: dict[str, Any], path: Path) -> dict[s
             is_absent = key == "num_classes" and value is None
             if not is_absent and not (_is_integer(value) and low <= value <= high):
                 raise refuse(key, f"an integer, {low} .. {high}", value)
-        elif not isinstance(value, str):
-            raise refuse(key, "a string", value)
-    return settings
+        elif not (_is_plain(value) or _is_list(value, _is_plain)):
+            raise refuse(key, "a string, a finite number, true, false, null or a list of these", value)
 
 
-def _check_names(settings: dict[str, Any], wanted: set[str], of: str, path: Path) -> None:
+def _check_names(settings: dict[str, Any], wanted: set[str], of: str, named: str) -> None:
     """Raise InputError where names are missing or unknown."""
     faults = [f"lack {key}" for key in sorted(wanted - set(settings))]
     faults += [f"have the unknown {key[:50]!r}" for key in sorted(set(settings) - wanted)]
     if faults:
-        raise InputError(f"settings in {str(path)!r} do not fit {of}: they {', '.join(faults[:3])}")
+        raise InputError(f"{named} do not fit {of}: they {', '.join(faults[:3])}")
 
 
 def _stored_tensors(weights: Path) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -794,21 +816,36 @@ def _stored_tensors(weights: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         raise InputError(f"weights {str(weights)!r} cannot be loaded: {one_line(error)}") from None
 
 
-_DTYPE_NAMES = {torch.float32: "F32", torch.int64: "I64"}
+_DTYPE_NAMES = {
+    torch.float32: "F32",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What weights and buffers may be, as the file names it."""
 
 
 def _compare(
-    wanted: dict[str, tuple[tuple[int, ...], torch.dtype]], stored: dict[str, tuple[tuple[int, ...], str]], path: Path
+    name: str, settings: dict[str, Any], named: str, stored: dict[str, tuple[tuple[int, ...], str]], weights: str
 ) -> None:
+    """Raise InputError where weights of such shapes and dtypes are not those of the generator of such settings."""
+    if settings.get("depth", 0) > len(stored):
+        raise InputError(f"{named} do not fit the weights: depth {settings['depth']} with {len(stored)} tensors")
+    with torch.device("meta"):  # sizes without memory
+        wanted = _build_generator(name, settings, named).state_dict()
     for keys, fault in ((set(wanted) - set(stored), "lack"), (set(stored) - set(wanted), "hold the unknown")):
         if keys:
-            raise InputError(f"weights {str(path)!r} {fault} {_shown(min(keys))}")
-    for key, (shape, dtype) in wanted.items():
-        found_shape, found_dtype = stored[key]
-        if found_shape != shape:
-            raise InputError(f"weights {str(path)!r}: {key} must have the shape {list(shape)}, got {list(found_shape)}")
-        if found_dtype != _DTYPE_NAMES[dtype]:
-            raise InputError(f"weights {str(path)!r}: {key} must be {_DTYPE_NAMES[dtype]}, got {found_dtype}")
+            raise InputError(f"{weights} {fault} {_shown(min(keys))}")
+    for key, value in wanted.items():
+        shape, dtype = stored[key]
+        wanted_dtype = "F32" if value.is_floating_point() else _DTYPE_NAMES.get(value.dtype, str(value.dtype))
+        if shape != tuple(value.shape):
+            raise InputError(f"{weights}: {key} must have the shape {list(value.shape)}, got {list(shape)}")
+        if dtype != wanted_dtype:
+            raise InputError(f"{weights}: {key} must be {wanted_dtype}, got {dtype}")
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ Data, codec, networks, pipeline and metrics hold equal ones.
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bgan_discrete.errors import InputError
@@ -43,9 +43,9 @@ class SampleSpace:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Take lists as tuples; check what depends on nothing else."""
+        """Take lists as tuples, and what NumPy gives as plain values; check what depends on nothing else."""
         event_shape: Any = self.event_shape
-        if isinstance(event_shape, int):
+        if type(event_shape) is int:
             raise InputError(f"event_shape must be a tuple, such as ({event_shape},), got {event_shape}")
         shape = _integers("event_shape", event_shape)
         if min(shape, default=0) < 1:
@@ -61,8 +61,12 @@ class SampleSpace:
                 raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
             object.__setattr__(self, "end_id", end_id)
         object.__setattr__(self, "sizes", self._checked_sizes())
+        ordered = plain_value(self.ordered)
+        if not isinstance(ordered, bool):
+            raise InputError(f"ordered must be True or False, got {_shown(ordered)}")
+        object.__setattr__(self, "ordered", ordered)
         if self.class_names is not None:
-            names = tuple(self.class_names)
+            names = _strings("class_names", self.class_names)
             if not names or len(set(names)) != len(names):
                 raise InputError(f"class_names must be different ones, got {len(names)}, {len(set(names))} different")
             object.__setattr__(self, "class_names", names)
@@ -71,7 +75,7 @@ class SampleSpace:
         """The sizes as plain numbers; None where all of them are K."""
         if self.sizes is None:
             return None
-        sizes = _integers("sizes", self.sizes)
+        sizes = _integers("sizes", self.sizes, "flat, in C order, and of integers")
         if len(sizes) != self.num_positions:
             raise InputError(
                 f"sizes must be one for each of the {self.num_positions} positions of {tuple(self.event_shape)}, got "
@@ -116,18 +120,47 @@ class SampleSpace:
         """Build a space from what `to_dict` gave.
 
         Raises:
-            InputError: If a value is out of its range.
+            InputError: If a name is missing or unknown, or a value is out of its range.
         """
+        names = [field.name for field in fields(cls)]
+        if set(values) != set(names):
+            raise InputError(f"a sample space must have exactly {', '.join(names)}, got {_shown(', '.join(values))}")
         tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **tuples})
 
 
-def _integers(name: str, values: Iterable[Any]) -> tuple[int, ...]:
-    """Plain integers of what Python, NumPy or torch take for such."""
+def plain_value(value: Any) -> Any:
+    """What JSON holds of a value.
+
+    Args:
+        value: Any.
+
+    Returns:
+        A number of NumPy or torch as Python's, a tuple as a list; anything else as it is.
+    """
+    if isinstance(value, list | tuple):
+        return [plain_value(part) for part in value]
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _integers(name: str, values: Iterable[Any], rule: str = "of integers") -> tuple[int, ...]:
+    """Plain integers of what Python, NumPy or torch take for such; True is none."""
     try:
-        return tuple(map(operator.index, values))
+        given = tuple(values)
+        if not any(isinstance(value, bool) for value in given):
+            return tuple(map(operator.index, given))
     except TypeError:
-        raise InputError(f"{name} must be of integers, got {_shown(values)}") from None
+        pass
+    raise InputError(f"{name} must be {rule}, got {_shown(values)}")
+
+
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    """Plain strings of several; one string, whose characters they could be, is none."""
+    if isinstance(values, Iterable) and not isinstance(values, str):
+        values = tuple(values)
+        if all(isinstance(value, str) for value in values):
+            return tuple(map(str, values))
+    raise InputError(f"{name} must be a tuple of strings, got {_shown(values)}")
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import bgan_discrete
 from bgan_discrete import (
+    ArrayPipeline,
     ConvGenerator,
     Discriminator,
     Divergence,
@@ -29,8 +30,17 @@ from bgan_discrete import (
     get_divergence,
     get_penalty,
     make_estimator,
+    pipeline,
 )
-from bgan_discrete.codecs import BinaryCodec, ImageCodec, codec_from_config, factory, load_codec, register_codec
+from bgan_discrete.codecs import (
+    BinaryCodec,
+    ImageCodec,
+    IntegersCodec,
+    codec_from_config,
+    factory,
+    load_codec,
+    register_codec,
+)
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
@@ -332,3 +342,81 @@ def test_networks_that_extend_nothing_are_told_the_lines_that_do() -> None:
         made.set_output_bias(torch.zeros(6, 3))
     with pytest.raises(InputError, match="one that Own gives F for, sample, got 'alternatives'"):
         Trainer(made, judge, CODES, TrainingConfig(**SMALL, credit="alternatives")).train(progress=False)
+
+
+class Deep(Generator):
+    """Weights of which some are tied, and buffers of other dtypes; subclasses have an argument of their own."""
+
+    def __init__(self, space: SampleSpace, latent_size: int, **passed_on: Any) -> None:
+        super().__init__(space, latent_size, **passed_on)
+        self.first, self.last = torch.nn.Linear(latent_size, 18), torch.nn.Linear(latent_size, 18)
+        self.last.weight = self.first.weight
+        self.register_buffer("mask", torch.ones(6, 3, dtype=torch.bool))
+        self.register_buffer("bytes", torch.ones(6, 3, dtype=torch.uint8))
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
+        return FactorizedCategorical((self.first(latents) + self.last(latents)).unflatten(1, (6, 3)))
+
+
+class Kept(Deep):
+    def __init__(self, space: SampleSpace, latent_size: int = 4, hidden: Any = 8) -> None:
+        super().__init__(space, latent_size, hidden=hidden)
+
+
+class Lost(Deep):
+    def __init__(self, space: SampleSpace, latent_size: int = 4, hidden: Any = 8) -> None:
+        super().__init__(space, latent_size)
+
+
+class Altered(Deep):
+    def __init__(self, space: SampleSpace, latent_size: int = 4, hidden: Any = 8) -> None:
+        super().__init__(space, latent_size, hidden=hidden - 1)
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(1, 1) for _ in range(hidden)])
+
+
+@pytest.mark.parametrize("hidden", [32, 0.5, True, None, "wide", [1, 2], (1, "a"), np.int64(3), (np.float32(0.5),)])
+def test_a_generator_of_ones_own_is_saved_and_loaded(
+    hidden: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
+    made = ArrayPipeline(Kept(SPACE, hidden=hidden), IntegersCodec((6,), 3))
+    state = torch.get_rng_state()
+    made.save_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    loaded = ArrayPipeline.from_pretrained(tmp_path)
+    assert np.array_equal(loaded.generate(9).codes, made.generate(9).codes)
+    assert loaded.generator.settings == made.generator.settings
+    plain = loaded.generator.settings["hidden"]
+    assert plain == (list(hidden) if isinstance(hidden, tuple) else hidden)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "words"),
+    [
+        (
+            Lost,
+            8,
+            "^generator Lost cannot be built again: its argument 'hidden' is not in settings; pass it on by "
+            r"super\(\).__init__\(space, latent_size, hidden=hidden\)$",
+        ),
+        (Kept, {"a": 1}, "^settings of generator Kept: hidden must be a string, a finite number, .*, got {'a': 1}$"),
+        (Kept, float("nan"), "^settings of generator Kept: hidden must be a string, a finite number, .*, got nan$"),
+        (Altered, 2, r"^weights of generator Altered hold the unknown 'layers\.1\.bias'$"),
+    ],
+)
+def test_a_generator_that_could_not_be_built_again_is_not_saved(
+    kind: Any, hidden: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pipeline.GENERATORS, kind.__name__, kind)
+    made = ArrayPipeline(kind(SPACE, hidden=hidden), IntegersCodec((6,), 3))
+    with pytest.raises(InputError, match=words):
+        made.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_complex_weights_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
+    made = ArrayPipeline(Kept(SPACE), IntegersCodec((6,), 3))
+    made.generator.register_buffer("phases", torch.ones(2, dtype=torch.complex64))
+    with pytest.raises(InputError, match=r"must be in float32 to be saved, got phases in torch.complex64"):
+        made.save_pretrained(tmp_path / "model")

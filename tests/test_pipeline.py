@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import ConvGenerator, ImagePipeline, InputError
-from bgan_discrete.codecs import LevelsCodec, PaletteCodec
+from bgan_discrete import ArrayPipeline, ConvGenerator, ImagePipeline, InputError, MLPDiscriminator, MLPGenerator
+from bgan_discrete.codecs import IntegersCodec, LevelsCodec, PaletteCodec
 from bgan_discrete.space import SampleSpace
 
 
@@ -57,6 +57,29 @@ def test_the_palette_travels_with_the_model(tmp_path: Path) -> None:
 def test_generator_and_codec_must_agree() -> None:
     with pytest.raises(InputError, match="of the same space, got num_categories: 5 and 7"):
         ImagePipeline(ConvGenerator(SampleSpace((8, 8), 5, ordered=True), 4, 8), LevelsCodec(7))
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (SampleSpace((4,), 7), "num_categories: 5 and 7"),
+        (SampleSpace((4,), 5, sizes=(5, 5, 5, 2)), r"sizes: None and \(5, 5, 5, 2\)"),
+        (SampleSpace((4,), 5, end_id=0), "end_id: None and 0"),
+    ],
+)
+def test_generator_and_discriminator_must_agree(space: SampleSpace, words: str) -> None:
+    generator, codec = MLPGenerator(SampleSpace((4,), 5), 4, 8), IntegersCodec((4,), 5)
+    with pytest.raises(InputError, match=f"discriminator must be of the same space, got {words}"):
+        ArrayPipeline(generator, codec, discriminator=MLPDiscriminator(space, 8))
+    ordered = MLPDiscriminator(SampleSpace((4,), 5, ordered=True), 8)
+    assert len(ArrayPipeline(generator, codec, discriminator=ordered).generate(3, resample=2).codes) == 3
+
+
+def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
+    size, width = np.int64(4), np.int64(8)
+    generator = ConvGenerator(SampleSpace((8, 9), 5, ordered=True), size, width)  # type: ignore[arg-type]
+    ImagePipeline(generator, LevelsCodec(5)).save_pretrained(tmp_path)
+    assert ImagePipeline.from_pretrained(tmp_path).generator.settings == small_pipeline().generator.settings
 
 
 @pytest.mark.parametrize("num_samples", [0, -1])

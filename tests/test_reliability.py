@@ -577,6 +577,9 @@ def test_a_model_of_format_version_2_is_refused_in_one_line(tmp_path: Path) -> N
     reseal(tmp_path, FORMAT, 2)
     said = refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
     assert "format version 2; this version of the package reads 3: train again, or use the version of the" in said
+    (tmp_path / MANIFEST_FILE).unlink()
+    edit_config(tmp_path, lambda config: config.update(kind="image"))
+    assert "has format version 2; " in refusal(lambda: ImagePipeline.from_pretrained(tmp_path)), "whatever its keys"
 
 
 def test_a_model_and_a_checkpoint_of_format_version_1_are_refused_in_one_line(tmp_path: Path) -> None:

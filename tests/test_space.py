@@ -26,6 +26,8 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
     assert (made.num_positions, made.sizes) == (6, (5, 5, 2, 1, 5, 5))
     assert SampleSpace.from_dict(json.loads(json.dumps(made.to_dict()))) == made
     assert hash(made) == hash(SampleSpace.from_dict(made.to_dict()))
+    named = SampleSpace((2,), 3, ordered=np.bool_(True), class_names=np.array(["a", "b"]))  # type: ignore[arg-type]
+    assert json.dumps(named.to_dict()) == json.dumps(SampleSpace((2,), 3, None, None, True, ("a", "b")).to_dict())
     with pytest.raises(InputError, match=r"event_shape of sequences must be \(L,\), got \(2, 3\)"):
         _ = made.length
 
@@ -35,6 +37,7 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
     [
         ({"event_shape": 8}, r"event_shape must be a tuple, such as \(8,\), got 8"),
         ({"event_shape": None}, "event_shape must be of integers, got None"),
+        ({"event_shape": (True,)}, r"event_shape must be of integers, got \(True,\)"),
         ({"event_shape": (8, 2.5)}, r"event_shape must be of integers, got \(8, 2\.5\)"),
         ({"event_shape": (8, 0)}, "event_shape must hold integers of at least 1"),
         ({"num_categories": 1}, r"num_categories must lie between 2 and 2\*\*24, got 1"),
@@ -42,14 +45,27 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
         ({"num_categories": "4"}, r"num_categories must be of integers, got \['4'\]"),
         ({"end_id": 4}, r"end_id must lie in \[0, 4\) or be None, got 4"),
         ({"end_id": -1}, "end_id must lie in"),
+        ({"end_id": True}, r"end_id must be of integers, got \[True\]"),
         ({"sizes": (4, 4, 4)}, "one for each of the 2 positions"),
-        ({"sizes": (4, 2.5)}, "sizes must be of integers"),
+        ({"sizes": (4, 2.5)}, r"sizes must be flat, in C order, and of integers, got \(4, 2\.5\)"),
+        ({"sizes": [[3, 3]]}, r"sizes must be flat, in C order, and of integers, got \[\[3, 3\]\]"),
+        ({"ordered": 1}, "ordered must be True or False, got 1"),
         ({"class_names": ()}, "class_names must be different ones, got 0"),
+        ({"class_names": range(2)}, r"class_names must be a tuple of strings, got \(0, 1\)"),
+        ({"class_names": 2}, "class_names must be a tuple of strings, got 2"),
+        ({"class_names": "ab"}, "class_names must be a tuple of strings, got ab"),
     ],
 )
 def test_what_is_no_space_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         SampleSpace(**{"event_shape": (1, 2), "num_categories": 4, **values})
+
+
+def test_the_values_of_a_space_are_all_named() -> None:
+    values = SampleSpace((2,), 4).to_dict()
+    for wrong in ({**values, "extra": 1}, {name: values[name] for name in values if name != "event_shape"}, {}):
+        with pytest.raises(InputError, match="a sample space must have exactly event_shape, num_categories, sizes, "):
+            SampleSpace.from_dict(wrong)
 
 
 def test_spaces_differ_in_what_is_named() -> None:

@@ -84,7 +84,7 @@ def one_hot_codes(codes: Tensor, num_categories: int) -> Tensor:
         num_categories: K.
 
     Returns:
-        ``[..., K]`` of torch's default dtype.
+        ``[..., K]`` of torch's default dtype; zeros for a code outside ``[0, K)``.
 
     Raises:
         InputError: If the codes are not integers.

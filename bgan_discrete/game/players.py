@@ -15,7 +15,7 @@ from bgan_discrete.distributions.sampling import check_latent_kind, one_hot_code
 from bgan_discrete.errors import InputError, check_at_least_one
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.parallel import ALONE, Processes, plain
-from bgan_discrete.space import SampleSpace
+from bgan_discrete.space import SampleSpace, plain_value
 
 CreditName = Literal["sample", "prefix", "alternatives"]
 Context = Callable[[], AbstractContextManager[object]]
@@ -77,7 +77,8 @@ class Generator(nn.Module, ABC):
         self.num_classes = checked_classes(space, num_classes)
         given = {"latent_size": latent_size, "latent_kind": latent_kind, "num_classes": num_classes, **settings}
         taken = inspect.signature(type(self)).parameters
-        self.settings = {"space": space.to_dict(), **{name: given[name] for name in given if name in taken}}
+        kept = {name: plain_value(given[name]) for name in given if name in taken}
+        self.settings = {"space": space.to_dict(), **kept}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Generator":
