@@ -1,7 +1,10 @@
 """The errors that this package raises on purpose."""
 
+import math
 import operator
 import re
+from numbers import Real
+from typing import Any
 
 _UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -65,3 +68,11 @@ def check_at_least_one(**values: int) -> None:
             raise InputError(f"{name} must be an integer, got {value!r}") from None
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
+
+
+def check_not_negative(**values: Any) -> None:
+    """Raise InputError for the first value that is no finite number, or below 0; it is named by its keyword."""
+    for name, value in values.items():
+        is_number = isinstance(value, Real)
+        if not (is_number and 0 <= value < math.inf):
+            raise InputError(f"{name} must be a number that is at least 0, got {value!r:.100}")

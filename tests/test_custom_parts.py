@@ -41,6 +41,7 @@ from bgan_discrete.codecs import (
     load_codec,
     register_codec,
 )
+from bgan_discrete.distributions import Distribution
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
@@ -253,6 +254,62 @@ def test_a_game_takes_a_function_and_no_names() -> None:
 
 
 def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
+class Ema:
+    """Has a state, but is no `Estimator`."""
+
+    def __call__(self, log_w: Tensor) -> Tensor:
+        return rloo(log_w)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"estimator": Ema()}, r"^estimator Ema must extend bgan_discrete\.Estimator to have a state"),
+        ({"estimator": Ema}, "^estimator must be an object or a function, got <class"),
+        ({"divergence": lambda log_ratio: log_ratio}, "^divergence must be a Divergence, .* got <function"),
+        ({"penalty": 1.0}, "^penalty must be a function or an object that is called as one, got 1.0"),
+        ({"credit": None}, "^credit must be a function or an object that is called as one, got None"),
+        ({"credit": AlternativesCredit}, "^credit must be a function or an object that is called as one, got <class"),
+        ({"num_draws": 4.0}, "^num_draws must be an integer, got 4.0"),
+        ({"discriminator_draws": 0}, "^discriminator_draws must be at least 1, got 0"),
+        ({"penalty_weight": -1}, "^penalty_weight must be a number that is at least 0, got -1"),
+        ({"penalty_weight": "1"}, "^penalty_weight must be a number that is at least 0, got '1'"),
+    ],
+)
+def test_a_game_refuses_what_is_no_part_of_it(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Game(**wrong)
+
+
+def test_an_estimator_has_a_limit_of_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"^limit must be one of weight, log_weight, both or None, got 'weights'"):
+        Estimator("own", rloo, limit="weights")  # type: ignore[arg-type]
+
+
+class OfOneNumber(Distribution):
+    """Its `log_prob` forgets the draws, ``[N]``."""
+
+    num_categories = 3
+
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
+        return torch.zeros(num_draws, 5, 6, dtype=torch.uint8)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        return torch.zeros(codes.shape[1])
+
+
+def test_a_log_prob_of_another_shape_is_refused() -> None:
+    codes = OfOneNumber().sample(4)
+    with pytest.raises(InputError, match=r"OfOneNumber.log_prob must give \[M, N\] = \[4, 5\], got \[5\]"):
+        OfOneNumber().weighted_log_prob(codes, torch.ones(4, 5))
+
+
     config = TrainingConfig(**SMALL)
     torch.manual_seed(0)
     networks = (MLPGenerator(SPACE, 4, 16, 1), MLPDiscriminator(SPACE, 16, 1))

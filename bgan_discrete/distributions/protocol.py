@@ -52,7 +52,8 @@ class Distribution(ABC):
             ``[N]``, differentiable.
 
         Raises:
-            InputError: If the advantages belong to other codes, or to positions that this distribution does not weigh.
+            InputError: If the advantages belong to other codes, or to positions that this distribution does not weigh,
+                or `log_prob` does not give one number for each draw.
         """
         check_advantages(codes, advantages)
         if advantages.ndim > 2:
@@ -60,7 +61,11 @@ class Distribution(ABC):
                 f"advantages must be one for each draw, [M, N], for {type(self).__name__}, which does not "
                 f"weigh positions; got {list(advantages.shape)}"
             )
-        return (advantages.detach() * self.log_prob(codes)).sum(0)
+        log_prob_MN = self.log_prob(codes)
+        if log_prob_MN.shape != advantages.shape:
+            wanted, got = list(advantages.shape), list(log_prob_MN.shape)
+            raise InputError(f"{type(self).__name__}.log_prob must give [M, N] = {wanted}, got {got}")
+        return (advantages.detach() * log_prob_MN).sum(0)
 
     def check_finite(self, who: str = "generator") -> None:  # noqa: B027 - there may be nothing to look at
         """Refuse logits, or whatever else defines the distribution, that are not finite.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import as_index
-from bgan_discrete.errors import InputError
+from bgan_discrete.errors import InputError, check_not_negative
 from bgan_discrete.game.estimators import Estimator
 from bgan_discrete.game.players import CreditName
 from bgan_discrete.game.scoring import Scorer
@@ -94,12 +94,21 @@ class AlternativesCredit:
         entropy_weight: tau: adds tau times the entropy of the choice at each position to what the generator ascends,
             so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
 
+    Raises:
+        InputError: If the escort is not in (0, 1], or the weight below 0.
+
     Source:
         The local expectation gradient of Titsias and Lazaro-Gredilla (2015), with the weights of Hjelm et al. (2018).
     """
 
     escort: float = 1.0
     entropy_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse other numbers."""
+        check_not_negative(escort=self.escort, entropy_weight=self.entropy_weight)
+        if not 0 < self.escort <= 1:
+            raise InputError(f"escort must lie in (0, 1], got {self.escort}")
 
     def __call__(
         self, estimator: Estimator, distribution: Distribution, codes: Tensor, score: Scorer
@@ -160,7 +169,7 @@ def make_credit(name: CreditName, escort: float = 1.0, entropy_weight: float = 0
         The credit.
 
     Raises:
-        InputError: If the name is unknown.
+        InputError: If the name is unknown, or a number out of its range.
     """
     credits: dict[str, Credit] = {
         "sample": sample_credit,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import FunctionType
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -199,6 +199,11 @@ class Estimator:
     couples_latents: bool = False
     processes: Processes = ALONE
 
+    def __post_init__(self) -> None:
+        """Refuse a limit that is none."""
+        if self.limit not in (None, *get_args(Limit)):
+            raise InputError(f"limit must be one of {', '.join(get_args(Limit))} or None, got {self.limit!r:.100}")
+
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:
         """Advantages ``[M, N]`` of log weights ``[M, N]``; float32 at least, without gradients.
@@ -348,14 +353,19 @@ def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator
         The object.
 
     Raises:
-        InputError: If it is neither, such as a name.
+        InputError: If it is neither, such as a name or a class, or has a state that no checkpoint would hold.
     """
     if isinstance(estimator, Estimator):
         return estimator
-    if not callable(estimator):
+    if not callable(estimator) or isinstance(estimator, type):
         raise InputError(
             f"estimator must be an object or a function, got {estimator!r}; names are for "
             "TrainingConfig(estimator=...) and make_estimator(...)"
+        )
+    if hasattr(estimator, "state_dict"):
+        raise InputError(
+            f"estimator {type(estimator).__name__} must extend bgan_discrete.Estimator to have a state, which a "
+            "checkpoint would not hold otherwise"
         )
     return Estimator(estimator.__name__ if isinstance(estimator, FunctionType) else "own", estimator)
 

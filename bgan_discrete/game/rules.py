@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from bgan_discrete.errors import InputError, check_at_least_one, check_not_negative
 from bgan_discrete.game.credit import Credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
@@ -11,7 +12,7 @@ from bgan_discrete.game.players import refuse_names
 
 @dataclass
 class Game:
-    """What both players agree on.
+    """What both players agree on. A game with a state, the moving average of `reinforce`, belongs to one training.
 
     Attributes:
         estimator: Log weights ``[M, N]`` -> advantages ``[M, N]``; a function is taken as one.
@@ -23,7 +24,7 @@ class Game:
         credit: Whose F weighs a position of a draw: the sample's, its prefix's, or each alternative's.
 
     Raises:
-        InputError: If a part is given by its name.
+        InputError: If a part is given by its name, or is no such object, or a number out of its range.
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))
@@ -35,6 +36,14 @@ class Game:
     credit: Credit = sample_credit
 
     def __post_init__(self) -> None:
-        """Take a function as an estimator; refuse names."""
+        """Take a function as an estimator; refuse names, and what is no such part."""
         self.estimator = as_estimator(self.estimator)
         refuse_names(divergence=self.divergence, penalty=self.penalty, credit=self.credit)
+        if not isinstance(self.divergence, Divergence):
+            raise InputError(f"divergence must be a Divergence, such as get_divergence('kl'), got {self.divergence!r}")
+        for what, part in {"credit": self.credit, "penalty": self.penalty}.items():
+            is_none = what == "penalty" and part is None
+            if not is_none and (not callable(part) or isinstance(part, type)):
+                raise InputError(f"{what} must be a function or an object that is called as one, got {part!r}")
+        check_at_least_one(num_draws=self.num_draws, discriminator_draws=self.discriminator_draws)
+        check_not_negative(penalty_weight=self.penalty_weight)
