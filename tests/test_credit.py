@@ -1,5 +1,7 @@
 """Whose F weighs a position: each credit by its name, what it needs, and what it says where that is not there."""
 
+from typing import Any
+
 import pytest
 import torch
 from players import TableDiscriminator, players, sgd
@@ -98,9 +100,11 @@ def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None
         "generator": [lambda: generator_step(game, one, latents), lambda: likelihood_step(one, real, latents)],
         "discriminator": [lambda: discriminator_step(game, one, real, latents)],
     }
+    before = [parameter.detach().clone() for parameter in discriminator.parameters()]
     for take in [*steps[who], lambda: adversarial_step(game, one, real, latents)]:
         with pytest.raises(InputError, match=f"players need a {who}_optimizer where the {who} moves, got none"):
             take()
+    assert all(torch.equal(a, b) for a, b in zip(before, discriminator.parameters(), strict=True)), "none has moved"
     for take in steps["discriminator" if who == "generator" else "generator"]:
         take()
 
@@ -108,6 +112,43 @@ def test_a_player_that_must_move_and_has_no_optimiser_is_named(who: str) -> None
 def test_players_are_networks_not_names() -> None:
     with pytest.raises(InputError, match=r"generator must extend bgan_discrete\.Generator, got str"):
         Players("gru", MLPDiscriminator(SPACE, width=4))
+
+
+def test_players_that_could_not_learn_or_run_are_refused() -> None:
+    generator, discriminator = MLPGenerator(SPACE, latent_size=2, width=4), MLPDiscriminator(SPACE, width=4)
+    with pytest.raises(InputError, match=r"^generator_optimizer must hold parameters of the generator, .*swapped"):
+        Players(generator, discriminator, sgd(discriminator), sgd(generator))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"discriminator_optimizer": sgd(generator)}, "discriminator_optimizer must hold parameters of the discrim"),
+        ({"parts": 0}, "parts must be at least 1, got 0"),
+        ({"parts": 2.0}, "parts must be an integer"),
+        ({"score_chunk": 0}, "score_chunk must be at least 1"),
+        ({"precision": "bfloat16"}, "^precision must be a function that makes a context"),
+        ({"score_precision": torch.autocast("cpu")}, "^score_precision must be a function"),
+    ]
+    for options, words in wrong:
+        with pytest.raises(InputError, match=words):
+            Players(generator, discriminator, **options)
+
+
+def test_a_player_that_is_missing_is_named_where_it_is_needed() -> None:
+    generator, discriminator = MLPGenerator(SPACE, latent_size=2, width=4), MLPDiscriminator(SPACE, width=4)
+    real, latents = torch.zeros(N, L, dtype=torch.uint8), torch.randn(N, 2)
+    likelihood_step(players(generator, None), real, latents)
+    with pytest.raises(InputError, match="players need a discriminator for this step, got None"):
+        generator_step(Game(), players(generator, None), latents)
+    with pytest.raises(InputError, match="players need a generator for this step, got None"):
+        likelihood_step(players(None, discriminator), real, latents)
+    with pytest.raises(InputError, match="players need a generator for this step, got None"):
+        discriminator_step(Game(), players(None, discriminator), real, latents)
+
+
+def test_an_escort_and_a_weight_out_of_range_are_refused() -> None:
+    for escort in (0, 1.5, -1, "a", float("nan")):
+        with pytest.raises(InputError, match=r"^escort must "):
+            AlternativesCredit(escort)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^entropy_weight must be a number that is at least 0, got -1"):
+        make_credit("alternatives", entropy_weight=-1)
 
 
 def test_a_credit_that_the_discriminator_gives_no_log_ratio_for_is_refused_before_training() -> None:

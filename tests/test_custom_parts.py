@@ -45,6 +45,7 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
+from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.sources import load_images
 from bgan_discrete.training.setup import make_game
 
@@ -309,6 +310,7 @@ def test_a_log_prob_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"OfOneNumber.log_prob must give \[M, N\] = \[4, 5\], got \[5\]"):
         OfOneNumber().weighted_log_prob(codes, torch.ones(4, 5))
 
+def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
 
     config = TrainingConfig(**SMALL)
     torch.manual_seed(0)

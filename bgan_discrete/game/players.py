@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -219,22 +219,30 @@ def check_labels(network: Generator | Discriminator, labels: Tensor | None) -> N
         raise InputError(f"this {who} must be given {wanted}")
 
 
-def check_players(generator: Any = None, discriminator: Any = None) -> None:
+def check_players(generator: Any = None, discriminator: Any = None, needed: Collection[str] = ("generator",)) -> None:
     """Refuse networks that do not extend `Generator` and `Discriminator`, with the lines that do, or do not fit.
 
     Args:
         generator: To be checked; None for none.
         discriminator: Likewise.
+        needed: Those of the two that must be there.
 
     Raises:
-        InputError: If one is of another class, or their samples are of different shapes.
+        InputError: If one is of another class, missing or half made, or their samples are of different shapes.
     """
     for who, network, base, lines in (
         ("generator", generator, Generator, OWN_GENERATOR),
         ("discriminator", discriminator, Discriminator, OWN_DISCRIMINATOR),
     ):
-        if network is not None and not isinstance(network, base):
-            raise InputError(f"{who} must extend bgan_discrete.{base.__name__}, got {type(network).__name__}:", lines)
+        if network is None and who not in needed:
+            continue
+        name = "None" if network is None else type(network).__name__
+        if isinstance(network, type):
+            raise InputError(f"{who} must be an object, got the class {network.__name__}; call it")
+        if not isinstance(network, base):
+            raise InputError(f"{who} must extend bgan_discrete.{base.__name__}, got {name}:", lines)
+        if "space" not in vars(network):
+            raise InputError(f"{who}: {name} must call super().__init__(space, ...) of {base.__name__}:", lines)
     if generator is not None and discriminator is not None:
         ours, theirs = generator.space.event_shape, discriminator.space.event_shape
         if ours != theirs:
@@ -256,6 +264,35 @@ def refuse_names(**parts: object) -> None:
             )
 
 
+def check_optimizer(who: str, network: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
+    """Refuse an optimiser that moves another network, so that this one would not learn.
+
+    Args:
+        who: Whose it is, for the message.
+        network: The player's; None for none.
+        optimizer: To be checked; likewise.
+
+    Raises:
+        InputError: If it holds none of the network's parameters.
+    """
+    if network is None or optimizer is None:
+        return
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not any(id(parameter) in held for parameter in network.parameters()):
+        raise InputError(f"{who}_optimizer must hold parameters of the {who}, got one of other parameters (swapped?)")
+
+
+def check_context(**makes: Any) -> None:
+    """Raise InputError for what is no function without arguments, such as a context itself; named by its keyword."""
+    for name, make in makes.items():
+        try:
+            inspect.signature(make).bind()
+        except TypeError:
+            raise InputError(
+                f"{name} must be a function that makes a context, such as lambda: torch.autocast('cuda'), got {make!r}"
+            ) from None
+
+
 @dataclass
 class Players:
     """Both networks with their optimisers, and how they run, which changes nothing but rounding.
@@ -272,6 +309,9 @@ class Players:
             is that of the whole batch, the memory that of a part.
         guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
         processes: Those that have a share of every batch each, and average their gradients.
+
+    Raises:
+        InputError: If a network is none, an optimiser moves another one, or a number is below 1.
     """
 
     generator: Any
@@ -286,8 +326,12 @@ class Players:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
-        """Refuse other networks; let the gradients of both be averaged over the processes."""
-        check_players(self.generator, self.discriminator)
+        """Refuse what cannot play; let the gradients of both be averaged over the processes."""
+        check_players(self.generator, self.discriminator, needed=())
+        check_optimizer("generator", self.generator, self.generator_optimizer)
+        check_optimizer("discriminator", self.discriminator, self.discriminator_optimizer)
+        check_at_least_one(parts=self.parts, score_chunk=1 if self.score_chunk is None else self.score_chunk)
+        check_context(precision=self.precision, score_precision=self.score_precision or self.precision)
         self.generator = self.processes.replicate(self.generator)
         self.discriminator = self.processes.replicate(self.discriminator)
 
@@ -295,13 +339,24 @@ class Players:
         """A player's network and its optimiser.
 
         Raises:
-            InputError: If it has none, so that it cannot move.
+            InputError: If there is no such network, or it has no optimiser, so that it cannot move.
         """
-        is_generator = who == "generator"
-        optimizer = self.generator_optimizer if is_generator else self.discriminator_optimizer
+        network = self.network(who)
+        optimizer = self.generator_optimizer if who == "generator" else self.discriminator_optimizer
         if optimizer is None:
             raise InputError(f"players need a {who}_optimizer where the {who} moves, got none")
-        return self.generator if is_generator else self.discriminator, optimizer
+        return network, optimizer
+
+    def network(self, who: Literal["generator", "discriminator"]) -> Any:
+        """A player's network.
+
+        Raises:
+            InputError: If there is none.
+        """
+        network = self.generator if who == "generator" else self.discriminator
+        if network is None:
+            raise InputError(f"players need a {who} for this step, got None")
+        return network
 
     @property
     def discriminator_space(self) -> SampleSpace:

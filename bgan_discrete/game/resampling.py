@@ -36,7 +36,7 @@ class Resampler:
 
     def __init__(self, discriminator: Discriminator, num_draws: int) -> None:
         check_at_least_one(num_draws=num_draws)
-        check_players(discriminator=discriminator)
+        check_players(discriminator=discriminator, needed=("discriminator",))
         self.discriminator, self.num_draws = discriminator, num_draws
 
     def __call__(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:

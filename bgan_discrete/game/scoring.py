@@ -30,10 +30,10 @@ def generate(players: Players, latents: Tensor, condition: Tensor | None = None)
         The distribution.
 
     Raises:
-        InputError: If the generator gives anything else.
+        InputError: If there is no generator, or it gives anything else.
     """
     with players.precision():
-        distribution: Any = with_condition(players.generator, condition)(latents)
+        distribution: Any = with_condition(players.network("generator"), condition)(latents)
     if not isinstance(distribution, Distribution):
         is_tensor = isinstance(distribution, Tensor)
         got = f"a tensor of shape {list(distribution.shape)}" if is_tensor else type(distribution).__name__
@@ -189,7 +189,7 @@ class Scorer:
     """
 
     def __init__(self, players: Players, condition: Tensor | None = None) -> None:
-        self.discriminator = plain(players.discriminator)
+        self.discriminator = plain(players.network("discriminator"))
         self.chunk, self.condition = players.score_chunk, condition
         self.precision = players.score_precision or players.precision
 

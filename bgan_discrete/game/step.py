@@ -106,6 +106,7 @@ def adversarial_step(
     The generator runs once and draws for both; the discriminator has moved before it scores. A batch in several parts
     takes the two steps one after the other instead. Arguments, results and errors as in the two.
     """
+    players.side("generator")  # it is refused before the discriminator moves
     if players.parts > 1:
         figures = discriminator_step(game, players, real, latents, condition, penalty_scale, rng)
         return figures | generator_step(game, players, latents, condition, rng)

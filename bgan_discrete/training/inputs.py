@@ -43,7 +43,7 @@ def check_networks(generator: Generator, discriminator: Discriminator) -> None:
     Raises:
         InputError: If one is of another class, without parameters to learn, or they do not fit each other.
     """
-    check_players(generator, discriminator)
+    check_players(generator, discriminator, needed=("generator", "discriminator"))
     for who, network in (("generator", generator), ("discriminator", discriminator)):
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"{who} must have parameters that require a gradient, got {type(network).__name__}")
