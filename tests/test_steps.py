@@ -705,6 +705,15 @@ def test_a_discriminators_step_takes_all_latents_whatever_the_number_of_real_sam
         discriminator_step(Game(), players(*networks(), parts=3), real_codes(num_real), latents(num_latents))
 
 
+def test_latents_of_a_likelihood_that_is_no_mixtures_are_one_for_each_sample() -> None:
+    space = SampleSpace((3,), K)
+    generator, real = GRUGenerator(space, latent_size=3, width=8), torch.zeros(6, 3, dtype=torch.uint8)
+    for parts, count in ((1, 5), (2, 7)):
+        with pytest.raises(InputError, match=f"^latents must be one for each of 6 samples, got {count}"):
+            likelihood_step(players(generator, None, parts=parts), real, latents(count))
+    likelihood_step(players(generator, None, parts=2), real, latents(6))
+
+
 def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
     torch.manual_seed(0)
     generator, discriminator = networks()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Players
 from bgan_discrete.game.scoring import generate
 from bgan_discrete.game.updates import Figures, Outcome, move
@@ -26,13 +27,17 @@ def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
         Scalar tensors: loss (nats a sample), gradient norm.
 
     Raises:
+        InputError: If the distribution is no mixture and the latents are not one for each sample.
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN.
     """
+    num_samples = len(real)
 
     def loss_of(real: Tensor, rows: Tensor) -> Outcome:
         distribution = generate(players, latents)
         if distribution.is_mixture:
             loss = -distribution.mixture_log_prob(real).mean()
+        elif len(latents) != num_samples:
+            raise InputError(f"latents must be one for each of {num_samples} samples, got {len(latents)}")
         else:
             if len(real) != len(latents):
                 distribution = generate(players, latents[rows])

@@ -43,8 +43,8 @@ class LatentSource:
         Returns:
             ``[S, Z]``.
         """
-        if self._processes.size == 1:
-            return self.draw(self._config.pretrain_latents or num_samples)
         if not self._is_mixture:
             return self.draw(num_samples)
+        if self._processes.size == 1:
+            return self.draw(self._config.pretrain_latents or num_samples)
         return self._processes.gather(self.draw(self._config.pretrain_latents or self._config.batch_size))[0]
