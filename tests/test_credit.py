@@ -16,7 +16,7 @@ from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.players import Players
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import adversarial_step, discriminator_step
-from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
+from bgan_discrete.nn import GRUDiscriminator, MLPDiscriminator, MLPGenerator
 
 L, K, M, N = 3, 4, 5, 2
 SPACE = SampleSpace((L,), K)
@@ -155,8 +155,13 @@ def test_a_credit_that_the_discriminator_gives_no_log_ratio_for_is_refused_befor
     space = SampleSpace((4,), 3)
     codes = torch.randint(0, 3, (20, 4), dtype=torch.uint8)
     networks = MLPGenerator(space, 4, 8), MLPDiscriminator(space, 8)
-    with pytest.raises(InputError, match="MLPDiscriminator gives F for, sample or alternatives, got 'prefix'"):
+    with pytest.raises(InputError, match=r"prefixes, which MLPDiscriminator .* F for: sample, alternatives\)$"):
         Trainer(*networks, codes, game=Game(credit=make_credit("prefix")))
+    per_sample = GRUDiscriminator(space, 8)
+    with pytest.raises(InputError, match=r"'prefix' needs F of prefixes, .*: sample\); make it with per_prefix=True$"):
+        Trainer(networks[0], per_sample, codes, game=Game(credit=make_credit("prefix")))
+    with pytest.raises(InputError, match=r"make it with per_prefix=False$"):
+        Trainer(networks[0], GRUDiscriminator(space, 8, per_prefix=True), codes)
     own = Game(credit=lambda *parts: sample_credit(*parts))  # noqa: PLW0108 - a function of one's own
     assert Trainer(*networks, codes, game=own).game is own, "a credit of one's own is not looked into"
 

@@ -254,7 +254,6 @@ def test_a_game_takes_a_function_and_no_names() -> None:
             Game(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
 class Ema:
     """Has a state, but is no `Estimator`."""
 
@@ -310,8 +309,8 @@ def test_a_log_prob_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"OfOneNumber.log_prob must give \[M, N\] = \[4, 5\], got \[5\]"):
         OfOneNumber().weighted_log_prob(codes, torch.ones(4, 5))
 
-def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
 
+def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
     config = TrainingConfig(**SMALL)
     torch.manual_seed(0)
     networks = (MLPGenerator(SPACE, 4, 16, 1), MLPDiscriminator(SPACE, 16, 1))
@@ -399,7 +398,7 @@ def test_networks_that_extend_nothing_are_told_the_lines_that_do() -> None:
     assert type(made).from_settings(made.settings).space == SPACE
     with pytest.raises(InputError, match="Own has no set_output_bias"):
         made.set_output_bias(torch.zeros(6, 3))
-    with pytest.raises(InputError, match="one that Own gives F for, sample, got 'alternatives'"):
+    with pytest.raises(InputError, match=r"F of alternatives, which Own .* \(it gives F for: sample\)$"):
         Trainer(made, judge, CODES, TrainingConfig(**SMALL, credit="alternatives")).train(progress=False)
 
 
@@ -479,3 +478,30 @@ def test_complex_weights_are_not_saved(tmp_path: Path, monkeypatch: pytest.Monke
     made.generator.register_buffer("phases", torch.ones(2, dtype=torch.complex64))
     with pytest.raises(InputError, match=r"must be in float32 to be saved, got phases in torch.complex64"):
         made.save_pretrained(tmp_path / "model")
+
+
+class Forgetful(Generator):
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Any:
+        raise NotImplementedError
+
+
+def test_networks_that_are_not_made_or_half_made_are_refused() -> None:
+    generator, discriminator, codec = MLPGenerator(SPACE), MLPDiscriminator(SPACE), BinaryCodec()
+    needs = r"generator must extend bgan_discrete\.Generator, got None"
+    cases: list[tuple[Any, str]] = [
+        (
+            lambda: Trainer(Forgetful(), discriminator, CODES),
+            r"Forgetful must call super\(\)\.__init__\(space, \.\.\.\)",
+        ),
+        (lambda: Trainer(MLPGenerator, discriminator, CODES), "generator .* got the class MLPGenerator; call it$"),  # type: ignore[arg-type]
+        (lambda: Trainer(None, discriminator, CODES), needs),  # type: ignore[arg-type]
+        (lambda: Trainer(generator, None, CODES), "discriminator must extend .* got None"),  # type: ignore[arg-type]
+        (lambda: ImagePipeline(None, codec), needs),  # type: ignore[arg-type]
+        (lambda: Resampler(None, 2), r"discriminator must extend bgan_discrete\.Discriminator, got None"),  # type: ignore[arg-type]
+    ]
+    for make, words in cases:
+        with pytest.raises(InputError, match=f"(?m){words}"):
+            make()

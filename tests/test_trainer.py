@@ -20,7 +20,9 @@ from watching import HostReads
 
 from bgan_discrete import (
     Discriminator,
+    Estimator,
     FactorizedCategorical,
+    Game,
     Generator,
     InputError,
     NonFiniteError,
@@ -46,6 +48,7 @@ from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints,
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.setup import default_score_chunk
+from bgan_discrete.training.state import load_estimator
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
 SPACE = SampleSpace((6,), 3)
@@ -718,6 +721,51 @@ def test_a_state_that_would_fail_in_the_next_step_is_refused(tmp_path: Path, for
     path = save_checkpoint(tmp_path, 3, state, keep_last=1)
     with pytest.raises(InputError, match="does not fit this configuration"):
         small_trainer(small_config(max_steps=5, estimator="reinforce", log_interval=2)).resume(path)
+
+
+@pytest.mark.parametrize(
+    ("began", "goes_on", "words"),
+    [
+        ("reinforce", "bgan_centered", "'bgan_centered' keeps nothing, .* keeps log_beta_ema, such as reinforce;"),
+        ("bgan_centered", "reinforce", "'reinforce' keeps log_beta_ema, .* keeps nothing, such as bgan;"),
+    ],
+)
+def test_a_checkpoint_of_another_estimator_is_refused(tmp_path: Path, began: str, goes_on: str, words: str) -> None:
+    small_trainer(small_config(max_steps=1, estimator=began), tmp_path).train(progress=False)
+    with pytest.raises(InputError, match=words):
+        small_trainer(small_config(estimator=goes_on)).resume(find_checkpoint(tmp_path / "checkpoints", "latest"))
+
+
+def test_a_state_that_an_estimator_only_has_after_its_first_step_is_resumed() -> None:
+    class Lazy(Estimator):
+        steps: dict[str, Tensor]
+
+        def state_dict(self) -> dict[str, Tensor]:
+            return self.steps
+
+        def load_state_dict(self, state: dict[str, Tensor]) -> None:
+            self.steps = state
+
+    estimator = Lazy("lazy", ESTIMATORS["rloo"].function)
+    estimator.steps = {}
+    load_estimator(estimator, {"mean": torch.ones(())})
+    assert estimator.steps == {"mean": torch.ones(())}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": 3}, "^config must be a TrainingConfig, got 3$"),
+        ({"config": {}}, "^config must be a TrainingConfig, got {}$"),
+        ({"config": Game()}, "^config must be a TrainingConfig, got Game.*; give a game as game=$"),
+        ({"game": ESTIMATORS["rloo"]}, "^game must be a Game, .* got Estimator"),
+        ({"game": "rloo"}, "^game must be a Game, .* got 'rloo'$"),
+        ({"game": Game}, "^game must be a Game, .* got <class"),
+    ],
+)
+def test_a_configuration_and_a_game_in_each_others_place_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Trainer(MLPGenerator(SPACE, 4, 16), MLPDiscriminator(SPACE, 16), CODES, **options)
 
 
 def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:

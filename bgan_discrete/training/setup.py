@@ -1,7 +1,9 @@
 """The game that a configuration names, and how the players run on a device and in their processes."""
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -48,6 +50,26 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
     )
 
 
+def checked_config(config: Any) -> TrainingConfig:
+    """The configuration of a training.
+
+    Args:
+        config: To be checked; None for the default.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: If it is none, or a value is out of range.
+    """
+    config = TrainingConfig() if config is None else config
+    if not isinstance(config, TrainingConfig):
+        advice = "; give a game as game=" if isinstance(config, Game) else ""
+        raise InputError(f"config must be a TrainingConfig, got {config!r:.100}{advice}")
+    config.check()
+    return config
+
+
 def check_game(
     game: Game, config: TrainingConfig, generator: Generator, discriminator: Discriminator, processes: Processes
 ) -> None:
@@ -61,9 +83,11 @@ def check_game(
         processes: Those that share a batch.
 
     Raises:
-        InputError: If the estimator does not go with the draws, the credit or the processes, or the discriminator
-            reads other codes or does not give what the credit needs.
+        InputError: If it is none, the estimator does not go with the draws, the credit or the processes, or the
+            discriminator reads other codes or does not give what the credit needs.
     """
+    if not isinstance(game, Game):
+        raise InputError(f"game must be a Game, such as Game(make_estimator('rloo')), got {game!r:.100}")
     estimator, needed = game.estimator, credit_name(game.credit)
     if config.continuous == "none":
         if needed == "alternatives":
@@ -74,9 +98,13 @@ def check_game(
             ours, theirs = generator.space.num_categories, discriminator.space.num_categories
             raise InputError(f"generator and discriminator must have the same num_categories, got {ours} and {theirs}")
         if needed is not None and needed not in discriminator.credits:
+            name, others = type(discriminator).__name__, ", ".join(discriminator.credits)
+            of_what = {"sample": "samples", "prefix": "prefixes"}.get(needed, needed)
+            has_option = needed != "alternatives" and "per_prefix" in inspect.signature(type(discriminator)).parameters
+            advice = f"; make it with per_prefix={needed == 'prefix'}" if has_option else ""
             raise InputError(
-                f"credit must be one that {type(discriminator).__name__} gives F for, "
-                f"{' or '.join(discriminator.credits)}, got {needed!r}"
+                f"credit {needed!r} needs F of {of_what}, which {name} as it is made does not give (it gives F for: "
+                f"{others}){advice}"
             )
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.game.estimators import Estimator
+from bgan_discrete.game.estimators import ESTIMATORS, Estimator
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training.average import MovingAverage
 from bgan_discrete.training.figures import RunningMeans
@@ -203,14 +203,14 @@ class TrainingState:
             device: Where the figures are summed.
 
         Raises:
-            InputError: If the state belongs to other data.
+            InputError: If the state belongs to other data or another estimator.
         """
         if saved["data"] != data_digest:
             raise InputError("the data are not those that the run began with")
+        load_estimator(self.estimator, saved["estimator"])
         self.load_weights(saved)
         load_optimizer(self.generator_optimizer, saved["generator_optimizer"])
         load_optimizer(self.discriminator_optimizer, saved["discriminator_optimizer"])
-        self.estimator.load_state_dict(saved["estimator"])
 
         everyone, began_with, rank = dict(saved["processes"]), saved["num_processes"], self.processes.rank
         sums = everyone.pop("sums", None)
@@ -329,3 +329,26 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
         # But for the rate, which the steps set.
         group["lr"] = float(saved_group["lr"])
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+
+
+def load_estimator(estimator: Estimator, saved: Mapping[str, Tensor]) -> None:
+    """Take back an estimator's state.
+
+    Args:
+        estimator: Of the game.
+        saved: Its ``state_dict`` of before.
+
+    Raises:
+        InputError: If it is that of another estimator, which keeps other things.
+    """
+    own = estimator.state_dict()
+    if own.keys() <= saved.keys():
+        estimator.load_state_dict(dict(saved))
+        own = estimator.state_dict()  # which may hold more now
+    if own.keys() != saved.keys():
+        ours, theirs = (", ".join(state) or "nothing" for state in (own, saved))
+        alike = [f", such as {name}" for name, row in ESTIMATORS.items() if row.state_dict().keys() == saved.keys()]
+        raise InputError(
+            f"the game's estimator {estimator.name!r} keeps {ours}, but the checkpoint is of one that keeps {theirs}"
+            f"{''.join(alike[:1])}; play the game that it was written in"
+        )

@@ -31,7 +31,7 @@ from bgan_discrete.training.labels import SHOWN, labels_of_samples, shown_labels
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import RunLog
 from bgan_discrete.training.schedule import learning_rates
-from bgan_discrete.training.setup import check_game, make_game, make_players
+from bgan_discrete.training.setup import check_game, checked_config, make_game, make_players
 from bgan_discrete.training.state import TrainingState, fitting
 from bgan_discrete.training.stopping import Ending, TrainingSummary, used_up
 
@@ -80,8 +80,7 @@ class Trainer:
         processes: Processes | None = None,
     ) -> None:
         # 1. The configuration, and the processes that share its batches.
-        self.config = config = config or TrainingConfig()
-        config.check()
+        self.config = config = checked_config(config)
         self.processes = processes = processes or current_processes()
         check_shares(config, processes)
         self.output_dir = None if output_dir is None else Path(output_dir)
