@@ -191,6 +191,8 @@ def continuous_step(
         InputError: If the generator gives no grey levels.
         NonFiniteError: Before an optimiser steps, if a loss or a gradient is inf or NaN.
     """
+    if moves_both:
+        players.side("generator")  # refuses players without its optimiser before the discriminator has moved
     distribution = generate(players, latents)
     if not isinstance(distribution, GreyLevels):
         raise InputError(f"a continuous step needs a generator of GreyLevels, got {type(distribution).__name__}")
