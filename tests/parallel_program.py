@@ -51,8 +51,8 @@ CASES: dict[str, dict[str, Any]] = {
         for name in ("bgan_centered", "rloo", "reinforce", "maligan")
     },
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
-    "likelihood of a mixture": {"networks": "one_shot", "pretrain_steps": STEPS, "pretrain_latents": 6},
-    "likelihood of a recurrence": {"networks": "recurrent", "pretrain_steps": STEPS},
+    "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS, "pretrain_latents": 6},
+    "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "pretrain_steps": STEPS},
 }
 """Options of the training and, under ``networks``, their kind."""
 

@@ -19,7 +19,7 @@ import warm_start
 from in_process import run_file
 from parallel_program import CASES, run_case
 
-from bgan_discrete import InputError, TrainingConfig
+from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, SampleSpace, TrainingConfig
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.step import Game
@@ -129,14 +129,18 @@ def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
 
 
 def test_an_estimator_of_a_whole_batch_must_know_of_the_processes() -> None:
-    ours = Processes(0, 2)
+    space, ours = SampleSpace((4,), 3), Processes(0, 2)
+
+    def check(game: Game) -> None:
+        check_game(game, TrainingConfig(), MLPGenerator(space), MLPDiscriminator(space), ours)
+
     for name, over in (("maligan", "latent"), ("reinforce", "latent"), ("bgan", "batch")):
         alone = make_estimator(name, normalization=over)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=f"the estimator '{name}' weighs a whole batch, which 2 processes share"):
-            check_game(Game(alone), ours)
-        check_game(Game(make_estimator(name, normalization=over, processes=ours)), ours)  # type: ignore[arg-type]
-    check_game(Game(make_estimator("rloo")), ours)
-    check_game(make_game(TrainingConfig(estimator="maligan"), ours), ours)
+            check(Game(alone))
+        check(Game(make_estimator(name, normalization=over, processes=ours)))  # type: ignore[arg-type]
+    check(Game(make_estimator("rloo")))
+    check(make_game(TrainingConfig(estimator="maligan"), ours))
 
 
 def test_batch_normalisation_that_processes_cannot_share_is_refused() -> None:
