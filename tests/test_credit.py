@@ -198,6 +198,7 @@ def test_alternatives_have_their_escort_and_their_entropy(escort: float, entropy
     torch.testing.assert_close(surrogate, (advantages * log_q).sum((1, 2)), msg="no draw changes what is open")
     assert make_credit("alternatives", escort, entropy_weight) == credit
     assert make_credit("alternatives") == AlternativesCredit(1.0, 0.0)
+    assert hash(credit) == hash(AlternativesCredit(escort, entropy_weight)), "what is equal does not change"
 
 
 def test_where_a_sequence_ends_keeps_the_f_of_the_whole_sample() -> None:
@@ -219,3 +220,19 @@ def test_a_credit_knows_its_name() -> None:
     for name in ("sample", "prefix", "alternatives"):
         assert credit_name(make_credit(name)) == name  # type: ignore[arg-type]
     assert credit_name(lambda *parts: sample_credit(*parts)) is None  # noqa: PLW0108 - a function of one's own
+
+
+@pytest.mark.parametrize("name", ["rloo", "bgan"])
+def test_a_distribution_is_told_whether_advantages_sum_to_zero(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saves the normaliser then, on which nothing depends."""
+    told: list[bool] = []
+    distribution, codes = drawn()
+
+    def weighted(codes: Tensor, advantages: Tensor, zero_sum: bool = False) -> Tensor:
+        told.append(zero_sum)
+        return advantages.flatten(2).sum((0, 2)) if advantages.ndim > 2 else advantages.sum(0)
+
+    monkeypatch.setattr(distribution, "weighted_log_prob", weighted)
+    for credit, judge in ((sample_credit, Sums(per_prefix=False)), (prefix_credit, Sums(per_prefix=True))):
+        credit(make_estimator(name), distribution, codes, Scorer(Players(None, judge)))
+    assert told == [name == "rloo"] * 2
