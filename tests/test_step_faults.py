@@ -360,3 +360,27 @@ def test_with_alternatives_the_length_of_a_draw_keeps_the_credit_of_the_whole_dr
     (expected,) = torch.autograd.grad(-(advantages * log_length).sum(0).mean(), logits)
     torch.testing.assert_close(found[..., end], expected[..., end])
     assert expected[..., end].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_figures_of_a_step_carry_no_graph(step: str) -> None:
+    figures = taken(step, Game(num_draws=M, penalty=get_penalty("r1")), players(*networks()))
+    assert figures and not any(value.requires_grad for value in figures.values())
+
+
+def test_a_single_part_is_exchanged_between_processes() -> None:
+    generator, discriminator = map(Replica, networks())
+    both = players(*networks())
+    both.generator, both.discriminator = generator, discriminator
+    taken("both", Game(num_draws=M), both)
+    assert generator.told == discriminator.told == ["pass"]
+
+
+def test_a_generator_that_is_detached_is_named() -> None:
+    class Detached(MLPGenerator):  # type: ignore[misc]
+        def forward(self, latents: Tensor, labels: Tensor | None = None) -> FactorizedCategorical:
+            return FactorizedCategorical(super().forward(latents, labels).logits.detach())
+
+    generator, discriminator = networks()
+    with pytest.raises(InputError, match=r"^generator must give what depends on its parameters"):
+        taken("generator", Game(num_draws=M), players(Detached(generator.space, 3, 8), discriminator))
