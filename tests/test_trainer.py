@@ -908,6 +908,8 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
     before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()
     assert trainer._faults.check_outputs().is_mixture
     assert latents.of_likelihood(4).shape == (5, 4)
+    with pytest.raises(InputError, match=r"pretrain_latents is for generators of independent positions; .* got 5"):
+        LatentSource(trainer.generator, config, Two(0, 2), trainer.state.streams.rng, is_mixture=False)
     assert equal(dict(trainer.generator.state_dict()), before)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert trainer.generator.training

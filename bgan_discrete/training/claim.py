@@ -19,7 +19,7 @@ def claim_folder(folder: Path | None, is_new: bool, processes: Processes) -> Exi
     """Lock the folder of a training, in the process that writes; the others wait for it.
 
     Args:
-        folder: Where it writes; None for nowhere.
+        folder: Where it writes; None if it writes nothing.
         is_new: Whether the training begins, so that what another one left would be replaced.
         processes: Those that train together.
 

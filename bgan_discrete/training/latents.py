@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Generator
 from bgan_discrete.parallel import Processes
@@ -18,11 +19,19 @@ class LatentSource:
         processes: Those that share a batch.
         rng: This process's random numbers.
         is_mixture: Whether the generator's distributions have a likelihood of their mixture.
+
+    Raises:
+        InputError: If ``pretrain_latents`` is given and they have none, so that it would be ignored.
     """
 
     def __init__(
         self, generator: Generator, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
     ) -> None:
+        if config.pretrain_latents is not None and not is_mixture:
+            raise InputError(
+                f"pretrain_latents is for generators of independent positions; {type(generator).__name__} is none: "
+                f"it takes a latent for each sample; leave it out, got {config.pretrain_latents}"
+            )
         self._generator, self._config, self._processes = generator, config, processes
         self._rng, self._is_mixture = rng, is_mixture
 
