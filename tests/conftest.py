@@ -51,5 +51,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--regenerate-golden", action="store_true", help="write tests/golden/*.json anew rather than compare with them"
+        "--regenerate-golden",
+        action="store_true",
+        help="write tests/training/golden/*.json anew rather than compare with them",
     )

@@ -84,7 +84,7 @@ def equal(a: Any, b: Any) -> bool:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes found, each with half of every batch."""
     folder = tmp_path_factory.mktemp("two")
-    for code, _, errors in finish(start(["tests/parallel_program.py", str(folder)], PYTHONPATH=f"{ROOT}:{ROOT}/tests")):
+    for code, _, errors in finish(start(["tests/support/parallel_program.py", str(folder)])):
         assert code == 0, errors
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)]
 

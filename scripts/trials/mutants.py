@@ -74,7 +74,7 @@ TESTS = {
     "durable": "durable folders reliability",
     "metrics.ngrams": "text_metrics metrics",
 }
-"""The tests of each module: files ``tests/test_*.py``."""
+"""The tests of each module: files ``test_*.py`` anywhere in ``tests``."""
 MOST_MEMORY = 5 * 2**30
 SURVIVED, KILLED = 0, 1
 
@@ -249,7 +249,7 @@ class Mutated(Quick, importlib.abc.MetaPathFinder):
 
 def tried(name: str, path: Path, mutants: list[Mutant], test_names: list[str], most_seconds: float) -> list[str]:
     """What became of each mutant: killed, timed out, survived, or survived without a test that runs its line."""
-    files = [ROOT / "tests" / f"test_{test}.py" for test in test_names]
+    files = [path for test in test_names for path in (ROOT / "tests").rglob(f"test_{test}.py")]
     options = ["-q", "-x", "-m", "not long", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:anyio"]
     options += [f"--rootdir={ROOT}", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     own, options = [[*options, *map(str, some)] for some in (files[:1], files)]
@@ -320,7 +320,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="JSON file for what became of each mutant")
     parser.add_argument("--again", type=Path, help="report of an earlier call, whose survivors alone are tried")
     arguments = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path.insert(0, str(ROOT))
     # Before any library reads them.
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
     # Once, for all forks.

@@ -48,7 +48,7 @@ from bgan_discrete.tasks.text import train_text
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"generator_width": 8, "discriminator_width": 8, "generator_depth": 1, "discriminator_depth": 1,
          "batch_size": 16, "threads": 1, "device": "cpu", "log_interval": 10, "num_samples": 0}  # fmt: skip
 HOSTILE = "<script>alert(1)</script>"

@@ -15,7 +15,7 @@ import yaml
 
 from bgan_discrete import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

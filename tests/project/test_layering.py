@@ -13,7 +13,7 @@ from tokenize import NAME
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (

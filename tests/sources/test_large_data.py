@@ -17,7 +17,7 @@ from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
 from bgan_discrete.space import SampleSpace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BYTES_PER_ROW = 80
 """Hashes, their order, the permutation of an epoch: ten numbers of eight bytes at the most."""
 

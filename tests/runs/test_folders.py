@@ -36,7 +36,7 @@ from bgan_discrete.training import claim
 from in_process import refused  # type: ignore[import-not-found]  # isort: skip
 from bgan_discrete.space import SampleSpace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = {"threads": 1, "device": "cpu", "num_samples": 0, "batch_size": 8, "max_steps": 2, "num_draws": 2,
         "generator_width": 8, "discriminator_width": 8, "limit": 200, "log_interval": 1}  # fmt: skip
 FLAGS = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", str(value))]

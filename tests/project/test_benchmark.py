@@ -3,7 +3,6 @@
 import importlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from in_process import run_script
 
 from bgan_discrete.game.step import generator_loss
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+ROOT = Path(__file__).resolve().parents[2]
 timing: Any = importlib.import_module("benchmarks.timing")
 agreement: Any = importlib.import_module("benchmarks.agreement")
 step: Any = importlib.import_module("benchmarks.step")

@@ -1,9 +1,9 @@
 """The losses of the first steps of each recipe, pinned: a change of the training shows here, wanted or not.
 
-The files are written anew only by ``pytest tests/test_golden.py --regenerate-golden``. The steps are taken in float64:
-in float32 another order of a sum can flip a draw, after which all figures differ, so that a faster form of the same
-thing could not be told from another thing. (A draw still depends on a softmax in float32, so that another processor
-may flip one.)
+The files are written anew only by ``pytest tests/training/test_golden.py --regenerate-golden``. The steps are taken in
+float64: in float32 another order of a sum can flip a draw, after which all figures differ, so that a faster form of the
+same thing could not be told from another thing. (A draw still depends on a softmax in float32, so that another
+processor may flip one.)
 """
 
 import json
@@ -18,7 +18,8 @@ import yaml
 from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, ScriptConfig, TextTrainingConfig
 from bgan_discrete.training.run_log import read_metrics
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden"
 RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.yaml"))
 STEPS = 8
 """Two of them with the lazy penalty."""
@@ -136,7 +137,7 @@ def test_the_first_steps_of_a_recipe_are_as_they_were(
     recipe: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = first_steps(recipe, tmp_path, monkeypatch)
-    path = ROOT / "tests" / "golden" / f"{recipe.stem}.json"
+    path = GOLDEN / f"{recipe.stem}.json"
     if request.config.getoption("--regenerate-golden"):
         columns = {name: [float(f"{line[name]:.6g}") for line in found] for name in found[0]}
         text = json.dumps({"torch": torch.__version__, "figures": columns}, indent=1)
@@ -150,5 +151,5 @@ def test_the_first_steps_of_a_recipe_are_as_they_were(
 
 
 def test_every_golden_file_belongs_to_a_recipe() -> None:
-    files = {path.stem for path in (ROOT / "tests" / "golden").glob("*.json")}
+    files = {path.stem for path in GOLDEN.glob("*.json")}
     assert files == {path.stem for path in RECIPES}

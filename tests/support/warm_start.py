@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     "torch._dynamo", "torch.distributed", "numpy", "PIL.Image", "pyarrow.parquet", "jsonargparse", "yaml", "tqdm",
     "einops", "safetensors.torch", "sentencepiece", "pandas", "matplotlib.figure", "matplotlib.backends.backend_agg",

@@ -16,7 +16,7 @@ from bgan_discrete.config import TextDataConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.tasks.text import evaluate_text_model
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
          "--discriminator-width", "8", "--log-interval", "2", "--sample-interval", "3", "--threads", "1",
          "--device", "cpu", "--num-samples", "60")  # fmt: skip

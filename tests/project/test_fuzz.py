@@ -1,7 +1,6 @@
 """A short form of the fuzz trial: drawn nonsense is used, or refused in one line, and leaves nothing behind."""
 
 import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ import pytest
 
 from bgan_discrete.errors import BGANError, InputError
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+ROOT = Path(__file__).resolve().parents[2]
 trial: Any = importlib.import_module("trials.fuzz")
 
 EXAMPLES = {

@@ -37,7 +37,7 @@ from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 

@@ -21,7 +21,7 @@ from bgan_discrete import ConvGenerator, ImagePipeline
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.space import SampleSpace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
          "--discriminator-width", "8", "--log-interval", "2", "--sample-interval", "3", "--threads", "1",
          "--device", "cpu", "--num-samples", "60")  # fmt: skip

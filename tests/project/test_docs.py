@@ -10,6 +10,8 @@ from typing import Any
 
 import griffe
 import pytest
+from documentation import notebooks, sources
+from documentation.docstrings import faults
 from in_process import run_file
 from mkdocs.config import load_config
 from mkdocs.structure.files import get_files
@@ -19,11 +21,6 @@ from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.estimators import ESTIMATORS
 from bgan_discrete.game.penalties import PENALTIES
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from documentation import notebooks, sources
-from documentation.docstrings import faults
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))

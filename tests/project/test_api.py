@@ -6,13 +6,10 @@ import sys
 
 import griffe
 import pytest
+from documentation import sources
 from pages import ROOT
 
 import bgan_discrete
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from documentation import sources
 
 LISTED = (ROOT / "tests/public_interface.txt").read_text(encoding="utf-8")
 HEAVY = ("torch", "numpy", "datasets", "matplotlib", "sentencepiece", "tensorboard", "PIL", "safetensors", "einops")

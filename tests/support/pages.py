@@ -15,7 +15,7 @@ import bgan_discrete.metrics.arrays as array_metrics
 import bgan_discrete.metrics.images as image_metrics
 from bgan_discrete.metrics.classifier import train_classifier
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = (
     "--max-steps 4 --num-draws 2 --batch-size 8 --generator-width 8 --discriminator-width 8 --threads 1 "
     "--num-samples 40"

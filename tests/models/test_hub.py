@@ -28,7 +28,7 @@ from bgan_discrete.publishing.card import CARD_FILE, Samples, is_as_written, ren
 from bgan_discrete.publishing.hub import names_hub_model
 from bgan_discrete.space import SampleSpace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = {"config.json", "model.safetensors", "codec.json", "manifest.json"}
 
 
@@ -47,7 +47,7 @@ def client(program: str, place: Path, address: str, **environment: str) -> dict[
     settings = {
         "HF_ENDPOINT": address, "HF_HOME": str(place / "hub home"), "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1", **environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}", "OMP_NUM_THREADS": "1", **environment,
     }  # fmt: skip
     done = warm_start.run(["-c", PREPARED + textwrap.dedent(program)], place, {**kept, **settings})
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from bgan_discrete.sources import load_images
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from bgan_discrete.tasks.arrays import (
 )
 from bgan_discrete.tasks.runs import count_parameters
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",
          "--log-interval", "2", "--sample-interval", "3", "--threads", "1", "--device", "cpu",
          "--num-samples", "60")  # fmt: skip

@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WORDS, LETTERS = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").split("## Letters")
 
 

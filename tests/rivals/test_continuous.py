@@ -32,7 +32,7 @@ from bgan_discrete.rivals.continuous import (
 from bgan_discrete.tasks.images import build_networks
 from bgan_discrete.training.trainer import Trainer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def naive_loss(log_ratio: Tensor) -> Tensor:

@@ -22,8 +22,7 @@ from in_process import run_script
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.space import SampleSpace
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+ROOT = Path(__file__).resolve().parents[2]
 laboratory = importlib.import_module("experiments.laboratory")
 
 TABLES = {"variance": 2, "classifier": 1, "divergences": 3, "palette": 1, "rivals": 1, "continuous": 2, "boundary": 1}
