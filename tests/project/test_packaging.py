@@ -34,8 +34,9 @@ def quietly(*command: str, cwd: Path | None = None) -> None:
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution of a copy of the sources, unpacked, in a folder whose name has a space."""
     copy, out = tmp_path_factory.mktemp("a copy") / "sources", tmp_path_factory.mktemp("source distribution")
-    skipped = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "dist", "*.egg-info")
-    shutil.copytree(ROOT, copy, ignore=skipped)
+    skipped = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+    own_runs = {str(ROOT): {"runs"}}
+    shutil.copytree(ROOT, copy, ignore=lambda folder, names: skipped(folder, names) | own_runs.get(folder, set()))
     program = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
     quietly(sys.executable, "-c", program, cwd=copy)
     (found,) = out.glob("*.tar.gz")
