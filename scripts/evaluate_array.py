@@ -34,7 +34,7 @@ def main() -> None:
     data.check()
     use_threads(threads)
 
-    from bgan_discrete.tasks.arrays import evaluate_array_model
+    from bgan_discrete.runs.evaluate import evaluate
 
     output = own.pop("output")
     evaluate_array_model(config=data, output=None if output is None else Path(output), **own)

@@ -58,7 +58,7 @@ def main() -> None:
     data.check()
     use_threads(threads)
 
-    from bgan_discrete.tasks.text import evaluate_text_model
+    from bgan_discrete.runs.evaluate import evaluate
 
     output = own.pop("output")
     evaluate_text_model(config=data, output=None if output is None else Path(output), **own)

@@ -32,9 +32,9 @@ def main() -> None:
     if options["output"] is None and Path("samples.csv").exists():
         raise InputError("output 'samples.csv' exists: name it by --output to replace it, or give another name")
 
-    from bgan_discrete.tasks.arrays import generate_array
+    from bgan_discrete.runs.generate import generate
 
-    generate_array(
+    generate(
         options["model"],
         options["num_samples"],
         Path(options["output"] or "samples.csv"),

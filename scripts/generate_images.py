@@ -40,9 +40,9 @@ def main() -> None:
     if options["output"] is None and Path("samples.png").exists():
         raise InputError("output 'samples.png' exists: name it by --output to replace it, or give another name")
 
-    from bgan_discrete.tasks.images import generate_images
+    from bgan_discrete.runs.generate import generate
 
-    generate_images(
+    generate(
         options["model"],
         options["num_samples"],
         Path(options["output"] or "samples.png"),

@@ -37,10 +37,10 @@ def main() -> None:
     options = parse(parser)
     use_threads(options["threads"])
 
-    from bgan_discrete.tasks.text import generate_text
+    from bgan_discrete.runs.generate import generate
 
     output = options["output"]
-    generate_text(
+    generate(
         options["model"],
         options["num_samples"],
         seed=options["seed"],

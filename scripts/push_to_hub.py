@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--create-pr", action="store_true", help="propose the commit as a pull request")
     options = parse(parser)
 
-    from bgan_discrete.tasks.model_card import push_model
+    from bgan_discrete.runs.model_card import push_model
 
     push_model(
         options["model"],

@@ -29,9 +29,9 @@ def main() -> int:
     add_section(parser, ArrayAlgorithmConfig, "training", hidden=("continuous",))
     config = parse_run(parser, sys.argv[1:], ArrayTrainingConfig, hidden=("continuous",))
 
-    from bgan_discrete.tasks.arrays import train_array
+    from bgan_discrete.runs.train import train
 
-    return train_array(config).exit_code
+    return train(config).exit_code
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ def main() -> int:
     add_section(parser, TrainingConfig, "training", hidden=SEQUENCE_OPTIONS)
     config = parse_run(parser, sys.argv[1:], ImageTrainingConfig, hidden=SEQUENCE_OPTIONS)
 
-    from bgan_discrete.tasks.images import train_images
+    from bgan_discrete.runs.train import train
 
-    return train_images(config).exit_code
+    return train(config).exit_code
 
 
 if __name__ == "__main__":

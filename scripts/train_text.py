@@ -30,9 +30,9 @@ def main() -> int:
     add_section(parser, TextAlgorithmConfig, "training", hidden=("continuous",))
     config = parse_run(parser, sys.argv[1:], TextTrainingConfig, hidden=("continuous",))
 
-    from bgan_discrete.tasks.text import train_text
+    from bgan_discrete.runs.train import train
 
-    return train_text(config).exit_code
+    return train(config).exit_code
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.step import Game
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
 from bgan_discrete.tasks import text as text_task
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.tasks.text import _prepare_once
 from bgan_discrete.training.inputs import check_shares
 from bgan_discrete.training.setup import check_game, make_game

@@ -14,7 +14,7 @@ from bgan_discrete.config import ImageTrainingConfig
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.sources import ImageData
 from bgan_discrete.tasks.data import prepare_data
-from bgan_discrete.tasks.images import train_images
+from bgan_discrete.runs.train import train
 
 TITLE = "Colour images in sixteen colours"
 QUESTION = (
@@ -93,7 +93,7 @@ def run(settings: Settings, seed: int, data_dir: Path | None = None) -> dict[str
     try:
         config = _config(settings, seed, data_dir, folder)
         try:
-            trained = train_images(config)
+            trained = train(config)
         except NonFiniteError as error:
             return {"failed": str(error)}
         if trained.report is None:
@@ -106,9 +106,9 @@ def run(settings: Settings, seed: int, data_dir: Path | None = None) -> dict[str
             "data": [],
         }
         if seed == 0:  # the pictures
-            from bgan_discrete.pipeline import ImagePipeline
+            from bgan_discrete.models.pipeline import Pipeline
 
-            made = ImagePipeline.from_pretrained(trained.folder.model).generate(SHOWN, seed=0).images
+            made = Pipeline.from_pretrained(trained.folder.model).generate(SHOWN, seed=0).values
             data: ImageData = prepare_data(config.data)
             result["shown"] = made.astype(int).tolist()
             result["data"] = data.codec.decode(np.asarray(data.heldout_codes[:SHOWN])).astype(int).tolist()

@@ -175,7 +175,7 @@ class Room:
         # The first step imports it, which takes long; cut off there, an example would leave it half imported.
         import torch._dynamo
 
-        from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
+        from bgan_discrete import Pipeline
         from bgan_discrete.codecs import CharacterCodec, LevelsCodec, TableCodec
         from bgan_discrete.nn import GRUGenerator, MLPGenerator
         from bgan_discrete.sources.table_files import write_table
@@ -183,10 +183,10 @@ class Room:
         torch.manual_seed(0)
         levels = LevelsCodec(4)
         drawn = MLPGenerator(levels.space_of((8, 8)), 3, 4, 1)
-        ImagePipeline(drawn, levels).save_pretrained(self.root / "models" / "images")
+        Pipeline(drawn, levels).save_pretrained(self.root / "models" / "images")
         codec = CharacterCodec(6).fit(["abc"])
         recurrent = GRUGenerator(codec.space, 3, 4)
-        TextPipeline(recurrent, codec).save_pretrained(self.root / "models" / "text")
+        Pipeline(recurrent, codec).save_pretrained(self.root / "models" / "text")
         table: dict[str, Any] = {
             "a": [1, 2, None] * 20,
             f"b{ODD}": [f"x{ODD}", "y"] * 30,
@@ -194,7 +194,7 @@ class Room:
         }
         columns = TableCodec.fit(table, bins=3)
         generator = MLPGenerator(columns.space, 3, 4, 1)
-        ArrayPipeline(generator, columns).save_pretrained(self.root / "models" / "array")
+        Pipeline(generator, columns).save_pretrained(self.root / "models" / "array")
         write_table(table, self.root / "rows.csv")
         np.save(self.root / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8))
         (self.root / "lines.txt").write_text("".join(f"ab{'c' * (n % 4)} {n}\n" for n in range(80)), encoding="utf-8")
@@ -874,9 +874,9 @@ def _sizes() -> Any:
 
 
 def _load_and_draw(kind: str, folder: Path) -> None:
-    from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
+    from bgan_discrete import Pipeline
 
-    kinds = {"images": ImagePipeline, "text": TextPipeline, "array": ArrayPipeline}
+    kinds = {"images": Pipeline, "text": Pipeline, "array": Pipeline}
     kinds[kind].from_pretrained(folder).generate(2, batch_size=2)
 
 

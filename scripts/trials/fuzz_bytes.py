@@ -75,7 +75,7 @@ def main() -> int:
 def make_reader(name: str, folder: Path) -> tuple[Callable[[bytes], Any], list[bytes]]:
     """What reads the bytes, and good files to begin with."""
 
-    from bgan_discrete import ImagePipeline
+    from bgan_discrete import Pipeline
     from bgan_discrete.codecs import CharacterCodec, PaletteCodec, TextCodecOptions, load_codec
     from bgan_discrete.sources import load_images, load_text
 
@@ -94,7 +94,7 @@ def make_reader(name: str, folder: Path) -> tuple[Callable[[bytes], Any], list[b
         room = fuzz.Room(folder / "room")
         model = room.root / "models" / "images"
         weights = next(path for path in model.iterdir() if path.suffix == ".safetensors")
-        return _through(weights, lambda _: ImagePipeline.from_pretrained(model)), [weights.read_bytes()]
+        return _through(weights, lambda _: Pipeline.from_pretrained(model)), [weights.read_bytes()]
     path = folder / f"file.{name}"
     samples = [content for key, content in fuzz.good_image_files().items() if key.endswith(f".{name}")]
     return _through(path, lambda path: load_images(path, cache_dir=folder / "cache")), samples

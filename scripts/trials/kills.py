@@ -221,7 +221,7 @@ def train_small(folder: Path) -> None:
     from bgan_discrete import Trainer, TrainingConfig
     from bgan_discrete.codecs import LevelsCodec, PaletteCodec
     from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
-    from bgan_discrete.pipeline import ImagePipeline
+    from bgan_discrete.models.pipeline import Pipeline
     from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 
     torch.set_num_threads(1)
@@ -237,7 +237,7 @@ def train_small(folder: Path) -> None:
     def save_model(step: int, codes: np.ndarray) -> None:
         if step >= 20:
             codec = LevelsCodec(3) if step >= 30 else PaletteCodec(3, 1, palette=np.array([[1], [2], [3]], np.uint8))
-            ImagePipeline(trainer.averaged_generator, codec).save_pretrained(folder / "model")
+            Pipeline(trainer.averaged_generator, codec).save_pretrained(folder / "model")
 
     trainer = Trainer(*networks, codes, config, output_dir=folder)
     if list_checkpoints(folder / "checkpoints"):
@@ -290,7 +290,7 @@ def flat(state: Any) -> Any:
 def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[tuple[str, str]]) -> list[str]:
     """What is wrong with the files that a killed run left, before anything is repaired."""
     from bgan_discrete.errors import InputError
-    from bgan_discrete.pipeline import ImagePipeline, TextPipeline
+    from bgan_discrete.models.pipeline import Pipeline
     from bgan_discrete.training.checkpoint import check_checkpoint, list_checkpoints
 
     faults = []
@@ -299,7 +299,7 @@ def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[tuple[str,
             check_checkpoint(path)
         except InputError as error:
             faults.append(f"a checkpoint is to be seen that is not whole: {error}")
-    for kind in (ImagePipeline, TextPipeline):
+    for kind in (Pipeline):
         try:
             kind.from_pretrained(folder / "model")
         except InputError:
@@ -440,7 +440,7 @@ def import_libraries() -> None:
     sys.path.insert(0, str(ROOT))
     import torch
 
-    for module in ("torch._dynamo", "bgan_discrete.pipeline", "bgan_discrete.tasks.runs", "matplotlib.pyplot"):
+    for module in ("torch._dynamo", "bgan_discrete.models.pipeline", "bgan_discrete.tasks.runs", "matplotlib.pyplot"):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
     torch.set_num_threads(1)

@@ -19,8 +19,8 @@ from bgan_discrete.diagnosis import (
     check_window,
 )
 from bgan_discrete.diagnosis.watch import REPEAT_STEPS
-from bgan_discrete.tasks.images import train_images
-from bgan_discrete.tasks.text import train_text
+from bgan_discrete.runs.train import train
+from bgan_discrete.runs.train import train
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
 OPTIONS = {**ImageTrainingConfig().to_flat()}
@@ -448,7 +448,7 @@ def test_where_the_words_on_texts_begin() -> None:
 def test_a_healthy_run_on_the_digits_hears_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {**SMALL, "output_dir": str(tmp_path / "run"), "num_draws": 6, "max_steps": 260, "generator_depth": 1,
                "discriminator_depth": 1}  # fmt: skip
-    train_images(ImageTrainingConfig.from_flat(options))
+    train(ImageTrainingConfig.from_flat(options))
     logged = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert len(logged) == 26
     assert check_training(logged, {**OPTIONS, **options}) == []
@@ -464,7 +464,7 @@ def test_a_healthy_run_on_arithmetic_hears_nothing(
         "generator": generator, "generator_depth": 1, "discriminator": "mlp", "generator_width": 32,
         "discriminator_width": 32, "max_steps": 260,
     }  # fmt: skip
-    train_text(TextTrainingConfig.from_flat(options))
+    train(TextTrainingConfig.from_flat(options))
     logged = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert check_training(logged, {**TextTrainingConfig().to_flat(), **options}) == []
     assert "health" not in capsys.readouterr().err

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 import bgan_discrete
 from bgan_discrete import (
     AlternativesDiscriminator,
-    ArrayPipeline,
+    Pipeline,
     ContinuousConvGenerator,
     ConvDiscriminator,
     ConvGenerator,
     Discriminator,
-    ImagePipeline,
+    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
@@ -175,7 +175,7 @@ def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
     torch.manual_seed(0)
     codec, space = LevelsCodec(4), LevelsCodec(4).space_of((8, 8))
     judge = ConvDiscriminator(space, 8, 1, num_classes=3)
-    pipeline = ImagePipeline(ConvGenerator(space, 4, 8, 1, num_classes=3), codec, discriminator=judge)
+    pipeline = Pipeline(ConvGenerator(space, 4, 8, 1, num_classes=3), codec, discriminator=judge)
     made = pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1])
     assert made.labels is not None
     assert made.labels.tolist() == [2, 2, 2, 0, 0, 0, 1, 1, 1]
@@ -183,7 +183,7 @@ def test_pipelines_resample_by_a_discriminator_that_they_are_given() -> None:
     assert np.array_equal(made.codes, pipeline.generate(9, seed=1, resample=4, labels=[2, 0, 1]).codes)
     assert not np.array_equal(made.codes, pipeline.generate(9, seed=1, labels=[2, 0, 1]).codes)
     assert "ConvGenerator" in repr(pipeline)
-    alone = ArrayPipeline(MLPGenerator(PAIRS, latent_size=3, width=8, depth=1), IntegersCodec((2,), 2))
+    alone = Pipeline(MLPGenerator(PAIRS, latent_size=3, width=8, depth=1), IntegersCodec((2,), 2))
     with pytest.raises(InputError, match=r"resample 4 needs a discriminator .* pipeline\.discriminator = "):
         alone.generate(3, resample=4)
     with pytest.raises(InputError, match="resample must be at least 1, got 0"):
@@ -202,24 +202,24 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     monkeypatch.setattr("bgan_discrete.metrics.arrays.CRITIC_STEPS", 30)
     np.save("rows.npy", np.random.default_rng(0).integers(0, 3, (200, 6)))
     text = {"layout": "window", "length": 8, "generator_width": 8, "discriminator_width": 8, "latent_size": 4}
-    train_text(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
+    train(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
     prefix = {"credit": "prefix", "estimator": "rloo", "generator": "gru"}
-    train_text(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
-    train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
+    train(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
+    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
     small = {"generator_width": 8, "discriminator_width": 8, "conditional": True, "spectral_norm": True}
-    train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
+    train(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
     for run in ("text", "gru"):
         for name, resample in (("weighed.txt", 3), ("plain.txt", 1)):
-            generate_text(f"{run}/model", 5, device="cpu", resample=resample, output=Path(name))
+            generate(f"{run}/model", 5, device="cpu", resample=resample, output=Path(name))
             assert len(Path(name).read_text(encoding="utf-8").splitlines()) == 5
         assert Path("weighed.txt").read_bytes() != Path("plain.txt").read_bytes()
     for name, resample in (("weighed.npy", 3), ("plain.npy", 1)):
-        generate_array("rows/model", 40, Path(name), device="cpu", resample=resample)
+        generate("rows/model", 40, Path(name), device="cpu", resample=resample)
     assert not np.array_equal(np.load("weighed.npy"), np.load("plain.npy"))
-    generate_images("images/model", 20, Path("made.npz"), device="cpu", resample=3)
+    generate("images/model", 20, Path("made.npz"), device="cpu", resample=3)
     assert np.load("made.npz")["labels"].tolist() == np.arange(10).repeat(2).tolist()
     with pytest.raises(InputError, match="resample must be at least 1, got 0"):
-        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=0)
+        generate("rows/model", 3, Path("none.npy"), device="cpu", resample=0)
     report = evaluate_text_model(
         "text/model", TextDataConfig(dataset="arithmetic"), 60, Path("t.json"), device="cpu", resample=2
     )
@@ -231,21 +231,21 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     # A model that left its run, and a run whose discriminator is another.
     bgan_discrete.load("rows/model").save_pretrained("alone/model")
     with pytest.raises(InputError, match=r"give as model the 'model' folder in the folder of its run; 'alone' has no"):
-        generate_array("alone/model", 3, Path("none.npy"), device="cpu", resample=2)
+        generate("alone/model", 3, Path("none.npy"), device="cpu", resample=2)
     config = Path("rows/config.yaml")
     options = config.read_text(encoding="utf-8")
     assert "discriminator_width: 64" in options
     config.write_text(options.replace("discriminator_width: 64", "discriminator_width: 63"), encoding="utf-8")
     with pytest.raises(InputError, match=r"holds no discriminator of model 'rows/model': .*size mismatch"):
-        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+        generate("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     config.write_text(options, encoding="utf-8")
-    train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "other", "seed": 1}))
+    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "other", "seed": 1}))
     Path("other/model").rename("other/first")
     Path("rows/model").rename("other/model")
     with pytest.raises(
         InputError, match="holds the discriminator of another generator than that of model 'other/model'"
     ):
-        generate_array("other/model", 3, Path("none.npy"), device="cpu", resample=2)
+        generate("other/model", 3, Path("none.npy"), device="cpu", resample=2)
     Path("other/model").rename("rows/model")
     # One that is damaged, and a run of another kind.
     config.write_text(options, encoding="utf-8")
@@ -254,10 +254,10 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     with pytest.raises(
         InputError, match=r"resample 2 needs the run's discriminator, and finds no checkpoint that can be used"
     ):
-        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+        generate("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     config.write_text("conditional: true\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"'rows/config.yaml' is not of a run that trains such a model"):
-        generate_array("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
+        generate("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     assert not Path("none.npy").exists()
 
 
@@ -267,11 +267,11 @@ def test_continuous_grey_levels_are_not_resampled(tmp_path: Path) -> None:
     told = "resample must be 1 for a generator of continuous grey levels, got 3"
     discriminator = ConvDiscriminator(SampleSpace((8, 8), 2), 8, 1)
     with pytest.raises(InputError, match=told):
-        ImagePipeline(generator, LevelsCodec(4), discriminator=discriminator).generate(2, resample=3)
+        Pipeline(generator, LevelsCodec(4), discriminator=discriminator).generate(2, resample=3)
     small = {"generator_width": 8, "discriminator_width": 8, "continuous": "boundary_seeking", "num_draws": 1}
-    train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": str(tmp_path / "run")}))
+    train(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": str(tmp_path / "run")}))
     with pytest.raises(InputError, match=told):
-        generate_images(tmp_path / "run" / "model", 2, tmp_path / "made.npz", device="cpu", resample=3)
+        generate(tmp_path / "run" / "model", 2, tmp_path / "made.npz", device="cpu", resample=3)
     config = TrainingConfig(threads=1, continuous="boundary_seeking", batch_size=4)
     trainer = Trainer(generator, discriminator, codes, config)
     with pytest.raises(InputError, match=told):

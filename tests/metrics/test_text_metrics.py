@@ -207,7 +207,7 @@ def test_each_figure_is_taken_of_the_texts_that_it_says(
     assert model["forward perplexity"] == MarkovModel(training, 4).perplexity(made, False)
     again = evaluate_text(made, training, heldout, ends=False, markov=False, seed=4)
     assert judged[-4][1] == made and judged[-2][1] != floor, "which held-out texts is a matter of the seed"
-    assert again.rows["model"]["JSD-3"] == model["JSD-3"]
+    assert again.values["model"]["JSD-3"] == model["JSD-3"]
 
 
 def test_valid_texts_are_counted_among_a_report_and_words_are_not() -> None:

@@ -20,10 +20,10 @@ import warm_start
 from hub_server import Repository, StandIn, hub
 
 import bgan_discrete
-from bgan_discrete import ConvGenerator, ImagePipeline, InputError
+from bgan_discrete import ConvGenerator, Pipeline, InputError
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.durable import render_manifest
-from bgan_discrete.pipeline import FORMAT, model_facts
+from bgan_discrete.models.pipeline import FORMAT, model_facts
 from bgan_discrete.publishing.card import CARD_FILE, Samples, is_as_written, render_card, sealed, write_card
 from bgan_discrete.publishing.hub import names_hub_model
 from bgan_discrete.space import SampleSpace
@@ -32,9 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = {"config.json", "model.safetensors", "codec.json", "manifest.json"}
 
 
-def small_pipeline(seed: int = 0) -> ImagePipeline:
+def small_pipeline(seed: int = 0) -> Pipeline:
     torch.manual_seed(seed)
-    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
+    return Pipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def held(folder: Path) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ PREPARED = """
 import contextlib, io, json, runpy, sys
 import torch
 import bgan_discrete
-from bgan_discrete import ImagePipeline, InputError, TextPipeline
+from bgan_discrete import Pipeline, InputError, Pipeline
 
 def told(action):
     try:
@@ -131,7 +131,7 @@ def answers(place: Path, server: StandIn) -> dict[str, Any]:
         "good": codes("owner/good"),
         "scheme": codes("hf://owner/good", revision="main"),
         "class": type(bgan_discrete.load("owner/good")).__name__,
-        "other class": told(lambda: TextPipeline.from_pretrained("owner/good")),
+        "other class": told(lambda: Pipeline.from_pretrained("owner/good")),
         "none": codes("owner/none"),
         "no revision": codes("owner/good", revision="old"),
         "private without": codes("owner/private"),
@@ -162,7 +162,7 @@ def answers(place: Path, server: StandIn) -> dict[str, Any]:
 
 def test_a_model_of_the_hub_gives_the_same_samples(answers: dict[str, Any]) -> None:
     assert answers["good"] == answers["scheme"] == answers["private"] == answers["again"] == answers["here"]
-    assert answers["class"] == "ImagePipeline"
+    assert answers["class"] == "Pipeline"
     assert "is not one of text" in answers["other class"]
 
 
@@ -278,7 +278,7 @@ def test_a_folder_wins_and_a_path_is_not_asked_of_the_hub(tmp_path: Path, monkey
     small_pipeline().save_pretrained("runs/model")
     assert not names_hub_model("runs/model")
     assert not names_hub_model(Path("runs/model"))
-    assert isinstance(bgan_discrete.load("runs/model"), ImagePipeline)
+    assert isinstance(bgan_discrete.load("runs/model"), Pipeline)
     assert names_hub_model("owner/name")
     assert names_hub_model("hf://runs/modle")
     for name in ("./owner/name", "/owner/name", "~/model", "a/b/c", "owner\\name", "name", "owner/", ".", "hf://name"):

@@ -11,11 +11,11 @@ import yaml
 from markdown import markdown
 
 import bgan_discrete
-from bgan_discrete import ArrayPipeline, ConvGenerator, ImagePipeline, InputError, MLPGenerator
+from bgan_discrete import Pipeline, ConvGenerator, Pipeline, InputError, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
 from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.imaging import save_png
-from bgan_discrete.pipeline import model_facts
+from bgan_discrete.models.pipeline import model_facts
 from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
@@ -30,9 +30,9 @@ from bgan_discrete.publishing.card import (
 )  # fmt: skip
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks import model_card
-from bgan_discrete.tasks.arrays import train_array
-from bgan_discrete.tasks.images import train_images
-from bgan_discrete.tasks.text import train_text
+from bgan_discrete.runs.train import train
+from bgan_discrete.runs.train import train
+from bgan_discrete.runs.train import train
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,
@@ -44,9 +44,9 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def small_pipeline() -> ImagePipeline:
+def small_pipeline() -> Pipeline:
     torch.manual_seed(0)
-    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
+    return Pipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def metadata(card: str) -> dict[str, object]:
@@ -94,7 +94,7 @@ def test_the_card_of_a_run_on_images(private: Path, monkeypatch: pytest.MonkeyPa
         label = "acme-secret" if number % 3 else "other"
         save_png(rng.integers(0, 256, (8, 8)).astype(np.uint8), private / "secret data" / label / f"{number}.png")
     options = {**SMALL, "dataset": str(private / "secret data"), "output_dir": str(private / "secret run")}
-    train_images(ImageTrainingConfig.from_flat({**options, "cache_dir": str(private / "cache"), "seed": 7}))
+    train(ImageTrainingConfig.from_flat({**options, "cache_dir": str(private / "cache"), "seed": 7}))
     model = private / "secret run" / "model"
     card = (model / CARD_FILE).read_text(encoding="utf-8")
     check_private(card, private)
@@ -125,7 +125,7 @@ def test_the_card_of_a_run_on_text(private: Path, monkeypatch: pytest.MonkeyPatc
     (private / "secret.txt").write_text("".join(f"{n} | <b>{n * 7}</b> ```\n" for n in range(300)), encoding="utf-8")
     (private / "secret2.txt").write_text("".join(f"{n} | {n * 7}\n" for n in range(300, 400)), encoding="utf-8")
     options = {**SMALL, "dataset": str(private / "secret.txt"), "heldout": str(private / "secret2.txt")}
-    train_text(TextTrainingConfig.from_flat({**options, "output_dir": str(private / "run"), "length": 16}))
+    train(TextTrainingConfig.from_flat({**options, "output_dir": str(private / "run"), "length": 16}))
     model = private / "run" / "model"
     card = (model / CARD_FILE).read_text(encoding="utf-8")
     check_private(card, private)
@@ -140,7 +140,7 @@ def test_the_card_of_a_run_on_text(private: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_card_of_a_run_on_a_table(private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**SMALL, "dataset": "table", "limit": 400, "output_dir": str(private / "run")}
-    train_array(ArrayTrainingConfig.from_flat(options))
+    train(ArrayTrainingConfig.from_flat(options))
     model = private / "run" / "model"
     card = (model / CARD_FILE).read_text(encoding="utf-8")
     check_private(card, private)
@@ -161,12 +161,12 @@ def test_a_card_that_cannot_be_made_stops_no_training(
 
     monkeypatch.setattr(model_card, "write_card", fail)
     options = {**SMALL, "dataset": "table", "limit": 400, "output_dir": str(tmp_path / "run")}
-    assert train_array(ArrayTrainingConfig.from_flat(options)).report is not None
+    assert train(ArrayTrainingConfig.from_flat(options)).report is not None
     assert "card:    could not be written: no space left" in capsys.readouterr().out
-    monkeypatch.setattr("bgan_discrete.pipeline.write_card", fail)
+    monkeypatch.setattr("bgan_discrete.models.pipeline.write_card", fail)
     with pytest.warns(UserWarning, match="the model is saved, its card is not: no space left"):
         small_pipeline().save_pretrained(tmp_path / "model")
-    assert isinstance(bgan_discrete.load(tmp_path / "model"), ImagePipeline)
+    assert isinstance(bgan_discrete.load(tmp_path / "model"), Pipeline)
 
 
 def test_samples_can_hold_anything() -> None:
@@ -226,7 +226,7 @@ def test_a_temperature_sharpens_and_one_is_exact(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="temperature must be above 0"):
             pipeline.generate(5, temperature=wrong)
     assert [image.mode for image in whole.pil()[:2]] == ["L", "L"]
-    assert np.array_equal(np.stack([np.asarray(image) for image in whole.pil()]), whole.images)
+    assert np.array_equal(np.stack([np.asarray(image) for image in whole.pil()]), whole.values)
 
 
 def test_a_temperature_keeps_impossible_codes_impossible() -> None:
@@ -239,5 +239,5 @@ def test_a_temperature_keeps_impossible_codes_impossible() -> None:
         codes = distribution.sample(40)
         assert (codes < torch.tensor(sizes)).all()
     assert torch.unique(codes[..., 2]).tolist() == [0, 1, 2]
-    pipeline = ArrayPipeline(MLPGenerator(SampleSpace((3,), 5), 4, 8, 1), IntegersCodec((3,), 5))
+    pipeline = Pipeline(MLPGenerator(SampleSpace((3,), 5), 4, 8, 1), IntegersCodec((3,), 5))
     assert len(np.unique(pipeline.generate(300, temperature=50.0).codes)) == 5

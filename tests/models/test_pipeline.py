@@ -9,25 +9,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import ArrayPipeline, ConvGenerator, ImagePipeline, InputError, MLPDiscriminator, MLPGenerator
+from bgan_discrete import Pipeline, ConvGenerator, Pipeline, InputError, MLPDiscriminator, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec, PaletteCodec
 from bgan_discrete.space import SampleSpace
 
 
-def small_pipeline() -> ImagePipeline:
+def small_pipeline() -> Pipeline:
     torch.manual_seed(0)
-    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
+    return Pipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
 def test_a_model_saved_and_loaded_generates_the_same_codes(tmp_path: Path) -> None:
     pipeline = small_pipeline()
     pipeline.save_pretrained(tmp_path / "model")
-    loaded = ImagePipeline.from_pretrained(tmp_path / "model")
+    loaded = Pipeline.from_pretrained(tmp_path / "model")
     first, second = pipeline.generate(30, seed=3), loaded.generate(30, seed=3)
     assert np.array_equal(first.codes, second.codes)
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.values, second.values)
     assert first.codes.shape == (30, 8, 9)
-    assert first.images.dtype == np.uint8
+    assert first.values.dtype == np.uint8
     assert not np.array_equal(first.codes, loaded.generate(30, seed=4).codes)
 
 
@@ -46,9 +46,9 @@ def test_samples_are_drawn_not_the_most_probable(tmp_path: Path) -> None:
 
 def test_the_palette_travels_with_the_model(tmp_path: Path) -> None:
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 10], [250, 250, 250], [9, 9, 99]], np.uint8)
-    pipeline = ImagePipeline(ConvGenerator(SampleSpace((8, 8), 5), 4, 8), PaletteCodec(5, palette=palette))
+    pipeline = Pipeline(ConvGenerator(SampleSpace((8, 8), 5), 4, 8), PaletteCodec(5, palette=palette))
     pipeline.save_pretrained(tmp_path)
-    images = ImagePipeline.from_pretrained(tmp_path).generate(50).images
+    images = Pipeline.from_pretrained(tmp_path).generate(50).values
     colours = {tuple(colour) for colour in images.reshape(-1, 3).tolist()}
     assert images.shape == (50, 8, 8, 3)
     assert colours <= {tuple(colour) for colour in palette.tolist()}
@@ -56,7 +56,7 @@ def test_the_palette_travels_with_the_model(tmp_path: Path) -> None:
 
 def test_generator_and_codec_must_agree() -> None:
     with pytest.raises(InputError, match="of the same space, got num_categories: 5 and 7"):
-        ImagePipeline(ConvGenerator(SampleSpace((8, 8), 5, ordered=True), 4, 8), LevelsCodec(7))
+        Pipeline(ConvGenerator(SampleSpace((8, 8), 5, ordered=True), 4, 8), LevelsCodec(7))
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_generator_and_codec_must_agree() -> None:
 def test_generator_and_discriminator_must_agree(space: SampleSpace, words: str) -> None:
     generator, codec = MLPGenerator(SampleSpace((4,), 5), 4, 8), IntegersCodec((4,), 5)
     with pytest.raises(InputError, match=f"discriminator must be of the same space, got {words}"):
-        ArrayPipeline(generator, codec, discriminator=MLPDiscriminator(space, 8))
+        Pipeline(generator, codec, discriminator=MLPDiscriminator(space, 8))
     ordered = MLPDiscriminator(SampleSpace((4,), 5, ordered=True), 8)
-    assert len(ArrayPipeline(generator, codec, discriminator=ordered).generate(3, resample=2).codes) == 3
+    assert len(Pipeline(generator, codec, discriminator=ordered).generate(3, resample=2).codes) == 3
 
 
 def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
     size, width = np.int64(4), np.int64(8)
     generator = ConvGenerator(SampleSpace((8, 9), 5, ordered=True), size, width)  # type: ignore[arg-type]
-    ImagePipeline(generator, LevelsCodec(5)).save_pretrained(tmp_path)
-    assert ImagePipeline.from_pretrained(tmp_path).generator.settings == small_pipeline().generator.settings
+    Pipeline(generator, LevelsCodec(5)).save_pretrained(tmp_path)
+    assert Pipeline.from_pretrained(tmp_path).generator.settings == small_pipeline().generator.settings
 
 
 @pytest.mark.parametrize("num_samples", [0, -1])
@@ -134,16 +134,16 @@ def test_a_damaged_model_is_one_clear_line(tmp_path: Path, kind: str) -> None:
     small_pipeline().save_pretrained(tmp_path)
     _damage(tmp_path, kind)
     with pytest.raises(InputError) as caught:
-        ImagePipeline.from_pretrained(tmp_path)
+        Pipeline.from_pretrained(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
-        ImagePipeline.from_pretrained(tmp_path / "none")
+        Pipeline.from_pretrained(tmp_path / "none")
 
 
 def test_the_folder_of_a_run_is_no_model_but_has_one(tmp_path: Path) -> None:
     small_pipeline().save_pretrained(tmp_path / "model")
     with pytest.raises(InputError, match=r"is the folder of a run; give the model in it, '.*model'"):
-        ImagePipeline.from_pretrained(tmp_path)
+        Pipeline.from_pretrained(tmp_path)

@@ -11,8 +11,8 @@ import torch
 
 from bgan_discrete import InputError
 from bgan_discrete.config import ArrayTrainingConfig, TextTrainingConfig, load_config_values
-from bgan_discrete.tasks.arrays import train_array
-from bgan_discrete.tasks.text import train_text
+from bgan_discrete.runs.train import train
+from bgan_discrete.runs.train import train
 from bgan_discrete.training.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL: dict[str, Any] = {
@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "first.csv").write_text(FIRST, encoding="utf-8")
     (place / "others.csv").write_text(OTHERS, encoding="utf-8")
     (place / "strange.csv").write_text(OTHERS.replace("green", "violet"), encoding="utf-8")
-    train_array(array(place / "run", dataset=str(place / "first.csv")))
+    train(array(place / "run", dataset=str(place / "first.csv")))
     return place
 
 
@@ -48,7 +48,7 @@ def test_other_data_are_encoded_as_those_of_the_first_run(
     """Categories in another order of frequency, and one that does not occur: the codes still mean the same."""
     options = {"dataset": str(place / "others.csv"), "start_from": str(place / "run")}
     # A rate that moves nothing: what the run ends with is what it began with.
-    train_array(array(tmp_path / "new", **options, generator_lr=1e-30, discriminator_lr=1e-30))
+    train(array(tmp_path / "new", **options, generator_lr=1e-30, discriminator_lr=1e-30))
     assert "started from the weights of" in capsys.readouterr().out
     for name in ("codec.json", "config.json"):
         assert (tmp_path / "new" / "model" / name).read_bytes() == (place / "run" / "model" / name).read_bytes()
@@ -60,17 +60,17 @@ def test_other_data_are_encoded_as_those_of_the_first_run(
     facts = json.loads((tmp_path / "new" / "facts.json").read_text(encoding="utf-8"))
     assert facts["started_from"] == f"the weights of {place / 'run' / 'checkpoints' / 'step-00000003'}"
     with pytest.raises(InputError, match="violet"):
-        train_array(array(tmp_path / "x", dataset=str(place / "strange.csv"), start_from=str(place / "run")))
+        train(array(tmp_path / "x", dataset=str(place / "strange.csv"), start_from=str(place / "run")))
 
 
 def test_what_a_run_may_start_from(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = {"dataset": str(place / "first.csv")}
     for number, source in enumerate(("run/checkpoints/step-00000003", "run/model", "run")):
-        train_array(array(tmp_path / str(number), **data, start_from=str(place / source), estimator="rloo"))
+        train(array(tmp_path / str(number), **data, start_from=str(place / source), estimator="rloo"))
         wanted = "with a new discriminator" if source == "run/model" else "step-00000003"
         assert wanted in next(line for line in capsys.readouterr().out.splitlines() if "started from" in line)
     text = tmp_path / "text"
-    train_text(TextTrainingConfig.from_flat({**SMALL, "output_dir": str(text), "limit": 100, "length": 6}))
+    train(TextTrainingConfig.from_flat({**SMALL, "output_dir": str(text), "limit": 100, "length": 6}))
     shutil.copytree(text / "model", tmp_path / "copy" / "model")
     for options, told in (
         (
@@ -89,7 +89,7 @@ def test_what_a_run_may_start_from(place: Path, tmp_path: Path, capsys: pytest.C
         ),
     ):
         with pytest.raises(InputError, match=told) as caught:
-            train_array(array(tmp_path / "x", **{"overwrite": True, **data, **options}))
+            train(array(tmp_path / "x", **{"overwrite": True, **data, **options}))
         assert "\n" not in str(caught.value)
     assert (place / "run" / "model").is_dir() and not (tmp_path / "x").exists()
 
@@ -99,7 +99,7 @@ def test_codes_that_no_codec_explains_are_not_learnt_from(place: Path, tmp_path:
     shutil.rmtree(tmp_path / "run" / "model")
     for source in ("run", "run/checkpoints/step-00000003"):
         with pytest.raises(InputError, match="no model with it, whose codec says what codes mean; a resumed run lea"):
-            train_array(array(tmp_path / "x", start_from=str(tmp_path / source), dataset=str(place / "first.csv")))
+            train(array(tmp_path / "x", start_from=str(tmp_path / source), dataset=str(place / "first.csv")))
 
 
 def test_a_run_that_started_from_another_resumes(place: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_run_that_started_from_another_resumes(place: Path, tmp_path: Path) ->
         tmp_path / "new", dataset=str(place / "first.csv"), start_from=str(tmp_path / "run"), max_steps=4,
         checkpoint_interval=2, keep_last=9,
     )  # fmt: skip
-    train_array(config)
+    train(config)
     whole = state(tmp_path / "new")
     shutil.rmtree(tmp_path / "new" / "checkpoints" / "step-00000004")
 
@@ -116,9 +116,9 @@ def test_a_run_that_started_from_another_resumes(place: Path, tmp_path: Path) ->
         return dataclasses.replace(config, run=dataclasses.replace(config.run, resume="latest", start_from=start_from))
 
     with pytest.raises(InputError, match=r"changed: start_from: .* -> elsewhere .*--output-dir NEW --start-from"):
-        train_array(resumed("elsewhere"))
+        train(resumed("elsewhere"))
     shutil.move(tmp_path / "run", tmp_path / "away")  # what it started from is not needed any more
-    train_array(resumed(str(tmp_path / "run")))
+    train(resumed(str(tmp_path / "run")))
     again = state(tmp_path / "new")
     assert all(torch.equal(again["generator"][name], weight) for name, weight in whole["generator"].items())
     # Killed before its first checkpoint, it begins where it began.
@@ -126,8 +126,8 @@ def test_a_run_that_started_from_another_resumes(place: Path, tmp_path: Path) ->
     for part in ("checkpoints", "model"):
         shutil.rmtree(tmp_path / "new" / part)
     with pytest.raises(InputError, match=r"changed: start_from: .* -> None"):
-        train_array(resumed(None))
-    train_array(resumed(str(tmp_path / "run")))
+        train(resumed(None))
+    train(resumed(str(tmp_path / "run")))
     again = state(tmp_path / "new")
     assert all(torch.equal(again["generator"][name], weight) for name, weight in whole["generator"].items())
 
@@ -138,5 +138,5 @@ def test_text_keeps_its_vocabulary(tmp_path: Path) -> None:
     for name, more in (("a", {}), ("b", {"start_from": str(tmp_path / "a")})):
         options = {**SMALL, "length": 5, "generator": "mlp", "discriminator": "mlp", **more}
         options |= {"dataset": str(tmp_path / f"{name}.txt"), "output_dir": str(tmp_path / name)}
-        train_text(TextTrainingConfig.from_flat(options))
+        train(TextTrainingConfig.from_flat(options))
     assert (tmp_path / "a/model/codec.json").read_bytes() == (tmp_path / "b/model/codec.json").read_bytes()

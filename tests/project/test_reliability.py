@@ -21,7 +21,7 @@ import warm_start
 import yaml
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import ConvGenerator, ImagePipeline, InputError, TextPipeline, durable
+from bgan_discrete import ConvGenerator, Pipeline, InputError, Pipeline, durable
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
@@ -29,10 +29,10 @@ from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_confi
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
-from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.sources import load_images
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import RunLog, read_metrics
@@ -317,10 +317,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_written_leaves_the_one_that_is_there(tmp_path: Path) -> None:
     program = """
     import resource, sys, torch
-    from bgan_discrete import ConvGenerator, ImagePipeline, StorageError
+    from bgan_discrete import ConvGenerator, Pipeline, StorageError
     from bgan_discrete.codecs import LevelsCodec
     torch.manual_seed(5)
-    pipeline = ImagePipeline(ConvGenerator(LevelsCodec(5).space_of((8, 9)), latent_size=4, width=8), LevelsCodec(5))
+    pipeline = Pipeline(ConvGenerator(LevelsCodec(5).space_of((8, 9)), latent_size=4, width=8), LevelsCodec(5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
     try:
         pipeline.save_pretrained(sys.argv[1])
@@ -463,15 +463,15 @@ def test_a_forged_step_is_refused_at_once_and_by_its_type(tmp_path: Path) -> Non
     refusal(lambda: load_checkpoint(path, CPU))
 
 
-def small_pipeline(seed: int = 0) -> ImagePipeline:
+def small_pipeline(seed: int = 0) -> Pipeline:
     torch.manual_seed(seed)
-    return ImagePipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
+    return Pipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
 
 
-def text_pipeline(generator: Any = GRUGenerator, **options: Any) -> TextPipeline:
+def text_pipeline(generator: Any = GRUGenerator, **options: Any) -> Pipeline:
     torch.manual_seed(0)
     codec = CharacterCodec(6, vocabulary="abcd")
-    return TextPipeline(generator(codec.space, latent_size=3, width=8, **options), codec)
+    return Pipeline(generator(codec.space, latent_size=3, width=8, **options), codec)
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE, MANIFEST_FILE])
@@ -480,17 +480,17 @@ def test_a_flipped_byte_of_a_model_is_found_and_named(tmp_path: Path, name: str)
     whole = (tmp_path / name).read_bytes()
     for place in places(tmp_path / name):
         flip(tmp_path / name, place)
-        assert name in refusal(lambda: ImagePipeline.from_pretrained(tmp_path)), place
+        assert name in refusal(lambda: Pipeline.from_pretrained(tmp_path)), place
         (tmp_path / name).write_bytes(whole)
     (tmp_path / name).unlink()
-    assert name in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert name in refusal(lambda: Pipeline.from_pretrained(tmp_path))
 
 
 def test_other_files_of_a_model_folder_are_let_be(tmp_path: Path) -> None:
     small_pipeline().save_pretrained(tmp_path)
     (tmp_path / "README.md").write_text("mine", encoding="utf-8")
     small_pipeline(1).save_pretrained(tmp_path)
-    ImagePipeline.from_pretrained(tmp_path)
+    Pipeline.from_pretrained(tmp_path)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "mine"
     assert set(json.loads((tmp_path / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]) == {
         CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE,
@@ -501,18 +501,18 @@ def test_of_a_model_saved_over_another_no_mixture_can_be_loaded(tmp_path: Path) 
     old, new = tmp_path / "old", tmp_path / "new"
     small_pipeline(0).save_pretrained(old)
     small_pipeline(1).save_pretrained(new)
-    ImagePipeline.from_pretrained(old)
+    Pipeline.from_pretrained(old)
     # The order in which files are replaced; the kills on trial see to it that this is the true order.
     for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE):
         shutil.copy(new / name, old / name)
         try:
-            loaded = ImagePipeline.from_pretrained(old)
+            loaded = Pipeline.from_pretrained(old)
         except InputError:
             continue
         assert name == CONFIG_FILE, "only as long as no file has changed its content"
         assert torch.equal(loaded.generator.position_bias, small_pipeline(0).generator.position_bias)
     shutil.copy(new / MANIFEST_FILE, old / MANIFEST_FILE)
-    ImagePipeline.from_pretrained(old)
+    Pipeline.from_pretrained(old)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell what is synchronised")
@@ -561,10 +561,10 @@ def test_another_format_says_so_and_what_to_do(tmp_path: Path, version: int, adv
     model = tmp_path / "model"
     small_pipeline().save_pretrained(model)
     edit_config(model, lambda config: config.update(format_version=version), seal=True)
-    told.append(refusal(lambda: ImagePipeline.from_pretrained(model)))
+    told.append(refusal(lambda: Pipeline.from_pretrained(model)))
     for folder, kind, facts in ((path, "checkpoint", {"step": 2}), (model, "model", {})):
         reseal(folder, f"bgan_discrete.{kind}", version, **facts)
-    told.append(refusal(lambda: ImagePipeline.from_pretrained(model)))
+    told.append(refusal(lambda: Pipeline.from_pretrained(model)))
     told += [refusal(lambda: find_checkpoint(path.parent, which)) for which in ("latest", str(path))]  # noqa: B023
     for said in told:
         assert f"format version {min(version, 10**9)}; this version of the package reads " in said
@@ -575,11 +575,11 @@ def test_a_model_of_format_version_2_is_refused_in_one_line(tmp_path: Path) -> N
     small_pipeline().save_pretrained(tmp_path)
     edit_config(tmp_path, lambda config: config.update(format_version=2))
     reseal(tmp_path, FORMAT, 2)
-    said = refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    said = refusal(lambda: Pipeline.from_pretrained(tmp_path))
     assert "format version 2; this version of the package reads 3: train again, or use the version of the" in said
     (tmp_path / MANIFEST_FILE).unlink()
     edit_config(tmp_path, lambda config: config.update(kind="image"))
-    assert "has format version 2; " in refusal(lambda: ImagePipeline.from_pretrained(tmp_path)), "whatever its keys"
+    assert "has format version 2; " in refusal(lambda: Pipeline.from_pretrained(tmp_path)), "whatever its keys"
 
 
 def test_a_model_and_a_checkpoint_of_format_version_1_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -591,7 +591,7 @@ def test_a_model_and_a_checkpoint_of_format_version_1_are_refused_in_one_line(tm
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(_archive({"format_version": 1, "step": 4}))
     for call in (
-        lambda: ImagePipeline.from_pretrained(tmp_path / "model"),
+        lambda: Pipeline.from_pretrained(tmp_path / "model"),
         lambda: load_checkpoint(checkpoint, CPU),
         lambda: find_checkpoint(checkpoint.parent, "latest"),
     ):
@@ -655,9 +655,9 @@ def test_pickles_in_every_file_stay_inert(tmp_path: Path) -> None:
         small_pipeline().save_pretrained(folder)
         (folder / name).write_bytes(bomb)
         reseal(folder, "bgan_discrete.model")
-        refusal(lambda: ImagePipeline.from_pretrained(folder))  # noqa: B023
+        refusal(lambda: Pipeline.from_pretrained(folder))  # noqa: B023
         (folder / MANIFEST_FILE).write_bytes(bomb)
-        refusal(lambda: ImagePipeline.from_pretrained(folder))  # noqa: B023
+        refusal(lambda: Pipeline.from_pretrained(folder))  # noqa: B023
     for name in ("data.npy", "data.npz"):
         hostile = np.array([Bomb(marker)], dtype=object)
         (np.save if name == "data.npy" else np.savez)(tmp_path / name, hostile)
@@ -716,7 +716,7 @@ HOSTILE = (10**12, 10**9, 10**5000 // 10**1000, -1, 0, 1.5, 1e308, True, "8", No
 
 @pytest.mark.parametrize("make", [
     small_pipeline, text_pipeline, lambda: text_pipeline(TransformerGenerator, heads=2),
-    lambda: ImagePipeline(MLPGenerator(SampleSpace((2, 3), 5, ordered=True), 4, 8, 1), LevelsCodec(5)),
+    lambda: Pipeline(MLPGenerator(SampleSpace((2, 3), 5, ordered=True), 4, 8, 1), LevelsCodec(5)),
 ], ids=["conv", "gru", "transformer", "mlp"])  # fmt: skip
 def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make: Any) -> None:
     made = make()
@@ -760,17 +760,17 @@ def test_hostile_sizes_are_refused_before_memory_is_touched(tmp_path: Path, make
 def test_settings_of_another_model_are_refused(tmp_path: Path, change: Any, words: str) -> None:
     small_pipeline().save_pretrained(tmp_path)
     edit_config(tmp_path, lambda config: change(config["settings"]), seal=True)
-    assert words in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert words in refusal(lambda: Pipeline.from_pretrained(tmp_path))
 
 
 def test_heads_and_ends_that_no_weight_tells_of_must_fit(tmp_path: Path) -> None:
     text_pipeline(TransformerGenerator, heads=2).save_pretrained(tmp_path)
     edit_config(tmp_path, lambda config: config["settings"].pop("heads"), seal=True)
-    assert "lack heads" in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
+    assert "lack heads" in refusal(lambda: Pipeline.from_pretrained(tmp_path))
     text_pipeline().save_pretrained(tmp_path)
     for key, value in (("event_shape", [60000]), ("end_id", 3), ("end_id", None)):
         edit_config(tmp_path, lambda config: config["settings"]["space"].update({key: value}), seal=True)  # noqa: B023
-        assert f"of the same space, got {key}: " in refusal(lambda: TextPipeline.from_pretrained(tmp_path))
+        assert f"of the same space, got {key}: " in refusal(lambda: Pipeline.from_pretrained(tmp_path))
         text_pipeline().save_pretrained(tmp_path)
 
 
@@ -788,7 +788,7 @@ def test_weights_must_fit_in_name_shape_and_dtype(tmp_path: Path, change: Any, w
     small_pipeline().save_pretrained(tmp_path)
     save_file(change(load_file(tmp_path / WEIGHTS_FILE)), tmp_path / WEIGHTS_FILE)
     reseal(tmp_path, "bgan_discrete.model")
-    assert word in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert word in refusal(lambda: Pipeline.from_pretrained(tmp_path))
 
 
 def test_a_generator_in_another_precision_is_not_saved(tmp_path: Path) -> None:
@@ -804,7 +804,7 @@ def test_a_generator_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> No
     with torch.no_grad():
         pipeline.generator.position_bias[0] = float("nan")
     assert "inf or NaN in position_bias" in refusal(lambda: pipeline.save_pretrained(tmp_path))
-    ImagePipeline.from_pretrained(tmp_path)
+    Pipeline.from_pretrained(tmp_path)
 
 
 def test_a_hostile_configuration_file_of_a_model(tmp_path: Path) -> None:
@@ -812,7 +812,7 @@ def test_a_hostile_configuration_file_of_a_model(tmp_path: Path) -> None:
     for text in ("[" * 10**5, "1" * 10**5, "NaN", '{"format_version": 1}', "[]", "\ufeff{}", " " * 2**21, "null"):
         (tmp_path / CONFIG_FILE).write_text(text, encoding="utf-8")
         reseal(tmp_path, "bgan_discrete.model")
-        assert CONFIG_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+        assert CONFIG_FILE in refusal(lambda: Pipeline.from_pretrained(tmp_path))
 
 
 CODECS: list[Any] = [
@@ -871,26 +871,26 @@ def test_names_and_links_cannot_lead_out_of_a_folder(tmp_path: Path) -> None:
     listed = {name: file_facts(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
     for name in ("../outside.bin", str(outside), "sub/../../outside.bin", "..", ".", "", "a\x00b", "x" * 10**4):
         reseal(folder, "bgan_discrete.model", files={**listed, name: file_facts(outside)})
-        assert "no plain file name" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+        assert "no plain file name" in refusal(lambda: Pipeline.from_pretrained(folder))
     (folder / "link.bin").symlink_to(outside)
     reseal(folder, "bgan_discrete.model", files={**listed, "link.bin": file_facts(outside)})
-    assert "leads out of the folder" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+    assert "leads out of the folder" in refusal(lambda: Pipeline.from_pretrained(folder))
     (folder / "link.bin").unlink()
     (folder / "link.bin").symlink_to("link.bin")
-    assert "is missing" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+    assert "is missing" in refusal(lambda: Pipeline.from_pretrained(folder))
     reseal(folder, "bgan_discrete.model", files=listed)
     for name in (WEIGHTS_FILE, MANIFEST_FILE):
         (folder / name).rename(tmp_path / name)
         (folder / name).symlink_to(tmp_path / name)
-        assert "leads out of the folder" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+        assert "leads out of the folder" in refusal(lambda: Pipeline.from_pretrained(folder))
         (folder / name).unlink()
         os.mkfifo(folder / name)
-        assert "is not a file" in refusal(lambda: ImagePipeline.from_pretrained(folder))
+        assert "is not a file" in refusal(lambda: Pipeline.from_pretrained(folder))
         (folder / name).unlink()
         (tmp_path / name).rename(folder / name)
     (folder / "same.bin").symlink_to(folder / CODEC_FILE)
     reseal(folder, "bgan_discrete.model", files={**listed, "same.bin": listed[CODEC_FILE]})
-    ImagePipeline.from_pretrained(folder)
+    Pipeline.from_pretrained(folder)
 
 
 def test_a_hostile_manifest_is_one_line(tmp_path: Path) -> None:
@@ -899,12 +899,12 @@ def test_a_hostile_manifest_is_one_line(tmp_path: Path) -> None:
     for hostile in ("", "[]", "null", "{}", "[" * 10**5, "1" * 10**5, '{"digest": 1}', text * 2, text.strip(),
                     text + " ", text.replace("  ", "\t"), " " * 2**21):  # fmt: skip
         (tmp_path / MANIFEST_FILE).write_text(hostile, encoding="utf-8")
-        assert MANIFEST_FILE in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+        assert MANIFEST_FILE in refusal(lambda: Pipeline.from_pretrained(tmp_path))
     for files in ({}, {CONFIG_FILE: {}}):
         (tmp_path / MANIFEST_FILE).write_text(render_manifest(FORMAT, FORMAT_VERSION, files), encoding="utf-8")
-        refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+        refusal(lambda: Pipeline.from_pretrained(tmp_path))
     reseal(tmp_path, "bgan_discrete.checkpoint")
-    assert "is of 'bgan_discrete.checkpoint'" in refusal(lambda: ImagePipeline.from_pretrained(tmp_path))
+    assert "is of 'bgan_discrete.checkpoint'" in refusal(lambda: Pipeline.from_pretrained(tmp_path))
 
 
 # Files that are replaced.

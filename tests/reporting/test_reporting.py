@@ -42,9 +42,9 @@ from bgan_discrete.reporting.neighbours import (
 )
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
-from bgan_discrete.tasks.images import train_images
-from bgan_discrete.tasks.run_folder import RunFolder
-from bgan_discrete.tasks.text import train_text
+from bgan_discrete.runs.train import train
+from bgan_discrete.run_folder import RunFolder
+from bgan_discrete.runs.train import train
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 
@@ -60,7 +60,7 @@ FACTS = ("command", "neighbours", "training", "versions", "description", "starte
 
 def train(folder: Path, **options: Any) -> str:
     """Train on images and give back the page."""
-    train_images(ImageTrainingConfig.from_flat({**SMALL, "output_dir": str(folder), **options}))
+    train(ImageTrainingConfig.from_flat({**SMALL, "output_dir": str(folder), **options}))
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -154,7 +154,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "lines.txt").write_text(lines, encoding="utf-8")
     options = {**SMALL, "output_dir": str(place / "run"), "dataset": str(place / "lines.txt"), "max_steps": 20,
                "sample_interval": 5, "num_samples": 60, "generator": "mlp"}  # fmt: skip
-    train_text(TextTrainingConfig.from_flat(options))
+    train(TextTrainingConfig.from_flat(options))
     return place / "run"
 
 

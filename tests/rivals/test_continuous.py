@@ -18,7 +18,7 @@ from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.rules import Game
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
-from bgan_discrete.pipeline import ImagePipeline
+from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.rivals.continuous import (
     CONTINUOUS_LOSSES,
     GreyLevels,
@@ -217,8 +217,8 @@ def test_the_script_trains_resumes_and_saves_a_continuous_model(tmp_path: Path) 
     assert rest.returncode == 0, rest.stderr
     weights = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in "ab"]
     assert weights[0] == weights[1]
-    made = ImagePipeline.from_pretrained(tmp_path / "a" / "model").generate(5, seed=3)
-    assert made.codes.shape == (5, 8, 8) and made.images.dtype == np.uint8
+    made = Pipeline.from_pretrained(tmp_path / "a" / "model").generate(5, seed=3)
+    assert made.codes.shape == (5, 8, 8) and made.values.dtype == np.uint8
 
 
 def test_the_configuration_knows_its_losses() -> None:

@@ -17,7 +17,7 @@ import warm_start
 import yaml
 from in_process import ran, refused
 
-from bgan_discrete import ArrayPipeline, ConvSequenceGenerator, ImagePipeline, MLPGenerator
+from bgan_discrete import Pipeline, ConvSequenceGenerator, Pipeline, MLPGenerator
 from bgan_discrete.codecs import IntegersCodec, TableCodec
 from bgan_discrete.config import ArrayDataConfig, ArrayModelConfig, load_config_values
 from bgan_discrete.errors import InputError
@@ -124,10 +124,10 @@ def test_a_table_comes_out_with_the_names_and_values_that_went_in(place: Path) -
     assert fields["price"].tolist() == table["price"]
     with np.load(place / "e.npz") as archive:
         assert archive["columns"].tolist() == list(rows[0])
-        pipeline = ArrayPipeline.from_pretrained(place / "flats" / "model")
+        pipeline = Pipeline.from_pretrained(place / "flats" / "model")
         made = pipeline.generate(40, seed=3)
         assert np.array_equal(archive["codes"], made.codes)
-        assert made.rows == table
+        assert made.values == table
     run(
         "generate_array", "--model", "flats/model", "--num-samples", "5", "--bin-ranges", "--output", "r.csv", cwd=place
     )
@@ -276,17 +276,17 @@ def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None
 def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None:
     codec = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
     generator = MLPGenerator(SampleSpace((2,), 3, sizes=(3, 2)), 4, 8)
-    ArrayPipeline(generator, codec).save_pretrained(tmp_path / "m")
-    assert set(ArrayPipeline.from_pretrained(tmp_path / "m").generate(50).rows["b"]) == {1, 2}
+    Pipeline(generator, codec).save_pretrained(tmp_path / "m")
+    assert set(Pipeline.from_pretrained(tmp_path / "m").generate(50).values["b"]) == {1, 2}
     for other, words in (
         (MLPGenerator(SampleSpace((2,), 3), 4, 8), r"same space, got sizes: None and \(3, 2\)"),
         (MLPGenerator(SampleSpace((3,), 3), 4, 8), r"same space, got event_shape: \(3,\) and \(2,\); sizes"),
         (MLPGenerator(SampleSpace((2,), 4), 4, 8), "same space, got num_categories: 4 and 3"),
     ):
         with pytest.raises(InputError, match=words):
-            ArrayPipeline(other, codec)
+            Pipeline(other, codec)
     with pytest.raises(InputError, match="not one of images"):
-        ImagePipeline.from_pretrained(tmp_path / "m")
+        Pipeline.from_pretrained(tmp_path / "m")
 
 
 def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Path) -> None:
@@ -340,7 +340,7 @@ def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest
 
 def test_characters_are_generated_as_characters(tmp_path: Path) -> None:
     codec = IntegersCodec((2, 2), 4, values=["", '"', ",", "x"])
-    ArrayPipeline(MLPGenerator(SampleSpace((2, 2), 4), 4, 8), codec).save_pretrained(tmp_path / "m")
+    Pipeline(MLPGenerator(SampleSpace((2, 2), 4), 4, 8), codec).save_pretrained(tmp_path / "m")
     for name in ("t.csv", "t.npy", "t.npz"):
         run("generate_array", "--model", "m", "--num-samples", "9", "--output", name, cwd=tmp_path)
     rows = np.load(tmp_path / "t.npy")

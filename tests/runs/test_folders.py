@@ -22,14 +22,14 @@ import warm_start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bgan_discrete import ArrayPipeline, InputError, StorageError, Trainer, TrainingConfig, load
+from bgan_discrete import Pipeline, InputError, StorageError, Trainer, TrainingConfig, load
 from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
 from bgan_discrete.durable import check_regular_file, hold_folder, read_bytes, replace_text, replacing_file
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
-from bgan_discrete.pipeline import MODEL_FILES
+from bgan_discrete.models.pipeline import MODEL_FILES
 from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
-from bgan_discrete.tasks.images import train_images
-from bgan_discrete.tasks.run_folder import LOCK_FILE, RunFolder
+from bgan_discrete.runs.train import train
+from bgan_discrete.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.tasks.runs import hold_run
 from bgan_discrete.training import claim
 
@@ -54,7 +54,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run on a table."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    train_array(table_run(folder))
+    train(table_run(folder))
     return folder
 
 
@@ -156,7 +156,7 @@ def test_a_second_run_is_refused_before_it_looks_at_anything(own: Path, options:
     (own.parent / "link").symlink_to(own)
     before = tree(own)
     with hold_folder(own, LOCK_FILE), pytest.raises(InputError, match=r"link' is in use by another run"):
-        train_array(table_run(own.parent / "link", **options))
+        train(table_run(own.parent / "link", **options))
     assert tree(own) == before
 
 
@@ -175,7 +175,7 @@ def test_of_two_runs_that_begin_at_once_one_wins(tmp_path: Path) -> None:
 
 def test_what_was_made_for_a_refused_run_goes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.csv"):
-        train_array(table_run(tmp_path / "new" / "run", dataset="nowhere.csv"))
+        train(table_run(tmp_path / "new" / "run", dataset="nowhere.csv"))
     assert not (tmp_path / "new").exists()
 
 
@@ -255,7 +255,7 @@ def test_overwriting_keeps_what_is_not_the_runs_and_names_it(own: Path, capsys: 
     card.write_text(card.read_text(encoding="utf-8") + "edited", encoding="utf-8")
     make(own, "samples/2019/holiday.jpg", "notes.txt")
     (own / "samples" / "step-0000009.csv").symlink_to(own / "notes.txt")
-    train_array(table_run(own, overwrite=True, max_steps=1))
+    train(table_run(own, overwrite=True, max_steps=1))
     said = capsys.readouterr().out
     assert f"kept in {own}, since no run wrote it: 'model/README.md', 'samples/2019/holiday.jpg'\n" in said
     assert card.read_text(encoding="utf-8").endswith("edited")
@@ -302,7 +302,7 @@ def test_overwriting_is_refused_where_it_would_touch_what_is_not_the_runs(
     before = tree(own.parent)
     for options in ({"overwrite": True}, {}):
         with pytest.raises(InputError, match=words if options else "holds"):
-            train_array(table_run(own, **options))
+            train(table_run(own, **options))
     assert tree(own.parent) == before
 
 
@@ -318,9 +318,9 @@ def test_a_folder_that_never_held_a_run_is_left_alone(tmp_path: Path) -> None:
 def test_overwriting_trains_next_to_a_note_in_a_checkpoint_and_keeps_it(own: Path) -> None:
     (step,) = (own / "checkpoints").iterdir()
     make(step, "notes.txt")
-    train_array(table_run(own, overwrite=True))
+    train(table_run(own, overwrite=True))
     assert (step / "notes.txt").exists() and (step / "manifest.json").exists()
-    train_array(table_run(own, resume="latest"))
+    train(table_run(own, resume="latest"))
     assert (step / "notes.txt").exists(), "the step's checkpoint is written anew"
 
 
@@ -335,7 +335,7 @@ def test_only_names_that_processes_give_are_leftovers(tmp_path: Path) -> None:
 def test_no_run_begins_inside_the_folders_of_another(own: Path, inside: str) -> None:
     before = tree(own)
     with pytest.raises(InputError, match="is inside the run in"):
-        train_array(table_run(own / inside, start_from=str(own)))
+        train(table_run(own / inside, start_from=str(own)))
     assert tree(own) == before
 
 
@@ -343,17 +343,17 @@ def test_a_run_resumes_from_its_own_checkpoints_only(own: Path, tmp_path: Path) 
     shutil.copytree(own, tmp_path / "other")
     (step,) = (tmp_path / "other" / "checkpoints").iterdir()
     with pytest.raises(InputError, match="a new run begins with the weights of another by --start-from"):
-        train_array(table_run(own, resume=str(step)))
+        train(table_run(own, resume=str(step)))
 
 
 def test_the_advice_of_a_refused_resume_can_be_typed(own: Path, tmp_path: Path) -> None:
     spaced = own.rename(tmp_path / "my run")
     with pytest.raises(InputError, match=r"--output-dir NEW --start-from '.*/my run'"):
-        train_array(table_run(spaced, resume="latest", generator_lr=1e-4))
+        train(table_run(spaced, resume="latest", generator_lr=1e-4))
     with pytest.raises(InputError, match="begin a new run in another output_dir"):
-        train_array(table_run(spaced, resume="latest", generator_width=9))
+        train(table_run(spaced, resume="latest", generator_width=9))
     with pytest.raises(InputError, match=r"max_steps must be at least .*, the steps that are done, got 1"):
-        train_array(table_run(spaced, resume="latest", max_steps=1))
+        train(table_run(spaced, resume="latest", max_steps=1))
 
 
 def test_a_clearing_that_was_killed_leaves_a_run(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,11 +369,11 @@ def test_a_clearing_that_was_killed_leaves_a_run(own: Path, monkeypatch: pytest.
         patch.setattr(Path, "unlink", dies)
         RunFolder(own).clear()
     assert RunFolder(own).holds_run()
-    train_array(table_run(own, overwrite=True))
+    train(table_run(own, overwrite=True))
 
 
 def test_a_model_is_not_saved_over_that_of_another_program(finished: Path, tmp_path: Path) -> None:
-    pipeline = ArrayPipeline.from_pretrained(finished / "model")
+    pipeline = Pipeline.from_pretrained(finished / "model")
     for names in (("config.json",), ("model.safetensors", "notes"), ("manifest.json",), MODEL_FILES):
         folder = tmp_path / names[-1]
         make(folder, *names)
@@ -431,7 +431,7 @@ def test_a_run_inside_its_pictures_is_refused_before_anything_is_made(tmp_path: 
     make(tmp_path, "photos/0.png")
     for folder in ("photos", "photos/run"):
         with pytest.raises(InputError, match="must be apart from dataset"):
-            train_images(
+            train(
                 ImageTrainingConfig.from_flat(
                     {"dataset": str(tmp_path / "photos"), "output_dir": str(tmp_path / folder), "device": "cpu"}
                 )
@@ -448,11 +448,11 @@ def test_an_output_replaces_no_file_of_the_model_its_run_or_the_data(own: Path) 
     before = tree(place)
     for output in (own / "model" / "new.csv", own / "samples.csv", place / "data.csv", place / "link.csv"):
         with pytest.raises(InputError, match="is a file of the model, of its run or of the data; give another name"):
-            generate_array(own / "model", 3, output)
+            generate(own / "model", 3, output)
     with pytest.raises(InputError, match="of the data; give another name"):
         evaluate_array_model(own / "model", ArrayDataConfig(dataset=str(place / "old.csv")), 3, place / "old.csv")
     assert tree(place) == before
-    generate_array(own / "model", 3, place / "old.csv")
+    generate(own / "model", 3, place / "old.csv")
     assert len((place / "old.csv").read_text(encoding="utf-8").splitlines()) == 4
 
 
@@ -587,9 +587,9 @@ def test_a_pipe_among_the_files_of_a_run_hangs_nothing(own: Path, name: str) -> 
         if name.startswith("model"):
             load(own / "model")
         else:
-            train_array(table_run(own, resume="latest", max_steps=3))
+            train(table_run(own, resume="latest", max_steps=3))
     with pytest.raises(InputError):
-        train_array(table_run(own))
+        train(table_run(own))
 
 
 def test_a_run_of_python_is_held_from_its_first_look(own: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bgan_discrete import ArrayPipeline, ImagePipeline, TextPipeline
+from bgan_discrete import Pipeline
 from bgan_discrete.codecs import CharacterCodec, IntegersCodec, LevelsCodec, TableCodec
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.columns import ColumnCategorical
@@ -32,34 +32,34 @@ from bgan_discrete.nn import (
 from bgan_discrete.sources.table_files import write_table
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks import arrays, images, sample_files, text
-from bgan_discrete.tasks.sample_files import draw_in_parts
+from bgan_discrete.runs.generate import draw_in_parts
 
 CODEC = CharacterCodec(6).fit(["abc\n"])
 TABLE = {"kind": ["a", "b\n", None, "c"] * 30, "count": [1, 2, 3, None] * 30, "share": [0.5, 1.5, 2.5, 3.5] * 30,
          "größe": [1, 2, 3, 4] * 30}  # fmt: skip
 
 
-def text_model(kind: type[nn.Module] = ConvSequenceGenerator) -> TextPipeline:
+def text_model(kind: type[nn.Module] = ConvSequenceGenerator) -> Pipeline:
     torch.manual_seed(0)
-    return TextPipeline(kind(CODEC.space, 4, 8, 1), CODEC)
+    return Pipeline(kind(CODEC.space, 4, 8, 1), CODEC)
 
 
-def image_model(classes: int | None = 3) -> ImagePipeline:
+def image_model(classes: int | None = 3) -> Pipeline:
     torch.manual_seed(0)
-    return ImagePipeline(
+    return Pipeline(
         ConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1, num_classes=classes), LevelsCodec(4)
     )
 
 
-def table_model() -> ArrayPipeline:
+def table_model() -> Pipeline:
     torch.manual_seed(0)
     codec = TableCodec.fit(TABLE)
-    return ArrayPipeline(MLPGenerator(codec.space, 4, 8, 1), codec)
+    return Pipeline(MLPGenerator(codec.space, 4, 8, 1), codec)
 
 
-def array_model() -> ArrayPipeline:
+def array_model() -> Pipeline:
     torch.manual_seed(0)
-    return ArrayPipeline(MLPGenerator(SampleSpace((2, 3), 3), 4, 8, 1), IntegersCodec((2, 3), 3))
+    return Pipeline(MLPGenerator(SampleSpace((2, 3), 3), 4, 8, 1), IntegersCodec((2, 3), 3))
 
 
 # --- what is no distribution ---
@@ -71,7 +71,7 @@ def array_model() -> ArrayPipeline:
     [
         array_model, table_model, image_model, text_model, lambda: text_model(GRUGenerator),
         lambda: text_model(TransformerGenerator), lambda: text_model(MLPSequenceGenerator),
-        lambda: ImagePipeline(ContinuousConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1), LevelsCodec(4)),
+        lambda: Pipeline(ContinuousConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1), LevelsCodec(4)),
     ],
 )  # fmt: skip
 def test_no_sample_comes_of_logits_that_are_not_finite(make: Any, value: float) -> None:
@@ -130,9 +130,9 @@ def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> Non
     pipeline = make()
     pipeline.discriminator = Weigh(pipeline.generator.space)
     options: dict[str, Any] = {"resample": resample}
-    if isinstance(pipeline, TextPipeline):
+    if isinstance(pipeline, Pipeline):
         options |= {"temperature": 0.7, "top_k": 3}
-    if isinstance(pipeline, ImagePipeline):
+    if isinstance(pipeline, Pipeline):
         options |= {"labels": [2, 0]}
     made = pipeline.generate(20, 5, 7, **options)
     for name in vars(made):
@@ -169,15 +169,15 @@ def test_rows_of_a_table_are_written_in_parts(suffix: str, tmp_path: Path) -> No
         with np.load(path) as found:
             assert np.array_equal(found["codes"], made.codes) and found["columns"].tolist() == list(TABLE)
         return
-    write_table(made.rows, expected)
+    write_table(made.values, expected)
     if suffix == ".parquet":
         assert pyarrow.parquet.ParquetFile(path).num_row_groups == 3
         found, wanted = pyarrow.parquet.read_table(path), pyarrow.parquet.read_table(expected)
-        assert found.equals(wanted) and found.to_pydict() == made.rows
+        assert found.equals(wanted) and found.to_pydict() == made.values
     elif suffix == ".npy":
         found, wanted = np.load(path), np.load(expected)
         assert found.dtype == wanted.dtype and [str(row) for row in found] == [str(row) for row in wanted]
-        assert found["größe"].tolist() == made.rows["größe"]
+        assert found["größe"].tolist() == made.values["größe"]
     else:
         assert path.read_bytes() == expected.read_bytes()
 
@@ -188,11 +188,11 @@ def test_arrays_are_written_in_parts(tmp_path: Path) -> None:
     for suffix in (".npy", ".npz", ".csv"):
         arrays.generate_array(model, 20, tmp_path / f"made{suffix}", 5, device="cpu")
     read = np.load(tmp_path / "made.npy")
-    assert np.array_equal(read, made.rows) and read.dtype == made.rows.dtype
+    assert np.array_equal(read, made.values) and read.dtype == made.values.dtype
     with np.load(tmp_path / "made.npz") as found:
-        assert np.array_equal(found["codes"], made.codes) and np.array_equal(found["rows"], made.rows)
+        assert np.array_equal(found["codes"], made.codes) and np.array_equal(found["rows"], made.values)
         assert found["codes"].dtype == made.codes.dtype
-    assert np.array_equal(np.loadtxt(tmp_path / "made.csv", int, delimiter=","), made.rows.reshape(20, -1))
+    assert np.array_equal(np.loadtxt(tmp_path / "made.csv", int, delimiter=","), made.values.reshape(20, -1))
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -207,7 +207,7 @@ def test_images_are_written_in_parts(classes: int | None, tmp_path: Path) -> Non
         assert set(found) == {"codes", "images"} | ({"labels"} if classes else set())
         assert all(np.array_equal(found[name], getattr(made, name)) for name in found)
     pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "folder").iterdir())]
-    assert np.array_equal(pictures, made.images)
+    assert np.array_equal(pictures, made.values)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -215,10 +215,10 @@ def test_texts_are_written_in_parts(tmp_path: Path) -> None:
     model, made = saved(text_model(), tmp_path)
     for name in ("made.txt", "made.jsonl"):
         text.generate_text(model, 20, seed=5, output=tmp_path / name, device="cpu")
-    lines = [text.on_one_line(sample) for sample in made.texts]
+    lines = [text.on_one_line(sample) for sample in made.values]
     assert (tmp_path / "made.txt").read_text(encoding="utf-8") == "".join(f"{line}\n" for line in lines)
     found = (tmp_path / "made.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["text"] for line in found] == made.texts
+    assert [json.loads(line)["text"] for line in found] == made.values
     stream = io.StringIO()
     text.generate_text(model, 20, seed=5, device="cpu", stream=stream)
     assert stream.getvalue().splitlines() == lines

@@ -22,7 +22,7 @@ from bgan_discrete import (
     Discriminator,
     FactorizedCategorical,
     Generator,
-    ImagePipeline,
+    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
@@ -37,7 +37,7 @@ from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.nn.images import ConditionalGroupNorm
-from bgan_discrete.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.sources import load_images
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.tasks.data import prepare_data
@@ -405,16 +405,16 @@ def test_wrong_labels_of_samples(labels: Any, words: str) -> None:
 # The saved model
 
 
-def classes_pipeline(class_names: tuple[str, ...] | None = ("cat", "dog", "1")) -> ImagePipeline:
+def classes_pipeline(class_names: tuple[str, ...] | None = ("cat", "dog", "1")) -> Pipeline:
     made = generator(class_names=class_names)
     spread_tables(made)
-    return ImagePipeline(made, LevelsCodec(4))
+    return Pipeline(made, LevelsCodec(4))
 
 
 def test_classes_travel_with_the_model(tmp_path: Path) -> None:
     pipeline = classes_pipeline()
     pipeline.save_pretrained(tmp_path)
-    loaded = ImagePipeline.from_pretrained(tmp_path)
+    loaded = Pipeline.from_pretrained(tmp_path)
     assert (loaded.num_classes, loaded.class_names) == (3, ("cat", "dog", "1"))
     made = loaded.generate(6, labels=["dog", "cat"])
     assert made.labels is not None and made.labels.tolist() == [1, 1, 1, 0, 0, 0]
@@ -429,13 +429,13 @@ def test_classes_travel_with_the_model(tmp_path: Path) -> None:
 
 
 def test_a_model_without_classes_gives_none(tmp_path: Path) -> None:
-    pipeline = ImagePipeline(generator(None), LevelsCodec(4))
+    pipeline = Pipeline(generator(None), LevelsCodec(4))
     pipeline.save_pretrained(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["settings"]
     assert (settings["num_classes"], settings["space"]["class_names"]) == (None, None)
     assert pipeline.generate(2).labels is None
     with pytest.raises(InputError, match=r"trained with them \(conditional\); this one has no classes"):
-        ImagePipeline.from_pretrained(tmp_path).generate(2, labels=["dog"])
+        Pipeline.from_pretrained(tmp_path).generate(2, labels=["dog"])
 
 
 @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ def test_damaged_settings_of_classes_are_one_line(changes: dict[str, Any], words
     listed = {name: file_facts(tmp_path / name) for name in (CONFIG_FILE, WEIGHTS_FILE, CODEC_FILE)}
     (tmp_path / MANIFEST_FILE).write_text(render_manifest(FORMAT, FORMAT_VERSION, listed), encoding="utf-8")
     with pytest.raises(InputError, match=words):
-        ImagePipeline.from_pretrained(tmp_path)
+        Pipeline.from_pretrained(tmp_path)
 
 
 # The report
@@ -547,8 +547,8 @@ def test_bad_labels_are_one_line(conditional: Path, tmp_path: Path) -> None:
         ("1,2,3", "at most as many as num_samples = 2, got 3"),
     ):
         with pytest.raises(InputError, match=words):
-            generate_images(model, 2, tmp_path / "a.png", device="cpu", labels=labels)
-    ImagePipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8), LevelsCodec(17)).save_pretrained(
+            generate(model, 2, tmp_path / "a.png", device="cpu", labels=labels)
+    Pipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8), LevelsCodec(17)).save_pretrained(
         tmp_path / "plain"
     )
     said = refused("generate_images", "--model", "plain", "--labels", "3", cwd=tmp_path)
@@ -622,7 +622,7 @@ def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.Monke
     digits = prepare_data(ImageDataConfig())
     assert digits.labels is not None and digits.class_names is not None
     names, judged = digits.class_names, []
-    pipeline = ImagePipeline(
+    pipeline = Pipeline(
         ConvGenerator(SampleSpace((8, 8), 17, ordered=True, class_names=names), 4, 8, num_classes=10), digits.codec
     )
     turned = replace(digits, class_names=names[::-1], labels=9 - digits.labels)
@@ -639,6 +639,6 @@ def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.Monke
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:
-    pipeline = ImagePipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8, num_classes=3), LevelsCodec(17))
+    pipeline = Pipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8, num_classes=3), LevelsCodec(17))
     with pytest.raises(InputError, match="dataset must have the model's 3 classes, got 10"):
         evaluate_pipeline(pipeline, prepare_data(ImageDataConfig()), 50)

@@ -17,7 +17,7 @@ import yaml
 from in_process import ran, refused, run_script
 from PIL import Image
 
-from bgan_discrete import ConvGenerator, ImagePipeline
+from bgan_discrete import ConvGenerator, Pipeline
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.space import SampleSpace
 
@@ -261,8 +261,8 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
     }
     ran("train_images", "--dataset", "data.npz", "--output-dir", "run", *BRIEF, *options[kind],
         cwd=tmp_path)  # fmt: skip
-    made = ImagePipeline.from_pretrained(tmp_path / "run" / "model").generate(7)
-    assert made.images.shape == ((7, 9, 12) if kind == "binary" else (7, 9, 12, 3))
+    made = Pipeline.from_pretrained(tmp_path / "run" / "model").generate(7)
+    assert made.values.shape == ((7, 9, 12) if kind == "binary" else (7, 9, 12, 3))
 
 
 def test_a_recipe_gives_the_options(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_shipped_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_samples_of_a_foreign_model_can_be_piped_away(tmp_path: Path) -> None:
-    ImagePipeline(ConvGenerator(SampleSpace((8, 8), 3, ordered=True), 4, 8), LevelsCodec(3)).save_pretrained(
+    Pipeline(ConvGenerator(SampleSpace((8, 8), 3, ordered=True), 4, 8), LevelsCodec(3)).save_pretrained(
         tmp_path / "model"
     )
     program = shlex.join([sys.executable, str(ROOT / "scripts" / "generate_images.py")])

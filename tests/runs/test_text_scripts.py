@@ -11,10 +11,10 @@ import warm_start
 import yaml
 from in_process import ran, refused
 
-from bgan_discrete import TextPipeline
+from bgan_discrete import Pipeline
 from bgan_discrete.config import TextDataConfig
 from bgan_discrete.errors import InputError
-from bgan_discrete.tasks.text import evaluate_text_model
+from bgan_discrete.runs.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generator-width", "8",
@@ -84,7 +84,7 @@ def test_samples_go_to_stdout_and_everything_else_does_not(place: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 7
     assert {len(line) for line in lines} == {8}
-    assert lines == TextPipeline.from_pretrained(place / "shot" / "model").generate(7, seed=3).texts
+    assert lines == Pipeline.from_pretrained(place / "shot" / "model").generate(7, seed=3).values
     for name, more in (("again.txt", ()), ("sharp.txt", ("--top-k", "1"))):
         ran("generate_text", *arguments, *more, "--output", name, cwd=place)
         assert ((place / name).read_text(encoding="utf-8") == done.stdout) == (name == "again.txt")
@@ -94,8 +94,8 @@ def test_samples_that_end_early_and_latents_that_are_few(tmp_path: Path) -> None
     (tmp_path / "lines.txt").write_text("".join(f"{n} cats\n" for n in range(200)), encoding="utf-8")
     ran("train_text", "--dataset", "lines.txt", "--length", "9", *MLP, *QUICK, "--latent-size", "1", "--output-dir",
         "r", cwd=tmp_path)  # fmt: skip
-    pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
-    texts = pipeline.generate(400, temperature=0.01).texts
+    pipeline = Pipeline.from_pretrained(tmp_path / "r" / "model")
+    texts = pipeline.generate(400, temperature=0.01).values
     assert len(set(texts)) == 2
     assert "needs an autoregressive generator" in refused(
         "generate_text", "--model", "r/model", "--prompt", "1", cwd=tmp_path
@@ -212,10 +212,10 @@ def test_bad_input_to_generation_is_one_line(place: Path) -> None:
 def test_a_prompt_of_unknown_characters_is_named(tmp_path: Path) -> None:
     ran("train_text", "--dataset", "arithmetic", *WINDOWS, *GRU, *QUICK, "--num-samples", "0", "--output-dir", "r",
         cwd=tmp_path)  # fmt: skip
-    pipeline = TextPipeline.from_pretrained(tmp_path / "r" / "model")
+    pipeline = Pipeline.from_pretrained(tmp_path / "r" / "model")
     with pytest.raises(InputError, match="vocabulary lacks: 'x', 'z'"):
         pipeline.generate(1, prompt="1xz")
-    assert all(text.startswith("17+") for text in pipeline.generate(20, prompt="17+").texts)
+    assert all(text.startswith("17+") for text in pipeline.generate(20, prompt="17+").values)
 
 
 def test_a_model_of_text_is_none_of_images(place: Path) -> None:

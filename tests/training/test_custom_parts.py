@@ -11,7 +11,7 @@ from torch import Tensor
 
 import bgan_discrete
 from bgan_discrete import (
-    ArrayPipeline,
+    Pipeline,
     ConvGenerator,
     Discriminator,
     Divergence,
@@ -19,7 +19,7 @@ from bgan_discrete import (
     FactorizedCategorical,
     Game,
     Generator,
-    ImagePipeline,
+    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
@@ -363,8 +363,8 @@ def test_a_codec_of_ones_own_is_cached_saved_and_loaded(
     assert np.array_equal(first.codes, again.codes)
     (note,) = {record.getMessage() for record in caplog.records}
     assert note.startswith("17 different grey values of the data set become 2 ")
-    ImagePipeline(ConvGenerator(first.codec.space_of((8, 8)), 4, 8), first.codec).save_pretrained(tmp_path / "model")
-    assert ImagePipeline.from_pretrained(tmp_path / "model").generate(3).images.shape == (3, 8, 8)
+    Pipeline(ConvGenerator(first.codec.space_of((8, 8)), 4, 8), first.codec).save_pretrained(tmp_path / "model")
+    assert Pipeline.from_pretrained(tmp_path / "model").generate(3).values.shape == (3, 8, 8)
 
 
 def test_a_codec_that_cannot_be_built_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,11 +437,11 @@ def test_a_generator_of_ones_own_is_saved_and_loaded(
     hidden: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
-    made = ArrayPipeline(Kept(SPACE, hidden=hidden), IntegersCodec((6,), 3))
+    made = Pipeline(Kept(SPACE, hidden=hidden), IntegersCodec((6,), 3))
     state = torch.get_rng_state()
     made.save_pretrained(tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
-    loaded = ArrayPipeline.from_pretrained(tmp_path)
+    loaded = Pipeline.from_pretrained(tmp_path)
     assert np.array_equal(loaded.generate(9).codes, made.generate(9).codes)
     assert loaded.generator.settings == made.generator.settings
     plain = loaded.generator.settings["hidden"]
@@ -466,7 +466,7 @@ def test_a_generator_that_could_not_be_built_again_is_not_saved(
     kind: Any, hidden: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(pipeline.GENERATORS, kind.__name__, kind)
-    made = ArrayPipeline(kind(SPACE, hidden=hidden), IntegersCodec((6,), 3))
+    made = Pipeline(kind(SPACE, hidden=hidden), IntegersCodec((6,), 3))
     with pytest.raises(InputError, match=words):
         made.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -474,7 +474,7 @@ def test_a_generator_that_could_not_be_built_again_is_not_saved(
 
 def test_complex_weights_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
-    made = ArrayPipeline(Kept(SPACE), IntegersCodec((6,), 3))
+    made = Pipeline(Kept(SPACE), IntegersCodec((6,), 3))
     made.generator.register_buffer("phases", torch.ones(2, dtype=torch.complex64))
     with pytest.raises(InputError, match=r"must be in float32 to be saved, got phases in torch.complex64"):
         made.save_pretrained(tmp_path / "model")
@@ -499,7 +499,7 @@ def test_networks_that_are_not_made_or_half_made_are_refused() -> None:
         (lambda: Trainer(MLPGenerator, discriminator, CODES), "generator .* got the class MLPGenerator; call it$"),  # type: ignore[arg-type]
         (lambda: Trainer(None, discriminator, CODES), needs),  # type: ignore[arg-type]
         (lambda: Trainer(generator, None, CODES), "discriminator must extend .* got None"),  # type: ignore[arg-type]
-        (lambda: ImagePipeline(None, codec), needs),  # type: ignore[arg-type]
+        (lambda: Pipeline(None, codec), needs),  # type: ignore[arg-type]
         (lambda: Resampler(None, 2), r"discriminator must extend bgan_discrete\.Discriminator, got None"),  # type: ignore[arg-type]
     ]
     for make, words in cases:

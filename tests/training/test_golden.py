@@ -96,9 +96,9 @@ def configuration(recipe: Path, folder: Path) -> ScriptConfig:
 
 def first_steps(recipe: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """The figures of the first steps, with the rates of the recipe's own length."""
-    from bgan_discrete.tasks.arrays import train_array
-    from bgan_discrete.tasks.images import train_images
-    from bgan_discrete.tasks.text import train_text
+    from bgan_discrete.runs.train import train
+    from bgan_discrete.runs.train import train
+    from bgan_discrete.runs.train import train
     from bgan_discrete.training.trainer import Trainer
 
     def train(self: Trainer, **_: Any) -> None:
@@ -120,12 +120,12 @@ def first_steps(recipe: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     try:
         with pytest.raises(StepsTakenError):
             if isinstance(config, TextTrainingConfig):
-                train_text(config)
+                train(config)
             elif isinstance(config, ArrayTrainingConfig):
-                train_array(config)
+                train(config)
             else:
                 assert isinstance(config, ImageTrainingConfig)
-                train_images(config)
+                train(config)
     finally:
         torch.set_default_dtype(torch.float32)
     kept = read_metrics(folder / "run" / "metrics.jsonl")

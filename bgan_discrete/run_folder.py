@@ -15,6 +15,9 @@ from bgan_discrete.sources.settings import existing
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 
 LOCK_FILE = ".run.lock"
+SAMPLE_SUFFIXES = (".png", ".txt", ".csv")
+"""Pictures, lines of text, rows."""
+
 EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
 """Data sets that everybody has."""
 
@@ -38,9 +41,6 @@ class RunFolder:
         metrics: One line of figures every ``log_interval`` steps.
         curves: The figures over the steps, as a picture.
         grids: Samples of the same latents as training went.
-        samples: Samples of the finished model, as a picture.
-        lines: Samples of the finished model, as text.
-        rows: Samples of the finished model, as rows of a table.
         report: The final metrics.
         page: The run's report for people, as HTML.
         facts: What the report says of the run and no other file holds: data, versions, nearest training data.
@@ -54,13 +54,16 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.config, self.metrics, self.curves = root / "config.yaml", root / "metrics.jsonl", root / "curves.png"
-        self.samples, self.lines, self.rows = root / "samples.png", root / "samples.txt", root / "samples.csv"
         self.report, self.page, self.facts = root / "report.json", root / "report.html", root / "facts.json"
         self.grids, self.checkpoints, self.model = root / "samples", root / "checkpoints", root / "model"
         self.neighbours = root / "neighbours.png"
-        self.files = [self.metrics, self.curves, self.samples, self.lines, self.rows, self.report, self.page]
+        self.files = [self.metrics, self.curves, *map(self.samples, SAMPLE_SUFFIXES), self.report, self.page]
         self.files += [self.facts, self.neighbours, self.config]
         self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
+
+    def samples(self, suffix: str) -> Path:
+        """The file with samples of the finished model: of a kind of `SAMPLE_SUFFIXES`."""
+        return self.root / f"samples{suffix}"
 
     def samples_of(self, step: int, suffix: str) -> Path:
         """The file of a step's samples.

@@ -6,8 +6,9 @@ from typing import Any
 from bgan_discrete.config import CODEC_OPTIONS, folder_of_start, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
-from bgan_discrete.pipeline import CONFIG_FILE, Pipeline, load
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.models.format import CONFIG_FILE
+from bgan_discrete.models.pipeline import Pipeline, load
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import check_checkpoint, find_checkpoint, list_checkpoints
 from bgan_discrete.training.trainer import Trainer
 
@@ -17,7 +18,7 @@ def start_codec(config: Any, kind: Any) -> Any:
 
     Args:
         config: Of the run.
-        kind: Class that the codec must be of.
+        kind: Of the data, which the codec must belong to.
 
     Returns:
         The codec; None to make one of the data.
@@ -29,7 +30,7 @@ def start_codec(config: Any, kind: Any) -> Any:
     if source is None or (config.run.resume is not None and not Path(source).exists()):
         return None  # what is resumed knows its data again
     codec = find_start(config)[1].codec
-    if not isinstance(codec, kind):
+    if not isinstance(codec, kind.codec_class):
         raise InputError(f"start_from must be of the same kind of data, got {source!r} with the codec {codec.name!r}")
     return codec
 

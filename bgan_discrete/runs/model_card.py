@@ -9,7 +9,7 @@ from typing import Any
 from bgan_discrete.config import ScriptConfig
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
 from bgan_discrete.errors import one_line
-from bgan_discrete.pipeline import Pipeline, load, model_facts
+from bgan_discrete.models.pipeline import Pipeline, load, model_facts
 from bgan_discrete.publishing.card import (
     CardFigure,
     RunFacts,
@@ -21,7 +21,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.publishing.hub import check_repo_id
 from bgan_discrete.reporting.html_tables import text_direction
 from bgan_discrete.streams import say
-from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
+from bgan_discrete.run_folder import EMBEDDED, RunFolder
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
 """Options that say where and how a run was carried out, rather than what it is."""
@@ -35,7 +35,7 @@ COPIES_WORTH_SAYING = 0.001
 FAR = 2.0
 """A distance this many times its floor is said."""
 
-_SCRIPTS = {"ImagePipeline": "train_images", "TextPipeline": "train_text", "ArrayPipeline": "train_array"}
+_SCRIPTS = {"Pipeline": "train_images", "Pipeline": "train_text", "Pipeline": "train_array"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -267,7 +267,7 @@ def push_model(
     Args:
         model: Its folder; it is read and checked before anything is uploaded.
         repo_id: ``owner/name`` on the Hub.
-        private: See `bgan_discrete.pipeline.Pipeline.push_to_hub`, as for the others.
+        private: See `bgan_discrete.models.pipeline.Pipeline.push_to_hub`, as for the others.
         commit_message: Of the commit.
         revision: Branch to commit to.
         create_pr: Propose the commit as a pull request.

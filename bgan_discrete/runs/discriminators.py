@@ -1,33 +1,23 @@
 """The discriminator that a saved model was trained against, for samples that are chosen by it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from bgan_discrete.config import Sections, folder_of_run, load_config_values
+from bgan_discrete.config import folder_of_run, load_config_values
 from bgan_discrete.errors import InputError, check_at_least_one, one_line
-from bgan_discrete.game.players import Discriminator
-from bgan_discrete.pipeline import Pipeline
-from bgan_discrete.tasks.run_folder import RunFolder
+from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 
 
-def give_discriminator(
-    pipeline: Pipeline,
-    model: str | Path,
-    resample: int,
-    kind: type[Sections],
-    build: Callable[[Sections], Discriminator],
-) -> None:
+def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int) -> None:
     """Let a pipeline resample by the discriminator of its run, from the newest checkpoint that is whole.
 
     Args:
         pipeline: The model; changed in place, unless ``resample`` is 1, which needs no discriminator.
         model: Its folder, which must lie in the folder of its run.
         resample: Draws for each sample that is kept, >= 1.
-        kind: Configuration of the run.
-        build: Makes the discriminator of a configuration, with whatever weights.
 
     Raises:
         InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator.
@@ -42,7 +32,7 @@ def give_discriminator(
             f"'model' folder in the folder of its run; {str(run.root)!r} has no config.yaml with checkpoints beside it"
         )
     try:
-        config = kind.from_flat(load_config_values(run.config))
+        config = pipeline.kind.config_class.from_flat(load_config_values(run.config))
     except InputError as error:
         raise InputError(
             f"{str(run.config)!r} is not of a run that trains such a model, and resample needs one: {one_line(error)}"
@@ -53,7 +43,9 @@ def give_discriminator(
         message = str(error).removeprefix("resume 'latest' finds ")
         raise InputError(f"resample {resample} needs the run's discriminator, and finds {message}") from None
     try:
-        discriminator, state = build(config), load_checkpoint(path, torch.device("cpu"))
+        space = pipeline.generator.space
+        _, discriminator = pipeline.kind.networks(config, space, pipeline.num_classes)
+        state = load_checkpoint(path, torch.device("cpu"))
         discriminator.load_state_dict(state["discriminator"])
         theirs = {name.removeprefix("module."): value for name, value in state["average"].items()}
         is_its_own = all(

@@ -1,0 +1,315 @@
+"""Integer arrays and tables: rows of columns, sequences of integers, levels on a plane."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
+from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.config import ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig
+from bgan_discrete.distributions.sampling import sample_latents
+from bgan_discrete.durable import replace_text, replacing_file
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.penalties import apply_spectral_normalization
+from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, refuse_options
+from bgan_discrete.kinds.sample_files import write_npz
+from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
+from bgan_discrete.metrics import category_counts, log_frequencies
+from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
+from bgan_discrete.metrics.images import Better
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvDiscriminator,
+    ConvGenerator,
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    set_logit_spread,
+)
+from bgan_discrete.reporting.neighbours import nearest_rows
+from bgan_discrete.sources import ArrayData, describe_array, load_array
+from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
+from bgan_discrete.space import SampleSpace
+
+SHOWN_ROWS = 10
+MAX_POSITION_WEIGHTS = 8_000_000
+"""The discriminator ``positions`` is the default up to this many weights of its first layer, P (P K) W."""
+
+KMER = 4
+
+
+class Arrays(Kind):
+    """Tables, and arrays of integers or characters."""
+
+    name, noun, suffix = "arrays", "rows", ".csv"
+    config_class = ArrayTrainingConfig
+    codec_class = ArrayCodec
+
+    def load(self, config: ArrayDataConfig, codec: ArrayCodec | None = None, dataset: Any = None) -> ArrayData:
+        """Load and encode rows; see `Kind.load`."""
+        return load_array(
+            config.dataset if dataset is None else dataset,
+            layout=config.layout,
+            columns=split_names(config.columns),
+            drop=split_names(config.drop) or (),
+            bins=config.bins,
+            max_categories=config.max_categories,
+            missing=split_names(config.missing) or (),
+            delimiter=config.delimiter,
+            header=config.header,
+            key=config.array_key,
+            limit=config.limit,
+            holdout=config.holdout,
+            heldout=config.heldout,
+            codec=codec,
+            seed=config.data_seed,
+        )
+
+    def describe(self, data: ArrayData) -> str:
+        """Counts, shape or columns, codec and duplicates; see `Kind.describe`."""
+        return describe_array(data)
+
+    def check_counts(self, num_samples: int, data: ArrayData) -> None:
+        """See `Kind.check_counts`."""
+        check_row_counts(num_samples, len(data.codes), len(data.heldout_codes))
+
+    def networks(
+        self, config: ArrayTrainingConfig, space: SampleSpace, num_classes: int | None = None
+    ) -> tuple[Generator, Discriminator]:
+        """Perceptrons, or convolutions along sequences or over planes; see `Kind.networks`."""
+        model, alternatives = config.model, config.training.credit == "alternatives"
+        discriminator_name = _discriminator_name(config, space)
+        _check_shapes(config, discriminator_name, space)
+        torch.manual_seed(config.training.seed)
+        sizes = (model.latent_size, model.generator_width, model.generator_depth)
+        generator: Generator
+        is_sequence = len(space.event_shape) == 1
+        if model.generator == "mlp":
+            generator = MLPGenerator(space, *sizes, model.latent_kind)
+        elif is_sequence:
+            generator = ConvSequenceGenerator(space, *sizes, model.latent_kind)
+        else:
+            generator = ConvGenerator(space, *sizes)
+        widths = (model.discriminator_width, model.discriminator_depth)
+        discriminator: Discriminator
+        if discriminator_name == "mlp":
+            discriminator = MLPDiscriminator(space, *widths)
+        elif discriminator_name == "positions" or alternatives:
+            network: Any = "mlp" if discriminator_name == "positions" else "conv"
+            discriminator = AlternativesDiscriminator(space, *widths, "rest", network, model.log_ratio_bound)
+        elif is_sequence:
+            discriminator = ConvSequenceDiscriminator(space, *widths)
+        else:
+            discriminator = ConvDiscriminator(space, *widths)
+        if model.spectral_norm:
+            apply_spectral_normalization(discriminator)
+        return generator, discriminator
+
+    def check_networks(self, config: ArrayTrainingConfig, data: ArrayData) -> None:
+        """Convolutions need neighbours, which the columns of a table are not; see `Kind.check_networks`."""
+        for part, name in (("generator", config.model.generator), ("discriminator", config.model.discriminator)):
+            if name == "conv" and data.codec.column_names is not None:
+                raise InputError(
+                    f"{part} 'conv' needs neighbours along an array; the columns of a table have none: use mlp"
+                )
+
+    def algorithm(self, config: ArrayTrainingConfig) -> ArrayAlgorithmConfig:
+        """The algorithm with its `escort`: `ESCORT` where none was asked for and credit goes by alternatives."""
+        training = config.training
+        if training.escort is not None or training.credit != "alternatives":
+            return training
+        return dataclasses.replace(training, escort=ESCORT)
+
+    def start(self, generator: Generator, config: ArrayTrainingConfig, data: ArrayData) -> None:
+        """Give the data's frequencies for an output bias, and the logits their spread over latents."""
+        if config.model.output_bias:
+            frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+            frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
+            generator.set_output_bias(frequencies)
+        spread = config.model.logit_spread
+        if spread is None and config.training.credit == "alternatives":
+            spread = LOGIT_SPREAD
+        if spread is not None:
+            rng = torch.Generator().manual_seed(config.training.seed)
+            set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
+
+    def save(self, samples: Samples, path: Path) -> str:
+        """Rows as CSV; see `Kind.save`."""
+        text = rows_as_csv(samples.values)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text)
+        return text
+
+    def lines(self, samples: Samples) -> list[str]:
+        """The names of the columns and the first rows."""
+        return rows_as_csv(samples.values).splitlines()[: SHOWN_ROWS + 1]
+
+    def check_output(self, output: Path | None, codec: ArrayCodec) -> None:
+        """A table, an array or an archive; see `Kind.check_output`."""
+        if output is None:
+            raise InputError("output must be a file such as samples.csv for samples of arrays or tables, got none")
+        check_file(output, (*TABLE_SUFFIXES, ".npy", ".npz") if isinstance(codec, TableCodec) else (".npy", ".csv", ".npz"))
+
+    def write(
+        self,
+        parts: Iterable[Samples],
+        output: Path | None,
+        num_samples: int,
+        codec: ArrayCodec,
+        *,
+        columns: int | None = None,
+        bin_ranges: bool = False,
+    ) -> None:
+        """Of a table .csv, .tsv, .parquet, or .npy with named fields; of an array .npy, or .csv; of either .npz."""
+        assert output is not None
+        suffix = output.suffix.lower()
+        with replacing_file(output) as file:
+            if suffix == ".npz" and isinstance(codec, TableCodec):
+                write_npz(file, parts, num_samples, {}, columns=np.array(codec.column_names))
+            elif suffix == ".npz":
+                write_npz(file, parts, num_samples, {"rows": codec.decode})
+            elif isinstance(codec, TableCodec):
+                possible = {column.name: column.decode(np.arange(column.size), bin_ranges) for column in codec.columns}
+                write_table_parts(file, suffix, (part.values for part in parts), num_samples, possible)
+            elif suffix == ".npy":
+                write_npy(file, (part.values for part in parts), num_samples)
+            else:
+                for part in parts:
+                    file.write(rows_as_csv(part.values).encode())
+
+    def facts(self, samples: Samples, data: ArrayData, picture: Path) -> dict[str, Any]:
+        """Nearest training rows."""
+
+        def lines(codes: np.ndarray) -> list[str]:
+            return [_row_as_line(data.codec.decode(codes[place : place + 1])) for place in range(len(codes))]
+
+        return {"neighbours": nearest_rows(samples.codes, data.codes, lines)}
+
+    def evaluate(
+        self,
+        pipeline: Any,
+        data: ArrayData,
+        num_samples: int,
+        seed: int = METRICS_SEED,
+        *,
+        resample: int = 1,
+        **options: Any,
+    ) -> ArrayReport:
+        """Distances of columns and pairs of columns, nearest neighbours, a fresh critic; see `Kind.evaluate`."""
+        refuse_options(self.name, options)
+        self.check_counts(num_samples, data)
+        return evaluate_array(
+            pipeline.generate(num_samples, seed=seed, resample=resample).codes,
+            data.codes,
+            data.heldout_codes,
+            data.space,
+            column_names=data.codec.column_names,
+            category_names=data.codec.category_names() if isinstance(data.codec, TableCodec) else None,
+            neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
+            extra=figures_of_example(data),
+        )
+
+    def present(self, samples: Samples, like: Any = None) -> Any:
+        """A data frame for a table, an array of integers or characters for an array."""
+        if not isinstance(samples.values, Mapping):
+            return samples.values
+        import pandas
+
+        return pandas.DataFrame(samples.values)
+
+
+def _discriminator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:
+    model = config.model
+    if model.discriminator != "auto":
+        return model.discriminator
+    if model.generator == "conv":
+        return "conv"
+    weights = space.num_positions**2 * space.num_categories * model.discriminator_width
+    is_small = len(space.event_shape) == 1 and weights <= MAX_POSITION_WEIGHTS
+    return "positions" if config.training.credit == "alternatives" and is_small else "mlp"
+
+
+def _check_shapes(config: ArrayTrainingConfig, discriminator_name: str, space: SampleSpace) -> None:
+    """Raise InputError where a network does not take samples of this shape."""
+    shape, model = space.event_shape, config.model
+    for part, name in (("generator", model.generator), ("discriminator", discriminator_name)):
+        if name == "conv" and len(shape) != 1 and (len(shape) > 3 or min(shape[-2:]) < 8):
+            raise InputError(
+                f"{part} 'conv' takes sequences, or planes of at least 8 x 8, got samples {shape}: use mlp"
+            )
+    if discriminator_name == "positions" and len(shape) != 1:
+        raise InputError(f"discriminator 'positions' takes samples of one axis, got {shape}: use mlp")
+    if discriminator_name == "conv" and config.training.credit == "alternatives" and len(shape) != 1:
+        raise InputError(
+            "credit 'alternatives' has no convolutions over planes: give --credit sample --estimator bgan_centered "
+            "--num-draws 20, or --discriminator mlp"
+        )
+    if model.generator == "conv" and len(shape) != 1 and model.latent_kind != "normal":
+        raise InputError(f"latent_kind must be 'normal' for convolutions over planes, got {model.latent_kind!r}")
+
+
+def rows_as_csv(rows: Any) -> str:
+    """Rows as text: a table with its column names, an array with the integers or characters of a sample in one line."""
+    if isinstance(rows, Mapping):
+        return format_csv(rows)
+    return "".join(",".join(map(csv_cell, row)) + "\n" for row in np.asarray(rows).reshape(len(rows), -1).tolist())
+
+
+def _row_as_line(row: Any) -> str:
+    """A single row as a line of CSV without the names of its columns."""
+    names = format_csv({name: [] for name in row}) if isinstance(row, Mapping) else ""
+    return rows_as_csv(row).removeprefix(names).removesuffix("\n")
+
+
+def figures_of_example(data: ArrayData) -> Extra | None:
+    """What only the examples can be judged by, because a program made them.
+
+    Args:
+        data: To judge by.
+
+    Returns:
+        The figures; None for other data, and where columns, bins or other rows make the examples something else.
+    """
+    codec = data.codec
+    if data.name == "table" and isinstance(codec, TableCodec):
+        columns = {column.name: column for column in codec.columns if isinstance(column, CategoryColumn)}
+        if not all(
+            name in columns and columns[name].other is None and set(columns[name].categories) <= values
+            for name, values in VALUES_OF_RULES.items()
+        ):
+            return None
+
+        def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+            broken = broken_rules(codec.decode(codes))
+            return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
+
+        return rules
+    is_motifs = isinstance(codec, IntegersCodec) and codec.describe() == f"{SEQUENCE_LENGTH} integers from 0 to 3"
+    if data.name != "motifs" or not is_motifs:
+        return None
+    places = _shares_of_places(data.codes)
+
+    def motif(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+        found = _shares_of_places(codes)
+        return {
+            "share of sequences with the motif": (float((motif_places(codes) >= 0).mean()), "floor"),
+            "places of the motif, total variation": (0.5 * float(np.abs(found - places).sum()), "lower"),
+            f"{KMER}-mers, divergence (bits)": (kmer_divergence(codes, data.codes, KMER, data.num_categories), "lower"),
+        }
+
+    return motif
+
+
+def _shares_of_places(codes: np.ndarray) -> np.ndarray:
+    """How often the motif begins at each position, among the sequences that have it; zeros where none has."""
+    places = motif_places(codes)
+    counts = np.bincount(places[places >= 0], minlength=codes.shape[1])
+    return counts / max(counts.sum(), 1)

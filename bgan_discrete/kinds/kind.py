@@ -1,0 +1,252 @@
+"""What a kind of data is: the questions that training, generating and evaluating ask of it, each answered once.
+
+    data -> load -> networks, start -> training -> samples -> save, write, nearest, evaluate
+
+Everything else in the package is the same for images, text and arrays. A new kind is one subclass of `Kind`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from bgan_discrete.codecs import Codec
+from bgan_discrete.config import ScriptConfig, TrainingConfig
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.space import SampleSpace
+
+METRICS_SEED = 1
+"""The seed of the samples that are evaluated; that of the samples that are shown is the run's own."""
+
+
+@dataclass
+class Samples:
+    """Samples of a model.
+
+    Attributes:
+        codes: Integers ``[N, *event_shape]``.
+        values: What they stand for: images, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; N strings; an array of integers
+            ``[N, *event_shape]``; or a table, column name -> N values.
+        labels: The class that each was drawn of, int64 ``[N]``; None of a model without classes.
+    """
+
+    codes: np.ndarray
+    values: Any
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.codes)
+
+    def pil(self) -> list[Image.Image]:
+        """Samples of an image model as N pictures of Pillow, of mode L or RGB."""
+        return [Image.fromarray(image) for image in self.values]
+
+
+class Kind(ABC):
+    """A kind of data; one object of each kind answers for all runs, models and evaluations of it.
+
+    Attributes:
+        name: Of the kind, as ``--kind`` takes it.
+        noun: What its samples are, in the plural, for messages.
+        config_class: All options of its training.
+        codec_class: Of its codecs; a model's codec says of which kind the model is.
+        suffix: Of the files that its samples are shown in: ``.png``, ``.txt`` or ``.csv``.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    config_class: ClassVar[type[ScriptConfig]]
+    codec_class: ClassVar[type[Codec]]
+    suffix: ClassVar[str]
+
+    # 1. Data.
+
+    @abstractmethod
+    def load(self, config: Any, codec: Any = None, dataset: Any = None) -> Any:
+        """Load and encode the data that a configuration names.
+
+        Args:
+            config: The section ``data`` of the kind's configuration.
+            codec: A codec to encode with, such as that of a trained model; None to make the configuration's.
+            dataset: Data in memory, in the place of ``config.dataset``; None for none.
+
+        Returns:
+            Codes of the training and held-out samples, their codec and what there is to say of them.
+
+        Raises:
+            InputError: If the data cannot be used.
+        """
+
+    shares_codes: ClassVar[bool] = False
+    """Whether of the processes on a machine one prepares the data, which the others map; else each loads them."""
+
+    def share(self, data: Any, folder: Path) -> None:
+        """Write data into a folder, from which other processes of the same training map them."""
+        raise NotImplementedError
+
+    def shared(self, folder: Path) -> Any:
+        """Read what `share` wrote."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def describe(self, data: Any) -> str:
+        """Say in several lines what is in the data."""
+
+    @abstractmethod
+    def check_counts(self, num_samples: int, data: Any) -> None:
+        """Raise InputError if so many samples cannot be evaluated by the data."""
+
+    def classes(self, config: Any, data: Any) -> tuple[int, np.ndarray] | None:
+        """Number of classes and labels that a configured model learns from; None for a model without classes.
+
+        Raises:
+            InputError: If the configuration wants classes, and the data have no usable labels.
+        """
+        return None
+
+    def warnings(self, config: Any, data: Any) -> list[str]:
+        """What a user should know of the data before a training, a line each."""
+        return []
+
+    # 2. Networks.
+
+    @abstractmethod
+    def networks(
+        self, config: Any, space: SampleSpace, num_classes: int | None = None
+    ) -> tuple[Generator, Discriminator]:
+        """Generator and discriminator of a configuration, initialised from its seed.
+
+        Args:
+            config: All options.
+            space: Of the data.
+            num_classes: Classes of the labels that both are given; None for none.
+
+        Raises:
+            InputError: If a network cannot take data of this shape.
+        """
+
+    def check_networks(self, config: Any, data: Any) -> None:
+        """Raise InputError if the networks of a configuration do not suit the data, before memory is taken for them."""
+
+    def algorithm(self, config: Any) -> TrainingConfig:
+        """The algorithm of a configuration, with what is left open decided by the networks."""
+        algorithm: TrainingConfig = config.training
+        return algorithm
+
+    @abstractmethod
+    def start(self, generator: Generator, config: Any, data: Any) -> None:
+        """Give a new generator what it starts with, such as the data's frequencies for an output bias."""
+
+    # 3. Samples.
+
+    def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
+        """The samples of a finished model that its run shows.
+
+        Args:
+            generate: `Pipeline.generate`.
+            num_classes: Of the model.
+            seed: Of the samples.
+        """
+        return generate(100, seed=seed)
+
+    @abstractmethod
+    def save(self, samples: Samples, path: Path) -> np.ndarray | str:
+        """Write samples to be looked at into a file that ends in `suffix`.
+
+        Returns:
+            The same as a picture, uint8 ``[H, W, 3]`` or ``[H, W]``, or as text.
+        """
+
+    def lines(self, samples: Samples) -> list[str]:
+        """The first samples as lines of text, for terminal and card; none where they are pictures."""
+        return []
+
+    @abstractmethod
+    def check_output(self, output: Path | None, codec: Any) -> None:
+        """Raise InputError if samples of a model with this codec cannot be written into such a file."""
+
+    @abstractmethod
+    def write(
+        self,
+        parts: Iterable[Samples],
+        output: Path | None,
+        num_samples: int,
+        codec: Any,
+        *,
+        columns: int | None = None,
+        bin_ranges: bool = False,
+    ) -> None:
+        """Write samples, part by part, so that memory does not grow with their number.
+
+        Args:
+            parts: Of the samples.
+            output: File or folder; its suffix chooses the format. None for stdout, where the kind is text.
+            num_samples: Of all parts.
+            codec: Of the model.
+            columns: Images in a row of a grid; None for a good number.
+            bin_ranges: Whether the bins of a table's numbers are written as ranges.
+        """
+
+    # 4. Figures.
+
+    @abstractmethod
+    def facts(self, samples: Samples, data: Any, picture: Path) -> Mapping[str, Any]:
+        """What a report says of a run's samples and data: the nearest training samples, what is missing or unknown.
+
+        Args:
+            samples: From `to_show`.
+            data: That the model was trained on.
+            picture: A PNG to write, where neighbours are pictures.
+        """
+
+    @abstractmethod
+    def evaluate(
+        self, pipeline: Any, data: Any, num_samples: int, seed: int = METRICS_SEED, *, resample: int = 1, **options: Any
+    ) -> Any:
+        """Figures of a model's samples against held-out data, with their floors and baselines.
+
+        Args:
+            pipeline: The model.
+            data: In the codes of the model's codec.
+            num_samples: How many samples are drawn.
+            seed: Of the samples.
+            resample: See `Pipeline.generate`.
+            **options: Of this kind alone.
+
+        Raises:
+            InputError: If data and model do not fit, or there are too few samples.
+        """
+
+    def remarks(self, report: Any, data: Any) -> list[str]:
+        """What else is printed with the figures of an evaluation, a line each."""
+        return []
+
+    def present(self, samples: Samples, like: Any = None) -> Any:
+        """Samples in the form that data of this kind are given in: ``model.sample(16)`` returns this.
+
+        Args:
+            samples: Of a model.
+            like: The data that the model was fitted on, if they were objects in memory.
+        """
+        return samples.values
+
+
+def refuse_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Raise InputError for options of an evaluation that a kind does not know."""
+    if options:
+        raise InputError(f"{', '.join(options)}: no option of an evaluation of {kind}")
+
+
+def check_file(output: Path, suffixes: Sequence[str]) -> None:
+    """Raise InputError for an output that is not a file of one of these suffixes, in a folder that exists."""
+    if suffixes and output.suffix.lower() not in suffixes:
+        *most, last = suffixes
+        raise InputError(f"output must end in {', '.join(most)} or {last}, got {str(output)!r}")
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"output must be a file in a folder that exists, got {str(output)!r}")

@@ -1,0 +1,322 @@
+"""Text: characters or SentencePiece tokens, drawn at once or one after the other."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+import torch
+
+from bgan_discrete.codecs import TextCodec, TextCodecOptions
+from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextTrainingConfig
+from bgan_discrete.distributions.sampling import sample_latents
+from bgan_discrete.durable import replace_text, replacing_file
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.penalties import apply_spectral_normalization
+from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file
+from bgan_discrete.metrics import category_counts, log_frequencies
+from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
+from bgan_discrete.nn import (
+    AlternativesDiscriminator,
+    ConvSequenceDiscriminator,
+    ConvSequenceGenerator,
+    GRUDiscriminator,
+    GRUGenerator,
+    MLPSequenceGenerator,
+    TransformerGenerator,
+    set_logit_spread,
+)
+from bgan_discrete.reporting.neighbours import nearest_texts
+from bgan_discrete.sources import TextData, describe_text, load_text
+from bgan_discrete.sources.arithmetic import equations
+from bgan_discrete.sources.text_data import load_text_data, save_text_data
+from bgan_discrete.space import SampleSpace
+from bgan_discrete.streams import write_product
+
+SHOWN_LINES = 20
+ABSENT_LOG_FREQUENCY = -30.0
+"""Where a generator's output bias starts for a token that the training data never hold, such as the unknown one.
+
+A discriminator has seen it on neither side and may think well of it at first; Adam would follow at its full rate,
+however small the gradient. At this bias the gradient is lost in Adam's epsilon, and the token is never drawn.
+"""
+ESCORT = 0.5
+"""Exponent of the choices of a generator of independent positions, unless another is asked for."""
+
+LOGIT_SPREAD = 1.0
+"""Standard deviation over latents that one-shot generators start with where credit goes by alternatives."""
+
+MAX_EVALUATED_TEXTS = 200_000
+"""Samples are evaluated by at most this many texts of a part of the data, evenly spaced; the report says how many."""
+
+TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+
+GENERATORS = {
+    "conv": ConvSequenceGenerator,
+    "mlp": MLPSequenceGenerator,
+    "gru": GRUGenerator,
+    "transformer": TransformerGenerator,
+}
+DISCRIMINATORS = {"conv": ConvSequenceDiscriminator, "gru": GRUDiscriminator}
+
+
+class Text(Kind):
+    """Lines, paragraphs or windows of text."""
+
+    name, noun, suffix = "text", "texts", ".txt"
+    config_class = TextTrainingConfig
+    codec_class = TextCodec
+
+    def load(self, config: TextDataConfig, codec: TextCodec | None = None, dataset: Any = None) -> TextData:
+        """Load and encode text; see `Kind.load`."""
+        options = codec or TextCodecOptions(
+            tokenizer=config.tokenizer,
+            length=config.length,
+            ends=config.layout == "pad",
+            vocabulary_size=config.vocabulary_size,
+            min_count=config.min_count,
+            model_type=config.model_type,
+            model_file=config.model_file,
+        )
+        return load_text(
+            config.dataset if dataset is None else dataset,
+            text_column=config.text_column,
+            split=config.split,
+            unit=config.unit,
+            layout=config.layout if codec is None else ("pad" if codec.ends else "window"),
+            limit=config.limit,
+            streaming=config.streaming,
+            holdout=config.holdout,
+            heldout=config.heldout,
+            codec=options,
+            seed=config.data_seed,
+            revision=config.dataset_revision,
+        )
+
+    shares_codes = True
+
+    def share(self, data: TextData, folder: Path) -> None:
+        """See `Kind.share`."""
+        save_text_data(data, folder)
+
+    def shared(self, folder: Path) -> TextData:
+        """See `Kind.shared`."""
+        return load_text_data(folder)
+
+    def describe(self, data: TextData) -> str:
+        """Counts, lengths, codec, unknown tokens and duplicates; see `Kind.describe`."""
+        return describe_text(data)
+
+    def check_counts(self, num_samples: int, data: TextData) -> None:
+        """See `Kind.check_counts`."""
+        if num_samples < 2:
+            raise InputError(f"num_samples must be 0 (no metrics) or at least 2, got {num_samples}")
+
+    def networks(
+        self, config: TextTrainingConfig, space: SampleSpace, num_classes: int | None = None
+    ) -> tuple[Generator, Discriminator]:
+        """One-shot or autoregressive generator, and a discriminator of the credit's scores; see `Kind.networks`."""
+        model, credit = config.model, config.training.credit
+        torch.manual_seed(config.training.seed)
+        generator = GENERATORS[model.generator](
+            space, model.latent_size, model.generator_width, model.generator_depth, latent_kind=model.latent_kind
+        )
+        sizes = (model.discriminator_width, model.discriminator_depth)
+        discriminator: Discriminator
+        if credit == "alternatives":
+            context: Literal["prefix", "rest"] = "rest" if _is_one_shot(config) else "prefix"
+            discriminator = AlternativesDiscriminator(space, *sizes, context, model.discriminator, model.log_ratio_bound)
+        else:
+            discriminator = DISCRIMINATORS[model.discriminator](space, *sizes, per_prefix=credit == "prefix")
+        if model.spectral_norm:
+            apply_spectral_normalization(discriminator)
+        return generator, discriminator
+
+    def algorithm(self, config: TextTrainingConfig) -> TextAlgorithmConfig:
+        """The algorithm with its `escort`: where none was asked for, what suits the generator.
+
+        A generator that draws all positions at once has to become sharp at each of them to write a word at all, and
+        there a wrong choice would stay. An autoregressive one learns better from the exact gradient.
+        """
+        training = config.training
+        if training.escort is not None or training.credit != "alternatives":
+            return training
+        return dataclasses.replace(training, escort=ESCORT if _is_one_shot(config) else 1.0)
+
+    def start(self, generator: Generator, config: TextTrainingConfig, data: TextData) -> None:
+        """Give the data's frequencies for an output bias, and the logits their spread over latents."""
+        if config.model.output_bias:
+            frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+            occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
+            frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
+            generator.set_output_bias(frequencies)
+        spread = config.model.logit_spread
+        if spread is None and config.training.credit == "alternatives" and _is_one_shot(config):
+            spread = LOGIT_SPREAD
+        if spread is not None:
+            set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind), spread)
+
+    def save(self, samples: Samples, path: Path) -> str:
+        """One sample a line; see `Kind.save`."""
+        text = "".join(f"{on_one_line(line)}\n" for line in samples.values)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text, errors="replace")
+        return text
+
+    def lines(self, samples: Samples) -> list[str]:
+        """The first texts."""
+        return samples.values[:SHOWN_LINES]
+
+    def check_output(self, output: Path | None, codec: TextCodec) -> None:
+        """Any file, or stdout; see `Kind.check_output`."""
+        if output is not None:
+            check_file(output, ())
+        else:
+            write_product("")  # before the work, whether it can be written at all
+
+    def write(
+        self,
+        parts: Iterable[Samples],
+        output: Path | None,
+        num_samples: int,
+        codec: TextCodec,
+        *,
+        columns: int | None = None,
+        bin_ranges: bool = False,
+    ) -> None:
+        """``*.jsonl`` with one JSON object a line, else one sample a line with its breaks as `on_one_line` writes them."""
+        if output is None:
+            for part in parts:
+                write_product("".join(f"{on_one_line(text)}\n" for text in part.values))
+            return
+        with replacing_file(output) as file:
+            for text in (text for part in parts for text in part.values):
+                is_json = output.suffix == ".jsonl"
+                line = json.dumps({"text": text}, ensure_ascii=False) if is_json else on_one_line(text)
+                file.write(f"{line}\n".encode())
+
+    def facts(self, samples: Samples, data: TextData, picture: Path) -> dict[str, Any]:
+        """Nearest training texts, and the share of unknown tokens."""
+        neighbours = nearest_texts(samples.codes, data.codes, data.codec.lengths, data.codec.decode)
+        tokens = sum(int(data.codec.lengths(data.codes[i : i + 65536]).sum()) for i in range(0, len(data.codes), 65536))
+        return {"neighbours": neighbours, "unknown_share": data.counts["unknown"] / max(tokens, 1)}
+
+    def evaluate(
+        self,
+        pipeline: Any,
+        data: TextData,
+        num_samples: int,
+        seed: int = METRICS_SEED,
+        *,
+        resample: int = 1,
+        **options: Any,
+    ) -> TextReport:
+        """Divergences of n-grams, perplexities, BLEU; see `Kind.evaluate`.
+
+        Options: ``others``, other models by the names of their rows; ``protocol``, ``full`` or ``wgan-gp`` to add the
+        divergences of 640 samples of 32 characters; ``sweep_temperature``, to evaluate all models at `TEMPERATURES`.
+        """
+        return _evaluate(pipeline, data, num_samples, seed, resample, **options)
+
+    def remarks(self, report: TextReport, data: TextData) -> list[str]:
+        """The share of unknown tokens, and the figures of further protocols."""
+        tokens = int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
+        unknown = data.counts["heldout_unknown"] / max(tokens, 1)
+        lines = []
+        if unknown:
+            what = "of the held-out tokens, which the model's vocabulary lacks; all count as one"
+            lines.append(f"unknown: {unknown:.1%} {what}")
+        for name, row in report.facts.get("wgan_gp", {}).items():
+            figures = "  ".join(f"{key} {value:.3f}" for key, value in row.items())
+            lines.append(f"640 samples of 32 characters, {name}: {figures}")
+        for name, points in report.facts.get("sweep", {}).items():
+            lines += [f"{name}: " + "  ".join(f"{key} {value:.3f}" for key, value in p.items()) for p in points]
+        return lines
+
+
+def _is_one_shot(config: TextTrainingConfig) -> bool:
+    """Whether the generator draws all positions at once."""
+    return config.model.generator in ("conv", "mlp")
+
+
+def _evaluate(
+    pipeline: Any,
+    data: TextData,
+    num_samples: int,
+    seed: int,
+    resample: int,
+    *,
+    others: dict[str, Any] | None = None,
+    protocol: str = "full",
+    sweep_temperature: bool = False,
+) -> TextReport:
+    if num_samples < 2:
+        raise InputError(f"num_samples must be at least 2, got {num_samples}")
+    training, heldout = _evaluated_texts(data)
+    texts = pipeline.generate(num_samples, seed=seed, resample=resample).values
+    if not any(texts):
+        raise InputError("the model generates only empty texts: there is nothing to evaluate")
+    report = evaluate_text(
+        texts,
+        training,
+        heldout,
+        ends=data.codec.ends,
+        valid=equations() if data.name == "arithmetic" else None,
+        others={name: other.generate(num_samples, seed=seed).values for name, other in (others or {}).items()},
+    )
+    report.facts["training_texts_in_all"] = len(data.codes)
+    if protocol == "wgan-gp":
+        few = num_samples < WGAN_GP_SAMPLES
+        drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).values if few else texts
+        report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
+    if sweep_temperature:
+        report.facts["sweep"] = {
+            name: sweep_temperatures(model, data, num_samples, seed, resample if model is pipeline else 1)
+            for name, model in {"model": pipeline, **(others or {})}.items()
+        }
+    return report
+
+
+def _evaluated_texts(data: TextData) -> tuple[list[str], list[str]]:
+    """Training and held-out texts, at most `MAX_EVALUATED_TEXTS` of each."""
+    parts = []
+    for codes in (data.codes, data.heldout_codes):
+        rows = np.linspace(0, len(codes) - 1, min(len(codes), MAX_EVALUATED_TEXTS)).astype(np.int64)
+        parts.append(data.codec.decode(np.ascontiguousarray(codes[rows])))
+    training, heldout = parts
+    return training, heldout
+
+
+def sweep_temperatures(
+    pipeline: Any, data: TextData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
+) -> list[dict[str, float]]:
+    """Quality and diversity at several temperatures: a single point would only measure sharpness.
+
+    Args:
+        pipeline: The model.
+        data: Texts in the codes of the model's codec.
+        num_samples: How many samples are drawn at each temperature.
+        seed: Of the samples.
+        resample: See `Pipeline.generate`.
+
+    Returns:
+        A dictionary for each temperature: the temperature, JSD-4, forward and reverse perplexity, BLEU-4, Self-BLEU-4.
+    """
+    training, heldout = _evaluated_texts(data)
+    names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
+    points = []
+    for temperature in TEMPERATURES:
+        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, resample=resample).values
+        valid = equations() if data.name == "arithmetic" else None
+        report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
+        row = report.rows["model"]
+        points.append({"temperature": temperature, **{name: row[name] for name in names if name in row}})
+    return points
+
+
+def on_one_line(text: str) -> str:
+    """A text with its line breaks written as ``\\n`` and ``\\r``: one line a sample. JSON keeps a text exactly."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")

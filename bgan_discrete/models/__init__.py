@@ -1,0 +1,1 @@
+"""Trained models: what they do, and the folder that they are saved in."""

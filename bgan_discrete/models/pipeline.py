@@ -1,0 +1,510 @@
+"""A trained generator with its codec: draws samples, is saved, loaded, evaluated and uploaded."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from bgan_discrete import __version__
+from bgan_discrete.codecs import Codec, ImageCodec, TableCodec, TextCodec
+from bgan_discrete.config import folder_of_run
+from bgan_discrete.devices import resolve_device
+from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.sampling import check_sharpening
+from bgan_discrete.durable import (
+    MANIFEST_FILE,
+    clean_leftovers,
+    keep_permissions,
+    make_folder,
+    read_json,
+    storage_error,
+    sync_folder,
+    working_folder,
+)
+from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.game.drawing import sample_codes
+from bgan_discrete.game.players import Discriminator, Generator, check_players
+from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.kinds import kind_of_codec
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples
+from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, shown, write_model
+from bgan_discrete.nn import ContinuousConvGenerator
+from bgan_discrete.publishing.card import (
+    CARD_FILE,
+    PICTURE_FILE,
+    ModelFacts,
+    existing_card,
+    existing_picture,
+    pointed_at,
+    remove_card,
+    render_card,
+    write_card,
+)
+from bgan_discrete.publishing.card import Samples as CardSamples
+from bgan_discrete.publishing.hub import check_repo_id, find_model, names_hub_model, push_folder
+from bgan_discrete.reporting.page import write_report_page
+from bgan_discrete.run_folder import RunFolder
+from bgan_discrete.space import SampleSpace
+from bgan_discrete.training.labels import labels_of_samples
+
+
+class Pipeline:
+    """A trained model of any kind of data: a generator with the codec of its data.
+
+    `bgan_discrete.fit` returns one, and `bgan_discrete.load` reads one that was saved.
+
+    Args:
+        generator: The generator.
+        codec: The codec of the data that it was trained on.
+        device: Where it runs; see `bgan_discrete.devices.resolve_device`.
+        discriminator: What weighs draws if `generate` is asked to resample; None where nothing does. It is not saved
+            with the model.
+
+    Attributes:
+        kind: Of the data, by the codec: a `bgan_discrete.kinds.kind.Kind`.
+        data: What it was fitted on; None of a model that was loaded.
+
+    Raises:
+        InputError: If the codec belongs to no kind of data, the generator's samples are not of its space, a network is
+            none, or the discriminator's samples have other categories or another end.
+    """
+
+    kind: Kind
+
+    def __init__(
+        self, generator: Generator, codec: Any, device: str = "cpu", discriminator: Discriminator | None = None
+    ) -> None:
+        check_players(generator, discriminator)
+        self.kind = kind_of_codec(codec)
+        difference = generator.space.difference(_space_of(codec, generator.space))
+        if difference is not None:
+            raise InputError(f"generator and codec must be of the same space, got {difference}")
+        if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
+            # Whose numbers are read as a scale, and how classes are called, a discriminator need not know.
+            ours, theirs = (replace(x.space, ordered=False, class_names=None) for x in (generator, discriminator))
+            if (difference := ours.difference(theirs)) is not None:
+                raise InputError(f"generator and discriminator must be of the same space, got {difference}")
+        self.device = resolve_device(device)
+        self.generator = generator.to(self.device).eval()
+        self.codec = codec
+        self.discriminator = None if discriminator is None else discriminator.to(self.device).eval()
+        self.data: Any = None
+        self._origin: Path | None = None
+        self._like: Any = None
+
+    def remember(self, folder: Path, data: Any, like: Any = None) -> None:
+        """Know where the model was saved by its run, what it was fitted on, and in what form that was given."""
+        self._origin, self.data, self._like = folder, data, like
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes that samples can be asked of; None of a model that was trained without labels."""
+        return self.generator.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the classes, in their order; None where they have numbers alone."""
+        return None if self.num_classes is None else self.generator.space.class_names
+
+    def __repr__(self) -> str:
+        """Kind, generator, codec and device."""
+        name = type(self.generator).__name__
+        return f"<Pipeline of {self.kind.name}: {name}, {self.codec.describe()}, on {self.device}>"
+
+    def sample(self, num_samples: int, seed: int = 0, **options: Any) -> Any:
+        """Draw samples, in the form of the data.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same samples on the same machine.
+            **options: As in `generate`.
+
+        Returns:
+            Pictures of Pillow; strings; a data frame; an array, where the model was fitted on an array.
+
+        Raises:
+            InputError: As in `generate`.
+        """
+        return self.kind.present(self.generate(num_samples, seed, **options), self._like)
+
+    def generate(
+        self,
+        num_samples: int,
+        seed: int | torch.Generator = 0,
+        batch_size: int = 1000,
+        *,
+        labels: Sequence[int | str] | np.ndarray | int | str | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prompt: str = "",
+        bin_ranges: bool = False,
+        resample: int = 1,
+    ) -> Samples:
+        """Draw samples with their codes: one latent each, and one draw of its categories.
+
+        Args:
+            num_samples: How many, >= 1.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
+                is used from its present state on.
+            batch_size: How many at once; the samples depend on it.
+            labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
+                samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``. One label
+                alone is that of all samples. All classes once if None.
+            temperature: Divides the logits, > 0. 1 draws from the model's own distribution; below 1 the most probable
+                categories are drawn more often, and the samples are no longer those of the model.
+            top_k: Draw only from the so many most probable categories of a position; None for all.
+            top_p: Draw only from the most probable categories that have this share of the probability, in (0, 1].
+            prompt: What every sample begins with; of autoregressive generators of text.
+            bin_ranges: Give a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
+            resample: Draw so many samples for each that is kept, one of them by its importance weight under the
+                pipeline's discriminator: nearer to the data, at so many times the cost
+                (`bgan_discrete.game.resampling.Resampler`).
+
+        Returns:
+            Codes, what they stand for, and their labels.
+
+        Raises:
+            InputError: If a number is out of its range, or an option is not for such a model: logits of a generator of
+                continuous grey levels, labels of a model without classes, more labels than samples, an unknown label or
+                character, a prompt that is too long, bins of what is no table.
+        """
+        # 1. What is asked for, looked at before any work.
+        check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
+        check_sharpening(temperature, top_k, top_p)
+        is_sharpened = (temperature, top_k, top_p) != (1.0, None, None)
+        if is_sharpened and isinstance(self.generator, ContinuousConvGenerator):
+            raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
+        if bin_ranges and not isinstance(self.codec, TableCodec):
+            raise InputError(f"bin_ranges is for tables; the model is one of {self.kind.noun}")
+        if resample > 1 and self.discriminator is None:
+            raise InputError(
+                f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
+                "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
+            )
+        of_samples = labels_of_samples(self._class_numbers(labels), num_samples, self.num_classes)
+        start = self._prompt_codes(prompt)
+
+        # 2. Draw.
+        def draw(distribution: Any, rng: torch.Generator) -> Tensor:
+            if is_sharpened:
+                distribution = distribution.sharpened(temperature, top_k, top_p)
+            drawn = distribution.sample(1, rng) if start is None else distribution.sample(1, rng, prompt=start)
+            return cast(Tensor, drawn[0])
+
+        codes = sample_codes(
+            self.generator,
+            num_samples,
+            seed,
+            self.device,
+            batch_size,
+            draw,
+            labels=None if of_samples is None else torch.from_numpy(of_samples),
+            resampler=None if self.discriminator is None or resample == 1 else Resampler(self.discriminator, resample),
+        ).numpy()
+
+        # 3. Decode.
+        options = {"bin_ranges": True} if bin_ranges else {}
+        return Samples(codes, self.codec.decode(codes, **options), of_samples)
+
+    def evaluate(
+        self,
+        data: Any = None,
+        num_samples: int | None = None,
+        *,
+        seed: int = METRICS_SEED,
+        resample: int = 1,
+        **options: Any,
+    ) -> Any:
+        """Compare samples with held-out data.
+
+        Args:
+            data: What the training scripts take as ``dataset``, or objects in memory; they are encoded by the model's
+                codec. None for the data that the model was fitted on.
+            num_samples: How many samples are drawn; None for the default of the kind.
+            seed: Of the samples.
+            resample: See `generate`.
+            **options: Options of the data, such as ``holdout`` or ``limit``, and those of `Kind.evaluate`.
+
+        Returns:
+            The figures, with floors and baselines.
+
+        Raises:
+            InputError: If the data cannot be used, or there are none.
+        """
+        config = self.kind.config_class()
+        section = cast(Any, config).data
+        of_data = {name: options.pop(name) for name in list(options) if name in {f.name for f in fields(section)}}
+        if data is None:
+            if self.data is None:
+                raise InputError("data must be given to evaluate a model that was loaded: a path, a name or an array")
+            if of_data:
+                raise InputError(f"{', '.join(of_data)}: options of data, and no data are given")
+            data = self.data
+        else:
+            is_named = isinstance(data, (str, os.PathLike))
+            section = replace(section, **of_data, **({"dataset": os.fspath(data)} if is_named else {}))
+            section.check()
+            data = self.kind.load(section, self.codec, None if is_named else data)
+        count = cast(Any, config).run.num_samples if num_samples is None else num_samples
+        check_at_least_one(num_samples=count)
+        return self.kind.evaluate(self, data, count, seed, resample=resample, **options)
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write the report of the run that trained the model, as one HTML page.
+
+        Args:
+            output: The file; None for ``report.html`` in the folder of the run.
+
+        Returns:
+            The file.
+
+        Raises:
+            InputError: If the model is not in the folder of a run.
+            StorageError: If the file cannot be written.
+        """
+        run = None if self._origin is None else RunFolder(folder_of_run(self._origin))
+        if run is None or not run.config.is_file():
+            raise InputError("report needs the folder of the run that trained the model: load its 'model' folder there")
+        return write_report_page(run.root, output)
+
+    def save(self, folder: str | Path, *, repo_id: str | None = None) -> None:
+        """Write weights (safetensors), configuration, codec and a manifest of the three into a folder, with a card.
+
+        The card is ``README.md`` (with ``sample.png``, where it shows one). A model that was loaded and not changed
+        keeps the card that was with it; a card that somebody wrote or edited in ``folder`` stays. That it cannot be
+        written is a warning.
+
+        Args:
+            folder: Created if missing. The files of an earlier model in it are replaced, with their permissions kept,
+                and all others stay. A crash in between leaves the earlier model, this one, or a folder that `load`
+                refuses.
+            repo_id: ``owner/name`` on the Hub, to be named in the card; nothing is uploaded.
+
+        Raises:
+            InputError: If ``repo_id`` is none, the generator cannot be saved
+                (`bgan_discrete.models.format.model_content`), or ``folder`` holds the model of another package.
+                Nothing has been written then.
+            StorageError: If the folder or a file in it cannot be written.
+        """
+        reference = None if repo_id is None else check_repo_id(repo_id)
+        folder = Path(folder)
+        tensors, config = model_content(self.generator)
+        check_own(folder)
+        try:
+            make_folder(folder)
+            clean_leftovers(folder)
+            with working_folder(folder) as working:
+                write_model(working, tensors, config, self.codec.to_json())
+                for file in MODEL_FILES:
+                    keep_permissions(folder / file, working / file)
+                sync_folder(working)
+                card, picture = self._card(working, reference or folder.resolve().name)
+                with suppress(OSError):
+                    remove_card(folder)
+                # The configuration first: it asks for a manifest of these files, and one that is there is another's.
+                for file in MODEL_FILES:
+                    (working / file).replace(folder / file)
+                    sync_folder(folder)
+        except OSError as error:
+            raise storage_error(f"model {str(folder)!r}", error) from None
+        try:
+            write_card(folder, card, picture)
+        except OSError as error:
+            warnings.warn(f"the model is saved, its card is not: {one_line(error)}", stacklevel=2)
+
+    save_pretrained = save
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Upload model",
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Upload what `save` writes, and nothing else, to the Hugging Face Hub.
+
+        A card that somebody wrote or edited on the Hub stays, unless that of this model was edited too.
+
+        Args:
+            repo_id: ``owner/name``; the repository is made if there is none.
+            private: Make a repository that only its owner sees; None for the owner's own default.
+            token: With the right to write; None for that of ``HF_TOKEN`` or ``hf auth login``.
+            commit_message: Of the one commit.
+            revision: Branch to commit to, which exists; None for main.
+            create_pr: Propose the commit as a pull request.
+
+        Returns:
+            The address of the commit or of the pull request.
+
+        Raises:
+            InputError: If the id is none, the token does not do, the Hub cannot be reached, the model is none that
+                `save` can write, or a repository that is to be private exists and is public.
+        """
+        with tempfile.TemporaryDirectory(prefix="bgan-") as scratch:
+            folder = Path(scratch)
+            self.save(folder, repo_id=repo_id)
+            names = [name for name in (*MODEL_FILES, CARD_FILE, PICTURE_FILE) if (folder / name).is_file()]
+            return push_folder(
+                folder,
+                names,
+                repo_id,
+                private=private,
+                token=token,
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+    def _card(self, working: Path, reference: str) -> tuple[str, bytes | None]:
+        """The card of the model whose files have just been written: its own if it is the one that was loaded."""
+        origin = self._origin
+        if origin is not None:
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                same = read_json(origin / MANIFEST_FILE)["files"] == read_json(working / MANIFEST_FILE)["files"]
+                known = existing_card(origin) if same else None
+                if known is not None:
+                    return pointed_at(known, reference), existing_picture(origin, known)
+        return render_card(model_facts(self), None, CardSamples(), reference), None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: "str | os.PathLike[str]",
+        device: str = "cpu",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> Self:
+        """Load what `save` wrote; strict, and nothing in the folder is executed.
+
+        Args:
+            model: The model's folder, or the id of a model on the Hugging Face Hub, ``owner/name``. A folder that
+                exists wins, and nothing that looks like a path is asked of the Hub; ``hf://owner/name`` always is.
+                Of the Hub's files only those that the manifest names are fetched, into the Hub's cache; without
+                network they are taken from there.
+            device: Where it will run.
+            revision: Branch, tag or commit on the Hub; None for its main branch.
+            token: For a private model; None for that of ``HF_TOKEN`` or ``hf auth login``, False for none.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            InputError: If there is no such folder or model, or the Hub cannot be reached; if a file is missing, was
+                changed or is of another format, or if the weights do not fit the configuration in name, shape or dtype. Nothing is used of a folder that is not
+                as its manifest says.
+        """
+        pipeline = cls(*read_model(find_model(model, FORMAT, revision, token)), device)
+        if not names_hub_model(model):
+            pipeline._origin = Path(model)
+        return pipeline
+
+    def _class_numbers(self, labels: Any) -> list[int] | None:
+        """The numbers of the classes that are asked for by numbers or names; None for all."""
+        if labels is None:
+            return None
+        if isinstance(labels, (str, int, np.integer)):
+            labels = [labels]
+        return [self._class_number(label) for label in labels]
+
+    def _class_number(self, label: Any) -> int:
+        """Of a name, or of a number, also one in digits that is nobody's name."""
+        names = self.class_names or ()
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if isinstance(label, (int, np.integer)) and not isinstance(label, bool):
+            return int(label)
+        # Numbers of classes have few digits; Python does not read thousands of them.
+        if isinstance(label, str) and label.isdecimal() and len(label) < 10:
+            return int(label)
+        count = self.num_classes
+        if count is None:
+            return 0
+        known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {shown(label)}")
+
+    def _prompt_codes(self, prompt: str) -> Tensor | None:
+        if not prompt:
+            return None
+        if not isinstance(self.codec, TextCodec):
+            raise InputError(f"prompt is for models of text; this one is of {self.kind.name}, got {prompt!r}")
+        if not self.generator.takes_prompt:
+            raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
+        (codes,) = self.codec.tokenize([prompt])
+        unknown = self.codec.is_unknown(codes)
+        if unknown.any():
+            what = sorted(
+                {character for character in prompt if self.codec.is_unknown(self.codec.tokenize([character])[0]).any()}
+            )
+            raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, what))}")
+        if (back := self.codec.detokenize(codes)) != prompt:
+            raise InputError(f"prompt must be as the model's tokenizer writes it, {back!r}, got {prompt!r}")
+        if len(codes) > self.codec.length:
+            raise InputError(
+                f"prompt must have at most {self.codec.length} tokens, the model's length; {prompt!r} has {len(codes)}"
+            )
+        return torch.from_numpy(codes.astype(np.int64))
+
+
+def load(
+    model: "str | os.PathLike[str]",
+    device: str = "cpu",
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> Pipeline:
+    """Load a trained model of any kind; arguments and errors as in `Pipeline.from_pretrained`.
+
+    Args:
+        model: The model's folder, or its id on the Hugging Face Hub.
+        device: Where it will run.
+        revision: Branch, tag or commit on the Hub; None for its main branch.
+        token: For a private model.
+
+    Returns:
+        The pipeline.
+    """
+    return Pipeline.from_pretrained(model, device, revision=revision, token=token)
+
+
+def model_facts(pipeline: Pipeline) -> ModelFacts:
+    """What a model card says of a model, whatever its training.
+
+    Args:
+        pipeline: The model.
+
+    Returns:
+        Its facts.
+    """
+    codec = pipeline.codec
+    kinds: tuple[tuple[Any, Kind], ...] = ((ImageCodec, "images"), (TextCodec, "text"), (TableCodec, "tables"))
+    return ModelFacts(
+        kind=next((kind for codec_class, kind in kinds if isinstance(codec, codec_class)), "arrays"),
+        pipeline=type(pipeline).__name__,
+        generator=type(pipeline.generator).__name__,
+        parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
+        sample=pipeline.generator.space.event_shape,
+        categories=codec.num_categories,
+        codec=codec.describe(),
+        version=__version__,
+    )
+
+
+def _space_of(codec: Any, space: SampleSpace) -> SampleSpace:
+    """What a codec's codes are; of images, of the size and the classes that a generator makes."""
+    if isinstance(codec, ImageCodec):
+        return codec.space_of(space.event_shape, space.class_names)
+    return cast(SampleSpace, codec.space)

@@ -1,0 +1,1 @@
+"""What one verb of the program does, as one function: train, generate, evaluate, upload."""

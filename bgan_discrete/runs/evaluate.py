@@ -1,0 +1,124 @@
+"""The evaluation of a saved model, and the file that keeps its figures."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bgan_discrete import __version__
+from bgan_discrete.durable import replace_text
+from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.kinds.kind import METRICS_SEED
+from bgan_discrete.models.pipeline import load
+from bgan_discrete.run_folder import check_output
+from bgan_discrete.runs.curves import plot_temperatures
+from bgan_discrete.runs.discriminators import give_discriminator
+from bgan_discrete.streams import say, write_product
+
+
+def evaluate(
+    model: str | Path,
+    data: Any,
+    num_samples: int,
+    output: Path | None = None,
+    *,
+    against: str | Path | None = None,
+    seed: int = METRICS_SEED,
+    device: str = "auto",
+    revision: str | None = None,
+    resample: int = 1,
+    **options: Any,
+) -> Any:
+    """Evaluate a saved model of any kind, print its figures and keep them, as ``bgan evaluate`` does.
+
+    Args:
+        model: Its folder, or its id on the Hub.
+        data: The section ``data`` of the kind's configuration; the data are encoded by the model's own codec.
+        num_samples: How many samples are drawn.
+        output: Where the report is written; None writes none. A curve of temperatures is written next to it, as a PNG.
+        against: Another model of the same data, such as the same generator trained by maximum likelihood; of text.
+        seed: Of the samples.
+        device: Where the model runs.
+        revision: Branch, tag or commit of a model on the Hub.
+        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
+            `bgan_discrete.game.resampling`.
+        **options: Of the kind; see its `evaluate`.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If a model or the data cannot be used.
+        StorageError: If the report cannot be written.
+    """
+    # 1. What can be refused before any work.
+    check_at_least_one(num_samples=num_samples)
+    if output is not None and output.is_dir():
+        raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
+    check_output(output, model, vars(data))
+    pipeline = load(model, device, revision=revision)
+    kind = pipeline.kind
+    if not isinstance(data, type(_data_section(kind))):
+        raise InputError(f"model {str(model)!r} is one of {kind.name}, and these are options of other data")
+    give_discriminator(pipeline, model, resample)
+    if against is not None:
+        options["others"] = {"against": load(against, device)}
+
+    # 2. Data, samples, figures.
+    encoded = kind.load(data, pipeline.codec)
+    started = time.monotonic()
+    say_evaluating(num_samples)
+    report = kind.evaluate(pipeline, encoded, num_samples, seed, resample=resample, **options)
+
+    # 3. For people, and for programs.
+    say(f"dataset: {encoded.name}; held out: {encoded.heldout_source}")
+    say("\n" + report.format_table() + "\n")
+    for line in kind.remarks(report, encoded):
+        say(line)
+    if output is None:
+        write_product("")  # what was printed must have arrived
+        return report
+    details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
+    write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
+    say(f"report: {output}")
+    sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
+    if sweep and plot_temperatures(sweep, curve):
+        say(f"curve:  {curve}")
+    return report
+
+
+def _data_section(kind: Any) -> Any:
+    """Options of a kind's data, with their defaults."""
+    return kind.config_class().data
+
+
+def say_evaluating(num_samples: int) -> None:
+    """Say what takes the time that follows: the metrics, which may take as long as a short training."""
+    say(f"evaluating {num_samples:,} samples; --num-samples sets how many")
+
+
+def write_report(path: Path, report: Any, data: Any, details: Mapping[str, Any]) -> None:
+    """Write a report as JSON.
+
+    Args:
+        path: The file; its folder is created if missing.
+        report: The figures.
+        data: What they were taken against; its ``digest`` is noted where it has one.
+        details: What else belongs to them, of plain types.
+    """
+    digest = getattr(data, "digest", None)
+    document = {
+        "dataset": data.name,
+        **({} if digest is None else {"dataset_digest": digest}),
+        "held_out": data.heldout_source,
+        "codec": data.codec.describe(),
+        **report.to_dict(),
+        **details,
+        "version": __version__,
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")

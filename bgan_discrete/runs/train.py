@@ -1,0 +1,353 @@
+"""A training run of any kind of data, from the data to the report.
+
+    options -> data -> networks -> Trainer -> samples, model, figures, card -> report
+
+What differs between images, text and arrays is asked of their `Kind`.
+"""
+
+import dataclasses
+import logging
+import math
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bgan_discrete.config import CODEC_OPTIONS, ScriptConfig
+from bgan_discrete.durable import hold_folder, make_folder
+from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds import kind_of_config
+from bgan_discrete.kinds.kind import Kind, Samples
+from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.parallel import Processes, join_processes
+from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.run_folder import LOCK_FILE, RunFolder
+from bgan_discrete.runs.curves import plot_curves
+from bgan_discrete.runs.evaluate import say_evaluating, write_report
+from bgan_discrete.runs.model_card import write_run_card
+from bgan_discrete.runs.starts import give_start, start_codec
+from bgan_discrete.sources.conservation import listed
+from bgan_discrete.space import SampleSpace
+from bgan_discrete.streams import say
+from bgan_discrete.training.checkpoint import step_of
+from bgan_discrete.training.labels import shown_labels
+from bgan_discrete.training.run_log import read_metrics
+from bgan_discrete.training.stopping import TrainingSummary
+from bgan_discrete.training.trainer import Trainer
+
+SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
+
+BYTES_OF_A_WEIGHT = 4 * 5
+"""Itself, its gradient, its average and two moments of the optimiser, in 32 bits each."""
+
+WIDTH_OF_LINE = 112
+"""Of the samples that are printed."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a training left.
+
+    Attributes:
+        folder: The run's folder.
+        summary: How the training ended.
+        report: The final figures; None if they were not asked for, the training was interrupted, or another process
+            writes.
+        pipeline: The model; None in a process that does not write.
+    """
+
+    folder: RunFolder
+    summary: TrainingSummary
+    report: Any
+    pipeline: Pipeline | None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the signal which stopped the training."""
+        return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
+
+
+def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True) -> FinishedRun:
+    """Train on images, text or arrays, from the data to the report, as ``bgan train`` does.
+
+    The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, the samples of the finished model,
+    ``report.json``, ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/`` (`RunFolder` names them all).
+
+    Args:
+        config: The run; its class says of which kind the data are.
+        dataset: Data in memory, in the place of ``config.data.dataset``; such a run cannot be resumed by a script.
+        progress: Whether to report progress on stderr, and to print what is found.
+
+    Returns:
+        What it left.
+
+    Raises:
+        InputError: If an option, the data or the folder cannot be used, before any training.
+        NonFiniteError: If the training diverged; the last checkpoint stays.
+    """
+    options: Any = config
+    with (
+        join_processes(options.training.device, options.training.dist_timeout) as processes,
+        hold_run(config, processes),
+    ):
+        return _Run(options, kind_of_config(config), processes, progress).carry_out(dataset)
+
+
+def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
+    """Lock a run's folder, in the first process, before anything in it is looked at; see `hold_folder`.
+
+    Raises:
+        InputError: Also if the run would write into its data or over them.
+    """
+    options: Any = config
+    folder = RunFolder(Path(options.run.output_dir))
+    folder.check_apart(config.to_flat())
+    return processes.after_the_first(lambda: hold_folder(folder.root if processes.is_first else None, LOCK_FILE))
+
+
+class _Run:
+    """One run; its methods are called from top to bottom.
+
+    Args:
+        config: All options.
+        kind: Of the data.
+        processes: Those that train.
+        progress: Whether to say what happens.
+    """
+
+    def __init__(self, config: Any, kind: Kind, processes: Processes, progress: bool) -> None:
+        self.config, self.kind, self.processes, self.progress = config, kind, processes, progress
+        self.folder = RunFolder(Path(config.run.output_dir))
+
+    def tell(self, line: str) -> None:
+        """Print a line, in the process that speaks for all."""
+        if self.progress and self.processes.is_first:
+            say(line)
+
+    def carry_out(self, dataset: Any) -> FinishedRun:
+        """The whole run."""
+        # 1. Everything that could stop it, and the data, before any long work.
+        checkpoint, data, classes = self._open(dataset)
+        description = self.kind.describe(data)
+        self.tell(description)
+        if self.processes.is_first:
+            for warning in self.kind.warnings(self.config, data):
+                _log.warning("%s", warning)
+
+        # 2. Networks and trainer.
+        generator, discriminator, networks = self._networks(data, None if classes is None else classes[0])
+        self.tell(f"networks: {networks}")
+        self.kind.start(generator, self.config, data)
+        trainer = Trainer(
+            generator,
+            discriminator,
+            data.codes,
+            self.kind.algorithm(self.config),
+            output_dir=self.folder.root,
+            labels=None if classes is None else classes[1],
+            processes=self.processes,
+        )
+        facts = {"networks": networks, **self._begin(trainer, checkpoint)}
+        if not self.processes.is_first:
+            return FinishedRun(self.folder, trainer.train(progress=self.progress), None, None)
+
+        # 3. Training, and what it leaves.
+        self._clear(checkpoint)
+        self.config.save(self.folder.config)
+        with recorded(self.folder.root, description, **facts, device=str(trainer.device)):
+            summary = trainer.train(
+                progress=self.progress,
+                tensorboard=self.config.run.report_to == "tensorboard",
+                on_samples=self._show_samples(data, generator.num_classes),
+            )
+            seconds = f"{summary.seconds:.0f} s"
+            self.tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {seconds}")
+            pipeline, report = self._finish(data, trainer, summary)
+        self.tell(f"report:  {self.folder.page}")
+        return FinishedRun(self.folder, summary, report, pipeline)
+
+    def _open(self, dataset: Any) -> tuple[Path | None, Any, tuple[int, np.ndarray] | None]:
+        """The checkpoint to resume from, the data, and their classes where the model is to have some."""
+        config, processes = self.config, self.processes
+
+        def work() -> tuple[Path | None, Any, tuple[int, np.ndarray] | None]:
+            if processes.is_first:
+                self.folder.check_free(config.run.resume is not None, config.run.overwrite)
+            checkpoint = _checkpoint(config, self.folder)
+            data = self._load(dataset)
+            if config.run.num_samples:
+                self.kind.check_counts(config.run.num_samples, data)
+            return checkpoint, data, self.kind.classes(config, data)
+
+        try:
+            opened = processes.after_the_first(work)
+        finally:
+            # The codes have no name any more, but are there as long as somebody maps them.
+            if processes.local_rank == 0:
+                shutil.rmtree(self._shared_folder(), ignore_errors=True)
+        if processes.size > 1:
+            share = config.training.batch_size // processes.size
+            self.tell(f"processes:   {processes.size}, with {share} of each batch of {config.training.batch_size}")
+        return opened
+
+    def _load(self, dataset: Any) -> Any:
+        """The data; of the processes on a machine the first one prepares them, the others map its codes."""
+        load = self.kind.load
+        if self.processes.size == 1 or not self.kind.shares_codes:
+            return load(self.config.data, start_codec(self.config, self.kind), dataset)
+        shared = self._shared_folder()
+        if self.processes.local_rank == 0:
+            data = load(self.config.data, start_codec(self.config, self.kind), dataset)
+            shutil.rmtree(shared, ignore_errors=True)
+            shared.mkdir(parents=True)
+            self.kind.share(data, shared)
+        return self.kind.shared(shared)
+
+    def _shared_folder(self) -> Path:
+        """One for each machine, whether the run's folder is on a common disk or not."""
+        return self.folder.root / f".codes-{self.processes.rank - self.processes.local_rank}"
+
+    def _networks(self, data: Any, num_classes: int | None) -> tuple[Generator, Discriminator, str]:
+        """Both networks, and the numbers of their parameters; measured before any memory is taken."""
+        self.kind.check_networks(self.config, data)
+        # A model without classes knows no names of them either, so that it can start one of other classes.
+        space = data.space if num_classes is not None else dataclasses.replace(data.space, class_names=None)
+        with torch.device("meta"):
+            sizes = _check_memory(self.kind.networks(self.config, space, num_classes), space)
+        return (*self.kind.networks(self.config, space, num_classes), sizes)
+
+    def _begin(self, trainer: Trainer, checkpoint: Path | None) -> dict[str, str]:
+        """Bring the trainer to where it begins; what the report says of that."""
+        config = self.config
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+            self.tell(f"resumed from {checkpoint} at step {trainer.step}{_other_processes(trainer)}")
+            if trainer.used_up() is not None:
+                more = f"to train on, in a new run: {_more(self.folder)}"
+                self.tell(f"the training is finished, by {trainer.used_up()}; {more}")
+        elif config.run.resume is not None:
+            self.tell("there is no checkpoint yet: the run begins anew")
+        if checkpoint is not None or config.run.start_from is None:
+            return {}
+        started_from = give_start(config, trainer)
+        self.tell(f"started from {started_from}")
+        return {"started_from": started_from}
+
+    def _clear(self, checkpoint: Path | None) -> None:
+        """Delete what an earlier run left, unless this one continues it."""
+        kept = self.folder.clear() if checkpoint is None else []
+        if kept:
+            self.tell(f"kept in {self.folder.root}, since no run wrote it: {listed(kept, len(kept))}")
+        make_folder(self.folder.root)
+
+    def _show_samples(self, data: Any, num_classes: int | None) -> Callable[[int, np.ndarray], np.ndarray | str]:
+        """What is done with samples while the generator trains."""
+
+        def show(step: int, codes: np.ndarray) -> np.ndarray | str:
+            samples = Samples(codes, data.codec.decode(codes), shown_labels(num_classes))
+            return self.kind.save(samples, self.folder.samples_of(step, self.kind.suffix))
+
+        return show
+
+    def _finish(self, data: Any, trainer: Trainer, summary: TrainingSummary) -> tuple[Pipeline, Any]:
+        """Model, samples, curves, figures and card; of an interrupted training, which must end soon, the model alone."""
+        kind, folder, config = self.kind, self.folder, self.config
+        pipeline = Pipeline(trainer.averaged_generator, data.codec, str(trainer.device))
+        pipeline.save(folder.model)
+        pipeline.remember(folder.model, data)
+        ended = dataclasses.asdict(summary)
+        add_facts(folder.root, {"training": ended, "dataset_commit": getattr(data, "commit", None)})
+        if summary.stopped_by in SIGNAL_EXIT_CODES:
+            more = f"--output-dir {shlex.quote(str(folder.root))} --resume latest"
+            self.tell(f"interrupted: continue with {more}; the model so far is in {folder.model}")
+            return pipeline, None
+
+        samples = kind.to_show(pipeline.generate, pipeline.num_classes, config.training.seed)
+        shown = folder.samples(kind.suffix)
+        kind.save(samples, shown)
+        add_facts(folder.root, kind.facts(samples, data, folder.neighbours))
+        plot_curves(read_metrics(folder.metrics), folder.curves)
+        report = None
+        if config.run.num_samples:
+            if self.progress:
+                say_evaluating(config.run.num_samples)
+            report = kind.evaluate(pipeline, data, config.run.num_samples)
+            write_report(folder.report, report, data, {"training": ended, "command": sys.argv})
+            self.tell("\n" + report.format_table() + "\n")
+        lines = kind.lines(samples)
+        write_run_card(config, folder, pipeline, lines=lines, picture=None if lines else shown)
+        if lines:
+            self.tell("\n".join(["samples:", *(f"    {_on_one_line(line)}" for line in lines)]))
+        self.tell(f"model:   {folder.model}")
+        self.tell(f"samples: {shown}")
+        return pipeline, report
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r")[:WIDTH_OF_LINE]
+
+
+def _check_memory(networks: tuple[Generator, Discriminator], space: SampleSpace) -> str:
+    """Numbers of parameters of networks without memory; InputError if training them needs more than there is."""
+    sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
+    count = sum(weights.numel() for network in networks for weights in network.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform != "win32" else math.inf
+    if BYTES_OF_A_WEIGHT * count > memory:
+        raise InputError(
+            f"the networks of {space.num_categories:,} categories at {space.num_positions:,} positions would "
+            f"have {sizes}, too many for {memory / 2**30:.0f} GiB of memory: give fewer categories or smaller networks"
+        )
+    return sizes
+
+
+def count_parameters(*named: tuple[str, Any]) -> str:
+    """``generator 1,234, discriminator 567 parameters``."""
+    return ", ".join(f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in named) + " parameters"
+
+
+def _checkpoint(config: ScriptConfig, folder: RunFolder) -> Path | None:
+    if config.run.resume is None:
+        return None
+    saved: Any = folder.saved_config(type(config))
+    changes = config.differences(saved)
+    checkpoint = folder.checkpoint_to_resume(config.run.resume)
+    done = 0 if checkpoint is None else step_of(checkpoint)
+    if config.training.max_steps < done:
+        raise InputError(f"max_steps must be at least {done}, the steps that are done, got {config.training.max_steps}")
+    start, began = config.run.start_from, saved.run.start_from
+    if start != began and (start is not None or checkpoint is None):
+        changes.append(f"start_from: {began} -> {start}")
+    if changes:
+        fixed = {*CODEC_OPTIONS, *vars(saved.model)} & {change.partition(":")[0] for change in changes}
+        raise InputError(
+            f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
+            "(options of logging, samples and checkpoints may change); "
+            + ("begin a new run in another output_dir" if fixed else f"to train on with other options: {_more(folder)}")
+        )
+    return checkpoint
+
+
+def _more(folder: RunFolder) -> str:
+    return f"--output-dir NEW --start-from {shlex.quote(str(folder.root))}"
+
+
+def _other_processes(trainer: Trainer) -> str:
+    """What to say of a resumed run that has another number of processes now."""
+    began_with = trainer.state.began_with
+    if began_with == trainer.processes.size:
+        return ""
+    return (
+        f"; it began with {began_with} processes and goes on with {trainer.processes.size}: not bit for bit as "
+        "it would have"
+    )

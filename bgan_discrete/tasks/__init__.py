@@ -1,1 +1,0 @@
-"""What one script does, as one function: prepare data, train, generate, evaluate."""
