@@ -43,7 +43,7 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.pipeline import ArrayPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_rows
-from bgan_discrete.sources import ArrayData, describe_array, load_array
+from bgan_discrete.sources import ArrayData, describe, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
@@ -276,7 +276,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
         return data
 
     folder, checkpoint, data = open_run(config, processes, prepare)
-    speaker(processes)(describe_array(data))
+    speaker(processes)(describe(data))
     training = with_array_escort(config.training)
     _check_neighbours(config.model, data.codec)
     networks = measure_array_networks(config.model, data.space, training.credit == "alternatives")
@@ -305,7 +305,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
         return _finish(config, folder, data, trainer, summary)
 
     return carry_out(
-        config, folder, checkpoint, trainer, finish, show_samples, description=describe_array(data), networks=networks
+        config, folder, checkpoint, trainer, finish, show_samples, description=describe(data), networks=networks
     )
 
 

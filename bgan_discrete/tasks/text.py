@@ -35,9 +35,9 @@ from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.pipeline import TextPipeline
 from bgan_discrete.reporting import add_facts
 from bgan_discrete.reporting.neighbours import nearest_texts
-from bgan_discrete.sources import TextData, describe_text, load_text
+from bgan_discrete.sources import TextData, describe, load_text
 from bgan_discrete.sources.arithmetic import equations
-from bgan_discrete.sources.text_data import load_text_data, save_text_data
+from bgan_discrete.sources.data import load_data, save_data
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say, write_product
 from bgan_discrete.tasks.curves import plot_curves, plot_temperatures
@@ -232,7 +232,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
         # The codes have no name any more, but are there as long as somebody maps them.
         if processes.local_rank == 0:
             shutil.rmtree(_shared_folder(RunFolder(Path(config.run.output_dir)), processes), ignore_errors=True)
-    speaker(processes)(describe_text(data))
+    speaker(processes)(describe(data))
     generator, discriminator = build_text_networks(
         config.model, data.space, config.training.seed, config.training.credit
     )
@@ -259,7 +259,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
         return _finish(config, folder, data, trainer, summary)
 
     return carry_out(
-        config, folder, checkpoint, trainer, finish, show_samples, description=describe_text(data), networks=networks
+        config, folder, checkpoint, trainer, finish, show_samples, description=describe(data), networks=networks
     )
 
 
@@ -272,8 +272,8 @@ def _prepare_once(config: TextTrainingConfig, folder: RunFolder, processes: Proc
         data = prepare_text(config.data, start_codec(config, TextCodec))
         shutil.rmtree(shared, ignore_errors=True)
         shared.mkdir(parents=True)
-        save_text_data(data, shared)
-    return load_text_data(shared)
+        save_data(data, shared)
+    return load_data(shared)
 
 
 def _shared_folder(folder: RunFolder, processes: Processes) -> Path:

@@ -606,7 +606,7 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
     few = st.sampled_from([{}, {"bins": 4, "layout": "table"}, {"bins": 9}])
 
     def run(example: tuple[str, list[Any], dict[str, Any]]) -> None:
-        from bgan_discrete.sources import describe_array, load_array
+        from bgan_discrete.sources import describe, load_array
 
         name, changes, chosen = example
         path = room.fresh() / name
@@ -614,7 +614,7 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
 
         def call() -> None:
             data = load_array(path, **chosen)
-            describe_array(data)
+            describe(data)
             data.codec.decode(data.codes)
 
         attempt(room, "array_files", call)
@@ -812,7 +812,7 @@ def texts(room: Room) -> tuple[Any, Callable[[Any], None]]:
     names = st.sampled_from([None] * 9 + ["", "\0", "\udcff", "~nobody/x", "x" * 3000, "/dev/zero", ".", "a", "a/b/c"])
 
     def run(example: tuple[bytes, dict[str, Any], dict[str, Any], str | None]) -> None:
-        from bgan_discrete.sources import describe_text, load_text
+        from bgan_discrete.sources import describe, load_text
 
         written, drawn, chosen, name = example
         path = room.fresh() / "text.txt"
@@ -822,7 +822,7 @@ def texts(room: Room) -> tuple[Any, Callable[[Any], None]]:
         def call() -> None:
             drawn.setdefault("ends", chosen.get("layout", "pad") == "pad")
             data = load_text(path if name is None else name, codec=TextCodecOptions(**drawn), **chosen)
-            describe_text(data)
+            describe(data)
             data.codec.decode(data.codes)
 
         attempt(room, "texts", call)

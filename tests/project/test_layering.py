@@ -52,7 +52,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
-        ("folders", "text_files", "table_files", "image_data", "text_data"),
+        ("data", "folders", "text_files", "table_files"),
         ("rows", "values"),
         ("pictures", "dataset_rows", "numpy_files", "decoding"),
         ("digests", "text", "arrays"),
