@@ -53,8 +53,6 @@ _HOMES = {
     "MLPGenerator": "nn",
     "TrainingConfig": "config",
     "Trainer": "training.trainer",
-    "Pipeline": "pipeline",
-    "Pipeline": "pipeline",
     "AutoregressiveCategorical": "distributions.autoregressive",
     "SequenceCategorical": "distributions",
     "likelihood_step": "game.likelihood",
@@ -66,10 +64,13 @@ _HOMES = {
     "AlternativesDiscriminator": "nn",
     "MLPSequenceGenerator": "nn",
     "sample_latents": "distributions.sampling",
-    "Pipeline": "pipeline",
     "ColumnCategorical": "distributions.columns",
     "load_array": "sources",
-    "load": "pipeline",
+    "Pipeline": "models.pipeline",
+    "Samples": "kinds.kind",
+    "Kind": "kinds.kind",
+    "register_kind": "kinds",
+    "load": "models.pipeline",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

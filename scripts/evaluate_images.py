@@ -37,7 +37,7 @@ def main() -> None:
     from bgan_discrete.runs.evaluate import evaluate
 
     output = own.pop("output")
-    evaluate_model(config=data, output=None if output is None else Path(output), **own)
+    evaluate(data=data, output=None if output is None else Path(output), **own)
 
 
 if __name__ == "__main__":

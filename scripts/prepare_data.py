@@ -16,10 +16,10 @@ def main() -> None:
     config = ImageDataConfig(**parse(parser))
     config.check()
 
+    from bgan_discrete.kinds import get_kind
     from bgan_discrete.sources import describe
-    from bgan_discrete.tasks.data import prepare_data
 
-    print(describe(prepare_data(config)))
+    print(describe(get_kind("images").load(config)))
 
 
 if __name__ == "__main__":

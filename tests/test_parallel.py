@@ -23,10 +23,9 @@ from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, SampleSpac
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.step import Game
+from bgan_discrete.kinds import get_kind
 from bgan_discrete.parallel import ALONE, Processes, _describe, _launched, current_processes, join_processes
-from bgan_discrete.tasks import text as text_task
-from bgan_discrete.run_folder import RunFolder
-from bgan_discrete.tasks.text import _prepare_once
+from bgan_discrete.runs.train import _Run
 from bgan_discrete.training.inputs import check_shares
 from bgan_discrete.training.setup import check_game, make_game
 from bgan_discrete.training.state import stream_seed
@@ -366,20 +365,21 @@ def test_bad_input_ends_all_processes_with_one_message(tmp_path: Path) -> None:
 def test_text_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     config = TextTrainingConfig.from_flat({"dataset": str(tmp_path / "none.txt"), "output_dir": str(tmp_path / "run")})
     with pytest.raises(InputError, match="dataset"):
-        _prepare_once(config, RunFolder(tmp_path / "run"), Processes(0, 2))
+        _Run(config, get_kind("text"), Processes(0, 2), progress=False)._load(None)
     assert not (tmp_path / "run").exists()
 
 
 def test_text_that_does_not_fit_on_the_disk_is_not_left_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = tmp_path / "run" / ".codes-0"
 
-    def fill_the_disk(*arguments: Any) -> None:
+    def fill_the_disk(*_: Any) -> None:
         half.mkdir(parents=True)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(text_task, "open_run", fill_the_disk)
+    monkeypatch.setattr(Processes, "after_the_first", fill_the_disk)
+    config = TextTrainingConfig.from_flat({"output_dir": str(tmp_path / "run")})
     with pytest.raises(OSError, match="No space left"):
-        text_task._train(TextTrainingConfig.from_flat({"output_dir": str(tmp_path / "run")}), Processes(0, 2))
+        _Run(config, get_kind("text"), Processes(0, 2), progress=False)._open(None)
     assert not half.exists()
 
 

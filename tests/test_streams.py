@@ -27,9 +27,9 @@ from tqdm import tqdm
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.command_line import make_parser, parse, run_script
 from bgan_discrete.errors import InputError, StorageError, one_line, visible
-from bgan_discrete.sources import describe, describe_array, load_array
+from bgan_discrete.sources import describe, load_array
 from bgan_discrete.sources.conservation import report
-from bgan_discrete.sources.image_data import ImageData
+from bgan_discrete.sources.data import ImageData
 from bgan_discrete.streams import PreparedStream, ReaderGoneError, prepared, say, write_product
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,20 +197,20 @@ def test_names_of_the_data_are_shown_in_descriptions_and_warnings(
     codes = np.zeros((4, 2, 2), np.uint8)
     data = ImageData(
         name=f"photos{NASTY}", heldout_source="b\nc", codes=codes, labels=labels, heldout_codes=codes,
-        heldout_labels=labels, class_names=("a\nb", NASTY), codec=LevelsCodec(2), from_cache=False,
+        heldout_labels=labels, class_names=("a\nb", NASTY), codec=LevelsCodec(2), counts={"repeated": 3, "leaked": 4},
     )  # fmt: skip
     text = describe(data)
     assert not UNSEEN.search(text)
     assert [line.split(":")[0] for line in text.split("\n")] == [
-        "data set", "images", "codes", "most common", "classes", "duplicates", "cache"
+        "data set", "samples", "codes", "most common", "duplicates", "classes"
     ]  # fmt: skip
     name = NASTY.replace("\udcff", "").replace("\r", "")
     (tmp_path / "t.csv").write_text(
         f'"{name}","two\nlines"\n' + "".join(f"{name if i % 3 else 'y'},{i % 2}\n" for i in range(60)), encoding="utf-8"
     )
-    text = describe_array(load_array(tmp_path / "t.csv"))
+    text = describe(load_array(tmp_path / "t.csv"))
     assert not UNSEEN.search(text)
-    assert len(text.split("\n")) == 5
+    assert len(text.split("\n")) == 4
     with caplog.at_level(logging.WARNING):
         report([f"1 of 2 pictures of {NASTY}\nx are left out"])
     assert not UNSEEN.search(caplog.records[-1].getMessage()) and "\n" not in caplog.records[-1].getMessage()

@@ -48,6 +48,21 @@ class Codec(ABC):
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
 
+    @abstractmethod
+    def space_of(self, event_shape: Sequence[int], class_names: Sequence[str] | None = None) -> SampleSpace:
+        """What one sample is.
+
+        Args:
+            event_shape: Of its codes; only codecs of images need it, all others know it.
+            class_names: Of the labels, where samples have any.
+
+        Returns:
+            The space.
+
+        Raises:
+            InputError: If the codec is not fitted, a side is below 1, or two classes have one name.
+        """
+
     def fingerprint(self) -> str:
         """A short digest of the configuration: two codecs with equal fingerprints give equal codes.
 
@@ -150,18 +165,7 @@ class ImageCodec(Codec):
         return self._decode(codes.astype(np.uint8, copy=False))
 
     def space_of(self, event_shape: Sequence[int], class_names: Sequence[str] | None = None) -> SampleSpace:
-        """What the codes of one image are.
-
-        Args:
-            event_shape: ``(H, W)``, or ``(3, H, W)`` where each channel has codes.
-            class_names: Of the labels, where they have names.
-
-        Returns:
-            The space.
-
-        Raises:
-            InputError: If the codec is not fitted, a side is below 1, or a name stands twice.
-        """
+        """See `Codec.space_of`: the shape is ``(H, W)``, or ``(3, H, W)`` where each channel has codes."""
         self._require_fitted()
         names = tuple(class_names) if class_names else None
         return SampleSpace(tuple(event_shape), self.num_categories, ordered=self.ordered, class_names=names)

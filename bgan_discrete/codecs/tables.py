@@ -59,6 +59,10 @@ class ArrayCodec(Codec):
     space: SampleSpace
     column_names: tuple[str, ...] | None
 
+    def space_of(self, event_shape: Sequence[int] = (), class_names: Sequence[str] | None = None) -> SampleSpace:
+        """`space`, whatever the arguments."""
+        return self.space
+
     @property
     def dtype(self) -> "np.dtype[Any]":
         """The smallest integer type that holds the codes: uint8, int16 or int32."""

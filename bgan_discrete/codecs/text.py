@@ -55,6 +55,10 @@ class TextCodec(Codec):
         self._require_fitted()
         return SampleSpace((self.length,), self.num_categories, end_id=self.end_id)
 
+    def space_of(self, event_shape: Sequence[int] = (), class_names: Sequence[str] | None = None) -> SampleSpace:
+        """`space`, whatever the arguments."""
+        return self.space
+
     @property
     def end_id(self) -> int | None:
         """The code that ends a sequence, or None."""

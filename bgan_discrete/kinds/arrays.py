@@ -33,7 +33,7 @@ from bgan_discrete.nn import (
     set_logit_spread,
 )
 from bgan_discrete.reporting.neighbours import nearest_rows
-from bgan_discrete.sources import ArrayData, describe_array, load_array
+from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
@@ -72,10 +72,6 @@ class Arrays(Kind):
             codec=codec,
             seed=config.data_seed,
         )
-
-    def describe(self, data: ArrayData) -> str:
-        """Counts, shape or columns, codec and duplicates; see `Kind.describe`."""
-        return describe_array(data)
 
     def check_counts(self, num_samples: int, data: ArrayData) -> None:
         """See `Kind.check_counts`."""
@@ -156,7 +152,8 @@ class Arrays(Kind):
         """A table, an array or an archive; see `Kind.check_output`."""
         if output is None:
             raise InputError("output must be a file such as samples.csv for samples of arrays or tables, got none")
-        check_file(output, (*TABLE_SUFFIXES, ".npy", ".npz") if isinstance(codec, TableCodec) else (".npy", ".csv", ".npz"))
+        of_table = (*TABLE_SUFFIXES, ".npy", ".npz")
+        check_file(output, of_table if isinstance(codec, TableCodec) else (".npy", ".csv", ".npz"))
 
     def write(
         self,

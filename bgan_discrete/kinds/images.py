@@ -21,7 +21,7 @@ from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
-from bgan_discrete.sources import ImageData, describe, load_images
+from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.sources.rows import LABELS_ASIDE
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.labels import SHOWN_CLASSES
@@ -39,6 +39,7 @@ class Images(Kind):
     """Binary images, grey levels and palettes, with or without classes."""
 
     name, noun, suffix = "images", "images", ".png"
+    has_cache = True
     config_class = ImageTrainingConfig
     codec_class = ImageCodec
 
@@ -66,10 +67,6 @@ class Images(Kind):
             cache_dir=config.cache_dir,
             revision=config.dataset_revision,
         )
-
-    def describe(self, data: ImageData) -> str:
-        """Counts, shape, codec, classes and duplicates; see `Kind.describe`."""
-        return describe(data)
 
     def check_counts(self, num_samples: int, data: ImageData) -> None:
         """See `Kind.check_counts`."""
@@ -192,7 +189,14 @@ class Images(Kind):
         return {"neighbours": neighbours, "classes_absent_from_training": absent}
 
     def evaluate(
-        self, pipeline: Any, data: ImageData, num_samples: int, seed: int = METRICS_SEED, *, resample: int = 1, **options: Any
+        self,
+        pipeline: Any,
+        data: ImageData,
+        num_samples: int,
+        seed: int = METRICS_SEED,
+        *,
+        resample: int = 1,
+        **options: Any,
     ) -> ImageReport:
         """Distances of pixels and features, nearest neighbours, classes; see `Kind.evaluate`."""
         refuse_options(self.name, options)

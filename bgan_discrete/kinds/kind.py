@@ -56,6 +56,7 @@ class Kind(ABC):
         noun: What its samples are, in the plural, for messages.
         config_class: All options of its training.
         codec_class: Of its codecs; a model's codec says of which kind the model is.
+        has_cache: Whether `load` keeps the codes; else the processes of a machine share those of the first one.
         suffix: Of the files that its samples are shown in: ``.png``, ``.txt`` or ``.csv``.
     """
 
@@ -64,6 +65,7 @@ class Kind(ABC):
     config_class: ClassVar[type[ScriptConfig]]
     codec_class: ClassVar[type[Codec]]
     suffix: ClassVar[str]
+    has_cache: ClassVar[bool] = False
 
     # 1. Data.
 
@@ -82,21 +84,6 @@ class Kind(ABC):
         Raises:
             InputError: If the data cannot be used.
         """
-
-    shares_codes: ClassVar[bool] = False
-    """Whether of the processes on a machine one prepares the data, which the others map; else each loads them."""
-
-    def share(self, data: Any, folder: Path) -> None:
-        """Write data into a folder, from which other processes of the same training map them."""
-        raise NotImplementedError
-
-    def shared(self, folder: Path) -> Any:
-        """Read what `share` wrote."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def describe(self, data: Any) -> str:
-        """Say in several lines what is in the data."""
 
     @abstractmethod
     def check_counts(self, num_samples: int, data: Any) -> None:
@@ -131,8 +118,8 @@ class Kind(ABC):
             InputError: If a network cannot take data of this shape.
         """
 
-    def check_networks(self, config: Any, data: Any) -> None:
-        """Raise InputError if the networks of a configuration do not suit the data, before memory is taken for them."""
+    def check_networks(self, config: Any, data: Any) -> None:  # noqa: B027 - most kinds have nothing to check
+        """Raise InputError if the networks of a configuration do not suit the data."""
 
     def algorithm(self, config: Any) -> TrainingConfig:
         """The algorithm of a configuration, with what is left open decided by the networks."""

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,9 +30,8 @@ from bgan_discrete.nn import (
     set_logit_spread,
 )
 from bgan_discrete.reporting.neighbours import nearest_texts
-from bgan_discrete.sources import TextData, describe_text, load_text
+from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.sources.arithmetic import equations
-from bgan_discrete.sources.text_data import load_text_data, save_text_data
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import write_product
 
@@ -96,20 +95,6 @@ class Text(Kind):
             revision=config.dataset_revision,
         )
 
-    shares_codes = True
-
-    def share(self, data: TextData, folder: Path) -> None:
-        """See `Kind.share`."""
-        save_text_data(data, folder)
-
-    def shared(self, folder: Path) -> TextData:
-        """See `Kind.shared`."""
-        return load_text_data(folder)
-
-    def describe(self, data: TextData) -> str:
-        """Counts, lengths, codec, unknown tokens and duplicates; see `Kind.describe`."""
-        return describe_text(data)
-
     def check_counts(self, num_samples: int, data: TextData) -> None:
         """See `Kind.check_counts`."""
         if num_samples < 2:
@@ -128,7 +113,9 @@ class Text(Kind):
         discriminator: Discriminator
         if credit == "alternatives":
             context: Literal["prefix", "rest"] = "rest" if _is_one_shot(config) else "prefix"
-            discriminator = AlternativesDiscriminator(space, *sizes, context, model.discriminator, model.log_ratio_bound)
+            discriminator = AlternativesDiscriminator(
+                space, *sizes, context, model.discriminator, model.log_ratio_bound
+            )
         else:
             discriminator = DISCRIMINATORS[model.discriminator](space, *sizes, per_prefix=credit == "prefix")
         if model.spectral_norm:
@@ -187,7 +174,7 @@ class Text(Kind):
         columns: int | None = None,
         bin_ranges: bool = False,
     ) -> None:
-        """``*.jsonl`` with one JSON object a line, else one sample a line with its breaks as `on_one_line` writes them."""
+        """One JSON object a line into ``*.jsonl``, else one sample a line, with `on_one_line`."""
         if output is None:
             for part in parts:
                 write_product("".join(f"{on_one_line(text)}\n" for text in part.values))

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,10 +15,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from bgan_discrete import __version__
-from bgan_discrete.codecs import Codec, ImageCodec, TableCodec, TextCodec
+from bgan_discrete.codecs import TableCodec, TextCodec
 from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
-from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
     MANIFEST_FILE,
@@ -53,7 +52,6 @@ from bgan_discrete.publishing.card import Samples as CardSamples
 from bgan_discrete.publishing.hub import check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.reporting.page import write_report_page
 from bgan_discrete.run_folder import RunFolder
-from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.labels import labels_of_samples
 
 
@@ -85,7 +83,9 @@ class Pipeline:
     ) -> None:
         check_players(generator, discriminator)
         self.kind = kind_of_codec(codec)
-        difference = generator.space.difference(_space_of(codec, generator.space))
+        difference = generator.space.difference(
+            codec.space_of(generator.space.event_shape, generator.space.class_names)
+        )
         if difference is not None:
             raise InputError(f"generator and codec must be of the same space, got {difference}")
         if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
@@ -213,8 +213,8 @@ class Pipeline:
         ).numpy()
 
         # 3. Decode.
-        options = {"bin_ranges": True} if bin_ranges else {}
-        return Samples(codes, self.codec.decode(codes, **options), of_samples)
+        values = self.codec.decode(codes, bin_ranges) if bin_ranges else self.codec.decode(codes)
+        return Samples(codes, values, of_samples)
 
     def evaluate(
         self,
@@ -404,8 +404,8 @@ class Pipeline:
 
         Raises:
             InputError: If there is no such folder or model, or the Hub cannot be reached; if a file is missing, was
-                changed or is of another format, or if the weights do not fit the configuration in name, shape or dtype. Nothing is used of a folder that is not
-                as its manifest says.
+                changed or is of another format, or if the weights do not fit the configuration in name, shape or
+                dtype. Nothing is used of a folder that is not as its manifest says.
         """
         pipeline = cls(*read_model(find_model(model, FORMAT, revision, token)), device)
         if not names_hub_model(model):
@@ -490,9 +490,8 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
         Its facts.
     """
     codec = pipeline.codec
-    kinds: tuple[tuple[Any, Kind], ...] = ((ImageCodec, "images"), (TextCodec, "text"), (TableCodec, "tables"))
     return ModelFacts(
-        kind=next((kind for codec_class, kind in kinds if isinstance(codec, codec_class)), "arrays"),
+        kind="tables" if isinstance(codec, TableCodec) else cast(Any, pipeline.kind.name),
         pipeline=type(pipeline).__name__,
         generator=type(pipeline.generator).__name__,
         parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
@@ -501,10 +500,3 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
         codec=codec.describe(),
         version=__version__,
     )
-
-
-def _space_of(codec: Any, space: SampleSpace) -> SampleSpace:
-    """What a codec's codes are; of images, of the size and the classes that a generator makes."""
-    if isinstance(codec, ImageCodec):
-        return codec.space_of(space.event_shape, space.class_names)
-    return cast(SampleSpace, codec.space)

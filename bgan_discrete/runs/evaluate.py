@@ -84,7 +84,7 @@ def evaluate(
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
     write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
     say(f"report: {output}")
-    sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
+    sweep, curve = report.to_dict().get("sweep"), output.with_suffix(".png")
     if sweep and plot_temperatures(sweep, curve):
         say(f"curve:  {curve}")
     return report
@@ -106,13 +106,12 @@ def write_report(path: Path, report: Any, data: Any, details: Mapping[str, Any])
     Args:
         path: The file; its folder is created if missing.
         report: The figures.
-        data: What they were taken against; its ``digest`` is noted where it has one.
+        data: What they were taken against.
         details: What else belongs to them, of plain types.
     """
-    digest = getattr(data, "digest", None)
     document = {
         "dataset": data.name,
-        **({} if digest is None else {"dataset_digest": digest}),
+        "dataset_digest": data.digest,
         "held_out": data.heldout_source,
         "codec": data.codec.describe(),
         **report.to_dict(),

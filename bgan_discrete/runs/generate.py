@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from bgan_discrete.distributions.sampling import check_sharpening
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import check_at_least_one
 from bgan_discrete.kinds.kind import Samples
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.run_folder import check_output
@@ -92,7 +92,9 @@ def generate(
         say(f"{num_samples} samples: {output}")
 
 
-def draw_in_parts(pipeline: Pipeline, num_samples: int, seed: int, *, resample: int = 1, **options: Any) -> Iterator[Samples]:
+def draw_in_parts(
+    pipeline: Pipeline, num_samples: int, seed: int, *, resample: int = 1, **options: Any
+) -> Iterator[Samples]:
     """The samples of ``pipeline.generate``, of which `PART` are held at a time, with a bar on a terminal.
 
     Args:

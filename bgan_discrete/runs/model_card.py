@@ -20,8 +20,8 @@ from bgan_discrete.publishing.card import (
 )
 from bgan_discrete.publishing.hub import check_repo_id
 from bgan_discrete.reporting.html_tables import text_direction
-from bgan_discrete.streams import say
 from bgan_discrete.run_folder import EMBEDDED, RunFolder
+from bgan_discrete.streams import say
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
 """Options that say where and how a run was carried out, rather than what it is."""
@@ -35,7 +35,6 @@ COPIES_WORTH_SAYING = 0.001
 FAR = 2.0
 """A distance this many times its floor is said."""
 
-_SCRIPTS = {"Pipeline": "train_images", "Pipeline": "train_text", "Pipeline": "train_array"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -87,7 +86,7 @@ def run_facts(config: ScriptConfig, folder: RunFolder, pipeline: Pipeline) -> Ru
         dataset=_shown_name(name, hub_id),
         dataset_id=hub_id,
         data=_about_data(report, is_public),
-        command=_command(_SCRIPTS.get(type(pipeline).__name__, "train"), config, is_public),
+        command=_command(pipeline.kind.name, config, is_public),
         seed=int(options["seed"]),
         steps=int(steps or 0),
         versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, Mapping) else {},
@@ -124,10 +123,10 @@ def _shown_name(name: str, hub_id: str | None) -> str:
     return f"local data (a {suffix} file), not named here" if suffix else "local data, not named here"
 
 
-def _command(script: str, config: ScriptConfig, is_public: bool) -> str:
+def _command(kind: str, config: ScriptConfig, is_public: bool) -> str:
     """The command that would begin this run: its options where they differ from the defaults, paths exchanged."""
     defaults = type(config)().to_flat()
-    words = ["python", f"scripts/{script}.py"]
+    words = ["bgan", "train", "--kind", kind]
     for name, value in config.to_flat().items():
         flag = f"--{name.replace('_', '-')}"
         if name in LEFT_OUT or (name in NAMES_OF_DATA and not is_public and value != defaults[name]):

@@ -35,7 +35,9 @@ from bgan_discrete.runs.curves import plot_curves
 from bgan_discrete.runs.evaluate import say_evaluating, write_report
 from bgan_discrete.runs.model_card import write_run_card
 from bgan_discrete.runs.starts import give_start, start_codec
+from bgan_discrete.sources import describe
 from bgan_discrete.sources.conservation import listed
+from bgan_discrete.sources.data import load_data, save_data
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say
 from bgan_discrete.training.checkpoint import step_of
@@ -139,7 +141,7 @@ class _Run:
         """The whole run."""
         # 1. Everything that could stop it, and the data, before any long work.
         checkpoint, data, classes = self._open(dataset)
-        description = self.kind.describe(data)
+        description = describe(data)
         self.tell(description)
         if self.processes.is_first:
             for warning in self.kind.warnings(self.config, data):
@@ -204,15 +206,15 @@ class _Run:
     def _load(self, dataset: Any) -> Any:
         """The data; of the processes on a machine the first one prepares them, the others map its codes."""
         load = self.kind.load
-        if self.processes.size == 1 or not self.kind.shares_codes:
+        if self.processes.size == 1 or self.kind.has_cache:
             return load(self.config.data, start_codec(self.config, self.kind), dataset)
         shared = self._shared_folder()
         if self.processes.local_rank == 0:
             data = load(self.config.data, start_codec(self.config, self.kind), dataset)
             shutil.rmtree(shared, ignore_errors=True)
             shared.mkdir(parents=True)
-            self.kind.share(data, shared)
-        return self.kind.shared(shared)
+            save_data(data, shared)
+        return load_data(shared)
 
     def _shared_folder(self) -> Path:
         """One for each machine, whether the run's folder is on a common disk or not."""
@@ -223,8 +225,7 @@ class _Run:
         self.kind.check_networks(self.config, data)
         # A model without classes knows no names of them either, so that it can start one of other classes.
         space = data.space if num_classes is not None else dataclasses.replace(data.space, class_names=None)
-        with torch.device("meta"):
-            sizes = _check_memory(self.kind.networks(self.config, space, num_classes), space)
+        sizes = _measured(self.kind, self.config, space, num_classes)
         return (*self.kind.networks(self.config, space, num_classes), sizes)
 
     def _begin(self, trainer: Trainer, checkpoint: Path | None) -> dict[str, str]:
@@ -261,13 +262,13 @@ class _Run:
         return show
 
     def _finish(self, data: Any, trainer: Trainer, summary: TrainingSummary) -> tuple[Pipeline, Any]:
-        """Model, samples, curves, figures and card; of an interrupted training, which must end soon, the model alone."""
+        """Model, samples, curves, figures and card; of an interrupted training the model alone."""
         kind, folder, config = self.kind, self.folder, self.config
         pipeline = Pipeline(trainer.averaged_generator, data.codec, str(trainer.device))
         pipeline.save(folder.model)
         pipeline.remember(folder.model, data)
         ended = dataclasses.asdict(summary)
-        add_facts(folder.root, {"training": ended, "dataset_commit": getattr(data, "commit", None)})
+        add_facts(folder.root, {"training": ended, "dataset_commit": data.commit})
         if summary.stopped_by in SIGNAL_EXIT_CODES:
             more = f"--output-dir {shlex.quote(str(folder.root))} --resume latest"
             self.tell(f"interrupted: continue with {more}; the model so far is in {folder.model}")
@@ -298,8 +299,10 @@ def _on_one_line(text: str) -> str:
     return text.replace("\n", "\\n").replace("\r", "\\r")[:WIDTH_OF_LINE]
 
 
-def _check_memory(networks: tuple[Generator, Discriminator], space: SampleSpace) -> str:
-    """Numbers of parameters of networks without memory; InputError if training them needs more than there is."""
+def _measured(kind: Kind, config: ScriptConfig, space: SampleSpace, num_classes: int | None = None) -> str:
+    """Numbers of parameters of networks, without memory; InputError if training them needs more than there is."""
+    with torch.device("meta"):
+        networks = kind.networks(config, space, num_classes)
     sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
     count = sum(weights.numel() for network in networks for weights in network.parameters())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform != "win32" else math.inf
@@ -316,7 +319,7 @@ def count_parameters(*named: tuple[str, Any]) -> str:
     return ", ".join(f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in named) + " parameters"
 
 
-def _checkpoint(config: ScriptConfig, folder: RunFolder) -> Path | None:
+def _checkpoint(config: Any, folder: RunFolder) -> Path | None:
     if config.run.resume is None:
         return None
     saved: Any = folder.saved_config(type(config))

@@ -5,7 +5,6 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,8 +23,9 @@ from bgan_discrete.codecs.tables import (
     one_for_each_number,
     symbols_of,
 )
-from bgan_discrete.errors import InputError, one_line, visible
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.data import ArrayData, Data
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
@@ -41,7 +41,6 @@ from bgan_discrete.sources.table_files import (
     read_parquet,
     table_of_array,
 )
-from bgan_discrete.space import SampleSpace
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 LAYOUTS = ("auto", "array", "table")
@@ -71,54 +70,6 @@ class TensorLike(Protocol):
 
 
 Dataset = str | os.PathLike[str] | Codes | Table | Frame | TensorLike | Sequence[Any]
-
-
-@dataclass(frozen=True)
-class ArrayData:
-    """An array or a table as codes, in a part to train on and a part to judge by.
-
-    Attributes:
-        name: What was asked for.
-        digest: Of the codes and of what they stand for.
-        codes: Training codes ``[S, *event_shape]``.
-        heldout_codes: Codes of the held-out rows, likewise.
-        codec: What the codes stand for.
-        heldout_source: Where the held-out rows come from.
-        labels: One for each training row, a number of `class_names`; None without a label column.
-        heldout_labels: Likewise for the held-out rows.
-        class_names: Of the labels: numbers by their size, all else by the alphabet.
-        repeated: Training rows that repeat earlier ones.
-        leaked: Held-out rows that are in training too.
-        notes: Lines about what was left out or became one.
-    """
-
-    name: str
-    digest: str
-    codes: Codes
-    heldout_codes: Codes
-    codec: ArrayCodec
-    heldout_source: str
-    labels: NDArray[np.int64] | None
-    heldout_labels: NDArray[np.int64] | None
-    class_names: tuple[str, ...] | None
-    repeated: int
-    leaked: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def space(self) -> SampleSpace:
-        """What one sample is."""
-        return self.codec.space
-
-    @property
-    def num_categories(self) -> int:
-        """K."""
-        return self.codec.num_categories
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of the codes of one sample."""
-        return self.codec.space.event_shape
 
 
 def load_array(
@@ -209,7 +160,7 @@ def load_array(
     digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
     source = f"{100 * holdout:.3g}% of the rows, at random: --holdout" if judged is None else f"{str(heldout)!r}"
     conservation.report(findings.warnings)
-    return ArrayData(
+    return Data(
         name=str(name),
         digest=digest,
         codes=training,
@@ -219,35 +170,9 @@ def load_array(
         labels=None if numbers is None else numbers[places[0]],
         heldout_labels=None if numbers is None else numbers[places[1]],
         class_names=classes,
-        repeated=repeated,
-        leaked=leaked,
+        counts={"repeated": repeated, "leaked": leaked},
         notes=(*findings.warnings, *findings.asked),
     )
-
-
-def describe_array(data: ArrayData) -> str:
-    """Say in several lines what is in the data.
-
-    Args:
-        data: From `load_array`.
-
-    Returns:
-        Text without a final line break.
-    """
-    shape = " x ".join(map(str, data.event_shape))
-    most = f"K = {data.num_categories}" if data.space.sizes is None else f"K = {data.num_categories} at most"
-    lines = [
-        f"data set:    {data.name} (digest {data.digest[:12]})",
-        f"rows:        {len(data.codes):,} to train on, {len(data.heldout_codes):,} held out ({data.heldout_source})",
-        f"codes:       {shape}, {most}",
-        f"meaning:     {data.codec.describe()}",
-        f"duplicates:  {data.repeated:,} training rows repeat earlier ones; "
-        f"{data.leaked:,} held-out rows are in training too",
-    ]
-    if data.class_names is not None:
-        lines.append(f"labels:      {len(data.class_names)} classes")
-    lines += [f"note:        {note}" for note in data.notes]
-    return "\n".join(map(visible, lines))
 
 
 def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:

@@ -2,30 +2,19 @@
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from bgan_discrete.codecs import ImageCodec, load_codec
-from bgan_discrete.codecs.base import config_fingerprint
+from bgan_discrete.codecs import ImageCodec
 from bgan_discrete.durable import clean_leftovers, discard, working_folder
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.sources.digests import file_digest
-from bgan_discrete.sources.image_data import ImageData
-from bgan_discrete.sources.storage import read_npy
+from bgan_discrete.sources.data import META_FILE, ImageData, load_data, save_data
 
 CACHE_VARIABLE = "BGAN_DISCRETE_CACHE"
 
 _log = logging.getLogger(__name__)
-
-
-_ARRAYS = ("codes", "labels", "heldout_codes", "heldout_labels")
-_META_FILE, _CODEC_FILE = "meta.json", "codec.json"
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None) -> Path:
@@ -33,53 +22,31 @@ def cache_root(cache_dir: str | os.PathLike[str] | None) -> Path:
     return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or "~/.cache/bgan_discrete").expanduser()
 
 
-def read_cache(folder: Path, name: str, verify: bool = True) -> ImageData | None:
+def read_cache(folder: Path, verify: bool = True) -> ImageData | None:
     """The data in a cache; None if there is none, or it is damaged."""
     if not folder.is_dir():
         return None
     try:
-        meta = json.loads((folder / _META_FILE).read_text(encoding="utf-8"))
-        if meta.pop("digest") != config_fingerprint(meta):
-            raise ValueError(f"{_META_FILE} was changed")
-        if verify:
-            _verify_files(folder, meta["files"])
-        arrays = {key: read_npy(folder / f"{key}.npy") if f"{key}.npy" in meta["files"] else None for key in _ARRAYS}
-        codec = load_codec(folder / _CODEC_FILE)
-        if not isinstance(codec, ImageCodec):
+        data = load_data(folder, verify)
+        if not isinstance(data.codec, ImageCodec):
             raise ValueError("the codec is not one of images")
-        return ImageData(
-            name=name,
-            class_names=None if meta["class_names"] is None else tuple(meta["class_names"]),
-            codec=codec,
-            heldout_source=meta["heldout_source"],
-            from_cache=True,
-            notes=tuple(map(str, meta["notes"])),
-            found=int(meta["found"]),
-            **arrays,  # type: ignore[arg-type]
-        )
+        return dataclasses.replace(data, from_cache=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         _log.warning("the cache %s is damaged and will be made anew: %s", folder, one_line(error))
         return None
 
 
-def _verify_files(folder: Path, files: Mapping[str, Any]) -> None:
-    for name, expected in files.items():
-        path = folder / name
-        if path.stat().st_size != expected["size"] or file_digest(path) != expected["digest"]:
-            raise ValueError(f"{name} was changed")
-
-
-def build_cached(build: Callable[[Path | None], ImageData], folder: Path, name: str) -> ImageData:
+def build_cached(build: Callable[[Path | None], ImageData], folder: Path) -> ImageData:
     """Make the data and leave them in the cache; a cache that cannot be written costs a warning, not the run."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         clean_leftovers(folder.parent)
         with working_folder(folder.parent) as working:
             data = build(working)
-            _write_cache(working, data)
+            _save(data, working)
             _publish(working, folder)
         # What was mapped from the working folder is now reached by its final name.
-        moved = read_cache(folder, name, verify=False)
+        moved = read_cache(folder, verify=False)
         if moved is None:
             raise FileNotFoundError(f"{folder} was removed")
         return dataclasses.replace(moved, from_cache=False)
@@ -88,34 +55,13 @@ def build_cached(build: Callable[[Path | None], ImageData], folder: Path, name: 
         return build(None)
 
 
-def _write_cache(folder: Path, data: ImageData) -> None:
-    try:
-        data.codec.save(folder / _CODEC_FILE)
-    except InputError as error:
-        raise OSError(str(error)) from error
+def _save(data: ImageData, folder: Path) -> None:
     for leftover in folder.glob("*pixels.npy"):
         leftover.unlink()
-    files = {_CODEC_FILE: _file_facts(folder / _CODEC_FILE)}
-    for key in _ARRAYS:
-        array, path = getattr(data, key), folder / f"{key}.npy"
-        if array is None:
-            continue
-        if not path.exists():
-            np.save(path, array, allow_pickle=False)
-        files[path.name] = _file_facts(path)
-    meta = {
-        "files": files,
-        "class_names": None if data.class_names is None else list(data.class_names),
-        "heldout_source": data.heldout_source,
-        "notes": list(data.notes),
-        "found": data.found,
-    }
-    text = json.dumps({"digest": config_fingerprint(meta), **meta}, indent=2)
-    (folder / _META_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def _file_facts(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "digest": file_digest(path)}
+    try:
+        save_data(data, folder)
+    except InputError as error:
+        raise OSError(str(error)) from error
 
 
 def _publish(working: Path, folder: Path) -> None:
@@ -125,5 +71,5 @@ def _publish(working: Path, folder: Path) -> None:
     try:
         working.rename(folder)
     except OSError:
-        if not (folder / _META_FILE).is_file():
+        if not (folder / META_FILE).is_file():
             raise

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from bgan_discrete.sources.dataset_rows import open_table
 from bgan_discrete.sources.decoding import encoded_bytes, naming_row, read_rows
 from bgan_discrete.sources.folders import Files
 from bgan_discrete.sources.settings import Settings
-from bgan_discrete.sources.storage import chunks_of
+from bgan_discrete.sources.storage import chunks_of, file_digest
 
 
 def content_digest(place: NDArray[Any] | Files) -> str:
@@ -32,15 +31,6 @@ def content_digest(place: NDArray[Any] | Files) -> str:
     except OSError as error:
         raise InputError(f"dataset {str(place.root)!r} cannot be read: {error.strerror}: {str(path)!r}") from error
     digest.update(repr(place.notes).encode())
-    return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Of a file's bytes."""
-    digest = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
     return digest.hexdigest()
 
 

@@ -20,16 +20,16 @@ from bgan_discrete.codecs import CodecOptions, ImageCodec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.cache import build_cached, cache_root, read_cache
 from bgan_discrete.sources.conservation import report
+from bgan_discrete.sources.data import Data, ImageData
 from bgan_discrete.sources.dataset_rows import load_hub, open_files, open_table
 from bgan_discrete.sources.decoding import Losses, decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
 from bgan_discrete.sources.folders import DATA, Files, find_files, split_files
-from bgan_discrete.sources.image_data import ImageData
 from bgan_discrete.sources.numpy_files import open_numpy_file
 from bgan_discrete.sources.pictures import open_pictures
 from bgan_discrete.sources.rows import MAX_HELDOUT_ROWS, Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
-from bgan_discrete.sources.storage import chunks_of, release_unused_memory, row_hashes, stack
+from bgan_discrete.sources.storage import chunks_of, count_repeats, release_unused_memory, row_hashes, stack
 from bgan_discrete.sources.values import fit_codec, value_notes
 
 MIN_TRAINING_ROWS = 2
@@ -115,12 +115,12 @@ def load_images(
             files = find_files(place)
             digest, open_data = content_digest(files), partial(_open_files, files, name, settings, stack)
         folder = cache_root(cache_dir) / settings.cache_key(digest)
-        data = read_cache(folder, name)
+        data = read_cache(folder)
         if data is None:
             opened = open_data()
-            data = build_cached(lambda working: _build(opened, settings, working, name), folder, name)
+            data = build_cached(lambda working: _build(opened, settings, working), folder)
         report(data.notes)
-        return dataclasses.replace(data, commit=commit)
+        return dataclasses.replace(data, name=name, digest=folder.name, commit=commit)
 
 
 def _open_files(files: Files, name: str, settings: Settings, stack: contextlib.ExitStack) -> Opened:
@@ -136,7 +136,7 @@ def _open_files(files: Files, name: str, settings: Settings, stack: contextlib.E
     return opened
 
 
-def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -> ImageData:
+def _build(opened: Opened, settings: Settings, folder: Path | None) -> ImageData:
     training, heldout = opened.training, opened.heldout
     count = training.count if settings.limit is None else min(settings.limit, training.count)
     if count < MIN_TRAINING_ROWS:
@@ -171,8 +171,9 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
             f"all images of {DATA} are grey, though they are stored in colour: color 'grey' (--color grey) needs a "
             "third of the codes"
         )
-    return ImageData(
-        name=name,
+    repeated, leaked = count_repeats(codes, heldout_codes)
+    return Data(
+        name="",  # equal contents have one cache, whatever they are called
         codes=codes,
         labels=labels,
         heldout_codes=heldout_codes,
@@ -180,9 +181,8 @@ def _build(opened: Opened, settings: Settings, folder: Path | None, name: str) -
         class_names=opened.class_names,
         codec=codec,
         heldout_source=source,
-        from_cache=False,
+        counts={"found": opened.found, "repeated": repeated, "leaked": leaked},
         notes=(*opened.notes, *notes),
-        found=opened.found,
     )
 
 

@@ -15,8 +15,8 @@ from bgan_discrete.codecs.base import config_fingerprint, validate_seed
 from bgan_discrete.errors import InputError
 
 EMBEDDED = "digits"
-CACHE_VERSION = 3
-"""Part of every cache's name: raise it when the same input would give other codes."""
+CACHE_VERSION = 4
+"""Part of every cache's name: raise it when the same input would give other codes, or the files another layout."""
 
 PATH_SUFFIXES = (".parquet", ".npy", ".npz")
 MAX_SIDE = 4096
@@ -123,11 +123,6 @@ def existing(text: str) -> Path | None:
         return path if path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, or the home of nobody
         return None
-
-
-def named_commit(name: str, commit: str | None) -> str:
-    """The name of a data set, with the commit that was read where it is one of the Hub."""
-    return name if commit is None else f"{name} at commit {commit}"
 
 
 def is_utf8(text: str) -> bool:

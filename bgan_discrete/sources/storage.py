@@ -48,6 +48,20 @@ def read_npy(path: Path) -> NDArray[Any]:
     return array
 
 
+def file_digest(path: Path) -> str:
+    """Of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """What tells whether a file was changed."""
+    return {"size": path.stat().st_size, "digest": file_digest(path)}
+
+
 def row_hashes(rows: NDArray[Any]) -> NDArray[np.uint64]:
     """A 64-bit hash ``[S]`` of each row, so that copies are found: eight bytes a row, whatever the size of the data.
 

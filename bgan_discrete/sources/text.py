@@ -24,11 +24,11 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
+from bgan_discrete.sources.data import Data, TextData
 from bgan_discrete.sources.dataset_rows import load_hub
 from bgan_discrete.sources.rows import choose_splits
 from bgan_discrete.sources.settings import HUB_ID, existing, unknown
 from bgan_discrete.sources.storage import count_repeats
-from bgan_discrete.sources.text_data import TextData
 from bgan_discrete.sources.text_files import (
     COLUMN_SUFFIXES,
     Documents,
@@ -166,7 +166,7 @@ def load_text(
         tallies[1].counts["documents"] = 0  # they are the ends of those that were counted
     total = tallies[0].counts + tallies[1].counts
     repeated, leaked = count_repeats(codes, heldout_codes)
-    return TextData(
+    return Data(
         name=name,
         digest=digest.hexdigest(),
         codes=codes,

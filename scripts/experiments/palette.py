@@ -12,9 +12,9 @@ from experiments.laboratory import Part, Report, Table, draw_images, image_file,
 
 from bgan_discrete.config import ImageTrainingConfig
 from bgan_discrete.errors import NonFiniteError
-from bgan_discrete.sources import ImageData
-from bgan_discrete.tasks.data import prepare_data
+from bgan_discrete.kinds import get_kind
 from bgan_discrete.runs.train import train
+from bgan_discrete.sources import ImageData
 
 TITLE = "Colour images in sixteen colours"
 QUESTION = (
@@ -55,7 +55,7 @@ def parts(settings: Settings) -> list[Part]:
 
 def check_data(settings: Settings, data_dir: Path | None) -> None:
     """Find the data before any work."""
-    prepare_data(_config(settings, 0, data_dir, "unused").data)
+    get_kind("images").load(_config(settings, 0, data_dir, "unused").data)
 
 
 def _config(settings: Settings, seed: int, data_dir: Path | None, folder: str) -> ImageTrainingConfig:
@@ -109,7 +109,7 @@ def run(settings: Settings, seed: int, data_dir: Path | None = None) -> dict[str
             from bgan_discrete.models.pipeline import Pipeline
 
             made = Pipeline.from_pretrained(trained.folder.model).generate(SHOWN, seed=0).values
-            data: ImageData = prepare_data(config.data)
+            data: ImageData = get_kind("images").load(config.data)
             result["shown"] = made.astype(int).tolist()
             result["data"] = data.codec.decode(np.asarray(data.heldout_codes[:SHOWN])).astype(int).tolist()
         return result

@@ -606,7 +606,7 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
     few = st.sampled_from([{}, {"bins": 4, "layout": "table"}, {"bins": 9}])
 
     def run(example: tuple[str, list[Any], dict[str, Any]]) -> None:
-        from bgan_discrete.sources import describe_array, load_array
+        from bgan_discrete.sources import describe, load_array
 
         name, changes, chosen = example
         path = room.fresh() / name
@@ -614,7 +614,7 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
 
         def call() -> None:
             data = load_array(path, **chosen)
-            describe_array(data)
+            describe(data)
             data.codec.decode(data.codes)
 
         attempt(room, "array_files", call)
@@ -812,7 +812,7 @@ def texts(room: Room) -> tuple[Any, Callable[[Any], None]]:
     names = st.sampled_from([None] * 9 + ["", "\0", "\udcff", "~nobody/x", "x" * 3000, "/dev/zero", ".", "a", "a/b/c"])
 
     def run(example: tuple[bytes, dict[str, Any], dict[str, Any], str | None]) -> None:
-        from bgan_discrete.sources import describe_text, load_text
+        from bgan_discrete.sources import describe, load_text
 
         written, drawn, chosen, name = example
         path = room.fresh() / "text.txt"
@@ -822,7 +822,7 @@ def texts(room: Room) -> tuple[Any, Callable[[Any], None]]:
         def call() -> None:
             drawn.setdefault("ends", chosen.get("layout", "pad") == "pad")
             data = load_text(path if name is None else name, codec=TextCodecOptions(**drawn), **chosen)
-            describe_text(data)
+            describe(data)
             data.codec.decode(data.codes)
 
         attempt(room, "texts", call)
@@ -928,14 +928,14 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Command lines up to where the work would begin, and YAML files given to them."""
     from hypothesis import strategies as st
 
-    import bgan_discrete.tasks.arrays
-    import bgan_discrete.tasks.images
-    import bgan_discrete.tasks.text
+    import bgan_discrete.runs.evaluate
+    import bgan_discrete.runs.generate
+    import bgan_discrete.runs.train
 
-    parts = {
-        "images": bgan_discrete.tasks.images,
-        "text": bgan_discrete.tasks.text,
-        "array": bgan_discrete.tasks.arrays,
+    verbs = {
+        "train": bgan_discrete.runs.train,
+        "generate": bgan_discrete.runs.generate,
+        "evaluate": bgan_discrete.runs.evaluate,
     }
     modules = {name: load_script(name) for name in SCRIPTS}
 
@@ -949,12 +949,13 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
             path.write_bytes(config)
             arguments = [*arguments, "--config", str(path)]
         required = ["--model", "m"] if not name.startswith("train") else []
-        tasks: Any = parts[name.split("_")[1]]
+        verb = name.split("_")[0]
+        home: Any = verbs[verb]
 
         def call() -> None:
-            before, kept = sys.argv, getattr(tasks, SCRIPTS[name])
+            before, kept = sys.argv, getattr(home, verb)
             sys.argv = [f"{name}.py", *required, *arguments]
-            setattr(tasks, SCRIPTS[name], reach)
+            setattr(home, verb, reach)
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     modules[name].main()
@@ -965,7 +966,7 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
                     raise AstrayError(f"exit code {error.code}") from error
             finally:
                 sys.argv = before
-                setattr(tasks, SCRIPTS[name], kept)
+                setattr(home, verb, kept)
 
         attempt(room, "command_lines", call)
 

@@ -220,8 +220,8 @@ def train_small(folder: Path) -> None:
 
     from bgan_discrete import Trainer, TrainingConfig
     from bgan_discrete.codecs import LevelsCodec, PaletteCodec
-    from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
     from bgan_discrete.models.pipeline import Pipeline
+    from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
     from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 
     torch.set_num_threads(1)
@@ -299,11 +299,8 @@ def faults_of_killed(folder: Path, whole: dict[str, Any], models: set[tuple[str,
             check_checkpoint(path)
         except InputError as error:
             faults.append(f"a checkpoint is to be seen that is not whole: {error}")
-    for kind in (Pipeline):
-        try:
-            kind.from_pretrained(folder / "model")
-        except InputError:
-            continue
+    with contextlib.suppress(InputError):
+        Pipeline.from_pretrained(folder / "model")
         if model_digest(folder) not in models:
             faults.append("a model can be loaded that was never saved")
     if (folder / "config.yaml").exists() and not (folder / "config.yaml").read_text(encoding="utf-8").endswith("\n"):
@@ -440,7 +437,7 @@ def import_libraries() -> None:
     sys.path.insert(0, str(ROOT))
     import torch
 
-    for module in ("torch._dynamo", "bgan_discrete.models.pipeline", "bgan_discrete.tasks.runs", "matplotlib.pyplot"):
+    for module in ("torch._dynamo", "bgan_discrete.models.pipeline", "bgan_discrete.runs.train", "matplotlib.pyplot"):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
     torch.set_num_threads(1)

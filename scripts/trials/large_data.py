@@ -190,7 +190,7 @@ def measure(kind: str, place: Path, in_memory_mib: int | None) -> dict[str, Any]
     from bgan_discrete.codecs import CodecOptions, TextCodecOptions
     from bgan_discrete.config import TrainingConfig
     from bgan_discrete.nn import ConvDiscriminator, ConvGenerator, ConvSequenceDiscriminator, ConvSequenceGenerator
-    from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
+    from bgan_discrete.sources import code_store, describe, load_images, load_text, storage
 
     if in_memory_mib is not None:
         storage.MAPPED_BYTES = in_memory_mib * MIB
@@ -207,7 +207,7 @@ def measure(kind: str, place: Path, in_memory_mib: int | None) -> dict[str, Any]
         )
     peaks["load"] = peak.bytes
     with Peak() as peak:
-        (describe_text if kind == "text" else describe)(data)
+        describe(data)
     peaks["describe"] = peak.bytes
     with Peak() as peak:
         config = TrainingConfig(batch_size=8, num_draws=2, max_steps=3, penalty="none", device="cpu", threads=1)

@@ -20,7 +20,6 @@ from bgan_discrete.diagnosis import (
 )
 from bgan_discrete.diagnosis.watch import REPEAT_STEPS
 from bgan_discrete.runs.train import train
-from bgan_discrete.runs.train import train
 from bgan_discrete.training.run_log import RunLog, read_metrics
 
 OPTIONS = {**ImageTrainingConfig().to_flat()}

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 import bgan_discrete
 from bgan_discrete import (
     AlternativesDiscriminator,
-    Pipeline,
     ContinuousConvGenerator,
     ConvDiscriminator,
     ConvGenerator,
     Discriminator,
-    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
+    Pipeline,
     Resampler,
     Trainer,
     TrainingConfig,
@@ -37,10 +36,10 @@ from bgan_discrete.config import (
 )
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.resampling import sample_log_ratios
+from bgan_discrete.runs.evaluate import evaluate
+from bgan_discrete.runs.generate import generate
+from bgan_discrete.runs.train import train
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
-from bgan_discrete.tasks.images import generate_images, train_images
-from bgan_discrete.tasks.text import evaluate_text_model, generate_text, train_text
 
 PAIRS = SampleSpace((2,), 2)
 P, Q = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -220,14 +219,10 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     assert np.load("made.npz")["labels"].tolist() == np.arange(10).repeat(2).tolist()
     with pytest.raises(InputError, match="resample must be at least 1, got 0"):
         generate("rows/model", 3, Path("none.npy"), device="cpu", resample=0)
-    report = evaluate_text_model(
-        "text/model", TextDataConfig(dataset="arithmetic"), 60, Path("t.json"), device="cpu", resample=2
-    )
+    report = evaluate("text/model", TextDataConfig(dataset="arithmetic"), 60, Path("t.json"), device="cpu", resample=2)
     assert '"resample": 2' in Path("t.json").read_text(encoding="utf-8")
     assert report.rows["model"]
-    evaluate_array_model(
-        "rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2
-    )
+    evaluate("rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2)
     # A model that left its run, and a run whose discriminator is another.
     bgan_discrete.load("rows/model").save_pretrained("alone/model")
     with pytest.raises(InputError, match=r"give as model the 'model' folder in the folder of its run; 'alone' has no"):

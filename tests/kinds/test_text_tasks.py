@@ -10,12 +10,14 @@ from bgan_discrete.codecs import TextCodecOptions
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
+from bgan_discrete.kinds import get_kind
+from bgan_discrete.kinds import text as text_kind
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
-from bgan_discrete.tasks import text as task
 from bgan_discrete.training.setup import make_game
 from bgan_discrete.training.trainer import Trainer
 
+TEXT = get_kind("text")
 WINDOW = TextCodecOptions(length=8, ends=False)
 
 
@@ -31,7 +33,7 @@ def data() -> TextData:
 
 
 def test_the_bound_reaches_the_judges(data: TextData) -> None:
-    judge = task.build_text_networks(small_config(log_ratio_bound=0.5).model, data.space, 0, "alternatives")[1]
+    judge = TEXT.networks(small_config(log_ratio_bound=0.5), data.space)[1]
     assert isinstance(judge, AlternativesDiscriminator)
     with torch.no_grad():
         for parameter in judge.parameters():
@@ -44,8 +46,8 @@ def test_the_bound_reaches_the_judges(data: TextData) -> None:
 @pytest.mark.parametrize("kind", ["conv", "mlp"])
 def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, Any], spread: float | None) -> None:
     config = small_config(generator=kind, num_draws=2, **changes)
-    generator = task.build_text_networks(config.model, data.space, 0, config.training.credit)[0]
-    task.start_generator(generator, config, data)
+    generator = TEXT.networks(config, data.space)[0]
+    TEXT.start(generator, config, data)
     with torch.no_grad():
         logits = generator(torch.randn(2000, 6)).logits
     occurs = np.isin(np.arange(data.num_categories), data.codes)
@@ -72,16 +74,16 @@ def test_text_is_not_continuous() -> None:
 def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
-    training = task.with_escort(small_config(generator=generator, escort=escort))
+    training = TEXT.algorithm(small_config(generator=generator, escort=escort))
     assert make_game(training).credit == AlternativesCredit(expected)
     other = small_config(generator=generator, credit="sample", num_draws=2)
-    assert task.with_escort(other) is other.training
+    assert TEXT.algorithm(other) is other.training
 
 
 @pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
 def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
     config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)
-    generator, judge = task.build_text_networks(config.model, data.space, 0, "alternatives")
+    generator, judge = TEXT.networks(config, data.space)
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     Trainer(generator, judge, data.codes, config.training).train(progress=False)
@@ -89,10 +91,10 @@ def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int
 
 
 def test_large_data_are_judged_by_a_part_that_is_spread_evenly(data: TextData, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = tuple(map(len, task._judging_texts(data)))
+    everything = tuple(map(len, text_kind._evaluated_texts(data)))
     assert everything == (len(data.codes), len(data.heldout_codes))
-    monkeypatch.setattr(task, "MAX_JUDGING_TEXTS", 700)
-    training, heldout = task._judging_texts(data)
+    monkeypatch.setattr(text_kind, "MAX_EVALUATED_TEXTS", 700)
+    training, heldout = text_kind._evaluated_texts(data)
     assert (len(training), len(heldout)) == (700, len(data.heldout_codes))
     assert len(set(training)) == 700
     assert training[0] == data.codec.decode(data.codes[:1])[0]

@@ -20,7 +20,7 @@ import warm_start
 from hub_server import Repository, StandIn, hub
 
 import bgan_discrete
-from bgan_discrete import ConvGenerator, Pipeline, InputError
+from bgan_discrete import ConvGenerator, InputError, Pipeline
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.durable import render_manifest
 from bgan_discrete.models.pipeline import FORMAT, model_facts

@@ -11,7 +11,7 @@ import yaml
 from markdown import markdown
 
 import bgan_discrete
-from bgan_discrete import Pipeline, ConvGenerator, Pipeline, InputError, MLPGenerator
+from bgan_discrete import ConvGenerator, InputError, MLPGenerator, Pipeline
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
 from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.imaging import save_png
@@ -28,11 +28,9 @@ from bgan_discrete.publishing.card import (
     with_license,
     write_card,
 )  # fmt: skip
+from bgan_discrete.runs import model_card
+from bgan_discrete.runs.train import train
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks import model_card
-from bgan_discrete.runs.train import train
-from bgan_discrete.runs.train import train
-from bgan_discrete.runs.train import train
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,

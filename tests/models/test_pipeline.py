@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import Pipeline, ConvGenerator, Pipeline, InputError, MLPDiscriminator, MLPGenerator
+from bgan_discrete import ConvGenerator, InputError, MLPDiscriminator, MLPGenerator, Pipeline
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec, PaletteCodec
 from bgan_discrete.space import SampleSpace
 

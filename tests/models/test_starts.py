@@ -12,7 +12,6 @@ import torch
 from bgan_discrete import InputError
 from bgan_discrete.config import ArrayTrainingConfig, TextTrainingConfig, load_config_values
 from bgan_discrete.runs.train import train
-from bgan_discrete.runs.train import train
 from bgan_discrete.training.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL: dict[str, Any] = {

@@ -27,10 +27,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nn",),
     ("config", "diagnosis"),
     ("training",),
-    ("pipeline",),
+    ("run_folder",),
     ("metrics",),
     ("reporting",),
-    ("tasks",),
+    ("kinds",),
+    ("models",),
+    ("runs",),
     ("command_line",),
 )
 
@@ -43,6 +45,9 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
     "diagnosis": (("findings",), ("windows", "advice"), ("training_rules", "sample_rules"), ("watch",)),
+    "kinds": (("kind",), ("sample_files",), ("images", "text"), ("arrays",)),
+    "models": (("format",), ("pipeline",)),
+    "runs": (("curves", "model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
     "reporting": (
         ("markup", "style", "record", "neighbours"),
         ("charts",),
@@ -52,7 +57,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
-        ("folders", "text_files", "table_files", "image_data", "text_data"),
+        ("data", "folders", "text_files", "table_files"),
         ("rows", "values"),
         ("pictures", "dataset_rows", "numpy_files", "decoding"),
         ("digests", "text", "arrays"),

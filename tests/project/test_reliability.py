@@ -21,18 +21,18 @@ import warm_start
 import yaml
 from safetensors.torch import load_file, save_file
 
-from bgan_discrete import ConvGenerator, Pipeline, InputError, Pipeline, durable
+from bgan_discrete import ConvGenerator, InputError, Pipeline, durable
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
 from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
-from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
 from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.sources import load_images
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.run_log import RunLog, read_metrics

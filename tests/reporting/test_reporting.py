@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from in_process import run_script
 from PIL import Image
 
+import bgan_discrete.runs.train
 from bgan_discrete.config import ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.reporting import (
@@ -42,9 +43,7 @@ from bgan_discrete.reporting.neighbours import (
 )
 from bgan_discrete.reporting.page import MAX_FRAMES
 from bgan_discrete.reporting.style import CSS
-from bgan_discrete.runs.train import train
 from bgan_discrete.run_folder import RunFolder
-from bgan_discrete.runs.train import train
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 
@@ -60,7 +59,7 @@ FACTS = ("command", "neighbours", "training", "versions", "description", "starte
 
 def train(folder: Path, **options: Any) -> str:
     """Train on images and give back the page."""
-    train(ImageTrainingConfig.from_flat({**SMALL, "output_dir": str(folder), **options}))
+    bgan_discrete.runs.train.train(ImageTrainingConfig.from_flat({**SMALL, "output_dir": str(folder), **options}))
     return (folder / "report.html").read_text(encoding="utf-8")
 
 

@@ -12,13 +12,14 @@ from players import players
 from torch import Tensor, nn
 
 from bgan_discrete import Discriminator, Generator, SampleSpace
-from bgan_discrete.config import ImageModelConfig, TrainingConfig
+from bgan_discrete.config import ImageTrainingConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.rules import Game
-from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
+from bgan_discrete.kinds import get_kind
 from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, MLPGenerator
 from bgan_discrete.rivals.continuous import (
     CONTINUOUS_LOSSES,
     GreyLevels,
@@ -29,7 +30,6 @@ from bgan_discrete.rivals.continuous import (
     mixtures,
     non_saturating_loss,
 )
-from bgan_discrete.tasks.images import build_networks
 from bgan_discrete.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -229,4 +229,5 @@ def test_the_configuration_knows_its_losses() -> None:
 
 def test_codes_that_are_no_scale_are_refused() -> None:
     with pytest.raises(InputError, match="continuous needs codes that are a scale"):
-        build_networks(ImageModelConfig(), SampleSpace((8, 8), 4), seed=0, continuous=True)
+        config = ImageTrainingConfig.from_flat({"continuous": "boundary_seeking", "num_draws": 1})
+        get_kind("images").networks(config, SampleSpace((8, 8), 4))

@@ -17,22 +17,19 @@ import warm_start
 import yaml
 from in_process import ran, refused
 
-from bgan_discrete import Pipeline, ConvSequenceGenerator, Pipeline, MLPGenerator
+from bgan_discrete import MLPGenerator, Pipeline
 from bgan_discrete.codecs import IntegersCodec, TableCodec
-from bgan_discrete.config import ArrayDataConfig, ArrayModelConfig, load_config_values
+from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, load_config_values
 from bgan_discrete.errors import InputError
+from bgan_discrete.kinds import get_kind
+from bgan_discrete.kinds.arrays import figures_of_example
+from bgan_discrete.runs.train import _measured, count_parameters
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks.arrays import (
-    build_array_networks,
-    figures_of_example,
-    measure_array_networks,
-    prepare_array,
-)
-from bgan_discrete.tasks.runs import count_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
+ARRAYS = get_kind("arrays")
 QUICK = ("--max-steps", "6", "--batch-size", "8", "--generator-width", "8", "--discriminator-width", "8",
          "--log-interval", "2", "--sample-interval", "3", "--threads", "1", "--device", "cpu",
          "--num-samples", "60")  # fmt: skip
@@ -305,37 +302,39 @@ def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Pa
     }
     found = {}
     for name, (dataset, others) in options.items():
-        data = prepare_array(ArrayDataConfig(dataset=dataset, **others))
+        data = ARRAYS.load(ArrayDataConfig(dataset=dataset, **others))
         figures = figures_of_example(data)
         found[name] = None if figures is None else len(figures(data.heldout_codes))
     assert {name for name, count in found.items() if count} == {"as it is", "sequences"}
 
 
 def test_networks_fit_the_data() -> None:
-    long = SampleSpace((400,), 5)
-    assert type(build_array_networks(ArrayModelConfig(), long, 0)[1]).__name__ == "MLPDiscriminator"
+    def names(space: SampleSpace, **options: Any) -> tuple[str, ...]:
+        return tuple(type(part).__name__ for part in ARRAYS.networks(ArrayTrainingConfig.from_flat(options), space))
+
+    assert names(SampleSpace((400,), 5)) == ("MLPGenerator", "MLPDiscriminator")
     short = SampleSpace((12,), 5)
-    assert type(build_array_networks(ArrayModelConfig(), short, 0)[1]).__name__ == "AlternativesDiscriminator"
-    generator, discriminator = build_array_networks(ArrayModelConfig(generator="conv"), short, 0, alternatives=False)
-    assert isinstance(generator, ConvSequenceGenerator)
-    assert type(discriminator).__name__ == "ConvSequenceDiscriminator"
+    assert names(short) == ("MLPGenerator", "AlternativesDiscriminator")
+    sample = {"generator": "conv", "credit": "sample", "estimator": "bgan_centered", "num_draws": 2}
+    assert names(short, **sample) == ("ConvSequenceGenerator", "ConvSequenceDiscriminator")
 
 
 def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
     table = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
-    for space, config in (
-        (SampleSpace((400,), 5), ArrayModelConfig()),
-        (SampleSpace((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp", spectral_norm=True)),
-        (table.space, ArrayModelConfig(discriminator="mlp")),
-        (table.space, ArrayModelConfig()),
+    for space, options in (
+        (SampleSpace((400,), 5), {}),
+        (SampleSpace((2, 8, 9), 3), {"generator": "conv", "discriminator": "mlp"}),
+        (table.space, {"discriminator": "mlp"}),
+        (table.space, {}),
     ):
-        networks = build_array_networks(config, space, 0)
+        config = ArrayTrainingConfig.from_flat(options)
+        networks = ARRAYS.networks(config, space)
         sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
-        assert measure_array_networks(config, space) == sizes
+        assert _measured(ARRAYS, config, space) == sizes
     words = r"networks of 60,001 categories at 6,000 positions would have generator 92,\d+,\d+,\d+, .* GiB of memory"
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
     with pytest.raises(InputError, match=words):
-        measure_array_networks(ArrayModelConfig(), SampleSpace((6000,), 60001))
+        _measured(ARRAYS, ArrayTrainingConfig(), SampleSpace((6000,), 60001))
 
 
 def test_characters_are_generated_as_characters(tmp_path: Path) -> None:

@@ -22,15 +22,15 @@ import warm_start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bgan_discrete import Pipeline, InputError, StorageError, Trainer, TrainingConfig, load
+from bgan_discrete import InputError, Pipeline, StorageError, Trainer, TrainingConfig, load
 from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
 from bgan_discrete.durable import check_regular_file, hold_folder, read_bytes, replace_text, replacing_file
-from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.models.pipeline import MODEL_FILES
-from bgan_discrete.tasks.arrays import evaluate_array_model, generate_array, train_array
-from bgan_discrete.runs.train import train
+from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder
-from bgan_discrete.tasks.runs import hold_run
+from bgan_discrete.runs.evaluate import evaluate
+from bgan_discrete.runs.generate import generate
+from bgan_discrete.runs.train import hold_run, train
 from bgan_discrete.training import claim
 
 from in_process import refused  # type: ignore[import-not-found]  # isort: skip
@@ -450,7 +450,7 @@ def test_an_output_replaces_no_file_of_the_model_its_run_or_the_data(own: Path) 
         with pytest.raises(InputError, match="is a file of the model, of its run or of the data; give another name"):
             generate(own / "model", 3, output)
     with pytest.raises(InputError, match="of the data; give another name"):
-        evaluate_array_model(own / "model", ArrayDataConfig(dataset=str(place / "old.csv")), 3, place / "old.csv")
+        evaluate(own / "model", ArrayDataConfig(dataset=str(place / "old.csv")), 3, place / "old.csv")
     assert tree(place) == before
     generate(own / "model", 3, place / "old.csv")
     assert len((place / "old.csv").read_text(encoding="utf-8").splitlines()) == 4

@@ -1,6 +1,5 @@
 """Generation: what is no distribution is refused, and samples in parts are those of one call."""
 
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds.text import on_one_line
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
@@ -29,10 +29,9 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
+from bgan_discrete.runs.generate import draw_in_parts, generate
 from bgan_discrete.sources.table_files import write_table
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks import arrays, images, sample_files, text
-from bgan_discrete.runs.generate import draw_in_parts
 
 CODEC = CharacterCodec(6).fit(["abc\n"])
 TABLE = {"kind": ["a", "b\n", None, "c"] * 30, "count": [1, 2, 3, None] * 30, "share": [0.5, 1.5, 2.5, 3.5] * 30,
@@ -46,9 +45,7 @@ def text_model(kind: type[nn.Module] = ConvSequenceGenerator) -> Pipeline:
 
 def image_model(classes: int | None = 3) -> Pipeline:
     torch.manual_seed(0)
-    return Pipeline(
-        ConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1, num_classes=classes), LevelsCodec(4)
-    )
+    return Pipeline(ConvGenerator(SampleSpace((8, 8), 4, ordered=True), 4, 8, 1, num_classes=classes), LevelsCodec(4))
 
 
 def table_model() -> Pipeline:
@@ -130,12 +127,12 @@ def test_samples_in_parts_are_those_of_one_call(make: Any, resample: int) -> Non
     pipeline = make()
     pipeline.discriminator = Weigh(pipeline.generator.space)
     options: dict[str, Any] = {"resample": resample}
-    if isinstance(pipeline, Pipeline):
+    if pipeline.kind.name == "text":
         options |= {"temperature": 0.7, "top_k": 3}
-    if isinstance(pipeline, Pipeline):
+    if pipeline.num_classes:
         options |= {"labels": [2, 0]}
     made = pipeline.generate(20, 5, 7, **options)
-    for name in vars(made):
+    for name in ("codes", "values", *(["labels"] if pipeline.num_classes else [])):
         found = whole(draw_in_parts(pipeline, 20, 5, **options), name)
         assert np.array_equal(found, getattr(made, name)) and len(found) == 20
 
@@ -150,7 +147,7 @@ class Weigh(Discriminator):
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 7 samples, rather than of 1,000."""
-    monkeypatch.setattr(sample_files, "PART", 7)
+    monkeypatch.setattr("bgan_discrete.runs.generate.PART", 7)
 
 
 def saved(pipeline: Any, folder: Path) -> tuple[str, Any]:
@@ -164,7 +161,7 @@ def test_rows_of_a_table_are_written_in_parts(suffix: str, tmp_path: Path) -> No
     pipeline = table_model()
     model, made = saved(pipeline, tmp_path)
     path, expected = tmp_path / f"made{suffix}", tmp_path / f"expected{suffix}"
-    arrays.generate_array(model, 20, path, 5, device="cpu")
+    generate(model, 20, path, seed=5, device="cpu")
     if suffix == ".npz":
         with np.load(path) as found:
             assert np.array_equal(found["codes"], made.codes) and found["columns"].tolist() == list(TABLE)
@@ -186,7 +183,7 @@ def test_rows_of_a_table_are_written_in_parts(suffix: str, tmp_path: Path) -> No
 def test_arrays_are_written_in_parts(tmp_path: Path) -> None:
     model, made = saved(array_model(), tmp_path)
     for suffix in (".npy", ".npz", ".csv"):
-        arrays.generate_array(model, 20, tmp_path / f"made{suffix}", 5, device="cpu")
+        generate(model, 20, tmp_path / f"made{suffix}", seed=5, device="cpu")
     read = np.load(tmp_path / "made.npy")
     assert np.array_equal(read, made.values) and read.dtype == made.values.dtype
     with np.load(tmp_path / "made.npz") as found:
@@ -202,26 +199,28 @@ def test_images_are_written_in_parts(classes: int | None, tmp_path: Path) -> Non
 
     model, made = saved(image_model(classes), tmp_path)
     for name in ("made.npz", "folder", "grid.png"):
-        images.generate_images(model, 20, tmp_path / name, 5, device="cpu")
+        generate(model, 20, tmp_path / name, seed=5, device="cpu")
     with np.load(tmp_path / "made.npz") as found:
         assert set(found) == {"codes", "images"} | ({"labels"} if classes else set())
-        assert all(np.array_equal(found[name], getattr(made, name)) for name in found)
+        assert all(
+            np.array_equal(found[name], made.values if name == "images" else getattr(made, name)) for name in found
+        )
     pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "folder").iterdir())]
     assert np.array_equal(pictures, made.values)
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_texts_are_written_in_parts(tmp_path: Path) -> None:
+def test_texts_are_written_in_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, made = saved(text_model(), tmp_path)
     for name in ("made.txt", "made.jsonl"):
-        text.generate_text(model, 20, seed=5, output=tmp_path / name, device="cpu")
-    lines = [text.on_one_line(sample) for sample in made.values]
+        generate(model, 20, seed=5, output=tmp_path / name, device="cpu")
+    lines = [on_one_line(sample) for sample in made.values]
     assert (tmp_path / "made.txt").read_text(encoding="utf-8") == "".join(f"{line}\n" for line in lines)
     found = (tmp_path / "made.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in found] == made.values
-    stream = io.StringIO()
-    text.generate_text(model, 20, seed=5, device="cpu", stream=stream)
-    assert stream.getvalue().splitlines() == lines
+    capsys.readouterr()
+    generate(model, 20, seed=5, device="cpu")
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -240,5 +239,5 @@ def test_a_draw_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
             parts = 0
             with monkeypatch.context() as patch, pytest.raises(NonFiniteError, match="no more"):
                 patch.setattr(type(pipeline.codec), "decode", failing)
-                arrays.generate_array(model, 20, tmp_path / f"made{suffix}", device="cpu")
+                generate(model, 20, tmp_path / f"made{suffix}", device="cpu")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set()

@@ -22,10 +22,10 @@ from bgan_discrete import (
     Discriminator,
     FactorizedCategorical,
     Generator,
-    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
+    Pipeline,
     Trainer,
     TrainingConfig,
 )
@@ -33,23 +33,19 @@ from bgan_discrete.codecs import CodecOptions, LevelsCodec
 from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
+from bgan_discrete.kinds import get_kind
+from bgan_discrete.kinds.images import _columns_of, count_classes
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
-from bgan_discrete.nn.images import ConditionalGroupNorm
 from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.nn.images import ConditionalGroupNorm
+from bgan_discrete.runs.generate import generate
 from bgan_discrete.sources import load_images
 from bgan_discrete.space import SampleSpace
-from bgan_discrete.tasks.data import prepare_data
-from bgan_discrete.tasks.images import (
-    _columns_of,
-    _warn_of_small_classes,
-    count_classes,
-    evaluate_pipeline,
-    generate_images,
-)
 from bgan_discrete.training.labels import SHOWN_OF_CLASS, labels_of_samples
 
+IMAGES = get_kind("images")
 SPACE = SampleSpace((8, 8), 2)
 QUICK_TRAINING: dict[str, Any] = {
     "num_draws": 3, "batch_size": 8, "threads": 1, "device": "cpu", "sample_interval": 0, "checkpoint_interval": 0,
@@ -604,41 +600,40 @@ def test_classes_of_few_training_images_are_named(tmp_path: Path) -> None:
     assert "classes" not in said, "without conditional labels are not learnt from"
 
 
-def test_of_many_small_classes_some_are_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_of_many_small_classes_some_are_named() -> None:
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     data = replace(load_images(images, codec=CodecOptions("binary")), labels=np.repeat(np.arange(18), 3))
-    _warn_of_small_classes(data, 18)
-    assert "18 of 18 classes" in caplog.text and "9: 3, and 8 more)" in caplog.text
-    caplog.clear()
+    config = ImageTrainingConfig.from_flat({"conditional": True})
+    (warning,) = IMAGES.warnings(config, data)
+    assert "18 of 18 classes" in warning and "9: 3, and 8 more)" in warning
     names = tuple("abcdef")
-    _warn_of_small_classes(replace(data, labels=np.arange(54) % 5, class_names=names), 6)
-    assert "1 of 6 classes" in caplog.text and "(f: 0)" in caplog.text
-    caplog.clear()
-    _warn_of_small_classes(replace(data, labels=np.arange(54) % 5), 5)
-    assert not caplog.text
+    (warning,) = IMAGES.warnings(config, replace(data, labels=np.arange(54) % 5, class_names=names))
+    assert "1 of 6 classes" in warning and "(f: 0)" in warning
+    assert IMAGES.warnings(config, replace(data, labels=np.arange(54) % 5)) == []
+    assert IMAGES.warnings(ImageTrainingConfig(), data) == [], "without conditional labels are not learnt from"
 
 
 def test_data_are_judged_by_the_names_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    digits = prepare_data(ImageDataConfig())
+    digits = IMAGES.load(ImageDataConfig())
     assert digits.labels is not None and digits.class_names is not None
     names, judged = digits.class_names, []
     pipeline = Pipeline(
         ConvGenerator(SampleSpace((8, 8), 17, ordered=True, class_names=names), 4, 8, num_classes=10), digits.codec
     )
     turned = replace(digits, class_names=names[::-1], labels=9 - digits.labels)
-    monkeypatch.setattr("bgan_discrete.tasks.images.evaluate_images", lambda codes, *_, **others: judged.append(others))
+    monkeypatch.setattr("bgan_discrete.kinds.images.evaluate_images", lambda codes, *_, **others: judged.append(others))
     made = []
     generate = pipeline.generate
     monkeypatch.setattr(pipeline, "generate", lambda *a, **others: made.append(others) or generate(*a, **others))
     for data in (digits, turned):
-        evaluate_pipeline(pipeline, data, 60)
+        IMAGES.evaluate(pipeline, data, 60)
     assert np.array_equal(made[0]["labels"], made[1]["labels"]), "the model is asked for the same"
     assert np.array_equal(judged[0]["sample_labels"], 9 - judged[1]["sample_labels"]), "in the data's own numbers"
     with pytest.raises(InputError, match=r"must have the model's classes, 0, 1, .*; it has 'ten' too"):
-        evaluate_pipeline(pipeline, replace(digits, class_names=(*names[:9], "ten")), 60)
+        IMAGES.evaluate(pipeline, replace(digits, class_names=(*names[:9], "ten")), 60)
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_not_judged_by_them() -> None:
     pipeline = Pipeline(ConvGenerator(SampleSpace((8, 8), 17, ordered=True), 4, 8, num_classes=3), LevelsCodec(17))
     with pytest.raises(InputError, match="dataset must have the model's 3 classes, got 10"):
-        evaluate_pipeline(pipeline, prepare_data(ImageDataConfig()), 50)
+        IMAGES.evaluate(pipeline, IMAGES.load(ImageDataConfig()), 50)

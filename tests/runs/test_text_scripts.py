@@ -145,7 +145,7 @@ def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> N
 
 def test_tokens_that_the_model_does_not_know_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = TextDataConfig(dataset=str(place / "lines.txt"))
-    evaluate_text_model(place / "shot" / "model", data, 20, None, device="cpu")
+    evaluate(place / "shot" / "model", data, 20, None, device="cpu")
     share = re.search(r"unknown: ([0-9.]+)% of the held-out tokens", capsys.readouterr().out)
     assert share and 50 < float(share[1]) < 95, "the model of equations knows no letters"
 

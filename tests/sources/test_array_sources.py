@@ -16,7 +16,7 @@ import torch
 from bgan_discrete import load_array
 from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe_array, examples
+from bgan_discrete.sources import describe, examples
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.table_files import write_table
 
@@ -48,7 +48,7 @@ def test_arrays_of_integers(place: Path, name: str) -> None:
     assert (len(data.codes), len(data.heldout_codes)) == (45, 5)
     both = np.concatenate([data.codec.decode(data.codes), data.codec.decode(data.heldout_codes)])
     assert sorted(both.tolist()) == sorted(np.load(place / "codes.npy").tolist())
-    assert "4, K = 5" in describe_array(data)
+    assert "4, K = 5" in describe(data)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npy"])
@@ -62,7 +62,7 @@ def test_tables(place: Path, name: str) -> None:
     assert sorted(map(str, zip(decoded["city"], decoded["rooms"], strict=True))) == sorted(
         map(str, zip(TABLE["city"], TABLE["rooms"], strict=True))
     )
-    assert "city 3 + (missing), rooms 3, price 5 bins" in describe_array(data)
+    assert "city 3 + (missing), rooms 3, price 5 bins" in describe(data)
 
 
 def test_the_same_rows_give_the_same_split_and_digest_whatever_the_file(place: Path) -> None:
@@ -485,7 +485,7 @@ def test_a_number_of_two_spellings_is_one_with_a_word(tmp_path: Path) -> None:
     (note,) = data.notes
     assert note.startswith("4 different values of 'a' of dataset ")
     assert note.endswith(" become 3 (such as 2 and 2.0 of 'a' become 2): write them alike, or as text")
-    assert f"note:        {note}" in describe_array(data)
+    assert f"note:        {note}" in describe(data)
 
 
 def test_numbers_that_are_text_for_their_spelling_can_be_cut_into_bins(tmp_path: Path) -> None:
@@ -669,7 +669,7 @@ def test_integers_far_apart_cost_a_category_each(tmp_path: Path) -> None:
         assert np.array_equal(data.codec.decode(data.codes), array)
         data.codec.save(tmp_path / "codec.json")
         assert load_codec(tmp_path / "codec.json").fingerprint() == data.codec.fingerprint()
-        assert "each to be one of" in describe_array(data)
+        assert "each to be one of" in describe(data)
     codec = load_array(wild).codec
     with pytest.raises(InputError, match="must be one of 5 integers: 0, 1, 2, 3, 60000, got 7 in row 3"):
         load_array(np.array([[0], [1], [2], [7], [9], [9]]).repeat(6, 1), codec=codec)
@@ -699,8 +699,8 @@ def test_characters_are_numbered_and_come_back(tmp_path: Path) -> None:
 
 
 def test_the_held_out_share_is_named_by_its_option() -> None:
-    said = describe_array(load_array(np.arange(40)[:, None] % 3, holdout=0.25))
-    assert "rows:        30 to train on, 10 held out (25% of the rows, at random: --holdout)" in said
+    said = describe(load_array(np.arange(40)[:, None] % 3, holdout=0.25))
+    assert "samples:     30 to train on, 10 held out (25% of the rows, at random: --holdout)" in said
 
 
 # --- what a program makes ---

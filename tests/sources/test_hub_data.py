@@ -13,8 +13,8 @@ import pytest
 from bgan_discrete.codecs import TextCodecOptions
 from bgan_discrete.config import TextTrainingConfig
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import dataset_rows, describe, describe_text, load_images, load_text
 from bgan_discrete.runs.train import train
+from bgan_discrete.sources import dataset_rows, describe, load_images, load_text
 
 OLD, NEW = "1" * 40, "2" * 40
 REVISIONS = {None: NEW, "main": NEW, "v1": OLD, OLD: OLD, NEW: NEW}
@@ -57,7 +57,7 @@ def test_the_commit_that_was_read_is_known(
     data = load_text("owner/name", codec=TextCodecOptions(length=16), revision=revision, streaming=streaming)
     assert asked == [revision]
     assert data.commit == commit
-    assert f"data set:    owner/name at commit {commit} (digest" in describe_text(data)
+    assert f"data set:    owner/name at commit {commit} (digest" in describe(data)
 
 
 def test_a_revision_that_is_not_there_is_refused(asked: list[Any]) -> None:

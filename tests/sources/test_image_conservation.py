@@ -66,7 +66,7 @@ def loaded_twice(place: Any, root: Path, **options: Any) -> ImageData:
     made, again = (load_images(place, cache_dir=root / "cache", **options) for _ in range(2))
     assert (made.from_cache, again.from_cache) == (False, True)
     assert all_pixels(made) == all_pixels(again)
-    assert (made.notes, made.found, made.class_names) == (again.notes, again.found, again.class_names)
+    assert (made.notes, made.counts, made.class_names) == (again.notes, again.counts, again.class_names)
     assert np.array_equal(made.labels, again.labels) or made.labels is None is again.labels
     assert all(f"note:        {note}" in describe(again) for note in made.notes)
     return made
@@ -145,7 +145,7 @@ def every_picture_comes_in(tree: list[tuple[list[str], str, str]]) -> None:
             return
         read = [name for split in ("train", heldout) if split for name in splits[split]]
         assert all_pixels(data) == Counter(numbered(numbers[name]).tobytes() for name in read)
-        assert data.found == len(kept)
+        assert data.counts["found"] == len(kept)
         counted = [re.match(r"([\d,]+) of ([\d,]+) (files|images) of the data set are left out", n) for n in data.notes]
         counts = {kind: sum(int(m[1]) for m in counted if m and m[3] == kind) for kind in ("files", "images")}
         assert counts == {"files": len(left), "images": len(kept) - len(read)}
@@ -271,7 +271,7 @@ def every_row_comes_in(case: tuple[str, str, int, bool]) -> None:
             assert wanted and not is_usable and ("label" in str(error)), f"{case}: {error}"
             return
         assert all_pixels(data) == Counter(image.tobytes() for image in images)
-        assert data.found == count == len(data.codes) + len(data.heldout_codes)
+        assert data.counts["found"] == count == len(data.codes) + len(data.heldout_codes)
         is_noted = any(note.startswith(rows.LABELS_ASIDE) or "label" in note for note in data.notes)
         if not is_usable:
             assert data.labels is None and (is_noted or labels is None)

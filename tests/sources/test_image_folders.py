@@ -16,9 +16,9 @@ from PIL import Image
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.errors import InputError
+from bgan_discrete.kinds.images import count_classes
 from bgan_discrete.sources import ImageData, load_images, rows
 from bgan_discrete.sources import images as loading
-from bgan_discrete.tasks.images import count_classes
 
 EXACT = CodecOptions(num_categories=256)
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
@@ -65,7 +65,7 @@ def test_links_are_followed_once_and_those_that_lead_out_are_noted(tmp_path: Pat
     (root / "c" / "one.png").symlink_to(tmp_path / "elsewhere" / "5.png")
     (root / "no picture").symlink_to("absent")
     data = load_images(root, codec=EXACT)
-    assert data.found == 2 + 3 + 6
+    assert data.counts["found"] == 2 + 3 + 6
     assert data.class_names == ("b", "c", "d")
     left = "of 14 files of the data set are left out"
     assert data.notes[:3] == (
@@ -81,7 +81,7 @@ def test_hidden_files_are_named_and_those_of_the_system_are_not(tmp_path: Path) 
     for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
         (root / name).write_bytes(b"x")
     data = load_images(root, codec=EXACT)
-    assert data.found == 6
+    assert data.counts["found"] == 6
     assert len(data.notes) == 1
     assert data.notes[0].startswith(
         "2 of 8 files of the data set are left out ('._0.png', '.trash'): their names begin"
@@ -107,7 +107,7 @@ def test_pictures_next_to_tables_are_named(tmp_path: Path) -> None:
     for name in ("mnist_train.parquet", "mnist_test.parquet"):
         pq.write_table(pa.table({"image": encoded}), root / name)
     data = load_images(root)
-    assert (data.found, len(data.codes), data.heldout_source) == (6, 3, "split 'test'")
+    assert (data.counts["found"], len(data.codes), data.heldout_source) == (6, 3, "split 'test'")
     assert data.notes[0].startswith("1 of 3 files of the data set are left out ('preview.png'): a folder holds either")
 
 
@@ -119,7 +119,7 @@ def test_tables_have_splits_only_if_all_are_called_like_one(tmp_path: Path) -> N
     for name in ("crash test.parquet", "street 1.parquet", "street 10.parquet"):
         pq.write_table(pa.table({"image": encoded}), root / name)
     data = load_images(root)
-    assert data.found == len(data.codes) + len(data.heldout_codes) == 9
+    assert data.counts["found"] == len(data.codes) + len(data.heldout_codes) == 9
     assert data.notes[0].startswith(
         "1 of 3 files of the data set are called like splits ('crash test.parquet'), and are"
     )
@@ -295,7 +295,7 @@ def test_paths_in_a_table_are_followed_in_its_folder_only(tmp_path: Path) -> Non
     fill(tmp_path, "secret.png")
     (tmp_path / "data" / "link.png").symlink_to("../secret.png")
     inside = write_paths(tmp_path / "data" / "a.parquet", *FLAT[:5], str(tmp_path / "data" / "5.png"))
-    assert load_images(inside, codec=EXACT).found == 6
+    assert load_images(inside, codec=EXACT).counts["found"] == 6
     for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png", "x/../../secret.png"):
         path = write_paths(tmp_path / "data" / "b.parquet", *FLAT, name)
         text = refusal(lambda path=path: load_images(path))
@@ -392,6 +392,6 @@ def test_pictures_of_every_mode_come_in(mode: str, tmp_path: Path) -> None:
             picture = Image.merge("LAB", [picture] * 3) if mode == "LAB" else picture.convert("RGB").convert(mode)
         pictures.append(picture)
     data = load_images(saved(tmp_path / "data", pictures, "tif"), codec=EXACT)
-    assert len(data.codes) + len(data.heldout_codes) == data.found == 6
+    assert len(data.codes) + len(data.heldout_codes) == data.counts["found"] == 6
     if mode in ("L", "LA", *deep):
         assert {image.tobytes() for image in data.codes} <= {image.tobytes() for image in IMAGES}

@@ -14,7 +14,7 @@ from bgan_discrete import Trainer
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
-from bgan_discrete.sources import code_store, describe, describe_text, load_images, load_text, storage
+from bgan_discrete.sources import code_store, describe, load_images, load_text, storage
 from bgan_discrete.space import SampleSpace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ def test_lines_cost_a_few_bytes_each(tmp_path: Path) -> None:
         tracemalloc.reset_peak()
         data = load_text(path, codec=TextCodecOptions(length=40))
         assert isinstance(data.codes, np.memmap)
-        assert f"{len(data.codes):,} to train on" in describe_text(data)
+        assert f"{len(data.codes):,} to train on" in describe(data)
         train(data.codes, data.num_categories)
 
     few, many = (peak_of(lambda count=count: use(count)) for count in (2000, 10_000))  # type: ignore[misc]

@@ -868,17 +868,16 @@ def test_the_description(tmp_path: Path) -> None:
     data = load_images(tmp_path / "d")
     counts = np.bincount(data.codes.ravel(), minlength=16)
     expected = [
-        f"data set:    {tmp_path / 'd'}",
-        "images:      14 to train on, 3 held out (split 'test'), of 17 found",
+        f"data set:    {tmp_path / 'd'} (digest {data.digest[:12]})",
+        "samples:     14 to train on, 3 held out (split 'test'), of 17 found",
         "codes:       8 x 10, K = 16 (16 grey levels)",
         f"most common: category {counts.argmax()}, {counts.max() / counts.sum():.1%} of the training codes",
+        "duplicates:  2 training samples repeat earlier ones; 3 held-out samples are in training too",
         "classes:     a 5, b 5, c 4",
-        "duplicates:  2 training codes repeat earlier ones; 3 held-out codes are in training too",
-        "cache:       made now",
         "note:        246 different grey values of the data set become 16 (such as 0 and 1 become 0): --codec "
         "palette --num-categories 246 keeps those of the training images",
     ]
     assert describe(data).splitlines() == expected
     assert "cache:       read\nnote:" in describe(load_images(tmp_path / "d"))
-    assert "no labels" in describe(load_images(GREY))
+    assert "classes" not in describe(load_images(GREY))
     assert describe(load_images(GREY)).startswith("data set:    array")

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from bgan_discrete import InputError, load_array
 from bgan_discrete.codecs import IntegersCodec, codec_from_config, tables
 from bgan_discrete.codecs.tables import identity
-from bgan_discrete.sources import ArrayData, conservation, describe_array, table_files
+from bgan_discrete.sources import ArrayData, conservation, describe, table_files
 from bgan_discrete.sources.arrays import split_names
 
 EXAMPLES = pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.long)])
@@ -130,7 +130,7 @@ def assert_conserved(given: dict[str, list[Any]], data: ArrayData) -> None:
             is_noted = any(repr(name) in note for note in data.notes)
             is_one_number = isinstance(value, (int, float)) and value == found and is_noted
             assert is_same(value, found) or is_one_number, (name, value, found)
-    assert all(f"note:        {note}" in describe_array(data).splitlines() for note in data.notes)
+    assert all(f"note:        {note}" in describe(data).splitlines() for note in data.notes)
 
 
 # --- files of cells ---

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete.codecs import CharacterCodec, SentencePieceCodec, TextCodec, TextCodecOptions
-from bgan_discrete.sources import describe_text, load_text, text_files
+from bgan_discrete.sources import describe, load_text, text_files
 
 SHORT_AND_LONG = pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.long)])
 
@@ -132,7 +132,7 @@ def every_document_comes_back(kind: str, texts: list[str], unit: str, codec: Tex
     assert data.counts["documents"] == len(wanted) + 2
     if unit == "line":
         assert data.counts["lines"] == len(wanted) + 2 + counted(data.notes, "lines of dataset")
-    assert all(f"note:        {note}" in describe_text(data) for note in data.notes)
+    assert all(f"note:        {note}" in describe(data) for note in data.notes)
 
 
 CODECS = {

@@ -11,12 +11,12 @@ import pytest
 
 from bgan_discrete.codecs import CharacterCodec, TextCodecOptions
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import code_store, describe_text, load_text
+from bgan_discrete.sources import code_store, describe, load_text
 from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
+from bgan_discrete.sources.data import load_data, save_data
 from bgan_discrete.sources.storage import count_repeats
-from bgan_discrete.sources.text_data import load_text_data, save_text_data
 
 PAD, WINDOW = TextCodecOptions(length=8), TextCodecOptions(length=8, ends=False)
 
@@ -66,7 +66,7 @@ def test_lines_are_split_without_overlap_and_copies_stay_together(tmp_path: Path
     assert np.array_equal(again.codes, data.codes)
     other = load_text(path, codec=TextCodecOptions(length=20), holdout=0.3, seed=1)
     assert set(other.codec.decode(other.heldout_codes)) != set(heldout)
-    said = describe_text(data)
+    said = describe(data)
     assert "training samples repeat earlier ones" in said
     assert "200 training" not in said
     assert re.search(r"documents: +\d+ of up to \d+ tokens", said)
@@ -279,7 +279,7 @@ def test_data_on_disk_are_the_same_data(tmp_path: Path, monkeypatch: pytest.Monk
     assert np.array_equal(on_disk.codes, in_memory.codes)
     assert np.array_equal(on_disk.heldout_codes, in_memory.heldout_codes)
     assert (on_disk.digest, on_disk.counts) == (in_memory.digest, in_memory.counts)
-    assert describe_text(on_disk) == describe_text(in_memory)
+    assert describe(on_disk) == describe(in_memory)
 
 
 def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,13 +447,13 @@ def test_what_is_lost_is_told_where_the_data_are_described(tmp_path: Path, caplo
         f"3 of 19 tokens of the held-out texts of dataset {str(path)!r} are left out ('x', 'y', 'z'): the vocabulary, "
         "learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
     )
-    assert all(f"\nnote:        {note}" in describe_text(data) and note in caplog.text for note in data.notes)
-    assert "from 205 lines" in describe_text(data) and "--holdout" not in describe_text(data)
-    assert "--holdout sets the share)" in describe_text(load_text(lines(), codec=TextCodecOptions(length=20)))
+    assert all(f"\nnote:        {note}" in describe(data) and note in caplog.text for note in data.notes)
+    assert "from 205 lines" in describe(data) and "--holdout" not in describe(data)
+    assert "--holdout sets the share)" in describe(load_text(lines(), codec=TextCodecOptions(length=20)))
     folder = tmp_path / "shared"
     folder.mkdir()
-    save_text_data(data, folder)
-    assert load_text_data(folder).notes == data.notes
+    save_data(data, folder)
+    assert load_data(folder).notes == data.notes
 
 
 def test_held_out_documents_beyond_a_number_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

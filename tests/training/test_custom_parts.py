@@ -11,7 +11,6 @@ from torch import Tensor
 
 import bgan_discrete
 from bgan_discrete import (
-    Pipeline,
     ConvGenerator,
     Discriminator,
     Divergence,
@@ -19,11 +18,11 @@ from bgan_discrete import (
     FactorizedCategorical,
     Game,
     Generator,
-    Pipeline,
     InputError,
     MLPDiscriminator,
     MLPGenerator,
     NonFiniteError,
+    Pipeline,
     SampleSpace,
     Trainer,
     TrainingConfig,
