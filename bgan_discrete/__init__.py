@@ -70,6 +70,7 @@ _HOMES = {
     "Samples": "kinds.kind",
     "Kind": "kinds.kind",
     "register_kind": "kinds",
+    "fit": "runs.fit",
     "load": "models.pipeline",
 }
 

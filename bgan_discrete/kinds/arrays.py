@@ -215,8 +215,8 @@ class Arrays(Kind):
         )
 
     def present(self, samples: Samples, like: Any = None) -> Any:
-        """A data frame for a table, an array of integers or characters for an array."""
-        if not isinstance(samples.values, Mapping):
+        """A data frame for a table, or columns where columns were given; else an array of integers or characters."""
+        if not isinstance(samples.values, Mapping) or isinstance(like, Mapping):
             return samples.values
         import pandas
 

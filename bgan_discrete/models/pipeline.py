@@ -100,10 +100,18 @@ class Pipeline:
         self.data: Any = None
         self._origin: Path | None = None
         self._like: Any = None
+        self._scratch: Any = None
 
-    def remember(self, folder: Path, data: Any, like: Any = None) -> None:
-        """Know where the model was saved by its run, what it was fitted on, and in what form that was given."""
-        self._origin, self.data, self._like = folder, data, like
+    def remember(self, folder: Path, data: Any, like: Any = None, scratch: Any = None) -> None:
+        """Know the run that trained the model.
+
+        Args:
+            folder: Where the run saved it.
+            data: What it was fitted on.
+            like: The same as it was given, if in memory.
+            scratch: A temporary folder of the run, to be deleted with the model.
+        """
+        self._origin, self.data, self._like, self._scratch = folder, data, like, scratch
 
     @property
     def num_classes(self) -> int | None:
