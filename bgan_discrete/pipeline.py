@@ -21,6 +21,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from bgan_discrete import __version__
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import ArrayCodec, Codec, ImageCodec, TableCodec, TextCodec, load_codec
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.distributions.sampling import check_sharpening
@@ -40,7 +41,7 @@ from bgan_discrete.durable import (
     working_folder,
     write_synced,
 )
-from bgan_discrete.errors import InputError, StorageError, check_at_least_one, one_line
+from bgan_discrete.errors import InputError, StorageError, one_line
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler

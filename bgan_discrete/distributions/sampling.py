@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 
 COMPARISON_MAX_CATEGORIES = 64
 """Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import check_latent_kind, one_hot_codes
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.space import SampleSpace, plain_value

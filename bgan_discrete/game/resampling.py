@@ -10,7 +10,8 @@ Letters: N samples that are kept, M draws for each, B any batch of samples.
 import torch
 from torch import Tensor
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_players
 from bgan_discrete.game.scoring import at_rest
 

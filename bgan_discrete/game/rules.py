@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from bgan_discrete.errors import InputError, check_at_least_one, check_not_negative
+from bgan_discrete.checks import check_at_least_one, check_not_negative
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import Credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator

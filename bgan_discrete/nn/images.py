@@ -7,8 +7,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, group_norm, interpolate, linear, pad
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 from bgan_discrete.nn.start import check_takes, set_output_bias

@@ -8,10 +8,11 @@ from typing import cast, final
 import torch
 from torch import Tensor, nn
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.distributions.sampling import as_index
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 from bgan_discrete.nn.start import check_takes, set_output_bias

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
 from bgan_discrete.codecs.tables import CategoryColumn
@@ -23,7 +24,7 @@ from bgan_discrete.config import (
 )
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics import category_counts, log_frequencies

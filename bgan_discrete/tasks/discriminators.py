@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.config import Sections, folder_of_run, load_config_values
-from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.pipeline import Pipeline
 from bgan_discrete.tasks.run_folder import RunFolder

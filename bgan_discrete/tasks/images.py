@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import ImageCodec
 from bgan_discrete.config import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import replacing_file
-from bgan_discrete.errors import InputError, check_at_least_one, visible
+from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png

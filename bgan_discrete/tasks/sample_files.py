@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bgan_discrete.errors import check_at_least_one
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.storage import chunks_of
 from bgan_discrete.sources.table_files import write_npy
