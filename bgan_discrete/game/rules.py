@@ -26,6 +26,11 @@ class Game:
 
     Raises:
         InputError: If a part is given by its name, or is no such object, or a number out of its range.
+
+    Examples:
+        >>> from bgan_discrete import get_penalty, make_estimator
+        >>> Game(make_estimator("rloo"), num_draws=8, penalty=get_penalty("r1")).num_draws
+        8
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))

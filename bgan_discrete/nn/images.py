@@ -230,6 +230,11 @@ class ConvGenerator(_ConvolutionalGenerator):
 
     Raises:
         InputError: If a size is out of range, or the space is not one of such images.
+
+    Examples:
+        >>> generator = ConvGenerator(SampleSpace((8, 8), num_categories=17), latent_size=16)
+        >>> generator(torch.randn(5, 16)).sample(num_draws=3).shape  # three draws of each of five latents
+        torch.Size([3, 5, 8, 8])
     """
 
     def __init__(
@@ -309,6 +314,11 @@ class ConvDiscriminator(Discriminator):
 
     Source:
         The projection is that of Miyato and Koyama, "cGANs with projection discriminator" (2018).
+
+    Examples:
+        >>> space = SampleSpace((8, 8), num_categories=17, ordered=True)
+        >>> ConvDiscriminator(space)(torch.zeros(5, 8, 8, dtype=torch.uint8)).shape
+        torch.Size([5])
     """
 
     def __init__(

@@ -84,6 +84,11 @@ class MLPGenerator(MultilayerPerceptron):
 
     Raises:
         InputError: If a size is below 1, the kind is unknown, or samples may end.
+
+    Examples:
+        >>> generator = MLPGenerator(SampleSpace((20,), num_categories=2), latent_size=16)
+        >>> generator(torch.randn(5, 16)).sample(num_draws=3).shape  # three draws of each of five latents
+        torch.Size([3, 5, 20])
     """
 
     sizes: Tensor | None
@@ -123,6 +128,10 @@ class MLPDiscriminator(Discriminator):
 
     Raises:
         InputError: If a size is below 1, or another encoding than one-hots is asked for such positions.
+
+    Examples:
+        >>> MLPDiscriminator(SampleSpace((20,), num_categories=2))(torch.zeros(5, 20, dtype=torch.uint8)).shape
+        torch.Size([5])
     """
 
     credits = ("sample", "alternatives")

@@ -41,6 +41,10 @@ def boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Examples:
+        >>> boundary_seeking_loss(torch.tensor([-2.0, 0.0, 2.0]))
+        tensor(1.3333)
     """
     return 0.5 * log_ratio.square().mean()
 
