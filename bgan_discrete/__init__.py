@@ -70,7 +70,6 @@ _HOMES = {
     "Samples": "kinds.kind",
     "Kind": "kinds.kind",
     "register_kind": "kinds",
-    "fit": "runs.fit",
     "load": "models.pipeline",
 }
 

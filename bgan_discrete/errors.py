@@ -1,10 +1,6 @@
 """The errors that this package raises on purpose."""
 
-import math
-import operator
 import re
-from numbers import Real
-from typing import Any
 
 _UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -57,22 +53,3 @@ def one_line(error: BaseException) -> str:
     """What an error of some library says, on one line of up to 300 characters."""
     text = visible(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]} ..."
-
-
-def check_at_least_one(**values: int) -> None:
-    """Raise InputError for the first value that is no integer, or below 1; it is named by its keyword."""
-    for name, value in values.items():
-        try:
-            operator.index(value)
-        except TypeError:
-            raise InputError(f"{name} must be an integer, got {value!r}") from None
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")
-
-
-def check_not_negative(**values: Any) -> None:
-    """Raise InputError for the first value that is no finite number, or below 0; it is named by its keyword."""
-    for name, value in values.items():
-        is_number = isinstance(value, Real)
-        if not (is_number and 0 <= value < math.inf):
-            raise InputError(f"{name} must be a number that is at least 0, got {value!r:.100}")

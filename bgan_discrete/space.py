@@ -33,6 +33,11 @@ class SampleSpace:
 
     Raises:
         InputError: If a value is out of its range or the values do not fit together.
+
+    Examples:
+        >>> space = SampleSpace(event_shape=(8, 8), num_categories=17, ordered=True)
+        >>> space.num_positions
+        64
     """
 
     event_shape: tuple[int, ...]

@@ -1,6 +1,6 @@
 """Make the embedded data set ``data/digits`` from scikit-learn's copy of the UCI handwritten digits.
 
-    python data/make_digits.py                     # writes train.parquet and test.parquet beside the data set's card
+    python data/make_digits.py                     # writes the files next to the data set's card
     python data/make_digits.py --output-dir /tmp/d # the same somewhere else
 
 Needs scikit-learn, which nothing else in the package does. The same versions of the libraries give the same bytes; any
@@ -33,6 +33,11 @@ def levels_to_pixels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 of the same shape.
     """
     return np.rint(levels * (255 / (NUM_LEVELS - 1))).astype(np.uint8)
+
+
+def pixels_to_levels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The inverse of `levels_to_pixels`."""
+    return np.rint(pixels * ((NUM_LEVELS - 1) / 255)).astype(np.uint8)
 
 
 def test_rows(labels: NDArray[np.int64], seed: int = SPLIT_SEED) -> NDArray[np.int64]:
@@ -75,7 +80,7 @@ def _as_dataset(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Dataset
 
 
 def main() -> None:
-    """Write the splits as parquet files."""
+    """Write the splits as parquet files, and the levels of the training images as an array that NumPy alone reads."""
     parser = argparse.ArgumentParser(description="Make the embedded 8x8 digits from scikit-learn's copy.")
     parser.add_argument("--output-dir", type=Path, default=Path(__file__).resolve().parent / "digits")
     output_dir: Path = parser.parse_args().output_dir
@@ -84,6 +89,9 @@ def main() -> None:
         path = output_dir / f"{name}.parquet"
         split.to_parquet(path)
         print(f"{path}: {split.num_rows} rows, {path.stat().st_size} bytes")
+        if name == "train":
+            pixels = np.stack([np.asarray(image) for image in split[:]["image"]])
+            np.save(output_dir / "train.npy", pixels_to_levels(pixels))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_integer
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, StorageError
 from bgan_discrete.space import SampleSpace
@@ -228,75 +229,16 @@ def config_fingerprint(config: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def validate_num_categories(num_categories: Any) -> int:
-    """Check K.
-
-    Args:
-        num_categories: Of any kind.
-
-    Returns:
-        K.
-
-    Raises:
-        InputError: If it is not an integer, 2 .. 256.
-    """
-    if isinstance(num_categories, bool) or not isinstance(num_categories, int | np.integer):
-        raise InputError(f"num_categories must be an integer, 2 .. {MAX_CATEGORIES}, got {num_categories!r}")
-    if not 2 <= num_categories <= MAX_CATEGORIES:
-        raise InputError(f"num_categories must lie between 2 and {MAX_CATEGORIES}, got {num_categories}")
-    return int(num_categories)
+def check_num_categories(num_categories: Any) -> int:
+    """K of images as a plain integer; raises InputError if it is not one of 2 .. 256."""
+    return check_integer("num_categories", num_categories, 2, MAX_CATEGORIES)
 
 
-def validate_channels(channels: Any) -> int:
-    """Check the number of channels.
-
-    Args:
-        channels: Of any kind.
-
-    Returns:
-        1 or 3.
-
-    Raises:
-        InputError: If it is neither.
-    """
+def check_channels(channels: Any) -> int:
+    """The number of channels; raises InputError if it is neither 1 nor 3."""
     if isinstance(channels, bool) or not isinstance(channels, int | np.integer) or channels not in (1, 3):
         raise InputError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
     return int(channels)
-
-
-def validate_seed(seed: Any) -> int:
-    """Check a seed.
-
-    Args:
-        seed: Of any kind.
-
-    Returns:
-        The seed.
-
-    Raises:
-        InputError: If it is not an integer, 0 .. 2^63 - 1.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be an integer, 0 .. 2**63 - 1, got {seed!r}")
-    return int(seed)
-
-
-def validate_flag(name: str, value: Any) -> bool:
-    """Check a yes-or-no option, so that the string "false" of a configuration is not taken for yes.
-
-    Args:
-        name: Of the option, for the message.
-        value: Of any kind.
-
-    Returns:
-        The value.
-
-    Raises:
-        InputError: If it is not a boolean.
-    """
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false, got {value!r}")
-    return value
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import ImageCodec, validate_flag, validate_seed
-from bgan_discrete.errors import InputError
+from bgan_discrete.checks import check_flag, check_integer, check_seed
+from bgan_discrete.codecs.base import ImageCodec
 
 
 class BinaryCodec(ImageCodec):
@@ -28,11 +28,9 @@ class BinaryCodec(ImageCodec):
     name: ClassVar[str] = "binary"
 
     def __init__(self, threshold: int = 128, *, stochastic: bool = False, seed: int = 0) -> None:
-        if isinstance(threshold, bool) or not isinstance(threshold, int | np.integer) or not 1 <= threshold <= 255:
-            raise InputError(f"threshold must be an integer, 1 .. 255, got {threshold!r}")
-        self.threshold = int(threshold)
-        self.stochastic = validate_flag("stochastic", stochastic)
-        self.seed = validate_seed(seed)
+        self.threshold = check_integer("threshold", threshold, 1, 255)
+        self.stochastic = check_flag("stochastic", stochastic)
+        self.seed = check_seed(seed)
         self.num_categories = 2
         self.channels = 1
         self.ordered = True

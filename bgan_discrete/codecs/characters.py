@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_integer
 from bgan_discrete.codecs.text import MAX_TEXT_CATEGORIES, Codes, TextCodec
 from bgan_discrete.errors import InputError
 
@@ -46,10 +47,8 @@ class CharacterCodec(TextCodec):
         vocabulary: str | None = None,
     ) -> None:
         super().__init__(length, ends)
-        for name, value, low in (("max_categories", max_categories, 3), ("min_count", min_count, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= 2**31:
-                raise InputError(f"{name} must be an integer of at least {low}, got {value!r}")
-        self.max_categories, self.min_count = max_categories, min_count
+        self.max_categories = check_integer("max_categories", max_categories, 3, 2**31)
+        self.min_count = check_integer("min_count", min_count, 1, 2**31)
         self.vocabulary = ""
         if vocabulary is not None:
             self._set_vocabulary(vocabulary)

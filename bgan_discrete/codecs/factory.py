@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.checks import check_choice
 from bgan_discrete.codecs.base import (
     FILE_FORMAT,
     FILE_VERSION,
     Codec,
     ImageCodec,
+    check_channels,
     config_fingerprint,
-    validate_channels,
 )
 from bgan_discrete.codecs.binary import BinaryCodec
 from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCodec
@@ -62,8 +63,7 @@ def build_codec(
     Raises:
         InputError: If the name is unknown or an argument is out of its range.
     """
-    if name not in CODEC_NAMES:
-        raise InputError(f"codec must be one of {', '.join(CODEC_NAMES)}, got {name!r}")
+    check_choice("codec", name, CODEC_NAMES)
     categories = DEFAULT_NUM_CATEGORIES[name] if num_categories is None else num_categories
     if name == "levels":
         return LevelsCodec(categories, channels)
@@ -187,7 +187,7 @@ def _integers_codec(**options: Any) -> IntegersCodec:
 
 
 def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
-    colours = None if palette is None else palette_from_hex(palette, validate_channels(channels))
+    colours = None if palette is None else palette_from_hex(palette, check_channels(channels))
     return PaletteCodec(channels=channels, palette=colours, **others)
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import MAX_CATEGORIES, ImageCodec, validate_channels, validate_num_categories
+from bgan_discrete.codecs.base import MAX_CATEGORIES, ImageCodec, check_channels, check_num_categories
 
 MAX_EXACT_LEVELS = 64
 """Up to so many levels a codec that may choose keeps every pixel as it is."""
@@ -33,8 +33,8 @@ class LevelsCodec(ImageCodec):
     channels_first: ClassVar[bool] = True
 
     def __init__(self, num_categories: int | None, channels: int = 1) -> None:
-        self.num_categories = 0 if num_categories is None else validate_num_categories(num_categories)
-        self.channels = validate_channels(channels)
+        self.num_categories = 0 if num_categories is None else check_num_categories(num_categories)
+        self.channels = check_channels(channels)
         self.ordered = True
 
     @property

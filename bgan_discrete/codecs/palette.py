@@ -5,13 +5,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import (
-    ImageCodec,
-    validate_channels,
-    validate_flag,
-    validate_num_categories,
-    validate_seed,
-)
+from bgan_discrete.checks import check_flag, check_seed
+from bgan_discrete.codecs.base import ImageCodec, check_channels, check_num_categories
 from bgan_discrete.codecs.kmeans import nearest_centre, weighted_kmeans
 from bgan_discrete.errors import InputError
 
@@ -55,10 +50,10 @@ class PaletteCodec(ImageCodec):
         seed: int = 0,
         dither: bool = False,
     ) -> None:
-        self.num_categories = validate_num_categories(num_categories)
-        self.channels = validate_channels(channels)
-        self.seed = validate_seed(seed)
-        self.dither = validate_flag("dither", dither)
+        self.num_categories = check_num_categories(num_categories)
+        self.channels = check_channels(channels)
+        self.seed = check_seed(seed)
+        self.dither = check_flag("dither", dither)
         # The levels of a grey palette are sorted, so its codes are a scale; those of a colour palette are names.
         self.ordered = self.channels == 1
         self.palette: NDArray[np.uint8] | None = None

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_choice, check_integer
 from bgan_discrete.codecs.text import MAX_TEXT_CATEGORIES, Codes, TextCodec
 from bgan_discrete.durable import read_bytes
 from bgan_discrete.errors import InputError, one_line
@@ -60,16 +61,9 @@ class SentencePieceCodec(TextCodec):
         model: bytes | None = None,
     ) -> None:
         super().__init__(length, ends)
-        if model_type not in MODEL_TYPES:
-            raise InputError(f"model_type must be one of {', '.join(MODEL_TYPES)}, got {model_type!r}")
-        if vocabulary_size is not None and (
-            isinstance(vocabulary_size, bool)
-            or not isinstance(vocabulary_size, int)
-            or not 2 <= vocabulary_size <= MAX_TEXT_CATEGORIES
-        ):
-            raise InputError(
-                f"vocabulary_size must be an integer, 2 .. {MAX_TEXT_CATEGORIES}, or None, got {vocabulary_size!r}"
-            )
+        check_choice("model_type", model_type, MODEL_TYPES)
+        if vocabulary_size is not None:
+            check_integer("vocabulary_size", vocabulary_size, 2, MAX_TEXT_CATEGORIES)
         self.model_type, self.vocabulary_size = model_type, vocabulary_size
         self.model = b""
         if model is not None:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_integer
 from bgan_discrete.codecs.base import Codec
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
@@ -134,14 +135,12 @@ class IntegersCodec(ArrayCodec):
     ) -> None:
         if not event_shape or not all(_is_integer(side) and side >= 1 for side in event_shape):
             raise InputError(f"event_shape must hold integers of at least 1, got {event_shape!r}")
-        if not _is_integer(num_categories) or not 2 <= num_categories <= MAX_ARRAY_CATEGORIES:
-            raise InputError(f"num_categories must be an integer, 2 .. {MAX_ARRAY_CATEGORIES}, got {num_categories!r}")
+        self.num_categories = check_integer("num_categories", num_categories, 2, MAX_ARRAY_CATEGORIES)
         if not _is_integer(low) or not -(2**63) <= low <= 2**63 - num_categories:
             raise InputError(f"low must be an integer with all values from it on in int64, got {low!r}")
         if values is not None:
             _check_symbols(values, num_categories)
-        self.space = SampleSpace(tuple(event_shape), int(num_categories))
-        self.num_categories = self.space.num_categories
+        self.space = SampleSpace(tuple(event_shape), self.num_categories)
         self.low = int(low)
         self.values: tuple[Any, ...] | None = None if values is None else tuple(values)
         self._symbols = np.arange(self.low, self.low + self.num_categories) if values is None else np.array(values)
@@ -544,8 +543,8 @@ def fit_table(
     ``refused`` are other columns that could not be read, and why; ``dropped`` those that an option leaves out.
     """
     for name, number in (("bins", bins), ("max_categories", max_categories)):
-        if number is not None and (not _is_integer(number) or not 2 <= number < MAX_ARRAY_CATEGORIES):
-            raise InputError(f"{name} must be an integer, 2 .. {MAX_ARRAY_CATEGORIES - 1}, got {number!r}")
+        if number is not None:
+            check_integer(name, number, 2, MAX_ARRAY_CATEGORIES - 1)
     refused = dict(refused or {})
     if table or not refused:
         check_table(table)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import Codec, validate_flag
+from bgan_discrete.checks import check_flag, check_integer
+from bgan_discrete.codecs.base import Codec
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
 
@@ -33,10 +34,8 @@ class TextCodec(Codec):
     """
 
     def __init__(self, length: int, ends: bool) -> None:
-        if isinstance(length, bool) or not isinstance(length, int | np.integer) or not 1 <= length <= MAX_LENGTH:
-            raise InputError(f"length must be an integer, 1 .. {MAX_LENGTH}, got {length!r}")
-        self.length = int(length)
-        self.ends = validate_flag("ends", ends)
+        self.length = check_integer("length", length, 1, MAX_LENGTH)
+        self.ends = check_flag("ends", ends)
         self.ordered = False
         self.num_categories = 0
 

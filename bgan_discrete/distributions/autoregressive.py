@@ -15,11 +15,12 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.endings import counted_positions
 from bgan_discrete.distributions.protocol import Distribution, check_advantages, check_end_id, check_logits
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.distributions.vocabulary import linear_log_prob
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 
 State = Any
 

@@ -30,6 +30,11 @@ class FactorizedCategorical(Distribution):
 
     Raises:
         InputError: If the logits have another shape or are not floating point.
+
+    Examples:
+        >>> coin_pairs = FactorizedCategorical(torch.zeros(1, 2, 2))  # one latent, two positions, two categories
+        >>> coin_pairs.log_prob(torch.tensor([[[0, 1]]])).exp()
+        tensor([[0.2500]])
     """
 
     is_mixture = True

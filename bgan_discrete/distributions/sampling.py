@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 
 COMPARISON_MAX_CATEGORIES = 64
 """Up to this K, comparing one uniform with the cumulated probabilities is the fastest exact sampler."""
@@ -113,6 +114,12 @@ def sample_categorical(logits: Tensor, num_draws: int, rng: torch.Generator | No
 
     Raises:
         InputError: If ``num_draws`` < 1 or K is out of range.
+
+    Examples:
+        >>> sample_categorical(torch.tensor([[-100.0, 0.0, -100.0]]), num_draws=3)
+        tensor([[1],
+                [1],
+                [1]], dtype=torch.uint8)
     """
     check_at_least_one(num_draws=num_draws)
     num_categories = logits.shape[-1]
@@ -387,6 +394,10 @@ def sample_latents(
 
     Raises:
         InputError: If the kind is unknown.
+
+    Examples:
+        >>> sample_latents(2, 16).shape
+        torch.Size([2, 16])
     """
     if kind == "normal":
         return torch.randn(count, size, generator=rng, device=device)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bgan_discrete.checks import check_not_negative
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import as_index
-from bgan_discrete.errors import InputError, check_not_negative
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import Estimator
 from bgan_discrete.game.players import CreditName
 from bgan_discrete.game.scoring import Scorer

@@ -47,6 +47,11 @@ class Divergence:
 
         Returns:
             Scalar, in nats for the entropic divergences.
+
+        Examples:
+            >>> log_ratio = torch.zeros(4)  # F = 0: real and generated samples look alike
+            >>> get_divergence("jensen_shannon").bound(log_ratio, log_ratio)
+            tensor(0.)
         """
         return self.real_term(log_ratio_real).mean() - self.fake_term(log_ratio_fake).mean()
 
@@ -120,6 +125,10 @@ def get_divergence(name: str) -> Divergence:
 
     Raises:
         InputError: If the name is unknown, or names total variation, whose discriminator carries no density ratio.
+
+    Examples:
+        >>> get_divergence("kl").fake_term(torch.tensor([0.0, 1.0]))
+        tensor([1.0000, 2.7183])
     """
     if name in ("total_variation", "tv"):
         raise InputError(

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import sample_latents
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.scoring import at_rest

@@ -43,6 +43,10 @@ def bgan(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes 
 
     Source:
         Hjelm et al. (2018), equation 10 and algorithm 1.
+
+    Examples:
+        >>> bgan(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[0.0900, 0.2447, 0.6652]])
     """
     return normalized_weights(log_w_MN, over, processes)
 
@@ -51,6 +55,10 @@ def bgan_centered(log_w_MN: Tensor, over: Normalization = "latent", processes: P
     """``w~ - 1/M``: exactly the mean of `bgan`, since ``E grad log g = 0``, with less variance.
 
     Arguments, result and errors as in `bgan`.
+
+    Examples:
+        >>> bgan_centered(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.2433, -0.0886,  0.3319]])
     """
     return normalized_weights(log_w_MN, over, processes) - 1 / log_w_MN.shape[0]
 
@@ -70,6 +78,10 @@ def vimco(log_w_MN: Tensor) -> Tensor:
     Source:
         Mnih and Rezende, "Variational inference for Monte Carlo objectives" (2016), with the arithmetic mean of the
         other weights as the baseline.
+
+    Examples:
+        >>> vimco(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.3111, -0.1248,  0.6889]])
     """
     log_w_MN = _less_the_largest(log_w_MN)
     return log_partition(log_w_MN, over="latent") - _log_mean_of_others(log_w_MN)
@@ -79,6 +91,10 @@ def loo(log_w_MN: Tensor) -> Tensor:
     """``(r - 1) / M`` with ``r = w_m / mean of the others``: in direction exactly unbiased for ``grad log Z``.
 
     Its variance has no bound when the effective sample size is low. Arguments, result and errors as in `vimco`.
+
+    Examples:
+        >>> loo(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.2674, -0.1173,  0.9915]])
     """
     log_w_MN = _less_the_largest(log_w_MN)
     return torch.expm1(log_w_MN - _log_mean_of_others(log_w_MN)) / log_w_MN.shape[0]
@@ -91,6 +107,10 @@ def rloo(log_w_MN: Tensor) -> Tensor:
 
     Source:
         Kool, van Hoof, Welling, "Buy 4 REINFORCE samples, get a baseline for free" (2019).
+
+    Examples:
+        >>> rloo(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.5000,  0.0000,  0.5000]])
     """
     num_draws = _at_least_two_draws(log_w_MN)
     # F_m - (S - F_m)/(M - 1) = M/(M - 1) (F_m - S/M), so dividing by M leaves 1/(M - 1).
@@ -108,6 +128,10 @@ def jeffreys(log_w_MN: Tensor) -> Tensor:
     probability.
 
     Arguments, result and errors as in `vimco`.
+
+    Examples:
+        >>> jeffreys(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.7433, -0.0886,  0.8319]])
     """
     return bgan_centered(log_w_MN) + rloo(log_w_MN)
 
@@ -125,6 +149,10 @@ def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
 
     Source:
         Hjelm et al. (2018), section 2.3 and its appendix.
+
+    Examples:
+        >>> reinforce(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.3333,  0.0000,  0.3333]])
     """
     num_draws = log_w_MN.shape[0]
     return at_least_float32(log_w_MN) / num_draws - (log_beta_ema + 1) / num_draws
@@ -144,6 +172,10 @@ def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:
 
     Source:
         Che et al., "Maximum-likelihood augmented discrete GANs" (2017), section 3.2.
+
+    Examples:
+        >>> maligan(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.2433, -0.0886,  0.3319]])
     """
     return bgan_centered(log_w_MN, "batch", processes)
 
@@ -410,6 +442,10 @@ def make_estimator(
     Raises:
         InputError: If a name or an option is unknown or out of range, or `normalization` is given to an estimator that
             fixes its own.
+
+    Examples:
+        >>> make_estimator("rloo")(torch.tensor([[0.0], [1.0], [2.0]])).T
+        tensor([[-0.5000,  0.0000,  0.5000]])
     """
     if name not in ESTIMATORS:
         raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")

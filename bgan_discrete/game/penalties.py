@@ -83,6 +83,10 @@ def r1_penalty(
 
     Source:
         Mescheder, Geiger, Nowozin, "Which training methods for GANs do actually converge?" (2018), equation 9.
+
+    Examples:
+        >>> r1_penalty(lambda x: x.sum((1, 2)), torch.tensor([[0, 1]]), torch.tensor([[1, 1]]), num_categories=2)
+        tensor(2.)
     """
     _, squared_norm = _squared_gradient_norm(discriminator, _one_hot(real, num_categories))
     return 0.5 * squared_norm.mean()
@@ -156,6 +160,10 @@ def get_penalty(name: str) -> Penalty | None:
 
     Raises:
         InputError: If the name is unknown.
+
+    Examples:
+        >>> get_penalty("roth").__name__
+        'roth_penalty'
     """
     if name == "none":
         return None

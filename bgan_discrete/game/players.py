@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.sampling import check_latent_kind, one_hot_codes
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.parallel import ALONE, Processes, plain
 from bgan_discrete.space import SampleSpace, plain_value
@@ -312,6 +313,15 @@ class Players:
 
     Raises:
         InputError: If a network is none, an optimiser moves another one, or a number is below 1.
+
+    Examples:
+        >>> from bgan_discrete import Game, MLPDiscriminator, MLPGenerator, adversarial_step
+        >>> space, adam = SampleSpace((4,), num_categories=3), torch.optim.Adam
+        >>> generator, discriminator = MLPGenerator(space, latent_size=2), MLPDiscriminator(space)
+        >>> players = Players(generator, discriminator, adam(generator.parameters()), adam(discriminator.parameters()))
+        >>> figures = adversarial_step(Game(), players, torch.zeros(8, 4, dtype=torch.uint8), torch.randn(8, 2))
+        >>> sorted(figures)[:3]
+        ['d_fake', 'd_real', 'discriminator_gradient_norm']
     """
 
     generator: Any

@@ -10,7 +10,8 @@ Letters: N samples that are kept, M draws for each, B any batch of samples.
 import torch
 from torch import Tensor
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_players
 from bgan_discrete.game.scoring import at_rest
 
@@ -32,6 +33,12 @@ class Resampler:
         Sampling importance resampling: Rubin, "The calculation of posterior distributions by data augmentation:
         Comment" (1987); by a discriminator, as its rejection form: Azadi et al., "Discriminator rejection sampling"
         (2019). The weights are those of Hjelm et al. (2018).
+
+    Examples:
+        >>> from bgan_discrete import MLPDiscriminator, SampleSpace
+        >>> resampler = Resampler(MLPDiscriminator(SampleSpace((4,), num_categories=3)), num_draws=5)
+        >>> resampler(torch.zeros(10, 4, dtype=torch.uint8)).shape  # one of five draws is kept, twice
+        torch.Size([2, 4])
     """
 
     def __init__(self, discriminator: Discriminator, num_draws: int) -> None:

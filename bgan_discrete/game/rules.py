@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from bgan_discrete.errors import InputError, check_at_least_one, check_not_negative
+from bgan_discrete.checks import check_at_least_one, check_not_negative
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import Credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
@@ -25,6 +26,11 @@ class Game:
 
     Raises:
         InputError: If a part is given by its name, or is no such object, or a number out of its range.
+
+    Examples:
+        >>> from bgan_discrete import get_penalty, make_estimator
+        >>> Game(make_estimator("rloo"), num_draws=8, penalty=get_penalty("r1")).num_draws
+        8
     """
 
     estimator: Estimator = field(default_factory=lambda: make_estimator("bgan_centered"))

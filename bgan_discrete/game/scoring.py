@@ -186,6 +186,12 @@ class Scorer:
     Args:
         players: Their discriminator scores, in the precision and the chunks that they run in.
         condition: ``[N, ...]``, one for each latent, as in `bgan_discrete.game.step.discriminator_step`; None for none.
+
+    Examples:
+        >>> from bgan_discrete import MLPDiscriminator, SampleSpace
+        >>> discriminator = MLPDiscriminator(SampleSpace((4,), num_categories=3))
+        >>> Scorer(Players(None, discriminator)).draws(torch.zeros(5, 2, 4, dtype=torch.uint8)).shape  # M = 5, N = 2
+        torch.Size([5, 2])
     """
 
     def __init__(self, players: Players, condition: Tensor | None = None) -> None:

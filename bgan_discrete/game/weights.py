@@ -45,7 +45,12 @@ def log_normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", pro
 
 
 def normalized_weights(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
-    """The exponential of `log_normalized_weights`; arguments and errors as in `log_normalized_weights`."""
+    """The exponential of `log_normalized_weights`; arguments and errors as in `log_normalized_weights`.
+
+    Examples:
+        >>> normalized_weights(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[0.0900, 0.2447, 0.6652]])
+    """
     return log_normalized_weights(log_w_MN, over, processes).exp()
 
 
@@ -71,6 +76,10 @@ def effective_sample_size(log_w_MN: Tensor) -> Tensor:
 
     Source:
         Kong (1992); Kish (1965).
+
+    Examples:
+        >>> effective_sample_size(torch.tensor([[0.0, 0.0], [0.0, 9.0], [0.0, 0.0]]))  # all three count, or one
+        tensor([3.0000, 1.0005])
     """
     # Of normalised weights ESS = 1 / sum_m w~^2. A large F itself would lose its digits when doubled.
     log_normalized_MN = torch.log_softmax(at_least_float32(log_w_MN), dim=0)
@@ -93,6 +102,10 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
 
     Source:
         Hjelm et al. (2018), equations 5 and 9.
+
+    Examples:
+        >>> log_partition(torch.tensor([[0.0], [1.0], [2.0]]))  # log of the mean of 1, e and e^2
+        tensor(1.3090)
     """
     log_w_MN = at_least_float32(log_w_MN)
     if over == "latent":

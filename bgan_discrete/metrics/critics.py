@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bgan_discrete.errors import InputError, NonFiniteError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.divergences import get_divergence
 from bgan_discrete.game.penalties import wgan_gp_penalty
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 
 _ROWS_AT_ONCE = 4096
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.errors import InputError
 
 Ids = NDArray[np.int64]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from bgan_discrete import __version__
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import TableCodec, TextCodec
 from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
@@ -29,7 +30,7 @@ from bgan_discrete.durable import (
     sync_folder,
     working_folder,
 )
-from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler

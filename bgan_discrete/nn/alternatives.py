@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions
 from bgan_discrete.distributions.sampling import one_hot_codes
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_labels
 from bgan_discrete.nn.inputs import CodeInput
 from bgan_discrete.space import SampleSpace

@@ -7,8 +7,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, group_norm, interpolate, linear, pad
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import FactorizedCategorical
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 from bgan_discrete.nn.start import check_takes, set_output_bias
@@ -229,6 +230,11 @@ class ConvGenerator(_ConvolutionalGenerator):
 
     Raises:
         InputError: If a size is out of range, or the space is not one of such images.
+
+    Examples:
+        >>> generator = ConvGenerator(SampleSpace((8, 8), num_categories=17), latent_size=16)
+        >>> generator(torch.randn(5, 16)).sample(num_draws=3).shape  # three draws of each of five latents
+        torch.Size([3, 5, 8, 8])
     """
 
     def __init__(
@@ -308,6 +314,11 @@ class ConvDiscriminator(Discriminator):
 
     Source:
         The projection is that of Miyato and Koyama, "cGANs with projection discriminator" (2018).
+
+    Examples:
+        >>> space = SampleSpace((8, 8), num_categories=17, ordered=True)
+        >>> ConvDiscriminator(space)(torch.zeros(5, 8, 8, dtype=torch.uint8)).shape
+        torch.Size([5])
     """
 
     def __init__(

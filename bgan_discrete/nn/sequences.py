@@ -11,11 +11,12 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import SequenceCategorical
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import carry_to_the_end, counted_positions
 from bgan_discrete.distributions.sampling import as_index
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput
 from bgan_discrete.nn.start import check_takes, set_output_bias

@@ -8,10 +8,11 @@ from typing import cast, final
 import torch
 from torch import Tensor, nn
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import FactorizedCategorical
 from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.distributions.sampling import as_index
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
 from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
 from bgan_discrete.nn.start import check_takes, set_output_bias
@@ -83,6 +84,11 @@ class MLPGenerator(MultilayerPerceptron):
 
     Raises:
         InputError: If a size is below 1, the kind is unknown, or samples may end.
+
+    Examples:
+        >>> generator = MLPGenerator(SampleSpace((20,), num_categories=2), latent_size=16)
+        >>> generator(torch.randn(5, 16)).sample(num_draws=3).shape  # three draws of each of five latents
+        torch.Size([3, 5, 20])
     """
 
     sizes: Tensor | None
@@ -122,6 +128,10 @@ class MLPDiscriminator(Discriminator):
 
     Raises:
         InputError: If a size is below 1, or another encoding than one-hots is asked for such positions.
+
+    Examples:
+        >>> MLPDiscriminator(SampleSpace((20,), num_categories=2))(torch.zeros(5, 20, dtype=torch.uint8)).shape
+        torch.Size([5])
     """
 
     credits = ("sample", "alternatives")

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import Distribution, check_logits
 from bgan_discrete.distributions.sampling import code_dtype
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import checked_log_ratios, generate
@@ -40,6 +41,10 @@ def boundary_seeking_loss(log_ratio: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Examples:
+        >>> boundary_seeking_loss(torch.tensor([-2.0, 0.0, 2.0]))
+        tensor(1.3333)
     """
     return 0.5 * log_ratio.square().mean()
 

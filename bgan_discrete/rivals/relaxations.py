@@ -131,6 +131,10 @@ def get_relaxation(name: str, temperature: float = 1.0) -> Relaxation:
 
     Raises:
         InputError: If the name is unknown or the temperature not positive.
+
+    Examples:
+        >>> get_relaxation("straight_through")(torch.tensor([[-100.0, 0.0]]))
+        tensor([[0., 1.]])
     """
     if name not in RELAXATIONS:
         raise InputError(f"relaxation {name!r} is unknown; choose one of {', '.join(RELAXATIONS)}")

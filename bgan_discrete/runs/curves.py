@@ -57,7 +57,7 @@ def plot_temperatures(sweeps: dict[str, list[dict[str, float]]], path: Path) -> 
     """Draw quality against diversity over the temperatures, if matplotlib is installed.
 
     Args:
-        sweeps: Name of a model -> its points, from `bgan_discrete.tasks.text.sweep_temperatures`.
+        sweeps: Name of a model -> its points, from `bgan_discrete.kinds.text.sweep_temperatures`.
         path: The PNG to write.
 
     Returns:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.config import folder_of_run, load_config_values
-from bgan_discrete.errors import InputError, check_at_least_one, one_line
+from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from bgan_discrete import __version__
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.durable import replace_text
-from bgan_discrete.errors import InputError, check_at_least_one
+from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.kind import METRICS_SEED
 from bgan_discrete.models.pipeline import load
 from bgan_discrete.run_folder import check_output

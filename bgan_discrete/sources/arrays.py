@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.codecs.base import validate_seed
+from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
 from bgan_discrete.codecs.tables import (
     ArrayCodec,
     BinnedColumn,
@@ -206,18 +206,15 @@ def _check(
     columns: Sequence[str] | None,
     drop: Sequence[str],
 ) -> None:
-    if layout not in LAYOUTS:
-        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise InputError(f"limit must be an integer of at least 1, got {limit!r}")
-    if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
-        raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
+    check_choice("layout", layout, LAYOUTS)
+    check_limit(limit)
+    check_share("holdout", holdout)
+    check_seed(seed)
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
         raise InputError(f"delimiter must be one character, such as ';', or tab, got {delimiter!r}")
     for name, given in (("columns", columns), ("drop", drop)):
         if isinstance(given, str):
             raise InputError(f"{name} must be a list of names, got the string {given!r}")
-    validate_seed(seed)
 
 
 def _read(

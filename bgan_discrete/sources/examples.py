@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError
+from bgan_discrete.checks import check_choice
 
 RECORD_COLUMNS = 120
 NUM_CONDITIONS = 15
@@ -213,8 +213,7 @@ def example(name: str, num_rows: int | None = None) -> "NDArray[np.uint8] | Tabl
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in NUM_ROWS:
-        raise InputError(f"the example must be one of {', '.join(NUM_ROWS)}, got {name!r}")
+    check_choice("the example", name, NUM_ROWS)
     count = NUM_ROWS[name] if num_rows is None else min(num_rows, NUM_ROWS[name])
     if name == "table":
         return {column: values[:count] for column, values in table(NUM_ROWS[name]).items()}

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
 from bgan_discrete.codecs import CodecOptions, ImageCodec
-from bgan_discrete.codecs.base import config_fingerprint, validate_seed
+from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.errors import InputError
 
 EMBEDDED = "digits"
@@ -40,15 +41,11 @@ class Settings:
 
     def check(self) -> None:
         """Refuse wrong values before anything is read."""
-        if self.limit is not None and (
-            isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1
-        ):
-            raise InputError(f"limit must be an integer of at least 1, got {self.limit!r}")
-        if isinstance(self.holdout, bool) or not isinstance(self.holdout, (int, float)) or not 0 < self.holdout < 1:
-            raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {self.holdout!r}")
+        check_limit(self.limit)
+        check_share("holdout", self.holdout)
         if not isinstance(self.split, str) or not self.split:
             raise InputError(f"split must be the name of a split, got {self.split!r}")
-        validate_seed(self.seed)
+        check_seed(self.seed)
         if isinstance(self.codec, CodecOptions) and self.color != "auto":
             self.codec.build(channels=1 if self.color == "grey" else 3)
 
@@ -76,8 +73,7 @@ def parse_size(resize: str | None) -> tuple[int, int] | None:
 
 def resolve_color(color: str, codec: CodecOptions | ImageCodec) -> str:
     """'grey', 'rgb', or 'auto' where the first image decides."""
-    if color not in ("auto", "grey", "rgb"):
-        raise InputError(f"color must be auto, grey or rgb, got {color!r}")
+    check_choice("color", color, ("auto", "grey", "rgb"))
     if not isinstance(codec, (CodecOptions, ImageCodec)):
         raise InputError(f"codec must be a codec or options of one, such as CodecOptions('palette'), got {codec!r}")
     if isinstance(codec, CodecOptions):

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
-from bgan_discrete.codecs.base import validate_seed
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.arithmetic import equations
@@ -188,17 +188,13 @@ def load_text(
 
 
 def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int, ends: bool) -> None:
-    if unit not in UNITS:
-        raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
-    if layout not in LAYOUTS:
-        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    check_choice("unit", unit, UNITS)
+    check_choice("layout", layout, LAYOUTS)
     if unit == "text" and layout == "pad":
         raise InputError("unit 'text' needs layout 'window': a whole text is longer than a sample")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise InputError(f"limit must be an integer of at least 1, got {limit!r}")
-    if isinstance(holdout, bool) or not isinstance(holdout, (int, float)) or not 0 < holdout < 1:
-        raise InputError(f"holdout must be a share between 0 and 1, exclusive, got {holdout!r}")
-    validate_seed(seed)
+    check_limit(limit)
+    check_share("holdout", holdout)
+    check_seed(seed)
     if ends != (layout == "pad"):
         raise InputError(
             f"layout must be {'pad' if ends else 'window'} with a codec whose samples "

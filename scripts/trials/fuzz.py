@@ -47,7 +47,7 @@ SCRIPTS = {
     "evaluate_text": "evaluate_text_model",
     "evaluate_array": "evaluate_array_model",
 }
-"""The scripts, and the function of `bgan_discrete.tasks` that each ends in."""
+"""The scripts, and the verb of `bgan_discrete.runs` that each ends in."""
 
 DATA = {"images": "images.npy", "text": "lines.txt", "array": "rows.csv"}
 """Kinds of models, and the data of each."""

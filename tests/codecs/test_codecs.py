@@ -374,7 +374,7 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
         ({"palette": ["#00", "#00", "#02", "#ff"]}, "4 distinct colours"),
         ({"palette": ["#00", "#zz", "#02", "#ff"]}, "got the colour '#zz'"),
         ({"palette": "black"}, "got 'black'"),
-        ({"num_categories": 1}, "between 2 and 256, got 1"),
+        ({"num_categories": 1}, "2 .. 256, got 1"),
         ({"num_categories": "4"}, "must be an integer"),
         ({"dither": "no"}, "dither must be true or false, got 'no'"),
         (
@@ -405,7 +405,7 @@ def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"name": "jpeg"}, "codec must be one of levels, binary, palette, got 'jpeg'"),
-        ({"num_categories": 257}, "num_categories must lie between 2 and 256, got 257"),
+        ({"num_categories": 257}, "num_categories must be an integer, 2 .. 256, got 257"),
         ({"name": "palette", "num_categories": 2.5}, "num_categories must be an integer"),
         ({"name": "binary", "num_categories": 3}, "num_categories of the binary codec is 2, got 3"),
         ({"name": "binary", "threshold": 0}, "threshold must be an integer, 1 .. 255, got 0"),

@@ -1,6 +1,7 @@
 """The documentation is true: its blocks run, its links lead somewhere, and a site can be built of it."""
 
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -233,6 +234,15 @@ def test_every_option_that_is_named_exists(page: str, options: dict[str, set[str
 def test_the_guide_names_every_choice() -> None:
     for name in (*ESTIMATORS, *DIVERGENCES, *PENALTIES):
         assert f"`{name}`" in TEXTS["docs/estimators.md"]
+
+
+def test_the_names_of_the_papers_page_exist() -> None:
+    programs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    names = re.findall(r"`([\w.]+)`", TEXTS["docs/paper.md"])
+    tests = {name for name in names if name.startswith("test_")}
+    assert len(tests) > 20 and not {name for name in tests if f"def {name}(" not in programs}
+    for name in (name for name in names if "." in name):
+        assert pkgutil.resolve_name(f"bgan_discrete.{name}"), name
 
 
 def test_figures_of_the_pages_stand_in_the_results() -> None:

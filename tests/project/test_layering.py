@@ -18,7 +18,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("durable", "parallel", "space", "streams"),
+    ("checks", "durable", "parallel", "space", "streams"),
     ("devices", "distributions"),
     ("game",),
     ("rivals",),
@@ -70,7 +70,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
+    "errors", "checks", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
     "config", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
