@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
-from bgan_discrete.errors import check_at_least_one
 from bgan_discrete.kinds.kind import Samples
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.run_folder import check_output
