@@ -25,7 +25,7 @@ from bgan_discrete.errors import BGANError, InputError
 Result = TypeVar("Result")
 
 PREPARATION = 12
-"""The processes that prepare the data for the others may take so many times the timeout: two hours, if it is 600 s."""
+"""Preparing the data for the others may take this many times the timeout: two hours for 600 s."""
 
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -40,7 +40,7 @@ class Processes:
         local_rank: Its number among those of its machine.
         control: The hosts' own group, for small messages that must not wait for an accelerator; None alone.
         patient: The same for those that wait for the preparation of the data.
-        timeout: Seconds until another one that is waited for counts as lost; of the data `PREPARATION` times as many.
+        timeout: Seconds to wait for another process before it counts as lost; `PREPARATION` times as long for the data.
     """
 
     rank: int = 0
@@ -146,7 +146,7 @@ ALONE = Processes()
 
 
 _known: dict[Any, Processes] = {}
-"""By a user's own default group, of which the helper groups are made once."""
+"""By a user's own default group, whose helper groups are created once."""
 
 
 def plain(network: Any) -> Any:
@@ -181,7 +181,7 @@ def current_processes() -> Processes:
 def join_processes(device: str, timeout: float) -> Iterator[Processes]:
     """Join the processes that a launcher started, and leave them at the end; alone without a launcher.
 
-    A launcher tells of the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
+    A launcher describes the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
     accelerators on a machine, LOCAL_RANK. Gradients go over NCCL on CUDA, else over gloo.
 
     Args:

@@ -91,7 +91,7 @@ class AlternativesCredit:
     Attributes:
         escort: alpha: the generator's step uses the escort distribution ``q^alpha / sum_j q_j^alpha`` instead of the
             probabilities q of a choice, so that improbable codes keep a gradient. 1 is exact. Below 1 the gradient
-            differs, but it also vanishes where F is equal for all codes.
+            differs, but still vanishes where F is equal for all codes.
         entropy_weight: tau: adds tau times the entropy of the choice at each position to what the generator ascends,
             so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
 
@@ -109,7 +109,7 @@ class AlternativesCredit:
         """Refuse other numbers."""
         check_not_negative(escort=self.escort, entropy_weight=self.entropy_weight)
         if not 0 < self.escort <= 1:
-            raise InputError(f"escort must lie in (0, 1], got {self.escort}")
+            raise InputError(f"escort must be in (0, 1], got {self.escort}")
 
     def __call__(
         self, estimator: Estimator, distribution: Distribution, codes: Tensor, score: Scorer

@@ -5,7 +5,7 @@ the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``;
 
 With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
 `bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from
-bounded and biased to unbounded and, in direction, unbiased.
+bounded and biased to unbounded and unbiased in direction.
 
 Letters: M draws, N latents, K alternatives of a position.
 """
@@ -123,9 +123,8 @@ def rloo(log_w_MN: Tensor) -> Tensor:
 def jeffreys(log_w_MN: Tensor) -> Tensor:
     """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
 
-    With log weights the choices become sharp, and the gradient of a code vanishes with its probability. The weights
-    keep codes alive that are better than those that are drawn, as long as ``exp F`` makes up for their small
-    probability.
+    With log weights alone the choices become sharp, and the gradient of a code vanishes with its probability. The
+    weights keep good codes alive as long as ``exp F`` outweighs their small probability.
 
     Arguments, result and errors as in `vimco`.
 
@@ -191,11 +190,8 @@ def _less_the_largest(log_w_MN: Tensor) -> Tensor:
 
 
 def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
-    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``.
-
-    By prefix and suffix sums in the log domain: subtracting ``w_m`` from the total loses every digit once one weight
-    dominates, and ``log(1 - w~)`` is -inf once ``w~`` rounds to 1.
-    """
+    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``, by prefix and suffix sums."""
+    # Subtracting w_m from the total loses every digit once one weight dominates, and log(1 - w~) may be -inf.
     num_draws = _at_least_two_draws(log_w_MN)
     nothing = log_w_MN.new_full((1, log_w_MN.shape[1]), -math.inf)
     before = torch.cat([nothing, torch.logcumsumexp(log_w_MN, dim=0)[:-1]])
@@ -450,7 +446,7 @@ def make_estimator(
     if name not in ESTIMATORS:
         raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")
     if not 0 < tempering <= 1:
-        raise InputError(f"tempering must lie in (0, 1], got {tempering}")
+        raise InputError(f"tempering must be in (0, 1], got {tempering}")
     if log_weight_clip is not None and not log_weight_clip > 0:
         raise InputError(f"log_weight_clip must be positive, got {log_weight_clip}")
     check_draws(2, normalization)

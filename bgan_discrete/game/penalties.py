@@ -205,7 +205,7 @@ def checked_penalty(
         raise InputError(
             f"penalty {_name(penalty)} failed: {one_line(error)}; it is called with (discriminator, real, fake, "
             "num_categories, rng), and for those of this package the discriminator must take soft one-hots "
-            f"[B, *event_shape, {num_categories}] in the place of codes and have a derivative with respect to them"
+            f"[B, *event_shape, {num_categories}] instead of codes and have a derivative with respect to them"
         ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         got = list(value.shape) if isinstance(value, Tensor) else repr(value)

@@ -103,8 +103,7 @@ def check_game(
             has_option = needed != "alternatives" and "per_prefix" in inspect.signature(type(discriminator)).parameters
             advice = f"; make it with per_prefix={needed == 'prefix'}" if has_option else ""
             raise InputError(
-                f"credit {needed!r} needs F of {of_what}, which {name} as it is made does not give (it gives F for: "
-                f"{others}){advice}"
+                f"credit {needed!r} needs F of {of_what}, which {name} does not give (it gives F for: {others}){advice}"
             )
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(

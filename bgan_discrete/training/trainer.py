@@ -48,7 +48,7 @@ class Trainer:
         codes: Integers ``[S, *event_shape]`` in ``[0, K)``: the data; may be memory-mapped.
         config: The algorithm, its optimisers and the run.
         output_dir: Where metrics and checkpoints go; None writes nothing.
-        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks made with ``num_classes``
+        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks with ``num_classes``
             C, which are then called with them too. The latents of a step have the labels of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used (its `penalty_interval` is). To change one part of it:
@@ -147,7 +147,7 @@ class Trainer:
         Raises:
             InputError: If several processes differ in their data, configuration or state, a network's output cannot be
                 used, or another training writes or has written into ``output_dir``.
-            NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is made after that; on an
+            NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is applied after that; on an
                 accelerator the error comes with the next figures, samples or checkpoint.
         """
         # Only the first process writes and reports.
@@ -190,11 +190,7 @@ class Trainer:
         return used_up(self.config, self.step, self.seconds)
 
     def _train_step(self) -> Figures:
-        """One generator step after ``discriminator_steps`` of the discriminator, then the average.
-
-        The first ``pretrain_steps`` go by maximum likelihood instead, the ``warmup_steps`` after them train the
-        discriminator alone.
-        """
+        """One step: of likelihood in ``pretrain_steps``, of the discriminator alone in ``warmup_steps``, then of the game."""
         config, state = self.config, self.state
         if state.step < config.pretrain_steps:
             return self._pretrain_step()

@@ -308,8 +308,8 @@ def test_options_that_bias() -> None:
     ("arguments", "words"),
     [
         ({"name": "bgam"}, "'bgam' is unknown; choose one of bgan"),
-        ({"name": "bgan", "tempering": 0.0}, "tempering must lie in"),
-        ({"name": "bgan", "tempering": 1.5}, "tempering must lie in"),
+        ({"name": "bgan", "tempering": 0.0}, "tempering must be in"),
+        ({"name": "bgan", "tempering": 1.5}, "tempering must be in"),
         ({"name": "bgan", "log_weight_clip": -1.0}, "log_weight_clip must be positive"),
         ({"name": "bgan", "normalization": "row"}, "normalization must be 'latent' or 'batch', got 'row'"),
         ({"name": "rloo", "normalization": "batch"}, "rloo has its own"),

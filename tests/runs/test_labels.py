@@ -324,8 +324,8 @@ BAD_LABELS: list[tuple[dict[str, Any], str]] = [
     ({"labels": np.zeros(63, int)}, r"integers, one for each of 64 codes, got int64 \[63\]"),
     ({"labels": np.zeros(64)}, r"got float64 \[64\]"),
     ({"labels": torch.zeros(64, 1, dtype=torch.int32)}, r"got int32 \[64, 1\]"),
-    ({"labels": np.full(64, 3)}, r"labels must lie in \[0, 3\), got 3"),
-    ({"labels": np.full(64, -1)}, r"labels must lie in \[0, 3\), got -1"),
+    ({"labels": np.full(64, 3)}, r"labels must be in \[0, 3\), got 3"),
+    ({"labels": np.full(64, -1)}, r"labels must be in \[0, 3\), got -1"),
     ({"continuous": "boundary_seeking"}, "labels do not go with continuous, pretrain_steps or credit"),
     ({"pretrain_steps": 2}, "labels do not go with continuous, pretrain_steps or credit"),
 ]
@@ -348,16 +348,16 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
         )
         return Trainer(*networks, codes, config, **options)
 
-    with pytest.raises(InputError, match="labels need a generator that is made with num_classes"):
+    with pytest.raises(InputError, match="labels need a generator with num_classes"):
         trainer(None, None, labels=labels)
     with pytest.raises(InputError, match=r"same everywhere, got 3 and 4 \(discriminator\)"):
         trainer(3, 4, labels=labels)
-    with pytest.raises(InputError, match="labels need a discriminator that is made with num_classes"):
+    with pytest.raises(InputError, match="labels need a discriminator with num_classes"):
         trainer(3, None, labels=labels)
     with pytest.raises(InputError, match="labels must be given, since the discriminator has 3 classes"):
         trainer(None, 3)
     for plain in (MLPGenerator(SPACE, 4, 8), MLPDiscriminator(SPACE, 8), ConvGenerator(SPACE, 4, 8)):
-        with pytest.raises(InputError, match="must be given no labels, since it was made without num_classes"):
+        with pytest.raises(InputError, match="must be given no labels, since it has no num_classes"):
             plain(torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
 
 
@@ -390,7 +390,7 @@ def test_samples_are_shared_evenly_among_labels_in_their_order() -> None:
     ("labels", "words"),
     [
         ([1, 2, 3], "at most as many as num_samples = 2, got 3"),
-        ([10], r"must lie in \[0, 10\), got 10"),
+        ([10], r"must be in \[0, 10\), got 10"),
         ([-1], "got -1"),
         ([], "labels must be integers, one after the other"),
         ([0.5], "got float64"),
@@ -442,7 +442,7 @@ def test_a_model_without_classes_gives_none(tmp_path: Path) -> None:
     ("labels", "words"),
     [
         (["bird"], "labels must be numbers from 0 to 2 or one of cat, dog, 1, got 'bird'"),
-        ([3], r"must lie in \[0, 3\), got 3"),
+        ([3], r"must be in \[0, 3\), got 3"),
         ([True], "got True"),
         (["9" * 5000], "labels must be numbers from 0 to 2"),
         ([0] * 5, "at most as many as num_samples = 4, got 5"),
@@ -543,7 +543,7 @@ def test_bad_labels_are_one_line(conditional: Path, tmp_path: Path) -> None:
     assert "labels must be numbers from 0 to 9 or one of 0, 1, 2" in said
     for labels, words in (
         ("3,", "labels must be numbers"),
-        ("10", r"labels must lie in \[0, 10\), got 10"),
+        ("10", r"labels must be in \[0, 10\), got 10"),
         ("1,2,3", "at most as many as num_samples = 2, got 3"),
     ):
         with pytest.raises(InputError, match=words):

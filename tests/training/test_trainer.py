@@ -650,8 +650,8 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
         (CODES.astype(np.uint16), r"codes must be an integer array \(uint8, .*\), got uint16"),
         (CODES.astype(np.dtype(np.int32).newbyteorder()), "codes must be an integer array .*, got [<>]i4"),
         (CODES.tolist(), "codes must be an integer array .*, got list"),
-        (CODES.astype(np.int64) - 1, r"codes must lie in \[0, 3\), got -1 among rows 0 to 49"),
-        (CODES + 1, r"codes must lie in \[0, 3\), got 3"),
+        (CODES.astype(np.int64) - 1, r"codes must be in \[0, 3\), got -1 among rows 0 to 49"),
+        (CODES + 1, r"codes must be in \[0, 3\), got 3"),
         (CODES[:, 0], "codes must have shape"),
         (CODES[:0], "codes must have shape"),
         (torch.from_numpy(CODES).float(), "codes must be an integer array"),
@@ -667,7 +667,7 @@ def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
 def test_codes_beyond_the_size_of_their_column_are_refused(kind: Any) -> None:
     codes = np.array([[0, 4], [1, 3], [2, 0], [1, 1]] * 10)
     parts = MLPGenerator(SampleSpace((2,), 5, sizes=(2, 5))), MLPDiscriminator(SampleSpace((2,), 5, sizes=(2, 5)))
-    with pytest.raises(InputError, match=r"codes of position \[0\] must lie in \[0, 2\), .* got 2 among rows 0 to 39"):
+    with pytest.raises(InputError, match=r"codes of position \[0\] must be in \[0, 2\), .* got 2 among rows 0 to 39"):
         Trainer(*parts, kind(codes), small_config())
     Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config())
 
