@@ -190,7 +190,7 @@ class Trainer:
         return used_up(self.config, self.step, self.seconds)
 
     def _train_step(self) -> Figures:
-        """One step: of likelihood in ``pretrain_steps``, of the discriminator alone in ``warmup_steps``, then of the game."""
+        """One step of likelihood, of the discriminator alone, or of the game, by how many were taken before."""
         config, state = self.config, self.state
         if state.step < config.pretrain_steps:
             return self._pretrain_step()
