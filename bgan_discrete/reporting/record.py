@@ -8,6 +8,7 @@ from typing import Any, Literal
 from bgan_discrete.config import load_config_values
 from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.metrics.figure import Figure, figures_of
 from bgan_discrete.training.run_log import read_metrics
 
 MAX_BYTES = 2**26
@@ -30,6 +31,7 @@ class RunRecord:
         report: ``report.json``; empty if no metrics were taken.
         facts: ``facts.json``; empty if there are none.
         samples: Texts or rows of the final model, one a line; empty for images.
+        figures: The final metrics that ``report`` holds.
     """
 
     root: Path
@@ -39,6 +41,7 @@ class RunRecord:
     report: dict[str, Any]
     facts: dict[str, Any]
     samples: tuple[str, ...]
+    figures: dict[str, Figure]
 
     @property
     def name(self) -> str:
@@ -83,9 +86,10 @@ def load_record(folder: str | Path) -> RunRecord:
         kind,
         options,
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
-        read_mapping(root / "report.json"),
+        report := read_mapping(root / "report.json"),
         read_mapping(root / FACTS),
         tuple(read_lines(texts)) if is_inside(texts, root) else (),
+        figures_of(report),
     )
 
 

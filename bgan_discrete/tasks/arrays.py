@@ -27,9 +27,9 @@ from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.metrics import category_counts, log_frequencies
-from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
-from bgan_discrete.metrics.images import Better
+from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -246,7 +246,7 @@ def start_array_generator(generator: Generator, config: ArrayTrainingConfig, dat
         set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
 
 
-def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
+def train_array(config: ArrayTrainingConfig) -> FinishedRun[Evaluation]:
     """Train on an array or a table, from the data to the report, as ``scripts/train_array.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.csv``, ``report.json``,
@@ -269,7 +269,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[ArrayReport]:
         return _train(config, processes)
 
 
-def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[ArrayReport]:
+def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Evaluation]:
     def prepare(folder: RunFolder) -> ArrayData:
         data = prepare_array(config.data, start_codec(config, ArrayCodec))
         if config.run.num_samples:
@@ -302,7 +302,7 @@ def _train(config: ArrayTrainingConfig, processes: Processes) -> FinishedRun[Arr
         processes=processes,
     )
 
-    def finish(summary: TrainingSummary) -> ArrayReport | None:
+    def finish(summary: TrainingSummary) -> Evaluation | None:
         return _finish(config, folder, data, trainer, summary)
 
     return carry_out(
@@ -319,7 +319,7 @@ def with_array_escort(training: ArrayAlgorithmConfig) -> ArrayAlgorithmConfig:
 
 def _finish(
     config: ArrayTrainingConfig, folder: RunFolder, data: ArrayData, trainer: Trainer, summary: TrainingSummary
-) -> ArrayReport | None:
+) -> Evaluation | None:
     pipeline = ArrayPipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary)})
@@ -363,7 +363,7 @@ def _row_as_line(row: Any) -> str:
 
 def evaluate_array_pipeline(
     pipeline: ArrayPipeline, data: ArrayData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
-) -> ArrayReport:
+) -> Evaluation:
     """Judge a model's rows.
 
     Args:
@@ -410,7 +410,7 @@ def figures_of_example(data: ArrayData) -> Extra | None:
         ):
             return None
 
-        def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+        def rules(codes: np.ndarray) -> dict[str, Entry]:
             broken = broken_rules(codec.decode(codes))
             return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
 
@@ -420,7 +420,7 @@ def figures_of_example(data: ArrayData) -> Extra | None:
         return None
     places = _shares_of_places(data.codes)
 
-    def motif(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+    def motif(codes: np.ndarray) -> dict[str, Entry]:
         found = _shares_of_places(codes)
         return {
             "share of sequences with the motif": (float((motif_places(codes) >= 0).mean()), "floor"),
@@ -448,7 +448,7 @@ def evaluate_array_model(
     *,
     revision: str | None = None,
     resample: int = 1,
-) -> ArrayReport:
+) -> Evaluation:
     """Judge a saved model, as ``scripts/evaluate_array.py`` does.
 
     Args:

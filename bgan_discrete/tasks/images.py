@@ -20,7 +20,9 @@ from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
-from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.images import check_counts, evaluate_images
+from bgan_discrete.metrics.marginals import log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.pipeline import GeneratedImages, ImagePipeline
@@ -113,7 +115,7 @@ def build_networks(
     return generator, discriminator
 
 
-def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
+def train_images(config: ImageTrainingConfig) -> FinishedRun[Evaluation]:
     """Train on images, from the data to the report, as ``scripts/train_images.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.png``, ``report.json``,
@@ -136,7 +138,7 @@ def train_images(config: ImageTrainingConfig) -> FinishedRun[ImageReport]:
         return _train(config, processes)
 
 
-def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[ImageReport]:
+def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Evaluation]:
     def prepare(folder: RunFolder) -> ImageData:
         data = prepare_data(config.data, start_codec(config, ImageCodec))
         if config.run.num_samples:
@@ -175,7 +177,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
         processes=processes,
     )
 
-    def finish(summary: TrainingSummary) -> ImageReport | None:
+    def finish(summary: TrainingSummary) -> Evaluation | None:
         return _finish(config, folder, data, trainer, summary)
 
     return carry_out(
@@ -185,7 +187,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Ima
 
 def _finish(
     config: ImageTrainingConfig, folder: RunFolder, data: ImageData, trainer: Trainer, summary: TrainingSummary
-) -> ImageReport | None:
+) -> Evaluation | None:
     """Model, picture, curves and metrics; of an interrupted training, which must end soon, the model alone."""
     pipeline = ImagePipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
@@ -275,7 +277,7 @@ def _warn_of_small_classes(data: ImageData, num_classes: int) -> None:
 
 def evaluate_pipeline(
     pipeline: ImagePipeline, data: ImageData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
-) -> ImageReport:
+) -> Evaluation:
     """Judge a model's samples against held-out images.
 
     Args:
@@ -347,7 +349,7 @@ def evaluate_model(
     *,
     revision: str | None = None,
     resample: int = 1,
-) -> ImageReport:
+) -> Evaluation:
     """Judge a saved model, as ``scripts/evaluate_images.py`` does.
 
     Args:

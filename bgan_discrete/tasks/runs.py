@@ -15,6 +15,7 @@ from bgan_discrete import __version__
 from bgan_discrete.config import CODEC_OPTIONS, RunConfig, ScriptConfig, TrainingConfig
 from bgan_discrete.durable import hold_folder, make_folder, replace_text
 from bgan_discrete.errors import InputError
+from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.parallel import Processes
 from bgan_discrete.reporting import recorded
 from bgan_discrete.sources.conservation import listed
@@ -241,17 +242,7 @@ class JudgedData(Protocol):
         """Of the codes."""
 
 
-class Report(Protocol):
-    """The figures of a model."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-
-    def format_table(self) -> str:
-        """For people."""
-
-
-def write_report(path: Path, report: Report, data: JudgedData, details: dict[str, Any]) -> None:
+def write_report(path: Path, report: Evaluation, data: JudgedData, details: dict[str, Any]) -> None:
     """Write a report as JSON.
 
     Args:
@@ -282,7 +273,7 @@ def check_report_path(output: Path | None, model: str | Path, options: Mapping[s
     check_output(output, model, options)
 
 
-def show_evaluation(report: Report, data: JudgedData) -> None:
+def show_evaluation(report: Evaluation, data: JudgedData) -> None:
     """Print what a saved model was judged by, and its figures.
 
     Args:
@@ -294,7 +285,7 @@ def show_evaluation(report: Report, data: JudgedData) -> None:
 
 
 def keep_evaluation(
-    report: Report,
+    report: Evaluation,
     data: JudgedData,
     output: Path | None,
     *,

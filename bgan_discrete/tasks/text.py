@@ -20,8 +20,9 @@ from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.metrics import category_counts, log_frequencies
-from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.marginals import category_counts, log_frequencies
+from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceDiscriminator,
@@ -198,7 +199,7 @@ def start_generator(generator: Generator, config: TextTrainingConfig, data: Text
         set_logit_spread(generator, latents, spread)
 
 
-def train_text(config: TextTrainingConfig) -> FinishedRun[TextReport]:
+def train_text(config: TextTrainingConfig) -> FinishedRun[Evaluation]:
     """Train on text, from the data to the report, as ``scripts/train_text.py`` does.
 
     The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``samples.txt``, ``report.json``,
@@ -221,7 +222,7 @@ def train_text(config: TextTrainingConfig) -> FinishedRun[TextReport]:
         return _train(config, processes)
 
 
-def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[TextReport]:
+def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Evaluation]:
     def prepare(folder: RunFolder) -> TextData:
         if config.run.num_samples == 1:
             raise InputError("num_samples must be 0 (no metrics) or at least 2, got 1")
@@ -256,7 +257,7 @@ def _train(config: TextTrainingConfig, processes: Processes) -> FinishedRun[Text
         processes=processes,
     )
 
-    def finish(summary: TrainingSummary) -> TextReport | None:
+    def finish(summary: TrainingSummary) -> Evaluation | None:
         return _finish(config, folder, data, trainer, summary)
 
     return carry_out(
@@ -284,7 +285,7 @@ def _shared_folder(folder: RunFolder, processes: Processes) -> Path:
 
 def _finish(
     config: TextTrainingConfig, folder: RunFolder, data: TextData, trainer: Trainer, summary: TrainingSummary
-) -> TextReport | None:
+) -> Evaluation | None:
     pipeline = TextPipeline(trainer.averaged_generator, data.codec, str(trainer.device))
     pipeline.save_pretrained(folder.model)
     add_facts(folder.root, {"training": dataclasses.asdict(summary), "dataset_commit": data.commit})
@@ -321,7 +322,7 @@ def evaluate_text_pipeline(
     others: dict[str, TextPipeline] | None = None,
     wgan_gp: bool = False,
     resample: int = 1,
-) -> TextReport:
+) -> Evaluation:
     """Judge a model's texts.
 
     Args:
@@ -352,8 +353,8 @@ def evaluate_text_pipeline(
         ends=data.codec.ends,
         valid=equations() if data.name == "arithmetic" else None,
         others={name: other.generate(num_samples, seed=seed).texts for name, other in (others or {}).items()},
+        num_available=len(data.codes),
     )
-    report.facts["training_texts_in_all"] = len(data.codes)
     if wgan_gp:
         few = num_samples < WGAN_GP_SAMPLES
         drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).texts if few else texts
@@ -384,7 +385,7 @@ def evaluate_text_model(
     device: str = "auto",
     revision: str | None = None,
     resample: int = 1,
-) -> TextReport:
+) -> Evaluation:
     """Judge a saved model, as ``scripts/evaluate_text.py`` does.
 
     Args:
@@ -466,7 +467,7 @@ def sweep_temperatures(
         texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, resample=resample).texts
         valid = equations() if data.name == "arithmetic" else None
         report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
-        row = report.rows["model"]
+        row = {figure.title: figure.value for figure in report.figures.values()}
         points.append({"temperature": temperature, **{name: row[name] for name in names if name in row}})
     return points
 

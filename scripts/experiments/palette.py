@@ -125,7 +125,8 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     rows = []
     for name, figure in runs[0]["figures"].items():
         values = [run["figures"][name]["value"] for run in runs]
-        cells = [f"{figure[key]:.3f}" if figure[key] is not None else "-" for key in ("floor", "baseline")]
+        beside = (figure["floor"], figure["baselines"]["independent"])
+        cells = ["-" if value is None else f"{value:.3f}" for value in beside]
         rows.append(
             [
                 figure["title"],

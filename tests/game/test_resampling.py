@@ -224,7 +224,7 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
         "text/model", TextDataConfig(dataset="arithmetic"), 60, Path("t.json"), device="cpu", resample=2
     )
     assert '"resample": 2' in Path("t.json").read_text(encoding="utf-8")
-    assert report.rows["model"]
+    assert report.figures
     evaluate_array_model(
         "rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2
     )

@@ -231,9 +231,9 @@ def test_collapse_and_copies_are_seen(digits) -> None:
     assert report.figures["hamming_nearest"].value == 0
     assert report.figures["frechet_pixels"].ratio > 10
     assert report.figures["recall"].value < 0.3
-    assert report.class_histogram["1"] > 0.9
-    assert report.class_shares["1"] == pytest.approx(0.1, abs=0.03)
-    assert report.block_size == 500
+    assert report.facts["class_histogram"]["1"] > 0.9
+    assert report.facts["class_shares"]["1"] == pytest.approx(0.1, abs=0.03)
+    assert report.facts["block_size"] == 500
 
 
 def test_a_report_is_repeatable_plain_json_and_a_table(digits) -> None:
@@ -252,12 +252,12 @@ def test_a_report_is_repeatable_plain_json_and_a_table(digits) -> None:
 
 def test_without_labels_there_are_no_classes(digits) -> None:
     report = evaluate_images(digits.codes[:400], digits.codes, digits.heldout_codes, num_categories=17)
-    assert report.class_histogram is None
+    assert "class_histogram" not in report.facts
     assert "frechet_features" not in report.figures
-    assert "classes" not in report.format_table()
+    assert "lasses" not in report.format_table()
     twice = np.concatenate([digits.codes[:50], digits.codes[:150]])
     report = evaluate_images(digits.codes[:40], twice, digits.heldout_codes, num_categories=17)
-    assert report.training_repeated == 0.5
+    assert report.facts["training_repeated"] == 0.5
 
 
 def test_colour_palettes_and_few_samples() -> None:

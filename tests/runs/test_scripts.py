@@ -55,7 +55,7 @@ def test_a_run_leaves_all_that_it_promises(finished: Path) -> None:
     assert Image.open(finished / "samples.png").size[0] > 300
     report = json.loads((finished / "report.json").read_text(encoding="utf-8"))
     for name in ("frechet_pixels", "frechet_features", "nearest_neighbour_accuracy", "precision", "coverage"):
-        assert {"value", "floor", "baseline"} <= set(report["figures"][name])
+        assert {"value", "floor", "baselines", "direction"} <= set(report["figures"][name])
     assert sum(report["class_histogram"].values()) == pytest.approx(1, abs=0.01)
 
 

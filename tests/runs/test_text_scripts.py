@@ -49,8 +49,8 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
         "model/manifest.json",
     }  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert {"model", "floor", "Markov 1", "Markov 5"} <= set(report["rows"])
-    assert ("valid" in report["rows"]["model"]) == (name == "shot")
+    assert {"Markov 1", "Markov 5"} <= set(report["figures"]["jsd_4"]["baselines"])
+    assert ("valid" in report["figures"]) == (name == "shot")
     assert len(report["dataset_digest"]) == 64
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert ("likelihood_loss" in lines[0]) == (name == "gru")
@@ -136,7 +136,7 @@ def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> N
     ran("evaluate_text", "--model", "gru/model", "--against", "gru/model", "--dataset", "lines.txt", "--num-samples",
         "40", "--sweep-temperature", "--output", "report.json", cwd=place)  # fmt: skip
     report = json.loads((place / "report.json").read_text(encoding="utf-8"))
-    assert report["rows"]["against"] == report["rows"]["model"]
+    assert all(figure["baselines"]["against"] == figure["value"] for figure in report["figures"].values())
     assert [point["temperature"] for point in report["sweep"]["model"]] == sorted(
         {0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}
     )
