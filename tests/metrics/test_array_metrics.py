@@ -120,7 +120,8 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     options: dict[str, Any] = {"space": SampleSpace((4,), 5, sizes=(5, 5, 2, 1)), "column_names": ["a", "b", "c", "d"]}
     perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
     collapsed = evaluate_array(np.repeat(training[:1], 1200, 0), training, heldout, **options)
-    assert [perfect.facts[name] for name in ("block_size", "num_samples", "num_pairs", "pairs_in_all")] == [400, 1200, 6, 6]
+    counts = [perfect.facts[name] for name in ("block_size", "num_samples", "num_pairs", "pairs_in_all")]
+    assert counts == [400, 1200, 6, 6]
     for name in ("total_variation_of_a_pair_mean", "mutual_information_of_a_pair_error_nats_mean"):
         figure = perfect.figures[name]
         assert max(figure.value, figure.floor) < 0.6 * figure.baseline
@@ -136,7 +137,8 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
         np.repeat(training[:1], 1200, 0), training, heldout, **options, category_names=["vwxyz", "vwxyz", "no", "-"]
     )
     first = {"vwxyz"[k] for k in range(5)} - {"vwxyz"[training[0, 0]]}
-    assert {name for name in named.facts["missing_categories"] if name.startswith("a = ")} == {f"a = {name}" for name in first}
+    missing = named.facts["missing_categories"]
+    assert {name for name in missing if name.startswith("a = ")} == {f"a = {name}" for name in first}
     assert "Categories missing from the samples: " in named.format_table()
     table = perfect.format_table()
     for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
@@ -166,8 +168,9 @@ def test_the_worst_columns_and_pairs_come_worst_first_and_only_so_many(monkeypat
     pairs = choose_pairs(7)
     variation = pair_figures(samples, training, pairs, 2)[0]
     order = np.argsort(-variation, kind="stable")[:5]
-    assert list(report.facts["worst_pairs"]) == ["{} x {}".format(*("abcdefg"[j] for j in pairs[place])) for place in order]
-    assert list(report.facts["worst_pairs"].values()) == [round(float(variation[place]), 4) for place in order]
+    worst = report.facts["worst_pairs"]
+    assert list(worst) == ["{} x {}".format(*("abcdefg"[j] for j in pairs[place])) for place in order]
+    assert list(worst.values()) == [round(float(variation[place]), 4) for place in order]
 
 
 def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +186,8 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     training, heldout = shifted_rows(400, 0, 1), shifted_rows(90, 7, 2)
     samples = np.concatenate([shifted_rows(50, 2, 3), shifted_rows(50, 4, 4), shifted_rows(49, 6, 5)])
     report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=3)
-    assert [report.facts[name] for name in ("block_size", "num_samples", "num_training", "num_heldout")] == [50, 149, 400, 90]
+    counts = [report.facts[name] for name in ("block_size", "num_samples", "num_training", "num_heldout")]
+    assert counts == [50, 149, 400, 90]
     name = "divergence_that_a_fresh_critic_finds_0_to_1"
     (real, first, options), (_, baseline, _), (_, others, _) = asked
     assert options == {"steps": arrays.CRITIC_STEPS, "seed": 3}

@@ -265,7 +265,7 @@ def test_colour_palettes_and_few_samples() -> None:
     report = evaluate_images(
         codes[:20], codes[20:], codes[10:30], num_categories=5, training_labels=rng(11).integers(0, 3, 40)
     )
-    assert report.block_size == 20
+    assert report.facts["block_size"] == 20
     assert report.num_heldout == 20
 
 

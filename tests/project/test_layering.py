@@ -23,12 +23,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("game",),
     ("rivals",),
     ("codecs",),
-    ("sources", "imaging", "publishing"),
+    ("sources", "imaging"),
     ("nn",),
-    ("config", "diagnosis"),
+    ("metrics",),
+    ("config", "diagnosis", "publishing"),
     ("training",),
     ("pipeline",),
-    ("metrics",),
     ("reporting",),
     ("tasks",),
     ("command_line",),
@@ -42,7 +42,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("factory",),
     ),
     "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
-    "diagnosis": (("findings",), ("windows", "advice"), ("training_rules", "sample_rules"), ("watch",)),
+    "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "reporting": (
         ("markup", "style", "record", "neighbours"),
         ("charts",),
@@ -66,7 +66,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "checks", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
-    "config", "diagnosis", "reporting", "publishing.card", "publishing.hub",
+    "config", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

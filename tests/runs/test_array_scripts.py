@@ -90,7 +90,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     assert first[:20] in html.unescape(page), "samples are shown"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     for figure in report["figures"].values():
-        assert {"value", "floor", "baseline"} <= set(figure)
+        assert {"value", "floor", "baselines"} <= set(figure)
     assert len(report["dataset_digest"]) == 64
     assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "jeffreys"
 
