@@ -74,7 +74,15 @@ class Outcome:
         return self.figures[name].floor or 0.0
 
     def baseline(self, name: str, of: str = "independent") -> float:
-        """What a baseline has for a figure; NaN without one."""
+        """What a baseline has for a figure.
+
+        Args:
+            name: Of the figure.
+            of: Name of the baseline.
+
+        Returns:
+            NaN where there is none.
+        """
         found = self.figures[name].baselines.get(of)
         return math.nan if found is None else found
 

@@ -266,7 +266,7 @@ def test_colour_palettes_and_few_samples() -> None:
         codes[:20], codes[20:], codes[10:30], num_categories=5, training_labels=rng(11).integers(0, 3, 40)
     )
     assert report.facts["block_size"] == 20
-    assert report.num_heldout == 20
+    assert report.facts["num_heldout"] == 20
 
 
 def blank(rows: int, width: int = 8) -> np.ndarray:
@@ -289,7 +289,7 @@ def blank(rows: int, width: int = 8) -> np.ndarray:
         (lambda: train_classifier(blank(2), np.array([0, -1]), 2, ordered=True), "must not be negative"),
         (
             lambda: evaluate_images(*map(blank, (3, 9, 9)), num_categories=2),
-            "more than 5 samples, got 3: raise --num-samples",
+            "at least 6 samples, got 3: raise num_samples",
         ),
         (
             lambda: evaluate_images(blank(9, 9), blank(9), blank(9), num_categories=2),

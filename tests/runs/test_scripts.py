@@ -193,7 +193,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--resize", "4"], ["8x8"]),
     (["--device", "cuda:7"], ["device", "cuda:7"]),
     (["--max-steps", "0"], ["max_steps"]),
-    (["--num-samples", "5"], ["more than 5 samples, got 5"]),
+    (["--num-samples", "5"], ["at least 6 samples, got 5"]),
 ]
 
 
