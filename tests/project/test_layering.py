@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "codecs": (
-        ("base", "kmeans"),
+        ("base",),
         ("binary", "levels", "palette", "tables", "text"),
         ("characters", "pieces"),
         ("factory",),
@@ -52,7 +52,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
-        ("data", "folders", "text_files", "table_files"),
+        ("data", "folders", "lines"),
+        ("text_files", "tables", "table_files"),
         ("rows", "values"),
         ("pictures", "dataset_rows", "numpy_files", "decoding"),
         ("digests", "text", "arrays"),
