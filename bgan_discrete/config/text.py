@@ -1,17 +1,16 @@
 """The options of text: `scripts/train_text.py`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from bgan_discrete.config.checks import check_ranges
-from bgan_discrete.config.option import option
+from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.script import RunConfig, ScriptConfig
-from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig, other_default
+from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig
 from bgan_discrete.errors import InputError
 
 
 @dataclass(frozen=True)
-class TextDataConfig:
+class TextDataConfig(Section):
     """Where the text comes from and how it becomes codes."""
 
     dataset: str = option(
@@ -31,27 +30,34 @@ class TextDataConfig:
     layout: Literal["pad", "window"] = option(
         "pad", "pad: one sample a document, cut at length or ended and padded; window: full windows of each document"
     )
-    length: int = option(32, "L, tokens of a sample")
+    length: int = option(32, "L, tokens of a sample", low=1, high=65536)
     tokenizer: Literal["char", "sentencepiece"] = option("char", "how text becomes tokens")
     vocabulary_size: int | None = option(
-        None, "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)"
+        None,
+        "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)",
+        low=2,
+        high=65536,
     )
-    min_count: int = option(1, "char: rarer characters become unknown")
+    min_count: int = option(1, "char: rarer characters become unknown", low=1)
     model_type: Literal["unigram", "bpe", "char"] = option(
         "unigram", "sentencepiece: kind of the model that is trained"
     )
     model_file: str | None = option(None, "sentencepiece: a .model file to take rather than to train one")
-    limit: int | None = option(None, "use only the first so many documents")
+    limit: int | None = option(None, "use only the first so many documents", low=1)
     holdout: float = option(
-        0.1, "share of the documents held out for the metrics where there is no test split, in (0, 1)"
+        0.1,
+        "share of the documents held out for the metrics where there is no test split, in (0, 1)",
+        low=0,
+        high=1,
+        exclusive=True,
     )
     heldout: str | None = option(None, "a file to judge by, read as dataset is, rather than a share of the data set")
     streaming: bool = option(False, "read a Hub data set over the network row by row, rather than download it first")
-    data_seed: int = option(0, "seed of the held-out split")
+    data_seed: int = option(0, "seed of the held-out split", low=0, high=2**63 - 1)
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
+        super().check()
         if self.tokenizer == "char" and self.model_file is not None:
             raise InputError(
                 f"model_file applies to the sentencepiece tokenizer, got tokenizer 'char' and {self.model_file!r}"
@@ -63,7 +69,7 @@ class TextDataConfig:
 
 
 @dataclass(frozen=True)
-class TextModelConfig:
+class TextModelConfig(Section):
     """The two networks of text."""
 
     generator: Literal["conv", "mlp", "gru", "transformer"] = option(
@@ -75,24 +81,28 @@ class TextModelConfig:
     latent_kind: Literal["normal", "binary"] = option(
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
-    latent_size: int = option(64, "Z, width of the latent")
-    generator_width: int = option(128, "channels or units of the generator")
-    generator_depth: int = option(3, "residual blocks or layers of the generator")
-    discriminator_width: int = option(64, "channels or units of the discriminator")
+    latent_size: int = option(64, "Z, width of the latent", low=1, high=65536)
+    generator_width: int = option(128, "channels or units of the generator", low=1, high=4096)
+    generator_depth: int = option(3, "residual blocks or layers of the generator", low=1, high=64)
+    discriminator_width: int = option(64, "channels or units of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(
         4,
         "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 1 "
         "tokens on either side",
+        low=1,
+        high=64,
     )
     spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
     output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     log_ratio_bound: float = option(
-        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly", low=0, exclusive=True
     )
     logit_spread: float | None = option(
         None,
         "standard deviation over latents that the logits of conv and mlp start with (default: 1 with credit "
         "alternatives, else the network's own)",
+        low=0,
+        exclusive=True,
     )
 
 
@@ -100,26 +110,28 @@ class TextModelConfig:
 class TextAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of text."""
 
-    estimator: EstimatorName = other_default("estimator", "jeffreys")
-    num_draws: int = other_default("num_draws", 2)
-    batch_size: int = other_default("batch_size", 32)
-    penalty: PenaltyName = other_default("penalty", "none")
-    penalty_weight: float = other_default("penalty_weight", 0.1)
-    generator_lr: float = other_default("generator_lr", 2e-3)
-    discriminator_lr: float = other_default("discriminator_lr", 2e-3)
-    credit: CreditName = other_default("credit", "alternatives")
+    estimator: EstimatorName = other_default(TrainingConfig, "estimator", "jeffreys")
+    num_draws: int = other_default(TrainingConfig, "num_draws", 2)
+    batch_size: int = other_default(TrainingConfig, "batch_size", 32)
+    penalty: PenaltyName = other_default(TrainingConfig, "penalty", "none")
+    penalty_weight: float = other_default(TrainingConfig, "penalty_weight", 0.1)
+    generator_lr: float = other_default(TrainingConfig, "generator_lr", 2e-3)
+    discriminator_lr: float = other_default(TrainingConfig, "discriminator_lr", 2e-3)
+    credit: CreditName = other_default(TrainingConfig, "credit", "alternatives")
 
 
 @dataclass(frozen=True)
 class TextRunConfig(RunConfig):
     """`RunConfig` with the defaults of text."""
 
-    output_dir: str = field(default="runs/text", metadata={"help": "folder of the run", "free": True})
+    output_dir: str = other_default(RunConfig, "output_dir", "runs/text")
 
 
 @dataclass(frozen=True)
 class TextTrainingConfig(ScriptConfig):
     """All of `scripts/train_text.py`."""
+
+    kind: ClassVar[str] = "text"
 
     run: TextRunConfig = field(default_factory=TextRunConfig)
     data: TextDataConfig = field(default_factory=TextDataConfig)
@@ -130,8 +142,6 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
-        if self.training.continuous != "none":
-            raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
         if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
             raise InputError(
                 f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"

@@ -41,7 +41,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("characters", "pieces"),
         ("factory",),
     ),
-    "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
+    "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "reporting": (
         ("markup", "style", "record", "neighbours"),

@@ -279,7 +279,7 @@ def test_the_configuration_of_a_run_starts_another(finished: Path, tmp_path: Pat
     ran("train_images", "--config", config, "--output-dir", "again", "--max-steps", "1", "--num-samples", "0",
         cwd=tmp_path)  # fmt: skip
     said = refused("train_images", "--config", config, "--output-dir", "other", "--credit", "prefix", cwd=tmp_path)
-    assert "credit is not for train_images.py; leave it out, got 'prefix'" in said
+    assert "credit is for text and arrays; leave it out, got 'prefix'" in said
 
 
 def script_of(options: dict[str, Any]) -> str:
