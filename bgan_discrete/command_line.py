@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from bgan_discrete.config import (
+    RETIRED,
     ArrayTrainingConfig,
     ImageTrainingConfig,
     ScriptConfig,
@@ -311,9 +312,12 @@ def _advice(message: str, parser: ArgumentParser) -> str:
     key = re.search(_UNKNOWN_KEY, message)
     if not flag and not key:
         return ""
+    wrong = key[1] if key else ((flag and flag[1]) or "").replace("_", "-")
+    retired = wrong.removeprefix("--").removeprefix("no-").replace("-", "_")
+    if retired in RETIRED:
+        return f"; this option is no more: {RETIRED[retired]}"
     known = parser.get_defaults().as_dict()
     names = list(known) if key else [f"--{name.replace('_', '-')}" for name in known]
-    wrong = key[1] if key else ((flag and flag[1]) or "").replace("_", "-")
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else "; see --help"
 
@@ -356,7 +360,7 @@ def run_script(main: Callable[[], int | None]) -> None:
                 raise
             code = _complain(
                 f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
-                "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
+                "gradient_accumulation_steps, or smaller networks",
                 EXIT_FAILED,
             )
         except KeyboardInterrupt:

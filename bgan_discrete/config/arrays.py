@@ -39,11 +39,14 @@ class ArrayDataConfig(Section):
         None, "between the cells of a CSV file, such as ';' or tab (default: a comma, of .tsv a tab)"
     )
     header: bool = option(True, "the first line of a CSV file names the columns")
-    array_key: str | None = option(None, "array of a .npz file (default: the only one, or codes, data, x or x_train)")
     limit: int | None = option(None, "use only the first so many rows", low=1)
-    holdout: float = option(0.1, "share of the rows held out for the metrics, in (0, 1)", low=0, high=1, exclusive=True)
-    heldout: str | None = option(None, "another file to judge by, rather than a share of the rows")
-    data_seed: int = option(0, "seed of the held-out split", low=0, high=2**63 - 1)
+    holdout: float | str = option(
+        0.1,
+        "share of the rows held out for the metrics, or another file to judge by, read as dataset is",
+        low=0,
+        high=1,
+        exclusive=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,6 @@ class ArrayModelConfig(Section):
     generator_depth: int = option(2, "hidden layers or blocks of the generator", low=1, high=64)
     discriminator_width: int = option(64, "units or channels of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator", low=1, high=64)
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     log_ratio_bound: float = option(
         5.0,
         "of positions, and conv with credit alternatives: bound of the absolute F of a judge, approached smoothly",

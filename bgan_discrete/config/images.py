@@ -15,13 +15,11 @@ class ImageDataConfig(Section):
 
     dataset: str = option(
         "digits",
-        "'digits' (embedded), a Hub id, a .parquet, .npy or .npz file, or a folder of pictures or of .parquet files",
+        "'digits' (embedded), a .parquet, .npy or .npz file, a folder of pictures or of .parquet files, or the id of a "
+        "data set on the Hub, as owner/name or owner/name@revision",
     )
-    image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
+    column: str | None = option(None, "column of the images (default: the only one that holds images)")
     label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
-    dataset_revision: str | None = option(
-        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
-    )
     split: str = option("train", "split to train on")
     resize: str | None = option(None, "resize images to HxW, or to one number for both sides")
     color: Literal["auto", "grey", "rgb"] = option("auto", "read images as grey or rgb (auto: as the first image is)")
@@ -40,15 +38,7 @@ class ImageDataConfig(Section):
         low=2,
         high=256,
     )
-    binary_threshold: int = option(128, "binary codec: grey values from here on are 1, in [1, 255]", low=1, high=255)
     stochastic: bool = option(False, "binary codec: draw each pixel once with its grey value as probability")
-    dither: bool = option(False, "palette codec: Floyd-Steinberg error diffusion")
-    data_seed: int = option(
-        0, "seed of the palette, of stochastic binarisation and of the held-out split", low=0, high=2**63 - 1
-    )
-    cache_dir: str | None = option(
-        None, "folder of the quantised data (default: $BGAN_DISCRETE_CACHE or ~/.cache/bgan_discrete)", free=True
-    )
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
@@ -73,8 +63,6 @@ class ImageModelConfig(Section):
         "auto",
         "how the discriminator reads codes (auto: scalar for K = 2, cosine for a scale, else onehot or embedding by K)",
     )
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     conditional: bool = option(
         False, "give both networks the labels of the images, so that images of a class can be drawn"
     )
@@ -101,9 +89,5 @@ class ImageTrainingConfig(ScriptConfig):
 def _check_data(data: ImageDataConfig) -> None:
     if data.codec == "binary" and data.num_categories not in (None, 2):
         raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
-    if data.binary_threshold != ImageDataConfig.binary_threshold and data.codec != "binary":
-        raise InputError(f"binary_threshold applies to the binary codec, got codec {data.codec!r}")
     if data.stochastic and data.codec != "binary":
         raise InputError(f"stochastic applies to the binary codec, got codec {data.codec!r}")
-    if data.dither and data.codec != "palette":
-        raise InputError(f"dither applies to the palette codec, got codec {data.codec!r}")

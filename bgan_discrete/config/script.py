@@ -3,18 +3,19 @@
 import dataclasses
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
 from bgan_discrete.config.checks import shown
 from bgan_discrete.config.option import Section, option
+from bgan_discrete.config.yaml_files import check_retired
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 
 CODEC_OPTIONS = (
-    "codec", "num_categories", "binary_threshold", "stochastic", "dither", "tokenizer", "vocabulary_size", "min_count",
-    "model_type", "model_file", "length", "layout", "bins", "max_categories", "missing", "columns", "drop",
+    "codec", "num_categories", "stochastic", "tokenizer", "vocabulary_size", "length", "layout", "bins",
+    "max_categories", "missing", "columns", "drop",
 )  # fmt: skip
 """What codes mean, of any kind of data: kept by a run that starts from another."""
 
@@ -34,7 +35,6 @@ class RunConfig(Section):
         free=True,
     )
     overwrite: bool = option(False, "delete what another run wrote into output_dir", free=True)
-    report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
     num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", low=0, free=True)
 
     def check(self) -> None:
@@ -77,6 +77,8 @@ class ScriptConfig:
             known |= names
             sections[section.name] = section_class(**{k: v for k, v in values.items() if k in names})
         unknown = sorted(set(values) - known, key=str)
+        for name in unknown:
+            check_retired(name)
         if unknown:
             raise InputError(f"unknown configuration key {shown(unknown[0])}; known are {', '.join(sorted(known))}")
         config = cls(**sections)

@@ -1,6 +1,7 @@
 """The options of text: `scripts/train_text.py`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option, other_default
@@ -15,13 +16,11 @@ class TextDataConfig(Section):
 
     dataset: str = option(
         "arithmetic",
-        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or a Hub id",
+        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or the id of a "
+        "data set on the Hub, as owner/name or owner/name@revision",
     )
-    text_column: str | None = option(
+    column: str | None = option(
         None, "column of the texts, of a Hub data set or a file with columns (default: the only one of strings)"
-    )
-    dataset_revision: str | None = option(
-        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
     )
     split: str = option("train", "split to train on, of a Hub data set")
     unit: Literal["line", "paragraph", "text"] = option(
@@ -31,41 +30,31 @@ class TextDataConfig(Section):
         "pad", "pad: one sample a document, cut at length or ended and padded; window: full windows of each document"
     )
     length: int = option(32, "L, tokens of a sample", low=1, high=65536)
-    tokenizer: Literal["char", "sentencepiece"] = option("char", "how text becomes tokens")
+    tokenizer: str = option(
+        "char", "how text becomes tokens: 'char', 'sentencepiece', or a .model file of sentencepiece to take as it is"
+    )
     vocabulary_size: int | None = option(
         None,
         "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)",
         low=2,
         high=65536,
     )
-    min_count: int = option(1, "char: rarer characters become unknown", low=1)
-    model_type: Literal["unigram", "bpe", "char"] = option(
-        "unigram", "sentencepiece: kind of the model that is trained"
-    )
-    model_file: str | None = option(None, "sentencepiece: a .model file to take rather than to train one")
     limit: int | None = option(None, "use only the first so many documents", low=1)
-    holdout: float = option(
+    holdout: float | str = option(
         0.1,
-        "share of the documents held out for the metrics where there is no test split, in (0, 1)",
+        "share of the documents held out for the metrics where there is no test split, or another file to judge by, "
+        "read as dataset is",
         low=0,
         high=1,
         exclusive=True,
     )
-    heldout: str | None = option(None, "a file to judge by, read as dataset is, rather than a share of the data set")
     streaming: bool = option(False, "read a Hub data set over the network row by row, rather than download it first")
-    data_seed: int = option(0, "seed of the held-out split", low=0, high=2**63 - 1)
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
         super().check()
-        if self.tokenizer == "char" and self.model_file is not None:
-            raise InputError(
-                f"model_file applies to the sentencepiece tokenizer, got tokenizer 'char' and {self.model_file!r}"
-            )
-        if self.tokenizer == "sentencepiece" and self.min_count != 1:
-            raise InputError(
-                f"min_count applies to the char tokenizer, got tokenizer 'sentencepiece' and {self.min_count}"
-            )
+        if self.tokenizer not in ("char", "sentencepiece") and Path(self.tokenizer).suffix != ".model":
+            raise InputError(f"tokenizer must be 'char', 'sentencepiece' or a .model file, got {self.tokenizer!r}")
 
 
 @dataclass(frozen=True)
@@ -92,8 +81,6 @@ class TextModelConfig(Section):
         low=1,
         high=64,
     )
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     log_ratio_bound: float = option(
         5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly", low=0, exclusive=True
     )
@@ -142,15 +129,6 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
-        if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
-            raise InputError(
-                f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
-            )
-        if self.training.pretrain_latents is not None and self.model.generator not in ("conv", "mlp"):
-            raise InputError(
-                "pretrain_latents is for generators of independent positions (conv, mlp); an autoregressive one takes "
-                f"a latent for each sample, so leave it out; got {self.training.pretrain_latents}"
-            )
 
     def _check_credit(self) -> None:
         model, alternatives = self.model, self.training.credit == "alternatives"

@@ -304,7 +304,6 @@ class Players:
         generator_optimizer: Of the generator's parameters; None where it does not move.
         discriminator_optimizer: Of the discriminator's parameters; likewise.
         precision: Makes the context in which the networks run (autocast); weights and losses are outside it.
-        score_precision: The same for the scoring of the generator's draws alone; that of all else if None.
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
         parts: In how many parts, one after the other, a batch goes through the networks before they move; the gradient
             is that of the whole batch, the memory that of a part.
@@ -329,7 +328,6 @@ class Players:
     generator_optimizer: torch.optim.Optimizer | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
     precision: Context = nullcontext
-    score_precision: Context | None = None
     score_chunk: int | None = None
     parts: int = 1
     guard: FiniteGuard | None = None
@@ -341,7 +339,7 @@ class Players:
         check_optimizer("generator", self.generator, self.generator_optimizer)
         check_optimizer("discriminator", self.discriminator, self.discriminator_optimizer)
         check_at_least_one(parts=self.parts, score_chunk=1 if self.score_chunk is None else self.score_chunk)
-        check_context(precision=self.precision, score_precision=self.score_precision or self.precision)
+        check_context(precision=self.precision)
         self.generator = self.processes.replicate(self.generator)
         self.discriminator = self.processes.replicate(self.discriminator)
 

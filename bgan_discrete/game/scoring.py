@@ -197,7 +197,7 @@ class Scorer:
     def __init__(self, players: Players, condition: Tensor | None = None) -> None:
         self.discriminator = plain(players.network("discriminator"))
         self.chunk, self.condition = players.score_chunk, condition
-        self.precision = players.score_precision or players.precision
+        self.precision = players.precision
 
     @torch.no_grad()
     def draws(self, codes: Tensor) -> Tensor:

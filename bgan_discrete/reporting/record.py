@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bgan_discrete.config import load_config_values
+from bgan_discrete.config import read_config_values
 from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.metrics.figure import Figure, figures_of
@@ -75,10 +75,10 @@ def load_record(folder: str | Path) -> RunRecord:
     config = root / "config.yaml"
     if not is_inside(config, root):
         raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
-    options = load_config_values(config)
+    options = read_config_values(config)
     if "dataset" not in options:
         raise InputError(f"{config} does not hold the options of a run")
-    kind: Kind = "text" if "tokenizer" in options else "rows" if "array_key" in options else "images"
+    kind: Kind = "text" if "tokenizer" in options else "rows" if "max_categories" in options else "images"
     metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
     lines = read_metrics(metrics) if is_inside(metrics, root) else []
     return RunRecord(

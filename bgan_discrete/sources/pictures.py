@@ -33,7 +33,7 @@ def open_pictures(files: Files, name: str, settings: Settings) -> Opened:
     """The pictures to train on and to evaluate with; their labels are in metadata files, or else are their folders."""
     wanted = settings.label_column
     if settings.image_column not in (None, "image"):
-        raise InputError(f"image_column {settings.image_column!r} is not in {name}: it is a folder of pictures")
+        raise InputError(f"column {settings.image_column!r} is not in {name}: it is a folder of pictures")
     if wanted not in (None, *LABEL_COLUMNS) and not files.metadata:
         raise InputError(
             f"label_column {wanted!r} is not in {name}: put a metadata.csv with the columns {FILE_NAME} and {wanted} "

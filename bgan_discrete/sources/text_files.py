@@ -28,7 +28,7 @@ LOSSES = {
     "normalised": ("documents", "the SentencePiece model writes them so; one that is trained here keeps every text"),
     "unknown": (
         "tokens",
-        "the vocabulary, learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
+        "the vocabulary, learnt from the training texts, lacks them (--vocabulary-size)",
     ),
 }
 """What can be lost or change -> what it is some of, and why."""
@@ -89,9 +89,9 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
         return row_documents(lambda: _texts(_rows(path, named, chosen), chosen, named), unit, named, chosen)
     if column is not None:
         known = ", ".join(COLUMN_SUFFIXES)
-        raise InputError(f"text_column is for data sets of the Hub and {known} files, got {column!r} for {named}")
+        raise InputError(f"column is for data sets of the Hub and {known} files, got {column!r} for {named}")
     if suffix in DELIMITERS:
-        advice = "text_column (--text-column) reads one column of it, train_array.py learns all of them"
+        advice = "column (--column) reads one column of it, train_array.py learns all of them"
         _log.warning("%s is read as lines of text; %s", named, advice)
 
     def read(tally: Tally) -> Iterator[str]:
@@ -104,9 +104,9 @@ def chosen_column(column: str | None, strings: list[str], place: str) -> str:
     """The column of the texts: the one asked for, or the only one of strings."""
     known = ", ".join(map(str, strings)) or "none"
     if column is None and len(strings) != 1:
-        raise InputError(f"text_column must be given for {place}; its columns of strings are: {known}")
+        raise InputError(f"column must be given for {place}; its columns of strings are: {known}")
     if column is not None and column not in strings:
-        raise InputError(f"text_column must be one of {known} of {place}, got {column!r}")
+        raise InputError(f"column must be one of {known} of {place}, got {column!r}")
     return strings[0] if column is None else column
 
 

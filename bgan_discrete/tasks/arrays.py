@@ -21,11 +21,11 @@ from bgan_discrete.config import (
     ArrayDataConfig,
     ArrayModelConfig,
     ArrayTrainingConfig,
+    split_holdout,
 )
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.figure import Evaluation
@@ -110,12 +110,9 @@ def prepare_array(config: ArrayDataConfig, codec: ArrayCodec | None = None) -> A
         missing=split_names(config.missing) or (),
         delimiter=config.delimiter,
         header=config.header,
-        key=config.array_key,
         limit=config.limit,
-        holdout=config.holdout,
-        heldout=config.heldout,
+        **split_holdout(config.holdout),
         codec=codec,
-        seed=config.data_seed,
     )
 
 
@@ -159,8 +156,6 @@ def build_array_networks(
         discriminator = ConvSequenceDiscriminator(space, *widths)
     else:
         discriminator = ConvDiscriminator(space, *widths)
-    if config.spectral_norm:
-        apply_spectral_normalization(discriminator)
     return generator, discriminator
 
 
@@ -231,13 +226,12 @@ def start_array_generator(generator: Generator, config: ArrayTrainingConfig, dat
 
     Args:
         generator: As `build_array_networks` made it; changed in place.
-        config: Its `output_bias` and `logit_spread` say what is done.
+        config: Its `logit_spread` is used.
         data: To train on.
     """
-    if config.model.output_bias:
-        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-        frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
-        generator.set_output_bias(frequencies)
+    frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+    frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
+    generator.set_output_bias(frequencies)
     spread = config.model.logit_spread
     if spread is None and config.training.credit == "alternatives":
         spread = LOGIT_SPREAD
@@ -263,7 +257,7 @@ def train_array(config: ArrayTrainingConfig) -> FinishedRun[Evaluation]:
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
     with (
-        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        join_processes(config.training.device) as processes,
         hold_run(config, processes),
     ):
         return _train(config, processes)

@@ -1,7 +1,7 @@
 """The data that a configuration names."""
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
-from bgan_discrete.config import ImageDataConfig
+from bgan_discrete.config import ImageDataConfig, split_revision
 from bgan_discrete.sources import ImageData, load_images
 
 
@@ -21,14 +21,12 @@ def prepare_data(config: ImageDataConfig, codec: ImageCodec | None = None) -> Im
     options = CodecOptions(
         name=config.codec,
         num_categories=config.num_categories,
-        seed=config.data_seed,
-        threshold=config.binary_threshold,
         stochastic=config.stochastic,
-        dither=config.dither,
     )
+    dataset, revision = split_revision(config.dataset)
     return load_images(
-        config.dataset,
-        image_column=config.image_column,
+        dataset,
+        column=config.column,
         label_column=config.label_column,
         split=config.split,
         resize=config.resize,
@@ -36,7 +34,5 @@ def prepare_data(config: ImageDataConfig, codec: ImageCodec | None = None) -> Im
         limit=config.limit,
         holdout=config.holdout,
         codec=options if codec is None else codec,
-        seed=config.data_seed,
-        cache_dir=config.cache_dir,
-        revision=config.dataset_revision,
+        revision=revision,
     )

@@ -17,7 +17,6 @@ from bgan_discrete.config import ImageDataConfig, ImageModelConfig, ImageTrainin
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, visible
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.metrics.figure import Evaluation
@@ -110,8 +109,6 @@ def build_networks(
         None if config.input_encoding == "auto" else config.input_encoding,
         num_classes,
     )
-    if config.spectral_norm:
-        apply_spectral_normalization(discriminator)
     return generator, discriminator
 
 
@@ -132,7 +129,7 @@ def train_images(config: ImageTrainingConfig) -> FinishedRun[Evaluation]:
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
     with (
-        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        join_processes(config.training.device) as processes,
         hold_run(config, processes),
     ):
         return _train(config, processes)
@@ -157,8 +154,7 @@ def _train(config: ImageTrainingConfig, processes: Processes) -> FinishedRun[Eva
     generator, discriminator = build_networks(
         config.model, space, config.training.seed, config.training.continuous != "none", num_classes
     )
-    if config.model.output_bias:
-        generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
+    generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
     networks = count_parameters(("generator", generator), ("discriminator", discriminator))
     speaker(processes)(f"networks: {networks}")
 

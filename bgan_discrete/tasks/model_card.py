@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import ScriptConfig
+from bgan_discrete.config import ScriptConfig, split_revision
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
 from bgan_discrete.errors import one_line
 from bgan_discrete.metrics.figure import figures_of
@@ -22,12 +22,10 @@ from bgan_discrete.publishing.hub import check_repo_id
 from bgan_discrete.streams import say
 from bgan_discrete.tasks.run_folder import EMBEDDED, RunFolder
 
-LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
+LEFT_OUT = ("output_dir", "resume", "overwrite", "device", "threads")
 """Options that say where and how a run was carried out, rather than what it is."""
 
-NAMES_OF_DATA = (
-    "image_column", "label_column", "text_column", "columns", "drop", "missing", "array_key", "split"
-)  # fmt: skip
+NAMES_OF_DATA = ("column", "label_column", "columns", "drop", "missing", "split")
 """Options whose values are names inside the data; of data that nobody else has, they are left out."""
 
 COPIES_WORTH_SAYING = 0.001
@@ -108,8 +106,9 @@ def _dataset(given: str) -> tuple[str, str | None]:
     """What to call a data set without its path, and its id on the Hub."""
     if given in EMBEDDED:
         return given, None
-    if not Path(given).exists() and _HUB_ID.fullmatch(given):
-        return given, given
+    hub_id, _ = split_revision(given)
+    if not Path(given).exists() and _HUB_ID.fullmatch(hub_id):
+        return given, hub_id
     suffix = Path(given).suffix
     return (f"DATA{suffix}" if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", suffix) else "DATA"), None
 
@@ -133,10 +132,12 @@ def _command(script: str, config: ScriptConfig, is_public: bool) -> str:
             continue
         if name == "dataset":
             value = _dataset(str(value))[0]  # noqa: PLW2901
-        elif name in ("heldout", "model_file") and value is not None:
-            value = "HELDOUT" if name == "heldout" else "TOKENIZER.model"  # noqa: PLW2901
         elif value == defaults[name]:
             continue
+        elif name == "holdout" and isinstance(value, str):
+            value = "HELDOUT"  # noqa: PLW2901
+        elif name == "tokenizer" and str(value).endswith(".model"):
+            value = "TOKENIZER.model"  # noqa: PLW2901
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag.removeprefix('--')}")
         elif value is not None:

@@ -202,7 +202,7 @@ def carry_out(
     make_folder(folder.root)
     config.save(folder.config)
     with recorded(folder.root, description, **facts, device=str(trainer.device)):
-        summary = trainer.train(tensorboard=config.run.report_to == "tensorboard", on_samples=show_samples)
+        summary = trainer.train(on_samples=show_samples)
         say(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {summary.seconds:.0f} s")
         report = finish(summary)
     say(f"report:  {folder.page}")

@@ -14,11 +14,18 @@ import torch
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.config import CreditName, TextAlgorithmConfig, TextDataConfig, TextModelConfig, TextTrainingConfig
+from bgan_discrete.config import (
+    CreditName,
+    TextAlgorithmConfig,
+    TextDataConfig,
+    TextModelConfig,
+    TextTrainingConfig,
+    split_holdout,
+    split_revision,
+)
 from bgan_discrete.distributions.sampling import check_sharpening, sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
@@ -107,28 +114,26 @@ def prepare_text(config: TextDataConfig, codec: TextCodec | None = None) -> Text
     Raises:
         InputError: If the data cannot be used.
     """
+    has_file = config.tokenizer.endswith(".model")
     options = codec or TextCodecOptions(
-        tokenizer=config.tokenizer,
+        tokenizer="sentencepiece" if has_file else config.tokenizer,
         length=config.length,
         ends=config.layout == "pad",
         vocabulary_size=config.vocabulary_size,
-        min_count=config.min_count,
-        model_type=config.model_type,
-        model_file=config.model_file,
+        model_file=config.tokenizer if has_file else None,
     )
+    dataset, revision = split_revision(config.dataset)
     return load_text(
-        config.dataset,
-        text_column=config.text_column,
+        dataset,
+        column=config.column,
         split=config.split,
         unit=config.unit,
         layout=config.layout if codec is None else ("pad" if codec.ends else "window"),
         limit=config.limit,
         streaming=config.streaming,
-        holdout=config.holdout,
-        heldout=config.heldout,
+        **split_holdout(config.holdout),
         codec=options,
-        seed=config.data_seed,
-        revision=config.dataset_revision,
+        revision=revision,
     )
 
 
@@ -161,8 +166,6 @@ def build_text_networks(
         discriminator = AlternativesDiscriminator(space, *sizes, context, config.discriminator, config.log_ratio_bound)
     else:
         discriminator = DISCRIMINATORS[config.discriminator](space, *sizes, per_prefix=credit == "prefix")
-    if config.spectral_norm:
-        apply_spectral_normalization(discriminator)
     return generator, discriminator
 
 
@@ -183,14 +186,13 @@ def start_generator(generator: Generator, config: TextTrainingConfig, data: Text
 
     Args:
         generator: As `build_text_networks` made it; changed in place.
-        config: Its `output_bias` and `logit_spread` say what is done.
+        config: Its `logit_spread` is used.
         data: To train on.
     """
-    if config.model.output_bias:
-        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-        occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
-        frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
-        generator.set_output_bias(frequencies)
+    frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+    occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
+    frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
+    generator.set_output_bias(frequencies)
     spread = config.model.logit_spread
     if spread is None and config.training.credit == "alternatives" and config.model.generator in ("conv", "mlp"):
         spread = LOGIT_SPREAD
@@ -216,7 +218,7 @@ def train_text(config: TextTrainingConfig) -> FinishedRun[Evaluation]:
         NonFiniteError: If the training diverged; the last checkpoint stays.
     """
     with (
-        join_processes(config.training.device, config.training.dist_timeout) as processes,
+        join_processes(config.training.device) as processes,
         hold_run(config, processes),
     ):
         return _train(config, processes)

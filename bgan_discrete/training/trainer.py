@@ -51,7 +51,7 @@ class Trainer:
         labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks with ``num_classes``
             C, which are then called with them too. The latents of a step have the labels of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
-            draws and credit are then not used (its `penalty_interval` is). To change one part of it:
+            draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
             those of torch.distributed's default group, if any. All make and call the Trainer alike; the first writes.
@@ -203,8 +203,8 @@ class Trainer:
             latents, rng = self._latents.batch(), state.streams.rng
             moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
             # A penalty that is taken every k steps counts k times.
-            is_penalized = (number + 1) % config.penalty_interval == 0
-            scale = config.penalty_interval if is_penalized else 0
+            is_penalized = (number + 1) % self.game.penalty_interval == 0
+            scale = self.game.penalty_interval if is_penalized else 0
             if config.continuous != "none":
                 loss = get_continuous_loss(config.continuous)
                 figures = continuous_step(

@@ -62,7 +62,7 @@ def _config(settings: Settings, seed: int, data_dir: Path | None, folder: str) -
     return ImageTrainingConfig.from_flat(
         {
             "dataset": image_file(data_dir, "cifar10", "uoft-cs/cifar10"),
-            "image_column": "img",
+            "column": "img",
             "label_column": "label",
             "codec": "palette",
             "num_categories": settings.num_categories,

@@ -206,7 +206,7 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     prefix = {"credit": "prefix", "estimator": "rloo", "generator": "gru"}
     train_text(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
     train_array(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
-    small = {"generator_width": 8, "discriminator_width": 8, "conditional": True, "spectral_norm": True}
+    small = {"generator_width": 8, "discriminator_width": 8, "conditional": True}
     train_images(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
     for run in ("text", "gru"):
         for name, resample in (("weighed.txt", 3), ("plain.txt", 1)):

@@ -291,7 +291,7 @@ JSON = st.recursive(
 
 
 @given(
-    st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\narray_key: null"]),
+    st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\nmax_categories: null"]),
     *[st.dictionaries(st.sampled_from(FACTS), JSON, max_size=6) for _ in range(3)],
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

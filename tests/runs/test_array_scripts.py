@@ -297,7 +297,7 @@ def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Pa
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "as it is": ("table", {"limit": 300}),
         "lumped": ("table", {"limit": 300, "max_categories": 3}),
-        "other rows": ("table", {"limit": 300, "heldout": str(place / "others.csv")}),
+        "other rows": ("table", {"limit": 300, "holdout": str(place / "others.csv")}),
         "fewer columns": ("table", {"limit": 300, "columns": "city,country"}),
         "sequences": ("motifs", {"limit": 300}),
         "columns": ("motifs", {"limit": 300, "layout": "table", "columns": "column_0,column_1"}),
@@ -325,7 +325,7 @@ def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest
     table = TableCodec.fit({"a": [1, 2, 3], "b": [1, 1, 2]})
     for space, config in (
         (SampleSpace((400,), 5), ArrayModelConfig()),
-        (SampleSpace((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp", spectral_norm=True)),
+        (SampleSpace((2, 8, 9), 3), ArrayModelConfig(generator="conv", discriminator="mlp")),
         (table.space, ArrayModelConfig(discriminator="mlp")),
         (table.space, ArrayModelConfig()),
     ):

@@ -32,7 +32,7 @@ from bgan_discrete import (
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
 from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
-from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
+from bgan_discrete.game.penalties import PENALTIES
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
@@ -258,9 +258,9 @@ def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        *({"penalty": name, "penalty_interval": 1} for name in PENALTIES),
-        {"gradient_accumulation_steps": 3, "penalty": "roth", "discriminator_draws": 2, "penalty_interval": 1},
-        {"discriminator_steps": 2, "warmup_steps": 1, "score_chunk": 5, "estimator": "maligan"},
+        *({"penalty": name} for name in PENALTIES),
+        {"gradient_accumulation_steps": 3, "penalty": "roth", "discriminator_draws": 2},
+        {"discriminator_steps": 2, "warmup_steps": 1, "estimator": "maligan"},
     ],
     ids=str,
 )
@@ -272,14 +272,6 @@ def test_whatever_a_step_is_made_of_it_moves_every_parameter(options: dict[str, 
     for network, old in ((trainer.generator, before), (trainer.discriminator, before_judge)):
         for name, value in network.named_parameters():
             assert torch.isfinite(value).all() and not torch.equal(value, old[name]), name
-
-
-def test_spectral_normalisation_takes_the_projection_too() -> None:
-    judge = discriminator()
-    apply_spectral_normalization(judge)
-    for _ in range(20):
-        judge(torch.randint(0, 4, (2, 8, 9)), torch.tensor([0, 1]))
-    assert float(torch.linalg.matrix_norm(judge.project.weight.detach(), 2)) == pytest.approx(1, abs=0.05)
 
 
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def _truncated_image(folder: Path) -> str:
 BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--dataset", "no-such-data"], ["dataset", "'no-such-data'"]),
     (["--dataset", "missing/images.parquet"], ["dataset", "missing/images.parquet"]),
-    (["--image-column", "picture"], ["picture", "image, label"]),
+    (["--column", "picture"], ["picture", "image, label"]),
     (["--label-column", "digit"], ["digit", "image, label"]),
     (["--split", "training"], ["training", "train, test"]),
     (["--num-categories", "1"], ["num_categories", "between 2 and 256", "got 1"]),
@@ -255,9 +255,9 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
     np.savez(tmp_path / "data.npz", images=images, labels=rng.integers(0, 3, 60))
     options: dict[str, list[str]] = {
         "palette": ["--codec", "palette", "--num-categories", "5"],
-        "rgb levels": ["--codec", "levels", "--num-categories", "4", "--discriminator-draws", "0"],
+        "rgb levels": ["--codec", "levels", "--num-categories", "4", "--discriminator-draws", "all"],
         "binary": ["--codec", "binary", "--stochastic", "--estimator", "vimco", "--penalty", "roth"],
-        "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp", "--spectral-norm"],
+        "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp"],
     }
     ran("train_images", "--dataset", "data.npz", "--output-dir", "run", *BRIEF, *options[kind],
         cwd=tmp_path)  # fmt: skip
