@@ -355,7 +355,7 @@ OUTCOME_RULES: tuple[Rule[Outcome], ...] = (
         lambda o: o.facts["unknown_share"] > MOST_UNKNOWN or _broken(o) > max(2, MOST_BROKEN * len(o.samples)),
         "{unknown_share:.1%} of the training tokens are unknown to the vocabulary, and {broken} of {samples} samples "
         "hold an unknown one",
-        "Raise {vocabulary_size}, lower {min_count}, or take `tokenizer sentencepiece`.",
+        "Raise {vocabulary_size}, or take `tokenizer sentencepiece`.",
         {"broken": _broken},
     ),
 )  # fmt: skip

@@ -156,7 +156,7 @@ def load_text(
     digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
     for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
-            advice = "; give more, or others by --heldout" if part == "judge by" and heldout is None else ""
+            advice = "; give more, or others by --holdout FILE" if part == "judge by" and heldout is None else ""
             short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
             raise InputError(f"{short}: {framer.lack(unit)}{advice}")
     places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")

@@ -94,7 +94,7 @@ BAD_FLAGS = [
     ["--model", "/dev/null"], ["--num-samples", "1"], ["--num-samples", "-3"], ["--holdout", "0.999"], [], ["--x"],
     ["--config", "/dev/zero"], ["--config", "."], ["--resume", "latest"], ["--temperature", "0"], ["--top-k", "0"],
     ["--prompt", "\udcff"], ["--top-p", "2"], ["--columns", "0"], ["--output", "\udcff.png"],
-    ["--limit", "2"], ["--cache-dir", "/proc/x"], ["--heldout", "\udcff"], ["--resize", "8x"], ["--unit", "text"],
+    ["--limit", "2"], ["--column", "x"], ["--holdout", "\udcff"], ["--resize", "8x"], ["--unit", "text"],
     ["--length", "1"], ["--layout", "window"], ["--generator-depth", "99"], ["--output", "."], ["--help"],
     ["--layout", "table"], ["--columns", "a"], ["--drop", '"'], ["--bins", "1"], ["--delimiter", "\udcff"],
     ["--codec", "palette"], ["--dataset", "/dev/zero"],
