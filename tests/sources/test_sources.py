@@ -490,7 +490,7 @@ def test_levels_are_found_in_the_training_images() -> None:
     [
         (GREY % 2, {"codec": CodecOptions("binary")},
          "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the threshold 1 "
-         "(--binary-threshold 1), or take the codec 'levels' without num_categories"),
+         "(in Python, CodecOptions(threshold=1)), or take the codec 'levels' without num_categories"),
         (GREY % 4, {"codec": SIXTEEN}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
         (GREY % 4 + 252, {"codec": SIXTEEN}, "all have the code 15: spread them over 0 .. 255, or take the codec"),
         (GREY % 33, {"codec": SIXTEEN},
