@@ -27,7 +27,6 @@ _HOMES = {
     "ESTIMATORS": "game.estimators",
     "Estimator": "game.estimators",
     "make_estimator": "game.estimators",
-    "apply_spectral_normalization": "game.penalties",
     "get_penalty": "game.penalties",
     "Discriminator": "game.players",
     "Game": "game.rules",

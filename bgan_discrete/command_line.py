@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from bgan_discrete.config import (
+    RETIRED,
     ArrayTrainingConfig,
     ImageTrainingConfig,
     ScriptConfig,
@@ -83,7 +84,7 @@ def make_parser(description: str, example: str) -> ArgumentParser:
 
 
 def add_section(
-    parser: ArgumentParser, section: type, title: str, without: tuple[str, ...] = (), hidden: tuple[str, ...] = ()
+    parser: ArgumentParser, section: type, title: str, without: tuple[str, ...] = (), kind: str | None = None
 ) -> None:
     """Add a flag for each field of a configuration class: ``num_draws`` becomes ``--num-draws``.
 
@@ -92,7 +93,7 @@ def add_section(
         section: A dataclass whose fields were made by `bgan_discrete.config.option`.
         title: Heading in the help.
         without: Fields that get no flag.
-        hidden: Fields that the script has no use for, but finds in the configuration of a run: see `parse_run`.
+        kind: Of the data: options of other kinds are not shown; None to show all.
     """
     group = parser.add_argument_group(title)
     hints = get_type_hints(section)
@@ -101,7 +102,8 @@ def add_section(
             continue
         assert entry.default is not MISSING
         flag = f"--{entry.name.replace('_', '-')}"
-        text = argparse.SUPPRESS if entry.name in hidden else entry.metadata["help"].replace("%", "%%")
+        shown = kind is None or kind in entry.metadata["kinds"]
+        text = entry.metadata["help"].replace("%", "%%") if shown else argparse.SUPPRESS
         if hints[entry.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=entry.default, help=text)
         else:
@@ -213,7 +215,7 @@ def parse(parser: ArgumentParser, argv: list[str] | None = None) -> dict[str, An
     return values
 
 
-def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hidden: tuple[str, ...] = ()) -> Sections:
+def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections]) -> Sections:
     """Parse the command line of a training; with ``--resume``, on top of the options that the run began with.
 
     With ``--start-from``, on top of those of the run that it names.
@@ -222,7 +224,6 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
         parser: With the sections of the configuration.
         argv: Arguments.
         kind: The configuration's class.
-        hidden: Options that must keep their defaults, because they are for other kinds of data.
 
     Returns:
         The configuration, checked.
@@ -230,7 +231,7 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
     Raises:
         InputError: If the command line is wrong, or there is no run to resume, in one line.
     """
-    values, defaults = parse(parser, argv), kind().to_flat()
+    values = parse(parser, argv)
     folder: Path | None = Path(values["output_dir"])
     if values["resume"] is not None:
         if not (Path(values["output_dir"]) / "config.yaml").is_file():
@@ -240,15 +241,12 @@ def parse_run(parser: ArgumentParser, argv: list[str], kind: type[Sections], hid
     if folder is not None:
         options = load_config_values(folder / "config.yaml")
         _check_script(options, kind, str(folder))
-        began = defaults = kind.from_flat(options).to_flat()
+        began = kind.from_flat(options).to_flat()
         # How a run was started says nothing about how it goes on.
         kept = {name: value for name, value in began.items() if name not in ("output_dir", "resume", "overwrite")}
         parser.set_defaults({name: value for name, value in kept.items() if name in values})
         # What the script has no flag for stays as it was.
         values = {**{name: value for name, value in kept.items() if name not in values}, **parse(parser, argv)}
-    for name in hidden:
-        if values.get(name, defaults[name]) != defaults[name]:
-            raise InputError(f"{name} is not for {parser.prog}; leave it out, got {values[name]!r}")
     return kind.from_flat(values)
 
 
@@ -314,9 +312,12 @@ def _advice(message: str, parser: ArgumentParser) -> str:
     key = re.search(_UNKNOWN_KEY, message)
     if not flag and not key:
         return ""
+    wrong = key[1] if key else ((flag and flag[1]) or "").replace("_", "-")
+    retired = wrong.removeprefix("--").removeprefix("no-").replace("-", "_")
+    if retired in RETIRED:
+        return f"; this option is no more: {RETIRED[retired]}"
     known = parser.get_defaults().as_dict()
     names = list(known) if key else [f"--{name.replace('_', '-')}" for name in known]
-    wrong = key[1] if key else ((flag and flag[1]) or "").replace("_", "-")
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else "; see --help"
 
@@ -359,7 +360,7 @@ def run_script(main: Callable[[], int | None]) -> None:
                 raise
             code = _complain(
                 f"there is not enough memory: {one_line(error)}; take a smaller batch_size or num_draws, or more "
-                "gradient_accumulation_steps, a smaller score_chunk, or smaller networks",
+                "gradient_accumulation_steps, or smaller networks",
                 EXIT_FAILED,
             )
         except KeyboardInterrupt:

@@ -473,12 +473,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """Read a UTF-8 file of at most so many bytes; OSError and ValueError as in `read_json`."""
+    """Read a UTF-8 file of at most ``max_bytes`` bytes; OSError and ValueError as in `read_json`."""
     return read_bytes(path, max_bytes).decode("utf-8")
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """Read a regular file of at most so many bytes; OSError and ValueError as in `read_json`."""
+    """Read a regular file of at most ``max_bytes`` bytes; OSError and ValueError as in `read_json`."""
     _refuse_irregular(path)
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)

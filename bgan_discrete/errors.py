@@ -30,7 +30,7 @@ class NonFiniteError(BGANError, ArithmeticError):
 
 
 class StorageError(BGANError, OSError):
-    """A file or folder that cannot be written: a full disk, or a place where nothing can be made.
+    """A file or folder that cannot be written: a full disk, or a folder without write access.
 
     The message is one line: it names the path and the reason. What was there before is still there.
     """

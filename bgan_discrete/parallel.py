@@ -25,7 +25,12 @@ from bgan_discrete.errors import BGANError, InputError
 Result = TypeVar("Result")
 
 PREPARATION = 12
-"""The processes that prepare the data for the others may take so many times the timeout: two hours, if it is 600 s."""
+"""Preparing the data for the others may take this many times the timeout: two hours for 600 s."""
+
+TIMEOUT_VARIABLE = "BGAN_DISCRETE_TIMEOUT"
+"""Seconds to wait for another process, of several that train together, until it counts as lost."""
+
+MAX_TIMEOUT = 7 * 24 * 3600
 
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -40,7 +45,7 @@ class Processes:
         local_rank: Its number among those of its machine.
         control: The hosts' own group, for small messages that must not wait for an accelerator; None alone.
         patient: The same for those that wait for the preparation of the data.
-        timeout: Seconds until another one that is waited for counts as lost; of the data `PREPARATION` times as many.
+        timeout: Seconds to wait for another process before it counts as lost; `PREPARATION` times as long for the data.
     """
 
     rank: int = 0
@@ -105,7 +110,7 @@ class Processes:
             named = re.search(r"Ranks? ([\d, ]+) failed to pass", str(missing))
             raise error or BGANError(
                 f"process {named[1] if named else '0, or another one,'} was lost or did not prepare the data in time "
-                f"({seconds:.0f} s, which grow with dist_timeout)"
+                f"({seconds:.0f} s, which grow with {TIMEOUT_VARIABLE})"
             ) from None
         failed = torch.tensor([int(error is not None)])
         dist.all_reduce(failed, dist.ReduceOp.MAX, group=self.control)
@@ -146,7 +151,7 @@ ALONE = Processes()
 
 
 _known: dict[Any, Processes] = {}
-"""By a user's own default group, of which the helper groups are made once."""
+"""By a user's own default group, whose helper groups are created once."""
 
 
 def plain(network: Any) -> Any:
@@ -178,27 +183,29 @@ def current_processes() -> Processes:
 
 
 @contextmanager
-def join_processes(device: str, timeout: float) -> Iterator[Processes]:
+def join_processes(device: str, timeout: float | None = None) -> Iterator[Processes]:
     """Join the processes that a launcher started, and leave them at the end; alone without a launcher.
 
-    A launcher tells of the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
+    A launcher describes the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
     accelerators on a machine, LOCAL_RANK. Gradients go over NCCL on CUDA, else over gloo.
 
     Args:
         device: Where the networks will be: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
-        timeout: Seconds to wait for another process in the middle of the training, until it counts as lost.
+        timeout: Seconds to wait for another process in the middle of the training, until it counts as lost; None for
+            the environment variable `TIMEOUT_VARIABLE`, or 600.
 
     Returns:
         A context with the processes.
 
     Raises:
-        InputError: If the launcher's variables are incomplete or wrong, or the device is CUDA and cannot be used.
+        InputError: If the variables are incomplete or wrong, or the device is CUDA and cannot be used.
         BGANError: If the others are not found in time, or are lost.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield current_processes()
         return
     rank, size = _launched(os.environ)
+    timeout = _timeout(os.environ) if timeout is None else timeout
     patience = timedelta(seconds=timeout)
     on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_cuda and not (torch.cuda.is_available() and dist.is_nccl_available()):
@@ -217,7 +224,7 @@ def join_processes(device: str, timeout: float) -> Iterator[Processes]:
             raise
         reason = " ".join(str(error).split())[:200]
         raise BGANError(
-            f"process {rank} of {size} lost another one, or waited {timeout:g} s (dist_timeout) for it: {reason}"
+            f"process {rank} of {size} lost another one, or waited {timeout:g} s ({TIMEOUT_VARIABLE}) for it: {reason}"
         ) from None
     # Only here: where another process is lost, leaving in order would wait for it.
     dist.destroy_process_group()
@@ -247,6 +254,17 @@ def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
     if not rank < size:
         raise InputError(f"the variable RANK must be below WORLD_SIZE = {size}, got {rank}")
     return rank, size
+
+
+def _timeout(environment: Mapping[str, str]) -> float:
+    text = environment.get(TIMEOUT_VARIABLE) or str(Processes.timeout)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= MAX_TIMEOUT:
+        raise InputError(f"the variable {TIMEOUT_VARIABLE} must be seconds from 1 to {MAX_TIMEOUT}, got {text[:40]!r}")
+    return seconds
 
 
 def _describe(environment: Mapping[str, str], patience: timedelta | None) -> Processes:

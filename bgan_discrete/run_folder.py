@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import Sections, folder_of_run, load_config_values
+from bgan_discrete.config import Sections, folder_of_run, load_config_values, read_config_values
 from bgan_discrete.durable import remove_empty, sync_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.publishing.card import remove_card
@@ -84,7 +84,7 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether there is the configuration of a run."""
         with suppress(InputError):
-            return load_config_values(self.config).keys() >= {"dataset", "output_dir", "max_steps"}
+            return read_config_values(self.config).keys() >= {"dataset", "output_dir", "max_steps"}
         return False
 
     def check_free(self, resume: bool, overwrite: bool) -> None:
@@ -193,7 +193,7 @@ class RunFolder:
 
 def places_of_data(options: Mapping[str, Any]) -> list[tuple[str, Path]]:
     """Options that name data, and the files or folders that they lead to."""
-    named = {name: str(options.get(name) or "") for name in ("dataset", "heldout")}
+    named = {name: options[name] for name in ("dataset", "holdout") if isinstance(options.get(name), str)}
     paths = [(name, existing(text)) for name, text in named.items() if text and text not in EMBEDDED]
     return [(name, Path(os.path.realpath(path))) for name, path in paths if path is not None]
 
@@ -206,6 +206,6 @@ def check_output(output: Path | None, model: str | Path, options: Mapping[str, A
     run, owned = RunFolder(folder_of_run(model)), [Path(model)]
     owned += [place for _, place in places_of_data(options or {})]
     if run.holds_run():
-        owned += [*run.parts(), *(place for _, place in places_of_data(load_config_values(run.config)))]
+        owned += [*run.parts(), *(place for _, place in places_of_data(read_config_values(run.config)))]
     if output is not None and any(Path(os.path.realpath(output)).is_relative_to(os.path.realpath(p)) for p in owned):
         raise InputError(f"output {str(output)!r} is a file of the model, of its run or of the data; give another name")

@@ -24,7 +24,7 @@ class SampleSpace:
 
     Attributes:
         event_shape: Shape of one sample.
-        num_categories: K: codes lie in ``[0, K)``.
+        num_categories: K: codes are in ``[0, K)``.
         sizes: Categories of each position, in C order, the largest at most K, as columns of a table have them; None
             where all have K.
         end_id: The category that ends a sequence, and the padding behind it; None where all samples are full.
@@ -57,13 +57,13 @@ class SampleSpace:
             raise InputError(f"event_shape must hold integers of at least 1, got {shape}")
         (num_categories,) = _integers("num_categories", [self.num_categories])
         if not 2 <= num_categories <= MAX_CATEGORIES:
-            raise InputError(f"num_categories must lie between 2 and 2**24, got {num_categories}")
+            raise InputError(f"num_categories must be between 2 and 2**24, got {num_categories}")
         object.__setattr__(self, "event_shape", shape)
         object.__setattr__(self, "num_categories", num_categories)
         if self.end_id is not None:
             (end_id,) = _integers("end_id", [self.end_id])
             if not 0 <= end_id < num_categories:
-                raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
+                raise InputError(f"end_id must be in [0, {num_categories}) or be None, got {end_id}")
             object.__setattr__(self, "end_id", end_id)
         object.__setattr__(self, "sizes", self._checked_sizes())
         ordered = plain_value(self.ordered)

@@ -1,6 +1,6 @@
 """Make the embedded data set ``data/digits`` from scikit-learn's copy of the UCI handwritten digits.
 
-    python data/make_digits.py                     # writes the files next to the data set's card
+    python data/make_digits.py                     # writes data/digits/*.parquet and data/digits.npy
     python data/make_digits.py --output-dir /tmp/d # the same somewhere else
 
 Needs scikit-learn, which nothing else in the package does. The same versions of the libraries give the same bytes; any
@@ -91,7 +91,7 @@ def main() -> None:
         print(f"{path}: {split.num_rows} rows, {path.stat().st_size} bytes")
         if name == "train":
             pixels = np.stack([np.asarray(image) for image in split[:]["image"]])
-            np.save(output_dir / "train.npy", pixels_to_levels(pixels))
+            np.save(output_dir.with_suffix(".npy"), pixels_to_levels(pixels))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-DIGITS = Path(__file__).resolve().parent.parent / "data" / "digits" / "train.npy"  # uint8 [1297, 8, 8], levels 0 to 16
+DIGITS = Path(__file__).resolve().parent.parent / "data" / "digits.npy"  # uint8 [1297, 8, 8], levels 0 to 16
 N, M, K = 64, 20, 17  # latents in a batch, samples of each, levels of a pixel
 LATENT_SIZE = 16
 GAMMA = 8.0  # weight of the gradient penalty

@@ -16,7 +16,7 @@ from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 EXAMPLE = """\
   python scripts/evaluate_images.py --model runs/digits/model --dataset digits --output report.json"""
 OWN_OPTIONS = ("model", "revision", "num_samples", "seed", "output", "device", "resample")
-CODEC_OPTIONS = ("codec", "num_categories", "binary_threshold", "stochastic", "dither")
+CODEC_OPTIONS = ("codec", "num_categories", "stochastic")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ EXAMPLE = """\
   python scripts/evaluate_text.py --model runs/lines/model --dataset lines.txt --num-samples 10000 --output report.json
   python scripts/evaluate_text.py --model runs/gru/model --against runs/likelihood/model --dataset lines.txt \\
       --sweep-temperature --output sweep.json"""
-TOKENIZER_OPTIONS = ("layout", "length", "tokenizer", "vocabulary_size", "min_count", "model_type", "model_file")
+TOKENIZER_OPTIONS = ("layout", "length", "tokenizer", "vocabulary_size")
 OWN_OPTIONS = (
     "model",
     "revision",

@@ -26,8 +26,8 @@ def main() -> int:
     add_section(parser, ArrayRunConfig, "run")
     add_section(parser, ArrayDataConfig, "data")
     add_section(parser, ArrayModelConfig, "networks")
-    add_section(parser, ArrayAlgorithmConfig, "training", hidden=("continuous",))
-    config = parse_run(parser, sys.argv[1:], ArrayTrainingConfig, hidden=("continuous",))
+    add_section(parser, ArrayAlgorithmConfig, "training", kind="arrays")
+    config = parse_run(parser, sys.argv[1:], ArrayTrainingConfig)
 
     from bgan_discrete.runs.train import train
 

@@ -17,16 +17,6 @@ EXAMPLE = """\
   python scripts/train_images.py --dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/p
   python scripts/train_images.py --output-dir runs/digits --resume latest"""
 
-SEQUENCE_OPTIONS = (
-    "pretrain_steps",
-    "pretrain_lr",
-    "pretrain_latents",
-    "warmup_steps",
-    "credit",
-    "entropy_weight",
-    "escort",
-)
-
 
 def main() -> int:
     """Parse, train, report."""
@@ -35,8 +25,8 @@ def main() -> int:
     add_section(parser, RunConfig, "run")
     add_section(parser, ImageDataConfig, "data")
     add_section(parser, ImageModelConfig, "networks")
-    add_section(parser, TrainingConfig, "training", hidden=SEQUENCE_OPTIONS)
-    config = parse_run(parser, sys.argv[1:], ImageTrainingConfig, hidden=SEQUENCE_OPTIONS)
+    add_section(parser, TrainingConfig, "training", kind="images")
+    config = parse_run(parser, sys.argv[1:], ImageTrainingConfig)
 
     from bgan_discrete.runs.train import train
 

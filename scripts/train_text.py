@@ -27,8 +27,8 @@ def main() -> int:
     add_section(parser, TextRunConfig, "run")
     add_section(parser, TextDataConfig, "data")
     add_section(parser, TextModelConfig, "networks")
-    add_section(parser, TextAlgorithmConfig, "training", hidden=("continuous",))
-    config = parse_run(parser, sys.argv[1:], TextTrainingConfig, hidden=("continuous",))
+    add_section(parser, TextAlgorithmConfig, "training", kind="text")
+    config = parse_run(parser, sys.argv[1:], TextTrainingConfig)
 
     from bgan_discrete.runs.train import train
 

@@ -161,17 +161,24 @@ def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
     values = parse(parser, argv)
     assert split_names(values["missing"]) == ["null"]
     assert split_names(values["drop"]) == (["~"] if "--drop" in argv else None)
-    assert values["heldout"] is None
+    assert values["holdout"] == 0.1
 
 
 @pytest.mark.parametrize("written", ["#", "# of rows", "null # x", "a # b", "'a'", "no", "010", " "])
 def test_a_text_is_taken_as_it_is_written(written: str) -> None:
     parser = make_parser("Arrays.", "an example")
     add_section(parser, ArrayDataConfig, "data")
-    argv = ["--delimiter", "x", "--delimiter", written, f"--heldout={written}", "--drop", f'"{written}"']
+    argv = ["--delimiter", "x", "--delimiter", written, f"--dataset={written}", "--drop", f'"{written}"']
     values = parse(parser, argv)
-    assert (values["delimiter"], values["heldout"], split_names(values["drop"])) == (written, written, [written])
-    assert parse(parser, ["--heldout", "a", "--heldout", "null"])["heldout"] is None
+    assert (values["delimiter"], values["dataset"], split_names(values["drop"])) == (written, written, [written])
+    assert parse(parser, ["--delimiter", "a", "--delimiter", "null"])["delimiter"] is None
+
+
+def test_a_share_is_a_number_and_all_else_a_file() -> None:
+    parser = make_parser("Arrays.", "an example")
+    add_section(parser, ArrayDataConfig, "data")
+    for written, value in (("0.2", 0.2), ("rows.csv", "rows.csv"), ("no", "no")):
+        assert parse(parser, ["--holdout", written])["holdout"] == value
 
 
 @pytest.mark.parametrize("threads", ["0", "1025", "two"])

@@ -442,8 +442,9 @@ def kill_everybody(launcher: subprocess.Popen[str], workers: list[int]) -> None:
 @pytest.mark.parametrize(
     "fault", ["killed", *(pytest.param(fault, marks=pytest.mark.long) for fault in ("hanging", "terminated"))]
 )
-def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str) -> None:
-    launcher = launch(tmp_path, "--dist-timeout", "5")
+def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BGAN_DISCRETE_TIMEOUT", "5")
+    launcher = launch(tmp_path)
     workers: list[int] = []
     try:
         log = tmp_path / "metrics.jsonl"
@@ -458,7 +459,7 @@ def test_torchrun_ends_a_job_whose_process_is_lost(tmp_path: Path, fault: str) -
         _, errors = launcher.communicate(timeout={"killed": 60, "hanging": 100, "terminated": 60}[fault])
         assert launcher.returncode not in (0, None)
         if fault == "hanging":
-            assert "lost another one, or waited 5 s (dist_timeout) for it" in errors
+            assert "lost another one, or waited 5 s (BGAN_DISCRETE_TIMEOUT) for it" in errors
         if fault == "terminated":
             (checkpoint,) = (tmp_path / "checkpoints").iterdir()
             last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"]

@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from bgan_discrete.checks import check_flag, check_seed
 from bgan_discrete.codecs.base import ImageCodec, check_channels, check_num_categories
-from bgan_discrete.codecs.kmeans import nearest_centre, weighted_kmeans
 from bgan_discrete.errors import InputError
 
 MAX_FITTED_PIXELS = 50_000
 """The palette is learnt on at most this many pixels; more move its colours by less than one level."""
+
+NUM_STARTS = 4
+"""Starts of k-means, of which the best palette is kept."""
 
 _LOOKUP_MIN_PIXELS = 2**18
 """From this many pixels on, remembering the code of every colour met (2^24 entries) costs less than it saves."""
@@ -89,8 +91,7 @@ class PaletteCodec(ImageCodec):
                 f"num_categories is {self.num_categories}, but the images have only {len(colours)} distinct "
                 f"{'levels' if self.channels == 1 else 'colours'}: a palette must not be larger"
             )
-        centres = weighted_kmeans(colours.astype(np.float64), counts, self.num_categories, generator)
-        self._set_palette(_distinct_bytes(centres, colours))
+        self._set_palette(_distinct_bytes(_centres(colours, counts, self.num_categories, generator), colours))
         return self
 
     def _set_palette(self, palette: NDArray[np.uint8]) -> None:
@@ -122,7 +123,8 @@ class PaletteCodec(ImageCodec):
         # All terms are integers below 2^24, which float32 holds exactly: ties are true ties.
         centres = self.palette.astype(np.float32)
         pieces = (pixels[start : start + _COLOURS_AT_ONCE] for start in range(0, len(pixels), _COLOURS_AT_ONCE))
-        found = [nearest_centre(piece.astype(np.float32), centres) for piece in pieces]
+        # |x - c|^2 less |x|^2, which is the same for all centres.
+        found = [((centres**2).sum(1) - 2 * (piece.astype(np.float32) @ centres.T)).argmin(1) for piece in pieces]
         return np.concatenate(found).astype(np.uint8)
 
     def _looked_up(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -251,6 +253,18 @@ def _count_all_colours(images: NDArray[np.uint8], channels: int) -> tuple[NDArra
         counts[packed] += found
     packed = np.flatnonzero(counts).astype(np.int32)
     return _unpack(packed, channels), counts[packed]
+
+
+def _centres(
+    colours: NDArray[np.uint8], counts: NDArray[np.int64], num_centres: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """k-means on colours that occur so often, on one thread: with several, sums would depend on their order."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    kmeans = KMeans(num_centres, n_init=NUM_STARTS, max_iter=100, random_state=int(generator.integers(2**31)))
+    with threadpool_limits(1):
+        return kmeans.fit(colours.astype(np.float64), sample_weight=counts).cluster_centers_
 
 
 def _distinct_bytes(centres: NDArray[np.float64], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

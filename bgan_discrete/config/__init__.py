@@ -12,6 +12,7 @@ from bgan_discrete.config.arrays import (
     ArrayTrainingConfig,
 )
 from bgan_discrete.config.checks import check_text, shown
+from bgan_discrete.config.data import split_holdout, split_revision
 from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.config.option import option
 from bgan_discrete.config.script import CODEC_OPTIONS, RunConfig, ScriptConfig, Sections
@@ -30,7 +31,13 @@ from bgan_discrete.config.training import (
     PenaltyName,
     TrainingConfig,
 )
-from bgan_discrete.config.yaml_files import RETIRED, folder_of_run, folder_of_start, load_config_values
+from bgan_discrete.config.yaml_files import (
+    RETIRED,
+    folder_of_run,
+    folder_of_start,
+    load_config_values,
+    read_config_values,
+)
 
 __all__ = [
     "CODEC_OPTIONS",
@@ -62,5 +69,8 @@ __all__ = [
     "folder_of_start",
     "load_config_values",
     "option",
+    "read_config_values",
     "shown",
+    "split_holdout",
+    "split_revision",
 ]

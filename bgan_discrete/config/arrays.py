@@ -1,17 +1,16 @@
 """The options of integer arrays and tables: `scripts/train_array.py`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from bgan_discrete.config.checks import check_ranges
-from bgan_discrete.config.option import option
+from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.script import RunConfig, ScriptConfig
-from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig, other_default
+from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig
 from bgan_discrete.errors import InputError
 
 
 @dataclass(frozen=True)
-class ArrayDataConfig:
+class ArrayDataConfig(Section):
     """Where an integer array or a table comes from and how it becomes codes."""
 
     dataset: str = option(
@@ -24,29 +23,34 @@ class ArrayDataConfig:
     columns: str | None = option(None, "columns of a table to take, with commas between them (default: all)")
     drop: str | None = option(None, "columns of a table to leave out, with commas between them")
     bins: int | None = option(
-        None, "cut columns of more different numbers than this into so many bins of equally many rows (default: refuse)"
+        None,
+        "cut columns of more different numbers than this into so many bins of equally many rows (default: refuse)",
+        low=2,
+        high=65535,
     )
     max_categories: int | None = option(
-        None, "most categories of a column; rarer ones become '(other)' (default: refuse a column of more than 256)"
+        None,
+        "most categories of a column; rarer ones become '(other)' (default: refuse a column of more than 256)",
+        low=2,
+        high=65535,
     )
     missing: str | None = option(None, "cells that mean a missing value beside the empty one, with commas between them")
     delimiter: str | None = option(
         None, "between the cells of a CSV file, such as ';' or tab (default: a comma, of .tsv a tab)"
     )
     header: bool = option(True, "the first line of a CSV file names the columns")
-    array_key: str | None = option(None, "array of a .npz file (default: the only one, or codes, data, x or x_train)")
-    limit: int | None = option(None, "use only the first so many rows")
-    holdout: float = option(0.1, "share of the rows held out for the metrics, in (0, 1)")
-    heldout: str | None = option(None, "another file to judge by, rather than a share of the rows")
-    data_seed: int = option(0, "seed of the held-out split")
-
-    def check(self) -> None:
-        """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
+    limit: int | None = option(None, "use only the first so many rows", low=1)
+    holdout: float | str = option(
+        0.1,
+        "share of the rows held out for the metrics, or another file to judge by, read as dataset is",
+        low=0,
+        high=1,
+        exclusive=True,
+    )
 
 
 @dataclass(frozen=True)
-class ArrayModelConfig:
+class ArrayModelConfig(Section):
     """The two networks of arrays and tables."""
 
     generator: Literal["mlp", "conv"] = option(
@@ -60,20 +64,23 @@ class ArrayModelConfig:
     latent_kind: Literal["normal", "binary"] = option(
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
-    latent_size: int = option(32, "Z, width of the latent")
-    generator_width: int = option(256, "units or channels of the generator")
-    generator_depth: int = option(2, "hidden layers or blocks of the generator")
-    discriminator_width: int = option(64, "units or channels of the discriminator")
-    discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator")
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
+    latent_size: int = option(32, "Z, width of the latent", low=1, high=65536)
+    generator_width: int = option(256, "units or channels of the generator", low=1, high=4096)
+    generator_depth: int = option(2, "hidden layers or blocks of the generator", low=1, high=64)
+    discriminator_width: int = option(64, "units or channels of the discriminator", low=1, high=4096)
+    discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator", low=1, high=64)
     log_ratio_bound: float = option(
-        5.0, "of positions, and conv with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+        5.0,
+        "of positions, and conv with credit alternatives: bound of the absolute F of a judge, approached smoothly",
+        low=0,
+        exclusive=True,
     )
     logit_spread: float | None = option(
         None,
         "standard deviation over latents that the generator's logits start with (default: 1 with credit alternatives, "
         "else the network's own)",
+        low=0,
+        exclusive=True,
     )
 
 
@@ -81,26 +88,26 @@ class ArrayModelConfig:
 class ArrayAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of arrays and tables."""
 
-    estimator: EstimatorName = other_default("estimator", "jeffreys")
-    num_draws: int = other_default("num_draws", 1)
-    generator_lr: float = other_default("generator_lr", 2e-3)
-    credit: CreditName = other_default("credit", "alternatives")
-    max_steps: int = other_default("max_steps", 4000)
+    estimator: EstimatorName = other_default(TrainingConfig, "estimator", "jeffreys")
+    num_draws: int = other_default(TrainingConfig, "num_draws", 1)
+    generator_lr: float = other_default(TrainingConfig, "generator_lr", 2e-3)
+    credit: CreditName = other_default(TrainingConfig, "credit", "alternatives")
+    max_steps: int = other_default(TrainingConfig, "max_steps", 4000)
 
 
 @dataclass(frozen=True)
 class ArrayRunConfig(RunConfig):
     """`RunConfig` with the defaults of arrays and tables."""
 
-    output_dir: str = field(default="runs/array", metadata={"help": "folder of the run", "free": True})
-    num_samples: int = field(
-        default=10_000, metadata={"help": "samples of the final metrics; 0 leaves the metrics out", "free": True}
-    )
+    output_dir: str = other_default(RunConfig, "output_dir", "runs/array")
+    num_samples: int = other_default(RunConfig, "num_samples", 10_000)
 
 
 @dataclass(frozen=True)
 class ArrayTrainingConfig(ScriptConfig):
     """All of `scripts/train_array.py`."""
+
+    kind: ClassVar[str] = "arrays"
 
     run: ArrayRunConfig = field(default_factory=ArrayRunConfig)
     data: ArrayDataConfig = field(default_factory=ArrayDataConfig)
@@ -113,7 +120,5 @@ class ArrayTrainingConfig(ScriptConfig):
         if training.credit == "prefix":
             raise InputError("credit must be 'alternatives' or 'sample' for arrays, got 'prefix'")
         super().check()
-        if training.continuous != "none":
-            raise InputError(f"continuous is for images; arrays have no grey levels, got {training.continuous!r}")
         if self.model.discriminator == "positions" and training.credit != "alternatives":
             raise InputError(f"discriminator 'positions' needs credit 'alternatives', got credit {training.credit!r}")

@@ -3,64 +3,66 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bgan_discrete.config.checks import check_ranges
-from bgan_discrete.config.option import option
+from bgan_discrete.config.option import Section, option
 from bgan_discrete.config.script import RunConfig, ScriptConfig
 from bgan_discrete.config.training import TrainingConfig
 from bgan_discrete.errors import InputError
 
 
 @dataclass(frozen=True)
-class ImageDataConfig:
+class ImageDataConfig(Section):
     """Where the images come from and how they become codes."""
 
     dataset: str = option(
         "digits",
-        "'digits' (embedded), a Hub id, a .parquet, .npy or .npz file, or a folder of pictures or of .parquet files",
+        "'digits' (embedded), a .parquet, .npy or .npz file, a folder of pictures or of .parquet files, or the id of a "
+        "data set on the Hub, as owner/name or owner/name@revision",
     )
-    image_column: str | None = option(None, "column of the images (default: the only one that holds images)")
+    column: str | None = option(None, "column of the images (default: the only one that holds images)")
     label_column: str | None = option(None, "column of the labels (default: a class column, if there is one)")
-    dataset_revision: str | None = option(
-        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
-    )
     split: str = option("train", "split to train on")
     resize: str | None = option(None, "resize images to HxW, or to one number for both sides")
     color: Literal["auto", "grey", "rgb"] = option("auto", "read images as grey or rgb (auto: as the first image is)")
-    limit: int | None = option(None, "use only the first so many images of the split")
-    holdout: float = option(0.1, "share of the images held out for the metrics where there is no test split, in (0, 1)")
+    limit: int | None = option(None, "use only the first so many images of the split", low=1)
+    holdout: float = option(
+        0.1,
+        "share of the images held out for the metrics where there is no test split, in (0, 1)",
+        low=0,
+        high=1,
+        exclusive=True,
+    )
     codec: Literal["levels", "binary", "palette"] = option("levels", "how pixels become codes")
     num_categories: int | None = option(
-        None, "K, 2 to 256 (default: levels the fewest that keep every pixel, 16 if over 64; binary 2; palette 16)"
+        None,
+        "K, 2 to 256 (default: levels the fewest that keep every pixel, 16 if over 64; binary 2; palette 16)",
+        low=2,
+        high=256,
     )
-    binary_threshold: int = option(128, "binary codec: grey values from here on are 1, in [1, 255]")
     stochastic: bool = option(False, "binary codec: draw each pixel once with its grey value as probability")
-    dither: bool = option(False, "palette codec: Floyd-Steinberg error diffusion")
-    data_seed: int = option(0, "seed of the palette, of stochastic binarisation and of the held-out split")
-    cache_dir: str | None = option(
-        None, "folder of the quantised data (default: $BGAN_DISCRETE_CACHE or ~/.cache/bgan_discrete)", free=True
-    )
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
+        super().check()
         _check_data(self)
 
 
 @dataclass(frozen=True)
-class ImageModelConfig:
+class ImageModelConfig(Section):
     """The two networks."""
 
-    latent_size: int = option(16, "Z, width of the latent")
-    generator_width: int = option(32, "channels of the generator at full size; they double with each halving")
-    generator_depth: int = option(2, "convolution blocks of the generator at each size")
-    discriminator_width: int = option(32, "channels of the discriminator's first convolution; likewise")
-    discriminator_depth: int = option(2, "convolutions of the discriminator at each size")
+    latent_size: int = option(16, "Z, width of the latent", low=1, high=65536)
+    generator_width: int = option(
+        32, "channels of the generator at full size; they double with each halving", low=1, high=4096
+    )
+    generator_depth: int = option(2, "convolution blocks of the generator at each size", low=1, high=64)
+    discriminator_width: int = option(
+        32, "channels of the discriminator's first convolution; likewise", low=1, high=4096
+    )
+    discriminator_depth: int = option(2, "convolutions of the discriminator at each size", low=1, high=64)
     input_encoding: Literal["auto", "scalar", "cosine", "onehot", "embedding"] = option(
         "auto",
         "how the discriminator reads codes (auto: scalar for K = 2, cosine for a scale, else onehot or embedding by K)",
     )
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     conditional: bool = option(
         False, "give both networks the labels of the images, so that images of a class can be drawn"
     )
@@ -87,9 +89,5 @@ class ImageTrainingConfig(ScriptConfig):
 def _check_data(data: ImageDataConfig) -> None:
     if data.codec == "binary" and data.num_categories not in (None, 2):
         raise InputError(f"num_categories must be 2 with the binary codec, got {data.num_categories}")
-    if data.binary_threshold != ImageDataConfig.binary_threshold and data.codec != "binary":
-        raise InputError(f"binary_threshold applies to the binary codec, got codec {data.codec!r}")
     if data.stochastic and data.codec != "binary":
         raise InputError(f"stochastic applies to the binary codec, got codec {data.codec!r}")
-    if data.dither and data.codec != "palette":
-        raise InputError(f"dither applies to the palette codec, got codec {data.codec!r}")

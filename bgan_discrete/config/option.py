@@ -1,18 +1,63 @@
-"""One option: a field with its help and whether it may change when a run is resumed."""
+"""One option: a field with its default, help and range, and whether it may change when a run is resumed."""
 
-from dataclasses import field
+from collections.abc import Iterable
+from dataclasses import field, fields
 from typing import Any
 
+from bgan_discrete.config.checks import check_type, check_within
 
-def option(default: Any, help: str, *, free: bool = False) -> Any:
+ALL_KINDS = ("images", "text", "arrays")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    exclusive: bool = False,
+    free: bool = False,
+    kinds: Iterable[str] = ALL_KINDS,
+) -> Any:
     """A field of a configuration.
 
     Args:
         default: Its default.
-        help: What it is, with its unit or range.
+        help: What it is, with its unit.
+        low: The least number that it may be; None for no bound.
+        high: The greatest; likewise.
+        exclusive: The bounds themselves are refused.
         free: It may change when a run is resumed, because the steps that follow do not depend on it.
+        kinds: Kinds of data that have it; for others it must keep its default.
 
     Returns:
         The field.
     """
-    return field(default=default, metadata={"help": help, "free": free})
+    bounds = {"low": low, "high": high, "exclusive": exclusive}
+    return field(default=default, metadata={"help": help, "bounds": bounds, "free": free, "kinds": tuple(kinds)})
+
+
+def other_default(section: type, name: str, default: Any) -> Any:
+    """The option of a section with another default.
+
+    Args:
+        section: That has it.
+        name: Of the option.
+        default: The other one.
+
+    Returns:
+        The field.
+    """
+    (entry,) = (entry for entry in fields(section) if entry.name == name)
+    return field(default=default, metadata=entry.metadata)
+
+
+class Section:
+    """Options that belong together: a dataclass whose fields are made by `option`."""
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is of the wrong kind or out of range."""
+        for name, value in vars(self).items():
+            check_type(type(self), name, value)
+        for entry in fields(self):  # type: ignore[arg-type]
+            check_within(entry.name, getattr(self, entry.name), **entry.metadata["bounds"])

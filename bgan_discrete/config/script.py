@@ -1,20 +1,21 @@
 """All options of a training script, and those that say where it writes and what it does at its end."""
 
 import dataclasses
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from bgan_discrete.config.checks import check_ranges, shown
-from bgan_discrete.config.option import option
+from bgan_discrete.config.checks import shown
+from bgan_discrete.config.option import Section, option
+from bgan_discrete.config.yaml_files import check_retired
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 
 CODEC_OPTIONS = (
-    "codec", "num_categories", "binary_threshold", "stochastic", "dither", "tokenizer", "vocabulary_size", "min_count",
-    "model_type", "model_file", "length", "layout", "bins", "max_categories", "missing", "columns", "drop",
+    "codec", "num_categories", "stochastic", "tokenizer", "vocabulary_size", "length", "layout", "bins",
+    "max_categories", "missing", "columns", "drop",
 )  # fmt: skip
 """What codes mean, of any kind of data: kept by a run that starts from another."""
 
@@ -22,7 +23,7 @@ Sections = TypeVar("Sections", bound="ScriptConfig")
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Section):
     """Where a run writes, and what it does at its end."""
 
     output_dir: str = option("runs/images", "folder of the run", free=True)
@@ -34,19 +35,24 @@ class RunConfig:
         free=True,
     )
     overwrite: bool = option(False, "delete what another run wrote into output_dir", free=True)
-    report_to: Literal["none", "tensorboard"] = option("none", "log curves and grids for TensorBoard too", free=True)
-    num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", free=True)
+    num_samples: int = option(2000, "samples of the final metrics; 0 leaves the metrics out", low=0, free=True)
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
+        super().check()
         if not self.output_dir.strip():
             raise InputError(f"output_dir must name a folder, got {self.output_dir!r}")
 
 
 @dataclass(frozen=True)
 class ScriptConfig:
-    """All options of a training script, in sections whose fields have distinct names."""
+    """All options of a training script, in sections whose fields have distinct names.
+
+    Attributes:
+        kind: Of the data: ``images``, ``text`` or ``arrays``.
+    """
+
+    kind: ClassVar[str] = "images"
 
     @classmethod
     def from_flat(cls: type[Sections], values: dict[str, Any]) -> Sections:
@@ -71,6 +77,8 @@ class ScriptConfig:
             known |= names
             sections[section.name] = section_class(**{k: v for k, v in values.items() if k in names})
         unknown = sorted(set(values) - known, key=str)
+        for name in unknown:
+            check_retired(name)
         if unknown:
             raise InputError(f"unknown configuration key {shown(unknown[0])}; known are {', '.join(sorted(known))}")
         config = cls(**sections)
@@ -81,7 +89,14 @@ class ScriptConfig:
         """Raise InputError for the first value that is out of range, before any work starts."""
         for section in fields(self):
             values = getattr(self, section.name)
-            values.check() if hasattr(values, "check") else check_ranges(values)
+            values.check()
+            for entry in fields(values):
+                self._check_kind(entry, getattr(values, entry.name))
+
+    def _check_kind(self, entry: "Field[Any]", value: Any) -> None:
+        kinds = entry.metadata["kinds"]
+        if self.kind not in kinds and value != entry.default:
+            raise InputError(f"{entry.name} is for {' and '.join(kinds)}; leave it out, got {value!r}")
 
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""

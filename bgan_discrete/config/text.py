@@ -1,28 +1,26 @@
 """The options of text: `scripts/train_text.py`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
-from bgan_discrete.config.checks import check_ranges
-from bgan_discrete.config.option import option
+from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.script import RunConfig, ScriptConfig
-from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig, other_default
+from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig
 from bgan_discrete.errors import InputError
 
 
 @dataclass(frozen=True)
-class TextDataConfig:
+class TextDataConfig(Section):
     """Where the text comes from and how it becomes codes."""
 
     dataset: str = option(
         "arithmetic",
-        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or a Hub id",
+        "'arithmetic' or 'python-docs' (embedded), a UTF-8 text file, a .jsonl, .csv or .parquet file, or the id of a "
+        "data set on the Hub, as owner/name or owner/name@revision",
     )
-    text_column: str | None = option(
+    column: str | None = option(
         None, "column of the texts, of a Hub data set or a file with columns (default: the only one of strings)"
-    )
-    dataset_revision: str | None = option(
-        None, "branch, tag or commit of a Hub data set (default: the newest of its main branch)"
     )
     split: str = option("train", "split to train on, of a Hub data set")
     unit: Literal["line", "paragraph", "text"] = option(
@@ -31,39 +29,36 @@ class TextDataConfig:
     layout: Literal["pad", "window"] = option(
         "pad", "pad: one sample a document, cut at length or ended and padded; window: full windows of each document"
     )
-    length: int = option(32, "L, tokens of a sample")
-    tokenizer: Literal["char", "sentencepiece"] = option("char", "how text becomes tokens")
+    length: int = option(32, "L, tokens of a sample", low=1, high=65536)
+    tokenizer: str = option(
+        "char", "how text becomes tokens: 'char', 'sentencepiece', or a .model file of sentencepiece to take as it is"
+    )
     vocabulary_size: int | None = option(
-        None, "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)"
+        None,
+        "char: at most so many tokens (default: 4096); sentencepiece: its pieces (default: 1000 or what is there)",
+        low=2,
+        high=65536,
     )
-    min_count: int = option(1, "char: rarer characters become unknown")
-    model_type: Literal["unigram", "bpe", "char"] = option(
-        "unigram", "sentencepiece: kind of the model that is trained"
+    limit: int | None = option(None, "use only the first so many documents", low=1)
+    holdout: float | str = option(
+        0.1,
+        "share of the documents held out for the metrics where there is no test split, or another file to judge by, "
+        "read as dataset is",
+        low=0,
+        high=1,
+        exclusive=True,
     )
-    model_file: str | None = option(None, "sentencepiece: a .model file to take rather than to train one")
-    limit: int | None = option(None, "use only the first so many documents")
-    holdout: float = option(
-        0.1, "share of the documents held out for the metrics where there is no test split, in (0, 1)"
-    )
-    heldout: str | None = option(None, "a file to judge by, read as dataset is, rather than a share of the data set")
     streaming: bool = option(False, "read a Hub data set over the network row by row, rather than download it first")
-    data_seed: int = option(0, "seed of the held-out split")
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
-        if self.tokenizer == "char" and self.model_file is not None:
-            raise InputError(
-                f"model_file applies to the sentencepiece tokenizer, got tokenizer 'char' and {self.model_file!r}"
-            )
-        if self.tokenizer == "sentencepiece" and self.min_count != 1:
-            raise InputError(
-                f"min_count applies to the char tokenizer, got tokenizer 'sentencepiece' and {self.min_count}"
-            )
+        super().check()
+        if self.tokenizer not in ("char", "sentencepiece") and Path(self.tokenizer).suffix != ".model":
+            raise InputError(f"tokenizer must be 'char', 'sentencepiece' or a .model file, got {self.tokenizer!r}")
 
 
 @dataclass(frozen=True)
-class TextModelConfig:
+class TextModelConfig(Section):
     """The two networks of text."""
 
     generator: Literal["conv", "mlp", "gru", "transformer"] = option(
@@ -75,24 +70,26 @@ class TextModelConfig:
     latent_kind: Literal["normal", "binary"] = option(
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
-    latent_size: int = option(64, "Z, width of the latent")
-    generator_width: int = option(128, "channels or units of the generator")
-    generator_depth: int = option(3, "residual blocks or layers of the generator")
-    discriminator_width: int = option(64, "channels or units of the discriminator")
+    latent_size: int = option(64, "Z, width of the latent", low=1, high=65536)
+    generator_width: int = option(128, "channels or units of the generator", low=1, high=4096)
+    generator_depth: int = option(3, "residual blocks or layers of the generator", low=1, high=64)
+    discriminator_width: int = option(64, "channels or units of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(
         4,
         "residual blocks or layers of the discriminator; with credit alternatives, d convolutions see 2^(d+1) - 1 "
         "tokens on either side",
+        low=1,
+        high=64,
     )
-    spectral_norm: bool = option(False, "spectral normalisation of every weight of the discriminator")
-    output_bias: bool = option(True, "start the generator's output bias at the data's log-frequencies")
     log_ratio_bound: float = option(
-        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly"
+        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly", low=0, exclusive=True
     )
     logit_spread: float | None = option(
         None,
         "standard deviation over latents that the logits of conv and mlp start with (default: 1 with credit "
         "alternatives, else the network's own)",
+        low=0,
+        exclusive=True,
     )
 
 
@@ -100,26 +97,28 @@ class TextModelConfig:
 class TextAlgorithmConfig(TrainingConfig):
     """`TrainingConfig` with the defaults of text."""
 
-    estimator: EstimatorName = other_default("estimator", "jeffreys")
-    num_draws: int = other_default("num_draws", 2)
-    batch_size: int = other_default("batch_size", 32)
-    penalty: PenaltyName = other_default("penalty", "none")
-    penalty_weight: float = other_default("penalty_weight", 0.1)
-    generator_lr: float = other_default("generator_lr", 2e-3)
-    discriminator_lr: float = other_default("discriminator_lr", 2e-3)
-    credit: CreditName = other_default("credit", "alternatives")
+    estimator: EstimatorName = other_default(TrainingConfig, "estimator", "jeffreys")
+    num_draws: int = other_default(TrainingConfig, "num_draws", 2)
+    batch_size: int = other_default(TrainingConfig, "batch_size", 32)
+    penalty: PenaltyName = other_default(TrainingConfig, "penalty", "none")
+    penalty_weight: float = other_default(TrainingConfig, "penalty_weight", 0.1)
+    generator_lr: float = other_default(TrainingConfig, "generator_lr", 2e-3)
+    discriminator_lr: float = other_default(TrainingConfig, "discriminator_lr", 2e-3)
+    credit: CreditName = other_default(TrainingConfig, "credit", "alternatives")
 
 
 @dataclass(frozen=True)
 class TextRunConfig(RunConfig):
     """`RunConfig` with the defaults of text."""
 
-    output_dir: str = field(default="runs/text", metadata={"help": "folder of the run", "free": True})
+    output_dir: str = other_default(RunConfig, "output_dir", "runs/text")
 
 
 @dataclass(frozen=True)
 class TextTrainingConfig(ScriptConfig):
     """All of `scripts/train_text.py`."""
+
+    kind: ClassVar[str] = "text"
 
     run: TextRunConfig = field(default_factory=TextRunConfig)
     data: TextDataConfig = field(default_factory=TextDataConfig)
@@ -130,17 +129,6 @@ class TextTrainingConfig(ScriptConfig):
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()
         self._check_credit()
-        if self.training.continuous != "none":
-            raise InputError(f"continuous is for images; text has no grey levels, got {self.training.continuous!r}")
-        if self.training.pretrain_latents is not None and not self.training.pretrain_steps:
-            raise InputError(
-                f"pretrain_latents needs pretrain_steps, got {self.training.pretrain_latents} without them"
-            )
-        if self.training.pretrain_latents is not None and self.model.generator not in ("conv", "mlp"):
-            raise InputError(
-                "pretrain_latents is for generators of independent positions (conv, mlp); an autoregressive one takes "
-                f"a latent for each sample, so leave it out; got {self.training.pretrain_latents}"
-            )
 
     def _check_credit(self) -> None:
         model, alternatives = self.model, self.training.credit == "alternatives"

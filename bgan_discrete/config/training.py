@@ -1,119 +1,98 @@
 """The options of the algorithm, its optimisers and the run: the same for every kind of data."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from bgan_discrete.config.checks import check_ranges
-from bgan_discrete.config.option import option
+from bgan_discrete.config.option import Section, option
 from bgan_discrete.errors import InputError
 
 EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
-ContinuousName = Literal["none", "boundary_seeking", "corrected_boundary_seeking", "non_saturating"]
+ContinuousName = Literal["none", "boundary_seeking", "non_saturating"]
 CreditName = Literal["sample", "prefix", "alternatives"]
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Section):
     """The algorithm, its optimisers and the run."""
 
     estimator: EstimatorName = option("bgan_centered", "log weights of the draws -> advantages")
     divergence: DivergenceName = option(
         "gan", "gan, jensen_shannon, kl, reverse_kl, squared_hellinger, pearson_chi2 or neyman_chi2"
     )
-    num_draws: int = option(20, "M, draws per latent that the discriminator scores")
-    normalization: Literal["latent", "batch"] = option(
-        "latent", "what weights are normalised over (bgan, bgan_centered)"
-    )
-    tempering: float = option(1.0, "exponent of the weights in (0, 1]; below 1 it biases the gradient")
-    log_weight_clip: float | None = option(
-        None, "bound of the absolute log weight; biases the gradient (default: none)"
-    )
-    batch_size: int = option(64, "N, latents and real samples in a step, of all processes together")
+    num_draws: int = option(20, "M, draws per latent that the discriminator scores", low=1, high=2**24)
+    batch_size: int = option(64, "N, latents and real samples in a step, of all processes together", low=1, high=2**24)
     gradient_accumulation_steps: int = option(
         1,
         "take a batch in so many parts, one after the other, before the networks move: less memory, the same gradient",
+        low=1,
     )
-    discriminator_draws: int = option(1, "draws per latent in the discriminator's own step; 0 for all M")
-    discriminator_steps: int = option(1, "discriminator steps before each generator step")
+    discriminator_draws: int | Literal["all"] = option(
+        1, "draws per latent in the discriminator's own step; all: the M of the generator's", low=1
+    )
+    discriminator_steps: int = option(1, "discriminator steps before each generator step", low=1)
     penalty: PenaltyName = option("r1", "gradient penalty of the discriminator")
-    penalty_weight: float = option(1.0, "gamma, weight of the penalty")
-    penalty_interval: int = option(4, "take the penalty every so many discriminator steps, scaled by as much")
-    generator_lr: float = option(4e-3, "Adam's learning rate of the generator")
-    discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator")
-    adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)")
-    adam_beta2: float = option(0.99, "Adam's decay of the mean square, in [0, 1)")
+    penalty_weight: float = option(1.0, "gamma, weight of the penalty", low=0)
+    generator_lr: float = option(4e-3, "Adam's learning rate of the generator", low=0, exclusive=True)
+    discriminator_lr: float = option(2e-3, "Adam's learning rate of the discriminator", low=0, exclusive=True)
+    adam_beta1: float = option(0.0, "Adam's decay of the mean, in [0, 1)", low=0, high=0.99999)
     lr_decay: Literal["none", "linear"] = option(
         "linear", "linear: constant for half of the budget, steps or seconds, that is used up first; then down to 2 %"
     )
-    pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood")
-    pretrain_lr: float = option(2e-3, "Adam's learning rate of the generator in these steps")
-    pretrain_latents: int | None = option(
-        None,
-        "latents of these steps, over whose mixture a generator of independent positions takes the likelihood "
-        "(default: batch_size)",
+    pretrain_steps: int = option(
+        0, "first so many of max_steps: train the generator by maximum likelihood", low=0, kinds=("text", "arrays")
     )
-    warmup_steps: int = option(0, "then so many steps: train the discriminator alone")
+    warmup_steps: int = option(0, "then so many steps: train the discriminator alone", low=0, kinds=("text", "arrays"))
     credit: CreditName = option(
         "sample",
         "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that it ends, or that "
         "of each alternative at the position",
-    )
-    entropy_weight: float = option(
-        0.0, "with credit alternatives: bonus on the entropy of the choice at each position, so that none is final"
+        kinds=("text", "arrays"),
     )
     escort: float | None = option(
         None,
         "with credit alternatives: exponent in (0, 1] of the choices' probabilities q in the generator's step; 1: the "
         "exact gradient; below 1, what has become improbable keeps one (default: 1; the scripts take 0.5 with "
         "generators conv and mlp)",
+        low=1e-6,
+        high=1,
+        kinds=("text", "arrays"),
     )
     continuous: ContinuousName = option(
         "none",
         "a generator of continuous grey levels, which back-propagates through its samples, with this loss (then "
         "estimator and num_draws count for nothing)",
+        kinds=("images",),
     )
-    ema_decay: float = option(0.999, "decay per step of the averaged generator, which samples; 0 for no average")
-    max_steps: int = option(8000, "generator steps")
+    ema_decay: float = option(
+        0.999, "decay per step of the averaged generator, which samples; 0 for no average", low=0, high=0.99999999
+    )
+    max_steps: int = option(8000, "generator steps", low=1)
     max_seconds: float | None = option(
         None,
         "end the training, and the decay of its learning rate, after so many seconds, if not max_steps end it before "
         "(such a run does not repeat bit for bit)",
+        low=0,
+        exclusive=True,
     )
-    seed: int = option(0, "seed of initialisation, batches, latents and draws")
+    seed: int = option(0, "seed of initialisation, batches, latents and draws", low=0, high=2**63 - 1)
     device: str = option("auto", "cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "precision of the networks; weights and losses stay float32"
     )
-    score_dtype: Literal["float32", "bfloat16"] | None = option(
-        None, "precision in which the discriminator scores the generator's draws (default: dtype)"
+    threads: int | None = option(None, "threads of the CPU (default: torch's own choice)", low=1, high=1024)
+    log_interval: int = option(50, "write metrics.jsonl every so many steps", low=1, free=True)
+    sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", low=0, free=True)
+    checkpoint_interval: int = option(
+        1000, "write a checkpoint every so many steps; 0 for only at the end", low=0, free=True
     )
-    threads: int | None = option(None, "threads of the CPU (default: torch's own choice)")
-    score_chunk: int | None = option(
-        None, "most samples that the discriminator scores at once (default: 64 to 256 on a CPU, else all)"
-    )
-    dist_timeout: float = option(
-        600.0,
-        "several processes: seconds to wait for another one until it counts as lost; writing a checkpoint or a sample "
-        "grid must take less, preparing the data less than 12 times as long",
-        free=True,
-    )
-    log_interval: int = option(50, "write metrics.jsonl every so many steps", free=True)
-    sample_interval: int = option(500, "write a sample grid every so many steps; 0 for never", free=True)
-    checkpoint_interval: int = option(1000, "write a checkpoint every so many steps; 0 for only at the end", free=True)
-    keep_last: int = option(2, "checkpoints to keep", free=True)
+    keep_last: int = option(2, "checkpoints to keep", low=1, free=True)
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range."""
-        check_ranges(self)
+        super().check()
         _check_training(self)
-
-
-def other_default(name: str, default: Any) -> Any:
-    """The option of `TrainingConfig` with another default."""
-    (entry,) = (entry for entry in fields(TrainingConfig) if entry.name == name)
-    return field(default=default, metadata=entry.metadata)
 
 
 def _check_training(training: TrainingConfig) -> None:
@@ -124,7 +103,7 @@ def _check_training(training: TrainingConfig) -> None:
 
     get_divergence(training.divergence)
     get_penalty(training.penalty)
-    estimator = make_estimator(training.estimator, normalization=training.normalization)
+    estimator = make_estimator(training.estimator)
     if training.credit == "alternatives":
         estimator.check_alternatives()
     elif training.continuous == "none":
@@ -134,13 +113,11 @@ def _check_training(training: TrainingConfig) -> None:
             f"pretrain_steps needs probabilities, which a continuous generator has not; leave it out, got "
             f"{training.pretrain_steps}"
         )
-    for name, exact in (("entropy_weight", 0), ("escort", 1)):
-        value = getattr(training, name)
-        if value not in (None, exact) and training.credit != "alternatives":
-            raise InputError(
-                f"{name} needs credit 'alternatives'; give that, or leave {name} out; got {value} and credit "
-                f"{training.credit!r}"
-            )
+    if training.escort not in (None, 1) and training.credit != "alternatives":
+        raise InputError(
+            f"escort needs credit 'alternatives'; give that, or leave escort out; got {training.escort} and credit "
+            f"{training.credit!r}"
+        )
     if training.pretrain_steps > training.max_steps:
         raise InputError(f"pretrain_steps are some of max_steps = {training.max_steps}, got {training.pretrain_steps}")
     if training.gradient_accumulation_steps > training.batch_size:
@@ -153,7 +130,7 @@ def _check_training(training: TrainingConfig) -> None:
             f"gradient_accumulation_steps is for discrete generators; leave it out with continuous, got "
             f"{training.gradient_accumulation_steps}"
         )
-    if training.discriminator_draws > training.num_draws:
+    if training.discriminator_draws != "all" and training.discriminator_draws > training.num_draws:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
         )

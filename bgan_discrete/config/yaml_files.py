@@ -10,8 +10,36 @@ import yaml
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_text
 from bgan_discrete.errors import InputError, one_line
 
-RETIRED = {"compile"}
-"""Options of runs of earlier versions, without which they go on as they began."""
+RETIRED = {
+    "adam_beta2": "leave it out: it is 0.99",
+    "array_key": "leave it out: save that array alone, as .npy",
+    "binary_threshold": "leave it out: grey values from 128 on are 1",
+    "cache_dir": "leave it out: the environment variable BGAN_DISCRETE_CACHE names that folder",
+    "compile": "leave it out",
+    "data_seed": "leave it out: the same rows are held out in every run",
+    "dataset_revision": "write the revision behind the id: dataset owner/name@revision",
+    "dist_timeout": "leave it out: the environment variable BGAN_DISCRETE_TIMEOUT sets these seconds",
+    "dither": "leave it out: in Python, CodecOptions(dither=True)",
+    "entropy_weight": "leave it out, and lower generator_lr where samples lack variety",
+    "heldout": "give the file as holdout",
+    "image_column": "give it as column",
+    "log_weight_clip": "leave it out: the estimator rloo is linear in F and needs no bound",
+    "min_count": "leave it out: vocabulary_size keeps the commonest characters",
+    "model_file": "give the file as tokenizer",
+    "model_type": "leave it out: for another kind of model, give its .model file as tokenizer",
+    "normalization": "leave it out: the estimator maligan weighs over the batch; in Python, make_estimator does too",
+    "output_bias": "leave it out: every generator starts at the data's frequencies",
+    "penalty_interval": "leave it out: it is 4; in Python, Game(penalty_interval=)",
+    "pretrain_latents": "leave it out: it is batch_size",
+    "pretrain_lr": "leave it out: it is 0.002",
+    "report_to": "leave it out: in Python, Trainer.train(tensorboard=True)",
+    "score_chunk": "leave it out: it is chosen by itself; gradient_accumulation_steps and num_draws set the memory",
+    "score_dtype": "leave it out: dtype is that of the scoring too",
+    "spectral_norm": "leave it out, and give a penalty",
+    "tempering": "leave it out: it biased the gradient",
+    "text_column": "give it as column",
+}
+"""Options that are no more, and what to do instead."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,8 +72,37 @@ for _kind in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_plain_number)
 
 
+def check_retired(name: str, place: str = "") -> None:
+    """Raise InputError for an option that is no more.
+
+    Args:
+        name: Of an option.
+        place: Where it was found, for the message.
+    """
+    if name in RETIRED:
+        raise InputError(f"{place}the option {name} is no more: {RETIRED[name]}")
+
+
 def load_config_values(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of configuration keys.
+    """Read a YAML file of configuration keys, all of which are options today or unknown.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        InputError: As from `read_config_values`, or if a key is an option that is no more.
+    """
+    values = read_config_values(path)
+    for key in values:
+        check_retired(key.replace("-", "_"), f"config {str(path)!r}: ")
+    return values
+
+
+def read_config_values(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of configuration keys, of this version or an earlier one.
 
     Args:
         path: The file.
@@ -69,7 +126,7 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
         # Aliases can make a small file of lists larger than any memory once it is printed.
         if value is not None and not isinstance(value, (str, int, float)):
             raise InputError(f"config {str(path)!r}: {key} must be a single value, got a {type(value).__name__}")
-    return {key: value for key, value in values.items() if key not in RETIRED}
+    return values
 
 
 def folder_of_run(model: str | os.PathLike[str]) -> Path:

@@ -1,15 +1,15 @@
-"""What to change, in words, with the flag of each option and its value."""
+"""What to change, in words: options as Python names them, between backticks, with their present values."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 from bgan_discrete.diagnosis.findings import Options
 
 
-def setting(options: Options, name: str) -> str:
-    """A flag with its value, as advice names it."""
-    flag = f"--{name.replace('_', '-')}"
-    return f"{flag} (now {options[name]})" if options.get(name) is not None else flag
+def word(options: Options, name: str) -> str:
+    """What stands for a name in a rule's advice: a way out (a key of `WAYS`), or an option with its value."""
+    if name in WAYS:
+        return WAYS[name](options)
+    return f"`{name}`" if options.get(name) is None else f"`{name}` (now {options[name]})"
 
 
 def takes_alternatives(options: Options) -> bool:
@@ -19,60 +19,44 @@ def takes_alternatives(options: Options) -> bool:
 
 def weighs_draws(options: Options) -> bool:
     """Whether the generator follows normalised weights of its draws."""
-    return (
-        options.get("continuous", "none") == "none"
-        and not takes_alternatives(options)
-        and options.get("estimator", "bgan_centered") not in ("rloo", "reinforce")
-    )
+    is_discrete = options.get("continuous", "none") == "none" and not takes_alternatives(options)
+    return is_discrete and options.get("estimator", "bgan_centered") not in ("rloo", "reinforce")
 
 
-def how_to_weaken(options: Options) -> str:
-    """Ways to weaken the discriminator."""
-    ways = [f"lower {setting(options, 'discriminator_lr')}"]
-    if (options.get("discriminator_steps") or 1) > 1:
-        ways.append(f"lower {setting(options, 'discriminator_steps')}")
-    if options.get("penalty", "none") == "none":
-        ways.append("give a gradient penalty with --penalty r1")
-    else:
-        ways.append(f"raise {setting(options, 'penalty_weight')}")
-    return ", ".join(ways[:-1]) + f" or {ways[-1]}"
+def _has_penalty(options: Options) -> bool:
+    return options.get("penalty", "none") != "none"
 
 
-def how_to_strengthen(options: Options) -> str:
-    """Ways to strengthen the discriminator."""
-    ways = [f"raise {setting(options, 'discriminator_lr')}", f"raise {setting(options, 'discriminator_steps')}"]
-    if options.get("penalty", "none") != "none":
-        ways.append(f"lower {setting(options, 'penalty_weight')}")
-    return ", ".join(ways[:-1]) + f" or {ways[-1]}"
+def _weaken(options: Options) -> str:
+    steps = f", lower {word(options, 'discriminator_steps')}" if (options.get("discriminator_steps") or 1) > 1 else ""
+    penalty = f"raise {word(options, 'penalty_weight')}" if _has_penalty(options) else "add a gradient `penalty r1`"
+    return f"lower {word(options, 'discriminator_lr')}{steps} or {penalty}"
 
 
-def train_better(report: Mapping[str, Any], options: Options, training_is_ill: bool) -> str:
-    """Advice for samples that are no better than a baseline."""
-    if training_is_ill:
-        return "First mend what the training's own figures show."
-    advice = longer(report, options)
-    return f"{advice[0].upper()}{advice[1:]}; if the curves stand still, raise {setting(options, 'generator_lr')}."
+def _strengthen(options: Options) -> str:
+    rate, steps = word(options, "discriminator_lr"), word(options, "discriminator_steps")
+    if not _has_penalty(options):
+        return f"raise {rate} or raise {steps}"
+    return f"raise {rate}, raise {steps} or lower {word(options, 'penalty_weight')}"
 
 
-def longer(report: Mapping[str, Any], options: Options) -> str:
-    """More steps, or more seconds where those ended the run."""
-    by_time = (report.get("training") or {}).get("stopped_by") == "max_seconds"
-    return f"train for longer (raise {setting(options, 'max_seconds' if by_time else 'max_steps')})"
-
-
-def more_pressure(options: Options) -> str:
+def _press(options: Options) -> str:
     """A stronger penalty and, where draws are weighed, more of them."""
-    if options.get("penalty", "none") == "none":
-        penalty = "Give a gradient penalty with --penalty r1"
-    else:
-        penalty = f"Raise {setting(options, 'penalty_weight')}"
-    draws = f", raise {setting(options, 'num_draws')}" if options.get("continuous", "none") == "none" else ""
+    penalty = f"raise {word(options, 'penalty_weight')}" if _has_penalty(options) else "add a gradient `penalty r1`"
+    draws = f", raise {word(options, 'num_draws')}" if options.get("continuous", "none") == "none" else ""
     return penalty + draws
 
 
-def against_collapse(report: Mapping[str, Any], options: Options) -> str:
-    """Advice for samples that lack variety."""
-    if takes_alternatives(options):
-        ways = [f"Raise {setting(options, 'entropy_weight')}", f"lower {setting(options, 'generator_lr')}"]
-        return f"{', '.join(ways)}, or {longer(report, options)}."
-    return f"{more_pressure(options)}, or lower {setting(options, 'generator_lr')}."
+def _calm(options: Options) -> str:
+    divergence = "" if options.get("divergence", "gan") == "gan" else ", or take `divergence gan`"
+    penalty = "" if _has_penalty(options) else ", or add a gradient `penalty r1`"
+    return f"lower {word(options, 'discriminator_lr')} and {word(options, 'generator_lr')}{divergence}{penalty}"
+
+
+WAYS: dict[str, Callable[[Options], str]] = {
+    "weaken": _weaken,
+    "strengthen": _strengthen,
+    "press": _press,
+    "calm": _calm,
+}
+"""Ways to weaken and to strengthen the discriminator, to press for variety, and to calm a training that diverges."""

@@ -1,12 +1,15 @@
-"""What every rule takes and gives: logged lines, options, and findings in words."""
+"""What a rule of health is, and what it reports."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 Severity = Literal["critical", "warning", "note"]
 Line = Mapping[str, Any]
 Options = Mapping[str, Any]
+
+_OPTION = re.compile("`([a-z][a-z0-9_]*)((?: [^`]+)?)`")
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Finding:
         key: A stable name, such as ``"discriminator_saturated"``.
         severity: ``"critical"`` (the result is of no use), ``"warning"`` or ``"note"``.
         seen: One sentence with the numbers.
-        advice: One sentence on what to change, with the flag's name.
+        advice: What to change; options are named as in Python, between backticks, with a value if one is suggested.
     """
 
     key: str
@@ -26,7 +29,85 @@ class Finding:
     advice: str
 
 
-def by_severity(findings: list[Finding]) -> list[Finding]:
+class State(Protocol):
+    """What rules look at: a window of a training, its whole course, or its outcome."""
+
+    def has(self, *names: str) -> bool:
+        """Whether all these figures or facts are known."""
+
+    def word(self, name: str) -> object:
+        """What stands for a name between braces in a rule's sentences: a figure, a fact, an option or a way out."""
+
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True)
+class Rule(Generic[S]):
+    """One row of the table of rules.
+
+    Attributes:
+        key: Of its findings.
+        severity: Of its findings.
+        needs: Figures or facts that it looks at; where one is unknown the rule does not apply.
+        is_ill: Whether something is wrong.
+        seen: A sentence on what is seen, without the full stop; names between braces are words of the state.
+        advice: Sentences on what to change; likewise.
+        words: Words of its sentences that are computed from the state.
+        is_critical: Whether it is so bad that the result is of no use.
+    """
+
+    key: str
+    severity: Severity
+    needs: tuple[str, ...]
+    is_ill: Callable[[S], bool]
+    seen: str
+    advice: str
+    words: Mapping[str, Callable[[S], object]] = field(default_factory=dict)
+    is_critical: Callable[[S], bool] = lambda state: False
+
+    def applies(self, state: S) -> bool:
+        """Whether a state is known well enough, and ill."""
+        return state.has(*self.needs) and self.is_ill(state)
+
+    def finding(self, state: S, steps: str = "") -> Finding:
+        """What there is to report of an ill state; ``steps`` says when it was so."""
+        severity: Severity = "critical" if self.is_critical(state) else self.severity
+        words = _Words(lambda name: self.words[name](state) if name in self.words else state.word(name))
+        return Finding(self.key, severity, f"{self.seen.format_map(words)}{steps}.", self.advice.format_map(words))
+
+
+class _Words(dict[str, object]):
+    """Words that are found as they are asked for."""
+
+    def __init__(self, find: Callable[[str], object]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, name: str) -> object:
+        return self._find(name)
+
+
+def findings(rules: Iterable[Rule[S]], state: S) -> list[Finding]:
+    """What the rules that apply to a state have to report, in their order."""
+    return [rule.finding(state) for rule in rules if rule.applies(state)]
+
+
+def by_severity(found: list[Finding]) -> list[Finding]:
     """The worst first, otherwise in their order."""
     order = ("critical", "warning", "note")
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
+    return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def split_options(sentence: str) -> list[tuple[str, str]]:
+    """A finding's sentence cut at its options, as a command line writes them.
+
+    Args:
+        sentence: ``seen`` or ``advice``.
+
+    Returns:
+        Pairs of plain text and of the flag that follows it, such as ``--num-draws``; the last flag is empty.
+    """
+    parts = _OPTION.split(sentence)
+    flags = [f"--{name.replace('_', '-')}{value}" for name, value in zip(parts[1::3], parts[2::3], strict=True)]
+    return list(zip(parts[::3], [*flags, ""], strict=True))

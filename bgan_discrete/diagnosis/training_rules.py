@@ -1,12 +1,19 @@
-"""What the figures of a training may not do: one table of rules, each of which looks at one window."""
+"""The rules of a training: what its logged figures may not do in a window, and what its whole course may not be."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bgan_discrete.diagnosis.advice import how_to_strengthen, how_to_weaken, setting, takes_alternatives, weighs_draws
-from bgan_discrete.diagnosis.findings import Finding, Options, Severity
-from bgan_discrete.diagnosis.windows import Window
+from bgan_discrete.diagnosis.advice import takes_alternatives, weighs_draws, word
+from bgan_discrete.diagnosis.findings import Line, Options, Rule
+from bgan_discrete.diagnosis.windows import (
+    SKIPPED_LINES,
+    SKIPPED_STEPS,
+    WINDOW_LINES,
+    WINDOW_STEPS,
+    Window,
+    all_finite,
+)
 
 SATURATED, SATURATED_ALTERNATIVES = 0.9, 0.95
 """D(real) beyond which, with D(fake) below its complement, the discriminator is saturated. Credit by alternatives
@@ -23,23 +30,28 @@ DIVERGED_LOSS_GROWTH, DIVERGED_NORM_GROWTH, DIVERGED_NORM = 10.0, 100.0, 100.0
 
 
 @dataclass(frozen=True)
-class Rule:
-    """When something is wrong, what is seen of it, and what to change."""
+class Course:
+    """A whole training: the lines of its adversarial steps, and windows of them."""
 
-    key: str
-    severity: Severity
-    is_ill: Callable[[Window], bool]
-    seen: Callable[[Window], str]
-    advice: Callable[[Window], str]
+    lines: Sequence[Line]
+    windows: Sequence[Window]
+    options: Options
 
+    def has(self, *names: str) -> bool:
+        """Whether all these figures were logged, in the last window."""
+        return not names or (bool(self.windows) and self.windows[-1].has(*names))
 
-def finding_of(rule: Rule, window: Window, steps: str) -> Finding:
-    """What a rule says of a window; ``steps`` says of which steps, if of several windows."""
-    return Finding(rule.key, rule.severity, f"{rule.seen(window)}{steps}.", rule.advice(window))
+    def word(self, name: str) -> object:
+        """What stands for a name in a rule's sentences."""
+        return self.windows[-1].now[name] if self.has(name) else word(self.options, name)
 
 
 def _draws(window: Window) -> int:
     return int(window.options.get("num_draws") or 0)
+
+
+def _effective_draws(window: Window) -> float:
+    return window.now["ess_fraction"] * _draws(window)
 
 
 def _is_saturated(window: Window) -> bool:
@@ -48,11 +60,8 @@ def _is_saturated(window: Window) -> bool:
 
 
 def _is_dead(window: Window) -> bool:
-    return (
-        window.has("discriminator_gradient_norm")
-        and window.now["discriminator_gradient_norm"] < DEAD_DISCRIMINATOR_NORM
-        and not _is_saturated(window)
-    )
+    norm = window.now.get("discriminator_gradient_norm", math.inf)
+    return norm < DEAD_DISCRIMINATOR_NORM and not _is_saturated(window)
 
 
 def _needed_draws(window: Window) -> float:
@@ -64,28 +73,34 @@ def _has_few_draws(window: Window) -> bool:
     return (
         weighs_draws(window.options)
         and _draws(window) > 1
-        and window.has("ess_fraction", "log_weight_std")
-        and window.now["ess_fraction"] * _draws(window) < FEW_DRAWS_ESS
+        and _effective_draws(window) < FEW_DRAWS_ESS
         and window.now["log_weight_std"] > FEW_DRAWS_SPREAD
         and (_draws(window) < 10 or _needed_draws(window) <= MOST_USEFUL_DRAWS)
     )
 
 
+def _more_draws(window: Window) -> str:
+    if _needed_draws(window) > MOST_USEFUL_DRAWS:
+        return "20 and weaken the discriminator (`penalty_weight`, `discriminator_lr`)"
+    return f"{max(_draws(window) + 1, math.ceil(_needed_draws(window)))} or more"
+
+
 def _has_collapsed_ess(window: Window) -> bool:
     """Whether one draw of a latent takes nearly all the weight: (ESS - 1) / (M - 1) near 0."""
-    if not weighs_draws(window.options) or _draws(window) < 2 or not window.has("ess_fraction"):
+    if not weighs_draws(window.options) or _draws(window) < 2:
         return False
-    share = (window.now["ess_fraction"] * _draws(window) - 1) / (_draws(window) - 1)
-    return share < COLLAPSED_ESS
+    return (_effective_draws(window) - 1) / (_draws(window) - 1) < COLLAPSED_ESS
 
 
 def _is_uncalibrated(window: Window) -> bool:
     bound = LOG_BETA_BOUND_ALTERNATIVES if takes_alternatives(window.options) else LOG_BETA_BOUND
-    return window.has("log_beta") and abs(window.now["log_beta"]) > bound and not _is_saturated(window)
+    return abs(window.now["log_beta"]) > bound and not _is_saturated(window)
 
 
-def _is_generator_dead(window: Window) -> bool:
-    return window.has("generator_gradient_norm") and window.now["generator_gradient_norm"] < DEAD_GENERATOR_NORM
+def _calibrate(window: Window) -> str:
+    if window.now["log_beta"] < 0 or window.now.get("log_weight_std", 0.0) > WIDE_SPREAD:
+        return f"The discriminator is too sure of itself; weaken it: {word(window.options, 'weaken')}."
+    return f"The discriminator lags behind the generator: {word(window.options, 'strengthen')}."
 
 
 def _grown(window: Window) -> list[str]:
@@ -94,134 +109,91 @@ def _grown(window: Window) -> list[str]:
     if window.has("discriminator_loss"):
         first = abs(before.get("discriminator_loss", 0.0))
         if abs(now["discriminator_loss"]) > DIVERGED_LOSS_GROWTH * max(1.0, first):
-            grown.append(f"the discriminator's loss is {now['discriminator_loss']:.3g} after {first:.3g} at first")
+            grown.append(f"the discriminator's loss is {now['discriminator_loss']:.3g}, up from {first:.3g}")
     for player in ("discriminator", "generator"):
         name = f"{player}_gradient_norm"
-        bound = max(DIVERGED_NORM, DIVERGED_NORM_GROWTH * before.get(name, 0.0))
-        if window.has(name) and now[name] > bound:
-            grown.append(f"the {player}'s gradient norm is {now[name]:.3g} after {before.get(name, 0.0):.3g} at first")
+        first = before.get(name, 0.0)
+        if window.has(name) and now[name] > max(DIVERGED_NORM, DIVERGED_NORM_GROWTH * first):
+            grown.append(f"the {player}'s gradient norm is {now[name]:.3g}, up from {first:.3g}")
     return grown
 
 
-def _blind_gap(window: Window) -> bool:
-    now = window.now
-    bound = max(BLIND_GAP, BLIND_GAP_IN_SPREADS * now.get("log_weight_std", 0.0))
-    return window.has("gap") and now["gap"] < bound
+def _never_saw_anything(course: Course) -> bool:
+    """Whether D never told real from generated; with a perfect generator it ends so too, but does not begin so."""
+
+    def is_blind(window: Window) -> bool:
+        bound = max(BLIND_GAP, BLIND_GAP_IN_SPREADS * window.now.get("log_weight_std", 0.0))
+        return window.has("gap") and window.now["gap"] < bound
+
+    return all(map(is_blind, course.windows)) and not _is_dead(course.windows[-1])
 
 
-def check_blindness(windows: list[Window], options: Options) -> list[Finding]:
-    """A discriminator that never told real from generated; a perfect generator ends so too, but does not begin so."""
-    if not windows or not all(map(_blind_gap, windows)) or _is_dead(windows[-1]):
-        return []
-    now = windows[-1].now
-    return [
-        Finding(
-            "discriminator_weak",
-            "warning",
-            f"The discriminator has never told real from generated samples: D(real) is {now['d_real']:.4f} and D(fake) "
-            f"{now['d_fake']:.4f}, and their F differ by {now['gap']:.1g} on average.",
-            f"If the metrics are at their floors, leave it: the generator starts with the frequencies of the data, and "
-            f"there was no more to learn. Else strengthen it: {how_to_strengthen(options)}, or widen it with "
-            "--discriminator-width.",
-        )
-    ]
+WINDOW_RULES: tuple[Rule[Window], ...] = (
+    Rule(
+        "diverging", "critical", (), lambda w: bool(_grown(w)),
+        "The training is diverging: {grown}",
+        "To calm it, {calm}.",
+        {"grown": lambda w: " and ".join(_grown(w))},
+    ),
+    Rule(
+        "discriminator_saturated", "critical", ("d_real", "d_fake"), _is_saturated,
+        "The discriminator tells real from generated samples almost without error: D(real) is {d_real:.3f} and D(fake) "
+        "{d_fake:.3f}, where 0.5 is the aim of both",
+        "Weaken the discriminator: {weaken}.",
+    ),
+    Rule(
+        "discriminator_dead", "critical", ("discriminator_gradient_norm",), _is_dead,
+        "The discriminator has stopped learning: its gradient norm is {discriminator_gradient_norm:.1g}",
+        "Start again with a lower {discriminator_lr}; if that does not help, lower {discriminator_depth}.",
+    ),
+    Rule(
+        "few_draws", "warning", ("ess_fraction", "log_weight_std"), _has_few_draws,
+        "M = {M} draws are too few for the spread of their weights: log weights have a standard deviation of "
+        "{log_weight_std:.2f}, and only {ess:.2f} draws of a latent count effectively",
+        "Raise {num_draws} to {more_draws}, or take `estimator rloo`, which needs no weights.",
+        {"M": _draws, "ess": _effective_draws, "more_draws": _more_draws},
+    ),
+    Rule(
+        "ess_collapsed", "warning", ("ess_fraction",), _has_collapsed_ess,
+        "The effective sample size has collapsed: ESS/M is {ess_fraction:.3f}, so that of {M} draws only {ess:.1f} "
+        "count",
+        "Weaken the discriminator: {weaken}; or take `estimator rloo`, which needs no weights.",
+        {"M": _draws, "ess": _effective_draws},
+    ),
+    Rule(
+        "log_beta_off", "warning", ("log_beta",), _is_uncalibrated,
+        "The discriminator is not calibrated: log beta is {log_beta:+.2f}, where 0 is right (a mean weight of "
+        "{mean_weight:.2g} rather than 1)",
+        "{calibrate}",
+        {"mean_weight": lambda w: math.exp(min(w.now["log_beta"], 700.0)), "calibrate": _calibrate},
+    ),
+    Rule(
+        "generator_dead", "warning", ("generator_gradient_norm",),
+        lambda w: w.now["generator_gradient_norm"] < DEAD_GENERATOR_NORM,
+        "The generator no longer moves: its gradient norm is {generator_gradient_norm:.1g}",
+        "Raise {num_draws}, and check that the discriminator learns (its gradient norm); lower `generator_lr` if the "
+        "generator has become certain of everything.",
+    ),
+)  # fmt: skip
 
-
-NON_FINITE = Finding(
-    "diverging",
-    "critical",
-    "The training is diverging: a logged figure is not finite.",
-    "Lower --generator-lr and --discriminator-lr, and take --divergence gan, whose loss cannot overflow.",
-)
-
-RULES: tuple[Rule, ...] = (
+COURSE_RULES: tuple[Rule[Course], ...] = (
     Rule(
-        "diverging",
-        "critical",
-        lambda w: bool(_grown(w)),
-        lambda w: f"The training is diverging: {' and '.join(_grown(w))}",
-        lambda w: (
-            f"Lower {setting(w.options, 'discriminator_lr')} and {setting(w.options, 'generator_lr')}"
-            + ("" if w.options.get("divergence", "gan") == "gan" else ", or take --divergence gan")
-            + ("." if w.options.get("penalty", "none") != "none" else ", or give a gradient penalty with --penalty r1.")
-        ),
+        "diverging", "critical", (), lambda c: not all_finite(c.lines),
+        "The training is diverging: a logged figure is not finite",
+        "Lower `generator_lr` and `discriminator_lr`, and take `divergence gan`, whose loss cannot overflow.",
     ),
     Rule(
-        "discriminator_saturated",
-        "critical",
-        _is_saturated,
-        lambda w: (
-            f"The discriminator tells real from generated samples almost without error: D(real) is "
-            f"{w.now['d_real']:.3f} and D(fake) {w.now['d_fake']:.3f}, where 0.5 is the aim of both"
-        ),
-        lambda w: f"Weaken the discriminator: {how_to_weaken(w.options)}.",
+        "discriminator_weak", "warning", ("gap", "d_real", "d_fake"), _never_saw_anything,
+        "The discriminator has never told real from generated samples: D(real) is {d_real:.4f} and D(fake) "
+        "{d_fake:.4f}, and their F differ by {gap:.1g} on average",
+        "If the metrics are at their floors, leave it: the generator starts with the frequencies of the data, and "
+        "there was no more to learn. Otherwise strengthen it: {strengthen}, or widen it (`discriminator_width`).",
     ),
     Rule(
-        "discriminator_dead",
-        "critical",
-        _is_dead,
-        lambda w: (
-            f"The discriminator has stopped learning: its gradient norm is {w.now['discriminator_gradient_norm']:.1g}"
-        ),
-        lambda w: (
-            f"Start again with a lower {setting(w.options, 'discriminator_lr')}; if that does not help, lower "
-            "--discriminator-depth or leave out --spectral-norm."
-        ),
+        "too_short", "note", (), lambda c: bool(c.lines) and not c.windows and all_finite(c.lines),
+        "The run has logged {lines}: too few to assess the training",
+        f"Train for at least {SKIPPED_STEPS + WINDOW_STEPS} steps and {SKIPPED_LINES + WINDOW_LINES} lines, or log "
+        "more often with {log_interval}.",
+        {"lines": lambda c: f"{len(c.lines)} lines of figures, up to step {c.lines[-1]['step']:,}"},
     ),
-    Rule(
-        "few_draws",
-        "warning",
-        _has_few_draws,
-        lambda w: (
-            f"M = {_draws(w)} draws are too few for the spread of their weights: log weights have a standard deviation "
-            f"of {w.now['log_weight_std']:.2f}, and only {w.now['ess_fraction'] * _draws(w):.2f} draws of a latent "
-            "count effectively"
-        ),
-        lambda w: (
-            f"Raise {setting(w.options, 'num_draws')} to "
-            + (
-                f"{max(_draws(w) + 1, math.ceil(_needed_draws(w)))} or more"
-                if _needed_draws(w) <= MOST_USEFUL_DRAWS
-                else "20 and weaken the discriminator (--penalty-weight, --discriminator-lr)"
-            )
-            + ", or take --estimator rloo, which does without weights."
-        ),
-    ),
-    Rule(
-        "ess_collapsed",
-        "warning",
-        _has_collapsed_ess,
-        lambda w: (
-            f"The effective sample size has collapsed: ESS/M is {w.now['ess_fraction']:.3f}, so that of {_draws(w)} "
-            f"draws only {w.now['ess_fraction'] * _draws(w):.1f} count"
-        ),
-        lambda w: (
-            f"Weaken the discriminator: {how_to_weaken(w.options)}; or bound its weights with --log-weight-clip, or "
-            "take --estimator rloo, which does without weights."
-        ),
-    ),
-    Rule(
-        "log_beta_off",
-        "warning",
-        _is_uncalibrated,
-        lambda w: (
-            f"The discriminator is not calibrated: log beta is {w.now['log_beta']:+.2f}, where 0 is right "
-            f"(a mean weight of {math.exp(min(w.now['log_beta'], 700.0)):.2g} rather than 1)"
-        ),
-        lambda w: (
-            f"The discriminator is too sure of itself; weaken it: {how_to_weaken(w.options)}."
-            if w.now["log_beta"] < 0 or w.now.get("log_weight_std", 0.0) > WIDE_SPREAD
-            else f"The discriminator lags behind the generator: {how_to_strengthen(w.options)}."
-        ),
-    ),
-    Rule(
-        "generator_dead",
-        "warning",
-        _is_generator_dead,
-        lambda w: f"The generator no longer moves: its gradient norm is {w.now['generator_gradient_norm']:.1g}",
-        lambda w: (
-            f"Raise {setting(w.options, 'num_draws')}, and see that the discriminator learns (its gradient norm); "
-            "lower --generator-lr if the generator has become certain of everything."
-        ),
-    ),
-)
+)  # fmt: skip

@@ -1,18 +1,14 @@
-"""A run against the rules: line by line while it trains, as a whole when it is reported, and how it ended."""
+"""A run against the rules: line by line while it trains, and as a whole when it is reported."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from bgan_discrete.diagnosis.advice import setting
-from bgan_discrete.diagnosis.findings import Finding, Line, Options, by_severity
-from bgan_discrete.diagnosis.training_rules import NON_FINITE, RULES, check_blindness, finding_of
+from bgan_discrete.diagnosis.findings import Finding, Line, Options, by_severity, findings
+from bgan_discrete.diagnosis.training_rules import COURSE_RULES, WINDOW_RULES, Course
 from bgan_discrete.diagnosis.windows import (
     SKIPPED_LINES,
-    SKIPPED_STEPS,
     WINDOW_LINES,
     WINDOW_STEPS,
     adversarial,
-    all_finite,
     is_adversarial,
     window_ending,
     windows_of,
@@ -22,14 +18,14 @@ LASTING_SHARE = 0.3
 """A state that is gone at the end is reported if so many of the windows were in it."""
 
 REPEAT_STEPS = 300
-"""While a run trains, one and the same finding is said at most once in so many steps."""
+"""While a run trains, each finding is reported at most once in so many steps."""
 
 _KEPT_FIRST, _KEPT_LAST = SKIPPED_LINES + WINDOW_LINES, WINDOW_STEPS + WINDOW_LINES
 """A watch remembers so many first lines, with which it compares, and at least so many last ones, a window's most."""
 
 
 def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
-    """Judge a whole run by its logged figures.
+    """Check a whole run by its logged figures.
 
     Args:
         lines: Of ``metrics.jsonl``, in their order.
@@ -39,46 +35,32 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
         What is wrong at the end of the run, or was for a large part of it; the worst first.
     """
     lines = adversarial(lines)
-    findings = [] if all_finite(lines) else [NON_FINITE]
     windows = windows_of(lines, options)
-    for rule in RULES:
-        ill = [window for window in windows if rule.is_ill(window)]
+    found = findings(COURSE_RULES, Course(lines, windows, options))
+    for rule in WINDOW_RULES:
+        ill = [window for window in windows if rule.applies(window)]
         if ill and (ill[-1] is windows[-1] or len(ill) >= LASTING_SHARE * len(windows)):
             steps = f" (steps {ill[0].first_step:,} to {ill[-1].last_step:,})"
-            findings.append(finding_of(rule, ill[-1], steps))
-    if any(finding.severity == "critical" for finding in findings):
+            found.append(rule.finding(ill[-1], steps))
+    if any(finding.severity == "critical" for finding in found):
         # Of a discriminator that is saturated or diverges, log beta says nothing more.
-        findings = [finding for finding in findings if finding.key != "log_beta_off"]
-    findings += check_blindness(windows, options)
-    if not windows and not findings and lines:
-        findings.append(
-            Finding(
-                "too_short",
-                "note",
-                f"The run has logged {len(lines)} lines of figures, up to step {lines[-1]['step']:,}: too few to judge "
-                "the training by.",
-                f"Train for at least {SKIPPED_STEPS + WINDOW_STEPS} steps and {SKIPPED_LINES + WINDOW_LINES} lines, or "
-                f"log more often with {setting(options, 'log_interval')}.",
-            )
-        )
-    return by_severity(findings)
+        found = [finding for finding in found if finding.key != "log_beta_off"]
+    return by_severity(found)
 
 
 def check_window(lines: Sequence[Line], options: Options) -> list[Finding]:
-    """Judge a run by its latest figures alone; arguments and result as in `check_training`."""
+    """Check a run by its latest figures alone; arguments and result as in `check_training`."""
     return _check_last(adversarial(lines), options)
 
 
 def _check_last(lines: Sequence[Line], options: Options) -> list[Finding]:
-    findings = [] if all_finite(lines[-1:]) else [NON_FINITE]
+    found = findings(COURSE_RULES[:1], Course(lines[-1:], (), options))
     window = window_ending(lines, len(lines) - 1, options)
-    if window is not None:
-        findings += [finding_of(rule, window, "") for rule in RULES if rule.is_ill(window)]
-    return findings
+    return found if window is None else found + findings(WINDOW_RULES, window)
 
 
 class HealthWatch:
-    """Says, line by line of a running training, what has become ill; each thing once until it recovers.
+    """Reports, line by line of a running training, what has become ill; each thing once until it recovers.
 
     Args:
         options: The run's options by their names.
@@ -97,7 +79,7 @@ class HealthWatch:
             line: With its ``step``.
 
         Returns:
-            What is to be said now.
+            What there is to report now.
         """
         if not is_adversarial(line):
             return []
@@ -111,61 +93,6 @@ class HealthWatch:
             if key not in self._ill and rested:
                 self._said_at[key] = step
                 news.append(finding)
-        # What could not be said yet counts as new later.
+        # What could not be reported yet counts as new later.
         self._ill = {key for key in latest if key in self._ill or self._said_at.get(key) == step}
         return news
-
-
-def check_ending(ending: Mapping[str, Any], options: Options) -> list[Finding]:
-    """Say where a run ended otherwise than by its last step.
-
-    Args:
-        ending: ``failure`` (an error's line) and ``training``, a summary with ``steps`` and ``stopped_by``, as far as
-            they are there.
-        options: The run's options by their names.
-
-    Returns:
-        At most one finding.
-    """
-    if ending.get("failure"):
-        return [
-            Finding(
-                "failed",
-                "critical",
-                f"The run ended with an error: {ending['failure']}",
-                "Mend what the error names; where a loss or gradient is not finite, lower --generator-lr and "
-                "--discriminator-lr or give a gradient penalty with --penalty r1, and go on from the last checkpoint "
-                "with --resume latest.",
-            )
-        ]
-    training = ending.get("training")
-    if not training:
-        return [
-            Finding(
-                "unfinished",
-                "note",
-                "The run has not ended, or was killed: what stands here is what it had written so far.",
-                "Wait for its end, or go on from its last checkpoint with --resume latest.",
-            )
-        ]
-    steps, wanted = int(training["steps"]), options.get("max_steps")
-    of = f"{steps:,} of {wanted:,} steps" if isinstance(wanted, int) else f"{steps:,} steps"
-    if training["stopped_by"] in ("SIGINT", "SIGTERM", "SIGHUP"):
-        return [
-            Finding(
-                "interrupted",
-                "warning",
-                f"The run was interrupted ({training['stopped_by']}) after {of}; no metrics were taken.",
-                "Go on with the same command and --resume latest.",
-            )
-        ]
-    if training["stopped_by"] == "max_seconds":
-        return [
-            Finding(
-                "stopped_early",
-                "note",
-                f"--max-seconds ended the training after {of}.",
-                "If its curves still move, give a new run more seconds; --start-from gives it these weights.",
-            )
-        ]
-    return []

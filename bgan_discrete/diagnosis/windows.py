@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bgan_discrete.diagnosis.advice import word
 from bgan_discrete.diagnosis.findings import Line, Options
 
 WINDOW_LINES, WINDOW_STEPS = 6, 100
@@ -29,6 +30,10 @@ class Window:
     def has(self, *names: str) -> bool:
         """Whether all these figures were logged."""
         return all(name in self.now for name in names)
+
+    def word(self, name: str) -> object:
+        """What stands for a name in a rule's sentences: a figure, or an option or a way out."""
+        return self.now[name] if name in self.now else word(self.options, name)
 
 
 def adversarial(lines: Sequence[Line]) -> list[Line]:

@@ -14,12 +14,12 @@ from bgan_discrete.errors import InputError
 
 
 class ColumnCategorical(FactorizedCategorical):
-    """`FactorizedCategorical` where the codes of position p lie in ``[0, sizes[p])``.
+    """`FactorizedCategorical` where the codes of position p are in ``[0, sizes[p])``.
 
     The logits of the other codes are replaced by half the lowest finite number, so that their probability is exactly 0,
     in the softmax and in its gradient, while everything stays finite: in an entropy or in a sum of weighted
-    log-probabilities such a code adds 0 times a finite number. What is drawn is held to the last code of its position
-    too, because the cumulated probabilities of some devices end a rounding below 1.
+    log-probabilities such a code adds 0 times a finite number. Draws are clamped to the last code of their
+    position, because cumulated probabilities on some devices end slightly below 1.
 
     Args:
         logits: ``[N, *event_shape, K]``, finite.

@@ -230,10 +230,8 @@ class FactorizedCategorical(Distribution):
         return -(log_probs.exp() * log_probs).flatten(1).sum(1)
 
     def _gather(self, table: Tensor, codes: Tensor) -> Tensor:
-        """``table[n, p, x[m, n, p]]``, ``[M, N, P]``.
-
-        By flat indices: the gradient of ``gather`` on an expanded table would be as large as ``[M, N, P, K]``.
-        """
+        """``table[n, p, x[m, n, p]]``, ``[M, N, P]``."""
+        # By flat indices: the gradient of `gather` on an expanded table would be as large as [M, N, P, K].
         offsets = torch.arange(self.batch_size * self.num_positions, device=codes.device) * self.num_categories
         offsets_NP = rearrange(offsets, "(n p) -> n p", n=self.batch_size)
         index_MNP = as_index(codes.flatten(2)) + offsets_NP

@@ -1,6 +1,6 @@
-"""What a generator returns: the interface that the game knows, and what all distributions check alike.
+"""What a generator returns: the interface `Distribution` and checks that all distributions share.
 
-The training step knows only the interface `Distribution`; it never asks how a distribution is made.
+The training step knows only the interface `Distribution`.
 """
 
 import math
@@ -134,7 +134,7 @@ def check_logits(logits: Any, who: str = "generator") -> None:
 def check_end_id(end_id: int | None, num_categories: int) -> int | None:
     """Raise InputError for an ``end_id`` that is none of ``num_categories``; the end itself, or None for none."""
     if end_id is not None and not 0 <= end_id < num_categories:
-        raise InputError(f"end_id must lie in [0, {num_categories}) or be None, got {end_id}")
+        raise InputError(f"end_id must be in [0, {num_categories}) or be None, got {end_id}")
     return end_id
 
 

@@ -50,7 +50,7 @@ def code_dtype(num_categories: int) -> torch.dtype:
         InputError: If K is below 2 or above 2^24.
     """
     if not 2 <= num_categories <= MULTINOMIAL_MAX_CATEGORIES:
-        raise InputError(f"num_categories must lie between 2 and 2**24, got {num_categories}")
+        raise InputError(f"num_categories must be between 2 and 2**24, got {num_categories}")
     if num_categories <= 256:
         return torch.uint8
     if num_categories <= 32768:
@@ -142,13 +142,10 @@ def sample_categorical(logits: Tensor, num_draws: int, rng: torch.Generator | No
 
 
 def _bernoulli_by_bytes(probability_of_zero: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
-    """Codes ``[M, ...]`` of two categories, 1 where ``u >= p(0) [...]``, from a random byte for most of them.
-
-    A uniform is ``u = (byte + rest) / 256``, and ``256 p(0) = byte of p(0) + threshold``. If the two bytes differ, they
-    decide; only where they are equal, once in 256 times, is the rest drawn and compared with the threshold. The codes
-    are exact to 2^-32 with an eighth of the random bits, which took two thirds of the time on a CPU; and bytes are
-    compared many times faster than floats. An accelerator would have to stop for the number of undecided codes.
-    """
+    """Codes ``[M, ...]`` of two categories, 1 where ``u >= p(0) [...]``, from a random byte for most of them."""
+    # A uniform is u = (byte + rest) / 256, and 256 p(0) = byte of p(0) + threshold. If the bytes differ, they decide;
+    # only where they are equal, once in 256 times, is the rest drawn. Codes are exact to 2^-32 with an eighth of the
+    # random bits. (An accelerator would have to wait for the number of undecided codes.)
     scaled = (probability_of_zero * 256).flatten()
     byte_of_zero = scaled.clamp_max(255).to(torch.uint8)
     threshold = scaled - byte_of_zero
@@ -185,13 +182,9 @@ def _true_places(flags: Tensor) -> Tensor:
 
 
 def _compare_bytes(logits: Tensor, num_draws: int, rng: torch.Generator | None) -> Tensor:
-    """Codes ``[M, ...]``, the number of thresholds at or below u, from a random byte for most of them.
-
-    As `_bernoulli_by_bytes`, with K - 1 thresholds: the byte of u decides about those that lie in other bytes. Only
-    where it holds thresholds itself, in fewer than K of 256 bytes, is the rest of u drawn. The codes are exact to the
-    precision of the thresholds, and bytes are compared ten times faster than floats.
-    """
-    # 1. The thresholds, 256 times P(code <= k), and the bytes that they lie in.
+    """Codes ``[M, ...]``, the number of thresholds at or below u, as `_bernoulli_by_bytes` with K - 1 thresholds."""
+    # The byte of u decides about thresholds in other bytes; where it holds thresholds itself, the rest of u is drawn.
+    # 1. The thresholds, 256 times P(code <= k), and the bytes that hold them.
     scaled_KP = _distribution_function_by_category(logits, 256)
     if scaled_KP is None:
         scaled_KP = _distribution_function(logits, 256).flatten(0, -2).t()
@@ -227,10 +220,8 @@ def _compare_block(
 
 
 def _decide(scaled_KP: Tensor, bytes_of_u: Tensor, least: Tensor, most: Tensor, rng: torch.Generator | None) -> None:
-    """Raise codes ``least [M P]``, in place, by the thresholds in the very byte of u that are at or below u.
-
-    Where ``least`` and ``most`` agree there are none. Elsewhere the rest of u is drawn and compared with them in order.
-    """
+    """Raise codes ``least [M P]``, in place, by the thresholds in the very byte of u that are at or below u."""
+    # Where `least` and `most` agree there are none. Elsewhere the rest of u is drawn and compared with them in order.
     # One-dimensional gathers are several times faster than indexing: threshold k of position p as one of a flat tensor.
     (num_categories, num_positions), (category_stride, position_stride) = scaled_KP.shape, scaled_KP.stride()
     size = (num_categories - 1) * category_stride + (num_positions - 1) * position_stride + 1
@@ -244,7 +235,7 @@ def _decide(scaled_KP: Tensor, bytes_of_u: Tensor, least: Tensor, most: Tensor, 
         is_reached = rest >= thresholds.gather(0, offset + code.long().mul_(category_stride)) - byte
         code += is_reached.view(torch.uint8)
         least.scatter_(0, undecided, code)
-        # Where a threshold was reached and another lies in the same byte, that one is next.
+        # Where a threshold was reached and another is in the same byte, that one is next.
         left = (is_reached & (code < last)).nonzero().squeeze(1)
         undecided, offset, rest, byte, code, last = (
             values.gather(0, left) for values in (undecided, offset, rest, byte, code, last)
@@ -426,15 +417,12 @@ def _thresholds(logits: Tensor) -> Tensor:
 
 
 def _side_by_side(values_KP: Tensor) -> Tensor:
-    """A matrix ``[K, P]`` made contiguous: of a transposed one, row by row, which is several times as fast."""
+    """A contiguous copy of a matrix ``[K, P]``: of a transposed one, row by row, which is several times as fast."""
     return values_KP if values_KP.is_contiguous() else torch.stack(list(values_KP))
 
 
 def _distribution_function_by_category(logits: Tensor, scale: int = 1) -> Tensor | None:
-    """As `_distribution_function`, ``[K, P]``, where that is faster: None elsewhere.
-
-    On a CPU torch takes a softmax over a few numbers one by one, but over many positions at once.
-    """
+    """As `_distribution_function`, ``[K, P]``, where this layout is faster (few categories on a CPU); else None."""
     num_categories = logits.shape[-1]
     if logits.device.type != "cpu" or num_categories > FEW_CATEGORIES or logits.numel() < FEW_CATEGORIES_FROM:
         return None
@@ -446,10 +434,7 @@ def _distribution_function_by_category(logits: Tensor, scale: int = 1) -> Tensor
 
 
 def _distribution_function(logits: Tensor, scale: int = 1) -> Tensor:
-    """``P(code <= k)`` for k = 0 .. K-1, times a power of 2.
-
-    Divided by the last cumulated sum, which in float32 is seldom exactly 1: so the last category keeps exactly its
-    share, and a category of probability zero is never drawn.
-    """
+    """``P(code <= k)`` for k = 0 .. K-1, times a power of 2."""
+    # Divided by the last sum, which in float32 is seldom exactly 1, so that impossible categories are never drawn.
     cumulated = torch.softmax(logits.float(), dim=-1).cumsum(-1)
     return cumulated.div_(cumulated[..., -1:] / scale)

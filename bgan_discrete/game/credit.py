@@ -91,25 +91,22 @@ class AlternativesCredit:
     Attributes:
         escort: alpha: the generator's step uses the escort distribution ``q^alpha / sum_j q_j^alpha`` instead of the
             probabilities q of a choice, so that improbable codes keep a gradient. 1 is exact. Below 1 the gradient
-            differs, but it also vanishes where F is equal for all codes.
-        entropy_weight: tau: adds tau times the entropy of the choice at each position to what the generator ascends,
-            so that it tends to ``exp(F / tau)``, not to one code. 0 for none.
+            differs, but still vanishes where F is equal for all codes.
 
     Raises:
-        InputError: If the escort is not in (0, 1], or the weight below 0.
+        InputError: If the escort is not in (0, 1].
 
     Source:
         The local expectation gradient of Titsias and Lazaro-Gredilla (2015), with the weights of Hjelm et al. (2018).
     """
 
     escort: float = 1.0
-    entropy_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse other numbers."""
-        check_not_negative(escort=self.escort, entropy_weight=self.entropy_weight)
+        check_not_negative(escort=self.escort)
         if not 0 < self.escort <= 1:
-            raise InputError(f"escort must lie in (0, 1], got {self.escort}")
+            raise InputError(f"escort must be in (0, 1], got {self.escort}")
 
     def __call__(
         self, estimator: Estimator, distribution: Distribution, codes: Tensor, score: Scorer
@@ -134,9 +131,7 @@ class AlternativesCredit:
                 raise InputError(f"discriminator.alternatives must give F of shape {wanted}, got {got}")
 
             # 2. Their advantages, and F of the code that was drawn; positions that leave no choice are ignored.
-            advantages_NPK = estimator.over_alternatives(
-                log_q_NPK.detach(), log_w_NPK, self.entropy_weight, self.escort
-            )
+            advantages_NPK = estimator.over_alternatives(log_q_NPK.detach(), log_w_NPK, self.escort)
             log_w_NP = log_w_NPK.gather(-1, as_index(draw)[..., None]).squeeze(-1)
             num_open: Tensor | int = draw[0].numel()
             if is_open_NP is not None:
@@ -158,13 +153,12 @@ class AlternativesCredit:
         return surrogate_N, torch.stack(log_w_MN)
 
 
-def make_credit(name: CreditName, escort: float = 1.0, entropy_weight: float = 0.0) -> Credit:
+def make_credit(name: CreditName, escort: float = 1.0) -> Credit:
     """Look up a credit.
 
     Args:
         name: ``"sample"``, ``"prefix"`` or ``"alternatives"``.
         escort: Of the alternatives.
-        entropy_weight: Likewise.
 
     Returns:
         The credit.
@@ -175,7 +169,7 @@ def make_credit(name: CreditName, escort: float = 1.0, entropy_weight: float = 0
     credits: dict[str, Credit] = {
         "sample": sample_credit,
         "prefix": prefix_credit,
-        "alternatives": AlternativesCredit(escort, entropy_weight),
+        "alternatives": AlternativesCredit(escort),
     }
     if name not in credits:
         raise InputError(f"credit {name!r} is unknown; choose one of {', '.join(credits)}")

@@ -5,7 +5,7 @@ the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``;
 
 With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
 `bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from
-bounded and biased to unbounded and, in direction, unbiased.
+bounded and biased to unbounded and unbiased in direction.
 
 Letters: M draws, N latents, K alternatives of a position.
 """
@@ -123,9 +123,8 @@ def rloo(log_w_MN: Tensor) -> Tensor:
 def jeffreys(log_w_MN: Tensor) -> Tensor:
     """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
 
-    With log weights the choices become sharp, and the gradient of a code vanishes with its probability. The weights
-    keep codes alive that are better than those that are drawn, as long as ``exp F`` makes up for their small
-    probability.
+    With log weights alone the choices become sharp, and the gradient of a code vanishes with its probability. The
+    weights keep good codes alive as long as ``exp F`` outweighs their small probability.
 
     Arguments, result and errors as in `vimco`.
 
@@ -191,11 +190,8 @@ def _less_the_largest(log_w_MN: Tensor) -> Tensor:
 
 
 def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
-    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``.
-
-    By prefix and suffix sums in the log domain: subtracting ``w_m`` from the total loses every digit once one weight
-    dominates, and ``log(1 - w~)`` is -inf once ``w~`` rounds to 1.
-    """
+    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``, by prefix and suffix sums."""
+    # Subtracting w_m from the total loses every digit once one weight dominates, and log(1 - w~) may be -inf.
     num_draws = _at_least_two_draws(log_w_MN)
     nothing = log_w_MN.new_full((1, log_w_MN.shape[1]), -math.inf)
     before = torch.cat([nothing, torch.logcumsumexp(log_w_MN, dim=0)[:-1]])
@@ -212,9 +208,6 @@ class Estimator:
         function: Maps log weights ``[M, N]`` to advantages ``[M, N]``; one that couples latents also takes `processes`.
         zero_sum: The advantages of each latent sum to zero over its draws, which the surrogate makes use of.
         minimum_draws: The smallest M that carries a signal.
-        tempering: Log weights are multiplied by this exponent first. 1 is exact; below 1 the weights are flattened,
-            which biases the gradient.
-        log_weight_clip: Log weights are clamped to ``[-c, c]`` first. None is exact; a number biases the gradient.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
             ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
         couples_latents: An advantage depends on the draws of other latents, so that the batch cannot be taken in parts.
@@ -225,8 +218,6 @@ class Estimator:
     function: Callable[..., Tensor]
     zero_sum: bool = False
     minimum_draws: int = 2
-    tempering: float = 1.0
-    log_weight_clip: float | None = None
     limit: Limit | None = None
     couples_latents: bool = False
     processes: Processes = ALONE
@@ -243,7 +234,7 @@ class Estimator:
         Raises:
             InputError: If the function gives advantages of another shape.
         """
-        advantages_MN = self.advantages(self._prepared(log_w_MN))
+        advantages_MN = self.advantages(at_least_float32(log_w_MN))
         if not isinstance(advantages_MN, Tensor) or advantages_MN.shape != log_w_MN.shape:
             is_tensor = isinstance(advantages_MN, Tensor)
             what = list(advantages_MN.shape) if is_tensor else type(advantages_MN).__name__
@@ -254,9 +245,7 @@ class Estimator:
         return advantages_MN
 
     @torch.no_grad()
-    def over_alternatives(
-        self, log_q: Tensor, log_w: Tensor, entropy_weight: float = 0.0, escort: float = 1.0
-    ) -> Tensor:
+    def over_alternatives(self, log_q: Tensor, log_w: Tensor, escort: float = 1.0) -> Tensor:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
@@ -265,8 +254,6 @@ class Estimator:
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
             log_w: Their log weights ``[..., K]``.
-            entropy_weight: tau; ``F - tau log q`` is used instead of F. With log weights (`rloo`) this adds tau times
-                the gradient of the entropy.
             escort: alpha, in (0, 1]; the escort distribution ``q^alpha / sum_j q_j^alpha`` is used instead of q. The
                 gradient of a logit is q times the advantage, so that a code of vanishing q cannot come back, however
                 good it is; with the escort it is about ``q^alpha`` times the advantage. 1 is exact. Below 1 it is not
@@ -283,13 +270,11 @@ class Estimator:
             not learn, and on escort distributions.
         """
         self.check_alternatives()
-        log_q, log_w = at_least_float32(log_q), self._prepared(log_w)
+        log_q, log_w = at_least_float32(log_q), at_least_float32(log_w)
 
-        # 1. The entropy changes F, the escort q; what cannot be drawn at all stays so.
-        is_choice = log_q > torch.finfo(log_q.dtype).min / 4
-        if entropy_weight:
-            log_w = torch.where(is_choice, log_w - entropy_weight * log_q, log_w)
+        # 1. The escort of q; what cannot be drawn at all stays so.
         if escort != 1:
+            is_choice = log_q > torch.finfo(log_q.dtype).min / 4
             log_q = torch.log_softmax(torch.where(is_choice, escort * log_q, log_q), dim=-1)
         q = log_q.exp()
         advantages = torch.zeros_like(q)
@@ -318,12 +303,6 @@ class Estimator:
                 "none, as one that weighs a batch; use bgan_centered or rloo with normalization 'latent', or give "
                 "your own one its limit: 'weight', 'log_weight' or 'both'"
             )
-
-    def _prepared(self, log_w: Tensor) -> Tensor:
-        log_w = at_least_float32(log_w)
-        if self.log_weight_clip is not None:
-            log_w = log_w.clamp(-self.log_weight_clip, self.log_weight_clip)
-        return log_w if self.tempering == 1.0 else log_w * self.tempering
 
     def check_num_draws(self, num_draws: int) -> None:
         """Raise InputError if ``num_draws`` per latent carry no signal."""
@@ -418,21 +397,12 @@ ESTIMATORS: dict[str, Estimator] = {
 """Every estimator by its name, as `make_estimator` copies it."""
 
 
-def make_estimator(
-    name: str,
-    *,
-    normalization: Normalization = "latent",
-    tempering: float = 1.0,
-    log_weight_clip: float | None = None,
-    processes: Processes = ALONE,
-) -> Estimator:
+def make_estimator(name: str, *, normalization: Normalization = "latent", processes: Processes = ALONE) -> Estimator:
     """Build an estimator by its name.
 
     Args:
         name: A key of `ESTIMATORS`.
         normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
-        tempering: Exponent of the weights in (0, 1]; below 1 it biases.
-        log_weight_clip: Positive bound of the absolute log weight; None for none; a number biases.
         processes: Those that hold the parts of the batch, with as many latents each: what is taken over the batch is
             taken over all of them.
 
@@ -440,7 +410,7 @@ def make_estimator(
         A new estimator, with its own state where it has one.
 
     Raises:
-        InputError: If a name or an option is unknown or out of range, or `normalization` is given to an estimator that
+        InputError: If a name is unknown, or `normalization` is given to an estimator that
             fixes its own.
 
     Examples:
@@ -449,12 +419,8 @@ def make_estimator(
     """
     if name not in ESTIMATORS:
         raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")
-    if not 0 < tempering <= 1:
-        raise InputError(f"tempering must lie in (0, 1], got {tempering}")
-    if log_weight_clip is not None and not log_weight_clip > 0:
-        raise InputError(f"log_weight_clip must be positive, got {log_weight_clip}")
     check_draws(2, normalization)
-    row = replace(ESTIMATORS[name], tempering=tempering, log_weight_clip=log_weight_clip, processes=processes)
+    row = replace(ESTIMATORS[name], processes=processes)
     if normalization == "latent":
         return row
     if name not in ("bgan", "bgan_centered"):

@@ -1,18 +1,18 @@
-"""Updates that are inf or NaN are refused, without asking an accelerator at each step."""
+"""Refuses updates that are inf or NaN, without waiting for the accelerator at each step."""
 
 import torch
 from torch import Tensor
 
 
 class FiniteGuard:
-    """Stops all updates from the first loss or gradient on that is inf or NaN, without asking the device at each step.
+    """Stops all updates after the first loss or gradient that is inf or NaN, without waiting for the device.
 
-    An accelerator is idle while the host waits for an answer. With a guard nothing is asked: a flag on the device tells
-    the optimiser to leave the parameters alone (`torch.optim.Adam` and others with ``fused=True`` can read it), from
-    the first such update on until `check` is called.
+    An accelerator is idle while the host waits for its answer. A guard keeps a flag on the device instead, which tells
+    the optimiser to leave the parameters alone (`torch.optim.Adam` and others with ``fused=True`` read it), from the
+    first such update until `check` is called.
 
     Attributes:
-        step: What `check` calls the step; whoever takes the steps counts here.
+        step: The number that `check` reports; the training loop sets it.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class FiniteGuard:
         self._updates: list[tuple[int, str]] = []
 
     def note(self, loss: Tensor, norm: Tensor, who: str) -> Tensor:
-        """Take note of an update before it is made.
+        """Record an update before it is applied.
 
         Args:
             loss: Scalar.
@@ -29,7 +29,7 @@ class FiniteGuard:
             who: Whose update it is.
 
         Returns:
-            Scalar float32, 1 where this update, or one before it, must not be made; else 0.
+            Scalar float32, 1 where this update, or one before it, must be skipped; else 0.
         """
         if self._first is None:
             self._first = torch.full((), -1, dtype=torch.int64, device=loss.device)

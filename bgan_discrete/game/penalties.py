@@ -1,4 +1,4 @@
-"""Regularisers of the discriminator: gradient penalties on soft one-hots, and spectral normalisation.
+"""Regularisers of the discriminator: gradient penalties on soft one-hots.
 
 A gradient penalty needs a derivative with respect to the sample, so codes enter as one-hots ``[B, *event_shape, K]``,
 which every discriminator of this package accepts; soft one-hots may be given instead of codes. Norms run over all
@@ -10,9 +10,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
+from torch import Tensor
 
 from bgan_discrete.distributions.sampling import one_hot_codes
 from bgan_discrete.errors import InputError, one_line
@@ -205,7 +203,7 @@ def checked_penalty(
         raise InputError(
             f"penalty {_name(penalty)} failed: {one_line(error)}; it is called with (discriminator, real, fake, "
             "num_categories, rng), and for those of this package the discriminator must take soft one-hots "
-            f"[B, *event_shape, {num_categories}] in the place of codes and have a derivative with respect to them"
+            f"[B, *event_shape, {num_categories}] instead of codes and have a derivative with respect to them"
         ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         got = list(value.shape) if isinstance(value, Tensor) else repr(value)
@@ -217,30 +215,3 @@ def checked_penalty(
 
 def _name(penalty: Any) -> str:
     return penalty.__name__ if isinstance(penalty, FunctionType) else type(penalty).__name__
-
-
-def apply_spectral_normalization(module: nn.Module) -> int:
-    """Constrain every linear, convolution and embedding weight inside a module to spectral norm 1.
-
-    Walks through all submodules: applied to the top module alone it would change nothing.
-
-    Args:
-        module: A discriminator; changed in place.
-
-    Returns:
-        The number of weights that were normalised.
-
-    Raises:
-        InputError: If there is no weight to normalise.
-
-    Source:
-        Miyato et al., "Spectral normalization for generative adversarial networks" (2018).
-    """
-    normalized = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Bilinear)
-    layers = [layer for layer in module.modules() if isinstance(layer, normalized)]
-    layers = [layer for layer in layers if not parametrize.is_parametrized(layer, "weight")]
-    if not layers:
-        raise InputError("spectral normalisation found no linear, convolution or embedding weight to normalise")
-    for layer in layers:
-        spectral_norm(layer, "weight")
-    return len(layers)

@@ -1,4 +1,4 @@
-"""The two players: what a generator and a discriminator are, for everything that trains, saves and draws."""
+"""The two players: the base classes of generators and discriminators."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -50,17 +50,17 @@ class Generator(nn.Module, ABC):
         latent_size: Z.
         latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
         num_classes: Classes of the labels that it is called with; None for no labels.
-        settings: Further arguments of a subclass, which its own ``__init__`` passes on, so that a saved model has them.
+        settings: Further arguments of a subclass, which its ``__init__`` passes on to be saved with the model.
 
     Attributes:
-        settings: The arguments that its class takes, in plain values, by which a saved model is built again.
+        settings: The arguments of its class as plain values, from which a saved model is rebuilt.
 
     Raises:
         InputError: If a size is below 1, the kind is unknown, or the space names another number of classes.
     """
 
     takes_prompt: ClassVar[bool] = False
-    """Whether its distributions go on from the beginning of a sample."""
+    """Whether its distributions can continue a prompt, the beginning of a sample."""
 
     def __init__(
         self,
@@ -212,10 +212,10 @@ def check_labels(network: Generator | Discriminator, labels: Tensor | None) -> N
         labels: That it was called with.
 
     Raises:
-        InputError: If it was made otherwise.
+        InputError: If labels and classes do not match.
     """
     if (network.num_classes is None) != (labels is None):
-        wanted = "no labels, since it was made without num_classes" if labels is not None else "labels, one a sample"
+        wanted = "no labels, since it has no num_classes" if labels is not None else "labels, one a sample"
         who = "generator" if isinstance(network, Generator) else "discriminator"
         raise InputError(f"this {who} must be given {wanted}")
 
@@ -229,7 +229,7 @@ def check_players(generator: Any = None, discriminator: Any = None, needed: Coll
         needed: Those of the two that must be there.
 
     Raises:
-        InputError: If one is of another class, missing or half made, or their samples are of different shapes.
+        InputError: If one is of another class, missing or not initialised, or their samples differ in shape.
     """
     for who, network, base, lines in (
         ("generator", generator, Generator, OWN_GENERATOR),
@@ -304,7 +304,6 @@ class Players:
         generator_optimizer: Of the generator's parameters; None where it does not move.
         discriminator_optimizer: Of the discriminator's parameters; likewise.
         precision: Makes the context in which the networks run (autocast); weights and losses are outside it.
-        score_precision: The same for the scoring of the generator's draws alone; that of all else if None.
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
         parts: In how many parts, one after the other, a batch goes through the networks before they move; the gradient
             is that of the whole batch, the memory that of a part.
@@ -329,7 +328,6 @@ class Players:
     generator_optimizer: torch.optim.Optimizer | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
     precision: Context = nullcontext
-    score_precision: Context | None = None
     score_chunk: int | None = None
     parts: int = 1
     guard: FiniteGuard | None = None
@@ -341,7 +339,7 @@ class Players:
         check_optimizer("generator", self.generator, self.generator_optimizer)
         check_optimizer("discriminator", self.discriminator, self.discriminator_optimizer)
         check_at_least_one(parts=self.parts, score_chunk=1 if self.score_chunk is None else self.score_chunk)
-        check_context(precision=self.precision, score_precision=self.score_precision or self.precision)
+        check_context(precision=self.precision)
         self.generator = self.processes.replicate(self.generator)
         self.discriminator = self.processes.replicate(self.discriminator)
 

@@ -22,6 +22,7 @@ class Game:
         discriminator_draws: Draws per latent that the discriminator learns from.
         penalty: Regulariser of the discriminator, such as a gradient penalty; None for none.
         penalty_weight: gamma, which multiplies the penalty.
+        penalty_interval: The Trainer takes the penalty every so many discriminator steps, scaled by as much.
         credit: Whose F weighs a position of a draw: the sample's, its prefix's, or each alternative's.
 
     Raises:
@@ -39,6 +40,7 @@ class Game:
     discriminator_draws: int = 1
     penalty: Penalty | None = None
     penalty_weight: float = 1.0
+    penalty_interval: int = 4
     credit: Credit = sample_credit
 
     def __post_init__(self) -> None:
@@ -51,5 +53,9 @@ class Game:
             is_none = what == "penalty" and part is None
             if not is_none and (not callable(part) or isinstance(part, type)):
                 raise InputError(f"{what} must be a function or an object that is called as one, got {part!r}")
-        check_at_least_one(num_draws=self.num_draws, discriminator_draws=self.discriminator_draws)
+        check_at_least_one(
+            num_draws=self.num_draws,
+            discriminator_draws=self.discriminator_draws,
+            penalty_interval=self.penalty_interval,
+        )
         check_not_negative(penalty_weight=self.penalty_weight)

@@ -113,7 +113,7 @@ def discriminate(players: Players, real: Tensor, fake: Tensor, condition: Tensor
 
 
 def with_gradient(output: Tensor, who: str) -> Tensor:
-    """A loss, or what it is made of, if it depends on parameters.
+    """Check that a loss, or a term of it, depends on parameters.
 
     Args:
         output: Of any shape.
@@ -171,7 +171,7 @@ def checked_log_ratios(log_ratios: Any, samples: Tensor) -> Tensor:
 
 @contextmanager
 def at_rest(network: nn.Module) -> Iterator[None]:
-    """The context in which a network is in eval mode; afterwards it is in its mode of before."""
+    """A context that puts a network into eval mode and restores its mode afterwards."""
     was_training = network.training
     network.eval()
     try:
@@ -197,7 +197,7 @@ class Scorer:
     def __init__(self, players: Players, condition: Tensor | None = None) -> None:
         self.discriminator = plain(players.network("discriminator"))
         self.chunk, self.condition = players.score_chunk, condition
-        self.precision = players.score_precision or players.precision
+        self.precision = players.precision
 
     @torch.no_grad()
     def draws(self, codes: Tensor) -> Tensor:

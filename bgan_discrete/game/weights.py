@@ -116,10 +116,7 @@ def log_partition(log_w_MN: Tensor, over: Normalization = "batch", processes: Pr
 
 
 def _log_sum(log_w_MN: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
-    """The logarithm of the sum of all weights, as two numbers to be added: the largest log weight, and the rest.
-
-    Callers subtract the largest first: in the sum of both, a large one would round the rest away.
-    """
+    """The logarithm of the sum of all weights as two numbers, the largest log weight and the rest: their sum rounds."""
     largest = log_w_MN.detach().amax().clamp_min(torch.finfo(log_w_MN.dtype).min)  # all may be -inf
     log_rest = torch.logsumexp(log_w_MN - largest, dim=(0, 1))
     if processes.size == 1:
@@ -177,10 +174,8 @@ def log_ratio_diagnostics(log_ratio_real: Tensor, log_ratio_fake: Tensor) -> dic
 
 
 def _spread(log_w_MN: Tensor, processes: Processes) -> Tensor:
-    """Standard deviation over the batch of all processes: the variance is the mean variance plus that of the means.
-
-    Each process divides by its largest absolute log weight, so that no square overflows.
-    """
+    """Standard deviation over the batch of all processes: the variance is the mean variance plus that of the means."""
+    # Each process divides by its largest absolute log weight, so that no square overflows.
     scale = log_w_MN.abs().amax().clamp_min(torch.finfo(log_w_MN.dtype).tiny)
     variance, mean = torch.var_mean(log_w_MN / scale, unbiased=False)
     variances, means, scales = processes.gather(torch.stack([variance, mean, scale])).unbind(1)

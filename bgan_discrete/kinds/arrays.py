@@ -10,18 +10,17 @@ import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.tables import CategoryColumn
-from bgan_discrete.config import ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig
+from bgan_discrete.config import ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
-from bgan_discrete.metrics import category_counts, log_frequencies
-from bgan_discrete.metrics.arrays import ArrayReport, Extra, check_row_counts, evaluate_array, kmer_divergence
-from bgan_discrete.metrics.images import Better
+from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvDiscriminator,
@@ -65,12 +64,9 @@ class Arrays(Kind):
             missing=split_names(config.missing) or (),
             delimiter=config.delimiter,
             header=config.header,
-            key=config.array_key,
             limit=config.limit,
-            holdout=config.holdout,
-            heldout=config.heldout,
+            **split_holdout(config.holdout),
             codec=codec,
-            seed=config.data_seed,
         )
 
     def check_counts(self, num_samples: int, data: ArrayData) -> None:
@@ -105,8 +101,6 @@ class Arrays(Kind):
             discriminator = ConvSequenceDiscriminator(space, *widths)
         else:
             discriminator = ConvDiscriminator(space, *widths)
-        if model.spectral_norm:
-            apply_spectral_normalization(discriminator)
         return generator, discriminator
 
     def check_networks(self, config: ArrayTrainingConfig, data: ArrayData) -> None:
@@ -126,10 +120,9 @@ class Arrays(Kind):
 
     def start(self, generator: Generator, config: ArrayTrainingConfig, data: ArrayData) -> None:
         """Give the data's frequencies for an output bias, and the logits their spread over latents."""
-        if config.model.output_bias:
-            frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-            frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
-            generator.set_output_bias(frequencies)
+        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
+        generator.set_output_bias(frequencies)
         spread = config.model.logit_spread
         if spread is None and config.training.credit == "alternatives":
             spread = LOGIT_SPREAD
@@ -199,7 +192,7 @@ class Arrays(Kind):
         *,
         resample: int = 1,
         **options: Any,
-    ) -> ArrayReport:
+    ) -> Evaluation:
         """Distances of columns and pairs of columns, nearest neighbours, a fresh critic; see `Kind.evaluate`."""
         refuse_options(self.name, options)
         self.check_counts(num_samples, data)
@@ -284,7 +277,7 @@ def figures_of_example(data: ArrayData) -> Extra | None:
         ):
             return None
 
-        def rules(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+        def rules(codes: np.ndarray) -> dict[str, Entry]:
             broken = broken_rules(codec.decode(codes))
             return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
 
@@ -294,7 +287,7 @@ def figures_of_example(data: ArrayData) -> Extra | None:
         return None
     places = _shares_of_places(data.codes)
 
-    def motif(codes: np.ndarray) -> dict[str, tuple[float, Better]]:
+    def motif(codes: np.ndarray) -> dict[str, Entry]:
         found = _shares_of_places(codes)
         return {
             "share of sequences with the motif": (float((motif_places(codes) >= 0).mean()), "floor"),

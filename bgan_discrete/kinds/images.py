@@ -10,15 +10,16 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
-from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
+from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig, split_revision
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, visible
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
-from bgan_discrete.metrics import ImageReport, check_counts, evaluate_images, log_frequencies
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.images import check_counts, evaluate_images
+from bgan_discrete.metrics.marginals import log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, load_images
@@ -45,17 +46,11 @@ class Images(Kind):
 
     def load(self, config: ImageDataConfig, codec: ImageCodec | None = None, dataset: Any = None) -> ImageData:
         """Load, quantise and cache images; see `Kind.load`."""
-        options = CodecOptions(
-            name=config.codec,
-            num_categories=config.num_categories,
-            seed=config.data_seed,
-            threshold=config.binary_threshold,
-            stochastic=config.stochastic,
-            dither=config.dither,
-        )
+        options = CodecOptions(name=config.codec, num_categories=config.num_categories, stochastic=config.stochastic)
+        name, revision = split_revision(config.dataset)
         return load_images(
-            config.dataset if dataset is None else dataset,
-            image_column=config.image_column,
+            name if dataset is None else dataset,
+            column=config.column,
             label_column=config.label_column,
             split=config.split,
             resize=config.resize,
@@ -63,9 +58,7 @@ class Images(Kind):
             limit=config.limit,
             holdout=config.holdout,
             codec=options if codec is None else codec,
-            seed=config.data_seed,
-            cache_dir=config.cache_dir,
-            revision=config.dataset_revision,
+            revision=revision,
         )
 
     def check_counts(self, num_samples: int, data: ImageData) -> None:
@@ -117,14 +110,11 @@ class Images(Kind):
             None if model.input_encoding == "auto" else model.input_encoding,
             num_classes,
         )
-        if model.spectral_norm:
-            apply_spectral_normalization(discriminator)
         return generator, discriminator
 
     def start(self, generator: Generator, config: ImageTrainingConfig, data: ImageData) -> None:
-        """Give the generator the data's log-frequencies for an output bias, if it is to have one."""
-        if config.model.output_bias:
-            generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
+        """Give the generator the data's log-frequencies for an output bias."""
+        generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
 
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """For one grid; with classes ten of each of the first ones, so that a class is a row."""
@@ -197,7 +187,7 @@ class Images(Kind):
         *,
         resample: int = 1,
         **options: Any,
-    ) -> ImageReport:
+    ) -> Evaluation:
         """Distances of pixels and features, nearest neighbours, classes; see `Kind.evaluate`."""
         refuse_options(self.name, options)
         labels = asked = None

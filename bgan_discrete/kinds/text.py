@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
-from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextTrainingConfig
+from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextTrainingConfig, split_holdout, split_revision
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import apply_spectral_normalization
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file
-from bgan_discrete.metrics import category_counts, log_frequencies
-from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, TextReport, evaluate_text, wgan_gp_divergences
+from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.marginals import category_counts, log_frequencies
+from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ConvSequenceDiscriminator,
@@ -71,28 +71,26 @@ class Text(Kind):
 
     def load(self, config: TextDataConfig, codec: TextCodec | None = None, dataset: Any = None) -> TextData:
         """Load and encode text; see `Kind.load`."""
+        has_file = config.tokenizer.endswith(".model")
         options = codec or TextCodecOptions(
-            tokenizer=config.tokenizer,
+            tokenizer="sentencepiece" if has_file else config.tokenizer,
             length=config.length,
             ends=config.layout == "pad",
             vocabulary_size=config.vocabulary_size,
-            min_count=config.min_count,
-            model_type=config.model_type,
-            model_file=config.model_file,
+            model_file=config.tokenizer if has_file else None,
         )
+        name, revision = split_revision(config.dataset)
         return load_text(
-            config.dataset if dataset is None else dataset,
-            text_column=config.text_column,
+            name if dataset is None else dataset,
+            column=config.column,
             split=config.split,
             unit=config.unit,
             layout=config.layout if codec is None else ("pad" if codec.ends else "window"),
             limit=config.limit,
             streaming=config.streaming,
-            holdout=config.holdout,
-            heldout=config.heldout,
+            **split_holdout(config.holdout),
             codec=options,
-            seed=config.data_seed,
-            revision=config.dataset_revision,
+            revision=revision,
         )
 
     def check_counts(self, num_samples: int, data: TextData) -> None:
@@ -118,8 +116,6 @@ class Text(Kind):
             )
         else:
             discriminator = DISCRIMINATORS[model.discriminator](space, *sizes, per_prefix=credit == "prefix")
-        if model.spectral_norm:
-            apply_spectral_normalization(discriminator)
         return generator, discriminator
 
     def algorithm(self, config: TextTrainingConfig) -> TextAlgorithmConfig:
@@ -135,11 +131,10 @@ class Text(Kind):
 
     def start(self, generator: Generator, config: TextTrainingConfig, data: TextData) -> None:
         """Give the data's frequencies for an output bias, and the logits their spread over latents."""
-        if config.model.output_bias:
-            frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
-            occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
-            frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
-            generator.set_output_bias(frequencies)
+        frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
+        occurs = torch.from_numpy(category_counts(data.codes, data.num_categories).any(0))
+        frequencies[..., ~occurs] = ABSENT_LOG_FREQUENCY
+        generator.set_output_bias(frequencies)
         spread = config.model.logit_spread
         if spread is None and config.training.credit == "alternatives" and _is_one_shot(config):
             spread = LOGIT_SPREAD
@@ -200,7 +195,7 @@ class Text(Kind):
         *,
         resample: int = 1,
         **options: Any,
-    ) -> TextReport:
+    ) -> Evaluation:
         """Divergences of n-grams, perplexities, BLEU; see `Kind.evaluate`.
 
         Options: ``others``, other models by the names of their rows; ``protocol``, ``full`` or ``wgan-gp`` to add the
@@ -208,7 +203,7 @@ class Text(Kind):
         """
         return _evaluate(pipeline, data, num_samples, seed, resample, **options)
 
-    def remarks(self, report: TextReport, data: TextData) -> list[str]:
+    def remarks(self, report: Evaluation, data: TextData) -> list[str]:
         """The share of unknown tokens, and the figures of further protocols."""
         tokens = int(data.codec.lengths(np.asarray(data.heldout_codes)).sum())
         unknown = data.counts["heldout_unknown"] / max(tokens, 1)
@@ -239,7 +234,7 @@ def _evaluate(
     others: dict[str, Any] | None = None,
     protocol: str = "full",
     sweep_temperature: bool = False,
-) -> TextReport:
+) -> Evaluation:
     if num_samples < 2:
         raise InputError(f"num_samples must be at least 2, got {num_samples}")
     training, heldout = _evaluated_texts(data)
@@ -253,8 +248,8 @@ def _evaluate(
         ends=data.codec.ends,
         valid=equations() if data.name == "arithmetic" else None,
         others={name: other.generate(num_samples, seed=seed).values for name, other in (others or {}).items()},
+        num_available=len(data.codes),
     )
-    report.facts["training_texts_in_all"] = len(data.codes)
     if protocol == "wgan-gp":
         few = num_samples < WGAN_GP_SAMPLES
         drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).values if few else texts
@@ -299,7 +294,7 @@ def sweep_temperatures(
         texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, resample=resample).values
         valid = equations() if data.name == "arithmetic" else None
         report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
-        row = report.rows["model"]
+        row = {figure.title: figure.value for figure in report.figures.values()}
         points.append({"temperature": temperature, **{name: row[name] for name in names if name in row}})
     return points
 

@@ -1,41 +1,41 @@
-"""Metrics of generated images, each beside its real-against-real floor and a trivial baseline."""
+"""What generated samples are worth: figures beside their floors and baselines.
 
-from bgan_discrete.metrics.classifier import ImageClassifier, train_classifier
-from bgan_discrete.metrics.critics import critic_divergence
-from bgan_discrete.metrics.frechet import frechet_distance
-from bgan_discrete.metrics.images import Figure, ImageReport, check_counts, evaluate_images
-from bgan_discrete.metrics.marginals import (
-    category_counts,
-    independent_pixels,
-    log_frequencies,
-    marginal_total_variation,
-)
-from bgan_discrete.metrics.neighbours import (
-    ManifoldFigures,
-    TwoSampleAccuracy,
-    hamming_to_nearest,
-    nearest_neighbour_accuracy,
-    precision_recall_density_coverage,
-    squared_distances,
-)
+`Figure` and `Evaluation` need no torch; the other names are imported on first use.
+"""
 
-__all__ = [
-    "Figure",
-    "ImageClassifier",
-    "ImageReport",
-    "ManifoldFigures",
-    "TwoSampleAccuracy",
-    "category_counts",
-    "check_counts",
-    "critic_divergence",
-    "evaluate_images",
-    "frechet_distance",
-    "hamming_to_nearest",
-    "independent_pixels",
-    "log_frequencies",
-    "marginal_total_variation",
-    "nearest_neighbour_accuracy",
-    "precision_recall_density_coverage",
-    "squared_distances",
-    "train_classifier",
-]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Evaluation": "figure",
+    "Figure": "figure",
+    "ImageClassifier": "classifier",
+    "ManifoldFigures": "neighbours",
+    "TwoSampleAccuracy": "neighbours",
+    "category_counts": "marginals",
+    "critic_divergence": "critics",
+    "evaluate_array": "arrays",
+    "evaluate_images": "images",
+    "evaluate_text": "text",
+    "frechet_distance": "frechet",
+    "hamming_to_nearest": "neighbours",
+    "independent_pixels": "marginals",
+    "log_frequencies": "marginals",
+    "marginal_total_variation": "marginals",
+    "nearest_neighbour_accuracy": "neighbours",
+    "precision_recall_density_coverage": "neighbours",
+    "squared_distances": "neighbours",
+    "train_classifier": "classifier",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bgan_discrete.metrics' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bgan_discrete.metrics.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

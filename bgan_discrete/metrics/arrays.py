@@ -1,23 +1,20 @@
-"""Judging arrays and tables: columns by themselves, columns in pairs, copies, and a fresh critic.
-
-Each figure stands beside its floor (held-out rows in the samples' place) and a trivial baseline (independent columns).
+"""The figures of generated arrays and tables: columns by themselves, columns in pairs, copies, and a fresh critic.
 
 Letters: n rows, P columns (the event shape, flattened), K categories.
 """
 
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.errors import InputError, visible
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator
+from bgan_discrete.metrics import figure
 from bgan_discrete.metrics.critics import critic_divergence
-from bgan_discrete.metrics.images import Better, Figure
+from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, key_of
 from bgan_discrete.metrics.marginals import category_counts, independent_pixels
 from bgan_discrete.nn.sequences import ConvSequenceDiscriminator
 from bgan_discrete.nn.vectors import MLPDiscriminator
@@ -45,9 +42,14 @@ FEWEST_EXPECTED = 20
 
 _DENSE_JOINT = 2**16
 
+CRITIC = "divergence that a fresh critic finds (0 to 1)"
+
 Codes = NDArray[Any]
-Extra = Callable[[Codes], Mapping[str, tuple[float, Better]]]
-"""Further figures of rows of codes: title -> value, and in which direction it is better."""
+Entry = tuple[float, Direction]
+"""A value, and in which direction it is better."""
+
+Extra = Callable[[Codes], Mapping[str, Entry]]
+"""Further figures of rows of codes, by their titles."""
 
 
 def column_total_variation(a: Codes, b: Codes, num_categories: int) -> NDArray[np.float64]:
@@ -234,84 +236,9 @@ def _keys(codes: Codes) -> list[bytes]:
     return [row.tobytes() for row in np.ascontiguousarray(np.asarray(codes).reshape(len(codes), -1), np.int32)]
 
 
-@dataclass
-class ArrayReport:
-    """The figures of a model of arrays or of a table.
-
-    Attributes:
-        figures: By their names.
-        num_samples: Samples of the model that were judged.
-        block_size: Rows in the samples' place in every comparison; a figure is the mean over blocks.
-        num_training: Training rows, which distances and copies are taken against.
-        num_heldout: Held-out rows.
-        num_pairs: Pairs of columns that were compared.
-        pairs_in_all: Pairs of columns that there are.
-        worst_columns: Column -> total variation, of the columns that are farthest from the training data.
-        worst_pairs: Likewise for pairs.
-        num_missing_categories: Of a table, those that the samples lack (`missing_categories`); 0 of an array.
-        missing_categories: ``column = category`` -> share in the training rows, of the most frequent of them.
-    """
-
-    figures: dict[str, Figure]
-    num_samples: int
-    block_size: int
-    num_training: int
-    num_heldout: int
-    num_pairs: int
-    pairs_in_all: int
-    worst_columns: dict[str, float] = field(default_factory=dict)
-    worst_pairs: dict[str, float] = field(default_factory=dict)
-    num_missing_categories: int = 0
-    missing_categories: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        document = {name: value for name, value in vars(self).items() if name != "figures"}
-        figures = {name: figure.to_dict() for name, figure in self.figures.items()}
-        return {"figures": figures, **document}
-
-    def format_table(self) -> str:
-        """The figures as a table for people."""
-        words = {"lower": "lower", "higher": "higher", "half": "0.5", "floor": "as the floor"}
-        rows = [("", "model", "floor", "baseline", "better")]
-        for figure in self.figures.values():
-            cells = (_short(figure.value), _short(figure.floor), _short(figure.baseline))
-            rows.append((figure.title, *cells, words[figure.better]))
-        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-        lines = [_aligned(row, widths) for row in rows]
-        lines.insert(1, "-" * max(map(len, lines)))
-        worst = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_columns.items())
-        pairs = ", ".join(f"{name} {value:.3f}" for name, value in self.worst_pairs.items())
-        lines += textwrap.wrap(
-            f"columns farthest from the data (total variation): {worst}", 100, subsequent_indent="  "
-        )
-        if self.num_missing_categories:
-            missing = ", ".join(f"{name} ({share:.1%} of the data)" for name, share in self.missing_categories.items())
-            more = self.num_missing_categories - len(self.missing_categories)
-            missing += f", and {more:,} more" if more else ""
-            lines += textwrap.wrap(f"categories missing from the samples: {missing}", 100, subsequent_indent="  ")
-        if self.num_pairs:
-            lines += textwrap.wrap(f"pairs farthest from the data: {pairs}", 100, subsequent_indent="  ")
-            of = f" of {self.pairs_in_all:,}, evenly chosen" if self.num_pairs < self.pairs_in_all else ""
-            lines.append(f"{self.num_pairs:,} pairs of columns{of}")
-        lines.append(
-            f"{self.num_samples:,} samples in blocks of {self.block_size:,}; {self.num_training:,} training and "
-            f"{self.num_heldout:,} held-out rows"
-        )
-        lines.append("floor: held-out rows in the samples' place; baseline: columns drawn independently")
-        return "\n".join(visible(line.rstrip()) for line in lines)
-
-
 def check_row_counts(num_samples: int, num_training: int, num_heldout: int) -> None:
-    """Raise InputError where there are too few rows to judge a model by."""
-    cures = "raise --num-samples", "take more rows or lower --holdout", "raise --holdout"
-    counts = ("samples", num_samples), ("training rows", num_training), ("held-out rows", num_heldout)
-    for (name, count), cure in zip(counts, cures, strict=True):
-        if count < MIN_ROWS:
-            raise InputError(
-                f"the metrics need at least {MIN_ROWS} {name}, got {count}: {cure}, or leave "
-                "the metrics out with --num-samples 0"
-            )
+    """Raise InputError where there are too few rows to evaluate a model by."""
+    figure.check_counts("rows", MIN_ROWS, num_samples, num_training, num_heldout)
 
 
 def evaluate_array(
@@ -325,12 +252,12 @@ def evaluate_array(
     neighbours: bool = False,
     extra: Extra | None = None,
     seed: int = 0,
-) -> ArrayReport:
-    """Judge samples against real rows.
+) -> Evaluation:
+    """Compare samples with real rows.
 
     The samples are cut into blocks of as many as there are held-out rows (at most `MAX_BLOCK`), and a figure is the
-    mean over the blocks, so that model, floor and baseline are judged at one number of rows: distances of finite
-    samples are above 0 even for real ones.
+    mean over the blocks, so that model, floor and baseline have one number of rows: distances of finite samples are
+    above 0 even for real ones.
 
     Args:
         samples: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
@@ -345,7 +272,7 @@ def evaluate_array(
         seed: Of the baseline, of the held-out rows where there are too many, and of the critics.
 
     Returns:
-        The report; the same for the same arguments.
+        The figures; the same for the same arguments.
 
     Raises:
         InputError: If the arrays are not of the space's shape, or there are too few rows.
@@ -358,103 +285,132 @@ def evaluate_array(
     size = min(len(samples), len(heldout), MAX_BLOCK)
     real = np.asarray(heldout[np.sort(rng.permutation(len(heldout))[:size])])
     baseline = independent_pixels(training, len(samples), rng)
-    num_columns, num_categories = space.num_positions, space.num_categories
-    names = list(column_names or map(str, range(num_columns)))
-    pairs = choose_pairs(num_columns)
-    # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
-    dependent = np.argsort(-pair_information(training, pairs, num_categories), kind="stable")[: -(-len(pairs) // 10)]
+    comparison = _Comparison(training, real, space, neighbours, extra, seed)
+    values, baselines, floors = comparison.of(samples), comparison.of(baseline), comparison.of_block(real)
+    others = np.asarray(training[np.sort(rng.permutation(len(training))[:size])])
+    floors[CRITIC] = comparison.critic(others)
+    figures = {
+        key_of(title): Figure(title, value, direction, floors[title][0], {"independent": baselines[title][0]}, size)
+        for title, (value, direction) in values.items()
+    }
+    names = list(column_names or map(str, range(space.num_positions)))
+    return _evaluation(figures, samples, training, len(heldout), comparison, names, category_names)
 
-    def critic(codes: Codes) -> float:
+
+class _Comparison:
+    """Computes the figures of sets of rows, block by block."""
+
+    def __init__(
+        self, training: Codes, real: Codes, space: SampleSpace, neighbours: bool, extra: Extra | None, seed: int
+    ) -> None:
+        self.training, self.real, self.space = training, real, space
+        self.neighbours, self.extra, self.seed = neighbours, extra, seed
+        self.pairs = choose_pairs(space.num_positions)
+        # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
+        information = pair_information(training, self.pairs, space.num_categories)
+        self.dependent = np.argsort(-information, kind="stable")[: -(-len(self.pairs) // 10)]
+
+    def of(self, codes: Codes) -> dict[str, Entry]:
+        """Means over the blocks, and what a critic finds in the first one; a shorter remainder is left out."""
+        size = len(self.real)
+        blocks = [codes[start : start + size] for start in range(0, len(codes) - size + 1, size)]
+        parts = [self.of_block(block) for block in blocks]
+        found = {title: (float(np.mean([part[title][0] for part in parts])), parts[0][title][1]) for title in parts[0]}
+        return {**found, CRITIC: self.critic(blocks[0])}
+
+    def critic(self, codes: Codes) -> Entry:
+        """The divergence of codes from real rows that a freshly trained critic finds, as a share of the largest."""
+
         def make() -> Discriminator:
-            return (
-                ConvSequenceDiscriminator(space, CRITIC_WIDTH // 2, 2)
-                if neighbours
-                else MLPDiscriminator(space, CRITIC_WIDTH)
-            )
+            if self.neighbours:
+                return ConvSequenceDiscriminator(self.space, CRITIC_WIDTH // 2, 2)
+            return MLPDiscriminator(self.space, CRITIC_WIDTH)
 
-        steps = min(CRITIC_STEPS, CONVOLUTION_STEPS) if neighbours else CRITIC_STEPS
-        found = critic_divergence(real, codes, num_categories, make, steps=steps, seed=seed)
-        return max(found, 0.0) / (2 * math.log(2))
+        steps = min(CRITIC_STEPS, CONVOLUTION_STEPS) if self.neighbours else CRITIC_STEPS
+        found = critic_divergence(self.real, codes, self.space.num_categories, make, steps=steps, seed=self.seed)
+        return max(found, 0.0) / (2 * math.log(2)), "lower"
 
-    def judge(codes: Codes) -> dict[str, tuple[float, Better]]:
+    def of_block(self, codes: Codes) -> dict[str, Entry]:
+        """The figures of one block, without those of a critic."""
+        training, num_categories = self.training, self.space.num_categories
         columns = column_total_variation(codes, training, num_categories)
-        found: dict[str, tuple[float, Better]] = {
+        found: dict[str, Entry] = {
             "total variation of a column, mean": (float(columns.mean()), "lower"),
             "total variation of a column, largest": (float(columns.max()), "lower"),
         }
-        if len(pairs):
-            variation, information = pair_figures(codes, training, pairs, num_categories)
+        if len(self.pairs):
+            variation, information = pair_figures(codes, training, self.pairs, num_categories)
             for what, values in (
-                ("total variation of a pair", variation),
-                ("mutual information of a pair", information),
+                ("total variation of a pair,", variation),
+                ("mutual information of a pair, error (nats),", information),
             ):
-                kind = "" if what.startswith("total") else "error (nats), "
                 found |= {
-                    f"{what}, {kind}mean": (float(values.mean()), "lower"),
-                    f"{what}, {kind}dependent tenth": (float(values[dependent].mean()), "lower"),
-                    f"{what}, {kind}largest": (float(values.max()), "lower"),
+                    f"{what} mean": (float(values.mean()), "lower"),
+                    f"{what} dependent tenth": (float(values[self.dependent].mean()), "lower"),
+                    f"{what} largest": (float(values.max()), "lower"),
                 }
-        if num_categories == 2 and num_columns > 1:
+        if num_categories == 2 and self.space.num_positions > 1:
             agreement, error = frequency_agreement(codes, training)
             found["frequencies of 1, R² against the data's"] = (agreement, "higher")
             found["frequencies of 1, root mean square error"] = (error, "lower")
         found["unique rate"] = (unique_rate(codes), "floor")
         found["copies of training rows"] = (share_of_copies(codes, training), "floor")
-        return found | dict(extra(codes) if extra else {})
+        return found | dict(self.extra(codes) if self.extra else {})
 
-    def over_blocks(codes: Codes) -> dict[str, tuple[float, Better]]:
-        blocks = [codes[start : start + size] for start in range(0, len(codes) - size + 1, size)]
-        parts = [judge(block) for block in blocks]
-        found = {title: (float(np.mean([part[title][0] for part in parts])), parts[0][title][1]) for title in parts[0]}
-        return found | {"divergence that a fresh critic finds (0 to 1)": (critic(blocks[0]), "lower")}
 
-    values, baselines, floors = over_blocks(samples), over_blocks(baseline), judge(real)
-    others = np.asarray(training[np.sort(rng.permutation(len(training))[:size])])
-    floors["divergence that a fresh critic finds (0 to 1)"] = (critic(others), "lower")
-    columns = column_total_variation(samples, training, num_categories)
-    variation = pair_figures(samples, training, pairs, num_categories)[0]
+def _evaluation(
+    figures: dict[str, Figure],
+    samples: Codes,
+    training: Codes,
+    num_heldout: int,
+    comparison: _Comparison,
+    names: Sequence[str],
+    category_names: Sequence[Sequence[str]] | None,
+) -> Evaluation:
+    """The figures with what is worst in them: columns, pairs and categories."""
+    pairs, num_categories = comparison.pairs, comparison.space.num_categories
     lacking = [] if category_names is None else missing_categories(samples, training, num_categories)
+    in_all = len(names) * (len(names) - 1) // 2
+    columns = _worst(names, column_total_variation(samples, training, num_categories))
     pair_names = [f"{names[i]} x {names[j]}" for i, j in pairs]
-    return ArrayReport(
-        {
-            _key(title): Figure(value, floors[title][0], baselines[title][0], better, title)
-            for title, (value, better) in values.items()
-        },
-        num_samples=len(samples),
-        block_size=size,
-        num_training=len(training),
-        num_heldout=len(heldout),
-        num_pairs=len(pairs),
-        pairs_in_all=num_columns * (num_columns - 1) // 2,
-        worst_columns=_worst(names, columns),
-        worst_pairs=_worst(pair_names, variation),
-        num_missing_categories=len(lacking),
-        missing_categories={
-            f"{names[p]} = {(category_names or [])[p][k]}": round(share, 4) for p, k, share in lacking[:MISSING_SHOWN]
-        },
+    worst_pairs = _worst(pair_names, pair_figures(samples, training, pairs, num_categories)[0])
+    missing = {
+        f"{names[p]} = {(category_names or [])[p][k]}": round(share, 4) for p, k, share in lacking[:MISSING_SHOWN]
+    }
+    notes = [f"Columns farthest from the data (total variation): {_listed(columns)}."]
+    if lacking:
+        shown = ", ".join(f"{name} ({share:.1%} of the data)" for name, share in missing.items())
+        more = len(lacking) - len(missing)
+        notes.append(f"Categories missing from the samples: {shown}{f', and {more:,} more' if more else ''}.")
+    if len(pairs):
+        chosen = f", {len(pairs):,} pairs of columns" + (
+            f" of {in_all:,}, evenly chosen" if len(pairs) < in_all else ""
+        )
+        notes.append(f"Pairs farthest from the data{chosen}: {_listed(worst_pairs)}.")
+    size = len(comparison.real)
+    method = (
+        f"{len(samples):,} samples in blocks of {size:,}, compared with {len(training):,} training and "
+        f"{num_heldout:,} held-out rows. The floor has held-out rows in the samples' place; the baseline 'independent' "
+        "draws every column by itself."
     )
-
-
-def _key(title: str) -> str:
-    """A title as a name in JSON: its words with underscores between them."""
-    words = "".join(letter if letter.isalnum() else " " for letter in title.replace("²", "2")).split()
-    return "_".join(words).lower()
+    facts = {
+        "num_samples": len(samples),
+        "block_size": size,
+        "num_training": len(training),
+        "num_heldout": num_heldout,
+        "num_pairs": len(pairs),
+        "pairs_in_all": in_all,
+        "worst_columns": columns,
+        "worst_pairs": worst_pairs,
+        "num_missing_categories": len(lacking),
+        "missing_categories": missing,
+    }
+    return Evaluation(figures, "rows", method, notes, facts)
 
 
 def _worst(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
     return {names[place]: round(float(values[place]), 4) for place in np.argsort(-values, kind="stable")[:WORST_SHOWN]}
 
 
-def _plain(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value
-
-
-def _short(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
-    numbers = "  ".join(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
-    return f"{row[0].ljust(widths[0])}  {numbers}  {row[-1]}"
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())

@@ -1,13 +1,14 @@
-"""Judging texts: n-gram divergences, BLEU, diversity, perplexity, each beside its floor and Markov models."""
+"""The figures of generated texts: n-gram divergences, BLEU, diversity and perplexity, beside Markov models."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.bleu import bleu, self_bleu
+from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, key_of
 from bgan_discrete.metrics.neighbours import share_repeated
 from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
 
@@ -25,60 +26,17 @@ FEWEST_WORDS = 1.5
 BLEU_ORDERS = (2, 3, 4, 5)
 
 
-@dataclass
-class TextReport:
-    """Figures of a model's texts, beside those of real texts and of Markov models, all at one sample count.
-
-    Attributes:
-        rows: Name of a row (model, floor, Markov orders) -> name of a figure -> value.
-        num_samples: Texts in every row.
-        num_training: Training texts, which divergences and copies are taken against.
-        num_references: Texts that BLEU is taken against, held out or of training (`facts["references"]`).
-        facts: What else is known, of plain types.
-    """
-
-    rows: dict[str, dict[str, float]]
-    num_samples: int
-    num_training: int
-    num_references: int
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types for JSON."""
-        return {
-            "num_samples": self.num_samples,
-            "num_training": self.num_training,
-            "num_references": self.num_references,
-            "rows": self.rows,
-            **self.facts,
-        }
-
-    def format_table(self) -> str:
-        """A table for a terminal, a figure a line and a row a column."""
-        names = list(self.rows)
-        widths = [max(8, len(name)) for name in names]
-        figures = list(dict.fromkeys(figure for row in self.rows.values() for figure in row))
-        longest = max(map(len, figures))
-        lines = [" " * longest + "  " + "  ".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True))]
-        for figure in figures:
-            values = [_shown(self.rows[name].get(figure)) for name in names]
-            cells = "  ".join(f"{v:>{w}}" for v, w in zip(values, widths, strict=True))
-            lines.append(f"{figure:<{longest}}  {cells}")
-        in_all = self.facts.get("training_texts_in_all", self.num_training)
-        part = f" (of {in_all:,}; copies are looked for among these)" if in_all > self.num_training else ""
-        references = f", BLEU against {self.num_references:,} {self.facts.get('references', '')} texts"
-        lines.append(
-            f"{self.num_samples:,} samples in a column; JSD (bits) against {self.num_training:,} training texts{part}"
-            f"{references if 'BLEU-2' in figures else ''}; "
-            f"floor: {self.facts.get('floor_samples', self.num_samples):,} held-out texts in the place of samples"
-        )
-        return "\n".join(lines)
-
-
-def _shown(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+DIRECTIONS: tuple[tuple[str, Direction], ...] = (
+    ("JSD", "lower"),
+    ("BLEU", "higher"),
+    ("distinct valid", "higher"),
+    ("reverse perplexity", "lower"),
+    ("valid", "higher"),
+    ("coverage", "higher"),
+    ("KL of valid", "lower"),
+    ("", "floor"),
+)
+"""Beginnings of the titles of figures, and which way is better; the first that fits counts."""
 
 
 def evaluate_text(
@@ -90,9 +48,10 @@ def evaluate_text(
     valid: Sequence[str] | None = None,
     others: dict[str, Sequence[str]] | None = None,
     markov: bool = True,
+    num_available: int | None = None,
     seed: int = 0,
-) -> TextReport:
-    """Judge texts beside real ones and beside Markov models of characters, all rows at the same sample count.
+) -> Evaluation:
+    """Compare texts with real ones and with Markov models of characters, all at the same sample count.
 
     Args:
         samples: A model's texts.
@@ -102,8 +61,9 @@ def evaluate_text(
             references and reverse perplexity, which then flatters the floor, is taken of all held-out texts.
         ends: Whether texts end by themselves rather than at a window's end.
         valid: Every text of the language, each as probable as any other, where that is known (`arithmetic`).
-        others: Further rows, such as the texts of the same generator trained by maximum likelihood.
-        markov: Whether to add the rows of the Markov models.
+        others: Further baselines, such as the texts of the same generator trained by maximum likelihood.
+        markov: Whether Markov models are among the baselines.
+        num_available: Training texts of which ``training`` is a part; as many as there are in it if None.
         seed: Of the choice among the held-out texts and of the Markov models' draws.
 
     Returns:
@@ -115,34 +75,56 @@ def evaluate_text(
     for name, texts in (("samples", samples), ("training", training), ("heldout", heldout)):
         if len(texts) < 2:
             raise InputError(f"{name} must hold at least 2 texts, got {len(texts)}")
-    rng = np.random.default_rng(seed)
-    shuffled = [heldout[place] for place in rng.permutation(len(heldout))]
+    shuffled = [heldout[place] for place in np.random.default_rng(seed).permutation(len(heldout))]
     count = min(len(samples), len(shuffled))
-    floor, rest = shuffled[:count], shuffled[count:]
     # The floor's own texts cannot be their own references: where too few others are held out, training texts are.
-    enough = len(rest) >= count
-    references = rest if enough else training
-    rows: dict[str, Sequence[str]] = {"model": samples, "floor": floor, **(others or {})}
-    if markov:
+    enough = len(shuffled) >= 2 * count
+    references, unseen = (shuffled[count:], shuffled[count:]) if enough else (training, shuffled)
+    sets = {"model": samples, "floor": shuffled[:count], **(others or {})}
+    for order in MARKOV_ORDERS if markov else ():
         longest = max(map(len, training))
-        for order in MARKOV_ORDERS:
-            rows[f"Markov {order}"] = MarkovModel(training, order).sample(len(samples), longest, seed, ends)
+        sets[f"Markov {order}"] = MarkovModel(training, order).sample(len(samples), longest, seed, ends)
     forward = MarkovModel(training, PERPLEXITY_ORDER)
-    figures = {}
-    for name, texts in rows.items():
-        figures[name] = _figures(texts, training, references, rest if enough else shuffled, forward, ends, valid)
-    return TextReport(
-        figures,
-        len(samples),
-        len(training),
-        len(references),
-        {
-            "floor_samples": len(floor),
-            "training_repeated": share_repeated(training),
-            "references": "held-out" if enough else "training",
-            "ends": ends,
-            "perplexity_order": PERPLEXITY_ORDER,
-        },
+    values = {name: _figures(texts, training, references, unseen, forward, ends, valid) for name, texts in sets.items()}
+    facts = {
+        "num_samples": len(samples),
+        "num_training": len(training),
+        "training_texts_in_all": num_available or len(training),
+        "num_references": len(references),
+        "references": "held-out" if enough else "training",
+        "floor_samples": count,
+        "training_repeated": share_repeated(training),
+        "ends": ends,
+        "perplexity_order": PERPLEXITY_ORDER,
+    }
+    return Evaluation(_beside(values, count), "texts", _method(facts, "BLEU-2" in values["model"]), facts=facts)
+
+
+def _beside(values: dict[str, dict[str, float]], count: int) -> dict[str, Figure]:
+    """The figures of the model, with those of the floor and of every other set of texts beside them."""
+    titles = dict.fromkeys(title for figures in values.values() for title in figures)
+    return {
+        key_of(title): Figure(
+            title,
+            values["model"].get(title, math.nan),
+            next(direction for start, direction in DIRECTIONS if title.startswith(start)),
+            values["floor"].get(title),
+            {name: figures.get(title) for name, figures in values.items() if name not in ("model", "floor")},
+            count,
+            whole=title == "distinct valid",
+        )
+        for title in titles
+    }
+
+
+def _method(facts: Mapping[str, Any], has_bleu: bool) -> str:
+    training, available = facts["num_training"], facts["training_texts_in_all"]
+    of = f" of {available:,}" if available > training else ""
+    references = f"; references of BLEU: {facts['num_references']:,} {facts['references']} texts" if has_bleu else ""
+    return (
+        f"{facts['num_samples']:,} samples, compared with {training:,}{of} training texts (JSD in bits){references}. "
+        f"The floor has {facts['floor_samples']:,} held-out texts in the samples' place; 'Markov n' is a Markov model "
+        "of n characters."
     )
 
 

@@ -49,7 +49,7 @@ class AlternativesDiscriminator(Discriminator):
         space: Of sequences, ``(L,)``.
         width: W.
         depth: Convolutions of a side, whose dilations double; layers of a recurrent one; hidden layers of ``mlp``.
-        context: What the judges of a position see: the codes before it, or all the others.
+        context: What the judges of a position read: the codes before it, or all the others.
         network: ``mlp``: a multilayer perceptron of its own for each position, for short samples; ``conv``: dilated
             causal convolutions from either side; ``gru``: gated recurrent units from either side.
         log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly. A judge that is certain that
@@ -196,10 +196,7 @@ class _Judge(nn.Module):
 
 @final
 class _PositionwiseMLP(nn.Module):
-    """A multilayer perceptron of its own for each position, which sees the one-hots of the positions in its mask.
-
-    Sharing its layers between the positions learns several times slower.
-    """
+    """An MLP for each position, on the one-hots in its mask; sharing layers between positions learns far slower."""
 
     def __init__(self, mask: Tensor, num_categories: int, width: int, depth: int) -> None:
         super().__init__()

@@ -100,10 +100,9 @@ def _normalization(channels: int, num_classes: int | None) -> nn.GroupNorm:
 
 @final
 class _GeneratorBlock(nn.Module):
-    """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change.
+    """``x + convolution(activation(normalisation(x)))``, with a 1x1 skip where the channels change."""
 
-    Where the image grows, all that works pixel by pixel runs at the small size: it commutes with nearest upsampling.
-    """
+    # Where the image grows, pixelwise operations run at the small size: they commute with nearest upsampling.
 
     def __init__(self, inputs: int, outputs: int, num_classes: int | None) -> None:
         super().__init__()
@@ -152,11 +151,9 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _ConvolutionalGenerator(Generator):
-    """Latent -> convolutions at growing sizes -> ``outputs`` numbers for each pixel; K if None.
+    """Latent -> convolutions at growing sizes -> ``outputs`` numbers for each pixel; K if None."""
 
-    With classes, the latent gets the label's embedding next to it, and every normalisation is a `ConditionalGroupNorm`.
-    Both begin at zero: at first the network computes what it would without classes.
-    """
+    # Classes enter by an embedding next to the latent and by `ConditionalGroupNorm`, both zero at first.
 
     def __init__(
         self, space: SampleSpace, outputs: int | None, latent_size: int, width: int, depth: int, num_classes: int | None
@@ -388,11 +385,7 @@ class ConvDiscriminator(Discriminator):
 
 @final
 class _LinearOfMaps(nn.Linear):
-    """A linear layer of maps ``[B, C, H, W]`` whose channels vary fastest in memory, which need not be rearranged.
-
-    It computes what a plain layer does for ``maps.flatten(1)``, which it takes too. The weights are put in the maps'
-    order instead, which is less work.
-    """
+    """A linear layer of maps in channels-last memory (or flattened): it reorders the weights, not the maps."""
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim != 4:

@@ -43,7 +43,7 @@ class CodeInput(nn.Module):
     multiplied with the table, so both agree.
 
     The cosines are ``-cos(pi j (k + 1/2) / K) / j^2`` for j = 1 .. `MAX_COSINES`: the first is nearly the scale itself,
-    and the others let a discriminator see how often each level occurs, not only where the levels lie on average.
+    and the others let a discriminator see how often each level occurs, not only their mean.
     Neighbouring levels stay neighbours, because the higher cosines are small.
 
     Args:

@@ -124,10 +124,7 @@ class MLPSequenceGenerator(MultilayerPerceptron):
 
 
 class _AutoregressiveGenerator(Generator):
-    """What the autoregressive generators share: the latent and the codes going in, the logits coming out.
-
-    A subclass is the decoder of its own distribution (`bgan_discrete.distributions.autoregressive.Decoder`).
-    """
+    """Shared by the autoregressive generators; a subclass is the decoder of its own distribution (`Decoder`)."""
 
     takes_prompt = True
 

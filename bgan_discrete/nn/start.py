@@ -11,7 +11,7 @@ from bgan_discrete.space import SampleSpace
 
 
 def check_takes(space: SampleSpace, name: str, *, sizes: bool = False, end_id: bool = False) -> None:
-    """Refuse a space with properties that a generator ignores: its samples could lie outside the space.
+    """Refuse a space with properties that a generator ignores: its samples could be outside the space.
 
     Args:
         space: What one sample is.

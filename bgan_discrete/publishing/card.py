@@ -6,6 +6,7 @@ no names of hosts. It ends with a digest of itself, by which one that somebody e
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_text, replace_text, replacing_file
+from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 
 CARD_FILE, PICTURE_FILE = "README.md", "sample.png"
 MAX_LINES, MAX_CHARACTERS = 20, 200
@@ -23,9 +25,6 @@ MAX_COLUMNS = 8
 """Of the table of figures."""
 
 Kind = Literal["images", "text", "arrays", "tables"]
-
-WORDS = {"lower": "lower", "higher": "higher", "half": "0.5", "floor": "as the floor"}
-"""Which way a figure is better."""
 
 _TASKS: dict[Kind, tuple[str, str]] = {
     "images": ("unconditional-image-generation", "Unconditional image generation"),
@@ -73,23 +72,6 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class CardFigure:
-    """A figure of the table of metrics.
-
-    Attributes:
-        key: For the metadata.
-        title: For people.
-        columns: Value of the model first, then its floor, baseline and so on; None where there is none.
-        better: A key of `WORDS`, or ``""``.
-    """
-
-    key: str
-    title: str
-    columns: Mapping[str, float | None]
-    better: str
-
-
-@dataclass(frozen=True)
 class RunFacts:
     """What is known of a training.
 
@@ -113,7 +95,7 @@ class RunFacts:
     seed: int
     steps: int
     versions: Mapping[str, str]
-    figures: Sequence[CardFigure] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     judged: str = ""
     limits: Sequence[str] = ()
 
@@ -348,21 +330,16 @@ def _folded(command: str) -> list[str]:
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
-def _figures(figures: Sequence[CardFigure]) -> str:
-    names = list(dict.fromkeys(name for figure in figures for name in figure.columns))[:MAX_COLUMNS]
-    rows = [["figure", *map(escaped, names), "better"], ["---", *["---:"] * len(names), "---"]]
-    for figure in figures:
-        title = figure.title.strip()
+def _figures(figures: Mapping[str, Figure]) -> str:
+    others = baselines_of(figures.values())[: MAX_COLUMNS - 2]
+    rows = [["figure", "model", "floor", *map(escaped, others), "better"]]
+    rows.append(["---", *["---:"] * (2 + len(others)), "---"])
+    for figure in figures.values():
         indent = "&nbsp;&nbsp;" if figure.title.startswith(" ") else ""
-        cells = [_number(figure.columns.get(name)) for name in names]
-        rows.append([indent + escaped(title), *cells, WORDS.get(figure.better, "")])
+        numbers = [figure.value, figure.floor, *(figure.baselines.get(name) for name in others)]
+        cells = map(figure.shown, numbers)
+        rows.append([indent + escaped(figure.title.strip()), *cells, WORDS[figure.direction]])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3f}"
 
 
 def _standing_limits(run: RunFacts | None) -> list[str]:
@@ -387,9 +364,9 @@ def _metadata(model: ModelFacts, run: RunFacts | None, name: str) -> dict[str, A
     if run.dataset_id is not None:
         metadata["datasets"] = [run.dataset_id]
     found = [
-        {"type": figure.key, "name": figure.title.strip(), "value": value}
-        for figure in run.figures
-        if (value := next(iter(figure.columns.values()))) is not None
+        {"type": key, "name": figure.title.strip(), "value": figure.value}
+        for key, figure in run.figures.items()
+        if math.isfinite(figure.value)
     ]
     if found and task is not None:
         data = {"type": run.dataset_id or "other", "name": run.dataset}

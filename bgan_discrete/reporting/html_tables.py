@@ -1,41 +1,14 @@
 """The tables of a report: options, metrics, and both side by side for several runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
-from bgan_discrete.reporting.charts import readable
+from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.record import RunRecord
-
-WORDS = {
-    "lower": "lower is better",
-    "higher": "higher is better",
-    "half": "0.5 is best",
-    "floor": "as the floor is best",
-}
-
-TEXT_DIRECTIONS: tuple[tuple[str, str], ...] = (
-    ("JSD", "lower"),
-    ("BLEU", "higher"),
-    ("Self-BLEU", "floor"),
-    ("distinct valid", "higher"),
-    ("distinct", "floor"),
-    ("unique rate", "floor"),
-    ("copies of training", "floor"),
-    ("forward perplexity", "floor"),
-    ("reverse perplexity", "lower"),
-    ("mean length", "floor"),
-    ("length spread", "floor"),
-    ("valid", "higher"),
-    ("coverage", "higher"),
-    ("KL of valid", "lower"),
-)
-"""Beginnings of the names of text figures, and which way is better; the first that fits counts."""
-
-COUNTS = ("classes_reached",)
-"""Figures that are whole numbers."""
 
 NOT_OPTIONS = ("output_dir", "resume", "overwrite")
 """What says where a run is rather than what it is."""
@@ -61,27 +34,6 @@ class Option:
     def flag(self) -> str:
         """As it stands on a command line."""
         return f"--{self.name.replace('_', '-')}"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a run.
-
-    Attributes:
-        name: Its key.
-        title: For people.
-        value: Of the model.
-        floor: Of real data in the samples' place, or None.
-        others: Further columns by their names, such as the baseline.
-        better: Which way is better, a key of `WORDS`.
-    """
-
-    name: str
-    title: str
-    value: float | None
-    floor: float | None
-    others: Mapping[str, float | None]
-    better: str
 
 
 def options_of(record: RunRecord) -> list[Option]:
@@ -137,95 +89,51 @@ def differences_table(found: Sequence[tuple[Option, list[Any]]], names: Sequence
     return _table(["option", *names], rows, "options that differ", "options")
 
 
-def metrics_of(record: RunRecord) -> list[Metric]:
-    """The final metrics of a run; none if it has none."""
-    if record.kind != "text":
-        return [
-            Metric(
-                name,
-                figure.get("title") or name,
-                _number(figure.get("value")),
-                _number(figure.get("floor")),
-                {"baseline": _number(figure.get("baseline")), "model / floor": _number(figure.get("ratio"))},
-                figure.get("better", ""),
-            )
-            for name, figure in _mappings(record.report.get("figures"))
-        ]
-    rows = dict(_mappings(record.report.get("rows")))
-    model, floor = rows.pop("model", {}), rows.pop("floor", {})
-    return [
-        Metric(
-            name,
-            name,
-            _number(model[name]),
-            _number(floor.get(name)),
-            {row: _number(values.get(name)) for row, values in rows.items()},
-            text_direction(name),
-        )
-        for name in model
-    ]
-
-
-def text_direction(name: str) -> str:
-    """Which way a text figure is better, a key of `WORDS`, or ``""``."""
-    return next((better for start, better in TEXT_DIRECTIONS if name.startswith(start)), "")
-
-
-def metrics_table(metrics: Sequence[Metric]) -> Markup:
+def metrics_table(figures: Mapping[str, Figure]) -> Markup:
     """The metrics of one run with floors and baselines."""
-    others = list(dict.fromkeys(name for metric in metrics for name in metric.others))
+    others = baselines_of(figures.values())
     rows = [
         [
-            _title(metric),
-            _cell(metric, metric.value, strong=True),
-            _cell(metric, metric.floor),
-            *(_cell(metric, metric.others.get(name)) for name in others),
-            element("td", WORDS.get(metric.better, "")),
+            _title(figure),
+            _cell(figure, figure.value, strong=True),
+            _cell(figure, figure.floor),
+            *(_cell(figure, figure.baselines.get(name)) for name in others),
+            element("td", "-" if figure.ratio is None else f"{figure.ratio:.2f}", class_="number"),
+            element("td", WORDS[figure.direction]),
         ]
-        for metric in metrics
+        for figure in figures.values()
     ]
-    heads = ["figure", "model", "floor", *others, "which way"]
-    return _table(heads, rows, "metrics", "metrics", numbers=range(1, 3 + len(others)))
+    heads = ["figure", "model", "floor", *others, "model / floor", "better"]
+    return _table(heads, rows, "metrics", "metrics", numbers=range(1, 4 + len(others)))
 
 
 def metrics_side_by_side(records: Sequence[RunRecord], names: Sequence[str]) -> Markup | None:
     """The metrics of several runs, the best of each figure marked; None if no run has any."""
-    of_each = [{metric.name: metric for metric in metrics_of(record)} for record in records]
     rows = []
-    for name in dict.fromkeys(name for metrics in of_each for name in metrics):
-        found = [metrics.get(name) for metrics in of_each]
-        some = next(metric for metric in found if metric is not None)
+    for key in dict.fromkeys(key for record in records for key in record.figures):
+        found = [record.figures.get(key) for record in records]
+        some = next(figure for figure in found if figure is not None)
         best = best_of(found)
         cells = [
-            _cell(some, None if metric is None else metric.value, best=place in best)
-            for place, metric in enumerate(found)
+            _cell(some, None if figure is None else figure.value, best=place in best)
+            for place, figure in enumerate(found)
         ]
-        floors = {_shown(some, metric.floor) for metric in found if metric is not None}
+        floors = {some.shown(figure.floor) for figure in found if figure is not None}
         floor = element("td", floors.pop() if len(floors) == 1 else "differs", class_="number")
-        rows.append([_title(some), *cells, floor, element("td", WORDS.get(some.better, ""))])
+        rows.append([_title(some), *cells, floor, element("td", WORDS[some.direction])])
     if not rows:
         return None
-    heads = ["figure", *names, "floor", "which way"]
+    heads = ["figure", *names, "floor", "better"]
     return _table(heads, rows, "metrics of all runs", "metrics", numbers=range(1, 2 + len(names)))
 
 
-def best_of(metrics: Sequence[Metric | None]) -> set[int]:
+def best_of(figures: Sequence[Figure | None]) -> set[int]:
     """Places of the best values of one figure; none where runs do not differ or nothing says which way is better."""
-    costs: dict[str, Callable[[Metric], float]] = {
-        "lower": lambda m: m.value or 0.0,
-        "higher": lambda m: -(m.value or 0.0),
-        "half": lambda m: abs((m.value or 0.0) - 0.5),
-        "floor": lambda m: abs((m.value or 0.0) - (m.floor or 0.0)),
-    }
-    judged = {
-        place: costs[metric.better](metric)
-        for place, metric in enumerate(metrics)
-        if metric is not None and metric.value is not None and metric.better in costs
-        and not (metric.better == "floor" and metric.floor is None)
-    }  # fmt: skip
-    if len(set(judged.values())) < 2:
+    costs = {place: figure.cost for place, figure in enumerate(figures) if figure is not None}
+    known = {place: cost for place, cost in costs.items() if not math.isnan(cost)}
+    if len(set(known.values())) < 2:
         return set()
-    return {place for place, cost in judged.items() if cost == min(judged.values())}
+    return {place for place, cost in known.items() if cost == min(known.values())}
 
 
 def classes_table(report: Mapping[str, Any]) -> Markup | None:
@@ -270,28 +178,19 @@ def _table(
     return element("div", table, class_=f"box {kind}", role="region", aria_label=label, tabindex="0")
 
 
-def _title(metric: Metric) -> Markup:
-    is_part = metric.title.startswith(" ")
-    return element("th", metric.title.strip(), scope="row", class_="part" if is_part else None)
+def _title(figure: Figure) -> Markup:
+    is_part = figure.title.startswith(" ")
+    return element("th", figure.title.strip(), scope="row", class_="part" if is_part else None)
 
 
-def _cell(metric: Metric, value: float | None, strong: bool = False, best: bool = False) -> Markup:
-    shown: object = element("strong", _shown(metric, value)) if strong else _shown(metric, value)
+def _cell(figure: Figure, value: float | None, strong: bool = False, best: bool = False) -> Markup:
+    shown: object = element("strong", figure.shown(value)) if strong else figure.shown(value)
     mark = element("span", " (best)", class_="quiet") if best else None
     return element("td", shown, mark, class_="number best" if best else "number")
 
 
 def _percent(value: Any) -> Markup:
     return element("td", f"{value:.1%}" if isinstance(value, (int, float)) else "-", class_="number")
-
-
-def _shown(metric: Metric, value: float | None) -> str:
-    """A number of a metric's row."""
-    if value is None:
-        return "-"
-    if metric.name in COUNTS:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if 5e-4 <= abs(value) < 100 or value == 0 else readable(value)
 
 
 def _value(value: Any) -> str:
@@ -303,11 +202,3 @@ def _value(value: Any) -> str:
 def _line(text: Any, most: int = 200) -> str:
     line = str(text).replace("\n", "\\n").replace("\r", "\\r")
     return line if len(line) <= most else f"{line[:most]} ..."
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _mappings(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    return [(k, v) for k, v in value.items() if isinstance(v, dict)] if isinstance(value, dict) else []

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import re
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +13,11 @@ from PIL import Image
 
 from bgan_discrete.diagnosis import (
     Finding,
+    Outcome,
     by_severity,
-    check_array_metrics,
-    check_ending,
-    check_image_metrics,
-    check_text_metrics,
+    check_outcome,
     check_training,
+    split_options,
 )
 from bgan_discrete.durable import read_bytes, replace_text
 from bgan_discrete.errors import InputError, one_line
@@ -29,7 +27,6 @@ from bgan_discrete.reporting.html_tables import (
     classes_table,
     differences_table,
     differing_options,
-    metrics_of,
     metrics_side_by_side,
     metrics_table,
     options_of,
@@ -122,17 +119,9 @@ def check_output(output: str | Path) -> Path:
 def findings_of(record: RunRecord) -> list[Finding]:
     """All that is to be said of a run's health, the worst first."""
     found = check_training(record.lines, record.options)
-    is_ill = any(finding.severity == "critical" for finding in found)
-    found = check_ending({**record.facts, **_part(record.report, "training")}, record.options) + found
-    judged = {**record.report, **_part(record.facts, "classes_absent_from_training")}
-    if record.kind == "images":
-        found += check_image_metrics(judged, record.options, is_ill)
-    elif record.kind == "rows":
-        found += check_array_metrics(judged, record.options, is_ill)
-    else:
-        unknown = float(record.facts.get("unknown_share") or 0.0)
-        found += check_text_metrics(judged, record.options, record.samples, unknown, is_ill)
-    return by_severity(found)
+    was_ill = any(finding.severity == "critical" for finding in found)
+    facts = {**record.report, **record.facts}
+    return by_severity(check_outcome(Outcome(record.figures, facts, record.options, record.samples, was_ill)) + found)
 
 
 def report_page(record: RunRecord) -> str:
@@ -294,40 +283,22 @@ def _findings(findings: Sequence[Finding]) -> Markup:
 
 
 def _with_flags(sentence: str) -> Markup:
-    """A sentence whose flags do not break at their hyphens, nor from a value such as ``r1`` or ``0.5``."""
-    parts = re.split(r"(--[a-z][a-z0-9-]*(?: (?=\w*\d)\w+(?:\.\w+)*)?)", sentence)
-    return join(*(element("code", p, class_="flag") if place % 2 else p for place, p in enumerate(parts)))
+    """A sentence whose options are flags, which do not break at their hyphens."""
+    parts = split_options(sentence)
+    return join(*(join(text, element("code", flag, class_="flag") if flag else None) for text, flag in parts))
 
 
 def _metrics(record: RunRecord) -> Markup:
-    metrics = metrics_of(record)
-    if not metrics:
+    if not record.figures:
         return element(
             "p", "No metrics were taken: the run has not come to its end, or was started with --num-samples 0."
         )
     report = record.report
-    if record.kind == "images":
-        note = (
-            f"{report.get('num_samples', 0):,} samples in blocks of {report.get('block_size', 0):,}, beside "
-            f"{report.get('num_training', 0):,} training and {report.get('num_heldout', 0):,} held-out images. "
-            "The floor has real images in the samples' place; the baseline has independent pixels."
-        )
-    elif record.kind == "rows":
-        note = (
-            f"{report.get('num_samples', 0):,} samples in blocks of {report.get('block_size', 0):,}, beside "
-            f"{report.get('num_training', 0):,} training and {report.get('num_heldout', 0):,} held-out rows. "
-            "The floor has held-out rows in the samples' place; the baseline draws every column by itself."
-        )
-    else:
-        note = (
-            f"{report.get('num_samples', 0):,} samples, beside {report.get('num_training', 0):,} training texts. The "
-            f"floor has {report.get('floor_samples', 0):,} held-out texts in the samples' place; Markov n is a Markov "
-            "model of n characters."
-        )
+    note = str(report.get("method", ""))
     classes = classes_table(report)
     accuracy = report.get("classifier_accuracy")
     return join(
-        metrics_table(metrics),
+        metrics_table(record.figures),
         element("p", note, class_="quiet"),
         element("h3", "Classes of the samples, by a classifier") if classes else None,
         classes,
@@ -406,7 +377,7 @@ def _progress(record: RunRecord) -> Markup:
     """The frames of the samples under a slider; in a row that scrolls where no script runs."""
     frames = _chosen(record.frames())
     if not frames:
-        seen = f"None were written: see --sample-interval (now {record.options.get('sample_interval')})."
+        seen = f"None were written: see `sample_interval` (now {record.options.get('sample_interval')})."
         return element("p", _with_flags(seen))
     figures = []
     for step, path in frames:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bgan_discrete.config import load_config_values
+from bgan_discrete.config import read_config_values
 from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.metrics.figure import Figure, figures_of
 from bgan_discrete.training.run_log import read_metrics
 
 MAX_BYTES = 2**26
@@ -30,6 +31,7 @@ class RunRecord:
         report: ``report.json``; empty if no metrics were taken.
         facts: ``facts.json``; empty if there are none.
         samples: Texts or rows of the final model, one a line; empty for images.
+        figures: The final metrics that ``report`` holds.
     """
 
     root: Path
@@ -39,6 +41,7 @@ class RunRecord:
     report: dict[str, Any]
     facts: dict[str, Any]
     samples: tuple[str, ...]
+    figures: dict[str, Figure]
 
     @property
     def name(self) -> str:
@@ -72,10 +75,10 @@ def load_record(folder: str | Path) -> RunRecord:
     config = root / "config.yaml"
     if not is_inside(config, root):
         raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
-    options = load_config_values(config)
+    options = read_config_values(config)
     if "dataset" not in options:
         raise InputError(f"{config} does not hold the options of a run")
-    kind: Kind = "text" if "tokenizer" in options else "rows" if "array_key" in options else "images"
+    kind: Kind = "text" if "tokenizer" in options else "rows" if "max_categories" in options else "images"
     metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
     lines = read_metrics(metrics) if is_inside(metrics, root) else []
     return RunRecord(
@@ -83,9 +86,10 @@ def load_record(folder: str | Path) -> RunRecord:
         kind,
         options,
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
-        read_mapping(root / "report.json"),
+        report := read_mapping(root / "report.json"),
         read_mapping(root / FACTS),
         tuple(read_lines(texts)) if is_inside(texts, root) else (),
+        figures_of(report),
     )
 
 

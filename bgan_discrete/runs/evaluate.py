@@ -85,7 +85,7 @@ def evaluate(
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
     write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
     say(f"report: {output}")
-    sweep, curve = report.to_dict().get("sweep"), output.with_suffix(".png")
+    sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
     if sweep and plot_temperatures(sweep, curve):
         say(f"curve:  {curve}")
     return report

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import ScriptConfig
+from bgan_discrete.config import ScriptConfig, split_revision
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
 from bgan_discrete.errors import one_line
+from bgan_discrete.metrics.figure import figures_of
 from bgan_discrete.models.pipeline import Pipeline, load, model_facts
 from bgan_discrete.publishing.card import (
-    CardFigure,
     RunFacts,
     Samples,
     escaped,
@@ -19,16 +19,13 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import check_repo_id
-from bgan_discrete.reporting.html_tables import text_direction
 from bgan_discrete.run_folder import EMBEDDED, RunFolder
 from bgan_discrete.streams import say
 
-LEFT_OUT = ("output_dir", "resume", "overwrite", "cache_dir", "device", "threads", "report_to", "dist_timeout")
+LEFT_OUT = ("output_dir", "resume", "overwrite", "device", "threads")
 """Options that say where and how a run was carried out, rather than what it is."""
 
-NAMES_OF_DATA = (
-    "image_column", "label_column", "text_column", "columns", "drop", "missing", "array_key", "split"
-)  # fmt: skip
+NAMES_OF_DATA = ("column", "label_column", "columns", "drop", "missing", "split")
 """Options whose values are names inside the data; of data that nobody else has, they are left out."""
 
 COPIES_WORTH_SAYING = 0.001
@@ -90,8 +87,8 @@ def run_facts(config: ScriptConfig, folder: RunFolder, pipeline: Pipeline) -> Ru
         seed=int(options["seed"]),
         steps=int(steps or 0),
         versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, Mapping) else {},
-        figures=_figures(report),
-        judged=_judged(report),
+        figures=figures_of(report),
+        judged=_method(report),
         limits=_limits(report, is_public),
     )
 
@@ -108,8 +105,9 @@ def _dataset(given: str) -> tuple[str, str | None]:
     """What to call a data set without its path, and its id on the Hub."""
     if given in EMBEDDED:
         return given, None
-    if not Path(given).exists() and _HUB_ID.fullmatch(given):
-        return given, given
+    hub_id, _ = split_revision(given)
+    if not Path(given).exists() and _HUB_ID.fullmatch(hub_id):
+        return given, hub_id
     suffix = Path(given).suffix
     return (f"DATA{suffix}" if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", suffix) else "DATA"), None
 
@@ -133,10 +131,12 @@ def _command(kind: str, config: ScriptConfig, is_public: bool) -> str:
             continue
         if name == "dataset":
             value = _dataset(str(value))[0]  # noqa: PLW2901
-        elif name in ("heldout", "model_file") and value is not None:
-            value = "HELDOUT" if name == "heldout" else "TOKENIZER.model"  # noqa: PLW2901
         elif value == defaults[name]:
             continue
+        elif name == "holdout" and isinstance(value, str):
+            value = "HELDOUT"  # noqa: PLW2901
+        elif name == "tokenizer" and str(value).endswith(".model"):
+            value = "TOKENIZER.model"  # noqa: PLW2901
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag.removeprefix('--')}")
         elif value is not None:
@@ -158,73 +158,29 @@ def _about_data(report: Mapping[str, Any], is_public: bool) -> list[str]:
     return lines
 
 
-def _figures(report: Mapping[str, Any]) -> list[CardFigure]:
-    figures = report.get("figures")
-    if isinstance(figures, Mapping):
-        return [
-            CardFigure(
-                str(key),
-                str(entry.get("title") or key),
-                {column: _finite(entry.get(source)) for column, source in _COLUMNS.items()},
-                str(entry.get("better", "")),
-            )
-            for key, entry in figures.items()
-            if isinstance(entry, Mapping)
-        ]
-    rows = report.get("rows")
-    if not isinstance(rows, Mapping) or not isinstance(rows.get("model"), Mapping):
-        return []
-    return [
-        CardFigure(
-            re.sub(r"\W+", "_", name).strip("_").lower(),
-            name,
-            {str(row): _finite(values.get(name)) for row, values in rows.items() if isinstance(values, Mapping)},
-            text_direction(name),
-        )
-        for name in rows["model"]
-    ]
-
-
-_COLUMNS = {"model": "value", "floor": "floor", "baseline": "baseline"}
-
-
-def _judged(report: Mapping[str, Any]) -> str:
-    samples, block = report.get("num_samples"), report.get("block_size")
-    if not isinstance(samples, int):
-        return ""
-    blocks = f", in blocks of {block:,}" if isinstance(block, int) and block < samples else ""
-    others = "Markov models of characters" if "rows" in report else "independent positions"
-    return (
-        f"{samples:,} samples were judged{blocks}. Floor: real data that the model has not seen, in the place of its "
-        f"samples; beside it, {others}. What is near its floor cannot be told from real data by that figure."
-    )
+def _method(report: Mapping[str, Any]) -> str:
+    method = report.get("method")
+    return f"{method} What is near its floor cannot be told from real data by that figure." if method else ""
 
 
 def _limits(report: Mapping[str, Any], is_public: bool) -> list[str]:
     """What the figures say against the model."""
-    figures = {figure.key: figure for figure in _figures(report)}
-    said = []
-    for key, what in (
-        ("copies", "of the samples are exact copies of training data"),
-        ("copies_of_training", "of the samples are exact copies of training texts"),
-        ("copies_of_training_rows", "of the samples are equal to a row of the training data"),
-    ):
-        value, floor = _pair(figures.get(key))
-        if value is not None and value >= COPIES_WORTH_SAYING:
-            beside = "" if floor is None else f" ({floor:.1%} of real data that were held out are)"
-            said.append(f"{value:.1%} {what}{beside}.")
+    figures, said = figures_of(report), []
+    copies = figures.get("copies")
+    if copies is not None and copies.value >= COPIES_WORTH_SAYING:
+        beside = "" if copies.floor is None else f" ({copies.floor:.1%} of real data that were held out are)"
+        said.append(f"{copies.value:.1%} of the samples are exact copies of training data{beside}.")
     said += _missing_classes(report, is_public)
-    accuracy, _ = _pair(figures.get("nearest_neighbour_accuracy"))
-    if accuracy is not None:
+    if "nearest_neighbour_accuracy" in figures:
+        accuracy = figures["nearest_neighbour_accuracy"].value
         said.append(
             f"A nearest-neighbour test tells samples from real data in {accuracy:.1%} of the cases (50% is chance)."
         )
-    far = []
-    for key, figure in figures.items():
-        value, floor = _pair(figure)
-        is_distance = figure.better == "lower" and any(word in key for word in _DISTANCES)
-        if is_distance and value is not None and floor and value > FAR * floor:
-            far.append(f"{escaped(figure.title.strip())} ({value / floor:.1f} times)")
+    far = [
+        f"{escaped(figure.title.strip())} ({figure.ratio:.1f} times)"
+        for key, figure in figures.items()
+        if any(word in key for word in _DISTANCES) and figure.ratio is not None and figure.ratio > FAR
+    ]
     if far:
         said.append(f"More than {FAR:.0f} times as far from the training data as unseen real data: {', '.join(far)}.")
     return said
@@ -242,14 +198,6 @@ def _missing_classes(report: Mapping[str, Any], is_public: bool) -> list[str]:
         return []
     names = f": {', '.join(escaped(str(name)) for name in missing[:20])}" if is_public else ""
     return [f"Of {len(shares)} classes, {len(missing)} are missing or a tenth as frequent as in the data{names}."]
-
-
-def _pair(figure: CardFigure | None) -> tuple[float | None, float | None]:
-    return (None, None) if figure is None else (figure.columns.get("model"), figure.columns.get("floor"))
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def push_model(

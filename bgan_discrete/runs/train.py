@@ -100,7 +100,7 @@ def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True) -
     """
     options: Any = config
     with (
-        join_processes(options.training.device, options.training.dist_timeout) as processes,
+        join_processes(options.training.device) as processes,
         hold_run(config, processes),
     ):
         return _Run(options, kind_of_config(config), processes, progress).carry_out(dataset)
@@ -170,7 +170,6 @@ class _Run:
         with recorded(self.folder.root, description, **facts, device=str(trainer.device)):
             summary = trainer.train(
                 progress=self.progress,
-                tensorboard=self.config.run.report_to == "tensorboard",
                 on_samples=self._show_samples(data, generator.num_classes),
             )
             seconds = f"{summary.seconds:.0f} s"

@@ -5,8 +5,9 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,17 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.data import ArrayData, Data
 from bgan_discrete.sources.examples import NUM_ROWS, example
+from bgan_discrete.sources.lines import DELIMITERS
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
 from bgan_discrete.sources.storage import count_repeats
-from bgan_discrete.sources.table_files import (
-    DELIMITERS,
+from bgan_discrete.sources.table_files import TABLE_SUFFIXES
+from bgan_discrete.sources.tables import (
     INDEX_NAME,
-    TABLE_SUFFIXES,
+    Columns,
     Findings,
-    Wanted,
     columns_of,
+    frame_of_arrow,
+    has_numbers_for_rows,
     plain_columns,
     read_csv,
     read_parquet,
@@ -48,9 +51,10 @@ NPZ_KEYS = ("codes", "data", "x", "x_train")
 """Names of an array that are looked for in a .npz file of several."""
 
 Codes = NDArray[Any]
-Rows = Codes | dict[str, list[Any]]
+Rows = Codes | Columns
 
 
+@runtime_checkable
 class Frame(Protocol):
     """What a data frame of pandas or polars has, and is known by."""
 
@@ -62,11 +66,22 @@ class Frame(Protocol):
         """A column."""
 
 
+@runtime_checkable
 class TensorLike(Protocol):
     """What a tensor of torch has, for which this module does not wait."""
 
     def detach(self) -> Any:
         """Without its graph."""
+
+
+@runtime_checkable
+class _ArrowTable(Protocol):
+    def to_pydict(self) -> Any: ...
+
+
+@runtime_checkable
+class _Series(Protocol):
+    def to_list(self) -> Any: ...
 
 
 Dataset = str | os.PathLike[str] | Codes | Table | Frame | TensorLike | Sequence[Any]
@@ -127,46 +142,42 @@ def load_array(
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     _check(layout, limit, holdout, seed, delimiter, columns, drop)
     findings = Findings()
-    columns = codec.column_names if isinstance(codec, TableCodec) else columns
-    label_column = None if label_column is None else str(label_column)
-    options: dict[str, Any] = {
-        "layout": layout if codec is None else ("table" if isinstance(codec, TableCodec) else "array"),
-        "columns": None if columns is None else [*map(str, columns)],
-        "drop": [*map(str, drop)] if codec is None else [],
-        "missing": missing,
-        "delimiter": delimiter,
-        "header": header,
-        "key": key,
-        "label_column": label_column,
-        "findings": findings,
-    }
-    name = dataset if isinstance(dataset, (str, os.PathLike)) else "data in memory"
-    rows, names = _read(dataset, "dataset", limit=limit, **options)
-    judged = None if heldout is None else _read(heldout, "heldout", limit=None, **options)
+    request = _Request(layout, columns, drop, missing, delimiter, header, key, label_column, findings)
+    if codec is not None:
+        names = codec.column_names if isinstance(codec, TableCodec) else columns
+        request = replace(request, layout="array" if names is columns else "table", columns=names, drop=())
+    rows, labels = request.read(dataset, "dataset", limit)
     count, place = _length(rows), f"dataset {_place(dataset)}"
-    everything = rows if judged is None else _joined(rows, judged[0], f"heldout {_place(heldout)}", findings)
+    if heldout is not None:
+        others, other_labels = request.read(heldout, "heldout", None)
+        rows = _joined(rows, others, f"heldout {_place(heldout)}", findings)
+        labels = None if labels is None else _joined_column(labels, other_labels or [])
     if codec is None:
-        codec = _fit(everything, bins, max_categories, findings, options["drop"])
+        codec = _fit(rows, bins, max_categories, findings, request.drop)
     elif findings.refused:
         raise next(iter(findings.refused.values()))
-    codes = codec.encode(everything)
-    if isinstance(codec, TableCodec) and not isinstance(everything, np.ndarray):
-        _count_values(everything, codec, codes, place, findings)
-    labels = names if judged is None or names is None else _joined_column(names, judged[1] or [])
-    places = _split(len(codes), count, holdout if judged is None else None, seed, str(name))
+    codes = codec.encode(rows)
+    if isinstance(codec, TableCodec) and not isinstance(rows, np.ndarray):
+        _count_values(rows, codec, codes, place, findings)
+    is_named = isinstance(dataset, (str, os.PathLike))
+    name = str(dataset) if is_named else "data in memory"
+    places = _split(len(codes), count, holdout if heldout is None else None, seed, name)
     training, judging = (np.ascontiguousarray(codes[part]) for part in places)
     classes, numbers = (None, None) if labels is None else _classes(labels, str(label_column), place, findings)
     repeated, leaked = count_repeats(*(part.reshape(len(part), -1) for part in (training, judging)))
-    digest = hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest()
-    source = f"{100 * holdout:.3g}% of the rows, at random: --holdout" if judged is None else f"{str(heldout)!r}"
+    source = "other data in memory"
+    if heldout is None:
+        source = f"{100 * holdout:.3g}% of the rows, at random: --holdout"
+    elif isinstance(heldout, (str, os.PathLike)):
+        source = repr(str(heldout))
     conservation.report(findings.warnings)
     return Data(
-        name=str(name),
-        digest=digest,
+        name=name,
+        digest=hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest(),
         codes=training,
         heldout_codes=judging,
         codec=codec,
-        heldout_source=source if isinstance(heldout, (str, os.PathLike, type(None))) else "other data in memory",
+        heldout_source=source,
         labels=None if numbers is None else numbers[places[0]],
         heldout_labels=None if numbers is None else numbers[places[1]],
         class_names=classes,
@@ -217,86 +228,125 @@ def _check(
             raise InputError(f"{name} must be a list of names, got the string {given!r}")
 
 
-def _read(
-    dataset: Any,
-    option: str,
-    *,
-    layout: str,
-    columns: Sequence[str] | None,
-    drop: Sequence[str],
-    missing: Sequence[str],
-    delimiter: str | None,
-    header: bool,
-    key: str | None,
-    label_column: str | None,
-    limit: int | None,
-    findings: Findings,
-) -> tuple[Rows, list[Any] | None]:
-    """The rows in the layout that was asked for, and their labels."""
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for of the data and of those to evaluate with alike; the arguments of `load_array`."""
 
-    def is_wanted(name: str) -> bool:
-        return name not in drop and (columns is None or name in columns or name == label_column)
+    layout: str
+    columns: Sequence[str] | None
+    drop: Sequence[str]
+    missing: Sequence[str]
+    delimiter: str | None
+    header: bool
+    key: str | None
+    label_column: str | None
+    findings: Findings
 
-    index: Any = getattr(dataset, "index", None)  # of pandas
-    is_numbered = getattr(index, "inferred_type", None) == "integer" and index.name is None
-    is_numbered = is_numbered and not hasattr(index, "step")
-    dataset = _in_memory(dataset, option)
-    place = f"{option} {_place(dataset)}"
-    found = _open(dataset, option, missing, delimiter, header, key, is_wanted, findings)
-    if isinstance(found, np.ndarray) and (layout == "table" or found.dtype.names is not None):
-        found = _plain_table(table_of_array(found, is_wanted=is_wanted), option, place, missing, is_wanted, findings)
-    elif isinstance(dataset, Mapping):
-        found = _plain_table(dataset, option, place, missing, is_wanted, findings)
-    count = len(found) if isinstance(found, np.ndarray) else max(map(len, found.values()))
-    if limit is not None and limit < count:
-        row = f"row {limit + 1}"
-        findings.asked.append(conservation.left_out("rows", place, count, [row], count - limit, f"limit = {limit}"))
-    if isinstance(found, np.ndarray):
-        asked = {"columns": columns, "drop": drop or None, "label_column": label_column}
-        for name, value in asked.items():
-            if value is not None:
-                raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
-        return symbols_of(found if limit is None else found[:limit]), None
-    if layout == "array":
-        raise InputError(f"{place} has columns of their own categories; use layout 'table', not 'array'")
-    table = {name: values[:limit] for name, values in found.items()}
-    return _chosen(table, columns, drop, label_column, place, findings, is_numbered)
+    def __post_init__(self) -> None:
+        """Names are text, also where they are numbers of columns."""
+        object.__setattr__(self, "columns", None if self.columns is None else [*map(str, self.columns)])
+        object.__setattr__(self, "drop", [*map(str, self.drop)])
+        object.__setattr__(self, "label_column", None if self.label_column is None else str(self.label_column))
 
+    def wants(self, name: str) -> bool:
+        """Whether a column of a name is read."""
+        return name not in self.drop and (self.columns is None or name in self.columns or name == self.label_column)
 
-def _chosen(
-    table: dict[str, list[Any]],
-    columns: Sequence[str] | None,
-    drop: Sequence[str],
-    label_column: str | None,
-    place: str,
-    findings: Findings,
-    is_numbered: bool,
-) -> tuple[Rows, list[Any] | None]:
-    """The columns of a table that are wanted, and its labels."""
-    if label_column in findings.refused:
-        raise findings.refused[label_column]
-    labels = _column(table, label_column, "label_column") if label_column is not None else None
-    if labels is not None and None in labels:
-        raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
-    for name in drop:
-        _column(table, name, "drop")
-    if columns is None:
-        _leave_index_out(table, (*drop, label_column), place, findings, is_numbered)
-    kept = list(table) if columns is None else columns
-    for name in kept:
-        _column(table, name, "columns")
-    chosen = {name: table[name] for name in kept if name not in (*drop, label_column)}
-    if not chosen:
-        raise InputError(f"columns and drop leave no column of {place}, which has: {', '.join(map(str, table))}")
-    if lost := [name for name in table if name not in chosen and name != label_column]:
-        reason = "columns and drop do not keep them"
-        findings.asked.append(conservation.left_out("columns", place, len(table), lost, len(lost), reason))
-    return chosen, labels
+    def read(self, dataset: Any, option: str, limit: int | None) -> tuple[Rows, list[Any] | None]:
+        """The rows in the layout that was asked for, and their labels."""
+        is_numbered = not isinstance(dataset, (str, os.PathLike, np.ndarray)) and has_numbers_for_rows(dataset)
+        dataset = _in_memory(dataset, option)
+        place = f"{option} {_place(dataset)}"
+        rows = self._open(dataset, option)
+        if isinstance(rows, np.ndarray) and (self.layout == "table" or rows.dtype.names is not None):
+            rows = self._plain_table(table_of_array(rows, is_wanted=self.wants), option, place)
+        elif isinstance(dataset, Mapping):
+            rows = self._plain_table(dataset, option, place)
+        count = len(rows) if isinstance(rows, np.ndarray) else max(map(len, rows.values()))
+        if limit is not None and limit < count:
+            lost = conservation.left_out("rows", place, count, [f"row {limit + 1}"], count - limit, f"limit = {limit}")
+            self.findings.asked.append(lost)
+        if isinstance(rows, np.ndarray):
+            asked = {"columns": self.columns, "drop": self.drop or None, "label_column": self.label_column}
+            for name, value in asked.items():
+                if value is not None:
+                    raise InputError(f"{name} is for tables, got {value!r} for an array; see --layout table")
+            return symbols_of(rows[:limit]), None
+        if self.layout == "array":
+            raise InputError(f"{place} has columns of their own categories; use layout 'table', not 'array'")
+        return self._chosen({name: values[:limit] for name, values in rows.items()}, place, is_numbered)
+
+    def _open(self, dataset: Any, option: str) -> Any:
+        """An array, or a dictionary of columns."""
+        if isinstance(dataset, (np.ndarray, Mapping)):
+            return dataset
+        if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
+            advice = ": name it, as in {'a': series}" if isinstance(dataset, _Series) else ""
+            raise InputError(
+                f"{option} must be a name, a path, an array, or a dictionary or data frame of columns, got "
+                f"{type(dataset).__name__}{advice}"
+            )
+        text = str(dataset)
+        if text in NUM_ROWS:
+            return example(text)
+        path, known = Path(text).expanduser(), ", ".join((*ARRAY_SUFFIXES, *TABLE_SUFFIXES))
+        suffix, place = path.suffix.lower(), f"{option} {str(path)!r}"
+        if not path.is_file():
+            names = ", ".join(map(repr, NUM_ROWS))
+            raise InputError(f"{option} {text!r} is neither {names} nor an existing file ({known})")
+        if suffix not in (*ARRAY_SUFFIXES, *TABLE_SUFFIXES):
+            raise InputError(f"{option} must be a {known} file, got {text!r}")
+        if self.key is not None and suffix != ".npz":
+            raise InputError(f"array_key is for .npz files, got {self.key!r} for {text!r}")
+        if suffix in DELIMITERS:
+            return read_csv(path, place, self.delimiter, self.header, self.missing, self.findings)
+        if self.delimiter is not None or not self.header:
+            raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
+        if suffix == ".parquet":
+            return read_parquet(path, place, self.missing, self.wants, self.findings)
+        return _read_numpy(path, place, self.key)
+
+    def _plain_table(self, table: Mapping[str, Any], option: str, place: str) -> Columns:
+        """A table whose columns may be lists, arrays, tensors or series."""
+        table = {
+            name: _plain_array(values, f"column {name!r} of {option}") if self.wants(name) else values
+            for name, values in table.items()
+        }
+        for name, values in table.items():
+            if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
+                raise InputError(
+                    f"{option} must be a dictionary of columns, each a list of values, got "
+                    f"{type(values).__name__} for {name!r}"
+                )
+        return plain_columns(table, place, self.missing, self.wants, self.findings)
+
+    def _chosen(self, table: Columns, place: str, is_numbered: bool) -> tuple[Rows, list[Any] | None]:
+        """The columns of a table that are wanted, and its labels."""
+        findings, label_column = self.findings, self.label_column
+        if label_column in findings.refused:
+            raise findings.refused[label_column]
+        labels = _column(table, label_column, "label_column") if label_column is not None else None
+        if labels is not None and None in labels:
+            raise InputError(f"label_column {label_column!r} has no value in row {labels.index(None) + 1}")
+        for name in self.drop:
+            _column(table, name, "drop")
+        if self.columns is None:
+            _leave_index_out(table, (*self.drop, label_column), place, findings, is_numbered)
+        kept = list(table) if self.columns is None else self.columns
+        left = (*self.drop, label_column)
+        found = {name: _column(table, name, "columns") for name in kept}
+        chosen = {name: values for name, values in found.items() if name not in left}
+        if not chosen:
+            raise InputError(f"columns and drop leave no column of {place}, which has: {', '.join(map(str, table))}")
+        if lost := [name for name in table if name not in chosen and name != label_column]:
+            reason = "columns and drop do not keep them"
+            findings.asked.append(conservation.left_out("columns", place, len(table), lost, len(lost), reason))
+        return chosen, labels
 
 
 def _in_memory(dataset: Any, option: str) -> Any:
     """Data frames as dictionaries, tensors and lists as arrays; all else as it is."""
-    if isinstance(dataset, np.ma.MaskedArray) or _is_tensor(dataset):
+    if isinstance(dataset, (np.ma.MaskedArray, TensorLike)):
         return _plain_array(dataset, option)
     if isinstance(dataset, (list, tuple)):
         if any(isinstance(row, Mapping) for row in dataset):
@@ -309,16 +359,10 @@ def _in_memory(dataset: Any, option: str) -> Any:
             return array
         objects = np.array(dataset, object)  # NumPy would write the numbers beside texts as texts
         return array if all(isinstance(value, (str, bytes)) for value in objects.flat) else objects
-    if hasattr(dataset, "to_pydict"):  # a table of Arrow, whose columns are no names
-        import pandas
-
-        dataset = dataset.to_pandas(types_mapper=pandas.ArrowDtype)
-    is_frame = hasattr(dataset, "columns") and not isinstance(dataset, np.ndarray)
+    if isinstance(dataset, _ArrowTable):
+        dataset = frame_of_arrow(dataset)
+    is_frame = isinstance(dataset, Frame) and not isinstance(dataset, np.ndarray)
     return columns_of(dataset, option) if is_frame or isinstance(dataset, Mapping) else dataset
-
-
-def _is_tensor(values: Any) -> bool:
-    return hasattr(values, "detach")
 
 
 def _plain_array(values: Any, what: str) -> Any:
@@ -328,83 +372,23 @@ def _plain_array(values: Any, what: str) -> Any:
             f"{what} must not be a masked array, whose masked values would be read as data: fill them by .filled(k), "
             "or give a column as a list, where they are missing, by .tolist()"
         )
-    if not _is_tensor(values):
+    if not isinstance(values, TensorLike):
         return values
+    tensor = values.detach()
     try:
-        return values.detach().cpu().numpy()
+        return tensor.cpu().numpy()
     except TypeError as error:
-        raise InputError(
-            f"{what} must be a tensor that NumPy can hold, got {values.dtype}: {one_line(error)}"
-        ) from None
+        message = f"{what} must be a tensor that NumPy can hold, got {tensor.dtype}: {one_line(error)}"
+        raise InputError(message) from None
 
 
-def _plain_table(
-    table: Mapping[str, Any], option: str, place: str, missing: Sequence[str], is_wanted: Wanted, findings: Findings
-) -> dict[str, list[Any]]:
-    """A table whose columns may be lists, arrays, tensors or series."""
-    table = {
-        name: _plain_array(values, f"column {name!r} of {option}") if is_wanted(name) else values
-        for name, values in table.items()
-    }
-    for name, values in table.items():
-        if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
-            raise InputError(
-                f"{option} must be a dictionary of columns, each a list of values, got "
-                f"{type(values).__name__} for {name!r}"
-            )
-    return plain_columns(table, place, missing, is_wanted, findings)
-
-
-def _column(table: dict[str, list[Any]], name: str, option: str) -> list[Any]:
+def _column(table: Columns, name: str, option: str) -> list[Any]:
     if name not in table:
         raise InputError(f"{option} {name!r} is not in the table, which has: {', '.join(map(str, table))}")
     return table[name]
 
 
-def _open(
-    dataset: Any,
-    option: str,
-    missing: Sequence[str],
-    delimiter: str | None,
-    header: bool,
-    key: str | None,
-    is_wanted: Wanted,
-    findings: Findings,
-) -> Any:
-    """An array, or a dictionary of columns."""
-    if isinstance(dataset, (np.ndarray, Mapping)):
-        return dataset
-    if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
-        advice = ": name it, as in {'a': series}" if hasattr(dataset, "to_list") else ""
-        raise InputError(
-            f"{option} must be a name, a path, an array, or a dictionary or data frame of columns, got "
-            f"{type(dataset).__name__}{advice}"
-        )
-    text = str(dataset)
-    if text in NUM_ROWS:
-        return example(text)
-    path = Path(text).expanduser()
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise InputError(
-            f"{option} {text!r} is neither {', '.join(map(repr, NUM_ROWS))} nor an existing file "
-            f"({', '.join((*ARRAY_SUFFIXES, *TABLE_SUFFIXES))})"
-        )
-    if suffix not in (*ARRAY_SUFFIXES, *TABLE_SUFFIXES):
-        raise InputError(f"{option} must be a {', '.join((*ARRAY_SUFFIXES, *TABLE_SUFFIXES))} file, got {text!r}")
-    if key is not None and suffix != ".npz":
-        raise InputError(f"array_key is for .npz files, got {key!r} for {text!r}")
-    if suffix in DELIMITERS:
-        return read_csv(path, delimiter=delimiter, header=header, missing=missing, findings=findings)
-    if delimiter is not None or not header:
-        raise InputError(f"delimiter and header are for .csv and .tsv files, got {text!r}")
-    if suffix == ".parquet":
-        return read_parquet(path, missing, is_wanted, findings)
-    return _read_numpy(path, option, key)
-
-
-def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
-    what = f"{option} {str(path)!r}"
+def _read_numpy(path: Path, what: str, key: str | None) -> Codes:
     with opened_arrays(path, what) as found:
         if not isinstance(found, zipfile.ZipFile):
             return found
@@ -420,7 +404,7 @@ def _read_numpy(path: Path, option: str, key: str | None) -> Codes:
 
 
 def _leave_index_out(
-    table: dict[str, list[Any]], named: Sequence[str | None], place: str, findings: Findings, is_numbered: bool
+    table: Columns, named: Sequence[str | None], place: str, findings: Findings, is_numbered: bool
 ) -> None:
     """Take out columns that pandas numbers rows by, and of held-out rows those that the data set was read without.
 

@@ -187,7 +187,7 @@ def _table_rows(table: Any, image_column: str, folders: tuple[Path, ...], place:
     import datasets
 
     if image_column not in table.column_names:
-        raise InputError(f"image_column {image_column!r} is not in {place}, which has: {', '.join(table.column_names)}")
+        raise InputError(f"column {image_column!r} is not in {place}, which has: {', '.join(table.column_names)}")
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
     images = table.select_columns([image_column])
@@ -227,7 +227,7 @@ def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: st
 
     if wanted is not None:
         if wanted not in features:
-            raise InputError(f"image_column {wanted!r} is not in {name}, which has: {', '.join(features)}")
+            raise InputError(f"column {wanted!r} is not in {name}, which has: {', '.join(features)}")
         return wanted
     encoded = [
         column
@@ -237,7 +237,7 @@ def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: st
     found = encoded or [column for column, feature in features.items() if _is_pixel_array(feature)]
     if len(found) != 1:
         problem = f"several columns hold images ({', '.join(found)})" if found else "no column holds images"
-        raise InputError(f"image_column must be given for {name}: {problem}; its columns are: {', '.join(features)}")
+        raise InputError(f"column must be given for {name}: {problem}; its columns are: {', '.join(features)}")
     return found[0]
 
 

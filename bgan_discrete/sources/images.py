@@ -42,7 +42,7 @@ _HOLDOUT_STREAM = 1
 def load_images(
     dataset: "str | os.PathLike[str] | NDArray[np.uint8]",
     *,
-    image_column: str | None = None,
+    column: str | None = None,
     label_column: str | None = None,
     split: str = "train",
     resize: str | None = None,
@@ -64,7 +64,7 @@ def load_images(
     Args:
         dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder of pictures or .parquet
             files; images themselves, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; or a Hub id.
-        image_column: Column (.npz: key) of the images; None for the only one that holds images.
+        column: Column (.npz: key) of the images; None for the only one that holds images.
         label_column: Column (.npz: key) of the labels, classes, integers or words; None for the only class column, an
             integer column ``label``, a metadata file's, or folders. What cannot be used then is a note, not an error.
         split: To train on; a single file or array is the split ``train``.
@@ -86,7 +86,7 @@ def load_images(
         InputError: If an argument or the data cannot be used.
     """
     settings = Settings(
-        image_column,
+        column,
         label_column,
         split,
         parse_size(resize),

@@ -130,7 +130,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
     known = f"which has {'the keys: ' + ', '.join(members) if members else 'no arrays'}"
     image_key = settings.image_column or next((key for key in NPZ_KEYS if key in members), None)
     if image_key is None:
-        raise InputError(f"image_column must name the images of {path}, {known}")
+        raise InputError(f"column must name the images of {path}, {known}")
     test_key = _NPZ_TEST_KEYS.get(image_key, "")
     keys = {"train": image_key, "test": test_key} if test_key in members else {"train": image_key}
     choose_splits(keys, settings.split, str(path))
@@ -144,7 +144,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
         return unpacked(archive, members[key], f"the array {key!r} of {path}")
 
     def open_split(split: str) -> Rows:
-        images = array_rows(array(keys[split], "image_column"), f"{keys[split]!r} of {path}")
+        images = array_rows(array(keys[split], "column"), f"{keys[split]!r} of {path}")
         wanted = settings.label_column if split == settings.split else None
         key = wanted or NPZ_KEYS.get(keys[split], "labels")
 

@@ -23,7 +23,7 @@ from bgan_discrete.sources.rows import (
     try_labels,
 )
 from bgan_discrete.sources.settings import Settings
-from bgan_discrete.sources.text_files import csv_rows, json_object
+from bgan_discrete.sources.text_files import json_object, named_rows
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
@@ -33,7 +33,7 @@ def open_pictures(files: Files, name: str, settings: Settings) -> Opened:
     """The pictures to train on and to evaluate with; their labels are in metadata files, or else are their folders."""
     wanted = settings.label_column
     if settings.image_column not in (None, "image"):
-        raise InputError(f"image_column {settings.image_column!r} is not in {name}: it is a folder of pictures")
+        raise InputError(f"column {settings.image_column!r} is not in {name}: it is a folder of pictures")
     if wanted not in (None, *LABEL_COLUMNS) and not files.metadata:
         raise InputError(
             f"label_column {wanted!r} is not in {name}: put a metadata.csv with the columns {FILE_NAME} and {wanted} "
@@ -132,7 +132,7 @@ def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
     lines: list[Any]
     try:
         if name.lower().endswith(".csv"):
-            lines = [cells for cells in csv_rows(path, "it") if any(v is not None for v in cells.values())]
+            lines = [cells for cells in named_rows(path, "it") if any(v is not None for v in cells.values())]
         else:
             texts = filter(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
             lines = [json.loads(text, object_pairs_hook=json_object) for text in texts]

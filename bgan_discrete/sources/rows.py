@@ -147,9 +147,9 @@ def try_labels(read: Callable[[], _Read], place: str, notes: list[str], wanted: 
 
 def open_array(images: NDArray[Any], settings: Settings) -> Opened:
     """Images that are already pixels."""
-    for option in ("image_column", "label_column"):
-        if getattr(settings, option) is not None:
-            raise InputError(f"{option} is for data with columns, got {getattr(settings, option)!r} for an array")
+    for option, value in (("column", settings.image_column), ("label_column", settings.label_column)):
+        if value is not None:
+            raise InputError(f"{option} is for data with columns, got {value!r} for an array")
     choose_splits(["train"], settings.split, "the array")
     rows = array_rows(images, "the array")
     return Opened(rows, None, None, None, (), rows.count)

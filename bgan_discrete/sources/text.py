@@ -67,7 +67,7 @@ class _Opened:
 def load_text(
     dataset: str | os.PathLike[str] | Sequence[str],
     *,
-    text_column: str | None = None,
+    column: str | None = None,
     split: str = "train",
     unit: str = "line",
     layout: str = "pad",
@@ -94,7 +94,7 @@ def load_text(
     Args:
         dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file or of a ``.jsonl``, ``.json``,
             ``.csv``, ``.tsv`` or ``.parquet`` file with a column of texts, a Hub id, or a list of texts.
-        text_column: Column of the texts, of a Hub data set or a file with columns; None for the only one of strings. A
+        column: Column of the texts, of a Hub data set or a file with columns; None for the only one of strings. A
             ``.csv`` or ``.tsv`` file is read as lines without it.
         split: To train on, of a Hub data set.
         unit: What a document is: ``line``, ``paragraph`` (between blank lines) or ``text`` (a whole file or row).
@@ -118,7 +118,7 @@ def load_text(
         InputError: If an argument or the data cannot be used.
     """
     _check(unit, layout, limit, holdout, seed, codec.ends)
-    opened = _open(dataset, text_column, split, unit, heldout, streaming, revision)
+    opened = _open(dataset, column, split, unit, heldout, streaming, revision)
     name = opened.name
     holding_out = None
     if opened.heldout is None:
@@ -156,7 +156,7 @@ def load_text(
     digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
     for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
-            advice = "; give more, or others by --heldout" if part == "judge by" and heldout is None else ""
+            advice = "; give more, or others by --holdout FILE" if part == "judge by" and heldout is None else ""
             short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
             raise InputError(f"{short}: {framer.lack(unit)}{advice}")
     places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")
@@ -246,7 +246,7 @@ def _open(
     if path is not None:
         return _Opened(text, file_documents(path, column, unit, "dataset"), judged, source)
     if texts is not None and column is not None:
-        raise InputError(f"text_column is for data sets of the Hub and files with columns, got {column!r} for {text}")
+        raise InputError(f"column is for data sets of the Hub and files with columns, got {column!r} for {text}")
     if texts is not None:
         return _Opened(text, row_documents(partial(iter, texts), unit, "dataset"), judged, source)
     looks_like_a_path = text.startswith((".", "/", "~")) or Path(text).suffix or text.count("/") != 1

@@ -1,7 +1,6 @@
 """Documents out of texts and files: lines, or a column of a table, which is read row by row."""
 
 import contextlib
-import csv
 import json
 import logging
 from collections import Counter, defaultdict
@@ -10,11 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.errors import InputError
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.lines import DELIMITERS, csv_rows, decoded_lines, reading
 from bgan_discrete.sources.settings import is_utf8
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 COLUMN_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", *DELIMITERS)
 """Of files with a column of texts."""
 
@@ -29,7 +28,7 @@ LOSSES = {
     "normalised": ("documents", "the SentencePiece model writes them so; one that is trained here keeps every text"),
     "unknown": (
         "tokens",
-        "the vocabulary, learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
+        "the vocabulary, learnt from the training texts, lacks them (--vocabulary-size)",
     ),
 }
 """What can be lost or change -> what it is some of, and why."""
@@ -90,14 +89,13 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
         return row_documents(lambda: _texts(_rows(path, named, chosen), chosen, named), unit, named, chosen)
     if column is not None:
         known = ", ".join(COLUMN_SUFFIXES)
-        raise InputError(f"text_column is for data sets of the Hub and {known} files, got {column!r} for {named}")
+        raise InputError(f"column is for data sets of the Hub and {known} files, got {column!r} for {named}")
     if suffix in DELIMITERS:
-        advice = "text_column (--text-column) reads one column of it, train_array.py learns all of them"
+        advice = "column (--column) reads one column of it, train_array.py learns all of them"
         _log.warning("%s is read as lines of text; %s", named, advice)
 
     def read(tally: Tally) -> Iterator[str]:
-        with _reading(named), path.open("rb") as file:
-            yield from _units(_without_ends(_decoded_lines(file, named), unit, tally), unit, tally)
+        yield from _units(_without_ends(decoded_lines(path, named), unit, tally), unit, tally)
 
     return read
 
@@ -106,9 +104,9 @@ def chosen_column(column: str | None, strings: list[str], place: str) -> str:
     """The column of the texts: the one asked for, or the only one of strings."""
     known = ", ".join(map(str, strings)) or "none"
     if column is None and len(strings) != 1:
-        raise InputError(f"text_column must be given for {place}; its columns of strings are: {known}")
+        raise InputError(f"column must be given for {place}; its columns of strings are: {known}")
     if column is not None and column not in strings:
-        raise InputError(f"text_column must be one of {known} of {place}, got {column!r}")
+        raise InputError(f"column must be one of {known} of {place}, got {column!r}")
     return strings[0] if column is None else column
 
 
@@ -139,11 +137,11 @@ def row_documents(
 def _rows(path: Path, named: str, column: str | None) -> Generator[Any, None, None]:
     """The rows of a table: dictionaries with at least the column; of JSON, whatever it holds."""
     suffix = path.suffix.lower()
-    with _reading(named):
+    with reading(named):
         if suffix == ".parquet":
             yield from _parquet_rows(path, column)
         elif suffix in DELIMITERS:
-            yield from csv_rows(path, named)
+            yield from named_rows(path, named)
         else:
             for number, row in enumerate(_json_rows(path, named)):
                 if isinstance(row, ValueError):
@@ -161,33 +159,16 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
             yield from batch.to_pylist()
 
 
-def csv_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
-    """The rows of a CSV or TSV file, quoted as RFC 4180 says, one by one; a blank line has None in each column.
-
-    Raises:
-        InputError: If a cell would change, a row is too long or too short, or two columns have one name.
-    """
-    csv.field_size_limit(2**31 - 1)
-    with path.open("rb") as file:
-        rows = csv.reader(_decoded_lines(file, named), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
-        line = 0
-        try:
-            names = next(filter(None, rows), [])
-            if len(set(names)) < max(len(names), 1):
-                fault = f"has two columns of one name in its first line: {', '.join(names)}"
-                raise InputError(f"{named} {fault}" if names else f"{named} cannot be read: it has no rows")
-            line = rows.line_num
-            for row in rows:
-                if row and len(row) != len(names):
-                    raise InputError(
-                        f"{named} has {len(row)} cells in line {rows.line_num}, but {len(names)} columns; quote cells "
-                        "that hold the delimiter"
-                    )
-                cells: list[str | None] = [*row] or [None] * len(names)
-                yield dict(zip(names, cells, strict=True))
-                line = rows.line_num
-        except csv.Error as error:
-            raise InputError(f"{named} is no CSV file after line {line}: {one_line(error)}") from None
+def named_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
+    """The rows of a CSV or TSV file by the names of their columns; a blank line has None in each."""
+    rows = csv_rows(path, named)
+    names = next(rows, [])
+    if len(set(names)) < max(len(names), 1):
+        fault = f"has two columns of one name in its first line: {', '.join(names)}"
+        raise InputError(f"{named} {fault}" if names else f"{named} cannot be read: it has no rows")
+    for row in rows:
+        cells: list[str | None] = [*row] or [None] * len(names)
+        yield dict(zip(names, cells, strict=True))
 
 
 def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
@@ -199,22 +180,25 @@ def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
 
 
 def _json_rows(path: Path, named: str) -> Iterator[Any]:
-    with path.open("rb") as file:
-        lines = ((number, line) for number, line in enumerate(_decoded_lines(file, named), 1) if line.strip())
-        number, line = next(lines, (1, "[]"))
-        try:
-            if line.lstrip().startswith("["):  # an array has no lines to read it by
-                yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=json_object)
-                return
-            while line:
-                yield json.loads(line, object_pairs_hook=json_object)
-                number, line = next(lines, (number, ""))
-        except (ValueError, RecursionError) as error:
-            where, what = number + getattr(error, "lineno", 1) - 1, getattr(error, "msg", "it is nested too deeply")
-            raise InputError(
-                f"{named} is not JSON in line {where}: {what}; it must be an object a line, or one array of objects; "
-                "lines of plain text are read from a .txt file"
-            ) from None
+    lines = ((number, line) for number, line in enumerate(decoded_lines(path, named), 1) if line.strip())
+    number, line = next(lines, (1, "[]"))
+    try:
+        if line.lstrip().startswith("["):  # an array has no lines to read it by
+            yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=json_object)
+            return
+        while line:
+            yield json.loads(line, object_pairs_hook=json_object)
+            number, line = next(lines, (number, ""))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        where, what = number, "it is nested too deeply"
+        if isinstance(error, json.JSONDecodeError):
+            where, what = number + error.lineno - 1, error.msg
+        raise InputError(
+            f"{named} is not JSON in line {where}: {what}; it must be an object a line, or one array of objects; "
+            "lines of plain text are read from a .txt file"
+        ) from None
 
 
 def _texts(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str | None]:
@@ -224,37 +208,6 @@ def _texts(rows: Iterator[Any], column: str | None, named: str) -> Iterator[str 
             where = "" if column is None else f" in {column!r}"
             raise InputError(f"row {number} of {named} must hold a text{where}, got {type(value).__name__}")
         yield value
-
-
-@contextlib.contextmanager
-def _reading(named: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:  # Arrow raises errors of many kinds
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise InputError(f"{named} cannot be read: {reason}") from error
-
-
-def _decoded_lines(file: Iterable[bytes], named: str) -> Iterator[str]:
-    """Lines with their ends."""
-    offset = 0
-    for number, raw in enumerate(file, 1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{named} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start} (line "
-                f"{number}); convert the file to UTF-8"
-            ) from None
-        if "\0" in line:
-            raise InputError(
-                f"{named} is damaged, or no UTF-8 text: byte 0x00 at offset {offset + raw.index(0)} (line {number}); "
-                "convert the file to UTF-8, or take such bytes out of it"
-            )
-        offset += len(raw)
-        yield line
 
 
 def _without_ends(lines: Iterable[str], unit: str, tally: Tally) -> Iterator[str]:

@@ -59,7 +59,9 @@ def value_notes(options: CodecOptions | ImageCodec, codec: ImageCodec, training:
         advice = "multiply them by 255" if (low, high) == (0, 1) else "spread them over 0 .. 255"
         if isinstance(options, CodecOptions):
             advice += (
-                f", or take the threshold {low + 1} (--binary-threshold {low + 1})" if codec.name == "binary" else ""
+                f", or take the threshold {low + 1} (in Python, CodecOptions(threshold={low + 1}))"
+                if codec.name == "binary"
+                else ""
             )
             advice += f", or take the codec {'palette' if codec.channels == 3 else 'levels'!r} without num_categories"
         raise InputError(f"pixels of the training images run from {low} to {high}, as 8 bits, and {found}: {advice}")

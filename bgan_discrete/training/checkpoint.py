@@ -83,7 +83,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
     Half-written files of a killed run are removed first. Links, and checkpoints that hold other files, stay.
 
     Args:
-        folder: Where checkpoints are; made if missing.
+        folder: Where checkpoints are; created if missing.
         step: Generator steps taken.
         state: Tensors and plain types only, since it is read back without unpickling objects.
         keep_last: How many checkpoints stay, >= 1, of the steps up to this one; later ones, which a run that was set
@@ -115,10 +115,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
 
 
 class _Digested:
-    """What `torch.save` writes to: a file, with size and SHA-256 on the way.
-
-    The first error of the file is kept for `finish`, because torch would hide its reason.
-    """
+    """What `torch.save` writes to: a file, its size, SHA-256 and first error, whose reason torch would hide."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._size = file, hashlib.sha256(), 0

@@ -56,7 +56,7 @@ class TrainingData:
         codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator as a
             whole where they fit, else their rows go there batch by batch.
         labels: Integers ``[S]`` in ``[0, C)``; None for none.
-        players: The networks, which must be made for them.
+        players: The networks, which must fit them.
         config: Its ``batch_size`` and ``seed`` are used.
         device: Where batches go.
         processes: Those that share every batch.
@@ -170,7 +170,7 @@ def check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
         low, high = int(rows.min()), int(rows.max())
         if low < 0 or high >= num_categories:
             raise InputError(
-                f"codes must lie in [0, {num_categories}), got {low if low < 0 else high} "
+                f"codes must be in [0, {num_categories}), got {low if low < 0 else high} "
                 f"among rows {start} to {start + len(rows) - 1}"
             )
 
@@ -191,7 +191,7 @@ def check_sizes_of_codes(codes: np.ndarray | Tensor, sizes: Tensor) -> None:
         if bool((largest >= sizes).any()):
             position = tuple(int(axis) for axis in torch.nonzero(largest >= sizes)[0])
             raise InputError(
-                f"codes of position {list(position)} must lie in [0, {int(sizes[position])}), the generator's size "
+                f"codes of position {list(position)} must be in [0, {int(sizes[position])}), the generator's size "
                 f"there, got {int(largest[position])} among rows {start} to {start + len(rows) - 1}"
             )
 

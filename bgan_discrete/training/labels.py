@@ -19,12 +19,12 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 def checked_labels(
     labels: np.ndarray | Tensor | None, num_samples: int, generator: Generator, discriminator: Discriminator
 ) -> Tensor | None:
-    """Labels of the data, which the networks must be made for.
+    """Check the labels of the data against the networks.
 
     Args:
         labels: Integers ``[num_samples]`` in ``[0, C)``; None for none.
         num_samples: How many the data are.
-        generator: Made with ``num_classes`` C where there are labels.
+        generator: With ``num_classes`` C where there are labels.
         discriminator: Likewise.
 
     Returns:
@@ -38,7 +38,7 @@ def checked_labels(
         if labels is None and known is not None:
             raise InputError(f"labels must be given, since the {who} has {known} classes")
         if labels is not None and known is None:
-            raise InputError(f"labels need a {who} that is made with num_classes, got one without")
+            raise InputError(f"labels need a {who} with num_classes, got one without")
         if known != num_classes:
             raise InputError(f"num_classes must be the same everywhere, got {num_classes} and {known} ({who})")
     if labels is None or num_classes is None:
@@ -50,7 +50,7 @@ def checked_labels(
         raise InputError(f"labels must be integers, one for each of {num_samples} codes, got {numbers.dtype} {shape}")
     low, high = int(numbers.min()), int(numbers.max())
     if low < 0 or high >= num_classes:
-        raise InputError(f"labels must lie in [0, {num_classes}), got {low if low < 0 else high}")
+        raise InputError(f"labels must be in [0, {num_classes}), got {low if low < 0 else high}")
     return torch.from_numpy(numbers.astype(np.int64))
 
 
@@ -81,7 +81,7 @@ def labels_of_samples(
         raise InputError(f"labels must be integers, one after the other, got {wanted.dtype} {list(wanted.shape)}")
     outside = wanted[(wanted < 0) | (wanted >= num_classes)]
     if len(outside):
-        raise InputError(f"labels must lie in [0, {num_classes}), got {outside[0]}")
+        raise InputError(f"labels must be in [0, {num_classes}), got {outside[0]}")
     if labels is not None and len(wanted) > num_samples:
         raise InputError(f"labels must be at most as many as num_samples = {num_samples}, got {len(wanted)}")
     return wanted[np.arange(num_samples) * len(wanted) // num_samples].astype(np.int64)

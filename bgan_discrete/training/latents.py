@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
-from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Generator
 from bgan_discrete.parallel import Processes
@@ -15,23 +14,15 @@ class LatentSource:
 
     Args:
         generator: That takes them.
-        config: Its ``batch_size`` and ``pretrain_latents`` are used.
+        config: Its ``batch_size`` is used.
         processes: Those that share a batch.
         rng: This process's random numbers.
         is_mixture: Whether the generator's distributions have a likelihood of their mixture.
-
-    Raises:
-        InputError: If ``pretrain_latents`` is given and they have none, so that it would be ignored.
     """
 
     def __init__(
         self, generator: Generator, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
     ) -> None:
-        if config.pretrain_latents is not None and not is_mixture:
-            raise InputError(
-                f"pretrain_latents is for generators of independent positions; {type(generator).__name__} is none: "
-                f"it takes a latent for each sample; leave it out, got {config.pretrain_latents}"
-            )
         self._generator, self._config, self._processes = generator, config, processes
         self._rng, self._is_mixture = rng, is_mixture
 
@@ -52,8 +43,6 @@ class LatentSource:
         Returns:
             ``[S, Z]``.
         """
-        if not self._is_mixture:
+        if not self._is_mixture or self._processes.size == 1:
             return self.draw(num_samples)
-        if self._processes.size == 1:
-            return self.draw(self._config.pretrain_latents or num_samples)
-        return self._processes.gather(self.draw(self._config.pretrain_latents or self._config.batch_size))[0]
+        return self._processes.gather(self.draw(self._config.batch_size))[0]

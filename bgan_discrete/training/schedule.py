@@ -7,6 +7,9 @@ from bgan_discrete.config import TrainingConfig
 FINAL_LR_SHARE = 0.02
 """Where the linear decay of the learning rate ends, as a share of its start."""
 
+PRETRAIN_LR = 2e-3
+"""Adam's learning rate of the generator while it is trained by maximum likelihood."""
+
 
 def learning_rates(config: TrainingConfig, step: int, seconds: float) -> tuple[float, float]:
     """The rates of the next step: those of its phase, decayed by the used share of the budget that ends first.
@@ -25,5 +28,5 @@ def learning_rates(config: TrainingConfig, step: int, seconds: float) -> tuple[f
     if config.lr_decay == "linear":
         share_used = max(step / config.max_steps, seconds / (config.max_seconds or math.inf))
         scale = max(min(1.0, 2 * (1 - share_used)), FINAL_LR_SHARE)
-    generator_lr = config.pretrain_lr if step < config.pretrain_steps else config.generator_lr
+    generator_lr = PRETRAIN_LR if step < config.pretrain_steps else config.generator_lr
     return generator_lr * scale, config.discriminator_lr * scale

@@ -1,8 +1,7 @@
 """The game that a configuration names, and how the players run on a device and in their processes."""
 
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -34,19 +33,13 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
         The game, to be changed with `dataclasses.replace`.
     """
     return Game(
-        estimator=make_estimator(
-            config.estimator,
-            normalization=config.normalization,
-            tempering=config.tempering,
-            log_weight_clip=config.log_weight_clip,
-            processes=processes,
-        ),
+        estimator=make_estimator(config.estimator, processes=processes),
         num_draws=config.num_draws,
         divergence=get_divergence(config.divergence),
-        discriminator_draws=config.discriminator_draws or config.num_draws,
+        discriminator_draws=config.num_draws if config.discriminator_draws == "all" else config.discriminator_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,
-        credit=make_credit(config.credit, 1.0 if config.escort is None else config.escort, config.entropy_weight),
+        credit=make_credit(config.credit, 1.0 if config.escort is None else config.escort),
     )
 
 
@@ -103,8 +96,7 @@ def check_game(
             has_option = needed != "alternatives" and "per_prefix" in inspect.signature(type(discriminator)).parameters
             advice = f"; make it with per_prefix={needed == 'prefix'}" if has_option else ""
             raise InputError(
-                f"credit {needed!r} needs F of {of_what}, which {name} as it is made does not give (it gives F for: "
-                f"{others}){advice}"
+                f"credit {needed!r} needs F of {of_what}, which {name} does not give (it gives F for: {others}){advice}"
             )
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(
@@ -117,7 +109,7 @@ def make_players(config: TrainingConfig, state: TrainingState, device: torch.dev
     """The players of a training, who know where and how they run.
 
     Args:
-        config: Its ``dtype``, ``score_dtype``, ``score_chunk`` and ``gradient_accumulation_steps`` say how.
+        config: Its ``dtype`` and ``gradient_accumulation_steps`` say how.
         state: Holds the networks and their optimisers.
         device: Where they are.
         num_positions: P, of one sample.
@@ -126,17 +118,13 @@ def make_players(config: TrainingConfig, state: TrainingState, device: torch.dev
         The players.
     """
 
-    def precision(dtype: str) -> Callable[[], AbstractContextManager[object]]:
-        return nullcontext if dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16)
-
     return Players(
         state.generator,
         state.discriminator,
         state.generator_optimizer,
         state.discriminator_optimizer,
-        precision=precision(config.dtype),
-        score_precision=precision(config.score_dtype or config.dtype),
-        score_chunk=config.score_chunk or default_score_chunk(device, num_positions),
+        precision=nullcontext if config.dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16),
+        score_chunk=default_score_chunk(device, num_positions),
         parts=config.gradient_accumulation_steps,
         guard=None if device.type == "cpu" else FiniteGuard(),
         processes=state.processes,

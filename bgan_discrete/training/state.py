@@ -22,6 +22,9 @@ from bgan_discrete.training.average import MovingAverage
 from bgan_discrete.training.figures import RunningMeans
 from bgan_discrete.training.inputs import TrainingData
 
+ADAM_BETA2 = 0.99
+"""Adam's decay of the mean square of the gradients, of both players."""
+
 
 def stream_seed(seed: int, rank: int, step: int = 0) -> int:
     """The seed of a process's own random numbers; that of the first one is the run's.
@@ -140,14 +143,14 @@ class TrainingState:
             generator: On its device.
             discriminator: Likewise.
             estimator: Of the game.
-            config: Its ``seed``, ``ema_decay``, rates and betas are used.
+            config: Its ``seed``, ``ema_decay``, rates and ``adam_beta1`` are used.
             device: Of the networks.
             processes: Those that train together.
 
         Returns:
             The state, with new optimisers.
         """
-        betas = (config.adam_beta1, config.adam_beta2)
+        betas = (config.adam_beta1, ADAM_BETA2)
         return cls(
             generator=generator,
             discriminator=discriminator,

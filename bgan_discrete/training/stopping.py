@@ -121,7 +121,7 @@ class StopVote:
         """Vote.
 
         Args:
-            reason: Why this process would stop; None to go on.
+            reason: Why this process would stop; None to continue.
             seconds: What it has used.
 
         Returns:

@@ -48,10 +48,10 @@ class Trainer:
         codes: Integers ``[S, *event_shape]`` in ``[0, K)``: the data; may be memory-mapped.
         config: The algorithm, its optimisers and the run.
         output_dir: Where metrics and checkpoints go; None writes nothing.
-        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks made with ``num_classes``
+        labels: Integers ``[S]`` in ``[0, C)``, the class of each of the codes, for networks with ``num_classes``
             C, which are then called with them too. The latents of a step have the labels of its real samples.
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
-            draws and credit are then not used (its `penalty_interval` is). To change one part of it:
+            draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
             those of torch.distributed's default group, if any. All make and call the Trainer alike; the first writes.
@@ -147,7 +147,7 @@ class Trainer:
         Raises:
             InputError: If several processes differ in their data, configuration or state, a network's output cannot be
                 used, or another training writes or has written into ``output_dir``.
-            NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is made after that; on an
+            NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is applied after that; on an
                 accelerator the error comes with the next figures, samples or checkpoint.
         """
         # Only the first process writes and reports.
@@ -190,11 +190,7 @@ class Trainer:
         return used_up(self.config, self.step, self.seconds)
 
     def _train_step(self) -> Figures:
-        """One generator step after ``discriminator_steps`` of the discriminator, then the average.
-
-        The first ``pretrain_steps`` go by maximum likelihood instead, the ``warmup_steps`` after them train the
-        discriminator alone.
-        """
+        """One step of likelihood, of the discriminator alone, or of the game, by how many were taken before."""
         config, state = self.config, self.state
         if state.step < config.pretrain_steps:
             return self._pretrain_step()
@@ -207,8 +203,8 @@ class Trainer:
             latents, rng = self._latents.batch(), state.streams.rng
             moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
             # A penalty that is taken every k steps counts k times.
-            is_penalized = (number + 1) % config.penalty_interval == 0
-            scale = config.penalty_interval if is_penalized else 0
+            is_penalized = (number + 1) % self.game.penalty_interval == 0
+            scale = self.game.penalty_interval if is_penalized else 0
             if config.continuous != "none":
                 loss = get_continuous_loss(config.continuous)
                 figures = continuous_step(

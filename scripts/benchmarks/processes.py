@@ -132,7 +132,7 @@ def _work(order: dict[str, Any]) -> None:
     codes = np.random.default_rng(0).integers(0, order["categories"], (1000, *shape)).astype(np.uint8)
     config = TrainingConfig(
         num_draws=order["draws"], batch_size=order["batch"], max_steps=1000, sample_interval=0, device=order["device"],
-        threads=1, penalty_interval=4,
+        threads=1,
     )  # fmt: skip
     with join_processes(order["device"], 120.0) as processes:
         trainer = Trainer(*_networks(order), codes, config, processes=processes)

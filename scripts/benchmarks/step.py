@@ -218,7 +218,6 @@ def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
     setup = SMOKE[0] if scale.is_smoke else Setup(16, 16, width=32)
     bench = Bench(setup, device)
     with_penalty = replace(bench.game, penalty=get_penalty("r1"))
-    half = replace(bench.players, score_precision=lambda: torch.autocast(device.type, torch.bfloat16))
     all_at_once = replace(bench.players, score_chunk=None)
 
     def lazily() -> None:
@@ -227,7 +226,6 @@ def _levers(device: torch.device, scale: Scale, result: SuiteResult) -> None:
 
     runs: dict[str, Contender] = {
         "ours": bench.ours,
-        "draws scored in bfloat16": lambda: bench.ours(players=half),
         "draws scored all at once": lambda: bench.ours(players=all_at_once),
         "R1 at every step": lambda: bench.ours(1.0, with_penalty),
         "R1 at every fourth step": lazily,

@@ -36,13 +36,10 @@ class Options(griffe.Extension):
             attr.value, text = call.arguments[:2]
             attr.docstring = griffe.Docstring(ast.literal_eval(str(text)), parent=attr)
         elif maker == "other_default":
-            attr.value = call.arguments[1]
+            attr.value = call.arguments[2]
             self._others.append(attr)
         elif maker == "field" and isinstance(factory := keywords.get("default_factory"), griffe.ExprLambda):
             attr.value = factory.body
-        elif maker == "field" and "help" in str(keywords.get("metadata")):
-            text = ast.literal_eval(str(keywords["metadata"]))["help"]
-            attr.value, attr.docstring = keywords["default"], griffe.Docstring(text, parent=attr)
 
     def on_package(self, **_: Any) -> None:
         """Give a field with another default the help of the field in the base of its class."""

@@ -62,7 +62,7 @@ def _config(settings: Settings, seed: int, data_dir: Path | None, folder: str) -
     return ImageTrainingConfig.from_flat(
         {
             "dataset": image_file(data_dir, "cifar10", "uoft-cs/cifar10"),
-            "image_column": "img",
+            "column": "img",
             "label_column": "label",
             "codec": "palette",
             "num_categories": settings.num_categories,
@@ -125,7 +125,8 @@ def report(settings: Settings, results: dict[str, dict[str, Any]]) -> Report:
     rows = []
     for name, figure in runs[0]["figures"].items():
         values = [run["figures"][name]["value"] for run in runs]
-        cells = [f"{figure[key]:.3f}" if figure[key] is not None else "-" for key in ("floor", "baseline")]
+        beside = (figure["floor"], figure["baselines"]["independent"])
+        cells = ["-" if value is None else f"{value:.3f}" for value in beside]
         rows.append(
             [
                 figure["title"],

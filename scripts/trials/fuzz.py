@@ -94,7 +94,7 @@ BAD_FLAGS = [
     ["--model", "/dev/null"], ["--num-samples", "1"], ["--num-samples", "-3"], ["--holdout", "0.999"], [], ["--x"],
     ["--config", "/dev/zero"], ["--config", "."], ["--resume", "latest"], ["--temperature", "0"], ["--top-k", "0"],
     ["--prompt", "\udcff"], ["--top-p", "2"], ["--columns", "0"], ["--output", "\udcff.png"],
-    ["--limit", "2"], ["--cache-dir", "/proc/x"], ["--heldout", "\udcff"], ["--resize", "8x"], ["--unit", "text"],
+    ["--limit", "2"], ["--column", "x"], ["--holdout", "\udcff"], ["--resize", "8x"], ["--unit", "text"],
     ["--length", "1"], ["--layout", "window"], ["--generator-depth", "99"], ["--output", "."], ["--help"],
     ["--layout", "table"], ["--columns", "a"], ["--drop", '"'], ["--bins", "1"], ["--delimiter", "\udcff"],
     ["--codec", "palette"], ["--dataset", "/dev/zero"],
@@ -395,7 +395,7 @@ def image_options() -> Any:
             "holdout": st.sampled_from([0.1, 0.5, 0.999, 1e-320, 0, 1, float("nan"), "x"]),
             "seed": st.sampled_from([0, 5, 2**63 - 1, 2**63, -1, None]),
             "split": st.sampled_from(["train", "test", "", "dev"]),
-            "image_column": st.sampled_from([None, "image", "images", "a"]),
+            "column": st.sampled_from([None, "image", "images", "a"]),
             "label_column": st.sampled_from([None, "label", "image", "b"]),
         },
     )
@@ -636,7 +636,7 @@ def trainers(room: Room) -> tuple[Any, Callable[[Any], None]]:
 
         def call() -> None:
             torch.manual_seed(0)
-            config = TrainingConfig(batch_size=2, num_draws=2, max_steps=1, penalty_interval=1, device="cpu", threads=1)
+            config = TrainingConfig(batch_size=2, num_draws=2, max_steps=1, device="cpu", threads=1)
             space = SampleSpace((3, 2), 4)
             parts = MLPGenerator(space, 2, 4, 1), MLPDiscriminator(space, 4, 1)
             Trainer(*parts, codes, config).train(progress=False)
@@ -804,7 +804,7 @@ def texts(room: Room) -> tuple[Any, Callable[[Any], None]]:
             "holdout": st.sampled_from([0.1, 0.5, 0.99, 1e-320, 0.0, 1.0]),
             "seed": st.sampled_from([0, 1, 2**63 - 1, -1]),
             "split": st.sampled_from(["train", ""]),
-            "text_column": st.sampled_from([None, None, "a"]),
+            "column": st.sampled_from([None, None, "a"]),
             "streaming": st.sampled_from([False, False, True]),
             "heldout": st.sampled_from(["same", "absent", "", "\0", "x" * 3000, "/dev/null"]),
         },

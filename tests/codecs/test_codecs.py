@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,8 @@ from bgan_discrete.codecs import (
     PaletteCodec,
     build_codec,
     codec_from_config,
-    kmeans,
     load_codec,
 )
-from bgan_discrete.codecs.kmeans import nearest_centre, weighted_kmeans
 from bgan_discrete.codecs.levels import DEFAULT_LEVELS, MAX_EXACT_LEVELS, choose_num_levels, pixel_of_level
 from bgan_discrete.errors import InputError
 
@@ -266,60 +265,26 @@ def test_the_table_of_met_colours_is_not_saved_and_a_palette_cannot_be_changed()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_centres_are_the_weighted_means_of_clusters(seed: int) -> None:
+def test_the_colours_are_the_weighted_means_of_clusters(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    points = np.concatenate([rng.normal(size=(5, 2)) + middle for middle in ([0, 0], [30, 0], [0, 50])])
-    weights = rng.integers(1, 60, 15)
-    found = weighted_kmeans(points, weights, 3, np.random.default_rng(0))
-    parts = [slice(0, 5), slice(5, 10), slice(10, 15)]
-    means = np.stack([np.average(points[part], axis=0, weights=weights[part]) for part in parts])
-    own = nearest_centre(points, found)
-    np.testing.assert_allclose(found[own[::5]], means)
-    assert own.tolist() == np.repeat(own[::5], 5).tolist() and len(set(own.tolist())) == 3
+    middles = np.array([[40, 40, 40], [40, 90, 200], [220, 60, 40]])
+    pixels = np.concatenate(
+        [middle + rng.integers(-9, 10, (count, 3)) for middle, count in zip(middles, (90, 20, 40), strict=True)]
+    )
+    found = PaletteCodec(3, seed=seed).fit(pixels.astype(np.uint8).reshape(1, 10, 15, 3)).palette
+    assert found is not None
+    means = np.rint([part.mean(0) for part in np.split(pixels, [90, 110])]).astype(int)
+    assert sorted(found.tolist()) == sorted(means.tolist())
 
 
-def test_the_best_of_several_starts_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = iter([(np.full((2, 1), number), cost) for number, cost in enumerate([3.0, 1.0, 2.0, 1.0])])
-    monkeypatch.setattr(kmeans, "_lloyd", lambda *given: next(results))
-    found = weighted_kmeans(np.arange(4.0)[:, None], np.ones(4, np.int64), 2, np.random.default_rng(0))
-    assert found.tolist() == [[1], [1]]
-    assert next(results, None) is None, "four starts"
-
-
-def test_the_cost_of_a_start_is_weighted() -> None:
-    points, weights = np.array([[0.0], [4.0], [10.0]]), np.array([3, 1, 5])
-    centres, cost = kmeans._lloyd(points, weights, np.array([[0.0], [10.0]]))
-    assert centres.tolist() == [[1.0], [10.0]]
-    assert cost == 3 * 1 + 1 * 9
-
-
-def test_each_start_is_drawn_by_weight_times_squared_distance_to_the_nearest() -> None:
-    points, weights = np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([4, 3, 2, 1])
-    counts = np.zeros((4, 4, 4), np.int64)
-    rng = np.random.default_rng(0)
-    for _ in range(3000):
-        first, second, third = kmeans._plus_plus_start(points, weights, 3, rng)[:, 0]
-        places = tuple(int(np.flatnonzero(points[:, 0] == value)[0]) for value in (first, second, third))
-        counts[places] += 1
-    expected = np.zeros((4, 4, 4))
-    for one, two, three in itertools.permutations(range(4), 3):
-        to_one, to_two = ((points[:, 0] - points[place, 0]) ** 2 for place in (one, two))
-        after_one, after_two = weights * to_one, weights * np.minimum(to_one, to_two)
-        share = weights[one] / weights.sum() * after_one[two] / after_one.sum() * after_two[three] / after_two.sum()
-        expected[one, two, three] = 3000 * share
-    often = expected > 5
-    assert counts[expected == 0].sum() == 0
-    observed, wanted = counts[often], expected[often]
-    assert ((observed - wanted) ** 2 / wanted).sum() < len(wanted) + 4 * (2 * len(wanted)) ** 0.5
-
-
-def test_a_centre_without_points_moves_to_the_one_that_is_worst_served_by_its_weight() -> None:
-    points, weights = np.array([[0.0], [2.0], [10.0]]), np.array([1, 90, 2])
-    assigned, centres = np.zeros(3, np.int64), np.array([[1.0], [50.0]])
-    means = kmeans._means(points, weights, assigned, centres)
-    assert means.tolist() == [[pytest.approx(200 / 93)], [10.0]], "2 * 9^2 is more than 90 * 1^2"
-    means = kmeans._means(points, np.array([1, 900, 2]), assigned, centres)
-    assert means[1].tolist() == [2.0]
+def test_a_seed_gives_one_palette_on_any_number_of_threads() -> None:
+    images = RNG.integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    palettes = []
+    for threads in (1, 3):
+        with threadpoolctl.threadpool_limits(threads):
+            palettes.append(PaletteCodec(16, seed=5).fit(images).palette)
+    assert np.array_equal(*palettes)  # type: ignore[arg-type]
+    assert not np.array_equal(palettes[0], PaletteCodec(16, seed=6).fit(images).palette)  # type: ignore[arg-type]
 
 
 def test_more_colours_than_the_data_have_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from bgan_discrete.codecs.tables import BinnedColumn, CategoryColumn, option_of
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.conservation import merges
-from bgan_discrete.sources.table_files import format_csv, read_csv, read_parquet, table_of_array, write_table
+from bgan_discrete.sources.table_files import format_csv, write_table
+from bgan_discrete.sources.tables import Findings, read_csv, read_parquet, table_of_array
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
 VALUES = st.one_of(st.none(), TEXTS, st.integers(-(10**20), 10**20), st.booleans(), st.floats(-1e6, 1e6))
@@ -49,13 +51,21 @@ def test_any_table_comes_back_from_its_codes(table: dict[str, list[Any]]) -> Non
     assert max(limits) <= codec.num_categories
 
 
+def all_of(name: str) -> bool:
+    return True
+
+
+def csv_file(path: Path, delimiter: str | None = None, header: bool = True, missing: Sequence[str] = ()) -> Any:
+    return read_csv(path, "t", delimiter, header, missing, Findings())
+
+
 @settings(deadline=None)
 @given(tables(st.one_of(st.none(), TEXTS.filter(bool))))
 def test_any_table_of_texts_comes_back_from_csv(table: dict[str, list[Any]]) -> None:
     path = Path("any.csv").resolve()
     try:
         write_table(table, path)
-        found = read_csv(path, delimiter=",")  # a single name may hold another one
+        found = csv_file(path, ",")  # a single name may hold another one
     finally:
         path.unlink(missing_ok=True)
     # Columns of numbers become numbers.
@@ -80,12 +90,12 @@ def test_quotes_unicode_and_missing_values_come_back_from_files(tmp_path: Path, 
     path = tmp_path / f"t{suffix}"
     write_table(table, path)
     if suffix == ".parquet":
-        found = read_parquet(path)
+        found = read_parquet(path, "t", (), all_of, Findings())
     elif suffix == ".npy":
-        found = table_of_array(np.load(path))
+        found = table_of_array(np.load(path), all_of)
         table["count"] = [3.0, -7.0, 3.0, None]  # an array of integers has no place for a missing one
     else:
-        found = read_csv(path)
+        found = csv_file(path)
     assert typed(found) == typed(table)
     codec = TableCodec.fit(found)
     assert typed(codec.decode(codec.encode(found))) == typed(found)
@@ -96,16 +106,16 @@ def test_integers_beyond_64_bits_can_be_written(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"t{suffix}"
     write_table({"id": [2**64 - 1, 5, None]}, path)
     if suffix == ".parquet":
-        assert read_parquet(path) == {"id": [str(2**64 - 1), "5", None]}
+        assert read_parquet(path, "t", (), all_of, Findings()) == {"id": [str(2**64 - 1), "5", None]}
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_an_array_of_what_is_no_text_is_refused() -> None:
     letters = np.array([("ab", 1), ("cd", 2)], dtype=[("name", ">U2"), ("size", "<i4")])
-    assert table_of_array(letters) == {"name": ["ab", "cd"], "size": [1, 2]}
+    assert table_of_array(letters, all_of) == {"name": ["ab", "cd"], "size": [1, 2]}
     letters.view(">u4")[0] = 0x110000
     with pytest.raises(InputError, match="column 'name' holds 0x110000 in the place of a character"):
-        table_of_array(letters)
+        table_of_array(letters, all_of)
 
 
 def test_cells_of_csv_are_what_they_look_like(tmp_path: Path) -> None:
@@ -113,7 +123,7 @@ def test_cells_of_csv_are_what_they_look_like(tmp_path: Path) -> None:
     path.write_text(
         "\ufeffid,price,flag,code,mixed,gone\n1,2.5,True,007,1,\n\n20,-1e3,False,12,x,NA\n", encoding="utf-8"
     )
-    assert typed(read_csv(path, missing=["NA"])) == typed(
+    assert typed(csv_file(path, missing=["NA"])) == typed(
         {
             "id": [1, 20],
             "price": ["2.5", "-1e3"],
@@ -123,9 +133,9 @@ def test_cells_of_csv_are_what_they_look_like(tmp_path: Path) -> None:
             "gone": [None, None],
         }
     )
-    assert list(read_csv(path, header=False)) == [f"column_{i}" for i in range(6)]
+    assert list(csv_file(path, header=False)) == [f"column_{i}" for i in range(6)]
     path.write_text("a;b\n1;2\n")
-    assert read_csv(path, delimiter=";") == {"a": [1], "b": [2]}
+    assert csv_file(path, ";") == {"a": [1], "b": [2]}
 
 
 def test_missing_values_are_a_category_of_their_own() -> None:

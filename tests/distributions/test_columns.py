@@ -169,11 +169,11 @@ def test_a_penalty_has_no_part_in_what_is_impossible() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["jeffreys", "rloo", "bgan_centered"])
-@pytest.mark.parametrize(("escort", "entropy_weight"), [(1.0, 0.0), (0.5, 0.0), (0.5, 2.0), (1.0, 2.0)])
-def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: float, entropy_weight: float) -> None:
+@pytest.mark.parametrize("escort", [1.0, 0.5])
+def test_alternatives_give_impossible_codes_no_gradient(estimator: str, escort: float) -> None:
     logits, distribution = make(requires_grad=True)
     discriminator = AlternativesDiscriminator(SampleSpace((4,), 4), 8, 1, "rest", "mlp")
-    game = Game(make_estimator(estimator), credit=AlternativesCredit(escort, entropy_weight))
+    game = Game(make_estimator(estimator), credit=AlternativesCredit(escort))
     found = generator_loss(game, players(None, discriminator), distribution, distribution.sample(2))
     (gradient,) = torch.autograd.grad(found.loss, logits)
     assert torch.isfinite(found.loss)

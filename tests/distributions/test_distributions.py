@@ -179,7 +179,7 @@ def test_three_methods_are_a_distribution() -> None:
     [
         (lambda d: FactorizedCategorical(torch.zeros(2, 3)), r"logits must have shape \[N, \*event_shape, K\]"),
         (lambda d: FactorizedCategorical(torch.zeros(2, 3, 4, dtype=torch.int64)), "floating point, got dtype"),
-        (lambda d: FactorizedCategorical(torch.zeros(2, 3, 1)), "num_categories must lie between 2"),
+        (lambda d: FactorizedCategorical(torch.zeros(2, 3, 1)), "num_categories must be between 2"),
         (lambda d: d.log_prob(torch.zeros(5, 2, 4, dtype=torch.uint8)), r"codes must have shape \[M, 2, 3\]"),
         (lambda d: d.log_prob(torch.zeros(5, 3, 3, dtype=torch.uint8)), r"codes must have shape \[M, 2, 3\]"),
         (lambda d: d.mixture_log_prob(torch.zeros(5, 4, dtype=torch.uint8)), r"codes must have shape \[B, 3\]"),

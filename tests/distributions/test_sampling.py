@@ -297,10 +297,10 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
         sample_categorical(torch.zeros(2, 3), 0)
     for wrong in (1, 2**24 + 1):
-        with pytest.raises(InputError, match=f"num_categories must lie between 2 .* got {wrong}"):
+        with pytest.raises(InputError, match=f"num_categories must be between 2 .* got {wrong}"):
             code_dtype(wrong)
     assert code_dtype(2**24) == torch.int32
-    with pytest.raises(InputError, match="num_categories must lie between 2"):
+    with pytest.raises(InputError, match="num_categories must be between 2"):
         sample_categorical(torch.zeros(2, 1), 3)
 
 

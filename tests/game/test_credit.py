@@ -46,7 +46,7 @@ def weighed(credit: Credit, discriminator: Discriminator) -> tuple[Tensor, Tenso
 def test_a_credit_is_known_by_its_name() -> None:
     assert make_credit("sample") is sample_credit
     assert make_credit("prefix") is prefix_credit
-    assert make_credit("alternatives", 0.5, 0.2) == AlternativesCredit(escort=0.5, entropy_weight=0.2)
+    assert make_credit("alternatives", 0.5) == AlternativesCredit(escort=0.5)
     for name in ("token", "sequence", ""):
         with pytest.raises(InputError, match=f"credit '{name}' is unknown; choose one of sample, prefix, alternatives"):
             make_credit(name)  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def test_players_that_could_not_learn_or_run_are_refused() -> None:
         ({"parts": 2.0}, "parts must be an integer"),
         ({"score_chunk": 0}, "score_chunk must be at least 1"),
         ({"precision": "bfloat16"}, "^precision must be a function that makes a context"),
-        ({"score_precision": torch.autocast("cpu")}, "^score_precision must be a function"),
+        ({"precision": torch.autocast("cpu")}, "^precision must be a function"),
     ]
     for options, words in wrong:
         with pytest.raises(InputError, match=words):
@@ -143,12 +143,10 @@ def test_a_player_that_is_missing_is_named_where_it_is_needed() -> None:
         discriminator_step(Game(), players(None, discriminator), real, latents)
 
 
-def test_an_escort_and_a_weight_out_of_range_are_refused() -> None:
+def test_an_escort_out_of_range_is_refused() -> None:
     for escort in (0, 1.5, -1, "a", float("nan")):
         with pytest.raises(InputError, match=r"^escort must "):
             AlternativesCredit(escort)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"^entropy_weight must be a number that is at least 0, got -1"):
-        make_credit("alternatives", entropy_weight=-1)
 
 
 def test_a_credit_that_the_discriminator_gives_no_log_ratio_for_is_refused_before_training() -> None:
@@ -188,17 +186,17 @@ def drawn(end: int | None = None) -> tuple[SequenceCategorical, Tensor]:
     return distribution, distribution.sample(M, torch.Generator().manual_seed(8))
 
 
-@pytest.mark.parametrize(("escort", "entropy_weight"), [(1.0, 0.0), (0.5, 0.3)])
-def test_alternatives_have_their_escort_and_their_entropy(escort: float, entropy_weight: float) -> None:
+@pytest.mark.parametrize("escort", [1.0, 0.5])
+def test_alternatives_have_their_escort(escort: float) -> None:
     (distribution, codes), estimator, judge = drawn(), make_estimator("rloo"), Both()
-    credit = AlternativesCredit(escort, entropy_weight)
+    credit = AlternativesCredit(escort)
     surrogate, _ = credit(estimator, distribution, codes, Scorer(Players(None, judge)))
     log_q = distribution.log_probs
-    advantages = estimator.over_alternatives(log_q, judge.table.expand(N, L, K), entropy_weight, escort)
+    advantages = estimator.over_alternatives(log_q, judge.table.expand(N, L, K), escort)
     torch.testing.assert_close(surrogate, (advantages * log_q).sum((1, 2)), msg="no draw changes what is open")
-    assert make_credit("alternatives", escort, entropy_weight) == credit
-    assert make_credit("alternatives") == AlternativesCredit(1.0, 0.0)
-    assert hash(credit) == hash(AlternativesCredit(escort, entropy_weight)), "what is equal does not change"
+    assert make_credit("alternatives", escort) == credit
+    assert make_credit("alternatives") == AlternativesCredit(1.0)
+    assert hash(credit) == hash(AlternativesCredit(escort)), "what is equal does not change"
 
 
 def test_where_a_sequence_ends_keeps_the_f_of_the_whole_sample() -> None:

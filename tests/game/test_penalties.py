@@ -3,10 +3,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization, get_penalty
+from bgan_discrete.game.penalties import PENALTIES, get_penalty
 from bgan_discrete.nn import ConvDiscriminator, MLPDiscriminator
 from bgan_discrete.space import SampleSpace
 
@@ -167,47 +166,6 @@ def test_r1_falls_when_it_is_descended() -> None:
     assert values[-1] < values[0]
 
 
-@pytest.mark.parametrize("encoding", ["scalar", "cosine", "onehot", "embedding"])
-def test_spectral_normalisation_reaches_every_weight(encoding: str) -> None:
-    discriminator = ConvDiscriminator(SampleSpace((8, 8), 5), width=4, depth=2, encoding=encoding)
-    with torch.no_grad():
-        for parameter in discriminator.parameters():
-            parameter.mul_(10)
-    count = apply_spectral_normalization(discriminator)
-    assert count == sum(isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding)) for m in discriminator.modules())
-    batch = torch.randint(0, 5, (4, 8, 8)).to(torch.uint8)
-    for _ in range(60):
-        discriminator(batch)
-    for part in discriminator.modules():
-        if isinstance(part, (nn.Linear, nn.Conv2d, nn.Embedding)):
-            assert torch.linalg.svdvals(part.weight.flatten(1).detach())[0] == pytest.approx(1, abs=0.02)
-    assert apply_again_fails(discriminator)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        nn.Linear(3, 4), nn.Conv1d(2, 3, 2), nn.Conv2d(2, 3, 2), nn.Conv3d(1, 2, 2), nn.Embedding(5, 3),
-        nn.Bilinear(2, 3, 4),
-    ],
-    ids=lambda module: type(module).__name__,
-)  # fmt: skip
-def test_spectral_normalisation_of_each_kind_of_layer(module: nn.Module) -> None:
-    nested = nn.ModuleDict({"inner": nn.Sequential(nn.ReLU(), module), "other": nn.LayerNorm(3)})
-    assert apply_spectral_normalization(nested) == 1
-    assert parametrize.is_parametrized(module, "weight")
-    assert not parametrize.is_parametrized(nested["other"])
-    nested["new"] = nn.Linear(2, 2)
-    assert apply_spectral_normalization(nested) == 1, "what is normalised already is not normalised twice"
-    assert len(module.parametrizations.weight) == 1  # type: ignore[union-attr, arg-type]
-
-
-def apply_again_fails(module: nn.Module) -> bool:
-    with pytest.raises(InputError, match="found no linear"):
-        apply_spectral_normalization(module)
-    return True
-
-
 def test_names() -> None:
     assert get_penalty("none") is None
     with pytest.raises(InputError, match="'r2' is unknown; choose one of none, r1, roth, wgan_gp"):
@@ -222,10 +180,3 @@ def test_a_penalty_is_computed_where_the_samples_are(name: str) -> None:
     """On the device that holds no values, which refuses tensors of another."""
     discriminator, samples = Linear(torch.zeros(4, K, device="meta")), torch.rand(5, 4, K, device="meta")
     assert get_penalty(name)(discriminator, samples, samples.clone(), K).device.type == "meta"  # type: ignore[misc]
-
-
-def test_a_layer_whose_bias_alone_is_parametrised_is_normalised_too() -> None:
-    layer = nn.Linear(3, 2)
-    parametrize.register_parametrization(layer, "bias", nn.Identity())
-    assert apply_spectral_normalization(layer) == 1
-    assert parametrize.is_parametrized(layer, "weight")

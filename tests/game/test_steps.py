@@ -1,6 +1,5 @@
 """The two steps: what they change, against the textbook formulas on the same draws."""
 
-from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -432,7 +431,7 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
     codes = torch.randint(0, 16, (20, 32, 12, 12)).to(torch.uint8)
     with torch.no_grad():
         discriminator.to_log_ratio.weight.mul_(120)  # an F that spreads over some units, as in training
-    half = players(None, discriminator, score_precision=lambda: torch.autocast("cpu", torch.bfloat16))
+    half = players(None, discriminator, precision=lambda: torch.autocast("cpu", torch.bfloat16))
     log_w, rounded = (Scorer(both).draws(codes) for both in (players(None, discriminator), half))
     assert rounded.dtype == torch.float32 and not torch.equal(log_w, rounded)
     assert log_w.std() > 0.5
@@ -443,10 +442,9 @@ def test_normalised_weights_scored_in_bfloat16_are_near_those_in_float32() -> No
 CREDITS = ["sample", "prefix", "alternatives"]
 
 
-@pytest.mark.parametrize("scoring", [None, "float32"])
 @pytest.mark.parametrize("credit", CREDITS)
-def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scoring: str | None) -> None:
-    """bfloat16, but for the scoring of the draws where that has a precision of its own; losses are float32."""
+def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any) -> None:
+    """bfloat16; losses are float32."""
     generator, discriminator, real, z = _text_game(credit)
     seen: list[tuple[str, bool]] = []
 
@@ -465,10 +463,7 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
     if credit == "alternatives":
         watch(discriminator, "alternatives", "discriminator")
     game = Game(make_estimator("rloo"), 2, credit=make_credit(credit))
-    both = players(
-        generator, discriminator, precision=lambda: torch.autocast("cpu", torch.bfloat16),
-        score_precision=None if scoring is None else nullcontext,
-    )  # fmt: skip
+    both = players(generator, discriminator, precision=lambda: torch.autocast("cpu", torch.bfloat16))
     steps = {
         "discriminator": lambda: discriminator_step(game, both, real, z, rng=rng()),
         "generator": lambda: generator_step(game, both, z, rng=rng()),
@@ -483,8 +478,7 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any, scor
         seen.clear()
         figures = take()
         assert {who for who, _ in seen} == wanted[step]
-        for who, in_bfloat16 in seen:
-            assert in_bfloat16 == (scoring is None or who != "discriminator for scores"), (step, who)
+        assert all(in_bfloat16 for _, in_bfloat16 in seen), step
         assert all(value.dtype == torch.float32 and value.isfinite() for value in figures.values())
     codes = generator(z).sample(2, rng())
     scores = Scorer(both).draws(codes)
@@ -522,9 +516,9 @@ def test_the_defaults_are_those_of_the_paper_and_of_one_draw() -> None:
     assert (game.estimator.name, game.divergence.name) == ("bgan_centered", "gan")
     assert (game.num_draws, game.discriminator_draws, game.penalty_weight) == (20, 1, 1.0)
     assert (game.credit, game.penalty) == (sample_credit, None)
-    assert AlternativesCredit() == AlternativesCredit(escort=1.0, entropy_weight=0.0)
+    assert AlternativesCredit() == AlternativesCredit(escort=1.0)
     both = Players(*networks())
-    assert (both.score_chunk, both.parts, both.guard, both.score_precision) == (None, 1, None, None)
+    assert (both.score_chunk, both.parts, both.guard) == (None, 1, None)
 
 
 def test_the_discriminators_figures_are_the_means_of_their_sides() -> None:

@@ -58,12 +58,12 @@ def test_how_a_generator_starts(data: TextData, kind: str, changes: dict[str, An
 
 
 def test_options_of_credit_reach_the_game() -> None:
-    config = small_config(entropy_weight=0.2, escort=0.5).training
-    assert make_game(config).credit == AlternativesCredit(escort=0.5, entropy_weight=0.2)
+    config = small_config(escort=0.5).training
+    assert make_game(config).credit == AlternativesCredit(escort=0.5)
 
 
 def test_text_is_not_continuous() -> None:
-    with pytest.raises(InputError, match="continuous is for images; text has no grey levels, got 'boundary_seeking'"):
+    with pytest.raises(InputError, match="continuous is for images; leave it out, got 'boundary_seeking'"):
         small_config(continuous="boundary_seeking")
 
 
@@ -80,14 +80,13 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     assert TEXT.algorithm(other) is other.training
 
 
-@pytest.mark.parametrize(("latents", "expected"), [(None, 4), (7, 7)])
-def test_likelihood_takes_its_own_number_of_latents(data: TextData, latents: int | None, expected: int) -> None:
-    config = small_config(pretrain_steps=1, max_steps=1, batch_size=4, pretrain_latents=latents)
+def test_likelihood_takes_a_latent_for_each_sample(data: TextData) -> None:
+    config = small_config(pretrain_steps=1, max_steps=1, batch_size=4)
     generator, judge = TEXT.networks(config, data.space)
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     Trainer(generator, judge, data.codes, config.training).train(progress=False)
-    assert seen[1:] == [expected], "after the look at a generator that a new trainer takes"
+    assert seen[1:] == [4], "after the look at a generator that a new trainer takes"
 
 
 def test_large_data_are_judged_by_a_part_that_is_spread_evenly(data: TextData, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,8 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     options: dict[str, Any] = {"space": SampleSpace((4,), 5, sizes=(5, 5, 2, 1)), "column_names": ["a", "b", "c", "d"]}
     perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
     collapsed = evaluate_array(np.repeat(training[:1], 1200, 0), training, heldout, **options)
-    assert (perfect.block_size, perfect.num_samples, perfect.num_pairs, perfect.pairs_in_all) == (400, 1200, 6, 6)
+    counts = [perfect.facts[name] for name in ("block_size", "num_samples", "num_pairs", "pairs_in_all")]
+    assert counts == [400, 1200, 6, 6]
     for name in ("total_variation_of_a_pair_mean", "mutual_information_of_a_pair_error_nats_mean"):
         figure = perfect.figures[name]
         assert max(figure.value, figure.floor) < 0.6 * figure.baseline
@@ -130,20 +131,21 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     critic = "divergence_that_a_fresh_critic_finds_0_to_1"
     assert perfect.figures[critic].value < 0.05 < perfect.figures[critic].baseline < collapsed.figures[critic].value
     assert collapsed.figures["unique_rate"].value == 1 / 400
-    assert collapsed.figures["copies_of_training_rows"].value == 1
-    assert collapsed.num_missing_categories == 0  # of categories without names nobody asks
+    assert collapsed.figures["copies"].value == 1
+    assert collapsed.facts["num_missing_categories"] == 0  # of categories without names nobody asks
     named = evaluate_array(
         np.repeat(training[:1], 1200, 0), training, heldout, **options, category_names=["vwxyz", "vwxyz", "no", "-"]
     )
     first = {"vwxyz"[k] for k in range(5)} - {"vwxyz"[training[0, 0]]}
-    assert {name for name in named.missing_categories if name.startswith("a = ")} == {f"a = {name}" for name in first}
-    assert "categories missing from the samples: " in named.format_table()
+    missing = named.facts["missing_categories"]
+    assert {name for name in missing if name.startswith("a = ")} == {f"a = {name}" for name in first}
+    assert "Categories missing from the samples: " in named.format_table()
     table = perfect.format_table()
     for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
         assert words in table
     assert max(map(len, table.splitlines())) <= 110
     document = perfect.to_dict()
-    assert document["figures"]["unique_rate"]["better"] == "floor"
+    assert document["figures"]["unique_rate"]["direction"] == "floor"
     again = evaluate_array(rows(1200, seed=3), training, heldout, **options)
     assert again.to_dict() == document
 
@@ -161,13 +163,14 @@ def test_the_worst_columns_and_pairs_come_worst_first_and_only_so_many(monkeypat
     report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), column_names=[*"abcdefg"])
     variation = column_total_variation(samples, training, 2)
     order = np.argsort(-variation, kind="stable")
-    assert list(report.worst_columns) == ["abcdefg"[place] for place in order[:5]]
-    assert list(report.worst_columns.values()) == [round(float(variation[place]), 4) for place in order[:5]]
+    assert list(report.facts["worst_columns"]) == ["abcdefg"[place] for place in order[:5]]
+    assert list(report.facts["worst_columns"].values()) == [round(float(variation[place]), 4) for place in order[:5]]
     pairs = choose_pairs(7)
     variation = pair_figures(samples, training, pairs, 2)[0]
     order = np.argsort(-variation, kind="stable")[:5]
-    assert list(report.worst_pairs) == ["{} x {}".format(*("abcdefg"[j] for j in pairs[place])) for place in order]
-    assert list(report.worst_pairs.values()) == [round(float(variation[place]), 4) for place in order]
+    worst = report.facts["worst_pairs"]
+    assert list(worst) == ["{} x {}".format(*("abcdefg"[j] for j in pairs[place])) for place in order]
+    assert list(worst.values()) == [round(float(variation[place]), 4) for place in order]
 
 
 def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +186,8 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     training, heldout = shifted_rows(400, 0, 1), shifted_rows(90, 7, 2)
     samples = np.concatenate([shifted_rows(50, 2, 3), shifted_rows(50, 4, 4), shifted_rows(49, 6, 5)])
     report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=3)
-    assert (report.block_size, report.num_samples, report.num_training, report.num_heldout) == (50, 149, 400, 90)
+    counts = [report.facts[name] for name in ("block_size", "num_samples", "num_training", "num_heldout")]
+    assert counts == [50, 149, 400, 90]
     name = "divergence_that_a_fresh_critic_finds_0_to_1"
     (real, first, options), (_, baseline, _), (_, others, _) = asked
     assert options == {"steps": arrays.CRITIC_STEPS, "seed": 3}
@@ -221,13 +225,13 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
         "frequencies_of_1_r2_against_the_data_s": [frequency_agreement(block, training)[0] for block in blocks],
         "frequencies_of_1_root_mean_square_error": [frequency_agreement(block, training)[1] for block in blocks],
         "unique_rate": [unique_rate(block) for block in blocks],
-        "copies_of_training_rows": [share_of_copies(block, training) for block in blocks],
+        "copies": [share_of_copies(block, training) for block in blocks],
     }
     assert set(wanted) == set(report.figures) - {name}
     for title, values in wanted.items():
         assert report.figures[title].value == pytest.approx(sum(values) / 2, rel=1e-12), title
     assert report.figures["total_variation_of_a_column_largest"].floor == pytest.approx(of_floor.max())
-    assert report.figures["copies_of_training_rows"].floor == share_of_copies(real, training)
+    assert report.figures["copies"].floor == share_of_copies(real, training)
     assert report.figures["total_variation_of_a_pair_mean"].floor == pytest.approx(
         pair_figures(real, training, pairs, 2)[0].mean()
     )
@@ -265,9 +269,9 @@ def test_missing_categories_are_counted_in_all_and_the_most_frequent_named(monke
         samples, training, training[:30], SampleSpace((1,), 25), column_names=["x"], category_names=names
     )
     shown = {f"x = <{k}>": round((21 + k) / len(training), 4) for k in range(23, 3, -1)}
-    assert report.num_missing_categories == 24
-    assert list(report.missing_categories.items()) == list(shown.items())
-    assert report.num_pairs == 0 and not any("frequenc" in name for name in report.figures)
+    assert report.facts["num_missing_categories"] == 24
+    assert list(report.facts["missing_categories"].items()) == list(shown.items())
+    assert report.facts["num_pairs"] == 0 and not any("frequenc" in name for name in report.figures)
 
 
 def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +279,7 @@ def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.Mo
     codes = (RNG.random((300, 2, 3)) < 0.3).astype(np.uint8)
     report = evaluate_array(codes[:100], codes[100:200], codes[200:], SampleSpace((2, 3), 2))
     assert "frequencies_of_1_r2_against_the_data_s" in report.figures
-    assert report.pairs_in_all == 15
+    assert report.facts["pairs_in_all"] == 15
     ones = evaluate_array(
         codes[:100, 0], codes[100:200, 0], codes[200:, 0], SampleSpace((3,), 2), neighbours=True,
         extra=lambda part: {"share of ones": (float(part.mean()), "floor")},
@@ -284,7 +288,7 @@ def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.Mo
     assert figure.value == pytest.approx(codes[:100, 0].mean())
     assert figure.floor == pytest.approx(codes[200:, 0].mean())
     single = evaluate_array(codes[:100, 0, :1], codes[100:200, 0, :1], codes[200:, 0, :1], SampleSpace((1,), 2))
-    assert single.num_pairs == 0
+    assert single.facts["num_pairs"] == 0
     assert "pairs of columns" not in single.format_table()
 
 

@@ -13,6 +13,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import text as text_metrics
 from bgan_discrete.metrics.bleu import bleu, self_bleu
+from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
 from bgan_discrete.metrics.text import (
     distinct_share,
@@ -125,17 +126,26 @@ def test_distinct_share() -> None:
     assert distinct_share(["a"], 2) == 0
 
 
+def values_of(report: Evaluation) -> dict[str, float]:
+    return {figure.title: figure.value for figure in report.figures.values()}
+
+
+def floors_of(report: Evaluation) -> dict[str, float | None]:
+    return {figure.title: figure.floor for figure in report.figures.values()}
+
+
 def test_a_report_has_its_floor_and_markov_models() -> None:
     training, heldout = sentences(400, 0), sentences(300, 1)
     report = evaluate_text(sentences(200, 2), training, heldout, others={"other": sentences(200, 3)})
-    assert set(report.rows) == {"model", "floor", "other", *(f"Markov {order}" for order in range(1, 6))}
-    model, floor = report.rows["model"], report.rows["floor"]
-    assert set(model) == set(floor)
+    names = ["other", *(f"Markov {order}" for order in range(1, 6))]
+    assert all(list(figure.baselines) == names for figure in report.figures.values())
+    model, floor = values_of(report), floors_of(report)
+    assert all(value is not None for value in floor.values())
     for name in ("JSD-1", "JSD-6", "BLEU-2", "Self-BLEU-5", "distinct-2", "unique rate", "copies of training",
                  "forward perplexity", "reverse perplexity", "mean length"):  # fmt: skip
         assert np.isfinite(model[name]), name
     assert model["JSD-4"] == pytest.approx(floor["JSD-4"], rel=0.8)  # all of them are real
-    assert evaluate_text(training, training, heldout, markov=False).rows["model"]["copies of training"] == 1
+    assert evaluate_text(training, training, heldout, markov=False).figures["copies"].value == 1
     assert "JSD-4" in report.format_table()
     assert report.to_dict()["num_samples"] == 200
     with pytest.raises(InputError, match="samples must hold"):
@@ -176,7 +186,7 @@ def test_each_figure_is_taken_of_the_texts_that_it_says(
         text_metrics, "ngram_divergences", lambda a, b, n: compared.append(list(b)) or own_divergences(a, b, n)
     )
     report = evaluate_text(made, training, heldout, ends=False, others=other, seed=3)
-    rows = len(report.rows)
+    rows = 2 + len(report.figures["jsd_1"].baselines)
     assert rows == 3 + 5
     forward, backward = judged[::2], judged[1::2]
     floor = forward[1][1]
@@ -193,10 +203,10 @@ def test_each_figure_is_taken_of_the_texts_that_it_says(
     assert compared == [training] * rows
     longest = max(map(len, training))
     assert drawn == [(order, (30, longest, 3, False)) for order in (1, 2, 3, 4, 5)]
-    assert (report.num_samples, report.num_training, report.num_references) == (30, 40, len(wanted))
+    assert [report.facts[name] for name in ("num_samples", "num_training", "num_references")] == [30, 40, len(wanted)]
     assert report.facts["references"] == ("held-out" if enough else "training")
     assert (report.facts["floor_samples"], report.facts["ends"]) == (count, False)
-    model, real = report.rows["model"], report.rows["floor"]
+    model, real = values_of(report), floors_of(report)
     assert (model["copies of training"], real["copies of training"]) == (1 / 30, 0)
     assert (model["unique rate"], real["unique rate"]) == (1, 1)
     lengths = np.array([len(text) for text in made])
@@ -207,13 +217,13 @@ def test_each_figure_is_taken_of_the_texts_that_it_says(
     assert model["forward perplexity"] == MarkovModel(training, 4).perplexity(made, False)
     again = evaluate_text(made, training, heldout, ends=False, markov=False, seed=4)
     assert judged[-4][1] == made and judged[-2][1] != floor, "which held-out texts is a matter of the seed"
-    assert again.values["model"]["JSD-3"] == model["JSD-3"]
+    assert again.figures["jsd_3"].value == model["JSD-3"]
 
 
 def test_valid_texts_are_counted_among_a_report_and_words_are_not() -> None:
     training, heldout = sentences(40, 0), sentences(40, 1)
     report = evaluate_text(["a", "a", "b", "x"], training, heldout, valid=["a", "b", "c", "d"], markov=False)
-    model = report.rows["model"]
+    model = values_of(report)
     assert (model["valid"], model["distinct valid"], model["coverage"]) == (0.75, 2, 0.5)
     assert model["KL of valid"] == pytest.approx(2 / 3 * math.log(8 / 3) + 1 / 3 * math.log(4 / 3))
     assert not any("BLEU" in name for name in model)
@@ -222,8 +232,8 @@ def test_valid_texts_are_counted_among_a_report_and_words_are_not() -> None:
 def test_short_texts_that_repeat() -> None:
     report = evaluate_text(["bat", "tabs"], ["tab", "tab", "bat", "stab"], ["sat", "sat"])
     assert report.facts["training_repeated"] == 0.5
-    assert [name for name in report.rows["model"] if name.startswith("JSD")] == ["JSD-1", "JSD-2", "JSD-3", "JSD-4"]
-    assert not any("BLEU" in name or "distinct" in name for name in report.rows["floor"]), "each text is one word"
+    assert [name for name in values_of(report) if name.startswith("JSD")] == ["JSD-1", "JSD-2", "JSD-3", "JSD-4"]
+    assert not any("BLEU" in name or "distinct" in name for name in values_of(report)), "each text is one word"
     assert "BLEU" not in report.format_table()
 
 

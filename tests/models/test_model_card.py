@@ -92,7 +92,8 @@ def test_the_card_of_a_run_on_images(private: Path, monkeypatch: pytest.MonkeyPa
         label = "acme-secret" if number % 3 else "other"
         save_png(rng.integers(0, 256, (8, 8)).astype(np.uint8), private / "secret data" / label / f"{number}.png")
     options = {**SMALL, "dataset": str(private / "secret data"), "output_dir": str(private / "secret run")}
-    train(ImageTrainingConfig.from_flat({**options, "cache_dir": str(private / "cache"), "seed": 7}))
+    monkeypatch.setenv("BGAN_DISCRETE_CACHE", str(private / "cache"))
+    train(ImageTrainingConfig.from_flat({**options, "seed": 7}))
     model = private / "secret run" / "model"
     card = (model / CARD_FILE).read_text(encoding="utf-8")
     check_private(card, private)
@@ -122,14 +123,14 @@ def test_the_card_of_a_run_on_images(private: Path, monkeypatch: pytest.MonkeyPa
 def test_the_card_of_a_run_on_text(private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (private / "secret.txt").write_text("".join(f"{n} | <b>{n * 7}</b> ```\n" for n in range(300)), encoding="utf-8")
     (private / "secret2.txt").write_text("".join(f"{n} | {n * 7}\n" for n in range(300, 400)), encoding="utf-8")
-    options = {**SMALL, "dataset": str(private / "secret.txt"), "heldout": str(private / "secret2.txt")}
+    options = {**SMALL, "dataset": str(private / "secret.txt"), "holdout": str(private / "secret2.txt")}
     train(TextTrainingConfig.from_flat({**options, "output_dir": str(private / "run"), "length": 16}))
     model = private / "run" / "model"
     card = (model / CARD_FILE).read_text(encoding="utf-8")
     check_private(card, private)
     assert metadata(card)["pipeline_tag"] == "text-generation"
     assert "--dataset DATA.txt" in card
-    assert "--heldout HELDOUT" in card
+    assert "--holdout HELDOUT" in card
     assert "| JSD-4 |" in card
     texts = run_it(card, model.parent, monkeypatch)["texts"]
     assert isinstance(texts, list)

@@ -23,12 +23,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("game",),
     ("rivals",),
     ("codecs",),
-    ("sources", "imaging", "publishing"),
+    ("sources", "imaging"),
     ("nn",),
-    ("config", "diagnosis"),
+    ("metrics",),
+    ("config", "diagnosis", "publishing"),
     ("training",),
     ("run_folder",),
-    ("metrics",),
     ("reporting",),
     ("kinds",),
     ("models",),
@@ -38,13 +38,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "codecs": (
-        ("base", "kmeans"),
+        ("base",),
         ("binary", "levels", "palette", "tables", "text"),
         ("characters", "pieces"),
         ("factory",),
     ),
-    "config": (("option", "checks", "yaml_files"), ("script", "training"), ("images", "text", "arrays")),
-    "diagnosis": (("findings",), ("windows", "advice"), ("training_rules", "sample_rules"), ("watch",)),
+    "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),
+    "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "kinds": (("kind",), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
     "runs": (("curves", "model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
@@ -57,7 +57,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "arithmetic", "examples"),
-        ("data", "folders", "text_files", "table_files"),
+        ("data", "folders", "lines"),
+        ("text_files", "tables", "table_files"),
         ("rows", "values"),
         ("pictures", "dataset_rows", "numpy_files", "decoding"),
         ("digests", "text", "arrays"),
@@ -71,7 +72,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "checks", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
-    "config", "diagnosis", "reporting", "publishing.card", "publishing.hub",
+    "config", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

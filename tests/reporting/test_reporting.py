@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -24,6 +25,7 @@ from PIL import Image
 import bgan_discrete.runs.train
 from bgan_discrete.config import ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.errors import InputError, NonFiniteError
+from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, figures_of, readable
 from bgan_discrete.reporting import (
     findings_of,
     load_record,
@@ -31,8 +33,8 @@ from bgan_discrete.reporting import (
     write_comparison_page,
     write_report_page,
 )
-from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, readable, thinned
-from bgan_discrete.reporting.html_tables import WORDS, Metric, best_of, metrics_of, metrics_table, text_direction
+from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, thinned
+from bgan_discrete.reporting.html_tables import best_of, metrics_table
 from bgan_discrete.reporting.markup import Markup, element
 from bgan_discrete.reporting.neighbours import (
     absent_classes,
@@ -161,7 +163,7 @@ def test_a_run_of_images_ends_with_a_report(images: Path) -> None:
     page = check_page((images / "report.html").read_text(encoding="utf-8"))
     for words in (
         "Run run <i>&\"1", "--max-steps", "--num-draws", "1,297 to train on, 500 held out", "bgan_discrete 0.",
-        "Fréchet distance, pixels", "lower is better", "0.5 is best", "D(real)", "log beta", "ESS/M", "Throughput",
+        "Fréchet distance, pixels", "better", "as the floor", "D(real)", "log beta", "ESS/M", "Throughput",
         "steps a second", "Gradient norms", "of the codes differ", "classifier is right on",
     ):  # fmt: skip
         assert words in page.text, words
@@ -180,7 +182,7 @@ def test_a_run_of_text_ends_with_a_report_that_escapes_everything(text: Path) ->
     assert len(page.all("script")) == 1
     assert HOSTILE not in written
     assert HOSTILE in page.text, "as text, in the column of the nearest training texts"
-    for words in ("nearest training text", "JSD-4", "Markov 5", "as the floor is best", "step 20", "--generator"):
+    for words in ("nearest training text", "JSD-4", "Markov 5", "as the floor", "step 20", "--generator"):
         assert words in page.text, words
     facts = json.loads((text / "facts.json").read_text(encoding="utf-8"))
     assert len(facts["neighbours"]) == 16
@@ -288,7 +290,7 @@ JSON = st.recursive(
 
 
 @given(
-    st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\narray_key: null"]),
+    st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\nmax_categories: null"]),
     *[st.dictionaries(st.sampled_from(FACTS), JSON, max_size=6) for _ in range(3)],
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -470,21 +472,37 @@ class TestPlantedIllnesses:
         assert "The run ended with an error: step 2 was not taken" in page.text
 
 
-def test_the_figures_of_the_metrics_have_a_direction(images: Path, text: Path) -> None:
+def test_a_report_is_read_as_it_was_written(images: Path, text: Path) -> None:
     for run in (images, text):
-        metrics = metrics_of(load_record(run))
-        assert len(metrics) > 10
-        assert all(metric.better in WORDS for metric in metrics)
-    assert (text_direction("Self-BLEU-3"), text_direction("BLEU-3")) == ("floor", "higher")
-    assert (text_direction("distinct valid"), text_direction("distinct-2")) == ("higher", "floor")
+        document = json.loads((run / "report.json").read_text(encoding="utf-8"))
+        figures = figures_of(document)
+        assert len(figures) > 10
+        assert {key: figure.to_dict() for key, figure in figures.items()} == document["figures"]
+    directions = {figure.title: figure.direction for figure in figures.values()}
+    assert (directions["JSD-4"], directions["unique rate"], directions["reverse perplexity"]) == (
+        "lower", "floor", "lower",
+    )  # fmt: skip
+
+
+def test_a_report_of_an_earlier_version_is_one_line(images: Path, tmp_path: Path) -> None:
+    for number, report in enumerate(
+        ({"rows": {"model": {"JSD-1": 0.5}}}, {"figures": {"recall": {"better": "higher"}}})
+    ):
+        run = copy_of(images, tmp_path / str(number), "config.yaml")
+        (run / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        with pytest.raises(InputError, match="was written by an earlier version: evaluate the model again"):
+            write_report_page(run)
 
 
 def test_a_share_of_one_is_no_count() -> None:
-    table = str(metrics_table([
-        Metric("recall", "recall", 1.0, 0.5, {"baseline": 0.0}, "higher"),
-        Metric("classes_reached", "classes", 1.0, 10.0, {"baseline": 2.0}, "higher"),
-    ]))  # fmt: skip
-    assert re.findall(r">([0-9.]+)<", table) == ["1.000", "0.500", "0.000", "1", "10", "2"]
+    figures = {
+        "recall": Figure("recall", 1.0, "higher", 0.5, {"independent": 0.0}),
+        "classes": Figure("classes", 1.0, "higher", 10.0, {"independent": 2.0}, whole=True),
+    }
+    assert re.findall(r">([0-9.]+)<", metrics_table(figures)) == ["1.000", "0.500", "0.000", "1", "10", "2"]
+    table = Evaluation(figures, "images", "").format_table().splitlines()
+    assert table[2].split()[1:4] == ["1.000", "0.500", "0.000"]
+    assert table[3].split()[1:4] == ["1", "10", "2"]
 
 
 def test_a_run_with_labels_names_the_rows_and_one_frame_has_no_slider(images: Path, tmp_path: Path) -> None:
@@ -500,8 +518,8 @@ def test_a_run_with_labels_names_the_rows_and_one_frame_has_no_slider(images: Pa
 
 
 def test_the_best_of_several() -> None:
-    def of(better: str, *values: float | None, floor: float | None = None) -> set[int]:
-        return best_of([Metric("a", "a", value, floor, {}, better) for value in values])
+    def of(direction: Direction, *values: float | None, floor: float | None = None) -> set[int]:
+        return best_of([Figure("a", math.nan if value is None else value, direction, floor) for value in values])
 
     assert of("lower", 3, 1, 2) == {1}
     assert of("higher", 3, None, 3) == set(), "there is nothing to choose"
@@ -509,7 +527,6 @@ def test_the_best_of_several() -> None:
     assert of("half", 0.9, 0.4) == {1}
     assert of("floor", 0.2, 0.5, floor=0.45) == {1}
     assert of("floor", 0.2, 0.5) == set()
-    assert of("", 1, 2) == set()
 
 
 def test_markup_is_escaped_by_construction() -> None:
@@ -559,7 +576,7 @@ def test_ticks_and_numbers() -> None:
     assert nice_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert nice_ticks(-3.0, 41.0) == [0.0, 10.0, 20.0, 30.0, 40.0]
     assert [readable(v) for v in (0.0, 0.5, 1234.0, 2.5e7, 1e-5, -0.25, 40.0, None)] == [
-        "0", "0.5", "1,234", "2.5e7", "1.0e-5", "-0.25", "40", "-",
+        "0.000", "0.500", "1,234", "2.5e7", "1.0e-5", "-0.250", "40.000", "-",
     ]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     assert first[:20] in html.unescape(page), "samples are shown"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     for figure in report["figures"].values():
-        assert {"value", "floor", "baseline"} <= set(figure)
+        assert {"value", "floor", "baselines"} <= set(figure)
     assert len(report["dataset_digest"]) == 64
     assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["estimator"] == "jeffreys"
 
@@ -294,7 +294,7 @@ def test_examples_that_are_something_else_have_no_figures_of_their_own(place: Pa
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "as it is": ("table", {"limit": 300}),
         "lumped": ("table", {"limit": 300, "max_categories": 3}),
-        "other rows": ("table", {"limit": 300, "heldout": str(place / "others.csv")}),
+        "other rows": ("table", {"limit": 300, "holdout": str(place / "others.csv")}),
         "fewer columns": ("table", {"limit": 300, "columns": "city,country"}),
         "sequences": ("motifs", {"limit": 300}),
         "columns": ("motifs", {"limit": 300, "layout": "table", "columns": "column_0,column_1"}),

@@ -409,7 +409,7 @@ def test_a_model_is_not_saved_over_that_of_another_program(finished: Path, tmp_p
         ("photos", "photos2", True), ("run/data", "run", True), ("table", "table/run", True),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("option", ["dataset", "heldout"])
+@pytest.mark.parametrize("option", ["dataset", "holdout"])
 def test_a_run_and_its_data_are_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, output_dir: str, is_fine: bool, option: str
 ) -> None:
@@ -418,7 +418,7 @@ def test_a_run_and_its_data_are_apart(
     monkeypatch.chdir(tmp_path)
     for place in (dataset, str(tmp_path / dataset)):
         check = RunFolder(Path(output_dir)).check_apart
-        if is_fine or (option == "heldout" and not is_fine and place == "table"):
+        if is_fine or (option == "holdout" and not is_fine and place == "table"):
             check({option: place})
         else:
             with pytest.raises(InputError, match=f"must be apart from {option} '"):

@@ -32,7 +32,7 @@ from bgan_discrete import (
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
 from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
-from bgan_discrete.game.penalties import PENALTIES, apply_spectral_normalization
+from bgan_discrete.game.penalties import PENALTIES
 from bgan_discrete.kinds import get_kind
 from bgan_discrete.kinds.images import _columns_of, count_classes
 from bgan_discrete.metrics import evaluate_images
@@ -254,9 +254,9 @@ def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        *({"penalty": name, "penalty_interval": 1} for name in PENALTIES),
-        {"gradient_accumulation_steps": 3, "penalty": "roth", "discriminator_draws": 2, "penalty_interval": 1},
-        {"discriminator_steps": 2, "warmup_steps": 1, "score_chunk": 5, "estimator": "maligan"},
+        *({"penalty": name} for name in PENALTIES),
+        {"gradient_accumulation_steps": 3, "penalty": "roth", "discriminator_draws": 2},
+        {"discriminator_steps": 2, "warmup_steps": 1, "estimator": "maligan"},
     ],
     ids=str,
 )
@@ -268,14 +268,6 @@ def test_whatever_a_step_is_made_of_it_moves_every_parameter(options: dict[str, 
     for network, old in ((trainer.generator, before), (trainer.discriminator, before_judge)):
         for name, value in network.named_parameters():
             assert torch.isfinite(value).all() and not torch.equal(value, old[name]), name
-
-
-def test_spectral_normalisation_takes_the_projection_too() -> None:
-    judge = discriminator()
-    apply_spectral_normalization(judge)
-    for _ in range(20):
-        judge(torch.randint(0, 4, (2, 8, 9)), torch.tensor([0, 1]))
-    assert float(torch.linalg.matrix_norm(judge.project.weight.detach(), 2)) == pytest.approx(1, abs=0.05)
 
 
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -320,8 +312,8 @@ BAD_LABELS: list[tuple[dict[str, Any], str]] = [
     ({"labels": np.zeros(63, int)}, r"integers, one for each of 64 codes, got int64 \[63\]"),
     ({"labels": np.zeros(64)}, r"got float64 \[64\]"),
     ({"labels": torch.zeros(64, 1, dtype=torch.int32)}, r"got int32 \[64, 1\]"),
-    ({"labels": np.full(64, 3)}, r"labels must lie in \[0, 3\), got 3"),
-    ({"labels": np.full(64, -1)}, r"labels must lie in \[0, 3\), got -1"),
+    ({"labels": np.full(64, 3)}, r"labels must be in \[0, 3\), got 3"),
+    ({"labels": np.full(64, -1)}, r"labels must be in \[0, 3\), got -1"),
     ({"continuous": "boundary_seeking"}, "labels do not go with continuous, pretrain_steps or credit"),
     ({"pretrain_steps": 2}, "labels do not go with continuous, pretrain_steps or credit"),
 ]
@@ -344,16 +336,16 @@ def test_networks_that_know_no_classes_or_others_are_refused() -> None:
         )
         return Trainer(*networks, codes, config, **options)
 
-    with pytest.raises(InputError, match="labels need a generator that is made with num_classes"):
+    with pytest.raises(InputError, match="labels need a generator with num_classes"):
         trainer(None, None, labels=labels)
     with pytest.raises(InputError, match=r"same everywhere, got 3 and 4 \(discriminator\)"):
         trainer(3, 4, labels=labels)
-    with pytest.raises(InputError, match="labels need a discriminator that is made with num_classes"):
+    with pytest.raises(InputError, match="labels need a discriminator with num_classes"):
         trainer(3, None, labels=labels)
     with pytest.raises(InputError, match="labels must be given, since the discriminator has 3 classes"):
         trainer(None, 3)
     for plain in (MLPGenerator(SPACE, 4, 8), MLPDiscriminator(SPACE, 8), ConvGenerator(SPACE, 4, 8)):
-        with pytest.raises(InputError, match="must be given no labels, since it was made without num_classes"):
+        with pytest.raises(InputError, match="must be given no labels, since it has no num_classes"):
             plain(torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
 
 
@@ -386,7 +378,7 @@ def test_samples_are_shared_evenly_among_labels_in_their_order() -> None:
     ("labels", "words"),
     [
         ([1, 2, 3], "at most as many as num_samples = 2, got 3"),
-        ([10], r"must lie in \[0, 10\), got 10"),
+        ([10], r"must be in \[0, 10\), got 10"),
         ([-1], "got -1"),
         ([], "labels must be integers, one after the other"),
         ([0.5], "got float64"),
@@ -438,7 +430,7 @@ def test_a_model_without_classes_gives_none(tmp_path: Path) -> None:
     ("labels", "words"),
     [
         (["bird"], "labels must be numbers from 0 to 2 or one of cat, dog, 1, got 'bird'"),
-        ([3], r"must lie in \[0, 3\), got 3"),
+        ([3], r"must be in \[0, 3\), got 3"),
         ([True], "got True"),
         (["9" * 5000], "labels must be numbers from 0 to 2"),
         ([0] * 5, "at most as many as num_samples = 4, got 5"),
@@ -539,7 +531,7 @@ def test_bad_labels_are_one_line(conditional: Path, tmp_path: Path) -> None:
     assert "labels must be numbers from 0 to 9 or one of 0, 1, 2" in said
     for labels, words in (
         ("3,", "labels must be numbers"),
-        ("10", r"labels must lie in \[0, 10\), got 10"),
+        ("10", r"labels must be in \[0, 10\), got 10"),
         ("1,2,3", "at most as many as num_samples = 2, got 3"),
     ):
         with pytest.raises(InputError, match=words):

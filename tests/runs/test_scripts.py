@@ -55,7 +55,7 @@ def test_a_run_leaves_all_that_it_promises(finished: Path) -> None:
     assert Image.open(finished / "samples.png").size[0] > 300
     report = json.loads((finished / "report.json").read_text(encoding="utf-8"))
     for name in ("frechet_pixels", "frechet_features", "nearest_neighbour_accuracy", "precision", "coverage"):
-        assert {"value", "floor", "baseline"} <= set(report["figures"][name])
+        assert {"value", "floor", "baselines", "direction"} <= set(report["figures"][name])
     assert sum(report["class_histogram"].values()) == pytest.approx(1, abs=0.01)
 
 
@@ -182,7 +182,7 @@ def _truncated_image(folder: Path) -> str:
 BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--dataset", "no-such-data"], ["dataset", "'no-such-data'"]),
     (["--dataset", "missing/images.parquet"], ["dataset", "missing/images.parquet"]),
-    (["--image-column", "picture"], ["picture", "image, label"]),
+    (["--column", "picture"], ["picture", "image, label"]),
     (["--label-column", "digit"], ["digit", "image, label"]),
     (["--split", "training"], ["training", "train, test"]),
     (["--num-categories", "1"], ["num_categories", "between 2 and 256", "got 1"]),
@@ -193,7 +193,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--resize", "4"], ["8x8"]),
     (["--device", "cuda:7"], ["device", "cuda:7"]),
     (["--max-steps", "0"], ["max_steps"]),
-    (["--num-samples", "5"], ["more than 5 samples, got 5"]),
+    (["--num-samples", "5"], ["at least 6 samples, got 5"]),
 ]
 
 
@@ -255,9 +255,9 @@ def test_every_kind_of_codes_trains_from_files(kind: str, tmp_path: Path) -> Non
     np.savez(tmp_path / "data.npz", images=images, labels=rng.integers(0, 3, 60))
     options: dict[str, list[str]] = {
         "palette": ["--codec", "palette", "--num-categories", "5"],
-        "rgb levels": ["--codec", "levels", "--num-categories", "4", "--discriminator-draws", "0"],
+        "rgb levels": ["--codec", "levels", "--num-categories", "4", "--discriminator-draws", "all"],
         "binary": ["--codec", "binary", "--stochastic", "--estimator", "vimco", "--penalty", "roth"],
-        "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp", "--spectral-norm"],
+        "embedding": ["--codec", "palette", "--num-categories", "40", "--penalty", "wgan_gp"],
     }
     ran("train_images", "--dataset", "data.npz", "--output-dir", "run", *BRIEF, *options[kind],
         cwd=tmp_path)  # fmt: skip
@@ -279,7 +279,7 @@ def test_the_configuration_of_a_run_starts_another(finished: Path, tmp_path: Pat
     ran("train_images", "--config", config, "--output-dir", "again", "--max-steps", "1", "--num-samples", "0",
         cwd=tmp_path)  # fmt: skip
     said = refused("train_images", "--config", config, "--output-dir", "other", "--credit", "prefix", cwd=tmp_path)
-    assert "credit is not for train_images.py; leave it out, got 'prefix'" in said
+    assert "credit is for text and arrays; leave it out, got 'prefix'" in said
 
 
 def script_of(options: dict[str, Any]) -> str:

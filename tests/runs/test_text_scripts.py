@@ -49,8 +49,8 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
         "model/manifest.json",
     }  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert {"model", "floor", "Markov 1", "Markov 5"} <= set(report["rows"])
-    assert ("valid" in report["rows"]["model"]) == (name == "shot")
+    assert {"Markov 1", "Markov 5"} <= set(report["figures"]["jsd_4"]["baselines"])
+    assert ("valid" in report["figures"]) == (name == "shot")
     assert len(report["dataset_digest"]) == 64
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert ("likelihood_loss" in lines[0]) == (name == "gru")
@@ -124,7 +124,7 @@ def test_files_and_prompts(place: Path) -> None:
 
 def test_samples_with_line_breaks_stay_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("a\nb\n" * 400, encoding="utf-8")
-    ran("train_text", "--dataset", "text.txt", "--heldout", "text.txt", "--unit", "text", *WINDOWS, *QUICK,
+    ran("train_text", "--dataset", "text.txt", "--holdout", "text.txt", "--unit", "text", *WINDOWS, *QUICK,
         "--num-samples", "0", "--log-interval", "9", "--output-dir", "r", cwd=tmp_path)  # fmt: skip
     for name in ("samples.txt", "samples/step-0000003.txt"):
         lines = (tmp_path / "r" / name).read_text(encoding="utf-8").splitlines()
@@ -136,7 +136,7 @@ def test_evaluation_beside_another_model_and_over_temperatures(place: Path) -> N
     ran("evaluate_text", "--model", "gru/model", "--against", "gru/model", "--dataset", "lines.txt", "--num-samples",
         "40", "--sweep-temperature", "--output", "report.json", cwd=place)  # fmt: skip
     report = json.loads((place / "report.json").read_text(encoding="utf-8"))
-    assert report["rows"]["against"] == report["rows"]["model"]
+    assert all(figure["baselines"]["against"] == figure["value"] for figure in report["figures"].values())
     assert [point["temperature"] for point in report["sweep"]["model"]] == sorted(
         {0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}
     )
@@ -168,11 +168,9 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "absent.txt"), "neither"),
         (("--length", "0"), "length must be between 1 and 65536"),
         (("--unit", "text"), "needs layout 'window'"),
-        (("--credit", "sample", "--entropy-weight", "0.1"), "entropy_weight needs credit 'alternatives'"),
+        (("--entropy-weight", "0.1"), "this option is no more: leave it out"),
         (("--credit", "sample", "--escort", "0.5"), "escort needs credit 'alternatives'"),
-        (("--escort", "1.5"), "escort must be between 0 and 1"),
-        (("--pretrain-latents", "5"), "pretrain_latents needs pretrain_steps"),
-        ((*GRU, "--pretrain-latents", "5"), "pretrain_latents is for generators of independent positions"),
+        (("--escort", "1.5"), "escort must be between 1e-06 and 1"),
         (("--generator", "lstm"), "--generator"),
         (("--credit", "sample", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
         (("--estimator", "maligan"), "needs an estimator with a limit"),
@@ -180,9 +178,8 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
         (("--logit-spread", "0"), "logit_spread must be above 0"),
         (("--generator", "gru", "--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
-        (("--model-file", "x.model"), "model_file applies to the sentencepiece tokenizer"),
-        (("--tokenizer", "sentencepiece", "--min-count", "2"), "min_count applies to the char tokenizer"),
-        (("--text-column", "text"), "text_column is for data sets of the Hub"),
+        (("--tokenizer", "words"), "tokenizer must be 'char', 'sentencepiece' or a .model file, got 'words'"),
+        (("--column", "text"), "column is for data sets of the Hub"),
         (("--num-samples", "1"), "num_samples must be 0"),
     ):
         assert words in refused("train_text", *arguments, "--output-dir", "none", cwd=place)

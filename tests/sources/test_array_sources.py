@@ -425,7 +425,7 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
 def test_damaged_tables_are_refused_with_their_place(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     for content, words in (
-        (b"a,b\n1,x\n2,\0y\n", "line 3 holds a NUL character"),
+        (b"a,b\n1,x\n2,\0y\n", r"a NUL.: byte 0x00 at offset 10 .line 3."),
         (b"a,b\n1,x\n2,caf\xe9\n", r"byte 0xe9 at offset 13 \(line 3\)"),
     ):
         path.write_bytes(content)

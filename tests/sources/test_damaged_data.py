@@ -238,7 +238,7 @@ IMAGE_CASES: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "no arrays": (npz(), ("data.npz", "has no arrays")),
     "several arrays": (
         npz(a=npy_bytes((12, 8, 10), PIXELS), b=npy_bytes((12, 8, 10), PIXELS)),
-        ("image_column must name the images of", "data.npz, which has the keys: a, b"),
+        ("column must name the images of", "data.npz, which has the keys: a, b"),
     ),
     "keys of several lines": (
         npz(**{"a\nb\r": npy_bytes((12, 8, 10), PIXELS)}),
@@ -353,7 +353,7 @@ def test_columns_of_the_wrong_kind_are_named(tmp_path: Path) -> None:
     text = refusal(lambda: load_images(path, label_column="label"))
     assert "must hold classes, integers or words, got 'label'" in text
     assert load_images(path, label_column="word").class_names == ("a",)
-    text = refusal(lambda: load_images(path, image_column="word"))
+    text = refusal(lambda: load_images(path, column="word"))
     assert "row 0 of" in text
     assert "data.parquet" in text
     assert "got str" in text

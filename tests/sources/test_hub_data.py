@@ -108,8 +108,8 @@ def test_images_know_their_commit_from_the_cache_too(asked: list[Any], monkeypat
 
 
 def test_the_commit_is_among_the_facts_of_a_run(asked: list[Any], tmp_path: Path) -> None:
-    options = {**QUICK, "dataset": "owner/name", "dataset_revision": "v1", "output_dir": str(tmp_path / "run")}
+    options = {**QUICK, "dataset": "owner/name@v1", "output_dir": str(tmp_path / "run")}
     train(TextTrainingConfig.from_flat(options))
     facts = json.loads((tmp_path / "run" / "facts.json").read_text(encoding="utf-8"))
     assert facts["dataset_commit"] == OLD and f"at commit {OLD}" in facts["description"]
-    assert "dataset_revision: v1" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
+    assert "dataset: owner/name@v1" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")

@@ -277,7 +277,7 @@ def test_labels_without_a_table_are_asked_for_by_name(tmp_path: Path) -> None:
     assert "put a metadata.csv with the columns file_name and kind next to" in refusal(
         lambda: load_images(root, label_column="kind")
     )
-    assert "image_column 'picture' is not in" in refusal(lambda: load_images(root, image_column="picture"))
+    assert "column 'picture' is not in" in refusal(lambda: load_images(root, column="picture"))
 
 
 # --- paths in data files ---

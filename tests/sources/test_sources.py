@@ -162,35 +162,33 @@ def test_npz_with_a_test_part(tmp_path: Path) -> None:
 
 def test_npz_keys_can_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", pictures=GREY, kinds=LABELS[:, None])
-    data = load_images(tmp_path / "a.npz", image_column="pictures", label_column="kinds")
+    data = load_images(tmp_path / "a.npz", column="pictures", label_column="kinds")
     assert data.labels is not None
     keys = "which has the keys: pictures, kinds"
     assert keys in refusal(lambda: load_images(tmp_path / "a.npz"))
-    assert keys in refusal(lambda: load_images(tmp_path / "a.npz", image_column="x"))
-    assert keys in refusal(lambda: load_images(tmp_path / "a.npz", image_column="pictures", label_column="y"))
+    assert keys in refusal(lambda: load_images(tmp_path / "a.npz", column="x"))
+    assert keys in refusal(lambda: load_images(tmp_path / "a.npz", column="pictures", label_column="y"))
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
     path = write_parquet(
         tmp_path / "two.parquet", left=structs(GREY), right=structs(RGB), kind=LABELS, name=list("abcdefghijkl")
     )
-    assert load_images(path, image_column="left").labels is None
-    data = load_images(path, image_column="right", label_column="kind")
+    assert load_images(path, column="left").labels is None
+    data = load_images(path, column="right", label_column="kind")
     assert data.labels is not None
     assert data.event_shape == (3, 8, 10)
     text = refusal(lambda: load_images(path))
-    assert "image_column must be given" in text
+    assert "column must be given" in text
     assert "several columns hold images (left, right)" in text
     assert "its columns are: left, right, kind, name" in text
-    assert "image_column 'middle' is not in" in refusal(lambda: load_images(path, image_column="middle"))
-    assert "label_column 'sort' is not in" in refusal(
-        lambda: load_images(path, image_column="left", label_column="sort")
-    )
-    words = load_images(path, image_column="left", label_column="name")
+    assert "column 'middle' is not in" in refusal(lambda: load_images(path, column="middle"))
+    assert "label_column 'sort' is not in" in refusal(lambda: load_images(path, column="left", label_column="sort"))
+    words = load_images(path, column="left", label_column="name")
     assert words.class_names == tuple("abcdefghijkl"), "words are classes where they are asked for"
     assert (
         "3 of 4 columns of the data set are left out ('left', 'kind', 'name'): the images are 'right', the labels None"
-        in str(load_images(path, image_column="right").notes)
+        in str(load_images(path, column="right").notes)
     )
     assert "no column holds images; its columns are: kind" in refusal(
         lambda: load_images(write_parquet(tmp_path / "none.parquet", kind=LABELS))
@@ -319,7 +317,7 @@ def test_wrong_arrays_are_refused(images: np.ndarray, words: str) -> None:
 
 
 def test_columns_make_no_sense_for_arrays(tmp_path: Path) -> None:
-    assert "image_column is for data with columns" in refusal(lambda: load_images(GREY, image_column="x"))
+    assert "column is for data with columns" in refusal(lambda: load_images(GREY, column="x"))
     assert "label_column is for data with columns" in refusal(lambda: load_images(GREY, label_column="y"))
     np.savez(tmp_path / "a.npz", images=GREY, labels=LABELS[:5])
     fault = "must be 12 integers, one for each image, got int64 [5]"
@@ -375,7 +373,7 @@ def test_a_broken_image_is_named_by_file_and_row(tmp_path: Path) -> None:
 )
 def test_wrong_pixels_in_columns_are_refused(pixels: list[Any], words: str, tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", pixels=pixels)
-    text = refusal(lambda: load_images(path, image_column="pixels"))
+    text = refusal(lambda: load_images(path, column="pixels"))
     assert words in text
     assert "row 0" in text
 
@@ -492,7 +490,7 @@ def test_levels_are_found_in_the_training_images() -> None:
     [
         (GREY % 2, {"codec": CodecOptions("binary")},
          "from 0 to 1, as 8 bits, and all have the code 0: multiply them by 255, or take the threshold 1 "
-         "(--binary-threshold 1), or take the codec 'levels' without num_categories"),
+         "(in Python, CodecOptions(threshold=1)), or take the codec 'levels' without num_categories"),
         (GREY % 4, {"codec": SIXTEEN}, "from 0 to 3, as 8 bits, and all have the code 0: spread them over 0 .. 255"),
         (GREY % 4 + 252, {"codec": SIXTEEN}, "all have the code 15: spread them over 0 .. 255, or take the codec"),
         (GREY % 33, {"codec": SIXTEEN},

@@ -27,6 +27,7 @@ from bgan_discrete import InputError, load_array
 from bgan_discrete.codecs import IntegersCodec, codec_from_config, tables
 from bgan_discrete.codecs.tables import identity
 from bgan_discrete.sources import ArrayData, conservation, describe, table_files
+from bgan_discrete.sources import tables as table_sources
 from bgan_discrete.sources.arrays import split_names
 
 EXAMPLES = pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.long)])
@@ -177,7 +178,7 @@ def typed_as_it_was(cells: list[Any]) -> list[Any]:
 
 
 def test_cells_read_as_they_were_before_do_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_files, "_typed", typed_as_it_was)
+    monkeypatch.setattr(table_sources, "_typed", typed_as_it_was)
     fails(columns_of(COLUMN_CELLS), cells_come_back(tmp_path / "t.csv"))
 
 

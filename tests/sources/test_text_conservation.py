@@ -117,7 +117,7 @@ def counted(notes: Sequence[str], words: str) -> int:
 def every_document_comes_back(kind: str, texts: list[str], unit: str, codec: TextCodecOptions, folder: Path) -> None:
     """Documents that are short and known come back as they were; what is no document is counted."""
     every = [*texts, *ENOUGH]
-    column = {} if kind in ("lines", "list") else {"text_column": "words"}
+    column = {} if kind in ("lines", "list") else {"column": "words"}
     data = load_text(WRITERS[kind](folder / "text", every), unit=unit, codec=codec, heldout=["ab", "ba"], **column)
     wanted = documents_of(["".join(f"{text}\n\n" for text in every)] if kind == "lines" else every, unit)
     found = data.codec.decode(data.codes)

@@ -334,8 +334,8 @@ def test_what_streaming_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(InputError, match="streaming is for data sets of the Hub"):
             load_text(dataset, codec=PAD, streaming=True)
     hub_rows(tmp_path, monkeypatch, streaming=True)
-    with pytest.raises(InputError, match="text_column must be one of words"):
-        load_text("owner/name", codec=PAD, streaming=True, text_column="text")
+    with pytest.raises(InputError, match="column must be one of words"):
+        load_text("owner/name", codec=PAD, streaming=True, column="text")
 
 
 def test_a_stream_is_fitted_on_its_first_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,13 +370,13 @@ def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.Log
         ("t.json", json.dumps(lines()), None), ("t.ndjson", "\ufeff" + json_lines.replace("\n", "\r\n\n"), None),
         ("t.csv", "n,words\n" + cells, "words"), ("t.tsv", "n\twords\n" + cells.replace(",", "\t"), "words"),
     ):  # fmt: skip
-        found = load_text(write(tmp_path, content, name), codec=TextCodecOptions(length=20), text_column=column)
+        found = load_text(write(tmp_path, content, name), codec=TextCodecOptions(length=20), column=column)
         assert found.digest == expected.digest and found.notes == ()
     assert "is read as the texts of its only column of strings, 'words'" in caplog.text
     judged = write(tmp_path, json_lines, "h.jsonl")
     for dataset in (write(tmp_path, "\n".join(lines())), lines(), "arithmetic", judged):
         for column in (None, "words"):
-            found = load_text(dataset, codec=PAD, heldout=judged, text_column=column)
+            found = load_text(dataset, codec=PAD, heldout=judged, column=column)
             assert len(found.heldout_codes) == 200
     missing = '{"n": 1}\n{"words": null}\n{"words": "  "}\n'
     notes = load_text(write(tmp_path, json_lines + missing, "t.jsonl"), codec=TextCodecOptions(length=20)).notes
@@ -387,8 +387,8 @@ def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.Log
 @pytest.mark.parametrize(
     ("name", "content", "column", "words"),
     [
-        ("t.jsonl", '{"a": "x", "b": "y"}\n' * 9, None, "text_column must be given for .*: a, b"),
-        ("t.jsonl", '{"a": "x", "b": null}\n' * 9, None, "text_column must be given for .*: a, b"),
+        ("t.jsonl", '{"a": "x", "b": "y"}\n' * 9, None, "column must be given for .*: a, b"),
+        ("t.jsonl", '{"a": "x", "b": null}\n' * 9, None, "column must be given for .*: a, b"),
         ("t.jsonl", '{"a": "x", "b": 1}\n' * 9, "b", "must be one of a of .*, got 'b'"),
         ("t.jsonl", '{"a": "x"}\n' * 1200 + '{"a": 5}\n', None, "row 1200 of .* must hold a text in 'a', got int"),
         ("t.jsonl", '{"a": "x"}\n' * 9 + "[]\n", None, "row 9 of .* must hold a text in 'a', got list"),
@@ -411,23 +411,23 @@ def test_a_column_of_texts_is_read_from_files(tmp_path: Path, caplog: pytest.Log
         ("t.csv", b"a,b\n1,\xff\n", "b", r"not UTF-8: byte 0xff at offset 6 \(line 2\)"),
         ("t.csv", "", "b", "cannot be read"),
         ("t.parquet", "no table", None, "cannot be read"),
-        ("t.txt", "a\nb\n", "a", "text_column is for data sets of the Hub and .*, got 'a'"),
+        ("t.txt", "a\nb\n", "a", "column is for data sets of the Hub and .*, got 'a'"),
     ],
 )  # fmt: skip
 def test_a_column_that_cannot_be_read_is_one_line(
     name: str, content: str | bytes, column: str | None, words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        load_text(write(tmp_path, content, name), codec=PAD, text_column=column)
+        load_text(write(tmp_path, content, name), codec=PAD, column=column)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=words.replace("no documents to train on", "samples to judge by")):
-        load_text(write(tmp_path, "ab\ncd\nef\n", "good.txt"), codec=PAD, text_column=column, heldout=tmp_path / name)
+        load_text(write(tmp_path, "ab\ncd\nef\n", "good.txt"), codec=PAD, column=column, heldout=tmp_path / name)
 
 
 def test_quotes_and_long_cells_of_a_table_come_back(tmp_path: Path) -> None:
     texts = [*lines(), 'a "quoted" word', "x" * 200_000]
     cells = "".join(f'{number},"{text.replace(chr(34), 2 * chr(34))}"\r\n' for number, text in enumerate(texts))
-    found = load_text(write(tmp_path, "\n" + "n,words\n" + cells + "\n", "t.csv"), codec=PAD, text_column="words")
+    found = load_text(write(tmp_path, "\n" + "n,words\n" + cells + "\n", "t.csv"), codec=PAD, column="words")
     assert found.digest == load_text(texts, codec=PAD).digest
     assert found.notes[0].endswith("are left out ('row 202'): they have no text")
 
@@ -445,7 +445,7 @@ def test_what_is_lost_is_told_where_the_data_are_described(tmp_path: Path, caplo
         f"1 of 201 documents of dataset {str(path)!r} change (such as 'a longer line than all others', of whose 29 "
         "tokens 20 are kept): they are longer than the length (--length)",
         f"3 of 19 tokens of the held-out texts of dataset {str(path)!r} are left out ('x', 'y', 'z'): the vocabulary, "
-        "learnt from the training texts, lacks them (--vocabulary-size, --min-count)",
+        "learnt from the training texts, lacks them (--vocabulary-size)",
     )
     assert all(f"\nnote:        {note}" in describe(data) and note in caplog.text for note in data.notes)
     assert "from 205 lines" in describe(data) and "--holdout" not in describe(data)

@@ -5,6 +5,7 @@ batch must do what one does with the whole.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bgan_discrete.distributions import FactorizedCategorical, SequenceCategoric
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.sampling import code_dtype
+from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     ContinuousConvGenerator,
@@ -30,6 +32,7 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.space import SampleSpace
+from bgan_discrete.training.setup import make_game
 from bgan_discrete.training.trainer import Trainer
 
 BATCH, STEPS, LENGTH, CATEGORIES = 8, 3, 6, 5
@@ -39,11 +42,11 @@ CASES: dict[str, dict[str, Any]] = {
         f"images {name}": {"estimator": name, "penalty": "r1"}
         for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")
     },
-    "images bgan over the batch": {"estimator": "bgan", "normalization": "batch"},
-    "images bgan_centered over the batch": {"estimator": "bgan_centered", "normalization": "batch", "num_draws": 2},
+    "images bgan over the batch": {"estimator": "bgan", "over": "batch"},
+    "images bgan_centered over the batch": {"estimator": "bgan_centered", "over": "batch", "num_draws": 2},
     "convolutions": {"networks": "conv", "penalty": "roth", "discriminator_draws": 3, "discriminator_steps": 2},
     "convolutions with labels": {"networks": "classes", "penalty": "r1"},
-    "continuous": {"networks": "continuous", "continuous": "corrected_boundary_seeking"},
+    "continuous": {"networks": "continuous", "continuous": "boundary_seeking"},
     "text alternatives": {"networks": "one_shot", "credit": "alternatives", "estimator": "jeffreys", "escort": 0.5},
     "text one-shot": {"networks": "one_shot_draws", "estimator": "maligan"},
     **{
@@ -51,10 +54,10 @@ CASES: dict[str, dict[str, Any]] = {
         for name in ("bgan_centered", "rloo", "reinforce", "maligan")
     },
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
-    "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS, "pretrain_latents": 6},
+    "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS},
     "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "pretrain_steps": STEPS},
 }
-"""Options of the training and, under ``networks``, their kind."""
+"""Options of the training; under ``networks`` their kind, under ``over`` what weights are normalised over."""
 
 
 def networks(kind: str) -> tuple[Any, Any, tuple[int, ...]]:
@@ -116,14 +119,17 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     codes = pad_after_end(torch.from_numpy(codes), generator.space.end_id).numpy()
     values = {
         "num_draws": 4, "batch_size": BATCH, "max_steps": STEPS, "log_interval": STEPS, "sample_interval": 0,
-        "checkpoint_interval": 0, "device": "cpu", "penalty": "none", "penalty_interval": 1, "lr_decay": "none",
+        "checkpoint_interval": 0, "device": "cpu", "penalty": "none", "lr_decay": "none",
         "threads": 1, "gradient_accumulation_steps": accumulation_steps,
     }  # fmt: skip
+    over = options.pop("over", "latent")
     config = TrainingConfig(**{**values, **options})
+    estimator = make_estimator(config.estimator, normalization=over, processes=processes)
+    game = replace(make_game(config, processes), estimator=estimator, penalty_interval=1)
     if config.continuous == "none":
         fix_the_draws(generator, config)
     labels = None if generator.num_classes is None else np.arange(len(codes)) % 3
-    trainer = Trainer(generator, discriminator, codes, config, labels=labels, processes=processes)
+    trainer = Trainer(generator, discriminator, codes, config, labels=labels, game=game, processes=processes)
     calls = iter(range(1000))
 
     def latents(count: int) -> Tensor:

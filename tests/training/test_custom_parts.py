@@ -73,10 +73,8 @@ def weights(trainer: Trainer) -> Tensor:
 
 
 def test_an_object_equals_its_name() -> None:
-    named = TrainingConfig(
-        **SMALL, estimator="rloo", divergence="kl", penalty="roth", penalty_interval=1, penalty_weight=0.5
-    )
-    plain = TrainingConfig(**SMALL, penalty_interval=1, penalty_weight=0.5)
+    named = TrainingConfig(**SMALL, estimator="rloo", divergence="kl", penalty="roth", penalty_weight=0.5)
+    plain = TrainingConfig(**SMALL, penalty_weight=0.5)
     game = Game(make_estimator("rloo"), 4, get_divergence("kl"), penalty=get_penalty("roth"), penalty_weight=0.5)
     by_objects = trained(plain, game)
     assert torch.equal(weights(trained(named)), weights(by_objects))
@@ -115,12 +113,12 @@ def test_an_estimator_without_a_signal_is_refused_before_training() -> None:
 def test_a_game_counts_instead_of_the_whole_one_that_the_configuration_names() -> None:
     """Its draws, credit and weights, too; how it runs is the configuration's."""
     game = Game(make_estimator("reinforce"), num_draws=3, discriminator_draws=2, penalty_weight=0.5)
-    config = TrainingConfig(**SMALL, penalty="r1", gradient_accumulation_steps=2, score_chunk=5)
+    config = TrainingConfig(**SMALL, penalty="r1", gradient_accumulation_steps=2)
     trainer = trained(config, game)
     played = trainer.game
     assert (played.estimator, played.num_draws, played.discriminator_draws) == (game.estimator, 3, 2)
     assert (played.penalty, played.penalty_weight) == (None, 0.5)
-    assert (trainer.players.parts, trainer.players.score_chunk) == (2, 5)
+    assert trainer.players.parts == 2
 
 
 class Changed(Generator):
@@ -200,9 +198,10 @@ def wrong_discriminator(change: Any) -> dict[str, Any]:
 def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) -> None:
     generator = parts.pop("generator", None) or MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
     discriminator = parts.pop("discriminator", None) or MLPDiscriminator(SPACE, width=16, depth=1)
-    config = TrainingConfig(**SMALL, penalty_interval=1)
+    config = TrainingConfig(**SMALL)
     with pytest.raises(InputError, match=words):
-        Trainer(generator, discriminator, CODES, config, game=game_of(config, **parts)).train(progress=False)
+        game = game_of(config, penalty_interval=1, **parts)
+        Trainer(generator, discriminator, CODES, config, game=game).train(progress=False)
 
 
 @pytest.mark.parametrize("guarded", [False, True])

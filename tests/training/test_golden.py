@@ -90,7 +90,7 @@ def configuration(recipe: Path, folder: Path) -> ScriptConfig:
         return ArrayTrainingConfig.from_flat(values)
     grey = values.get("codec") == "binary"
     np.save(folder / "images.npy", pictures(28 if grey else 32, 1 if grey else 3))
-    values |= {"dataset": str(folder / "images.npy"), "image_column": None, "label_column": None}
+    values |= {"dataset": str(folder / "images.npy"), "column": None, "label_column": None}
     return ImageTrainingConfig.from_flat(values)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,11 +44,12 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training import figures, stopping
+from bgan_discrete.training import setup as training_setup
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import read_metrics
-from bgan_discrete.training.setup import default_score_chunk
+from bgan_discrete.training.setup import default_score_chunk, make_game
 from bgan_discrete.training.state import load_estimator
 
 CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
@@ -57,7 +59,7 @@ SPACE = SampleSpace((6,), 3)
 def small_config(**changes: Any) -> TrainingConfig:
     values: dict[str, Any] = {
         "num_draws": 4, "batch_size": 8, "max_steps": 12, "log_interval": 5, "sample_interval": 0,
-        "checkpoint_interval": 0, "threads": 1, "device": "cpu", "penalty_interval": 2, "discriminator_steps": 2,
+        "checkpoint_interval": 0, "threads": 1, "device": "cpu", "discriminator_steps": 2,
     }  # fmt: skip
     return TrainingConfig(**{**values, **changes})
 
@@ -146,7 +148,7 @@ def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path, monke
             assert line[name] == pytest.approx(sum(values) / len(values), rel=1e-5), name
         assert line["epoch"] == line["step"] * 2 * 8 / len(CODES), "of the discriminator's steps and their batches"
         assert line["draws_per_second"] == pytest.approx(line["steps_per_second"] * 8 * 4)
-    assert len(taken) == 12 and sum("penalty" in figures for figures in taken) == 12
+    assert len(taken) == 12 and sum("penalty" in figures for figures in taken) == 6
 
 
 def test_sampling_while_training_does_not_change_the_run() -> None:
@@ -306,9 +308,9 @@ def test_the_average_takes_buffers_too_whole_numbers_as_they_are() -> None:
 
 
 PHASES = [  # what each step calls, with the generator's and the discriminator's rates
-    (["likelihood"], 5e-4, 2e-3), (["likelihood"], 5e-4, 2e-3),
-    (["discriminator"] * 2, 1e-3, 2e-3), (["discriminator"] * 2, 1e-3, 2e-3),
-    (["discriminator", "both"], 1e-3, 2e-3), (["discriminator", "both"], 1e-3, 2e-3),
+    (["likelihood"], 2e-3, 5e-4), (["likelihood"], 2e-3, 5e-4),
+    (["discriminator"] * 2, 1e-3, 5e-4), (["discriminator"] * 2, 1e-3, 5e-4),
+    (["discriminator", "both"], 1e-3, 5e-4), (["discriminator", "both"], 1e-3, 5e-4),
 ]  # fmt: skip
 
 
@@ -318,10 +320,10 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
 ) -> None:
     """Two steps of likelihood, two of the discriminator alone, two of the game; the average sees what moves."""
     config = small_config(
-        pretrain_steps=2, warmup_steps=2, max_steps=6, lr_decay="none", pretrain_lr=5e-4, generator_lr=1e-3,
-        discriminator_lr=2e-3, discriminator_steps=2, penalty_interval=penalty_interval, pretrain_latents=11,
+        pretrain_steps=2, warmup_steps=2, max_steps=6, lr_decay="none", generator_lr=1e-3, discriminator_lr=5e-4,
+        discriminator_steps=2,
     )  # fmt: skip
-    trainer = small_trainer(config)
+    trainer = small_trainer(config, game=replace(make_game(config), penalty_interval=penalty_interval))
     called: list[tuple[str, dict[str, Any]]] = []
     steps = {"likelihood": "likelihood_step", "discriminator": "discriminator_step", "both": "adversarial_step"}
     for kind, name in steps.items():
@@ -343,7 +345,7 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         stays = all(torch.equal(a, b) for a, b in zip(before, trainer.average.parameters(), strict=True))
         assert stays == (kinds == ["discriminator"] * 2)
         for kind, given in called:
-            assert given["latents"].shape == (11 if kind == "likelihood" else 8, 4)
+            assert given["latents"].shape == (8, 4)
             batches.append(given["real"])
             if kind != "likelihood":
                 is_due = next(counts) % penalty_interval == penalty_interval - 1
@@ -353,13 +355,10 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
         assert np.array_equal(real.numpy(), CODES[trainer.data.order.indices(number)])
 
 
-def precisions(trainer: Trainer) -> tuple[str, str]:
-    """Those in which networks run and draws are scored."""
-    found, players = [], trainer.players
-    for context in (players.precision, players.score_precision or players.precision):
-        with context():
-            found.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
-    return found[0], found[1]
+def precision(trainer: Trainer) -> str:
+    """That in which the networks run."""
+    with trainer.players.precision():
+        return "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
 
 
 OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Trainer], Any], Any]] = {
@@ -367,27 +366,16 @@ OBJECTIVE: dict[str, tuple[dict[str, Any], Callable[[Trainer], Any], Any]] = {
     "estimator": ({"estimator": "vimco"}, lambda o: o.game.estimator.name, "vimco"),
     "divergence": ({"divergence": "kl"}, lambda o: o.game.divergence.name, "kl"),
     "num_draws": ({"num_draws": 7}, lambda o: o.game.num_draws, 7),
-    "normalization": ({"normalization": "batch"}, lambda o: o.game.estimator.couples_latents, True),
-    "tempering": ({"tempering": 0.5}, lambda o: o.game.estimator.tempering, 0.5),
-    "log_weight_clip": ({"log_weight_clip": 3.0}, lambda o: o.game.estimator.log_weight_clip, 3.0),
     "gradient_accumulation_steps": ({"gradient_accumulation_steps": 4}, lambda o: o.players.parts, 4),
     "discriminator_draws": ({"discriminator_draws": 3}, lambda o: o.game.discriminator_draws, 3),
-    "discriminator_draws 0": ({"discriminator_draws": 0, "num_draws": 6}, lambda o: o.game.discriminator_draws, 6),
+    "discriminator_draws all": ({"discriminator_draws": "all"}, lambda o: o.game.discriminator_draws, 4),
     "penalty": ({"penalty": "roth"}, lambda o: o.game.penalty, PENALTIES["roth"]),
     "penalty none": ({"penalty": "none"}, lambda o: o.game.penalty, None),
     "credit": ({"credit": "alternatives"}, lambda o: o.game.credit, AlternativesCredit()),
     "penalty_weight": ({"penalty_weight": 0.25}, lambda o: o.game.penalty_weight, 0.25),
-    "entropy_weight": (
-        {"credit": "alternatives", "entropy_weight": 0.3}, lambda o: o.game.credit, AlternativesCredit(1.0, 0.3),
-    ),
     "escort": ({"credit": "alternatives", "escort": 0.4}, lambda o: o.game.credit, AlternativesCredit(0.4)),
     "escort None": ({"credit": "alternatives", "escort": None}, lambda o: o.game.credit, AlternativesCredit(1.0)),
-    "score_chunk": ({"score_chunk": 5}, lambda o: o.players.score_chunk, 5),
-    "dtype": ({"dtype": "bfloat16"}, precisions, ("bfloat16", "bfloat16")),
-    "score_dtype": ({"score_dtype": "bfloat16"}, precisions, ("float32", "bfloat16")),
-    "score_dtype float32": (
-        {"dtype": "bfloat16", "score_dtype": "float32"}, precisions, ("bfloat16", "float32"),
-    ),
+    "dtype": ({"dtype": "bfloat16"}, precision, "bfloat16"),
 }  # fmt: skip
 
 
@@ -405,7 +393,6 @@ SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
     "generator_lr": (1e-4, lambda t: rates(t)[0], 1e-4),
     "discriminator_lr": (3e-4, lambda t: rates(t)[1], 3e-4),
     "adam_beta1": (0.3, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.3, 0.99)] * 2),
-    "adam_beta2": (0.7, lambda t: [o.param_groups[0]["betas"] for o in optimizers(t)], [(0.0, 0.7)] * 2),
     "seed": (3, lambda t: (t.state.streams.rng.initial_seed(), t.data.order.seed), (3, 3)),
     "threads": (2, lambda t: torch.get_num_threads(), 2),
     "lr_decay": ("none", lambda t: rates(t, step=11), [4e-3, 2e-3]),
@@ -413,9 +400,8 @@ SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
 }  # fmt: skip
 ELSEWHERE = {
     # Options of which other tests here show what they do.
-    "max_seconds", "discriminator_steps", "penalty_interval", "pretrain_steps", "pretrain_lr", "pretrain_latents",
-    "warmup_steps", "continuous", "ema_decay", "device", "log_interval", "sample_interval", "checkpoint_interval",
-    "keep_last", "dist_timeout",
+    "max_seconds", "discriminator_steps", "pretrain_steps", "warmup_steps", "continuous", "ema_decay", "device",
+    "log_interval", "sample_interval", "checkpoint_interval", "keep_last",
 }  # fmt: skip
 
 
@@ -650,8 +636,8 @@ def test_a_networks_own_distribution_and_data_are_enough() -> None:
         (CODES.astype(np.uint16), r"codes must be an integer array \(uint8, .*\), got uint16"),
         (CODES.astype(np.dtype(np.int32).newbyteorder()), "codes must be an integer array .*, got [<>]i4"),
         (CODES.tolist(), "codes must be an integer array .*, got list"),
-        (CODES.astype(np.int64) - 1, r"codes must lie in \[0, 3\), got -1 among rows 0 to 49"),
-        (CODES + 1, r"codes must lie in \[0, 3\), got 3"),
+        (CODES.astype(np.int64) - 1, r"codes must be in \[0, 3\), got -1 among rows 0 to 49"),
+        (CODES + 1, r"codes must be in \[0, 3\), got 3"),
         (CODES[:, 0], "codes must have shape"),
         (CODES[:0], "codes must have shape"),
         (torch.from_numpy(CODES).float(), "codes must be an integer array"),
@@ -667,7 +653,7 @@ def test_wrong_codes_are_refused(codes: Any, told: str) -> None:
 def test_codes_beyond_the_size_of_their_column_are_refused(kind: Any) -> None:
     codes = np.array([[0, 4], [1, 3], [2, 0], [1, 1]] * 10)
     parts = MLPGenerator(SampleSpace((2,), 5, sizes=(2, 5))), MLPDiscriminator(SampleSpace((2,), 5, sizes=(2, 5)))
-    with pytest.raises(InputError, match=r"codes of position \[0\] must lie in \[0, 2\), .* got 2 among rows 0 to 39"):
+    with pytest.raises(InputError, match=r"codes of position \[0\] must be in \[0, 2\), .* got 2 among rows 0 to 39"):
         Trainer(*parts, kind(codes), small_config())
     Trainer(*parts, kind(codes.clip(0, [1, 4])), small_config())
 
@@ -799,15 +785,13 @@ def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
 
 
-@pytest.mark.parametrize(
-    "precision", [{"dtype": "bfloat16"}, {"score_dtype": "bfloat16"}, {"dtype": "bfloat16", "score_dtype": "float32"}]
-)
-def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> None:
+def test_bfloat16_and_chunked_scoring_train_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass of the networks is in its precision, and the scored draws come in chunks; the figures are finite."""
     torch.manual_seed(0)
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
     networks = ConvGenerator(SampleSpace((8, 9), 4), 8, 8), ConvDiscriminator(SampleSpace((8, 9), 4, ordered=True), 8)
-    config = small_config(score_chunk=7, max_steps=3, discriminator_draws=0, **precision)
+    monkeypatch.setattr(training_setup, "default_score_chunk", lambda device, num_positions: 7)
+    config = small_config(max_steps=3, discriminator_draws="all", dtype="bfloat16")
     trainer = Trainer(*networks, codes, config)
     seen: dict[str, set[bool]] = {"generator": set(), "discriminator": set(), "scores": set()}
     sizes: list[int] = []
@@ -824,9 +808,7 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
         network.register_forward_pre_hook(watch)
     before = [parameter.detach().clone() for parameter in networks[0].parameters()]
     trainer.train(progress=False)
-    dtype = precision.get("dtype", "float32")
-    assert seen["generator"] == seen["discriminator"] == {dtype == "bfloat16"}
-    assert seen["scores"] == {precision.get("score_dtype", dtype) == "bfloat16"}
+    assert seen["generator"] == seen["discriminator"] == seen["scores"] == {True}
     assert sizes == [7, 7, 7, 7, 4] * 3
     for old, new in zip(before, networks[0].parameters(), strict=True):
         assert torch.isfinite(new).all() and not torch.equal(old, new)
@@ -847,7 +829,7 @@ def test_bfloat16_and_chunked_scoring_train_too(precision: dict[str, Any]) -> No
 def test_networks_in_float64_train_as_they_are(make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     networks = MLPGenerator(SPACE, latent_size=4, width=8, depth=1).double(), make().double()
-    trainer = Trainer(*networks, CODES, small_config(max_steps=2, penalty_interval=1, **options))
+    trainer = Trainer(*networks, CODES, small_config(max_steps=4, **options))
     trainer.train(progress=False)
     for network in networks:
         assert all(p.dtype == torch.float64 and p.isfinite().all() for p in network.parameters())
@@ -875,7 +857,8 @@ def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyP
 
     for name in ("discriminator_step", "adversarial_step"):
         monkeypatch.setattr(training_loop, name, watch(getattr(training_loop, name)))
-    small_trainer(small_config(max_steps=4, penalty_interval=3, discriminator_steps=2)).train(progress=False)
+    config = small_config(max_steps=4, discriminator_steps=2)
+    small_trainer(config, game=replace(make_game(config), penalty_interval=3)).train(progress=False)
     assert scales == [0, 0, 3, 0, 0, 3, 0, 0]
 
 
@@ -902,14 +885,12 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
         def gather(self, values: Tensor) -> Tensor:
             return torch.stack([values, values])
 
-    config = small_config(pretrain_steps=3, pretrain_latents=5)
+    config = small_config(pretrain_steps=3)
     trainer = Trainer(Normalised(), MLPDiscriminator(SPACE, width=8), CODES, config)
     latents = LatentSource(trainer.generator, config, Two(0, 2), trainer.state.streams.rng, is_mixture=True)
     before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()
     assert trainer._faults.check_outputs().is_mixture
-    assert latents.of_likelihood(4).shape == (5, 4)
-    with pytest.raises(InputError, match=r"pretrain_latents is for generators of independent positions; .* got 5"):
-        LatentSource(trainer.generator, config, Two(0, 2), trainer.state.streams.rng, is_mixture=False)
+    assert latents.of_likelihood(4).shape == (8, 4), "of the whole batch"
     assert equal(dict(trainer.generator.state_dict()), before)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert trainer.generator.training

@@ -1,0 +1,27 @@
+"""Options of data that hold one of two things, taken apart."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+_HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)@(?P<revision>[\w./-]+)", re.ASCII)
+
+
+def split_revision(dataset: str) -> tuple[str, str | None]:
+    """A data set without the revision that follows its Hub id.
+
+    Args:
+        dataset: As its option names it; a file or folder of this name is meant where there is one.
+
+    Returns:
+        The name, and the branch, tag or commit; None if there is none.
+    """
+    found = _HUB_ID.fullmatch(dataset)
+    if found is None or Path(dataset).exists():
+        return dataset, None
+    return found["name"], found["revision"]
+
+
+def split_holdout(holdout: float | str) -> dict[str, Any]:
+    """The arguments of a loader that ``holdout`` stands for: a share of the data, or another file."""
+    return {"heldout": holdout} if isinstance(holdout, str) else {"holdout": holdout}
