@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 import torch
+from comparing import equal
 from players import fused_adam, players, sgd
-from small_game import MOVES, K, M, drawn_by_the_logits, equal, latents, networks, real_codes, rng, taken, weights
+from small_game import MOVES, K, M, drawn_by_the_logits, latents, networks, real_codes, rng, taken, weights
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from two_processes import by_two_processes

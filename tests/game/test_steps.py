@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from comparing import equal
 from players import fused_adam, players, sgd
 from small_game import (
     MOVES,
@@ -12,7 +13,6 @@ from small_game import (
     M,
     N,
     drawn_by_the_logits,
-    equal,
     latents,
     networks,
     real_codes,

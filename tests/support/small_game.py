@@ -42,10 +42,6 @@ def weights(*modules: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for module in modules for parameter in module.parameters()]
 
 
-def equal(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 def taken(
     step: str,
     game: Game,
