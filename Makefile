@@ -22,7 +22,7 @@ help:
 	@echo "With another interpreter: make demo PYTHON=/path/to/python3 (3.10 or newer)"
 
 demo: .venv/.installed
-	@$(PY) scripts/train_images.py --dataset digits --output-dir runs/demo --overwrite --max-seconds 260
+	@$(PY) scripts/train_images.py --config scripts/recipes/digits.yaml --output-dir runs/demo --overwrite --max-seconds 240
 
 test: .venv/.installed-dev
 	@$(PY) -m ruff check .

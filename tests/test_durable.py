@@ -96,6 +96,9 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
             file.write(b"b")
         with pytest.raises(ZeroDivisionError), replacing_file(tmp_path / "b"):
             raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError), working_folder(tmp_path) as failing:
+            write_synced(failing / "half", b"a")
+            raise ZeroDivisionError
         (tmp_path / f".writing-{'0' * 8}").mkdir()
         clean_leftovers(tmp_path)
 
@@ -304,6 +307,9 @@ def test_a_file_inside_a_folder_is_no_other_file(tmp_path: Path) -> None:
 
 def test_so_many_bytes_are_read_and_no_more(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
+    path.write_text("äb", encoding="utf-8")
+    assert durable.read_text(path, 3) == "äb"
+    assert says(lambda: durable.read_text(path, 2), ValueError) == "it is larger than 2 bytes"
     path.write_text("[12]")
     assert read_bytes(path, 4) == b"[12]" and read_json(path, 4) == read_json(path) == [12]
     assert says(lambda: read_bytes(path, 3), ValueError) == "it is larger than 3 bytes"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import warm_start
+from comparing import equal
 from in_process import run_file
 from parallel_program import CASES, run_case
 
@@ -67,16 +68,6 @@ def finish(processes: list[warm_start.Started], timeout: float = 120) -> list[tu
         for process in processes:
             process.kill()
     return [(process.returncode, *end) for process, end in zip(processes, ends, strict=True)]
-
-
-def equal(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return bool(a == b)
 
 
 @pytest.fixture(scope="module")

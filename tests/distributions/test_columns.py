@@ -61,6 +61,7 @@ def test_everything_stays_finite_and_equals_the_naive_version(dtype: torch.dtype
     for found in (mixture, log_prob, distribution.logits, distribution.log_probs):
         assert torch.isfinite(found).all()
     assert distribution.alternatives(codes[0])[1] is None
+    assert torch.equal(distribution.sharpened().logits, distribution.logits)
     assert isinstance(distribution, Distribution)
 
 
@@ -107,13 +108,6 @@ def test_a_sampler_that_rounds_wrongly_cannot_draw_it_either(monkeypatch: pytest
     codes = make()[1].sample(2)
     assert codes.dtype == torch.uint8
     assert (codes == SIZES - 1).all()
-
-
-def test_draws_repeat_with_their_generator() -> None:
-    distribution = make()[1]
-    one, other, third = (distribution.sample(50, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert torch.equal(one, other) and not torch.equal(one, third)
-    assert torch.equal(distribution.sharpened().logits, distribution.logits)
 
 
 def test_frequencies_of_draws_are_the_probabilities() -> None:

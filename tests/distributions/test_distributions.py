@@ -38,13 +38,6 @@ def test_log_prob(categories: int, event_shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(distribution.log_prob(codes), naive_log_prob(logits, codes))
 
 
-def test_probabilities_of_all_outcomes_sum_to_one() -> None:
-    distribution = FactorizedCategorical(make((3,), 4, latents=2))
-    outcomes = torch.tensor(list(itertools.product(range(4), repeat=3)))
-    total = distribution.log_prob(outcomes[:, None].expand(-1, 2, -1)).exp().sum(0)
-    torch.testing.assert_close(total, torch.ones(2).double())
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("categories", [2, 3, 17, 80])
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -75,15 +68,6 @@ def test_counts_by_hand() -> None:
     torch.testing.assert_close(counts, torch.tensor([[[0.5, 0.25], [0.0, 0.75]]]))
 
 
-def test_zero_sum_advantages_have_the_counts_as_their_gradient() -> None:
-    logits = make((5,), 7).requires_grad_()
-    distribution = FactorizedCategorical(logits)
-    codes = distribution.sample(4)
-    advantages = make_estimator("rloo")(torch.randn(4, 3, dtype=torch.float64))
-    (gradient,) = torch.autograd.grad(distribution.weighted_log_prob(codes, advantages, zero_sum=True).sum(), logits)
-    torch.testing.assert_close(gradient, distribution.weighted_counts(codes, advantages).reshape(gradient.shape))
-
-
 @pytest.mark.parametrize("categories", [2, 16, 64, 65, 500])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_tensor_grows_with_draws_times_categories(categories: int, method: str | None) -> None:
@@ -102,33 +86,11 @@ def test_half_precision_logits_are_raised_to_float32() -> None:
     assert distribution.log_prob(distribution.sample(2)).dtype == torch.float32
 
 
-def test_draws_repeat_with_their_generator() -> None:
-    distribution = FactorizedCategorical(make((5,), 7))
-    one, other, third = (distribution.sample(6, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert torch.equal(one, other) and not torch.equal(one, third)
-
-
-def test_entropy() -> None:
-    torch.testing.assert_close(
-        FactorizedCategorical(torch.zeros(2, 3, 4)).entropy(), torch.full((2,), 3 * torch.log(torch.tensor(4.0)))
-    )
-
-
-def test_the_entropy_of_certain_choices_is_0() -> None:
+def test_the_entropy_of_equal_and_of_certain_choices() -> None:
+    equal = FactorizedCategorical(torch.zeros(2, 3, 4)).entropy()
+    torch.testing.assert_close(equal, torch.full((2,), 3 * math.log(4)))
     logits = torch.tensor([[[3e38, -3e38, 0.0], [1e5, 0.0, 0.0]], [[0.0, 1e30, 1e30], [3e38, 3e38, -3e38]]])
     torch.testing.assert_close(FactorizedCategorical(logits).entropy(), torch.tensor([0.0, 2 * math.log(2)]))
-
-
-def test_logits_that_are_not_finite_are_named() -> None:
-    check_logits(torch.tensor([3e38, -3e38, 0.0]))
-    for value, told in (
-        (math.nan, "the judge's logits must be finite, got NaN among them"),
-        (math.inf, "the judge's logits must be finite, got inf among them"),
-        (-math.inf, "the judge's logits must be finite, got -inf among them; give -1e4 where nothing must be drawn"),
-    ):
-        for dtype in (torch.float32, torch.bfloat16, torch.float64):
-            with pytest.raises(NonFiniteError, match=told):
-                check_logits(torch.tensor([[0.0, value], [1.0, -math.inf]], dtype=dtype)[:1], "judge")
 
 
 def test_it_is_a_distribution() -> None:
@@ -252,21 +214,15 @@ def test_alternatives_are_those_of_codes_of_the_right_shape() -> None:
         SequenceCategorical(logits, 1).fixed_log_prob(wrong)
 
 
-def test_whatever_stands_behind_the_end_is_not_open() -> None:
-    distribution = SequenceCategorical(make((4,), 3, latents=1), 1)
-    _, padded = distribution.alternatives(torch.tensor([[2, 1, 1, 1]]))
-    _, rubbish = distribution.alternatives(torch.tensor([[2, 1, 0, 2]]))
-    assert padded is not None and rubbish is not None
-    assert padded.tolist() == rubbish.tolist() == [[True, False, False, False]]
-
-
-def test_what_is_said_of_logits_that_are_not_finite_and_of_none() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_logits_that_are_not_finite_are_named(dtype: torch.dtype) -> None:
+    for harmless in (torch.tensor([3e38, -3e38, 0.0]), None, [math.nan]):
+        check_logits(harmless)
     with pytest.raises(NonFiniteError, match=r"^the generator's logits must be finite, got NaN among them$"):
-        check_logits(torch.tensor([0.0, math.nan]))
-    with pytest.raises(NonFiniteError, match=r"^the other's logits must be finite, got -inf among them; give -1e4"):
-        check_logits(torch.tensor([0.0, -math.inf]), "other")
-    check_logits(None)
-    check_logits([math.nan])
+        check_logits(torch.tensor([0.0, math.nan], dtype=dtype))
+    for value, told in ((math.inf, "got inf among them$"), (-math.inf, "got -inf among them; give -1e4 where nothing")):
+        with pytest.raises(NonFiniteError, match=f"^the other's logits must be finite, {told}"):
+            check_logits(torch.tensor([[0.0, value]], dtype=dtype), "other")
 
 
 def test_advantages_are_not_taken_to_sum_to_zero_unless_it_is_said() -> None:

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 import torch
-from players import TableDiscriminator, players
+from players import players
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -232,8 +232,6 @@ def test_what_has_no_alternatives_is_refused() -> None:
         with pytest.raises(InputError, match="needs an estimator with a limit for infinitely many draws"):
             estimator.over_alternatives(torch.zeros(2), torch.zeros(2))
     codes = torch.zeros(1, 1, L, dtype=torch.uint8)
-    with pytest.raises(InputError, match="TableDiscriminator has no alternatives, which credit 'alternatives' needs"):
-        weighed(SequenceCategorical(torch.zeros(1, L, K)), TableDiscriminator(torch.zeros(K)), codes)
 
     class TooFew(TabledDiscriminator):
         def alternatives(self, codes: Tensor) -> Tensor:
@@ -315,9 +313,6 @@ def test_the_log_weight_of_a_draw_is_the_mean_over_its_open_positions_in_eval_mo
 
 
 def test_latents_and_the_spread_of_logits() -> None:
-    latents = sample_latents(1000, 3, "binary", torch.Generator().manual_seed(0))
-    assert latents.unique().tolist() == [-1, 1]
-    assert latents.mean(0).abs().max() < 0.15
     with pytest.raises(InputError, match="latent_kind must be one of normal, binary, got 'cosy'"):
         MLPSequenceGenerator(SampleSpace((L,), K), latent_kind="cosy")
     for kind in ONE_SHOT:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from players import TableDiscriminator, players, sgd
+from players import players, sgd
 from torch import Tensor, nn
 
 from bgan_discrete import Discriminator, FactorizedCategorical, Game, SampleSpace, Trainer, generator_step, make_credit
@@ -20,6 +20,7 @@ from bgan_discrete.nn import GRUDiscriminator, MLPDiscriminator, MLPGenerator
 
 L, K, M, N = 3, 4, 5, 2
 SPACE = SampleSpace((L,), K)
+CREDITS: tuple[Any, ...] = ("sample", "prefix", "alternatives")
 
 
 class Sums(Discriminator):
@@ -43,15 +44,15 @@ def weighed(credit: Credit, discriminator: Discriminator) -> tuple[Tensor, Tenso
     return *credit(make_estimator("bgan_centered"), distribution, codes, scorer), codes, distribution
 
 
-def test_a_credit_is_known_by_its_name() -> None:
+def test_a_credit_and_its_name() -> None:
     assert make_credit("sample") is sample_credit
     assert make_credit("prefix") is prefix_credit
     assert make_credit("alternatives", 0.5) == AlternativesCredit(escort=0.5)
+    assert [credit_name(make_credit(name)) for name in CREDITS] == list(CREDITS)
+    assert credit_name(lambda *parts: sample_credit(*parts)) is None  # noqa: PLW0108 - a function of one's own
     for name in ("token", "sequence", ""):
         with pytest.raises(InputError, match=f"credit '{name}' is unknown; choose one of sample, prefix, alternatives"):
             make_credit(name)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"credit must be an object, got 'prefix'; .* make_credit\(\.\.\.\)"):
-        Game(credit="prefix")  # type: ignore[arg-type]
 
 
 def test_the_sample_weighs_all_of_its_positions_and_a_prefix_the_one_that_it_ends() -> None:
@@ -68,24 +69,23 @@ def test_the_sample_weighs_all_of_its_positions_and_a_prefix_the_one_that_it_end
     torch.testing.assert_close(surrogate, ((torch.softmax(sums, 0) - 1 / M) * log_probs).sum((0, 2)))
 
 
-def test_a_credit_refuses_an_f_that_is_not_its_own_and_says_what_to_take() -> None:
-    wanted = rf"credit 'sample' needs one F for each sample, \[{M * N}\], got \[{M * N}, {L}\]; for F of each prefix"
-    with pytest.raises(InputError, match=wanted + " take credit 'prefix'"):
-        weighed(sample_credit, Sums(per_prefix=True))
-    with pytest.raises(
-        InputError, match=rf"credit 'prefix' needs F for each position, \[{M * N}, {L}\], got \[{M * N}\]"
-    ):
-        weighed(prefix_credit, Sums(per_prefix=False))
-    with pytest.raises(InputError, match="TableDiscriminator has no alternatives, which credit 'alternatives' needs"):
-        weighed(AlternativesCredit(), TableDiscriminator(torch.zeros(K)))
-
-
-def test_a_step_refuses_it_before_anything_moves() -> None:
+@pytest.mark.parametrize(
+    ("credit", "discriminator", "words"),
+    [
+        (sample_credit, Sums(per_prefix=True), rf"'sample' needs one F for each sample, \[{M * N}\], "
+         rf"got \[{M * N}, {L}\]; for F of each prefix take credit 'prefix'"),
+        (prefix_credit, Sums(per_prefix=False), rf"'prefix' needs F for each position, \[{M * N}, {L}\], "
+         rf"got \[{M * N}\]"),
+        (AlternativesCredit(), Sums(per_prefix=False), "'alternatives' needs"),
+    ],
+)  # fmt: skip
+def test_a_credit_refuses_an_f_that_is_not_its_own_before_anything_moves(
+    credit: Credit, discriminator: Discriminator, words: str
+) -> None:
     generator = MLPGenerator(SPACE, latent_size=2, width=4)
     before = [parameter.detach().clone() for parameter in generator.parameters()]
-    for credit, per_prefix in ((sample_credit, True), (prefix_credit, False)):
-        with pytest.raises(InputError, match=r"credit '(sample|prefix)' needs"):
-            generator_step(Game(credit=credit), players(generator, Sums(per_prefix)), torch.randn(N, 2))
+    with pytest.raises(InputError, match=f"credit {words}"):
+        generator_step(Game(num_draws=M, credit=credit), players(generator, discriminator), torch.randn(N, 2))
     assert all(torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
 
 
@@ -212,12 +212,6 @@ def test_where_a_sequence_ends_keeps_the_f_of_the_whole_sample() -> None:
         advantages = estimator.over_alternatives(log_q, judge.table.expand(N, L, K)) * is_open[..., None]
         expected = expected + (advantages * log_q).sum((1, 2)) / M
     torch.testing.assert_close(surrogate, expected)
-
-
-def test_a_credit_knows_its_name() -> None:
-    for name in ("sample", "prefix", "alternatives"):
-        assert credit_name(make_credit(name)) == name  # type: ignore[arg-type]
-    assert credit_name(lambda *parts: sample_credit(*parts)) is None  # noqa: PLW0108 - a function of one's own
 
 
 @pytest.mark.parametrize("name", ["rloo", "bgan"])

@@ -128,11 +128,6 @@ def test_the_log_ratio_of_a_sample_by_a_discriminator_of_alternatives(context: A
     assert torch.equal(sample_log_ratios(network, codes), network.sample_log_ratio(codes).double())
 
 
-def test_a_discriminator_of_prefixes_is_asked_for_the_whole() -> None:
-    prefixes = Scored(lambda codes: codes.float().cumsum(1))
-    assert sample_log_ratios(prefixes, torch.tensor([[1, 2], [3, 4]])).tolist() == [3, 7]
-
-
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(InputError, match="num_draws must be at least 1, got 0"):
         Resampler(TrueLogRatio(), 0)

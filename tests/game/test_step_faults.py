@@ -1,6 +1,5 @@
 """Small faults in a step that nothing else would notice: what is exchanged, asked, left alone, and told."""
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 import torch
+from comparing import equal
 from players import fused_adam, players, sgd
-from test_steps import K, M, N, _drawn_by_the_logits, latents, networks, real_codes, rng, weights
+from small_game import MOVES, K, M, drawn_by_the_logits, latents, networks, real_codes, rng, taken, weights
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from two_processes import by_two_processes
@@ -20,26 +20,13 @@ from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.credit import AlternativesCredit, prefix_credit
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.guard import FiniteGuard
-from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.players import Players
 from bgan_discrete.game.rules import Game
-from bgan_discrete.game.scoring import checked_log_ratios, with_gradient
-from bgan_discrete.game.step import adversarial_step, discriminator_step, generator_loss, generator_step
+from bgan_discrete.game.scoring import checked_log_ratios
+from bgan_discrete.game.step import generator_loss, generator_step
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.parallel import ALONE, Processes
-
-
-def taken(step: str, game: Game, both: Players) -> dict[str, Tensor]:
-    """The figures of one step, of whatever kind."""
-    real, z = real_codes(), latents()
-    if step == "discriminator":
-        return discriminator_step(game, both, real, z, rng=rng())
-    if step == "generator":
-        return generator_step(game, both, z, rng=rng())
-    if step == "likelihood":
-        return likelihood_step(both, real, z)
-    return adversarial_step(game, both, real, z, rng=rng())
 
 
 def by_alternatives(
@@ -71,27 +58,20 @@ class Replica(DistributedDataParallel):
         self.told.append("no more")
 
 
-@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood"])
+@pytest.mark.parametrize("step", MOVES)
 def test_gradients_are_exchanged_with_the_last_part_of_a_batch_alone(step: str) -> None:
-    generator, discriminator = map(Replica, networks())
-    both = players(*networks(), parts=3)
-    both.generator, both.discriminator = generator, discriminator
-    taken(step, Game(num_draws=M), both)
-    parts = [*(["by itself", "pass", "no more"] * 2), "pass"]
-    assert discriminator.told == (parts if step in ("discriminator", "both") else [])
-    assert generator.told == (parts if step != "discriminator" else [])
+    for parts in (3, 1) if step == "both" else (3,):
+        generator, discriminator = map(Replica, networks())
+        both = players(*networks(), parts=parts)
+        both.generator, both.discriminator = generator, discriminator
+        taken(step, Game(num_draws=M), both)
+        told = [*(["by itself", "pass", "no more"] * (parts - 1)), "pass"]
+        assert discriminator.told == (told if "discriminator" in MOVES[step] else [])
+        assert generator.told == (told if "generator" in MOVES[step] else [])
 
 
-@pytest.mark.parametrize(
-    ("step", "losses"),
-    [
-        ("discriminator", ["discriminator"]),
-        ("generator", ["generator"]),
-        ("both", ["discriminator", "generator"]),
-        ("likelihood", ["generator"]),
-    ],
-)
-def test_every_step_asks_the_other_processes_for_its_loss(step: str, losses: list[str]) -> None:
+@pytest.mark.parametrize("step", MOVES)
+def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_too(step: str) -> None:
     class DivergedElsewhere(Processes):
         """Another process's loss is inf: the one of this number."""
 
@@ -101,24 +81,16 @@ def test_every_step_asks_the_other_processes_for_its_loss(step: str, losses: lis
             type(self).left -= 1
             return values + (torch.inf if self.left < 0 else 0)
 
-    for number, who in enumerate(losses):
-        generator, discriminator = networks()
-        DivergedElsewhere.left = number
-        both = players(generator, discriminator, processes=DivergedElsewhere())
+    for number, who in enumerate(MOVES[step]):
+        both = players(*networks(), processes=DivergedElsewhere())
+        network = both.generator if who == "generator" else both.discriminator
+        DivergedElsewhere.left, before = number, weights(network)
         with pytest.raises(NonFiniteError, match=f"the {who}'s loss is inf"):
             taken(step, Game(num_draws=M), both)
+        assert equal(before, weights(network))
 
 
-def test_a_guard_counts_from_step_zero() -> None:
-    guard = FiniteGuard()
-    guard.note(torch.tensor(torch.nan), torch.tensor(1.0), "critic")
-    assert guard.check() == "step 0 was not taken: the critic's loss is inf or NaN"
-
-
-STEPS = ["discriminator", "generator", "both", "likelihood"]
-
-
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", MOVES)
 def test_what_a_loss_does_not_depend_on_is_left_alone_by_the_optimiser(step: str) -> None:
     """Without a gradient, not with one of zero, with which the decay of weights would move it."""
     generator, discriminator = networks()
@@ -131,11 +103,6 @@ def test_what_a_loss_does_not_depend_on_is_left_alone_by_the_optimiser(step: str
     moving = (sgd, decaying) if step == "discriminator" else (decaying, sgd)
     taken(step, Game(num_draws=M), Players(generator, discriminator, moving[0](generator), moving[1](discriminator)))
     assert torch.equal(idle.detach(), torch.ones(2)) and idle.grad is None
-
-
-def test_a_loss_without_a_gradient_is_named() -> None:
-    with pytest.raises(InputError, match="critic must give what depends on its parameters"):
-        with_gradient(torch.zeros(()), "critic")
 
 
 class ByTable(Discriminator):
@@ -183,24 +150,15 @@ def test_the_penalty_moves_the_discriminator_along_its_own_gradient(step: str) -
             list(discriminator.parameters()), allow_unused=True,
         )  # fmt: skip
         game, both = Game(num_draws=M, penalty=get_penalty("r1"), penalty_weight=2.0), players(generator, discriminator)
-        take = adversarial_step if step == "both" else discriminator_step
-        take(game, both, real_codes(), latents().double(), penalty_scale=scale, rng=rng())
-        moved.append([parameter.detach() for parameter in discriminator.parameters()])
+        taken(step, game, both, z=latents().double(), penalty_scale=scale)
+        moved.append(weights(discriminator))
     assert any(gradient is not None and gradient.abs().max() > 1e-3 for gradient in gradients)
     for without, with_it, gradient in zip(*moved, gradients, strict=True):
         torch.testing.assert_close(without - with_it, 0.1 * 6 * (0 * without if gradient is None else gradient))
 
 
-@pytest.mark.parametrize(
-    ("step", "first"),
-    [
-        ("discriminator", "discriminator"),
-        ("generator", "generator"),
-        ("both", "discriminator"),
-        ("likelihood", "generator"),
-    ],
-)
-def test_every_step_leaves_what_is_not_finite_to_the_guard(step: str, first: str) -> None:
+@pytest.mark.parametrize("step", MOVES)
+def test_every_step_leaves_what_is_not_finite_to_the_guard(step: str) -> None:
     generator, discriminator = networks()
     broken = generator if step == "likelihood" else discriminator
     with torch.no_grad():
@@ -208,7 +166,7 @@ def test_every_step_leaves_what_is_not_finite_to_the_guard(step: str, first: str
     guard = FiniteGuard()
     optimizers = fused_adam(generator), fused_adam(discriminator)
     taken(step, Game(num_draws=M), Players(generator, discriminator, *optimizers, guard=guard))
-    assert guard.check() == f"step 0 was not taken: the {first}'s loss is inf or NaN"
+    assert guard.check() == f"step 0 was not taken: the {MOVES[step][0]}'s loss is inf or NaN"
 
 
 def test_of_two_bad_updates_the_guard_names_the_first_even_if_it_was_the_very_first() -> None:
@@ -218,28 +176,8 @@ def test_of_two_bad_updates_the_guard_names_the_first_even_if_it_was_the_very_fi
     assert guard.check() == "step 0 was not taken: the critic's loss is inf or NaN"
 
 
-@pytest.mark.parametrize("step", ["discriminator", "both"])
-def test_whatever_is_random_in_a_step_comes_from_its_generator(step: str) -> None:
-    found = []
-    for seed in (0, 1):
-        both = networks()
-        torch.manual_seed(seed)
-        taken(step, Game(num_draws=M, penalty=get_penalty("wgan_gp"), penalty_weight=5.0), players(*both))
-        found.append(weights(both[0]) + weights(both[1]))
-    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
-
-
-def test_a_penalty_without_a_name_that_fails_is_named_by_its_type() -> None:
-    def failing(*_: Any) -> Tensor:
-        raise RuntimeError("broken")
-
-    game = Game(penalty=cast(Any, partial(failing)))
-    with pytest.raises(InputError, match=r"^penalty partial failed: broken; it is called with"):
-        taken("discriminator", game, players(*networks()))
-
-
 def test_the_figures_of_the_weights_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+    monkeypatch.setattr(FactorizedCategorical, "sample", drawn_by_the_logits)
 
     def figures(z: Tensor, processes: Processes = ALONE) -> dict[str, Tensor]:
         generator, discriminator = networks()
@@ -251,16 +189,6 @@ def test_the_figures_of_the_weights_are_those_of_all_processes(monkeypatch: pyte
     for name in ("log_beta", "log_weight_std"):
         torch.testing.assert_close(one[name], whole[name])
         torch.testing.assert_close(other[name], whole[name])
-
-
-def test_the_loss_of_a_generator_is_that_of_its_draws() -> None:
-    generator, discriminator = networks()
-    distribution, game = generator(latents()), Game(num_draws=M)
-    found = taken("generator", game, players(*networks()))
-    codes = distribution.sample(M, rng())
-    expected = generator_loss(game, players(generator, discriminator), distribution, codes)
-    assert torch.equal(found["generator_loss"], expected.loss.detach())
-    assert isinstance(expected.seen, Tensor) and expected.seen.shape == (M, N)
 
 
 def test_a_guard_takes_note_where_the_losses_are() -> None:
@@ -298,27 +226,21 @@ def test_the_figures_of_a_likelihood_step(mixture: bool, monkeypatch: pytest.Mon
     distribution = both[0](latents())
     log_prob = distribution.mixture_log_prob(real_codes()) if mixture else distribution.log_prob(real_codes()[None])
     found = taken("likelihood", Game(), players(*both))
-    assert set(found) == {"likelihood_loss", "generator_gradient_norm"}
     torch.testing.assert_close(found["likelihood_loss"], -log_prob.detach().mean())
     assert found["generator_gradient_norm"] > 0
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA ran out of memory"), torch.OutOfMemoryError("no more of it")])
-def test_a_penalty_for_which_memory_is_too_small_is_not_to_blame(error: Exception) -> None:
-    def failing(*_: Any) -> Tensor:
-        raise error
+def test_a_penalty_that_fails_is_named_but_for_want_of_memory() -> None:
+    def failing(*_: Any, error: Exception | None = None) -> Tensor:
+        raise error or IndexError("broken")
 
-    with pytest.raises(type(error)) as caught:
-        taken("discriminator", Game(penalty=cast(Any, failing)), players(*networks()))
-    assert caught.value is error
-
-
-def test_a_penalty_that_fails_is_named() -> None:
-    def failing(*_: Any) -> Tensor:
-        raise IndexError("broken")
-
-    with pytest.raises(InputError, match=r"^penalty failing failed: broken; it is called with"):
-        taken("discriminator", Game(penalty=cast(Any, failing)), players(*networks()))
+    for penalty, name in ((failing, "failing"), (partial(failing), "partial")):
+        with pytest.raises(InputError, match=f"^penalty {name} failed: broken; it is called with"):
+            taken("discriminator", Game(penalty=cast(Any, penalty)), players(*networks()))
+    for error in (RuntimeError("CUDA ran out of memory"), torch.OutOfMemoryError("no more of it")):
+        with pytest.raises(type(error)) as caught:
+            taken("discriminator", Game(penalty=cast(Any, partial(failing, error=error))), players(*networks()))
+        assert caught.value is error
 
 
 def test_the_loss_of_a_generator_is_given_its_condition() -> None:
@@ -329,51 +251,6 @@ def test_the_loss_of_a_generator_is_given_its_condition() -> None:
     log_w = generator_loss(game, both, distribution, codes, condition).seen
     expected = torch.stack([ByTable()(draw, condition) for draw in codes])
     assert isinstance(log_w, Tensor) and torch.equal(log_w, expected.flatten(1))
-
-
-def test_alternatives_of_another_shape_are_refused() -> None:
-    class Odd(ByTable):
-        def alternatives(self, codes: Tensor, condition: Any = None) -> Tensor:
-            return self.table[condition][..., :2]
-
-    distribution, condition = SequenceCategorical(torch.zeros(3, 4, K)), torch.tensor([2, 0, 1])
-    with pytest.raises(InputError, match=r"must give F of shape \[3, 4, 4\], got \[3, 4, 2\]$"):
-        by_alternatives(distribution, distribution.sample(M, rng()), Odd(), condition)
-
-
-def test_with_alternatives_the_length_of_a_draw_keeps_the_credit_of_the_whole_draw() -> None:
-    """The logit of the end has a gradient from there alone: none of the other codes is an alternative to it."""
-    end, condition = 1, torch.tensor([2, 0, 1])
-    logits = torch.randn(3, 4, K, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).requires_grad_()
-    codes = SequenceCategorical(logits, end).sample(M, rng())
-    loss, _ = by_alternatives(SequenceCategorical(logits, end), codes, ByTable(), condition)
-    (found,) = torch.autograd.grad(loss, logits)
-    f = torch.stack([ByTable()(draw, condition) for draw in codes]).mean(-1)
-    advantages = (f - (f.sum(0) - f) / (M - 1)) / M
-    p_end = logits.softmax(-1)[..., end]
-    log_length = torch.zeros(M, 3, dtype=torch.float64)
-    for m, n in itertools.product(range(M), range(3)):
-        for place, code in enumerate(codes[m, n].tolist()):
-            log_length[m, n] += (p_end[n, place] if code == end else 1 - p_end[n, place]).log()
-            if code == end:
-                break
-    (expected,) = torch.autograd.grad(-(advantages * log_length).sum(0).mean(), logits)
-    torch.testing.assert_close(found[..., end], expected[..., end])
-    assert expected[..., end].abs().max() > 1e-3
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_the_figures_of_a_step_carry_no_graph(step: str) -> None:
-    figures = taken(step, Game(num_draws=M, penalty=get_penalty("r1")), players(*networks()))
-    assert figures and not any(value.requires_grad for value in figures.values())
-
-
-def test_a_single_part_is_exchanged_between_processes() -> None:
-    generator, discriminator = map(Replica, networks())
-    both = players(*networks())
-    both.generator, both.discriminator = generator, discriminator
-    taken("both", Game(num_draws=M), both)
-    assert generator.told == discriminator.told == ["pass"]
 
 
 def test_a_generator_that_is_detached_is_named() -> None:

@@ -4,7 +4,22 @@ from typing import Any, cast
 
 import pytest
 import torch
-from players import TableDiscriminator, TableGenerator, fused_adam, players, sgd
+from comparing import equal
+from players import fused_adam, players, sgd
+from small_game import (
+    MOVES,
+    SHAPE,
+    K,
+    M,
+    N,
+    drawn_by_the_logits,
+    latents,
+    networks,
+    real_codes,
+    rng,
+    taken,
+    weights,
+)
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from watching import HostReads
@@ -31,38 +46,7 @@ from bgan_discrete.nn import (
     ConvSequenceGenerator,
     GRUDiscriminator,
     GRUGenerator,
-    MLPDiscriminator,
-    MLPGenerator,
 )
-from bgan_discrete.parallel import Processes
-
-SHAPE, K, N, M = (3, 2), 4, 5, 6
-SPACE = SampleSpace(SHAPE, K)
-
-
-def networks() -> tuple[MLPGenerator, MLPDiscriminator]:
-    torch.manual_seed(0)
-    return MLPGenerator(SPACE, latent_size=3, width=8), MLPDiscriminator(SPACE, width=8, encoding="onehot")
-
-
-def latents(count: int = N) -> Tensor:
-    return torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
-
-
-def real_codes(count: int = N) -> Tensor:
-    return torch.randint(0, K, (count, *SHAPE), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
-
-
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(3)
-
-
-def weights(module: nn.Module) -> list[Tensor]:
-    return [p.detach().clone() for p in module.parameters()]
-
-
-def changed(before: list[Tensor], module: nn.Module) -> bool:
-    return any(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -70,7 +54,7 @@ def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
     generator, discriminator = networks()
     game = Game(make_estimator(name), M)
     before = weights(generator)
-    generator_step(game, players(generator, discriminator), latents(), rng=rng())
+    found = generator_step(game, players(generator, discriminator), latents(), rng=rng())
     got = [(a - b.detach()) / 0.1 for a, b in zip(before, generator.parameters(), strict=True)]
 
     generator, discriminator = networks()
@@ -80,7 +64,9 @@ def test_the_generators_gradient_is_the_textbook_one(name: str) -> None:
     advantages = make_estimator(name)(log_w)
     log_probs = torch.log_softmax(distribution.logits, -1)
     log_g = (one_hot(codes.long(), K) * log_probs).flatten(2).sum(-1)
-    expected = torch.autograd.grad(-(advantages * log_g).sum() / N, list(generator.parameters()))
+    loss = -(advantages * log_g).sum() / N
+    torch.testing.assert_close(found["generator_loss"], loss.detach(), rtol=1e-4, atol=1e-6)
+    expected = torch.autograd.grad(loss, list(generator.parameters()))
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -107,13 +93,11 @@ def test_each_step_changes_one_network() -> None:
     generator, discriminator = networks()
     g, d = weights(generator), weights(discriminator)
     generator_step(Game(), players(generator, discriminator), latents(), rng=rng())
-    assert changed(g, generator)
-    assert not changed(d, discriminator)
+    assert not equal(g, weights(generator)) and equal(d, weights(discriminator))
     assert all(p.grad is None for p in discriminator.parameters())
     g = weights(generator)
     discriminator_step(Game(), players(generator, discriminator), real_codes(), latents(), rng=rng())
-    assert changed(d, discriminator)
-    assert not changed(g, generator)
+    assert equal(g, weights(generator)) and not equal(d, weights(discriminator))
 
 
 @pytest.mark.parametrize("penalty_scale", [0, 4])
@@ -125,55 +109,36 @@ def test_the_step_of_both_is_one_after_the_other_with_one_pass_of_the_generator(
         game, players(generator, discriminator), real_codes(), latents(), penalty_scale=penalty_scale, rng=draws
     )
     found |= generator_step(game, players(generator, discriminator), latents(), rng=draws)
-    expected = weights(generator) + weights(discriminator)
+    expected = weights(generator, discriminator)
 
     generator, discriminator = networks()
     passes: list[int] = []
     generator.register_forward_hook(lambda *_: passes.append(1))
-    got = adversarial_step(
-        game,
-        players(generator, discriminator),
-        real_codes(),
-        latents(),
-        penalty_scale=penalty_scale,
-        rng=rng(),
-    )
+    got = taken("both", game, players(generator, discriminator), penalty_scale=penalty_scale)
     assert len(passes) == 1
-    assert all(torch.equal(a, b) for a, b in zip(expected, weights(generator) + weights(discriminator), strict=True))
+    assert equal(expected, weights(generator, discriminator))
     assert got.keys() == found.keys() and all(torch.equal(got[name], found[name]) for name in got)
 
 
-def _drawn_by_the_logits(self: FactorizedCategorical, num_draws: int, generator: Any = None) -> Tensor:
-    """Draws that do not depend on what else is drawn: of each position the M codes from the likeliest one on."""
-    shift = torch.arange(num_draws).view(-1, *[1] * (self.logits.ndim - 1))
-    return ((self.logits.detach().argmax(-1) + shift) % self.num_categories).to(torch.uint8)
-
-
 @pytest.mark.parametrize("name", ["bgan_centered", "jeffreys", "maligan", "reinforce"])
-@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood", "latents of their own"])
+@pytest.mark.parametrize("step", [*MOVES, "latents of their own"])
 def test_a_batch_in_unequal_parts_is_the_whole_batch(step: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five latents in two parts the one has two fifths: gradients and figures are those of the five."""
-    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+    monkeypatch.setattr(FactorizedCategorical, "sample", drawn_by_the_logits)
     if step == "latents of their own":  # so that each sample has one of them, as with autoregressive generators
         monkeypatch.setattr(FactorizedCategorical, "is_mixture", False)
     found: dict[int, tuple[dict[str, Tensor], list[Tensor]]] = {}
     for parts in (1, 2, 3, 9):
         generator, discriminator = (network.double() for network in networks())
-        z, real = latents().double(), real_codes()
         game = Game(make_estimator(name), 3, discriminator_draws=2, penalty=get_penalty("r1"), penalty_weight=0.7)
         both = players(generator, discriminator, parts=parts)
-        if step == "discriminator":
-            figures = discriminator_step(game, both, real, z, penalty_scale=3.0)
-        elif step == "generator":
-            figures = generator_step(game, both, z)
-        elif step == "both" and parts > 1:
-            figures = adversarial_step(game, both, real, z, penalty_scale=3.0)
-        elif step == "both":  # one after the other, with draws of their own
-            figures = discriminator_step(game, both, real, z, penalty_scale=3.0)
-            figures |= generator_step(game, both, z)
-        else:
-            figures = likelihood_step(both, real, z)
-        found[parts] = figures, [p.detach() for network in (generator, discriminator) for p in network.parameters()]
+        kinds = [step if step in MOVES else "likelihood"]
+        if step == "both" and parts == 1:  # one after the other, with draws of their own
+            kinds = ["discriminator", "generator"]
+        figures: dict[str, Tensor] = {}
+        for kind in kinds:
+            figures |= taken(kind, game, both, z=latents().double(), penalty_scale=3.0)
+        found[parts] = figures, weights(generator, discriminator)
     for parts in (2, 3, 9):  # of nine, four are empty
         assert found[parts][0].keys() == found[1][0].keys()
         for figure, value in found[1][0].items():
@@ -185,7 +150,7 @@ def test_a_batch_in_unequal_parts_is_the_whole_batch(step: str, name: str, monke
 def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_whole_where_it_is_coupled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(FactorizedCategorical, "sample", _drawn_by_the_logits)
+    monkeypatch.setattr(FactorizedCategorical, "sample", drawn_by_the_logits)
     condition = torch.tensor([2, 0, 1, 1, 0])
     passes: dict[tuple[str, int], list[int]] = {}
     for name in ("rloo", "maligan"):
@@ -197,12 +162,9 @@ def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_w
             game = Game(make_estimator(name), 3, penalty=get_penalty("r1"))
             both = players(generator, discriminator, parts=parts)
             real, z = real_codes()[:, :1, 0], torch.zeros(N, 1).double()
-            if parts > 1:
-                adversarial_step(game, both, real, z, condition)
-            else:
-                discriminator_step(game, both, real, z, condition)
-                generator_step(game, both, z, condition)
-            weighed.append(weights(generator) + weights(discriminator))
+            for step in ("discriminator", "generator") if parts == 1 else ("both",):
+                taken(step, game, both, real, z, condition)
+            weighed.append(weights(generator, discriminator))
         for one, other in zip(*weighed, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
     assert passes == {
@@ -211,7 +173,7 @@ def test_parts_of_a_batch_keep_their_conditions_and_the_generators_own_pass_is_w
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("step", ["discriminator", "generator", "both", "likelihood"])
+@pytest.mark.parametrize("step", MOVES)
 def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: int) -> None:
     found = []
     for before in (None, 100.0):
@@ -219,90 +181,38 @@ def test_a_step_forgets_the_gradients_that_are_there_before(step: str, parts: in
         for network in (generator, discriminator):
             for parameter in network.parameters():
                 parameter.grad = None if before is None else torch.full_like(parameter, before)
-        game, both = Game(num_draws=M), players(generator, discriminator, parts=parts)
-        if step == "discriminator":
-            discriminator_step(game, both, real_codes(), latents(), rng=rng())
-        elif step == "generator":
-            generator_step(game, both, latents(), rng=rng())
-        elif step == "both":
-            adversarial_step(game, both, real_codes(), latents(), rng=rng())
-        else:
-            likelihood_step(both, real_codes(), latents())
-        found.append(weights(generator) + weights(discriminator))
-    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+        taken(step, Game(num_draws=M), players(generator, discriminator, parts=parts))
+        found.append(weights(generator, discriminator))
+    assert equal(*found)
 
 
-def test_the_penalty_enters_with_its_weight_and_scale() -> None:
-    def update(weight: float, scale: float) -> list[Tensor]:
-        generator, discriminator = networks()
-        game = Game(penalty=get_penalty("r1"), penalty_weight=weight)
-        before = weights(discriminator)
-        discriminator_step(
-            game, players(generator, discriminator), real_codes(), latents(), penalty_scale=scale, rng=rng()
-        )
-        return [a - b.detach() for a, b in zip(before, discriminator.parameters(), strict=True)]
-
-    plain, once, thrice = update(1.0, 0.0), update(2.0, 1.0), update(2.0, 3.0)
-    twice_three = update(6.0, 1.0)
-    for p, o, t, other in zip(plain, once, thrice, twice_three, strict=True):
-        torch.testing.assert_close(t - p, 3 * (o - p), rtol=1e-3, atol=1e-6)
-        torch.testing.assert_close(t, other)
-
-
-def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place() -> None:
-    generator, discriminator = networks()
-    seen: list[Tensor] = []
+@pytest.mark.parametrize("take", [discriminator_step, adversarial_step])
+def test_the_penalty_gets_real_and_drawn_codes_each_in_its_place_and_the_steps_own_randomness(take: Any) -> None:
+    seen: list[Any] = []
 
     def watching(score: Any, real: Tensor, fake: Tensor, num_categories: int, rng: Any = None) -> Tensor:
         assert num_categories == K
-        seen.extend((real, fake))
+        seen.extend((real, fake, rng))
         return 0 * score(real).sum()
 
-    game = Game(penalty=watching, discriminator_draws=2)
-    adversarial_step(game, players(generator, discriminator), real_codes(), latents(), rng=rng())
-    generator, _ = networks()
-    drawn = generator(latents()).sample(2, rng()).flatten(0, 1)
-    assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn)
-    found = discriminator_step(
-        game, players(generator, discriminator), real_codes(), latents(), penalty_scale=0, rng=rng()
-    )
-    assert len(seen) == 2 and "penalty" not in found, "a step that leaves it out does not compute it"
-
-
-def test_draws_are_scored_in_eval_mode_without_a_graph_whatever_the_chunk() -> None:
-    seen: list[tuple[bool, bool, int]] = []
-
-    torch.manual_seed(0)
-    discriminator = MLPDiscriminator(SPACE, width=8)
-    discriminator.register_forward_pre_hook(
-        lambda module, inputs: seen.append((module.training, torch.is_grad_enabled(), len(inputs[0])))
-    )
-    codes = torch.stack([real_codes()] * M)
-    codes[1:] = (codes[1:] + 1) % K
-    whole = Scorer(players(None, discriminator)).draws(codes)
-    parts = Scorer(players(None, discriminator, score_chunk=7)).draws(codes)
-    assert whole.shape == (M, N)
-    torch.testing.assert_close(parts, whole)
-    torch.testing.assert_close(whole[2, 3], discriminator(codes[2, 3][None])[0].detach())
-    assert [s[:2] for s in seen[:-1]] == [(False, False)] * (len(seen) - 1)
-    assert [s[2] for s in seen[1:-1]] == [7, 7, 7, 7, 2]
-    assert discriminator.training
-    Scorer(players(None, discriminator.eval())).draws(codes)
-    assert not discriminator.training
+    game, source = Game(penalty=watching, discriminator_draws=2), rng()
+    take(game, players(*networks()), real_codes(), latents(), rng=source)
+    drawn = networks()[0](latents()).sample(2, rng()).flatten(0, 1)
+    assert torch.equal(seen[0], real_codes()) and torch.equal(seen[1], drawn) and seen[2] is source
+    found = take(game, players(*networks()), real_codes(), latents(), penalty_scale=0, rng=rng())
+    assert len(seen) == 3 and "penalty" not in found, "a step that leaves it out does not compute it"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
-    torch.manual_seed(0)
-    generator, discriminator = networks()[0], MLPDiscriminator(SPACE, width=8)
+    generator, discriminator = networks()
     discriminator.register_forward_hook(lambda module, inputs, found: found + value)
-    g, d = weights(generator), weights(discriminator)
+    before = weights(generator, discriminator)
     with pytest.raises(NonFiniteError, match=r"the generator's (loss|gradient norm) is .*log_beta"):
         generator_step(Game(), players(generator, discriminator), latents(), rng=rng())
     with pytest.raises(NonFiniteError, match=r"the discriminator's loss is .*log_ratio_real"):
         discriminator_step(Game(), players(generator, discriminator), real_codes(), latents(), rng=rng())
-    assert not changed(g, generator)
-    assert not changed(d, discriminator)
+    assert equal(before, weights(generator, discriminator))
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
@@ -322,20 +232,6 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
     assert float(discriminator.a.detach()) == 0
 
 
-def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_too() -> None:
-    class OneDiverged(Processes):
-        def mean(self, values: Tensor) -> Tensor:
-            return (values + torch.inf) / 2
-
-    module = nn.Linear(2, 1)
-    before = weights(module)
-    loss = module(torch.ones(1, 2)).sum()
-    loss.backward()
-    with pytest.raises(NonFiniteError, match="the critic's loss is inf: "):
-        apply_gradients(sgd(module), loss.detach(), {}, "critic", processes=OneDiverged())
-    assert not changed(before, module)
-
-
 def test_a_guarded_step_is_the_same_step() -> None:
     found = []
     for guard in (None, FiniteGuard()):
@@ -345,9 +241,9 @@ def test_a_guarded_step_is_the_same_step() -> None:
         random = rng()
         for _ in range(3):
             adversarial_step(game, both, real_codes(), latents(), rng=random)
-        found.append(weights(generator) + weights(discriminator))
+        found.append(weights(generator, discriminator))
         assert guard is None or guard.check() is None
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert equal(*found)
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient norm"])
@@ -464,20 +360,14 @@ def test_the_networks_of_each_step_run_in_the_wanted_precision(credit: Any) -> N
         watch(discriminator, "alternatives", "discriminator")
     game = Game(make_estimator("rloo"), 2, credit=make_credit(credit))
     both = players(generator, discriminator, precision=lambda: torch.autocast("cpu", torch.bfloat16))
-    steps = {
-        "discriminator": lambda: discriminator_step(game, both, real, z, rng=rng()),
-        "generator": lambda: generator_step(game, both, z, rng=rng()),
-        "both": lambda: adversarial_step(game, both, real, z, rng=rng()),
-        "likelihood": lambda: likelihood_step(both, real, z),
-    }
     wanted = {
         "discriminator": {"generator", "discriminator"}, "generator": {"generator", "discriminator for scores"},
         "both": {"generator", "discriminator", "discriminator for scores"}, "likelihood": {"generator"},
     }  # fmt: skip
-    for step, take in steps.items():
+    for step, used in wanted.items():
         seen.clear()
-        figures = take()
-        assert {who for who, _ in seen} == wanted[step]
+        figures = taken(step, game, both, real, z)
+        assert {who for who, _ in seen} == used
         assert all(in_bfloat16 for _, in_bfloat16 in seen), step
         assert all(value.dtype == torch.float32 and value.isfinite() for value in figures.values())
     codes = generator(z).sample(2, rng())
@@ -492,16 +382,21 @@ def test_scoring_leaves_the_discriminators_mode_as_it_was_and_makes_no_graph(cre
     discriminator.train(was_training)
     game = Game(make_estimator("rloo"), 2, credit=make_credit(credit))
     sizes: list[int] = []
-    if credit == "alternatives":
-        own = discriminator.alternatives
-        discriminator.alternatives = lambda codes: sizes.append(len(codes)) or own(codes)
-    else:
-        discriminator.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    modes: set[tuple[bool, bool]] = set()
+    name = "alternatives" if credit == "alternatives" else "forward"
+    own = getattr(discriminator, name)
+
+    def watched(codes: Tensor, *labels: Tensor) -> Tensor:
+        sizes.append(len(codes))
+        modes.add((discriminator.training, torch.is_grad_enabled()))
+        return own(codes, *labels)
+
+    setattr(discriminator, name, watched)
     distribution = generator(z)
     codes = distribution.sample(2, rng())
     found = generator_loss(game, players(generator, discriminator, score_chunk=3), distribution, codes)
     loss, log_w = found.loss, cast(Tensor, found.seen)
-    assert discriminator.training == was_training
+    assert discriminator.training == was_training and modes == {(False, False)}
     assert not log_w.requires_grad
     loss.backward()
     assert all(parameter.grad is None for parameter in discriminator.parameters())
@@ -539,70 +434,9 @@ def test_real_samples_may_be_of_another_integer_type_than_draws() -> None:
     moved = []
     for dtype in (torch.uint8, torch.int64):
         generator, discriminator = networks()
-        real = real_codes().to(dtype)
-        discriminator_step(Game(), players(generator, discriminator), real, latents(), rng=rng())
+        taken("discriminator", Game(), players(generator, discriminator), real_codes().to(dtype))
         moved.append(weights(discriminator))
-    assert all(torch.equal(one, other) for one, other in zip(*moved, strict=True))
-
-
-def test_the_random_points_of_a_penalty_come_from_the_steps_generator() -> None:
-    seen: list[Any] = []
-
-    def watching(score: Any, real: Tensor, fake: Tensor, num_categories: int, generator: Any = None) -> Tensor:
-        seen.append(generator)
-        return 0 * score(real).sum()
-
-    generator, discriminator = networks()
-    source = rng()
-    discriminator_step(Game(penalty=watching), players(generator, discriminator), real_codes(), latents(), rng=source)
-    assert seen == [source]
-
-
-def test_the_diagnostics() -> None:
-    generator, discriminator = networks()
-    found = generator_step(Game(num_draws=M), players(generator, discriminator), latents(), rng=rng())
-    assert set(found) == {
-        *("generator_loss", "ess_fraction", "max_weight", "log_beta", "log_weight_std", "generator_gradient_norm")
-    }
-    found = discriminator_step(
-        Game(penalty=get_penalty("r1")), players(generator, discriminator), real_codes(), latents()
-    )
-    assert set(found) == {
-        *("discriminator_loss", "log_ratio_real", "log_ratio_fake", "d_real", "d_fake", "penalty"),
-        "discriminator_gradient_norm",
-    }
-    assert all(value.ndim == 0 and not value.requires_grad for value in found.values())
-
-
-def test_steps_repeat_with_their_generator() -> None:
-    def run() -> list[Tensor]:
-        generator, discriminator = networks()
-        source, game = rng(), Game(num_draws=M)
-        for _ in range(3):
-            discriminator_step(game, players(generator, discriminator), real_codes(), latents(), rng=source)
-            generator_step(game, players(generator, discriminator), latents(), rng=source)
-        return weights(generator)
-
-    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
-
-
-def test_a_tiny_game_is_won() -> None:
-    """A table of logits against a table of log-ratios finds the data's distribution."""
-
-    data = torch.tensor([0.5, 0.25, 0.15, 0.1])
-    source = torch.Generator().manual_seed(0)
-    generator, discriminator = TableGenerator(torch.zeros(1, K)), TableDiscriminator(torch.zeros(K))
-    g, d = torch.optim.Adam(generator.parameters(), 0.02), torch.optim.Adam(discriminator.parameters(), 0.1)
-    game, both = Game(make_estimator("bgan_centered"), 16), players(generator, discriminator, g, d)
-    average = torch.zeros(K)
-    for step in range(400):
-        batch = torch.multinomial(data, 256, replacement=True, generator=source)[:, None]
-        for _ in range(2):
-            discriminator_step(game, both, batch, torch.zeros(256, 1), rng=source)
-        generator_step(game, both, torch.zeros(64, 1), rng=source)
-        if step >= 200:
-            average += torch.softmax(generator.logits.detach()[0], -1) / 200
-    torch.testing.assert_close(average, data, atol=0.03, rtol=0)
+    assert equal(*moved)
 
 
 def table(labels: int) -> nn.Parameter:
@@ -716,3 +550,23 @@ def test_masked_logits_are_named_in_a_loop_of_ones_own() -> None:
     )
     with pytest.raises(NonFiniteError, match="the generator's logits must be finite, got -inf among them; give -1e4"):
         generator_step(Game(num_draws=M), players(generator, discriminator), latents(), rng=rng())
+
+
+FIGURES = {
+    "discriminator": {
+        "discriminator_loss", "log_ratio_real", "log_ratio_fake", "d_real", "d_fake", "penalty",
+        "discriminator_gradient_norm",
+    },
+    "generator": {
+        "generator_loss", "ess_fraction", "max_weight", "log_beta", "log_weight_std", "generator_gradient_norm",
+    },
+    "likelihood": {"likelihood_loss", "generator_gradient_norm"},
+}  # fmt: skip
+FIGURES["both"] = FIGURES["discriminator"] | FIGURES["generator"]
+
+
+@pytest.mark.parametrize("step", MOVES)
+def test_the_figures_of_a_step_are_numbers_without_a_graph(step: str) -> None:
+    found = taken(step, Game(num_draws=M, penalty=get_penalty("r1")), players(*networks()))
+    assert found.keys() == FIGURES[step]
+    assert all(value.ndim == 0 and not value.requires_grad for value in found.values())

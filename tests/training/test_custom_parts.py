@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from small_training import CODES, SPACE, small_networks
 from torch import Tensor
 
 import bgan_discrete
@@ -48,8 +49,6 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.sources import load_images
 from bgan_discrete.training.setup import make_game
 
-CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
-SPACE = SampleSpace((6,), 3)
 SMALL: dict[str, Any] = {"num_draws": 4, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu"}
 
 
@@ -59,10 +58,7 @@ def game_of(config: TrainingConfig, **changes: Any) -> Game:
 
 
 def trained(config: TrainingConfig, game: Game | None = None) -> Trainer:
-    torch.manual_seed(0)
-    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
-    discriminator = MLPDiscriminator(SPACE, width=16, depth=1)
-    trainer = Trainer(generator, discriminator, CODES, config, game=game)
+    trainer = Trainer(*small_networks(), CODES, config, game=game)
     trainer.train(progress=False)
     return trainer
 
@@ -143,81 +139,54 @@ class Judged(Discriminator):
         return self.change(self.inner(codes))
 
 
-def wrong_generator(change: Any) -> dict[str, Any]:
-    return {"generator": Changed(change)}
-
-
-def wrong_discriminator(change: Any) -> dict[str, Any]:
-    return {"discriminator": Judged(change)}
-
-
 @pytest.mark.parametrize(
-    ("parts", "words"),
+    ("part", "change", "words"),
     [
+        ("generator", lambda z: FactorizedCategorical(z[:, :5]), r"shape \[8, 6\] in 3 categories, got \[8, 5\] in 3"),
+        ("generator", lambda z: FactorizedCategorical(z[..., :2]), r"\[8, 6\] in 3 categories, got \[8, 6\] in 2"),
+        ("generator", lambda z: FactorizedCategorical(z[:3]), r"shape \[8, 6\] in 3 .*, got \[3, 6\] in 3"),
+        ("generator", lambda z: (z, z), r"generator must give a Distribution, .* got tuple"),
+        ("generator", lambda z: z, r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
+        ("generator", lambda z: FactorizedCategorical(z.round().int()), r"logits must be floating point, got .*int32"),
+        ("generator", lambda z: FactorizedCategorical(z.detach()), "generator must give what depends on its param"),
+        ("discriminator", lambda f: f.mean(), r"one F for each sample, \[16\], got \[\]"),
+        ("discriminator", lambda f: f.detach(), "discriminator must give what depends on its parameters"),
         (
-            wrong_generator(lambda z: FactorizedCategorical(z[:, :5])),
-            r"shape \[8, 6\] in 3 categories, got \[8, 5\] in 3",
+            "discriminator",
+            lambda f: f[:, None].expand(-1, 5),
+            r"one F for each sample, \[32\], got \[32, 5\]; for F",
         ),
-        (wrong_generator(lambda z: FactorizedCategorical(z[..., :2])), r"\[8, 6\] in 3 categories, got \[8, 6\] in 2"),
-        (wrong_generator(lambda z: FactorizedCategorical(z[:3])), r"shape \[8, 6\] in 3 .*, got \[3, 6\] in 3"),
-        (wrong_generator(lambda z: FactorizedCategorical(z[:, None])), r"got \[8, 1, 6\] in 3 categories"),
-        (wrong_generator(lambda z: (z, z)), r"generator must give a Distribution, .* got tuple"),
-        (
-            wrong_generator(lambda z: FactorizedCategorical(z.round().int())),
-            r"logits must be floating point, got .*int32",
-        ),
-        (
-            wrong_generator(lambda z: FactorizedCategorical(z.detach())),
-            r"generator must give what depends on its param",
-        ),
-        (wrong_discriminator(lambda f: f.mean()), r"one F for each sample, \[16\], got \[\]"),
-        (wrong_discriminator(lambda f: f[:1]), r"one F for each sample, \[16\], got \[1\]"),
-        (wrong_discriminator(lambda f: f[:, None]), r"one F for each sample, \[16\], got \[16, 1\]; squeeze"),
-        (wrong_discriminator(lambda f: (f, f)), r"one F for each sample, \[16\], got tuple"),
-        (wrong_discriminator(lambda f: (f > 0).long()), r"one F for each sample, \[16\], got \[16\] of torch.int64"),
-        (wrong_discriminator(lambda f: f.detach()), r"discriminator must give what depends on its parameters"),
-        (
-            wrong_discriminator(lambda f: f[:, None].expand(-1, 5)),
-            r"credit 'sample' needs one F for each sample, \[32\], got \[32, 5\]; for F of each prefix take",
-        ),
-        (
-            {"discriminator": MLPDiscriminator(SPACE).requires_grad_(False)},
-            r"discriminator must have parameters that require a gradient, got MLPDiscriminator",
-        ),
-        ({"estimator": "rloo"}, r"estimator must be an object or a function, got 'rloo'; .*make_estimator"),
-        ({"divergence": "kl"}, r"divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
-        ({"penalty": "r1"}, r"penalty must be an object, got 'r1'"),
-        ({"estimator": lambda log_w: log_w.mean(0)}, r"log weights, \[4, 8\], got \[8\]"),
-        ({"penalty": lambda *given: given[1][:, 0].float()}, r"penalty must be a scalar tensor, .* got \[8\]"),
-        ({"penalty": lambda *given: 0.5}, r"penalty must be a scalar tensor, .* got 0\.5"),
-        ({"penalty": lambda *given: torch.tensor(0.5)}, "penalty must have a gradient with respect to the disc"),
-        ({"estimator": lambda log_w: log_w.numpy()}, r"a tensor of advantages .*, got ndarray"),
-        (wrong_generator(lambda z: z), r"generator must give a Distribution, .* got a tensor of shape \[8, 6, 3\]"),
+        ("estimator", lambda log_w: log_w.mean(0), r"log weights, \[4, 8\], got \[8\]"),
+        ("estimator", lambda log_w: log_w.numpy(), r"a tensor of advantages .*, got ndarray"),
+        ("penalty", lambda *given: given[1][:, 0].float(), r"penalty must be a scalar tensor, .* got \[8\]"),
+        ("penalty", lambda *given: 0.5, r"penalty must be a scalar tensor, .* got 0\.5"),
+        ("penalty", lambda *given: torch.tensor(0.5), "penalty must have a gradient with respect to the disc"),
     ],
 )
-def test_a_part_that_does_not_fit_is_named(parts: dict[str, Any], words: str) -> None:
-    generator = parts.pop("generator", None) or MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
-    discriminator = parts.pop("discriminator", None) or MLPDiscriminator(SPACE, width=16, depth=1)
+def test_a_part_that_does_not_fit_is_named(part: str, change: Any, words: str) -> None:
+    generator, discriminator = small_networks()
+    networks = {"generator": generator, "discriminator": discriminator}
+    own = {"generator": Changed, "discriminator": Judged}
+    networks |= {part: own[part](change)} if part in own else {}
     config = TrainingConfig(**SMALL)
+    game = game_of(config, penalty_interval=1, **({} if part in own else {part: change}))
     with pytest.raises(InputError, match=words):
-        game = game_of(config, penalty_interval=1, **parts)
-        Trainer(generator, discriminator, CODES, config, game=game).train(progress=False)
+        Trainer(**networks, codes=CODES, config=config, game=game).train(progress=False)
 
 
 @pytest.mark.parametrize("guarded", [False, True])
 @pytest.mark.parametrize(
-    ("parts", "words"),
+    ("who", "change", "words"),
     [
-        (wrong_generator(lambda z: z.masked_fill(torch.arange(3) == 1, -torch.inf)), "got -inf among them; give -1e4"),
-        (wrong_generator(lambda z: z * torch.nan), "the generator's logits must be finite, got NaN among them$"),
-        (wrong_generator(lambda z: z.abs() + torch.inf), "the generator's logits must be finite, got inf among them$"),
-        (wrong_discriminator(lambda f: f * torch.nan), "the discriminator gives inf or NaN for samples of the data"),
+        ("generator", lambda z: z.masked_fill(torch.arange(3) == 1, -torch.inf), "got -inf among them; give -1e4"),
+        ("generator", lambda z: z * torch.nan, "the generator's logits must be finite, got NaN among them$"),
+        ("generator", lambda z: z.abs() + torch.inf, "the generator's logits must be finite, got inf among them$"),
+        ("discriminator", lambda f: f * torch.nan, "the discriminator gives inf or NaN for samples of the data"),
     ],
 )
-def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], words: str, guarded: bool) -> None:
+def test_what_is_not_finite_is_traced_to_its_network(who: str, change: Any, words: str, guarded: bool) -> None:
     """From the first sample on it is refused at once; later when the loss, or the guard, notices."""
-    ((who, network),) = parts.items()
-    wrong = (lambda z: FactorizedCategorical(network.change(z))) if who == "generator" else network.change
+    wrong = (lambda z: FactorizedCategorical(change(z))) if who == "generator" else change
     right = FactorizedCategorical if who == "generator" else lambda f: f
     for begins in (0, 3):
         torch.manual_seed(0)
@@ -245,13 +214,6 @@ def test_what_is_not_finite_is_traced_to_its_network(parts: dict[str, Any], word
             assert str(caught.value).startswith("step 3 was not taken")
 
 
-def test_a_game_takes_a_function_and_no_names() -> None:
-    assert isinstance(Game(rloo).estimator, Estimator)  # type: ignore[arg-type]
-    for wrong in ({"estimator": "rloo"}, {"divergence": "kl"}, {"penalty": "r1"}, {"credit": "prefix"}):
-        with pytest.raises(InputError, match="must be an object"):
-            Game(**wrong)  # type: ignore[arg-type]
-
-
 class Ema:
     """Has a state, but is no `Estimator`."""
 
@@ -268,6 +230,10 @@ class Ema:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        ({"estimator": "rloo"}, r"^estimator must be an object or a function, got 'rloo'; .*make_estimator"),
+        ({"divergence": "kl"}, r"^divergence must be an object, got 'kl'; .*TrainingConfig\(divergence=...\)"),
+        ({"penalty": "r1"}, "^penalty must be an object, got 'r1'"),
+        ({"credit": "prefix"}, r"^credit must be an object, got 'prefix'; .* make_credit\(\.\.\.\)"),
         ({"estimator": Ema()}, r"^estimator Ema must extend bgan_discrete\.Estimator to have a state"),
         ({"estimator": Ema}, "^estimator must be an object or a function, got <class"),
         ({"divergence": lambda log_ratio: log_ratio}, "^divergence must be a Divergence, .* got <function"),
@@ -283,6 +249,7 @@ class Ema:
 def test_a_game_refuses_what_is_no_part_of_it(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Game(**wrong)
+    assert isinstance(Game(rloo).estimator, Estimator), "but it takes a function"  # type: ignore[arg-type]
 
 
 def test_an_estimator_has_a_limit_of_the_known_ones() -> None:
@@ -310,8 +277,7 @@ def test_a_log_prob_of_another_shape_is_refused() -> None:
 
 def test_the_state_of_an_estimator_is_resumed(tmp_path: Path) -> None:
     config = TrainingConfig(**SMALL)
-    torch.manual_seed(0)
-    networks = (MLPGenerator(SPACE, 4, 16, 1), MLPDiscriminator(SPACE, 16, 1))
+    networks = small_networks()
     estimator: Any = make_estimator("reinforce")
     trainer = Trainer(*networks, CODES, config, output_dir=tmp_path, game=game_of(config, estimator=estimator))
     trainer.train(progress=False)
@@ -497,6 +463,10 @@ def test_networks_that_are_not_made_or_half_made_are_refused() -> None:
         (lambda: Trainer(MLPGenerator, discriminator, CODES), "generator .* got the class MLPGenerator; call it$"),  # type: ignore[arg-type]
         (lambda: Trainer(None, discriminator, CODES), needs),  # type: ignore[arg-type]
         (lambda: Trainer(generator, None, CODES), "discriminator must extend .* got None"),  # type: ignore[arg-type]
+        (
+            lambda: Trainer(generator, MLPDiscriminator(SPACE).requires_grad_(False), CODES),
+            "discriminator must have parameters that require a gradient, got MLPDiscriminator",
+        ),
         (lambda: Pipeline(None, codec), needs),  # type: ignore[arg-type]
         (lambda: Resampler(None, 2), r"discriminator must extend bgan_discrete\.Discriminator, got None"),  # type: ignore[arg-type]
     ]

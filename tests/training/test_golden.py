@@ -88,6 +88,8 @@ def configuration(recipe: Path, folder: Path) -> ScriptConfig:
         return TextTrainingConfig.from_flat(values)
     if values["dataset"] in EXAMPLES:
         return ArrayTrainingConfig.from_flat(values)
+    if values["dataset"] == "digits":
+        return ImageTrainingConfig.from_flat(values)
     grey = values.get("codec") == "binary"
     np.save(folder / "images.npy", pictures(28 if grey else 32, 1 if grey else 3))
     values |= {"dataset": str(folder / "images.npy"), "column": None, "label_column": None}

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comparing import equal
 from players import TableGenerator
+from small_training import CODES, SPACE, small_networks
 from torch import Tensor, nn
 from watching import HostReads
 
@@ -44,16 +46,12 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training import figures, stopping
-from bgan_discrete.training import setup as training_setup
 from bgan_discrete.training import trainer as training_loop
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.setup import default_score_chunk, make_game
 from bgan_discrete.training.state import load_estimator
-
-CODES = np.random.default_rng(0).integers(0, 3, (50, 6)).astype(np.uint8)
-SPACE = SampleSpace((6,), 3)
 
 
 def small_config(**changes: Any) -> TrainingConfig:
@@ -65,20 +63,7 @@ def small_config(**changes: Any) -> TrainingConfig:
 
 
 def small_trainer(config: TrainingConfig, folder: Path | None = None, **options: Any) -> Trainer:
-    torch.manual_seed(config.seed)
-    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
-    discriminator = MLPDiscriminator(SPACE, width=16, depth=1)
-    return Trainer(generator, discriminator, CODES, config, output_dir=folder, **options)
-
-
-def equal(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return bool(a == b)
+    return Trainer(*small_networks(config.seed), CODES, config, output_dir=folder, **options)
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_differs() -> None:
@@ -151,22 +136,16 @@ def test_the_log_holds_the_figures_that_a_run_is_judged_by(tmp_path: Path, monke
     assert len(taken) == 12 and sum("penalty" in figures for figures in taken) == 6
 
 
-def test_sampling_while_training_does_not_change_the_run() -> None:
-    seen: list[tuple[int, tuple[int, ...]]] = []
-    plain, watched = (
-        small_trainer(small_config()),
-        small_trainer(small_config(sample_interval=3)),
-    )
+def test_samples_while_training_are_of_the_runs_seed_and_do_not_change_it() -> None:
+    shown: list[tuple[int, np.ndarray]] = []
+    plain, watched = (small_trainer(small_config(seed=7, sample_interval=interval)) for interval in (0, 3))
     plain.train(progress=False)
-    watched.train(progress=False, on_samples=lambda step, codes: seen.append((step, codes.shape)))
+    watched.train(progress=False, on_samples=lambda step, codes: shown.append((step, codes)))
     assert equal(plain.state_dict(), watched.state_dict())
-    assert seen == [(step, (64, 6)) for step in (3, 6, 9, 12)]
-
-
-def test_the_grids_show_the_same_latents_each_time() -> None:
-    trainer = small_trainer(small_config())
-    assert np.array_equal(trainer.sample(10, seed=0), trainer.sample(10, seed=0))
-    assert np.array_equal(trainer.sample(10, seed=0), trainer.sample(30, seed=0)[:10])
+    assert [(step, codes.shape) for step, codes in shown] == [(step, (64, 6)) for step in (3, 6, 9, 12)]
+    last = shown[-1][1]
+    assert np.array_equal(last, watched.sample(64, seed=7)) and not np.array_equal(last, watched.sample(64, seed=0))
+    assert np.array_equal(last[:10], watched.sample(10, seed=7)), "the same latents whatever the number"
 
 
 def test_the_average_follows_the_generator() -> None:
@@ -269,14 +248,6 @@ def test_samples_come_from_the_average_and_not_from_the_generator_that_is_traine
     trainer.train(progress=False, on_samples=lambda step, codes: shown.append(codes))
     assert [codes.tolist() for codes in shown] == [[[2] * 6] * 64]
     assert trainer.generator.training and trainer.discriminator.training and not trainer.average.training
-
-
-def test_what_is_shown_is_of_the_runs_seed() -> None:
-    shown: list[np.ndarray] = []
-    trainer = small_trainer(small_config(sample_interval=3, seed=7))
-    trainer.train(progress=False, on_samples=lambda step, codes: shown.append(codes))
-    assert len(shown) == 4 and np.array_equal(shown[-1], trainer.sample(64, seed=7))
-    assert not np.array_equal(shown[-1], trainer.sample(64, seed=0))
 
 
 class _Counting(Generator):
@@ -450,14 +421,6 @@ def test_a_new_training_replaces_no_other(tmp_path: Path, caplog: pytest.LogCapt
     assert "is of a training without a checkpoint, and is written anew" in caplog.text
 
 
-def test_a_run_stops_by_time_with_a_checkpoint(tmp_path: Path) -> None:
-    trainer = small_trainer(small_config(max_steps=10**6, max_seconds=0.2), tmp_path)
-    summary = trainer.train(progress=False)
-    assert summary.stopped_by == "max_seconds"
-    assert summary.seconds < 20
-    assert find_checkpoint(tmp_path / "checkpoints", "latest").name == f"step-{summary.steps:08d}"
-
-
 def test_fewer_steps_than_are_taken_are_refused(tmp_path: Path) -> None:
     small_trainer(small_config(max_steps=4), tmp_path).train(progress=False)
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
@@ -553,16 +516,21 @@ class _Poisoned(Discriminator):
         return self.inner(samples) * (1 if self.calls >= 0 else float("nan"))
 
 
-def test_a_non_finite_loss_stops_the_run_before_the_step_and_says_where() -> None:
-    torch.manual_seed(0)
-    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
-    discriminator = _Poisoned(MLPDiscriminator(SPACE, width=16, depth=1), calls=6)
-    config = small_config(discriminator_steps=1, penalty="none", checkpoint_interval=1)
-    trainer = Trainer(generator, discriminator, CODES, config)
-    with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is nan"):
+@pytest.mark.parametrize("guarded_until", [None, "log_interval", "sample_interval", "checkpoint_interval"])
+def test_a_non_finite_loss_stops_the_run_and_nothing_bad_is_saved(tmp_path: Path, guarded_until: str | None) -> None:
+    """Before its step; with a guard as the next figures, samples or checkpoints are due."""
+    generator, discriminator = small_networks()
+    intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0}
+    intervals |= {guarded_until: 5} if guarded_until else {}
+    config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
+    trainer = Trainer(generator, _Poisoned(discriminator, calls=6), CODES, config, output_dir=tmp_path)
+    trainer.players.guard = FiniteGuard() if guarded_until else None
+    told = "inf or NaN" if guarded_until else "nan"
+    with pytest.raises(NonFiniteError, match=f"step 4 was not taken: the discriminator's loss is {told}"):
         trainer.train(progress=False)
-    assert trainer.step == 3
+    assert trainer.step == (5 if guarded_until else 3)
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
+    assert not list(tmp_path.glob("checkpoints/*"))
 
 
 @pytest.mark.parametrize("output", [True, False])
@@ -577,24 +545,6 @@ def test_weights_that_have_left_their_range_are_not_saved_over_good_ones(tmp_pat
         (kept,) = list_checkpoints(folder / "checkpoints")
         state = load_checkpoint(kept, torch.device("cpu"))
         assert all(value.isfinite().all() for value in state["generator"].values())
-
-
-@pytest.mark.parametrize("interval", ["log_interval", "sample_interval", "checkpoint_interval"])
-def test_with_a_guard_the_error_comes_with_the_next_figures_and_nothing_bad_is_saved(
-    tmp_path: Path, interval: str
-) -> None:
-    torch.manual_seed(0)
-    generator = MLPGenerator(SPACE, latent_size=4, width=16, depth=1)
-    discriminator = _Poisoned(MLPDiscriminator(SPACE, width=16, depth=1), calls=6)
-    intervals = {"log_interval": 1000, "sample_interval": 0, "checkpoint_interval": 0, interval: 5}
-    config = small_config(discriminator_steps=1, penalty="none", max_steps=1000, **intervals)
-    trainer = Trainer(generator, discriminator, CODES, config, output_dir=tmp_path)
-    trainer.players.guard = FiniteGuard()
-    with pytest.raises(NonFiniteError, match=r"step 4 was not taken: the discriminator's loss is inf or NaN"):
-        trainer.train(progress=False)
-    assert trainer.step == 5
-    assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
-    assert not list(tmp_path.glob("checkpoints/*"))
 
 
 def test_a_whole_guarded_training_reads_from_the_device_only_for_its_figures() -> None:
@@ -666,25 +616,24 @@ def test_wrong_settings_are_refused() -> None:
         with pytest.raises(InputError, match=f"device '{device}' cannot be used") as refused:
             Trainer(*networks, CODES, small_config(device=device))
         assert len(str(refused.value)) < 400
+    others = MLPGenerator(SampleSpace((2, 3), 3)), MLPDiscriminator(SampleSpace((2, 3), 3))
     with pytest.raises(InputError, match=r"must have the same event shape, got \(6,\) and \(2, 3\)"):
-        Trainer(networks[0], MLPDiscriminator(SampleSpace((2, 3), 3)), CODES, small_config())
+        Trainer(networks[0], others[1], CODES, small_config())
+    with pytest.raises(InputError, match=r"generator must .* of shape \[8, 6\] in 3 categories, got \[8, 2, 3\] in 3"):
+        Trainer(*others, CODES, small_config())
 
 
 def test_a_checkpoint_of_other_networks_or_other_data_is_refused(tmp_path: Path) -> None:
-    trainer = small_trainer(small_config(max_steps=1), tmp_path)
-    trainer.train(progress=False)
+    codes = np.random.default_rng(0).integers(0, 3, (20_000, 6)).astype(np.uint8)
+    Trainer(*small_networks(), codes, small_config(max_steps=1), output_dir=tmp_path).train(progress=False)
     path = find_checkpoint(tmp_path / "checkpoints", "latest")
-    other = Trainer(MLPGenerator(SPACE, width=8), MLPDiscriminator(SPACE), CODES, small_config())
+    other = Trainer(MLPGenerator(SPACE, width=8), MLPDiscriminator(SPACE), codes, small_config())
     with pytest.raises(InputError, match="does not fit this configuration") as caught:
         other.resume(path)
     assert "\n" not in str(caught.value)
-    torch.manual_seed(0)
-    networks = (
-        MLPGenerator(SPACE, latent_size=4, width=16, depth=1),
-        MLPDiscriminator(SPACE, width=16, depth=1),
-    )
+    codes[5001, 0] = (codes[5001, 0] + 1) % 3
     with pytest.raises(InputError, match="the data are not those"):
-        Trainer(*networks, CODES[::-1], small_config()).resume(path)
+        Trainer(*small_networks(), codes, small_config()).resume(path)
 
 
 @pytest.mark.parametrize(
@@ -754,63 +703,14 @@ def test_a_configuration_and_a_game_in_each_others_place_are_refused(options: di
         Trainer(MLPGenerator(SPACE, 4, 16), MLPDiscriminator(SPACE, 16), CODES, **options)
 
 
-def test_a_single_changed_row_of_many_is_noticed(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    networks = (
-        MLPGenerator(SPACE, latent_size=4, width=16, depth=1),
-        MLPDiscriminator(SPACE, width=16, depth=1),
-    )
-    codes = np.random.default_rng(0).integers(0, 3, (20_000, 6)).astype(np.uint8)
-    trainer = Trainer(*networks, codes, small_config(max_steps=1), output_dir=tmp_path)
-    trainer.train(progress=False)
-    changed = codes.copy()
-    changed[5001, 0] = (changed[5001, 0] + 1) % 3
-    path = find_checkpoint(tmp_path / "checkpoints", "latest")
-    with pytest.raises(InputError, match="the data are not those"):
-        Trainer(*networks, changed, small_config(max_steps=1)).resume(path)
-
-
-def test_codes_of_another_shape_than_the_generators_are_refused() -> None:
-    networks = MLPGenerator(SampleSpace((2, 3), 3)), MLPDiscriminator(SampleSpace((2, 3), 3))
-    with pytest.raises(InputError, match=r"generator must .* of shape \[8, 6\] in 3 categories, got \[8, 2, 3\] in 3"):
-        Trainer(*networks, CODES, small_config())
-
-
-def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> None:
-    for step in range(4):
-        save_checkpoint(tmp_path, step, {"value": step}, keep_last=2)
-    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
-    with pytest.raises(Exception, match=r"pickle|Can't"):
-        save_checkpoint(tmp_path, 4, {"value": lambda: None}, keep_last=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
-
-
-def test_bfloat16_and_chunked_scoring_train_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every pass of the networks is in its precision, and the scored draws come in chunks; the figures are finite."""
-    torch.manual_seed(0)
+def test_networks_train_in_bfloat16() -> None:
+    space = SampleSpace((8, 9), 4, ordered=True)
+    generator, discriminator = ConvGenerator(space, 8, 8), ConvDiscriminator(space, 8)
+    before = [parameter.detach().clone() for parameter in generator.parameters()]
     codes = np.random.default_rng(0).integers(0, 4, (40, 8, 9)).astype(np.uint8)
-    networks = ConvGenerator(SampleSpace((8, 9), 4), 8, 8), ConvDiscriminator(SampleSpace((8, 9), 4, ordered=True), 8)
-    monkeypatch.setattr(training_setup, "default_score_chunk", lambda device, num_positions: 7)
     config = small_config(max_steps=3, discriminator_draws="all", dtype="bfloat16")
-    trainer = Trainer(*networks, codes, config)
-    seen: dict[str, set[bool]] = {"generator": set(), "discriminator": set(), "scores": set()}
-    sizes: list[int] = []
-
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        who = "generator" if module is networks[0] else "discriminator" if torch.is_grad_enabled() else "scores"
-        # The penalty's own passes, of soft one-hots, are in float32.
-        if not (who == "discriminator" and inputs[0].is_floating_point()):
-            seen[who].add(torch.is_autocast_enabled("cpu"))
-        if who == "scores":
-            sizes.append(len(inputs[0]))
-
-    for network in networks:
-        network.register_forward_pre_hook(watch)
-    before = [parameter.detach().clone() for parameter in networks[0].parameters()]
-    trainer.train(progress=False)
-    assert seen["generator"] == seen["discriminator"] == seen["scores"] == {True}
-    assert sizes == [7, 7, 7, 7, 4] * 3
-    for old, new in zip(before, networks[0].parameters(), strict=True):
+    Trainer(generator, discriminator, codes, config).train(progress=False)
+    for old, new in zip(before, generator.parameters(), strict=True):
         assert torch.isfinite(new).all() and not torch.equal(old, new)
 
 
@@ -843,23 +743,6 @@ def test_tensorboard_files_are_written(tmp_path: Path) -> None:
     trainer = small_trainer(config, tmp_path)
     trainer.train(progress=False, tensorboard=True, on_samples=lambda step, codes: grid)
     assert list((tmp_path / "tensorboard").iterdir())
-
-
-def test_lazy_penalties_are_scaled_by_their_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    scales: list[float] = []
-
-    def watch(whole: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*given: Any, **named: Any) -> Any:
-            scales.append(inspect.signature(whole).bind(*given, **named).arguments["penalty_scale"])
-            return whole(*given, **named)
-
-        return watched
-
-    for name in ("discriminator_step", "adversarial_step"):
-        monkeypatch.setattr(training_loop, name, watch(getattr(training_loop, name)))
-    config = small_config(max_steps=4, discriminator_steps=2)
-    small_trainer(config, game=replace(make_game(config), penalty_interval=3)).train(progress=False)
-    assert scales == [0, 0, 3, 0, 0, 3, 0, 0]
 
 
 def test_linear_decay_holds_for_a_half_and_ends_near_zero() -> None:
@@ -900,3 +783,4 @@ def test_samples_scored_at_once_on_a_cpu() -> None:
     sizes = (1, 784, 1024, 2048, 10**6)
     assert [default_score_chunk(torch.device("cpu"), size) for size in sizes] == [256, 256, 256, 128, 64]
     assert default_score_chunk(torch.device("meta"), 784) is None
+    assert small_trainer(small_config()).players.score_chunk == 256
