@@ -15,7 +15,7 @@ import torch
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.base import write_text_atomically
-from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.codecs.columns import CategoryColumn
 from bgan_discrete.config import (
     ArrayAlgorithmConfig,
     ArrayDataConfig,
