@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete import InputError, load_array
-from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, fitting, values
-from bgan_discrete.codecs.values import identity
+from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, fitting
+from bgan_discrete.codecs.values import identity, number_of
 from bgan_discrete.sources import ArrayData, conservation, describe, table_files
 from bgan_discrete.sources import tables as table_sources
 from bgan_discrete.sources.arrays import split_names
@@ -172,7 +172,7 @@ def typed_as_it_was(cells: list[Any]) -> list[Any]:
     present = {cell for cell in cells if cell is not None}
     if present and all(re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", cell) and cell != "-0" for cell in present):
         return [None if cell is None else int(cell) for cell in cells]
-    if present and all(values.number_of(cell) is not None for cell in present):
+    if present and all(number_of(cell) is not None for cell in present):
         return [None if cell is None else float(cell) for cell in cells]
     return list(cells)
 
