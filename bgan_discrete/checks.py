@@ -48,7 +48,7 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> i
     except TypeError:
         number = None
     if number is None or number < low or (high is not None and number > high):
-        rule = f" of at least {low}" if high is None else f", {low} .. {high if high < 2**53 else '2**63 - 1'}"
+        rule = f" of at least {low}" if high is None else f", {low} .. {'2**63 - 1' if high == 2**63 - 1 else high}"
         raise InputError(f"{name} must be an integer{rule}, got {value!r}")
     return number
 

@@ -4,6 +4,7 @@ Images are uint8 ``[N, H, W]`` (grey) or ``[N, H, W, 3]`` (RGB); codes are uint8
 ``[N, H, W]`` or, for the levels of three channels, ``[N, 3, H, W]``. Texts are strings; their codes are ``[N, L]``.
 """
 
+from bgan_discrete.codecs.arrays import ArrayCodec, IntegersCodec
 from bgan_discrete.codecs.base import MAX_CATEGORIES, Codec, ImageCodec
 from bgan_discrete.codecs.binary import BinaryCodec
 from bgan_discrete.codecs.characters import CharacterCodec
@@ -20,7 +21,7 @@ from bgan_discrete.codecs.factory import (
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec
 from bgan_discrete.codecs.pieces import SentencePieceCodec
-from bgan_discrete.codecs.tables import ArrayCodec, IntegersCodec, TableCodec
+from bgan_discrete.codecs.tables import TableCodec
 from bgan_discrete.codecs.text import TextCodec
 
 __all__ = [

@@ -94,6 +94,29 @@ class Codec(ABC):
         """
         write_text_atomically(Path(path), self.to_json())
 
+    def validate_codes(self, codes: Any) -> None:
+        """Check that codes are what `decode` takes.
+
+        Args:
+            codes: Of any kind.
+
+        Raises:
+            InputError: If they are not integers in ``[0, K)`` of the codec's shape.
+        """
+        if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
+            kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
+            raise InputError(f"codes must be an array of integers, got {kind}")
+        wanted, is_right = self._shape_of_codes(codes.shape)
+        if not is_right:
+            raise InputError(f"codes of the {self.name} codec must have the shape {wanted}, got {list(codes.shape)}")
+        for value in (codes.min(initial=0), codes.max(initial=0)):
+            if not 0 <= value < self.num_categories:
+                raise InputError(f"codes must lie in [0, {self.num_categories}), got {int(value)}")
+
+    @abstractmethod
+    def _shape_of_codes(self, shape: tuple[int, ...]) -> tuple[str, bool]:
+        """The shape that codes must have, in words, and whether one is so."""
+
     def _require_fitted(self) -> None:
         if not self.is_fitted:
             raise InputError(f"the {self.name} codec has not seen data yet: call fit first")
@@ -194,26 +217,10 @@ class ImageCodec(Codec):
         if not right_shape or images.size == 0:
             raise InputError(f"images for the {self.name} codec must have the shape {wanted}, got {list(images.shape)}")
 
-    def validate_codes(self, codes: NDArray[Any]) -> None:
-        """Check that codes are what `decode` takes.
-
-        Args:
-            codes: Of any kind.
-
-        Raises:
-            InputError: If they are not integers in ``[0, K)``, ``[N, H, W]`` or ``[N, 3, H, W]``.
-        """
-        if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
-            kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
-            raise InputError(f"codes must be an array of integers, got {kind}")
+    def _shape_of_codes(self, shape: tuple[int, ...]) -> tuple[str, bool]:
         planes = self.channels_first and self.channels == 3
-        right_shape = codes.ndim == 4 and codes.shape[1] == 3 if planes else codes.ndim == 3
-        if not right_shape or codes.size == 0:
-            wanted = "[N, 3, H, W]" if planes else "[N, H, W]"
-            raise InputError(f"codes of the {self.name} codec must have the shape {wanted}, got {list(codes.shape)}")
-        for value in (codes.min(), codes.max()):
-            if not 0 <= int(value) < self.num_categories:
-                raise InputError(f"codes must lie in [0, {self.num_categories}), got {int(value)}")
+        is_right = len(shape) == 4 and shape[1] == 3 if planes else len(shape) == 3
+        return "[N, 3, H, W]" if planes else "[N, H, W]", is_right and 0 not in shape
 
 
 def config_fingerprint(config: dict[str, Any]) -> str:

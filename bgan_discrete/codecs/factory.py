@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bgan_discrete.checks import check_choice
+from bgan_discrete.codecs.arrays import IntegersCodec
 from bgan_discrete.codecs.base import (
     FILE_FORMAT,
     FILE_VERSION,
@@ -17,10 +18,11 @@ from bgan_discrete.codecs.base import (
 )
 from bgan_discrete.codecs.binary import BinaryCodec
 from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCodec
+from bgan_discrete.codecs.columns import column_from_config
 from bgan_discrete.codecs.levels import LevelsCodec
 from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
 from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
-from bgan_discrete.codecs.tables import IntegersCodec, TableCodec, table_codec_from_columns
+from bgan_discrete.codecs.tables import TableCodec
 from bgan_discrete.codecs.text import TextCodec
 from bgan_discrete.durable import read_json
 from bgan_discrete.errors import InputError, one_line
@@ -33,48 +35,6 @@ MAX_FILE_BYTES = 2**26
 
 CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
 """Names of the codecs of images that `build_codec` knows."""
-
-
-def build_codec(
-    name: str,
-    num_categories: int | None = None,
-    channels: int = 1,
-    *,
-    seed: int = 0,
-    threshold: int = 128,
-    stochastic: bool = False,
-    dither: bool = False,
-) -> ImageCodec:
-    """Build a codec by name; a palette, and levels without K, still have to be fitted.
-
-    Args:
-        name: ``binary``, ``levels`` or ``palette``.
-        num_categories: K, 2 .. 256; `DEFAULT_NUM_CATEGORIES` of the name if None; for ``levels``, `fit` then
-            chooses it. 2 for ``binary``.
-        channels: Of the images, 1 or 3. 1 for ``binary``.
-        seed: Of k-means and of stochastic binarisation.
-        threshold: Of ``binary``: the least pixel that becomes 1, 1 .. 255.
-        stochastic: Of ``binary``: draw the codes with probability pixel / 255.
-        dither: Of ``palette``: spread each pixel's error to its neighbours.
-
-    Returns:
-        The codec.
-
-    Raises:
-        InputError: If the name is unknown or an argument is out of its range.
-    """
-    check_choice("codec", name, CODEC_NAMES)
-    categories = DEFAULT_NUM_CATEGORIES[name] if num_categories is None else num_categories
-    if name == "levels":
-        return LevelsCodec(categories, channels)
-    if name == "palette":
-        assert categories is not None
-        return PaletteCodec(categories, channels, seed=seed, dither=dither)
-    if categories != 2:
-        raise InputError(f"num_categories of the binary codec is 2, got {categories}; levels and palette take others")
-    if channels != 1:
-        raise InputError(f"the binary codec takes grey images, got {channels} channels: make them grey (--color grey)")
-    return BinaryCodec(threshold, stochastic=stochastic, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -102,6 +62,7 @@ class CodecOptions:
 
     def __post_init__(self) -> None:
         """Refuse wrong values now rather than after the data have been read."""
+        check_choice("codec", self.name, CODEC_NAMES)
         self.build(channels=1)
 
     def build(self, channels: int) -> ImageCodec:
@@ -116,15 +77,37 @@ class CodecOptions:
         Raises:
             InputError: If the codec does not take so many channels.
         """
-        return build_codec(
-            self.name,
-            self.num_categories,
-            channels,
-            seed=self.seed,
-            threshold=self.threshold,
-            stochastic=self.stochastic,
-            dither=self.dither,
-        )
+        categories = DEFAULT_NUM_CATEGORIES[self.name] if self.num_categories is None else self.num_categories
+        if self.name == "levels":
+            return LevelsCodec(categories, channels)
+        if self.name == "palette":
+            assert categories is not None
+            return PaletteCodec(categories, channels, seed=self.seed, dither=self.dither)
+        if categories != 2:
+            fault = f"num_categories of the binary codec is 2, got {categories}"
+            raise InputError(f"{fault}; levels and palette take others")
+        if channels != 1:
+            fault = f"the binary codec takes grey images, got {channels} channels"
+            raise InputError(f"{fault}: make them grey (--color grey)")
+        return BinaryCodec(self.threshold, stochastic=self.stochastic, seed=self.seed)
+
+
+def build_codec(name: str, num_categories: int | None = None, channels: int = 1, **options: Any) -> ImageCodec:
+    """Build a codec by name; a palette, and levels without K, still have to be fitted.
+
+    Args:
+        name: See `CodecOptions`, as of the others.
+        num_categories: K.
+        channels: Of the images, 1 or 3. 1 for ``binary``.
+        options: ``seed``, ``threshold``, ``stochastic`` and ``dither``.
+
+    Returns:
+        The codec.
+
+    Raises:
+        InputError: If the name is unknown or an argument is out of its range.
+    """
+    return CodecOptions(name, num_categories, **options).build(channels)
 
 
 @dataclass(frozen=True)
@@ -191,20 +174,24 @@ def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCode
     return PaletteCodec(channels=channels, palette=colours, **others)
 
 
-_BUILDERS: dict[str, tuple[frozenset[str], Callable[..., Codec]]] = {
-    "binary": (frozenset({"threshold", "stochastic", "seed"}), BinaryCodec),
-    "levels": (frozenset({"num_categories", "channels"}), LevelsCodec),
-    "palette": (frozenset({"num_categories", "channels", "seed", "dither", "palette"}), _palette_codec),
-    "characters": (
-        frozenset({"length", "ends", "max_categories", "min_count", "vocabulary"}),
-        CharacterCodec,
-    ),
-    "sentencepiece": (frozenset({"length", "ends", "model_type", "vocabulary_size", "model"}), _piece_codec),
-    IntegersCodec.name: (frozenset({"event_shape", "num_categories", "low"}), _integers_codec),
-    TableCodec.name: (frozenset({"columns"}), table_codec_from_columns),
-}
+def _table_codec(*, columns: Any) -> TableCodec:
+    if not isinstance(columns, list):
+        raise InputError(f"columns must be a list, got {columns!r}")
+    return TableCodec([column_from_config(entry) for entry in columns])
 
-_OPTIONAL = {IntegersCodec.name: {"values"}}
+
+_BUILDERS: dict[str, tuple[Callable[..., Codec], str]] = {
+    "binary": (BinaryCodec, "threshold stochastic seed"),
+    "levels": (LevelsCodec, "num_categories channels"),
+    "palette": (_palette_codec, "num_categories channels seed dither palette"),
+    "characters": (CharacterCodec, "length ends max_categories min_count vocabulary"),
+    "sentencepiece": (_piece_codec, "length ends model_type vocabulary_size model"),
+    "integers": (_integers_codec, "event_shape num_categories low"),
+    "table": (_table_codec, "columns"),
+}
+"""Of each codec what builds it, and the keys of its configuration."""
+
+_OPTIONAL = {"integers": {"values"}}
 """Keys that a configuration may lack."""
 
 _OWN: dict[str, type[Codec]] = {}
@@ -251,9 +238,9 @@ def codec_from_config(config: Any) -> Codec:
             return _OWN[name](**{key: value for key, value in config.items() if key != "name"})
         except TypeError as error:
             raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
-    keys, builder = _BUILDERS[name]
+    builder, required = _BUILDERS[name]
     given = set(config) - {"name"}
-    keys |= given & _OPTIONAL.get(name, set())
+    keys = set(required.split()) | given & _OPTIONAL.get(name, set())
     if given != keys:
         faults = [f"lacks {key}" for key in sorted(keys - given)]
         faults += [f"has the unknown {key}" for key in sorted(given - keys)]
@@ -282,8 +269,7 @@ def load_codec(path: str | os.PathLike[str]) -> Codec:
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
         raise InputError(f"{path} is not a codec: its format must be {FILE_FORMAT!r}")
     if document.get("format_version") != FILE_VERSION:
-        version = document.get("format_version")
-        version = one_line(ValueError(repr(version)))
+        version = one_line(ValueError(repr(document.get("format_version"))))
         raise InputError(f"{path} has the format version {version}; this program reads {FILE_VERSION}")
     try:
         codec = codec_from_config(document.get("codec"))

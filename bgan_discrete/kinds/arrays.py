@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
-from bgan_discrete.codecs.tables import CategoryColumn
+from bgan_discrete.codecs.columns import CategoryColumn
 from bgan_discrete.config import ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file

@@ -13,17 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
-from bgan_discrete.codecs.tables import (
-    ArrayCodec,
-    BinnedColumn,
-    IntegersCodec,
-    Table,
-    TableCodec,
-    fit_table,
-    identity,
-    one_for_each_number,
-    symbols_of,
-)
+from bgan_discrete.codecs.arrays import ArrayCodec, IntegersCodec, symbols_of
+from bgan_discrete.codecs.columns import BinnedColumn
+from bgan_discrete.codecs.fitting import fit_columns
+from bgan_discrete.codecs.tables import TableCodec
+from bgan_discrete.codecs.values import Table, identity, one_for_each_number
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.data import ArrayData, Data
@@ -444,7 +438,7 @@ def _fit(
 ) -> ArrayCodec:
     if not isinstance(rows, np.ndarray):
         usable = {name: one_for_each_number(values) for name, values in rows.items() if name not in findings.refused}
-        return fit_table(usable, bins, max_categories, findings.refused, drop)
+        return TableCodec(fit_columns(usable, bins, max_categories, findings.refused, drop))
     for name, value in (("bins", bins), ("max_categories", max_categories)):
         if value is not None:
             raise InputError(f"{name} is for tables, got {value} for an array; see --layout table")

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bgan_discrete.codecs.tables import identity, shown
+from bgan_discrete.codecs.values import identity, shown
 from bgan_discrete.errors import visible
 
 SHOWN = 3

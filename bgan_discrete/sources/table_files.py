@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bgan_discrete.codecs.tables import Table, Value
+from bgan_discrete.codecs.values import Table, Value
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.lines import DELIMITERS

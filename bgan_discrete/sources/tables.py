@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bgan_discrete.codecs.tables import Value, check_characters, check_name, number_of, option_of
+from bgan_discrete.codecs.arrays import check_characters
+from bgan_discrete.codecs.values import Value, check_name, number_of, option_of
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.lines import DELIMITERS, csv_rows

@@ -38,9 +38,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "codecs": (
-        ("base",),
-        ("binary", "levels", "palette", "tables", "text"),
-        ("characters", "pieces"),
+        ("base", "values"),
+        ("binary", "levels", "palette", "arrays", "text"),
+        ("characters", "pieces", "columns"),
+        ("fitting",),
+        ("tables",),
         ("factory",),
     ),
     "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),

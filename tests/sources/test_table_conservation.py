@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bgan_discrete import InputError, load_array
-from bgan_discrete.codecs import IntegersCodec, codec_from_config, tables
-from bgan_discrete.codecs.tables import identity
+from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, fitting
+from bgan_discrete.codecs.values import identity, number_of
 from bgan_discrete.sources import ArrayData, conservation, describe, table_files
 from bgan_discrete.sources import tables as table_sources
 from bgan_discrete.sources.arrays import split_names
@@ -121,7 +121,7 @@ def is_same(given: Any, back: Any) -> bool:
 
 
 def assert_conserved(given: dict[str, list[Any]], data: ArrayData) -> None:
-    assert isinstance(data.codec, tables.TableCodec)
+    assert isinstance(data.codec, TableCodec)
     back = data.codec.decode(data.codes)
     assert list(back) == list(given)
     for name, values in given.items():
@@ -172,7 +172,7 @@ def typed_as_it_was(cells: list[Any]) -> list[Any]:
     present = {cell for cell in cells if cell is not None}
     if present and all(re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", cell) and cell != "-0" for cell in present):
         return [None if cell is None else int(cell) for cell in cells]
-    if present and all(tables.number_of(cell) is not None for cell in present):
+    if present and all(number_of(cell) is not None for cell in present):
         return [None if cell is None else float(cell) for cell in cells]
     return list(cells)
 
@@ -413,9 +413,12 @@ def test_the_options_that_an_error_ends_with_load_the_table(tmp_path: Path, exam
 
 
 def test_advice_that_does_not_work_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "USUAL_CATEGORIES", 3)  # too few to lump most columns together
-    monkeypatch.setattr(tables, "ColumnError", lambda message, remedy: InputError(message))
-    monkeypatch.setattr(tables, "getattr", lambda error, name, default: "max_categories", raising=False)
+    class AlwaysLumping(fitting.ColumnError):
+        def __init__(self, message: str, remedy: str) -> None:
+            super().__init__(message, "max_categories")
+
+    monkeypatch.setattr(fitting, "USUAL_CATEGORIES", 3)  # too few to lump most columns together
+    monkeypatch.setattr(fitting, "ColumnError", AlwaysLumping)
     fails(TABLES_OF_MANY, advice_works(tmp_path / "t.csv"))
 
 
