@@ -44,6 +44,14 @@ def _classifiers_are_trained_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """New tensors of floating point are in float64."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BGAN_DISCRETE_CACHE", str(tmp_path / "bgan-cache"))

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +69,22 @@ def finish(processes: list[warm_start.Started], timeout: float = 120) -> list[tu
     return [(process.returncode, *end) for process, end in zip(processes, ends, strict=True)]
 
 
+def outputs(arguments: list[str]) -> list[str]:
+    """What each of two processes printed that end well."""
+    found = finish(start(arguments))
+    assert [code for code, *_ in found] == [0, 0], found
+    return [said for _, said, _ in found]
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes found, each with half of every batch."""
     folder = tmp_path_factory.mktemp("two")
-    for code, _, errors in finish(start(["tests/support/parallel_program.py", str(folder)])):
-        assert code == 0, errors
+    outputs(["tests/support/parallel_program.py", str(folder)])
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.fixture
-def in_float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
-@pytest.mark.usefixtures("in_float64")
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_with_half_the_batch_do_what_one_does_with_the_whole(
     two: list[dict[str, Any]], name: str, monkeypatch: pytest.MonkeyPatch
@@ -196,10 +193,8 @@ def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path: Path) -> None:
-    def train(*more: str) -> list[tuple[int, str, str]]:
-        found = finish(start([*TRAIN, "--output-dir", str(tmp_path / "run"), "--log-interval", "5", *more]))
-        assert [code for code, *_ in found] == [0, 0], found
-        return found
+    def train(*more: str) -> list[str]:
+        return outputs([*TRAIN, "--output-dir", str(tmp_path / "run"), "--log-interval", "5", *more])
 
     def last() -> dict[str, Any]:
         from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
@@ -207,13 +202,13 @@ def test_two_processes_stopped_and_resumed_equal_the_uninterrupted_ones(tmp_path
         return load_checkpoint(find_checkpoint(tmp_path / "run" / "checkpoints", "latest"), torch.device("cpu"))
 
     first = train("--max-steps", "12", "--checkpoint-interval", "7", "--keep-last", "9")
-    assert "processes:   2, with 8 of each batch of 16" in first[0][1]
-    assert first[1][1] == "", "one process speaks"
+    assert "processes:   2, with 8 of each batch of 16" in first[0]
+    assert first[1] == "", "one process speaks"
     whole = last()
     kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
     shutil.rmtree(kept[1])
     resumed = train("--resume", "latest")
-    assert "at step 7" in resumed[0][1]
+    assert "at step 7" in resumed[0]
     assert whole["num_processes"] == 2
     assert equal(whole, last())
     streams = whole["processes"]["rng"]
@@ -250,9 +245,7 @@ with join_processes("cpu", 60) as processes:
 
 
 def test_networks_of_ones_own_draw_numbers_of_their_own_and_are_trained_alike() -> None:
-    found = finish(start(["-c", OWN_NETWORKS]))
-    assert [code for code, *_ in found] == [0, 0], found
-    first, second = (said.splitlines() for _, said, _ in found)
+    first, second = (said.splitlines() for said in outputs(["-c", OWN_NETWORKS]))
     assert first[0] != second[0]
     for lines in (first, second):
         assert lines[1].startswith("the processes of a training must have the same data, step: give all of them")
@@ -291,9 +284,7 @@ with join_processes("cpu", 60) as processes:
 
 
 def test_processes_agree_on_the_time_used_and_start_from_the_same_weights(tmp_path: Path) -> None:
-    found = finish(start(["-c", TIMED, str(tmp_path / "run")]))
-    assert [code for code, *_ in found] == [0, 0], found
-    first, second = (said for _, said, _ in found)
+    first, second = outputs(["-c", TIMED, str(tmp_path / "run")])
     assert first == second
     # The slowest of them counts, a step later than it has said so: 16 s are used up after eight steps of two seconds.
     shares = [1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
@@ -338,8 +329,7 @@ def test_a_process_that_hangs_in_its_data_ends_the_others_in_a_bounded_time(hung
 def test_text_is_read_by_one_process_and_shared(tmp_path: Path) -> None:
     arguments = [*TEXT, "--output-dir", str(tmp_path / "run"), "--max-steps", "4", "--tokenizer", "sentencepiece"]
     arguments += ["--vocabulary-size", "280", "--length", "4"]
-    found = finish(start(arguments))
-    assert [code for code, *_ in found] == [0, 0], found
+    outputs(arguments)
     left = {path.name for path in (tmp_path / "run").iterdir()}
     expected = {"config.yaml", "metrics.jsonl", "model", "checkpoints", "samples.txt", "report.html", "facts.json"}
     assert left == expected | (left & {"curves.png"})
@@ -401,15 +391,7 @@ def wait_for(condition: Any, processes: list[Any], seconds: float = 60) -> None:
 def launch(folder: Path, *more: str) -> subprocess.Popen[str]:
     """Two processes under torchrun."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(free_port()),
-    ]
+    command = [sys.executable, *f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()}".split()]
     arguments = [*TRAIN, "--output-dir", str(folder), "--max-steps", "1000000", "--log-interval", "1", *more]
     return subprocess.Popen(
         [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT

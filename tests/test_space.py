@@ -25,6 +25,7 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
     assert made == SampleSpace((2, 3), 5, (5, 5, 2, 1, 5, 5), 4)
     assert (made.num_positions, made.sizes) == (6, (5, 5, 2, 1, 5, 5))
     assert SampleSpace.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert SampleSpace((2,), 4, sizes=(4, 4)).sizes is None, "where all are the largest"
     assert hash(made) == hash(SampleSpace.from_dict(made.to_dict()))
     named = SampleSpace((2,), 3, ordered=np.bool_(True), class_names=np.array(["a", "b"]))  # type: ignore[arg-type]
     assert json.dumps(named.to_dict()) == json.dumps(SampleSpace((2,), 3, None, None, True, ("a", "b")).to_dict())
@@ -46,6 +47,8 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
         ({"end_id": 4}, r"end_id must be in \[0, 4\) or be None, got 4"),
         ({"end_id": -1}, "end_id must be in"),
         ({"end_id": True}, r"end_id must be of integers, got \[True\]"),
+        ({"sizes": (0, 4)}, "at least 1 and at most num_categories = 4, got 0 to 4"),
+        ({"sizes": (5, -1)}, "at least 1 and at most num_categories = 4, got -1 to 5"),
         ({"sizes": (4, 4, 4)}, "one for each of the 2 positions"),
         ({"sizes": (4, 2.5)}, r"sizes must be flat, in C order, and of integers, got \(4, 2\.5\)"),
         ({"sizes": [[3, 3]]}, r"sizes must be flat, in C order, and of integers, got \[\[3, 3\]\]"),

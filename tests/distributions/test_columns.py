@@ -202,22 +202,12 @@ def test_training_on_columns_learns_a_rule_between_them(credit: str) -> None:
     [
         (lambda: ColumnCategorical(torch.zeros(2, 3, 4), torch.tensor([1, 2])), "sizes must have the event shape"),
         (lambda: ColumnCategorical(torch.zeros(2, 2, 2, 4), torch.ones(4)), "sizes must have the event shape"),
-        (lambda: SampleSpace((2,), 4, sizes=(1, -1)), "at least 1 and at most num_categories = 4, got -1 to 1"),
-        (lambda: SampleSpace((3,), 4, sizes=(1, 2)), "one for each of the 3 positions"),
-        (lambda: SampleSpace((2,), 4, sizes=(0, 4)), "at least 1 and at most num_categories = 4, got 0 to 4"),
-        (lambda: SampleSpace((2,), 4, sizes=(5, 4)), "at most num_categories = 4, got 4 to 5"),
         (lambda: MLPGenerator(SampleSpace((2,), 4), latent_kind="uniform"), "latent_kind must be one of"),
     ],
 )
 def test_errors(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
-
-
-def test_sizes_are_kept_unless_all_are_the_largest() -> None:
-    assert SampleSpace((2,), 4, sizes=(1, 4)).sizes == (1, 4)
-    assert SampleSpace((1, 2), 4, sizes=(3, 2)).sizes == (3, 2)
-    assert SampleSpace((2,), 4, sizes=(4, 4)).sizes is None
 
 
 def test_equal_sizes_are_the_plain_distribution() -> None:

@@ -34,6 +34,8 @@ CONTEXTS = ("prefix", "rest")
 NETWORKS = ("mlp", "conv", "gru")
 ONE_SHOT = (ConvSequenceGenerator, MLPSequenceGenerator)
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 class TabledDiscriminator(Discriminator):
     """Any F of whole samples, its alternatives by looking each of them up."""
@@ -60,14 +62,6 @@ class TabledDiscriminator(Discriminator):
                 changed[:, position + 1 :] = 0
             found[:, position, category] = self.log_ratio(changed)
         return found
-
-
-@pytest.fixture(autouse=True)
-def _double() -> object:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 @pytest.fixture(autouse=True)

@@ -82,15 +82,6 @@ def test_the_terms_come_from_f(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DIVERGENCES)
-def test_away_from_the_ratio_the_bound_is_lower(name: str) -> None:
-    divergence, generator = get_divergence(name), torch.Generator().manual_seed(0)
-    best = bound(divergence, (P / Q).log())
-    for _ in range(20):
-        other = (P / Q).log() + 0.3 * torch.randn(5, dtype=torch.float64, generator=generator)
-        assert bound(divergence, other) < best
-
-
-@pytest.mark.parametrize("name", DIVERGENCES)
 def test_the_loss_is_the_negative_bound(name: str) -> None:
     real, fake = torch.randn(4), torch.randn(6)
     divergence = get_divergence(name)
@@ -107,12 +98,9 @@ def test_the_gan_loss_is_binary_cross_entropy_and_never_overflows() -> None:
         assert torch.isfinite(get_divergence(name).discriminator_loss(far, far))
 
 
-def test_total_variation_is_refused_with_the_reason() -> None:
+def test_total_variation_is_refused_with_the_reason_and_an_unknown_name_with_the_choices() -> None:
     for name in ("total_variation", "tv"):
         with pytest.raises(InputError, match=r"not strictly convex.*does not carry the ratio"):
             get_divergence(name)
-
-
-def test_an_unknown_name_is_refused_with_the_choices() -> None:
     with pytest.raises(InputError, match="'js' is unknown; choose one of gan, jensen_shannon"):
         get_divergence("js")

@@ -59,13 +59,6 @@ def one_hots(batch: Tensor) -> Tensor:
     return nn.functional.one_hot(batch.long(), K).double()
 
 
-@pytest.fixture
-def doubles(monkeypatch: pytest.MonkeyPatch):
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def test_of_a_linear_discriminator() -> None:
     a = torch.randn(4, K)
     real, fake = codes(0), codes(1)
@@ -88,7 +81,7 @@ def test_of_prefixes_it_is_that_of_their_mean(name: str) -> None:
     assert value(name, prefixes, real, fake, K) == pytest.approx(value(name, linear, real, fake, K), rel=1e-5)
 
 
-@pytest.mark.usefixtures("doubles")
+@pytest.mark.usefixtures("float64")
 def test_r1_and_roth_against_differences() -> None:
     discriminator, real, fake = Curved(), codes(2), codes(3)
     reals = [naive_squared_norm(discriminator, x) for x in one_hots(real)]
@@ -101,7 +94,7 @@ def test_r1_and_roth_against_differences() -> None:
     assert value("roth", discriminator, real, fake, K) == pytest.approx(roth, rel=1e-5)
 
 
-@pytest.mark.usefixtures("doubles")
+@pytest.mark.usefixtures("float64")
 def test_wgan_gp_looks_between_the_samples() -> None:
     discriminator, real, fake = Curved(), codes(4), codes(5, 7)
     generator = torch.Generator().manual_seed(0)

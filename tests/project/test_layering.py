@@ -260,12 +260,6 @@ def test_a_library_or_a_file_of_the_game_would_be_found(line: str) -> None:
     assert reaches("import math\nimport torch.nn\nfrom einops import rearrange\nmodel.load_state_dict(s)") == []
 
 
-@pytest.mark.parametrize("path", GAME, ids=lambda path: path.name)
-def test_nothing_in_the_game_knows_of_its_rivals(path: Path) -> None:
-    imported = imports_of(path.read_text(encoding="utf-8"))
-    assert not [f"{room}.{name}" for room, name in imported if f"{room}.{name}".startswith("bgan_discrete.rivals")]
-
-
 def test_the_step_fits_on_a_screen_and_knows_nothing_of_how_networks_run() -> None:
     source = (PACKAGE / "game" / "step.py").read_text(encoding="utf-8")
     assert len(source.splitlines()) <= 120

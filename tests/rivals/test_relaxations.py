@@ -25,13 +25,12 @@ from bgan_discrete.rivals.wasserstein import wasserstein_step
 K = 3
 SPACE = SampleSpace((2,), K)
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture(autouse=True)
-def _double_precision() -> object:
-    torch.set_default_dtype(torch.float64)
+def _seeded(float64: None) -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def expected_gradient(name: str, logits: Tensor, function: object, monkeypatch: pytest.MonkeyPatch) -> Tensor:
