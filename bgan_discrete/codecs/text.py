@@ -39,6 +39,30 @@ class TextCodec(Codec):
         self.ordered = False
         self.num_categories = 0
 
+    def prompt_codes(self, prompt: str) -> Codes:
+        """The codes of what samples are to begin with.
+
+        Args:
+            prompt: Of known characters, as the codec itself writes them.
+
+        Returns:
+            At most L codes, without an end.
+
+        Raises:
+            InputError: If it is too long, holds what the vocabulary lacks, or would come back as another text.
+        """
+        (codes,) = self.tokenize([prompt])
+        if self.is_unknown(codes).any():
+            unknown = sorted({char for char in prompt if self.is_unknown(self.tokenize([char])[0]).any()})
+            raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, unknown))}")
+        if (back := self.detokenize(codes)) != prompt:
+            raise InputError(f"prompt must be as the model's tokenizer writes it, {back!r}, got {prompt!r}")
+        if len(codes) > self.length:
+            raise InputError(
+                f"prompt must have at most {self.length} tokens, the model's length; {prompt!r} has {len(codes)}"
+            )
+        return codes
+
     @property
     def is_fitted(self) -> bool:
         """Whether there is a vocabulary."""

@@ -1,7 +1,8 @@
 """Integer arrays and tables: rows of columns, sequences of integers, levels on a plane."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,12 @@ class Arrays(Kind):
         if spread is not None:
             rng = torch.Generator().manual_seed(config.training.seed)
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
+
+    def decoder(self, codec: ArrayCodec, bin_ranges: bool = False) -> Callable[[np.ndarray], Any]:
+        """Rows or arrays; see `Kind.decoder`."""
+        if bin_ranges and isinstance(codec, TableCodec):
+            return partial(codec.decode, ranges=True)
+        return super().decoder(codec, bin_ranges)
 
     def save(self, samples: Samples, path: Path) -> str:
         """Rows as CSV; see `Kind.save`."""

@@ -132,6 +132,21 @@ class Kind(ABC):
 
     # 3. Samples.
 
+    def decoder(self, codec: Any, bin_ranges: bool = False) -> Callable[[np.ndarray], Any]:
+        """What makes values of codes.
+
+        Args:
+            codec: Of the model.
+            bin_ranges: Whether the bins of a table's numbers are given as ranges.
+
+        Raises:
+            InputError: If there are no such bins.
+        """
+        if bin_ranges:
+            raise InputError(f"bin_ranges is for tables; the model is one of {self.noun}")
+        decode: Callable[[np.ndarray], Any] = codec.decode
+        return decode
+
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """The samples of a finished model that its run shows.
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.codecs import TableCodec, TextCodec
+from bgan_discrete.codecs import TableCodec
 from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.distributions.sampling import check_sharpening
@@ -187,43 +187,50 @@ class Pipeline:
                 continuous grey levels, labels of a model without classes, more labels than samples, an unknown label or
                 character, a prompt that is too long, bins of what is no table.
         """
-        # 1. What is asked for, looked at before any work.
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
-        check_sharpening(temperature, top_k, top_p)
-        is_sharpened = (temperature, top_k, top_p) != (1.0, None, None)
-        if is_sharpened and isinstance(self.generator, ContinuousConvGenerator):
-            raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
-        if bin_ranges and not isinstance(self.codec, TableCodec):
-            raise InputError(f"bin_ranges is for tables; the model is one of {self.kind.noun}")
-        if resample > 1 and self.discriminator is None:
-            raise InputError(
-                f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
-                "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
-            )
+        decode = self.kind.decoder(self.codec, bin_ranges)
         of_samples = labels_of_samples(self._class_numbers(labels), num_samples, self.num_classes)
-        start = self._prompt_codes(prompt)
-
-        # 2. Draw.
-        def draw(distribution: Any, rng: torch.Generator) -> Tensor:
-            if is_sharpened:
-                distribution = distribution.sharpened(temperature, top_k, top_p)
-            drawn = distribution.sample(1, rng) if start is None else distribution.sample(1, rng, prompt=start)
-            return cast(Tensor, drawn[0])
-
         codes = sample_codes(
             self.generator,
             num_samples,
             seed,
             self.device,
             batch_size,
-            draw,
+            self._draw(temperature, top_k, top_p, prompt),
             labels=None if of_samples is None else torch.from_numpy(of_samples),
-            resampler=None if self.discriminator is None or resample == 1 else Resampler(self.discriminator, resample),
+            resampler=self._resampler(resample),
         ).numpy()
+        return Samples(codes, decode(codes), of_samples)
 
-        # 3. Decode.
-        values = self.codec.decode(codes, bin_ranges) if bin_ranges else self.codec.decode(codes)
-        return Samples(codes, values, of_samples)
+    def _draw(
+        self, temperature: float, top_k: int | None, top_p: float | None, prompt: str
+    ) -> Callable[[Any, torch.Generator], Tensor]:
+        """What makes codes of a distribution."""
+        check_sharpening(temperature, top_k, top_p)
+        is_sharpened = (temperature, top_k, top_p) != (1.0, None, None)
+        if is_sharpened and isinstance(self.generator, ContinuousConvGenerator):
+            raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
+        if prompt and not self.generator.takes_prompt:
+            raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
+        start = torch.from_numpy(self.codec.prompt_codes(prompt).astype(np.int64)) if prompt else None
+
+        def draw(distribution: Any, rng: torch.Generator) -> Tensor:
+            if is_sharpened:
+                distribution = distribution.sharpened(temperature, top_k, top_p)
+            drawn = distribution.sample(1, rng) if start is None else distribution.sample(1, rng, prompt=start)
+            return cast(Tensor, drawn[0])
+
+        return draw
+
+    def _resampler(self, resample: int) -> Resampler | None:
+        if resample == 1:
+            return None
+        if self.discriminator is None:
+            raise InputError(
+                f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
+                "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
+            )
+        return Resampler(self.discriminator, resample)
 
     def evaluate(
         self,
@@ -444,28 +451,6 @@ class Pipeline:
             return 0
         known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
         raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {shown(label)}")
-
-    def _prompt_codes(self, prompt: str) -> Tensor | None:
-        if not prompt:
-            return None
-        if not isinstance(self.codec, TextCodec):
-            raise InputError(f"prompt is for models of text; this one is of {self.kind.name}, got {prompt!r}")
-        if not self.generator.takes_prompt:
-            raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
-        (codes,) = self.codec.tokenize([prompt])
-        unknown = self.codec.is_unknown(codes)
-        if unknown.any():
-            what = sorted(
-                {character for character in prompt if self.codec.is_unknown(self.codec.tokenize([character])[0]).any()}
-            )
-            raise InputError(f"prompt holds what the model's vocabulary lacks: {', '.join(map(repr, what))}")
-        if (back := self.codec.detokenize(codes)) != prompt:
-            raise InputError(f"prompt must be as the model's tokenizer writes it, {back!r}, got {prompt!r}")
-        if len(codes) > self.codec.length:
-            raise InputError(
-                f"prompt must have at most {self.codec.length} tokens, the model's length; {prompt!r} has {len(codes)}"
-            )
-        return torch.from_numpy(codes.astype(np.int64))
 
 
 def load(
