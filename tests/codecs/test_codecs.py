@@ -3,7 +3,6 @@
 import itertools
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 
 from bgan_discrete.codecs import (
     BinaryCodec,
@@ -24,19 +24,10 @@ from bgan_discrete.codecs import (
     load_codec,
 )
 from bgan_discrete.codecs.levels import DEFAULT_LEVELS, MAX_EXACT_LEVELS, choose_num_levels, pixel_of_level
-from bgan_discrete.errors import InputError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 9, 7), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (5, 9, 7, 3), dtype=np.uint8)
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # --- levels ---

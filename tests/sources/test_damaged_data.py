@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
-from bgan_discrete.errors import InputError
 from bgan_discrete.sources import describe, load_images, load_text, storage
 from bgan_discrete.sources import text as text_source
 
@@ -264,15 +263,6 @@ IMAGE_CASES: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "the home of nobody": (at("~nobody-of-this-name/data.npy"), ("does not exist",)),
     "an unreadable file": (link("data.npy", "/proc/self/mem"), ("data.npy",)),
 }
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with warnings.catch_warnings(), pytest.raises(InputError) as caught:
-        warnings.simplefilter("error")
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize(("make", "words"), IMAGE_CASES.values(), ids=IMAGE_CASES)

@@ -4,7 +4,6 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions
-from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.images import count_classes
 from bgan_discrete.sources import ImageData, load_images, rows
 from bgan_discrete.sources import images as loading
@@ -41,12 +40,6 @@ def labels_of(data: ImageData) -> list[str | None]:
                 (place,) = np.flatnonzero((image == IMAGES).all((1, 2)))
                 found[place] = (data.class_names or list(map(str, range(99))))[labels[row]]
     return found
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    return str(caught.value)
 
 
 FLAT = [f"{number}.png" for number in range(6)]

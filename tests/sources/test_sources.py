@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions, LevelsCodec, PaletteCodec
 from bgan_discrete.errors import InputError
@@ -78,14 +79,6 @@ def pixels_of(image: Any, folder: Path, color: str = "auto") -> np.ndarray:
         write_parquet(folder / "one" / f"{split}.parquet", image=structs([encoded] * 2))
     data = load_images(folder / "one", color=color, codec=EXACT)
     return data.codec.decode(data.codes)[0]
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # --- the ways in ---
