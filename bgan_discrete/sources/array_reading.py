@@ -23,6 +23,7 @@ from bgan_discrete.sources.tables import (
     INDEX_NAME,
     Columns,
     Findings,
+    Frame,
     columns_of,
     frame_of_arrow,
     has_numbers_for_rows,
@@ -39,18 +40,6 @@ NPZ_KEYS = ("codes", "data", "x", "x_train")
 
 Codes = NDArray[Any]
 Rows = Codes | Columns
-
-
-@runtime_checkable
-class Frame(Protocol):
-    """What a data frame of pandas or polars has, and is known by."""
-
-    @property
-    def columns(self) -> Any:
-        """Names of its columns."""
-
-    def __getitem__(self, name: Any, /) -> Any:
-        """A column."""
 
 
 @runtime_checkable

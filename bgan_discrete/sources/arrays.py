@@ -20,6 +20,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.array_reading import Dataset, Request, Rows, place_of
 from bgan_discrete.sources.data import ArrayData, Data
+from bgan_discrete.sources.holdout import draw_rows
 from bgan_discrete.sources.storage import count_repeats
 from bgan_discrete.sources.tables import Findings
 
@@ -115,7 +116,7 @@ def _load(
     if isinstance(codec, TableCodec) and not isinstance(rows, np.ndarray):
         _count_values(rows, codec, codes, place, findings)
     name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else "data in memory"
-    places = _split(len(codes), count, holdout if heldout is None else None, seed, name)
+    places = draw_rows(len(codes), count, holdout if heldout is None else None, seed, name)
     training, evaluated = (np.ascontiguousarray(codes[part]) for part in places)
     classes, numbers = (None, None) if labels is None else _classes(labels, str(request.label_column), place, findings)
     repeated, leaked = count_repeats(training, evaluated)
@@ -211,22 +212,6 @@ def _joined_column(values: list[Any], others: list[Any]) -> list[Any]:
     if {str} in kinds and any(kind and str not in kind for kind in kinds):
         return [None if value is None else str(value) for value in joined]
     return joined
-
-
-def _split(rows: int, count: int, holdout: float | None, seed: int, name: str) -> tuple[Codes, Codes]:
-    """The rows to train on, of the first ``count``, and the held-out ones: a share of those, or what follows them."""
-    order = np.arange(rows)
-    if holdout is not None:
-        drawn = np.random.default_rng(seed).permutation(count)
-        num_heldout = min(max(round(count * holdout), 1), count - 1)
-        order = np.concatenate([np.sort(drawn[num_heldout:]), np.sort(drawn[:num_heldout])])
-        count -= num_heldout
-    if min(count, rows - count) < 2:
-        raise InputError(
-            f"dataset {name!r} has {count} rows to train on and {rows - count} to judge by; at least 2 of each are "
-            "needed: give more rows, or another holdout"
-        )
-    return order[:count], order[count:]
 
 
 def _classes(

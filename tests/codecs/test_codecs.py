@@ -19,7 +19,6 @@ from bgan_discrete.codecs import (
     ImageCodec,
     LevelsCodec,
     PaletteCodec,
-    build_codec,
     codec_from_config,
     load_codec,
 )
@@ -374,11 +373,11 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any], words: str) 
 
 
 def test_the_defaults_of_k() -> None:
-    assert build_codec("palette").num_categories == 16
-    assert build_codec("binary").num_categories == 2
-    assert not build_codec("levels").is_fitted
-    assert "binary codec takes grey images" in refusal(lambda: build_codec("binary", channels=3))
-    assert "channels must be 1 (grey) or 3 (RGB), got 2" in refusal(lambda: build_codec("levels", channels=2))
+    assert CodecOptions("palette").build(1).num_categories == 16
+    assert CodecOptions("binary").build(1).num_categories == 2
+    assert not CodecOptions("levels").build(1).is_fitted
+    assert "binary codec takes grey images" in refusal(lambda: CodecOptions("binary").build(3))
+    assert "channels must be 1 (grey) or 3 (RGB), got 2" in refusal(lambda: CodecOptions("levels").build(2))
 
 
 def test_wrong_arrays_are_refused() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
-from bgan_discrete.sources import describe, load_images, load_text, storage
+from bgan_discrete.sources import dataset_rows, describe, load_images, load_text, storage
 from bgan_discrete.sources import text as text_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 10), dtype=np.uint8)
@@ -423,6 +423,6 @@ def test_a_nul_in_a_row_of_the_hub_is_refused(monkeypatch: pytest.MonkeyPatch) -
     import datasets
 
     rows = datasets.Dataset.from_dict({"words": [f"row {row}" for row in range(60)] + ["a\0b"]})
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": rows})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: dataset_rows.HubSplits(train=rows))
     text = refusal(lambda: load_text("owner/name", codec=TextCodecOptions(length=8)))
     assert text == "row 60 of dataset 'owner/name' is damaged: 'words' holds a NUL character"

@@ -246,7 +246,7 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_annotated(tmp_path / "d" / "train.parquet", GREY)
     loaded = datasets.load_dataset(str(tmp_path / "d"), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: dataset_rows.HubSplits(loaded))
     fresh, again = (load_images("owner/name", codec=EXACT) for _ in range(2))
     assert (fresh.from_cache, again.from_cache) == (False, True)
     assert fresh.name == "owner/name"

@@ -11,7 +11,7 @@ import pytest
 
 from bgan_discrete.codecs import CharacterCodec, TextCodecOptions
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import code_store, describe, load_text
+from bgan_discrete.sources import code_store, describe, holdout, load_text
 from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
@@ -78,7 +78,7 @@ def held_out(folder: Path, some: list[str], **options: Any) -> tuple[list[str], 
     return data.codec.decode(data.codes), data.codec.decode(data.heldout_codes), data.heldout_source
 
 
-@pytest.mark.parametrize("kinds", [3, text_source.FEW_DOCUMENTS - 1])
+@pytest.mark.parametrize("kinds", [3, holdout.FEW_DOCUMENTS - 1])
 def test_of_few_different_lines_some_of_each_are_held_out(kinds: int, tmp_path: Path) -> None:
     some = lines(kinds) * 20
     training, heldout, source = held_out(tmp_path, some)
