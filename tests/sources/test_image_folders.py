@@ -16,7 +16,7 @@ from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions
 from bgan_discrete.kinds.images import count_classes
-from bgan_discrete.sources import ImageData, load_images, rows
+from bgan_discrete.sources import ImageData, dataset_rows, load_images, rows
 from bgan_discrete.sources import images as loading
 
 EXACT = CodecOptions(num_categories=256)
@@ -301,7 +301,7 @@ def test_paths_in_a_table_of_the_hub_are_not_followed(tmp_path: Path, monkeypatc
     fill(tmp_path, *FLAT)
     path = write_paths(tmp_path / "a.parquet", *(str(tmp_path / name) for name in FLAT))
     loaded = datasets.load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(loading, "load_hub", lambda name, **options: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name, **options: dataset_rows.HubSplits(loaded))
     assert "leads out of the folder of its file" in refusal(lambda: load_images("owner/name"))
 
 

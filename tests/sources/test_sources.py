@@ -251,7 +251,9 @@ def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch
     assert (fresh.from_cache, again.from_cache) == (False, True)
     assert fresh.name == "owner/name"
     assert np.array_equal(fresh.codes, load_images(GREY, codec=EXACT).codes)
-    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: {"train": loaded["train"].select(range(6))})
+    monkeypatch.setattr(
+        loading, "load_hub", lambda name, revision=None: dataset_rows.HubSplits(train=loaded["train"].select(range(6)))
+    )
     assert not load_images("owner/name", codec=EXACT).from_cache
 
 
@@ -324,7 +326,7 @@ def test_columns_make_no_sense_for_arrays(tmp_path: Path) -> None:
         ({"resize": "8x"}, "resize must be HxW or one number"),
         ({"resize": "0"}, "resize must be HxW or one number"),
         ({"resize": "9999"}, "sides 1 .. 4096, got '9999'"),
-        ({"color": "cmyk"}, "color must be auto, grey or rgb, got 'cmyk'"),
+        ({"color": "cmyk"}, "color must be one of auto, grey, rgb, got 'cmyk'"),
         ({"limit": 0}, "limit must be an integer of at least 1, got 0"),
         ({"holdout": 0.0}, "holdout must be a share between 0 and 1, exclusive, got 0.0"),
         ({"holdout": 1}, "holdout must be a share between 0 and 1, exclusive, got 1"),
