@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, and manifests by which a folder is known to be unchanged."""
+"""Files and folders that are complete or absent, and manifests that show that a folder is unchanged."""
 
 import errno
 import hashlib
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class DamagedError(InputError):
-    """A file that is not what was written: changed, cut short or lost; arguments as in `InputError`."""
+    """A file that was changed, cut short or lost since it was written; arguments as in `InputError`."""
 
 
 class NewerFormatError(InputError):
@@ -53,16 +53,15 @@ def replace_text(path: Path, text: str, errors: str = "strict") -> None:
 
 @contextmanager
 def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
-    """A binary file to write, which takes the name ``path`` once it is whole.
+    """A binary file to write, which takes the name ``path`` once it is complete.
 
-    Until then, and where anything fails, what was there stays. A file that is replaced keeps its permissions, and its
-    owner where that may be; of a link the target is replaced. A pipe or a device, such as ``/dev/stdout``, is given
-    all bytes at the end.
+    Until then, and after an error, the former file stays. A replaced file keeps its permissions and, where possible,
+    its owner; of a link the target is replaced. A pipe or a device, such as ``/dev/stdout``, receives all bytes at the
+    end.
 
     Args:
         path: Of the file; its folder must exist.
-        synced: Wait until it is on the disk, and delete what killed processes left of it; for one of many files that
-            are written quickly, False.
+        synced: Wait until it is on the disk, and delete leftovers of killed processes; False for many quick files.
 
     Returns:
         A context with the file.
@@ -122,7 +121,7 @@ def _taking_the_name_of(path: Path, synced: bool) -> Iterator[BinaryIO]:
 
 
 def keep_permissions(path: Path, successor: Path) -> None:
-    """Give a file that is about to replace another one its mode and access list, and its owner where that may be.
+    """Copy mode, access list and, where possible, owner to a file that is about to replace another one.
 
     Args:
         path: The file that is there; may be missing.
@@ -144,10 +143,10 @@ def keep_permissions(path: Path, successor: Path) -> None:
 
 
 def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
-    """Lock a folder, by whatever path, until the context that is returned ends or the process dies.
+    """Lock a folder until the returned context ends or the process dies.
 
-    A folder that is missing is made, and goes again if it is empty at the end. Where the file system has no locks, a
-    warning says so.
+    A missing folder is created, and removed again if it is empty at the end. On a file system without locks there is a
+    warning.
 
     Args:
         folder: None for none.
@@ -158,7 +157,7 @@ def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
 
     Raises:
         InputError: If ``folder`` is a file, or another process or thread holds it.
-        StorageError: If it cannot be made or written in.
+        StorageError: If it cannot be created or written in.
     """
     from filelock import FileLock, Timeout
 
@@ -190,7 +189,7 @@ def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
 
 
 def remove_empty(folders: Sequence[Path]) -> None:
-    """Delete folders up to the first that is not there or holds something."""
+    """Delete folders up to the first that is missing or not empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
@@ -198,9 +197,9 @@ def remove_empty(folders: Sequence[Path]) -> None:
 
 @contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder inside ``parent`` to prepare something in; what is left of it at the end is deleted.
+    """A temporary folder inside ``parent``, deleted at the end.
 
-    It is locked as long as its process lives, so that `clean_leftovers` of another process does not take it away.
+    It is locked while its process lives, so that `clean_leftovers` of another process does not delete it.
 
     Args:
         parent: An existing folder.
@@ -218,10 +217,10 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
 
 def publish_folder(working: Path, final: Path) -> None:
-    """Give a finished folder its name; where a folder has that name, it steps aside and is deleted.
+    """Give a finished folder its name; a folder of that name is renamed first and deleted.
 
-    What the former one holds and the new one does not is kept. A crash between the two leaves the former one under the
-    name of `stepped_aside`.
+    Other files of the former one are kept. A crash between the two leaves the former one under the name of
+    `stepped_aside`.
 
     Args:
         working: From `working_folder`, its files written by `write_synced`.
@@ -241,12 +240,12 @@ def publish_folder(working: Path, final: Path) -> None:
 
 
 def stepped_aside(final: Path) -> Path:
-    """Where a folder is while another takes its place."""
+    """The name of a folder while another replaces it."""
     return final.with_name(f"{REPLACED}{final.name}")
 
 
 def discard(path: Path) -> None:
-    """Delete a file or folder, if there is one. A folder loses its name first, so that it is never seen in part."""
+    """Delete a file or folder, if there is one. A folder is renamed first, so that it is never seen in part."""
     if path.is_dir() and not path.is_symlink():
         doomed = path.with_name(f"{_REMOVING}{secrets.token_hex(4)}")
         path.rename(doomed)
@@ -256,7 +255,7 @@ def discard(path: Path) -> None:
 
 
 def clean_leftovers(folder: Path) -> None:
-    """Delete what processes that were killed left half-written in a folder, but nothing of a living process."""
+    """Delete half-written files of killed processes in a folder, but nothing of a living process."""
     _clean(folder, _WORKING, "")
     _clean(folder, _REMOVING, "")
 
@@ -275,7 +274,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing, and wait until their names are on the disk.
+    """Create a folder and its parents, and wait until their names are on the disk.
 
     Args:
         folder: The folder; may exist.
@@ -331,7 +330,7 @@ def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, An
         kind: Of the folder, such as ``"bgan_discrete.model"``.
         version: Of its format.
         files: Name -> `file_facts`.
-        facts: What else it says, of plain JSON types.
+        facts: Further entries, of plain JSON types.
 
     Returns:
         JSON that ends with a digest of itself.
@@ -408,12 +407,12 @@ def check_version(named: str, version: int, readable: int) -> None:
 
 
 def is_plain_name(name: Any) -> bool:
-    """Whether something is the name of a file that leads nowhere else and is not hidden."""
+    """Whether something is a plain name of a file, not hidden and without a path."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def file_inside(folder: Path, name: str, named: str, within: Path | None = None) -> Path:
-    """The path of a file that lies in a folder itself.
+    """The path of a file directly inside a folder.
 
     Args:
         folder: The folder.
@@ -444,7 +443,7 @@ def file_inside(folder: Path, name: str, named: str, within: Path | None = None)
 
 
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
-    """Read a JSON file that nobody vouches for.
+    """Read an untrusted JSON file.
 
     Args:
         path: The file.
@@ -461,7 +460,7 @@ def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
 
 
 def strict_json(text: str) -> Any:
-    """Parse JSON without NaN and infinity, which it does not have; ValueError for whatever is wrong."""
+    """Parse JSON without NaN and infinity; ValueError for any fault."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -536,7 +535,7 @@ def _locked(parent: Path, prefix: str, suffix: str, create: Callable[[Path], int
 
 
 def _lock(descriptor: int, wait: bool) -> bool:
-    """Take the lock of an open file or folder; it goes with the process, however that ends."""
+    """Lock an open file or folder; the lock ends with the process."""
     try:
         import fcntl
     except ImportError:
@@ -549,7 +548,7 @@ def _lock(descriptor: int, wait: bool) -> bool:
 
 
 def _clean(folder: Path, prefix: str, suffix: str) -> None:
-    """Delete what has such a name and no living owner."""
+    """Delete files of such a name without a living owner."""
     with suppress(OSError):
         for entry in sorted(folder.iterdir()):
             if re.fullmatch(f"{re.escape(prefix)}[0-9a-f]{{8}}{re.escape(suffix)}", entry.name):

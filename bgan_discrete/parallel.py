@@ -1,8 +1,7 @@
 """Processes that train together, as a launcher such as ``torchrun`` starts them.
 
-Every process has a part of each batch. Gradients are averaged by PyTorch's `DistributedDataParallel`; what else couples
-the samples of a batch (its partition function, the decision to stop) is reduced here. One process alone reduces
-nothing.
+Every process has a part of each batch. Gradients are averaged by PyTorch's `DistributedDataParallel`; everything else
+that couples the samples of a batch (its partition function, the decision to stop) is reduced here.
 """
 
 import inspect
@@ -80,7 +79,7 @@ class Processes:
         return rows[self.rank * share : (self.rank + 1) * share]
 
     def after_the_first(self, work: Callable[[], Result]) -> Result:
-        """Do something on the first process of every machine, then on the others, which find it done.
+        """Run some work on the first process of every machine, then on the others.
 
         The first ones may take `PREPARATION` times the timeout; the others the timeout, and as long as if each of all
         processes took what the first ones took, one after the other.
@@ -160,7 +159,7 @@ def plain(network: Any) -> Any:
 
 
 def exchanging(network: Any, exchange: bool) -> AbstractContextManager[Any]:
-    """The context of one of several backward passes, in which gradients stay in the process or are exchanged.
+    """A context for one of several backward passes, in which gradients are exchanged or not.
 
     Args:
         network: From `Processes.replicate`, or anything else, where nothing is exchanged.

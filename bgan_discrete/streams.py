@@ -1,4 +1,4 @@
-"""stdout and stderr, whatever they are: what is said never ends the work, and data never control a terminal."""
+"""stdout and stderr: messages never end the work, and data never control a terminal."""
 
 import errno
 import io
@@ -16,13 +16,13 @@ _OF_BARS = re.compile(r"\r|(\x1b\[A)+\Z")
 
 
 class ReaderGoneError(StorageError):
-    """The reader of stdout went away before it had all that it was to get."""
+    """The reader of stdout closed it before the output was complete."""
 
 
 class PreparedStream:
-    """A stream for messages: it takes any text, shows control characters as escapes, and discards all once it is lost.
+    """A stream for messages: it accepts any text, shows control characters as escapes, and discards all once lost.
 
-    It is lost where it cannot be written; of stdout, stderr tells the reason, unless its reader has gone.
+    It is lost when it cannot be written; for stdout, stderr reports the reason, unless its reader has gone.
 
     Args:
         stream: What there was: stdout or stderr; None where it is closed.
@@ -45,7 +45,7 @@ class PreparedStream:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the stream."""
         self.attempt(self.stream.flush)
 
     def attempt(self, action: Callable[[], object]) -> None:
@@ -70,7 +70,7 @@ def prepared(stream: TextIO | PreparedStream | None) -> PreparedStream:
 
 
 def prepare_streams() -> None:
-    """Put streams for messages in front of stdout and stderr, and give the numbers of closed ones to no other file."""
+    """Put streams for messages in front of stdout and stderr, and reserve the descriptors of closed ones."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -86,7 +86,7 @@ def say(line: str) -> None:
 
 
 def write_product(text: str) -> None:
-    """Write to stdout what a command is run for: as it is, in UTF-8; for people where stdout is a terminal.
+    """Write a command's product to stdout: unchanged, in UTF-8; with escapes on a terminal.
 
     Args:
         text: A part of it; an empty one only finds out whether stdout can still be written.

@@ -91,6 +91,7 @@ class IntegersCodec(ArrayCodec):
     """
 
     name: ClassVar[str] = "integers"
+    config_keys = ("event_shape", "num_categories", "low")
 
     def __init__(
         self,
@@ -177,13 +178,22 @@ class IntegersCodec(ArrayCodec):
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; without ``values`` where they are a range."""
+        values = {} if self.values is None else {"values": list(self.values)}
         return {
             "name": self.name,
             "event_shape": list(self.space.event_shape),
             "num_categories": self.num_categories,
             "low": self.low,
-            **({} if self.values is None else {"values": list(self.values)}),
+            **values,
         }
+
+    @classmethod
+    def from_config(cls, **values: Any) -> "IntegersCodec":
+        """See `Codec.from_config`."""
+        for name in values.keys() & {"event_shape", "values"}:
+            if not isinstance(values[name], list):
+                raise InputError(f"{name} must be a list, got {values[name]!r}")
+        return cls(**values)
 
 
 def symbols_of(values: Any) -> Codes:
@@ -208,7 +218,7 @@ def symbols_of(values: Any) -> Codes:
     if kind == "b":
         values = values.astype(np.uint8)
     elif kind not in "iu":
-        got = getattr(values, "dtype", type(values).__name__)
+        got = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         raise InputError(f"the array must hold integers, got {got}: {advice}")
     if values.ndim < 2 or values.size == 0:
         advice = ": make one number a sample [samples, 1]" if values.ndim == 1 else ""

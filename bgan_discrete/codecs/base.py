@@ -30,9 +30,11 @@ class Codec(ABC):
         name: Of the kind of codec, as it stands in its configuration.
         num_categories: K; 0 where `fit` has yet to choose it.
         ordered: Whether codes are a scale (neighbouring codes look alike) rather than names.
+        config_keys: The keys of its configuration beside the name: attributes that its constructor takes.
     """
 
     name: ClassVar[str]
+    config_keys: ClassVar[tuple[str, ...]] = ()
     num_categories: int
     ordered: bool
 
@@ -45,9 +47,18 @@ class Codec(ABC):
     def describe(self) -> str:
         """Say in one line, to a human, what the codec does."""
 
-    @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
+        return {"name": self.name, **{key: vars(self)[key] for key in self.config_keys}}
+
+    @classmethod
+    def from_config(cls, **values: Any) -> "Codec":
+        """Build the codec again from what `to_config` gave, without the name.
+
+        Raises:
+            InputError: If a value is not what the codec takes.
+        """
+        return cls(**values)
 
     @abstractmethod
     def space_of(self, event_shape: Sequence[int], class_names: Sequence[str] | None = None) -> SampleSpace:

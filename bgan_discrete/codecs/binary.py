@@ -1,6 +1,6 @@
 """Two codes: paper and ink."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class BinaryCodec(ImageCodec):
     """
 
     name: ClassVar[str] = "binary"
+    config_keys = ("threshold", "stochastic", "seed")
 
     def __init__(self, threshold: int = 128, *, stochastic: bool = False, seed: int = 0) -> None:
         self.threshold = check_integer("threshold", threshold, 1, 255)
@@ -65,7 +66,3 @@ class BinaryCodec(ImageCodec):
         if self.stochastic:
             return f"binary, drawn with probability pixel / 255 (seed {self.seed})"
         return f"binary, 1 from pixel {self.threshold} on"
-
-    def to_config(self) -> dict[str, Any]:
-        """All that the codec is, as plain JSON types."""
-        return {"name": self.name, "threshold": self.threshold, "stochastic": self.stochastic, "seed": self.seed}

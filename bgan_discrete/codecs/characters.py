@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class CharacterCodec(TextCodec):
     """
 
     name: ClassVar[str] = "characters"
+    config_keys = ("length", "ends", "max_categories", "min_count", "vocabulary")
 
     def __init__(
         self,
@@ -97,17 +98,6 @@ class CharacterCodec(TextCodec):
     def describe(self) -> str:
         """Say in one line what the codec does."""
         return f"characters, {len(self.vocabulary)} and an unknown one, {self._describe_frame()}"
-
-    def to_config(self) -> dict[str, Any]:
-        """All that the codec is, as plain JSON types."""
-        return {
-            "name": self.name,
-            "length": self.length,
-            "ends": self.ends,
-            "max_categories": self.max_categories,
-            "min_count": self.min_count,
-            "vocabulary": self.vocabulary,
-        }
 
     def _set_vocabulary(self, vocabulary: str) -> None:
         if not isinstance(vocabulary, str) or len(set(vocabulary)) != len(vocabulary):

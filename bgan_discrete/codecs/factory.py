@@ -1,7 +1,6 @@
 """Building codecs: by name, from a configuration, from a file."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,13 @@ from bgan_discrete.codecs.base import (
     FILE_VERSION,
     Codec,
     ImageCodec,
-    check_channels,
     config_fingerprint,
 )
 from bgan_discrete.codecs.binary import BinaryCodec
 from bgan_discrete.codecs.characters import DEFAULT_MAX_CHARACTERS, CharacterCodec
-from bgan_discrete.codecs.columns import column_from_config
 from bgan_discrete.codecs.levels import LevelsCodec
-from bgan_discrete.codecs.palette import PaletteCodec, palette_from_hex
-from bgan_discrete.codecs.pieces import SentencePieceCodec, model_from_text
+from bgan_discrete.codecs.palette import PaletteCodec
+from bgan_discrete.codecs.pieces import SentencePieceCodec
 from bgan_discrete.codecs.tables import TableCodec
 from bgan_discrete.codecs.text import TextCodec
 from bgan_discrete.durable import read_json
@@ -34,7 +31,7 @@ MAX_FILE_BYTES = 2**26
 """A codec's file with the largest vocabulary is a few MB; a larger one is refused unread."""
 
 CODEC_NAMES = tuple(DEFAULT_NUM_CATEGORIES)
-"""Names of the codecs of images that `build_codec` knows."""
+"""Names of the codecs of images."""
 
 
 @dataclass(frozen=True)
@@ -92,24 +89,6 @@ class CodecOptions:
         return BinaryCodec(self.threshold, stochastic=self.stochastic, seed=self.seed)
 
 
-def build_codec(name: str, num_categories: int | None = None, channels: int = 1, **options: Any) -> ImageCodec:
-    """Build a codec by name; a palette, and levels without K, still have to be fitted.
-
-    Args:
-        name: See `CodecOptions`, as of the others.
-        num_categories: K.
-        channels: Of the images, 1 or 3. 1 for ``binary``.
-        options: ``seed``, ``threshold``, ``stochastic`` and ``dither``.
-
-    Returns:
-        The codec.
-
-    Raises:
-        InputError: If the name is unknown or an argument is out of its range.
-    """
-    return CodecOptions(name, num_categories, **options).build(channels)
-
-
 @dataclass(frozen=True)
 class TextCodecOptions:
     """What one has to know of a codec of text before the data are seen.
@@ -158,41 +137,12 @@ class TextCodecOptions:
         )
 
 
-def _piece_codec(*, model: Any, **others: Any) -> SentencePieceCodec:
-    return SentencePieceCodec(model=model_from_text(model), **others)
-
-
-def _integers_codec(**options: Any) -> IntegersCodec:
-    for name in options.keys() & {"event_shape", "values"}:
-        if not isinstance(options[name], list):
-            raise InputError(f"{name} must be a list, got {options[name]!r}")
-    return IntegersCodec(**options)
-
-
-def _palette_codec(*, channels: int, palette: Any, **others: Any) -> PaletteCodec:
-    colours = None if palette is None else palette_from_hex(palette, check_channels(channels))
-    return PaletteCodec(channels=channels, palette=colours, **others)
-
-
-def _table_codec(*, columns: Any) -> TableCodec:
-    if not isinstance(columns, list):
-        raise InputError(f"columns must be a list, got {columns!r}")
-    return TableCodec([column_from_config(entry) for entry in columns])
-
-
-_BUILDERS: dict[str, tuple[Callable[..., Codec], str]] = {
-    "binary": (BinaryCodec, "threshold stochastic seed"),
-    "levels": (LevelsCodec, "num_categories channels"),
-    "palette": (_palette_codec, "num_categories channels seed dither palette"),
-    "characters": (CharacterCodec, "length ends max_categories min_count vocabulary"),
-    "sentencepiece": (_piece_codec, "length ends model_type vocabulary_size model"),
-    "integers": (_integers_codec, "event_shape num_categories low"),
-    "table": (_table_codec, "columns"),
+_KINDS: dict[str, type[Codec]] = {
+    kind.name: kind
+    for kind in (BinaryCodec, LevelsCodec, PaletteCodec, CharacterCodec, SentencePieceCodec, IntegersCodec, TableCodec)
 }
-"""Of each codec what builds it, and the keys of its configuration."""
-
-_OPTIONAL = {"integers": {"values"}}
-"""Keys that a configuration may lack."""
+_OPTIONAL = {"values"}
+"""Keys that a configuration of integers may lack."""
 
 _OWN: dict[str, type[Codec]] = {}
 
@@ -209,7 +159,7 @@ def register_codec(kind: type[Codec]) -> type[Codec]:
     Raises:
         InputError: If a codec of this package has the name.
     """
-    if kind.name in _BUILDERS:
+    if kind.name in _KINDS:
         raise InputError(f"codec name {kind.name!r} is taken by a codec of this package; choose another")
     _OWN[kind.name] = kind
     return kind
@@ -230,22 +180,22 @@ def codec_from_config(config: Any) -> Codec:
     if not isinstance(config, dict):
         raise InputError(f"a codec's configuration must be a dictionary, got {config!r}")
     name = config.get("name")
-    if not isinstance(name, str) or name not in {*_BUILDERS, *_OWN}:
-        known = ", ".join((*_BUILDERS, *_OWN))
+    if not isinstance(name, str) or name not in {*_KINDS, *_OWN}:
+        known = ", ".join((*_KINDS, *_OWN))
         raise InputError(f"a codec's configuration must have a name of {known}, got {name!r}")
+    values = {key: value for key, value in config.items() if key != "name"}
     if name in _OWN:
         try:
-            return _OWN[name](**{key: value for key, value in config.items() if key != "name"})
+            return _OWN[name].from_config(**values)
         except TypeError as error:
             raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
-    builder, required = _BUILDERS[name]
-    given = set(config) - {"name"}
-    keys = set(required.split()) | given & _OPTIONAL.get(name, set())
-    if given != keys:
-        faults = [f"lacks {key}" for key in sorted(keys - given)]
-        faults += [f"has the unknown {key}" for key in sorted(given - keys)]
+    kind = _KINDS[name]
+    faults = [f"lacks {key}" for key in sorted(set(kind.config_keys) - set(values))]
+    allowed = {*kind.config_keys, *(_OPTIONAL if kind is IntegersCodec else ())}
+    faults += [f"has the unknown {key}" for key in sorted(set(values) - allowed)]
+    if faults:
         raise InputError(f"the configuration of the {name} codec {', '.join(faults)}")
-    return builder(**{key: config[key] for key in given})
+    return kind.from_config(**values)
 
 
 def load_codec(path: str | os.PathLike[str]) -> Codec:

@@ -30,6 +30,7 @@ class LevelsCodec(ImageCodec):
     """
 
     name: ClassVar[str] = "levels"
+    config_keys = ("num_categories", "channels")
     channels_first: ClassVar[bool] = True
 
     def __init__(self, num_categories: int | None, channels: int = 1) -> None:
@@ -74,7 +75,7 @@ class LevelsCodec(ImageCodec):
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; K is null as long as it is not known."""
-        return {"name": self.name, "num_categories": self.num_categories or None, "channels": self.channels}
+        return {**super().to_config(), "num_categories": self.num_categories or None}
 
 
 def level_of_pixel(num_levels: int) -> NDArray[np.uint8]:

@@ -42,6 +42,7 @@ class PaletteCodec(ImageCodec):
     """
 
     name: ClassVar[str] = "palette"
+    config_keys = ("num_categories", "channels", "seed", "dither", "palette")
 
     def __init__(
         self,
@@ -178,29 +179,19 @@ class PaletteCodec(ImageCodec):
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; colours are written as ``#rrggbb``, grey levels as ``#ll``."""
         palette = None if self.palette is None else ["#" + colour.tobytes().hex() for colour in self.palette]
-        return {
-            "name": self.name,
-            "num_categories": self.num_categories,
-            "channels": self.channels,
-            "seed": self.seed,
-            "dither": self.dither,
-            "palette": palette,
-        }
+        return {**super().to_config(), "palette": palette}
+
+    @classmethod
+    def from_config(cls, **values: Any) -> "PaletteCodec":
+        """See `Codec.from_config`."""
+        colours = values["palette"]
+        if colours is not None:
+            colours = _palette_from_hex(colours, check_channels(values["channels"]))
+        return cls(**{**values, "palette": colours})
 
 
-def palette_from_hex(colours: Any, channels: int) -> NDArray[np.uint8]:
-    """Read the colours of a configuration.
-
-    Args:
-        colours: A list of ``#rrggbb``, or of ``#ll`` for one channel.
-        channels: 1 or 3.
-
-    Returns:
-        uint8 ``[K, channels]``.
-
-    Raises:
-        InputError: If it is something else.
-    """
+def _palette_from_hex(colours: Any, channels: int) -> NDArray[np.uint8]:
+    """The colours of a configuration, uint8 ``[K, channels]``."""
     wanted = f"a list of colours like {'#80' if channels == 1 else '#8040ff'}"
     if not isinstance(colours, list):
         raise InputError(f"palette must be {wanted}, got {colours!r}")

@@ -50,6 +50,7 @@ class SentencePieceCodec(TextCodec):
     """
 
     name: ClassVar[str] = "sentencepiece"
+    config_keys = ("length", "ends", "model_type", "vocabulary_size", "model")
 
     def __init__(
         self,
@@ -144,14 +145,16 @@ class SentencePieceCodec(TextCodec):
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; the model in base64."""
-        return {
-            "name": self.name,
-            "length": self.length,
-            "ends": self.ends,
-            "model_type": self.model_type,
-            "vocabulary_size": self.vocabulary_size,
-            "model": base64.b64encode(self.model).decode("ascii"),
-        }
+        return {**super().to_config(), "model": base64.b64encode(self.model).decode("ascii")}
+
+    @classmethod
+    def from_config(cls, **values: Any) -> "SentencePieceCodec":
+        """See `Codec.from_config`."""
+        try:
+            model = base64.b64decode(values["model"], validate=True) or None
+        except (binascii.Error, TypeError, ValueError):
+            raise InputError("the model of a SentencePiece codec's configuration must be base64") from None
+        return cls(**{**values, "model": model})
 
     def _encode_marked(self, text: str) -> list[int]:
         assert self._bytes_of_mark is not None
@@ -201,18 +204,6 @@ class SentencePieceCodec(TextCodec):
         if self._processor.is_unknown(piece_id):
             return UNKNOWN_TEXT.encode()
         return str(piece).replace(SPACE_MARK, " ").encode("utf-8", "replace")
-
-
-def model_from_text(text: Any) -> bytes | None:
-    """A serialised model from the base64 of a configuration; None where there is none yet.
-
-    Raises:
-        InputError: If the text is no base64.
-    """
-    try:
-        return base64.b64decode(text, validate=True) or None
-    except (binascii.Error, TypeError, ValueError):
-        raise InputError("the model of a SentencePiece codec's configuration must be base64") from None
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:

@@ -28,6 +28,7 @@ class TableCodec(ArrayCodec):
     """
 
     name: ClassVar[str] = "table"
+    config_keys = ("columns",)
 
     def __init__(self, columns: Sequence[Column]) -> None:
         names = [column.name for column in columns]
@@ -108,16 +109,13 @@ class TableCodec(ArrayCodec):
         """All that the codec is, as plain JSON types."""
         return {"name": self.name, "columns": [column.to_config() for column in self.columns]}
 
-
-def table_codec_from_columns(columns: Any) -> TableCodec:
-    """The codec of columns as `TableCodec.to_config` writes them.
-
-    Raises:
-        InputError: If they are none.
-    """
-    if not isinstance(columns, list):
-        raise InputError(f"columns must be a list, got {columns!r}")
-    return TableCodec([column_from_config(entry) for entry in columns])
+    @classmethod
+    def from_config(cls, **values: Any) -> "TableCodec":
+        """See `Codec.from_config`."""
+        columns = values["columns"]
+        if not isinstance(columns, list):
+            raise InputError(f"columns must be a list, got {columns!r}")
+        return cls([column_from_config(entry) for entry in columns])
 
 
 def _description(column: Column) -> str:

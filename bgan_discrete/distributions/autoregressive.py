@@ -1,8 +1,8 @@
-"""Sequences that are drawn one code after the other, given a latent.
+"""Sequences drawn one code after the other, given a latent.
 
     g(x | z) = prod_t g(x_t | x_1 .. x_t-1, z)
 
-A decoder knows how to compute the logits; the distribution draws, masks and weighs.
+A decoder computes the logits; the distribution draws, masks and weighs.
 
 Letters: N latents, M draws, L positions, K categories, Z width of a latent, B = M * N sequences.
 """
@@ -148,7 +148,7 @@ class AutoregressiveCategorical(Distribution):
         return changed
 
     def check_finite(self, who: str = "generator") -> None:
-        """From now on, refuse logits that are not finite where they come with the draws; see `Distribution`."""
+        """Check the logits of all later draws; see `Distribution`."""
         self._checked_as = who
 
     @torch.no_grad()
@@ -294,7 +294,7 @@ class AutoregressiveCategorical(Distribution):
 
 
 def stops_early(device: torch.device) -> bool:
-    """Whether drawing stops once all sequences have ended: to ask is free on a CPU, but halts an accelerator."""
+    """Whether drawing stops once all sequences have ended: asking is free on a CPU, but stops an accelerator."""
     return device.type == "cpu"
 
 

@@ -1,8 +1,8 @@
-"""Sequences that may end early: what counts of them, and their one canonical form.
+"""Sequences that may end early: which positions count, and their canonical form.
 
-A sequence of at most L codes is stored in L positions. The end is a category of its own, and the positions after the
-first end hold that same category as padding: so every sequence has exactly one form, and a generator cannot draw
-padding before the end. Positions up to and including the first end count; the padding never does.
+A sequence of at most L codes is stored in L positions. The end is a category, which also pads the positions after the
+first end: every sequence has exactly one form, and a generator cannot draw padding before the end. Positions up to and
+including the first end count; the padding never does.
 
 Letters: L positions, ``...`` any leading shape.
 """

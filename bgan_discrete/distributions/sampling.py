@@ -59,9 +59,7 @@ def code_dtype(num_categories: int) -> torch.dtype:
 
 
 def as_index(codes: Tensor) -> Tensor:
-    """Cast codes to int64 so that they can index a tensor.
-
-    The one place of this cast: a uint8 tensor used as an index is silently taken for a boolean mask.
+    """Cast codes to int64 so that they can index a tensor; uint8 would silently be a boolean mask.
 
     Args:
         codes: Integers of any shape.
@@ -78,7 +76,7 @@ def as_index(codes: Tensor) -> Tensor:
 
 
 def one_hot_codes(codes: Tensor, num_categories: int) -> Tensor:
-    """One-hots by comparison: without an eightfold int64 tensor, and without asking the device for the largest code.
+    """One-hots by comparison, without an int64 tensor and without waiting for the device.
 
     Args:
         codes: Integers ``[...]`` in ``[0, K)``.

@@ -1,4 +1,4 @@
-"""Whose log-ratio weighs a position of a draw: the sample's, its prefix's, or that of each code that could be there.
+"""What weighs a position of a draw: F of the sample, of the prefix, or of each code that could be there.
 
 A credit turns draws into the surrogate whose gradient the generator follows, ``[N]``, and the log weights behind it.
 It is a function of (estimator, distribution, codes ``[M, N, *event_shape]``, scorer).

@@ -1,4 +1,4 @@
-"""Samples of a trained generator: one draw for each latent, in batches, the same for the same seed.
+"""Samples of a trained generator: one draw for each latent, in batches.
 
 Letters: N latents, Z width of a latent, M draws for each sample that is kept, B samples of a batch.
 """
@@ -18,7 +18,7 @@ from bgan_discrete.game.scoring import at_rest
 
 
 def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -> Tensor:
-    """Latents as a generator takes them, in the precision that it works in: float64, else torch's default.
+    """Draw latents of a generator's kind, size and precision: float64, else torch's default.
 
     Args:
         generator: That will take them.
@@ -50,10 +50,10 @@ def sample_codes(
     Args:
         generator: Maps latents to a distribution.
         num_samples: How many, >= 1.
-        seed: Of the latents and the draws; or their source, which is used from its present state on.
+        seed: Of the latents and the draws; or a generator of random numbers, used from its present state.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
-        draw: Makes codes ``[B, *event_shape]`` of the generator's distribution; a plain draw of it if None.
+        draw: Draws codes ``[B, *event_shape]`` from the generator's distribution; `Distribution.sample` if None.
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
         resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
 
@@ -61,8 +61,8 @@ def sample_codes(
         Codes ``[num_samples, *event_shape]``, on the CPU.
 
     Raises:
-        InputError: If ``num_samples`` < 1, or draws are to be weighed that have no probabilities.
-        NonFiniteError: If what the generator gives is not finite, and so no distribution.
+        InputError: If ``num_samples`` < 1, or draws without probabilities are to be weighed.
+        NonFiniteError: If the generator's output is not finite.
     """
     check_at_least_one(num_samples=num_samples)
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)

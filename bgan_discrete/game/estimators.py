@@ -323,7 +323,7 @@ class Estimator:
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_dict` gave."""
+        """Load what `state_dict` returned."""
 
 
 @dataclass

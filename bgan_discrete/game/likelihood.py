@@ -1,4 +1,4 @@
-"""Maximum likelihood of the same generators: a start before the game, and what to compare it with."""
+"""Maximum likelihood of the same generators: a start before the game, and its baseline."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,15 @@ from bgan_discrete.game.updates import Figures, Outcome, move
 def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
     """Move the generator towards the data by maximum likelihood.
 
-    Of a distribution that is a mixture over its latents (independent positions) it ascends
-    ``E_P log 1/S sum_s g(x | z_s)`` over all S latents; of any other ``E_P E_z log g(x | z)``, a latent for each
-    sample. Both are at most the log-likelihood ``E_P log E_z g(x | z)``. The first is close to it if S latents
-    suffice for the data, the second if the generator hardly uses its latent.
+    For a mixture over latents (independent positions) it ascends ``E_P log 1/S sum_s g(x | z_s)`` over all S latents,
+    for any other distribution ``E_P E_z log g(x | z)`` with a latent for each sample. Both are at most
+    the log-likelihood ``E_P log E_z g(x | z)``. The first is close to it if S latents suffice for the data, the second
+    if the generator hardly uses its latent.
 
     Args:
         players: The generator moves.
         real: Codes ``[N, *event_shape]``.
-        latents: ``[S, Z]``; S = N where the distribution is no mixture. Of a mixture all parts and processes must have
+        latents: ``[S, Z]``; S = N where the distribution is no mixture. For a mixture all parts and processes must have
             the same latents.
 
     Returns:

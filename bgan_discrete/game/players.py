@@ -221,7 +221,7 @@ def check_labels(network: Generator | Discriminator, labels: Tensor | None) -> N
 
 
 def check_players(generator: Any = None, discriminator: Any = None, needed: Collection[str] = ("generator",)) -> None:
-    """Refuse networks that do not extend `Generator` and `Discriminator`, with the lines that do, or do not fit.
+    """Refuse networks that do not extend `Generator` and `Discriminator`, or do not fit each other.
 
     Args:
         generator: To be checked; None for none.
@@ -269,7 +269,7 @@ def check_optimizer(who: str, network: nn.Module | None, optimizer: torch.optim.
     """Refuse an optimiser that moves another network, so that this one would not learn.
 
     Args:
-        who: Whose it is, for the message.
+        who: Named in the message.
         network: The player's; None for none.
         optimizer: To be checked; likewise.
 
@@ -303,10 +303,10 @@ class Players:
         discriminator: Maps samples ``[B, *event_shape]`` to log-ratios F.
         generator_optimizer: Of the generator's parameters; None where it does not move.
         discriminator_optimizer: Of the discriminator's parameters; likewise.
-        precision: Makes the context in which the networks run (autocast); weights and losses are outside it.
+        precision: Creates the context in which the networks run (autocast); weights and losses are outside it.
         score_chunk: The most samples that the discriminator scores at once; None for all of them.
-        parts: In how many parts, one after the other, a batch goes through the networks before they move; the gradient
-            is that of the whole batch, the memory that of a part.
+        parts: In how many parts a batch goes through the networks before they move; the gradient is that of the whole
+            batch, the memory that of a part.
         guard: Defers the check for inf and NaN; None to check, and to wait for the device, at every update.
         processes: Those that have a share of every batch each, and average their gradients.
 

@@ -19,7 +19,7 @@ from bgan_discrete.parallel import plain
 
 
 def generate(players: Players, latents: Tensor, condition: Tensor | None = None) -> Distribution:
-    """What the generator gives for latents, in the precision that it runs in.
+    """Call the generator.
 
     Args:
         players: Their generator is called.
@@ -117,7 +117,7 @@ def with_gradient(output: Tensor, who: str) -> Tensor:
 
     Args:
         output: Of any shape.
-        who: Whose it is, for the message.
+        who: Named in the message.
 
     Returns:
         The same.
@@ -131,7 +131,7 @@ def with_gradient(output: Tensor, who: str) -> Tensor:
 
 
 def with_condition(network: Callable[..., Any], condition: Tensor | None) -> Callable[[Tensor], Any]:
-    """The network as a function of its first input alone.
+    """Bind the condition of a network.
 
     Args:
         network: A generator or a discriminator.

@@ -1,7 +1,7 @@
-"""How a player moves: one optimiser step on a batch, whole or in parts, refused where anything is inf or NaN.
+"""One optimiser step on a batch, whole or in parts, refused if anything is inf or NaN.
 
-A step hands over its loss as a function of a part of the batch. Gradients of the parts add up to that of the batch;
-several processes average them with the last part.
+A step passes its loss as a function of a part of the batch. Gradients of the parts add up to that of the batch; several
+processes average them with the last part.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,15 +52,15 @@ def move(
         players: Both; one of them moves.
         who: Which one.
         loss_of: The loss of a part of the batch, called with its tensors.
-        batch: Tensors that are divided alike, or None. Nothing where the loss needs nothing more.
-        whole: Leave the batch in one part, whatever the players say.
+        batch: Arguments of ``loss_of``, tensors that are divided alike, or None.
+        whole: Keep the batch in one part, whatever ``players.parts`` is.
 
     Returns:
         What was seen, with the gradient's norm as ``generator_gradient_norm`` or ``discriminator_gradient_norm``.
 
     Raises:
         NonFiniteError: Before the optimiser steps, if the loss or the gradient is inf or NaN, and there is no guard.
-        InputError: If the loss has no gradient, or the parts do not come out even.
+        InputError: If the loss has no gradient, or the batch cannot be divided evenly.
     """
     network, optimizer = players.side(who)
 
@@ -142,14 +142,14 @@ def apply_gradients(
     guard: FiniteGuard | None = None,
     processes: Processes = ALONE,
 ) -> Tensor:
-    """The optimiser's step, of a loss whose gradients are there already.
+    """Take the optimiser's step after the backward pass.
 
     Args:
         optimizer: Of the parameters to move.
         loss: Scalar, without a gradient.
         figures: Reported in an error, next to the loss.
-        who: Whose step it is, for the error.
-        guard: Takes note instead of an error; it needs a fused optimiser, which can be stopped on the device.
+        who: Named in the error.
+        guard: Records faults instead of raising; needs a fused optimiser, which can be stopped on the device.
         processes: Those whose losses, and averaged gradients, must all be finite.
 
     Returns:

@@ -34,28 +34,27 @@ LOG_RATIO_BOUND = 5.0
 
 @final
 class AlternativesDiscriminator(Discriminator):
-    """Codes -> the codes around each position -> the log-ratio of each code that could be there.
+    """Codes -> the codes around each position -> F of each code that could be there.
 
-    The output at position t depends on the codes around t, not on the code at t itself. So one pass gives ``F`` of the
-    sample with any one code exchanged (``context="rest"``, for generators that draw all positions at once), or of its
-    prefixes with any last code (``"prefix"``, for autoregressive ones). Each position is a discriminator of its own.
+    The output at position t does not depend on the code at t. So one pass gives ``F`` of the sample with any one code
+    exchanged (``context="rest"``, for generators that draw all positions at once), or of its prefixes with any last
+    code (``"prefix"``, for autoregressive ones).
 
-    A position may have several judges. One that sees the whole sample soon recognises it as generated, whatever code is
-    at the position; one that sees less still compares the codes. With ``conv`` each layer has a judge, which sees 3, 7,
-    15, ... codes to a side: from about a syllable up to everything. With the other networks and ``"rest"``, one judge
-    sees all other codes and one those before the position.
+    A position may have several judges. One that reads the whole sample soon recognises it as generated, whatever
+    code is there; one that reads less still compares the codes. With ``conv`` each layer has a judge, which reads 3,
+    7, 15, ... codes to a side. With the other networks and ``"rest"``, one judge reads all other codes and one those
+    before the position.
 
     Args:
         space: Of sequences, ``(L,)``.
         width: W.
         depth: Convolutions of a side, whose dilations double; layers of a recurrent one; hidden layers of ``mlp``.
         context: What the judges of a position read: the codes before it, or all the others.
-        network: ``mlp``: a multilayer perceptron of its own for each position, for short samples; ``conv``: dilated
+        network: ``mlp``: a multilayer perceptron for each position, for short samples; ``conv``: dilated
             causal convolutions from either side; ``gru``: gated recurrent units from either side.
         log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly. A judge that is certain that
-            a sample is generated then gives all alternatives the same F, and those judges decide that can still tell
-            them apart. Without a bound its meaningless differences would be the largest, and the generator might settle
-            on nonsense.
+            a sample is generated then gives all alternatives the same F, and the others decide. Without a bound its
+            meaningless differences would be the largest.
 
     Raises:
         InputError: If a size is below 1, a name is unknown, or samples are no sequences.
@@ -112,8 +111,7 @@ class AlternativesDiscriminator(Discriminator):
             labels: None.
 
         Returns:
-            ``[B, L, K]``. The number is meaningless on the padding, and for an end that would be put before codes that
-            are still seen (``context="rest"``).
+            ``[B, L, K]``. Meaningless on the padding, and for an end before codes that are still read (``"rest"``).
         """
         check_labels(self, labels)
         return self._judgements(codes).mean(1)

@@ -1,4 +1,4 @@
-"""How a discriminator reads codes: on a scale, as one-hots or through an embedding; soft one-hots always work too."""
+"""How a discriminator reads codes: on a scale, as one-hots or through an embedding; always also soft one-hots."""
 
 import math
 from typing import Literal, final
@@ -40,7 +40,7 @@ class CodeInput(nn.Module):
 
     A table with one row of features for each category: a scale from -1 to 1 (``scalar``), the scale's first cosines
     (``cosine``), the identity (``onehot``) or learnt (``embedding``). Integer codes select rows; soft one-hots are
-    multiplied with the table, so both agree.
+    multiplied with the table, with the same result.
 
     The cosines are ``-cos(pi j (k + 1/2) / K) / j^2`` for j = 1 .. `MAX_COSINES`: the first is nearly the scale itself,
     and the others let a discriminator see how often each level occurs, not only their mean.

@@ -1,4 +1,4 @@
-"""How a generator begins: at the data's frequencies, and with logits that differ from one latent to another."""
+"""How a generator starts: at the data's frequencies, and with logits that differ between latents."""
 
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ def check_takes(space: SampleSpace, name: str, *, sizes: bool = False, end_id: b
 
 @torch.no_grad()
 def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: Tensor) -> None:
-    """Copy log-frequencies into an output bias and make the last layer's own output small compared with them."""
+    """Copy log-frequencies into an output bias and shrink the last layer's weights."""
     if log_frequencies.shape != bias.shape or not torch.isfinite(log_frequencies).all():
         raise InputError(
             f"log_frequencies must be finite, of shape {list(bias.shape)}, got {list(log_frequencies.shape)}"
@@ -42,10 +42,10 @@ def set_output_bias(bias: nn.Parameter, last_layer: nn.Module, log_frequencies: 
 
 @torch.no_grad()
 def set_logit_spread(generator: Generator, latents: Tensor, spread: float) -> None:
-    """Rescale a generator's last layer so that its logits differ by ``spread`` from one latent to another.
+    """Rescale a generator's last layer so that its logits have a standard deviation of ``spread`` over the latents.
 
-    A generator of independent positions that begins with the same distribution for every latent must first break that
-    symmetry. One that begins with sharper, different distributions learns at once which codes go together.
+    A generator of independent positions that starts with the same distribution for every latent must first break that
+    symmetry; with sharper, different distributions it learns at once which codes go together.
 
     Args:
         generator: With a layer ``to_logits`` and a distribution that has ``logits``; changed in place.

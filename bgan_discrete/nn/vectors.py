@@ -1,4 +1,4 @@
-"""A plain multilayer-perceptron pair for integer arrays of any event shape, and for tables.
+"""Multilayer perceptrons for integer arrays of any event shape, and for tables.
 
 Letters: B samples, P positions, K categories, V pairs of a position and a code that it can have, W units.
 """
@@ -167,8 +167,8 @@ class MLPDiscriminator(Discriminator):
     def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of samples with the code at each position exchanged for each category.
 
-        An exchange changes the first layer's sum by a difference of two columns, so only the layers behind it are run
-        once for each pair of position and category.
+        An exchange changes the first layer's sum by a difference of two columns, so only the later layers run once for
+        each pair of position and category.
 
         Args:
             codes: Integers ``[B, *event_shape]``.

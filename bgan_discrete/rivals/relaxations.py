@@ -1,8 +1,7 @@
-"""Relaxations: gradients of discrete draws through the discriminator's derivative.
+"""Relaxations: gradients of discrete draws through the derivative of the discriminator.
 
-The rivals of the policy gradient. They need ``dF/dx`` on one-hots, which the estimators never ask for, and have no
-advantages; so they are a family of their own. All are biased in general: `straight_through` is exact where F is linear
-in the one-hot, `reinmax` where it is quadratic; `softmax` ascends F of the mean, not the mean of F.
+The rivals of the policy gradient need ``dF/dx`` on one-hots. All are biased in general: `straight_through` is exact
+where F is linear in the one-hot, `reinmax` where it is quadratic; `softmax` ascends F of the mean, not the mean of F.
 
 Letters: N latents, K categories, ``...`` the positions.
 """
@@ -32,7 +31,7 @@ class Relaxation(Protocol):
 
 
 def softmax(logits: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
-    """``softmax(logits / temperature)``: no draw at all; the discriminator sees what no sample can be.
+    """``softmax(logits / temperature)``: no draw; the discriminator reads soft samples.
 
     Args:
         logits: ``[..., K]``.
@@ -77,7 +76,7 @@ def gumbel_straight_through(logits: Tensor, rng: torch.Generator | None = None, 
     Source:
         Jang, Gu, Poole, "Categorical reparameterization with Gumbel-softmax" (2017), section 2.2.
     """
-    # -log of an exponential is Gumbel; drawn directly, its left tail keeps the digits that -log(-log u) loses.
+    # -log of an exponential is Gumbel; its left tail keeps the digits that -log(-log u) loses.
     noise = torch.empty_like(logits).exponential_(generator=rng).clamp_min(torch.finfo(logits.dtype).tiny)
     sums = logits - noise.log()
     soft = torch.softmax(sums / temperature, dim=-1)

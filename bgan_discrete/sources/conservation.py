@@ -18,68 +18,22 @@ _log = logging.getLogger(__name__)
 
 
 def left_out(what: str, place: str, came_in: int, examples: Sequence[str], count: int, reason: str) -> str:
-    """The line about things that came in and are not kept.
-
-    Args:
-        what: They are, in the plural, such as ``pictures``.
-        place: Where they are, such as ``dataset 'photos'``.
-        came_in: How many there are, with those that are kept.
-        examples: Names of some that are left out, at least one.
-        count: How many are left out.
-        reason: Why, and what would keep them.
-
-    Returns:
-        The line.
-    """
+    """The line about ``count`` of ``came_in`` things, in the plural, that are not kept, with names of some."""
     return f"{count:,} of {came_in:,} {what} of {place} are left out ({listed(examples, count)}): {reason}"
 
 
 def merged(what: str, place: str, before: int, after: int, example: str, advice: str) -> str:
-    """The line about different values that become one code.
-
-    Args:
-        what: They are, in the plural, such as ``grey values``.
-        place: Where they are, such as ``column 'age' of dataset 'people.csv'``.
-        before: How many different ones there are.
-        after: How many different ones come back when the codes are decoded.
-        example: Two of them that become one, such as ``0 and 7 become 4``.
-        advice: What would keep them apart.
-
-    Returns:
-        The line.
-    """
+    """The line about different values that become one code; the ``example`` is such as ``0 and 7 become 4``."""
     return f"{before:,} different {what} of {place} become {after:,} (such as {example}): {advice}"
 
 
 def changed(what: str, place: str, came_in: int, count: int, example: str, advice: str) -> str:
-    """The line about things that come back otherwise when their codes are decoded.
-
-    Args:
-        what: They are, in the plural, such as ``documents``.
-        place: Where they are, such as ``dataset 'lines.txt'``.
-        came_in: How many there are.
-        count: How many of them change.
-        example: One of them before and after, such as ``'abc' becomes 'ab'``.
-        advice: Why, and what would keep them.
-
-    Returns:
-        The line.
-    """
+    """The line about things that come back otherwise from their codes, such as ``'abc' becomes 'ab'``."""
     return f"{count:,} of {came_in:,} {what} of {place} change (such as {example}): {advice}"
 
 
 def merges(what: str, place: str, columns: Mapping[str, tuple[Iterable[Any], Iterable[Any]]], advice: str) -> list[str]:
-    """The line about different values of columns that become one, if there are any.
-
-    Args:
-        what: They are, in the plural, such as ``labels``.
-        place: The table that they are of, such as ``dataset 'people.csv'``.
-        columns: Column name -> its values, of which 1, 1.0 and True are three, and what each becomes.
-        advice: What would keep them apart.
-
-    Returns:
-        One line for all columns, or none.
-    """
+    """One line, or none, about values that become one: of each column its values and what they become."""
     names: list[str] = []
     before, after, example = 0, 0, ""
     for name, (values, becomes) in columns.items():

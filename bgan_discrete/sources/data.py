@@ -156,7 +156,7 @@ def save_data(data: Data[Codec], folder: Path) -> None:
     data.codec.save(folder / _CODEC_FILE)
     names = [_CODEC_FILE]
     for key in _ARRAYS:
-        array, path = getattr(data, key), folder / f"{key}.npy"
+        array, path = vars(data)[key], folder / f"{key}.npy"
         if array is not None:
             names.append(path.name)
             if not path.exists():

@@ -132,7 +132,7 @@ def load_hub(name: str, streaming: bool = False, revision: str | None = None) ->
 def _commit_of_copy(splits: Mapping[str, Any]) -> str | None:
     """The commit of a downloaded data set, by the addresses of its files."""
     for table in splits.values():
-        for address in getattr(table.info, "download_checksums", None) or ():
+        for address in table.info.download_checksums or ():
             if match := re.search(r"@([0-9a-f]{40})/", address):
                 return match[1]
     return None
@@ -149,6 +149,8 @@ def open_table(
 
     Paths in local files are followed in the folder of each split's files, ``within``.
     """
+    import datasets
+
     choose_splits(splits, settings.split, name)
     features = splits[settings.split].features
     image_column = _find_image_column(features, settings.image_column, name)
@@ -170,8 +172,8 @@ def open_table(
         return replace(found, labels=try_labels(read, found.place, lines, wanted))
 
     found = opened(rows, {split: table.num_rows for split, table in splits.items()}, settings, name, lines)
-    names = tuple(getattr(features[label_column], "names", ())) if label_column else ()
-    return replace(found, class_names=names) if names else found
+    labels = features[label_column] if label_column else None
+    return replace(found, class_names=tuple(labels.names)) if isinstance(labels, datasets.ClassLabel) else found
 
 
 def _cache_folders(table: Any) -> tuple[Path, ...]:
@@ -243,12 +245,13 @@ def _find_image_column(features: Mapping[str, Any], wanted: str | None, name: st
 
 def _is_pixel_array(feature: Any) -> bool:
     """Whether a feature is rows of integers, as Array2D, Array3D or nested lists."""
-    shape = getattr(feature, "shape", None)
-    depth = len(shape) if shape else 0
-    while shape is None and (isinstance(feature, list) or getattr(feature, "feature", None) is not None):
-        feature = feature[0] if isinstance(feature, list) else feature.feature
-        depth += 1
-    return depth in (2, 3) and str(getattr(feature, "dtype", "")).startswith(("int", "uint"))
+    import datasets
+
+    depth = 0
+    while isinstance(feature, (list, datasets.List, datasets.LargeList)):
+        feature, depth = feature[0] if isinstance(feature, list) else feature.feature, depth + 1
+    is_right = isinstance(feature, (datasets.Array2D, datasets.Array3D)) if depth == 0 else depth in (2, 3)
+    return is_right and str(feature.dtype).startswith(("int", "uint"))
 
 
 def _find_label_column(features: Mapping[str, Any], wanted: str | None, name: str) -> str | None:

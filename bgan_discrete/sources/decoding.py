@@ -176,7 +176,7 @@ def _to_pixels(
     return pixels
 
 
-def _count_losses(image: Image.Image, losses: Losses) -> None:
+def _count_losses(image: Any, losses: Losses) -> None:
     """What is lost by opening an image, and by taking its mode for another."""
     if image.mode.split(";")[0] == "I":
         values = np.asarray(image)
@@ -184,7 +184,7 @@ def _count_losses(image: Image.Image, losses: Losses) -> None:
     is_palette = image.mode == "P"
     colours = image.convert("RGB").getcolors(256) if is_palette else None
     losses.add(_DOUBLED, is_palette and len(image.getcolors(256) or ()) > len(colours or ()))
-    losses.add(_FRAMES, image.format in _WITH_FRAMES and getattr(image, "n_frames", 1) > 1)
+    losses.add(_FRAMES, image.format in _WITH_FRAMES and image.n_frames > 1)
     losses.add(_DEEP_COLOUR, bool(image.info.get(_DEEP_COLOUR)))
 
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,13 @@ from bgan_discrete.sources.dataset_rows import load_hub, open_files, open_table
 from bgan_discrete.sources.decoding import Losses, decode, learn_form
 from bgan_discrete.sources.digests import content_digest, hub_digest
 from bgan_discrete.sources.folders import DATA, Files, find_files, split_files
+from bgan_discrete.sources.holdout import MIN_TRAINING_ROWS, draw_images
 from bgan_discrete.sources.numpy_files import open_numpy_file
 from bgan_discrete.sources.pictures import open_pictures
 from bgan_discrete.sources.rows import MAX_HELDOUT_ROWS, Opened, open_array
 from bgan_discrete.sources.settings import Settings, locate, parse_size, resolve_color
 from bgan_discrete.sources.storage import chunks_of, count_repeats, release_unused_memory, row_hashes, stack
 from bgan_discrete.sources.values import fit_codec, value_notes
-
-MIN_TRAINING_ROWS = 2
-FEW_IMAGES = 100
-"""Of fewer different images that occur often, copies do not stay together: else whole kinds would be left out."""
-
-_HOLDOUT_STREAM = 1
 
 
 def load_images(
@@ -56,10 +52,8 @@ def load_images(
 ) -> ImageData:
     """Load images, hold some out, and turn both parts into codes; a second call reads the codes from a cache.
 
-    Images are uint8, grey or RGB. EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to
-    8 bits. The held-out images are the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows) where there
-    is one, and else rows drawn from ``split``, where all copies of an image go to the same side. Where fewer than
-    `FEW_IMAGES` are different and each occurs at least 1 / ``holdout`` times on average, rows are drawn one by one.
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits. The held-out images are
+    the split ``test``, ``validation`` or ``valid`` (its first 10,000 rows), or else drawn from ``split``.
 
     Args:
         dataset: 'digits' (embedded); the path of a .parquet, .npy or .npz file, or of a folder of pictures or .parquet
@@ -68,10 +62,9 @@ def load_images(
         label_column: Column (.npz: key) of the labels, classes, integers or words; None for the only class column, an
             integer column ``label``, a metadata file's, or folders. What cannot be used then is a note, not an error.
         split: To train on; a single file or array is the split ``train``.
-        resize: 'HxW' or 'N' for both sides, without keeping the aspect ratio: area means where no side grows, else
-            Lanczos.
+        resize: 'HxW' or 'N' for both sides: area means where no side grows, else Lanczos.
         color: 'grey', 'rgb', or 'auto': as the first image is, but grey for the binary codec and as the codec wants
-            where a codec is given. Colours that the first image has not, and so are lost, are a warning.
+            where a codec is given. Colours that are lost are a warning.
         limit: Take only the first so many rows of the split, >= 1.
         holdout: Share of rows held out where there is no other split, in (0, 1).
         codec: Options of a codec to build and fit; or a fitted codec, such as that of a trained model.
@@ -85,42 +78,36 @@ def load_images(
     Raises:
         InputError: If an argument or the data cannot be used.
     """
-    settings = Settings(
-        column,
-        label_column,
-        split,
-        parse_size(resize),
-        resolve_color(color, codec),
-        limit,
-        holdout,
-        codec,
-        seed,
-    )
+    size, color = parse_size(resize), resolve_color(color, codec)
+    settings = Settings(column, label_column, split, size, color, limit, holdout, codec, seed)
     settings.check()
     place = locate(dataset)
     name = "array" if isinstance(place, np.ndarray) else str(dataset)
     if revision is not None and not isinstance(place, str):
         raise InputError(f"revision is for data sets of the Hub, got {revision!r} for {name!r}")
     with contextlib.ExitStack() as stack:
-        commit = None
-        open_data: Callable[[], Opened]
-        if isinstance(place, np.ndarray):
-            array = open_array(place, settings)
-            digest, open_data = content_digest(place), lambda: array
-        elif isinstance(place, str):
-            hub = load_hub(place, revision=revision)
-            commit = getattr(hub, "commit", None)
-            digest, open_data = hub_digest(hub, settings), partial(open_table, hub, name, settings)
-        else:
-            files = find_files(place)
-            digest, open_data = content_digest(files), partial(_open_files, files, name, settings, stack)
+        digest, open_data, commit = _locate_content(place, name, settings, revision, stack)
         folder = cache_root(cache_dir) / settings.cache_key(digest)
         data = read_cache(folder)
         if data is None:
             opened = open_data()
             data = build_cached(lambda working: _build(opened, settings, working), folder)
-        report(data.notes)
-        return dataclasses.replace(data, name=name, digest=folder.name, commit=commit)
+    report(data.notes)
+    return dataclasses.replace(data, name=name, digest=folder.name, commit=commit)
+
+
+def _locate_content(
+    place: NDArray[Any] | Path | str, name: str, settings: Settings, revision: str | None, stack: contextlib.ExitStack
+) -> tuple[str, Callable[[], Opened], str | None]:
+    """The digest of the images, what opens their rows, and the commit of a Hub data set."""
+    if isinstance(place, np.ndarray):
+        array = open_array(place, settings)
+        return content_digest(place), lambda: array, None
+    if isinstance(place, str):
+        hub = load_hub(place, revision=revision)
+        return hub_digest(hub, settings), partial(open_table, hub, name, settings), hub.commit
+    files = find_files(place)
+    return content_digest(files), partial(_open_files, files, name, settings, stack), None
 
 
 def _open_files(files: Files, name: str, settings: Settings, stack: contextlib.ExitStack) -> Opened:
@@ -154,7 +141,7 @@ def _build(opened: Opened, settings: Settings, folder: Path | None) -> ImageData
         notes = losses.notes(count + heldout_count)
     else:
         notes = losses.notes(count)
-        rows, one_by_one = _draw_heldout(row_hashes(pixels), settings.holdout, settings.seed, training.place)
+        rows, one_by_one = draw_images(row_hashes(pixels), settings.holdout, settings.seed, training.place)
         kept = np.setdiff1d(np.arange(count), rows)
         heldout_pixels = _gather(pixels, rows, folder, "heldout_pixels")
         pixels = _gather(pixels, kept, folder, "training_pixels")
@@ -189,48 +176,6 @@ def _build(opened: Opened, settings: Settings, folder: Path | None) -> ImageData
 def _planes_are_equal(codes: NDArray[np.uint8]) -> bool:
     """Whether codes have a plane for each channel, and all say the same."""
     return codes.ndim == 4 and all((codes[chunk] == codes[chunk, :1]).all() for chunk in chunks_of(len(codes)))
-
-
-def _draw_heldout(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> tuple[NDArray[np.int64], bool]:
-    """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share.
-
-    Of few different images, rows one by one; and whether that is so.
-    """
-    count = len(hashes)
-    if count < MIN_TRAINING_ROWS + 1:
-        raise InputError(f"holdout needs at least {MIN_TRAINING_ROWS + 1} images, got {count} of {place}")
-    sets, sizes = _sets_of_copies(hashes)
-    one_by_one = 1 < len(sizes) < FEW_IMAGES and count * share >= len(sizes)
-    if one_by_one:
-        sets, sizes = np.arange(count), np.ones(count, np.int64)
-    wanted = min(max(1, round(share * count)), count - MIN_TRAINING_ROWS)
-    philox = np.random.Philox(key=np.array([seed, _HOLDOUT_STREAM], dtype=np.uint64))
-    # Raw words, unlike the methods of a Generator, are the same in every version of NumPy.
-    order = np.argsort(philox.random_raw(len(sizes)), kind="stable")
-    is_chosen = np.zeros(len(sizes), dtype=bool)
-    total = 0
-    for number in order:
-        if total == wanted:
-            break
-        if total + sizes[number] <= wanted:
-            is_chosen[number] = True
-            total += int(sizes[number])
-    if total == 0:
-        smallest = int(sizes.argmin())
-        is_chosen[smallest] = True
-        total = int(sizes[smallest])
-    if count - total < MIN_TRAINING_ROWS:
-        raise InputError(f"holdout finds no images to hold out: the {count} of {place} are copies of {len(sizes)}")
-    return np.flatnonzero(is_chosen[sets]), one_by_one
-
-
-def _sets_of_copies(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The set ``[S]`` of each row, numbered as the sets first occur, and the size of each set."""
-    _, first, inverse, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    by_occurrence = np.argsort(first)
-    number = np.empty_like(by_occurrence)
-    number[by_occurrence] = np.arange(len(first))
-    return number[inverse], sizes[by_occurrence]
 
 
 def _gather(pixels: NDArray[np.uint8], rows: NDArray[np.int64], folder: Path | None, name: str) -> NDArray[np.uint8]:

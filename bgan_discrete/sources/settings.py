@@ -53,8 +53,7 @@ class Settings:
         """The name of the cache of a content with these settings."""
         codec = self.codec
         options = codec.fingerprint() if isinstance(codec, ImageCodec) else dataclasses.asdict(codec)
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return config_fingerprint({**values, "codec": options, "content": content, "cache_version": CACHE_VERSION})
+        return config_fingerprint({**vars(self), "codec": options, "content": content, "cache_version": CACHE_VERSION})
 
 
 def parse_size(resize: str | None) -> tuple[int, int] | None:
@@ -119,15 +118,6 @@ def existing(text: str) -> Path | None:
         return path if path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, or the home of nobody
         return None
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a name can be printed and written down: those of files may hold any bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def unknown(name: str, reason: str) -> InputError:

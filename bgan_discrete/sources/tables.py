@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,18 @@ _log = logging.getLogger(__name__)
 
 INDEX_NAME = "Unnamed: 0"
 """What pandas calls its index where that has no name."""
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """What a data frame of pandas or polars has, and is known by."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of its columns."""
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """A column."""
 
 
 @dataclass

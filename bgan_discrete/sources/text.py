@@ -15,20 +15,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.arithmetic import equations
-from bgan_discrete.sources.code_store import CodeStore
 from bgan_discrete.sources.data import Data, TextData
 from bgan_discrete.sources.dataset_rows import load_hub
+from bgan_discrete.sources.framing import Framer
+from bgan_discrete.sources.holdout import DocumentDraw, few_documents
 from bgan_discrete.sources.rows import choose_splits
 from bgan_discrete.sources.settings import HUB_ID, existing, unknown
 from bgan_discrete.sources.storage import count_repeats
+from bgan_discrete.sources.tables import Frame
 from bgan_discrete.sources.text_files import (
     COLUMN_SUFFIXES,
     Documents,
@@ -43,13 +42,6 @@ UNITS, LAYOUTS = ("line", "paragraph", "text"), ("pad", "window")
 MAX_HELDOUT_DOCUMENTS = 100_000
 STREAM_FIT_DOCUMENTS = 100_000
 """The vocabulary of a stream is learnt from its first so many training documents."""
-
-FEW_DOCUMENTS = 100
-"""Of fewer different documents it is known which they are, before some are held out."""
-
-_AT_ONCE = 1024
-_EXAMPLE = 40
-"""Characters of an example in a note."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +73,22 @@ def load_text(
 ) -> TextData:
     """Load text, hold some documents out, and turn both parts into codes.
 
-    The held-out documents are those of ``heldout``; or the split ``test``, ``validation`` or ``valid`` of a Hub data
-    set; or drawn by their content, so that all copies of a document go to the same side. Where fewer than
-    `FEW_DOCUMENTS` are different, at least two are held out; where so few are each there many times, they are drawn one
-    by one, so that every kind stays in training; and of fewer than four to be cut into windows, the end of each is held
-    out.
-
-    Every character of a document is data, tabs and other control characters too; only line breaks (LF, CRLF) separate
-    documents. A NUL is damage, since text has none and a file that was cut off or is of another encoding does:
-    it is refused with its place. Whatever is lost or changes is logged and in the ``notes`` of the data.
+    Every character of a document is data, tabs too; only line breaks (LF, CRLF) separate documents. A NUL is damage,
+    which is refused with its place. Whatever is lost or changes is logged and in the ``notes`` of the data.
 
     Args:
         dataset: 'arithmetic' or 'python-docs' (embedded), the path of a UTF-8 text file or of a ``.jsonl``, ``.json``,
             ``.csv``, ``.tsv`` or ``.parquet`` file with a column of texts, a Hub id, or a list of texts.
-        column: Column of the texts, of a Hub data set or a file with columns; None for the only one of strings. A
-            ``.csv`` or ``.tsv`` file is read as lines without it.
+        column: Of the texts; None for the only one of strings. ``.csv`` and ``.tsv`` files are read as lines without.
         split: To train on, of a Hub data set.
         unit: What a document is: ``line``, ``paragraph`` (between blank lines) or ``text`` (a whole file or row).
         layout: ``pad``: a sample is a document, cut at the length or ended and padded. ``window``: a sample is a full
             window of a document; the windows follow one another, and what is left over is left out.
         limit: Take only the first so many documents, >= 1.
-        holdout: Share of the documents held out where there is no other split, in (0, 1).
-        heldout: A file to judge by, read as ``dataset`` is, of which the first `MAX_HELDOUT_DOCUMENTS` documents are
-            used; or a list of texts.
-        streaming: Read a Hub data set over the network row by row, twice and its start once more, rather than download
-            it first; the vocabulary is learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are
-            always read so.
+        holdout: Share of the documents held out where there is no split ``test`` or ``validation``, in (0, 1).
+        heldout: A file or texts to evaluate with, of which the first `MAX_HELDOUT_DOCUMENTS` documents are used.
+        streaming: Read a Hub data set over the network row by row, rather than download it first; the vocabulary is
+            learnt from the first `STREAM_FIT_DOCUMENTS` training documents. Files are always read so.
         codec: Options of a codec to build and fit, whose ``ends`` must fit the layout; or a fitted codec.
         seed: Of the drawn held-out documents.
         revision: Branch, tag or commit of a Hub data set; None for its main branch.
@@ -119,60 +101,79 @@ def load_text(
     """
     _check(unit, layout, limit, holdout, seed, codec.ends)
     opened = _open(dataset, column, split, unit, heldout, streaming, revision)
-    name = opened.name
-    holding_out = None
+    draw = None
     if opened.heldout is None:
-        few = _few_documents(islice(opened.training(Tally()), limit))
-        holding_out = _HoldingOut(holdout, seed, few, layout == "window")
+        few = few_documents(islice(opened.training(Tally()), limit))
+        draw = DocumentDraw(holdout, seed, few, layout == "window")
+    built = codec.build() if isinstance(codec, TextCodecOptions) else codec
+    tallies, framers, notes = _framed(opened, limit, draw, built, layout)
+    return _load(opened, built, draw, tallies, framers, notes, unit)
+
+
+def _framed(
+    opened: _Opened, limit: int | None, draw: DocumentDraw | None, codec: TextCodec, layout: str
+) -> tuple[tuple[Tally, Tally], tuple[Framer, Framer], list[str]]:
+    """Both parts as codes, once the codec is fitted."""
 
     def own(tally: Tally) -> Iterator[tuple[str, bool]]:
         """The documents of the data set, and whether each is held out."""
         for number, text in enumerate(islice(opened.training(tally), limit)):
-            yield from ((text, False),) if holding_out is None else holding_out(number, text)
+            yield from ((text, False),) if draw is None else draw(number, text)
 
     def to_fit() -> Iterator[str]:
         return islice((text for text, is_heldout in own(Tally()) if not is_heldout), opened.fit_documents)
 
-    built = codec.build() if isinstance(codec, TextCodecOptions) else codec
     if next(to_fit(), None) is None:
         raise InputError(
-            f"dataset {name!r} has no documents to train on: it is empty, holds blank lines only, or has so "
+            f"dataset {opened.name!r} has no documents to train on: it is empty, holds blank lines only, or has so "
             "few documents that all are held out"
         )
-    if not built.is_fitted:
-        built.fit(to_fit())
-    tallies = (Tally(), Tally())
-    framers = [_Framer(built, layout, tally) for tally in tallies]
+    if not codec.is_fitted:
+        codec.fit(to_fit())
+    tallies, notes = (Tally(), Tally()), []
+    framers = (Framer(codec, layout, tallies[0]), Framer(codec, layout, tallies[1]))
     for text, is_heldout in own(tallies[0]):
         framers[is_heldout].add(text)
-    notes = []
     if opened.heldout is not None:
         others = opened.heldout(tallies[1])
         for text in islice(others, MAX_HELDOUT_DOCUMENTS):
             framers[True].add(text)
         if next(others, None) is not None:
             notes.append(f"of {opened.heldout_source} the first {MAX_HELDOUT_DOCUMENTS:,} documents alone are used")
+    return tallies, framers, notes
+
+
+def _load(
+    opened: _Opened,
+    codec: TextCodec,
+    draw: DocumentDraw | None,
+    tallies: tuple[Tally, Tally],
+    framers: tuple[Framer, Framer],
+    notes: list[str],
+    unit: str,
+) -> TextData:
+    name = opened.name
     codes, heldout_codes = (framer.finish() for framer in framers)
-    digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
     for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
-            advice = "; give more, or others by --holdout FILE" if part == "judge by" and heldout is None else ""
+            advice = "; give more, or others by --holdout FILE" if part == "judge by" and draw is not None else ""
             short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
             raise InputError(f"{short}: {framer.lack(unit)}{advice}")
     places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")
     notes += [note for tally, place in zip(tallies, places, strict=True) for note in tally.notes(place)]
     conservation.report(notes)
-    if holding_out is not None and holding_out.by_end:
+    if draw is not None and draw.by_end:
         tallies[1].counts["documents"] = 0  # they are the ends of those that were counted
     total = tallies[0].counts + tallies[1].counts
     repeated, leaked = count_repeats(codes, heldout_codes)
+    digest = hashlib.blake2b(b"".join(framer.digest.digest() for framer in framers), digest_size=32)
     return Data(
         name=name,
         digest=digest.hexdigest(),
         codes=codes,
         heldout_codes=heldout_codes,
-        codec=built,
-        heldout_source=opened.heldout_source if holding_out is None else holding_out.source,
+        codec=codec,
+        heldout_source=opened.heldout_source if draw is None else draw.source,
         counts={
             **{name: total[name] for name in ("lines", "documents", "cut")},
             "left_out": total["short"],
@@ -267,6 +268,8 @@ def _open_hub(
     streaming: bool,
     revision: str | None,
 ) -> _Opened:
+    import datasets
+
     splits = load_hub(name, streaming, revision)
     heldout = choose_splits(splits, split, name)
     # A stream of files without a schema learns its columns from its first rows.
@@ -275,7 +278,9 @@ def _open_hub(
     except Exception as error:  # the library and what reads over the network for it raise whatever they like
         raise InputError(f"dataset {name!r} cannot be read: {one_line(error)}") from error
     strings = [
-        key for key, feature in features.items() if getattr(feature, "dtype", None) in ("string", "large_string")
+        key
+        for key, feature in features.items()
+        if isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
     ]
     chosen = chosen_column(column, strings, name)
 
@@ -290,8 +295,8 @@ def _open_hub(
 
     if judged is None and heldout is not None:
         judged, source = documents(heldout), f"split {heldout!r}"
-    commit = getattr(splits, "commit", None)
-    return _Opened(name, documents(split), judged, source, STREAM_FIT_DOCUMENTS if streaming else None, commit)
+    fit_documents = STREAM_FIT_DOCUMENTS if streaming else None
+    return _Opened(name, documents(split), judged, source, fit_documents, splits.commit)
 
 
 def _given_texts(texts: Any, option: str) -> list[str]:
@@ -300,7 +305,7 @@ def _given_texts(texts: Any, option: str) -> list[str]:
         given = list(texts)
     except TypeError:
         raise InputError(f"{option} must be a name, a path or a list of texts, got {type(texts).__name__}") from None
-    if isinstance(texts, Mapping) or hasattr(texts, "columns"):  # a data frame would give the names of its columns
+    if isinstance(texts, (Mapping, Frame)):  # a data frame would give the names of its columns
         raise InputError(f"{option} must be a list of texts, got {type(texts).__name__}; give one of its values")
     for number, text in enumerate(given):
         if not isinstance(text, str):
@@ -308,143 +313,6 @@ def _given_texts(texts: Any, option: str) -> list[str]:
         if "\0" in text:
             raise InputError(f"{option} is damaged, or no text: text {number} holds a NUL character")
     return given
-
-
-def _few_documents(texts: Iterator[str]) -> dict[bytes, int]:
-    """How often each document is there, by its digest; empty where `FEW_DOCUMENTS` or more are different."""
-    found: dict[bytes, int] = {}
-    for text in texts:
-        key = _digest(text)
-        found[key] = found.get(key, 0) + 1
-        if len(found) == FEW_DOCUMENTS:
-            return {}
-    return found
-
-
-def _digest(text: str, seed: int = 0) -> bytes:
-    key = seed.to_bytes(8, "little")
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-
-
-class _HoldingOut:
-    """Which documents are held out.
-
-    Args:
-        share: Of the documents.
-        seed: Of the draw.
-        few: From `_few_documents`.
-        windows: Documents are cut into windows.
-
-    Attributes:
-        source: In words, where the held-out texts come from.
-        by_end: Each document is parted: its end is held out.
-    """
-
-    def __init__(self, share: float, seed: int, few: Mapping[bytes, int], windows: bool) -> None:
-        self._share, self._seed = share, seed
-        count = sum(few.values())
-        self.by_end = windows and 0 < count < 4
-        self._numbers: set[int] | None = None
-        self._contents: set[bytes] | None = None
-        self.source = f"{share:.0%} of the documents, by their content"
-        wanted = max(2, round(share * count)) if count >= 4 else 0  # two on each side at least
-        if self.by_end:
-            self.source = f"the last {share:.0%} of {'the document' if count == 1 else 'each document'}"
-        elif few and count * share >= len(few):
-            self.source = f"{share:.0%} of the documents, one by one"
-            self._numbers = set(sorted(range(count), key=lambda number: _digest(str(number), seed))[:wanted])
-        elif few:
-            self._contents, total = set(), 0
-            drawn = sorted(few, key=lambda key: _digest(key.hex(), seed))
-            for key in drawn:
-                if total + few[key] <= wanted:
-                    self._contents.add(key)
-                    total += few[key]
-            for key in sorted(drawn, key=few.__getitem__):  # the rarest, where too few fit into the share
-                if total < min(wanted, 2) and key not in self._contents:
-                    self._contents.add(key)
-                    total += few[key]
-
-    def __call__(self, number: int, text: str) -> tuple[tuple[str, bool], ...]:
-        """A document, or its two parts, each with whether it is held out."""
-        if self.by_end:
-            end = len(text) - round(self._share * len(text))
-            return (text[:end], False), (text[end:], True)
-        if self._numbers is not None:
-            return ((text, number in self._numbers),)
-        if self._contents is not None:
-            return ((text, _digest(text) in self._contents),)
-        # By the content alone: copies stay together, and a stream needs no memory.
-        return ((text, int.from_bytes(_digest(text, self._seed), "little") < self._share * 2**64),)
-
-
-class _Framer:
-    """Documents -> codes, in the order in which they come; what is lost or changes goes to the tally."""
-
-    def __init__(self, codec: TextCodec, layout: str, tally: Tally) -> None:
-        self.codec, self.layout, self.tally = codec, layout, tally
-        self.digest = hashlib.blake2b(digest_size=32)
-        self.longest = 0
-        self._characters: set[str] = set()
-        self._store = CodeStore(codec.length, codec.dtype)
-        self._waiting: list[str] = []
-
-    def add(self, text: str) -> None:
-        encoded = text.encode("utf-8", "surrogatepass")
-        self.digest.update(len(encoded).to_bytes(8, "little") + encoded)
-        self._waiting.append(text)
-        if len(self._waiting) == _AT_ONCE:
-            self._frame()
-
-    def finish(self) -> NDArray[Any]:
-        if self._waiting:
-            self._frame()
-        return self._store.finish()
-
-    def lack(self, unit: str) -> str:
-        """Why there are too few samples."""
-        documents = self.tally.counts["documents"]
-        if self.layout == "window" and documents:
-            return f"its longest document has {self.longest} tokens, but a window has length = {self.codec.length}"
-        advice = f"; a document is a {unit}, and layout 'window' cuts long ones" if self.layout == "pad" else ""
-        return f"it has {documents} documents for that{advice}"
-
-    def _frame(self) -> None:
-        codec, length = self.codec, self.codec.length
-        tokenized = codec.tokenize(self._waiting)
-        for text, codes in zip(self._waiting, tokenized, strict=True):
-            self._account(text, codes)
-        if self.layout == "window":
-            windows = [codes[: len(codes) // length * length] for codes in tokenized]
-            framed = np.concatenate(windows).reshape(-1, length)
-        else:
-            framed = codec.frame(tokenized)
-        self._store.add(framed)
-        self.tally.counts["unknown"] += int(codec.is_unknown(framed).sum())
-        self._waiting = []
-
-    def _account(self, text: str, codes: NDArray[Any]) -> None:
-        codec, tally, size, length = self.codec, self.tally, len(codes), self.codec.length
-        tally.counts.update({"documents": 1, "tokens": size})
-        self.longest = max(self.longest, size)
-        if self.layout == "pad" and size > length:
-            tally.lose("cut", f"{text[:_EXAMPLE]!r}, of whose {size:,} tokens {length:,} are kept")
-        elif self.layout == "window" and size < length:
-            tally.lose("short", text[:_EXAMPLE])
-        elif self.layout == "window" and size % length:
-            tally.lose("rest", codec.detokenize(codes[-(size % length) :][:_EXAMPLE]), size % length)
-        back = codec.detokenize(codes)
-        if back == text:
-            return
-        if codec.is_unknown(codes).any():
-            new = sorted(set(text) - self._characters)
-            self._characters.update(new)
-            of_each = zip(new, codec.tokenize(new), strict=True)
-            tally.examples["unknown"] += [letter for letter, found in of_each if codec.is_unknown(found).any()]
-        else:
-            same = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), 0)
-            part = slice(max(same - 5, 0), same + _EXAMPLE)
-            tally.lose("normalised", f"{text[part]!r} becomes {back[part]!r}")
 
 
 def _python_docs() -> list[str]:

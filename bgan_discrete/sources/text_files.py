@@ -9,10 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from bgan_discrete.codecs.values import is_utf8
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.lines import DELIMITERS, csv_rows, decoded_lines, reading
-from bgan_discrete.sources.settings import is_utf8
 
 COLUMN_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", *DELIMITERS)
 """Of files with a column of texts."""
@@ -36,6 +36,7 @@ LOSSES = {
 CHANGES = ("ends", "cut", "normalised")
 
 _ROWS_AT_ONCE = 1000
+_STRINGS = ("string", "large_string", "string_view")
 _log = logging.getLogger(__name__)
 
 
@@ -153,8 +154,11 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as table:
-        fields = [(field.name, getattr(field.type, "value_type", field.type)) for field in table.schema_arrow]
-        strings = [name for name, kind in fields if str(kind) in ("string", "large_string", "string_view")]
+        strings = [
+            field.name
+            for field in table.schema_arrow
+            if str(field.type.value_type if pyarrow.types.is_dictionary(field.type) else field.type) in _STRINGS
+        ]
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=strings if column is None else [column]):
             yield from batch.to_pylist()
 

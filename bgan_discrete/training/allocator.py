@@ -1,4 +1,4 @@
-"""Makes the C library's allocator keep the memory that a training step frees, because the next step needs it again."""
+"""Lets the C library's allocator keep freed memory for the next training step."""
 
 import ctypes
 import os
@@ -14,9 +14,9 @@ MMAP_THRESHOLD = 32 << 20
 def keep_freed_memory() -> bool:
     """Let the process keep up to 1 GiB of freed memory instead of giving it back after every operation.
 
-    By default glibc returns a convolution's buffers to the system and takes them again, page by page, in the next step;
-    that took a quarter of the time of a step on small images. It holds for the whole process. An allocator that the
-    user has set up through ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` is left alone.
+    By default glibc returns a convolution's buffers to the system after each step and requests them again, which took a
+    quarter of the time of a step on small images. The setting holds for the whole process. An allocator configured by
+    ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` is left alone.
 
     Returns:
         Whether the allocator was set; False where it is not glibc's.

@@ -12,7 +12,7 @@ EMA_WARMUP = 10
 
 
 class MovingAverage(AveragedModel):
-    """An exponential moving average that forgets its start, in eval mode; nothing of it waits for the device.
+    """An exponential moving average that forgets its start, in eval mode; it never waits for the device.
 
     Args:
         network: Whose weights and buffers are averaged; buffers of whole numbers are copied. ``module`` is the average.
@@ -30,7 +30,7 @@ class MovingAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, network: nn.Module) -> None:
-        """Move towards the weights of ``network``, which the average is of."""
+        """Move towards the weights of ``network``."""
         count = self.num_averaged
         weight = 1 - min(self._decay, (1 + count) / (EMA_WARMUP + count)) if count else 1.0
         averages = [*self.module.parameters(), *self.module.buffers()]
@@ -44,7 +44,7 @@ class MovingAverage(AveragedModel):
         self.num_averaged += 1
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Take back what `state_dict` gave, with the number of updates; as in `torch.nn.Module`."""
+        """Load what `state_dict` returned, with the number of updates; as in `torch.nn.Module`."""
         keys = super().load_state_dict(state_dict, strict, assign)
         self.num_averaged = int(self.n_averaged)
         return keys

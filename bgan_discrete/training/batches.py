@@ -11,8 +11,8 @@ from bgan_discrete.errors import InputError
 class BatchOrder:
     """Rows of every batch, computed rather than remembered.
 
-    Each epoch is its own permutation of the rows; a batch that reaches the end of an epoch continues with the next one.
-    So every row is drawn once an epoch and every batch is full. The permutation last used stays in memory.
+    Each epoch is a permutation of the rows; a batch that reaches the end of an epoch continues with the next one, so
+    every row is used once per epoch and every batch is full.
 
     Args:
         num_samples: Rows of the data, >= 1.

@@ -1,7 +1,7 @@
 """Checkpoints: the whole state of a run in a folder that is either complete or absent.
 
 ``step-00000123/`` holds ``state.pt`` and ``manifest.json``. The single files of format version 1, ``step-00000123.pt``,
-are known by their names, and refused.
+are refused.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in a folder, oldest step first.
 
-    One that was renamed to make room for another of its step is among them if a crash prevented the replacement.
+    Includes one that was renamed to make room for another of its step, if a crash prevented the replacement.
     """
     if not folder.is_dir():
         return []
@@ -86,8 +86,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: i
         folder: Where checkpoints are; created if missing.
         step: Generator steps taken.
         state: Tensors and plain types only, since it is read back without unpickling objects.
-        keep_last: How many checkpoints stay, >= 1, of the steps up to this one; later ones, which a run that was set
-            back has yet to reach again, stay too.
+        keep_last: How many checkpoints stay, >= 1, of the steps up to this one; later ones stay too.
 
     Returns:
         The new checkpoint's folder.
@@ -133,7 +132,7 @@ class _Digested:
         return size
 
     def flush(self) -> None:
-        """Nothing yet: `finish` does."""
+        """Does nothing: `finish` flushes."""
 
     def finish(self) -> dict[str, Any]:
         if self._error is not None:
@@ -152,7 +151,7 @@ def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def check_checkpoint(path: Path) -> None:
-    """Find out whether a checkpoint is as it was written, without using it.
+    """Check that a checkpoint is as it was written, without using it.
 
     Args:
         path: Its folder.

@@ -1,4 +1,4 @@
-"""A training's claim of its folder: no two write there at once, and none replaces another."""
+"""The lock of a training on its folder: no two write there at once, and none replaces another."""
 
 import logging
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ def claim_folder(folder: Path | None, is_new: bool, processes: Processes) -> Exi
         processes: Those that train together.
 
     Returns:
-        A context at whose end the lock goes.
+        A context that holds the lock.
 
     Raises:
         InputError: If another training writes there, or, of a new one, has written a checkpoint there.

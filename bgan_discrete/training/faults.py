@@ -1,4 +1,4 @@
-"""Faults of networks: found before the first step, and named where a step has failed."""
+"""Faults of networks: found before the first step, and named after a step has failed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from bgan_discrete.training.inputs import TrainingData
 
 
 class FaultFinder:
-    """Checks what networks give: before the first step, and where something has become inf or NaN.
+    """Checks the outputs of networks, before the first step and after something has become inf or NaN.
 
     Args:
         data: What the generator's samples must be like.
@@ -99,7 +99,7 @@ class FaultFinder:
 
     @contextmanager
     def naming(self, step: int) -> Iterator[None]:
-        """The context of a step, whose errors then name it and what explains them.
+        """A context whose errors name the step and their cause.
 
         Args:
             step: Its number, from 1.

@@ -1,4 +1,4 @@
-"""Figures of a training: the means of its diagnostics from one line of the log to the next, and its pace."""
+"""Figures of a training: the means of its diagnostics between lines of the log, and its speed."""
 
 import time
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from bgan_discrete.parallel import Processes
 
 
 class RunningMeans:
-    """Means of diagnostics, which are summed on their device; the host reads them once for a line of the log.
+    """Means of diagnostics, summed on their device and read once per line of the log.
 
     Attributes:
         sums: Scalars, by the names of the diagnostics.
@@ -30,7 +30,7 @@ class RunningMeans:
         torch._foreach_add_([self.sums[name] for name in diagnostics], list(diagnostics.values()))
 
     def take(self, processes: Processes) -> dict[str, float]:
-        """The means over steps and processes, all of which ask together; the sums begin anew."""
+        """The means over steps and processes, which all must call this; the sums restart."""
         sums = self.stacked()
         totals = [] if sums is None else [*processes.mean(sums).cpu().numpy()]  # one copy to the host for all of them
         means = {name: float(total) / self.counts[name] for name, total in zip(self.sums, totals, strict=True)}
@@ -42,7 +42,7 @@ class RunningMeans:
         return torch.stack([value.detach() for value in self.sums.values()]) if self.sums else None
 
     def restore(self, sums: Tensor | None, counts: Mapping[str, int]) -> None:
-        """Take back what `stacked` gave, on the device where steps are summed, with its counts."""
+        """Load what `stacked` returned, on the device where steps are summed, with its counts."""
         self.counts = {name: int(count) for name, count in counts.items()}
         scalars = () if sums is None else sums.reshape(len(self.counts)).unbind()
         self.sums = dict(zip(self.counts, scalars, strict=True)) if sums is not None else {}

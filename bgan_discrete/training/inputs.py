@@ -34,7 +34,7 @@ DIGEST_ROWS = 4096
 
 
 def check_networks(generator: Generator, discriminator: Discriminator) -> None:
-    """Refuse networks that are no players, or have nothing to learn.
+    """Refuse networks of other classes, or without parameters to learn.
 
     Args:
         generator: To be checked.
@@ -53,8 +53,8 @@ class TrainingData:
     """Codes and their labels, checked, in the order in which a training sees them.
 
     Args:
-        codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator as a
-            whole where they fit, else their rows go there batch by batch.
+        codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator
+            if they fit, else their rows go there batch by batch.
         labels: Integers ``[S]`` in ``[0, C)``; None for none.
         players: The networks, which must fit them.
         config: Its ``batch_size`` and ``seed`` are used.
@@ -124,7 +124,7 @@ class TrainingData:
 
     @cached_property
     def digest(self) -> str:
-        """A digest by which a resumed run knows its data again: by all of their rows, or of large data by some."""
+        """A digest by which a resumed run recognises its data, of all rows, or of some rows of large data."""
         codes = self.codes
         stride = 1 if codes.nbytes <= DIGEST_BYTES else max(1, len(codes) // DIGEST_ROWS)
         digest = hashlib.sha256()
@@ -139,7 +139,7 @@ class TrainingData:
         return digest.hexdigest()
 
     def _on_device(self, tensor: Tensor) -> Tensor:
-        """A copy that the host does not wait for."""
+        """An asynchronous copy."""
         if self._device.type != "cuda":
             return tensor.to(self._device)
         return tensor.pin_memory().to(self._device, non_blocking=True)
@@ -230,7 +230,7 @@ def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | No
     Args:
         config: Of the training.
         game: That is played.
-        labels: Of the data; None for none, with which all goes.
+        labels: Of the data; None for none.
 
     Raises:
         InputError: If there are labels, and it has grey levels, a likelihood or alternatives.

@@ -1,4 +1,4 @@
-"""Labels: those of the data, and those of samples that are to be drawn."""
+"""Labels of the data, and of samples to be drawn."""
 
 from collections.abc import Sequence
 

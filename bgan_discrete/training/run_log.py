@@ -1,4 +1,4 @@
-"""What a run reports while it trains: metrics.jsonl, a bar or plain lines, its health, and TensorBoard on request."""
+"""Reports of a training: metrics.jsonl, a bar or plain lines, health warnings, and TensorBoard on request."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ class RunLog:
 
     Args:
         folder: The run's folder, or None to write nothing.
-        start_step: Steps taken before; later lines of an interrupted run are dropped, since they come again.
+        start_step: Steps taken before; later lines of an interrupted run are dropped.
         max_steps: For the estimate of the time that remains.
         progress: Whether to report progress on stderr: a bar on a terminal, plain lines otherwise.
         tensorboard: Whether to write event files into ``folder/tensorboard``.
@@ -171,7 +171,7 @@ def _short(figures: dict[str, Any]) -> str:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``, up to the first that is none, such as a last one that a crash cut short."""
+    """The lines of a ``metrics.jsonl``, up to the first damaged one."""
     lines: list[dict[str, Any]] = []
     check_regular_file(path, "log")
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):

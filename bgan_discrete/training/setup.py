@@ -66,7 +66,7 @@ def checked_config(config: Any) -> TrainingConfig:
 def check_game(
     game: Game, config: TrainingConfig, generator: Generator, discriminator: Discriminator, processes: Processes
 ) -> None:
-    """Refuse a game whose parts do not go together.
+    """Refuse a game whose parts do not fit together.
 
     Args:
         game: To be checked.
@@ -77,7 +77,7 @@ def check_game(
 
     Raises:
         InputError: If it is none, the estimator does not go with the draws, the credit or the processes, or the
-            discriminator reads other codes or does not give what the credit needs.
+            discriminator reads other codes or lacks what the credit needs.
     """
     if not isinstance(game, Game):
         raise InputError(f"game must be a Game, such as Game(make_estimator('rloo')), got {game!r:.100}")
@@ -106,7 +106,7 @@ def check_game(
 
 
 def make_players(config: TrainingConfig, state: TrainingState, device: torch.device, num_positions: int) -> Players:
-    """The players of a training, who know where and how they run.
+    """The players of a training.
 
     Args:
         config: Its ``dtype`` and ``gradient_accumulation_steps`` say how.
@@ -132,7 +132,7 @@ def make_players(config: TrainingConfig, state: TrainingState, device: torch.dev
 
 
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
-    """Samples that the discriminator scores at once: on a CPU a few hundred, beyond which there is nothing to gain.
+    """Samples that the discriminator scores at once: a few hundred on a CPU.
 
     Args:
         device: Where it scores.

@@ -45,7 +45,7 @@ def stream_seed(seed: int, rank: int, step: int = 0) -> int:
 class RandomStreams:
     """A process's own random numbers: those of the steps, and torch's global ones.
 
-    Networks of the user's own may draw from the global ones (dropout), each process its own.
+    The user's networks may draw from the global ones (dropout).
 
     Args:
         seed: Of the run.
@@ -70,7 +70,7 @@ class RandomStreams:
         return states
 
     def load_state_dict(self, everyone: Mapping[str, Tensor]) -> None:
-        """Take back this process's row of the states of all processes, ``[processes, ...]`` each."""
+        """Load this process's row of the states of all processes, ``[processes, ...]`` each."""
         # Copies, because torch crashes on a state that is a part of another tensor.
         states = {name: rows[self._rank].cpu().clone() for name, rows in everyone.items()}
         self.rng.set_state(states["rng"])
@@ -79,7 +79,7 @@ class RandomStreams:
             torch.cuda.set_rng_state(states["cuda_rng"], self._device)
 
     def begin_at(self, step: int) -> None:
-        """Begin new streams at a step: those of a process that was not there before."""
+        """Begin new streams at a step, for a process that is new."""
         seed = stream_seed(self._seed, self._rank, step)
         self.rng.manual_seed(seed)
         torch.manual_seed(seed)
@@ -101,7 +101,7 @@ class TrainingState:
         means: Of the figures since the last line of the log.
         step: Generator steps taken.
         seconds: Used of ``max_seconds``, over all calls; the processes agree on it.
-        began_with: How many processes the run had when the checkpoint was written from which it was resumed.
+        began_with: Number of processes of the checkpoint from which the run was resumed.
         is_new: Whether the run has not begun: nothing was trained or resumed.
     """
 
@@ -167,10 +167,10 @@ class TrainingState:
         )
 
     def state_dict(self, data_digest: str, has_time_limit: bool) -> dict[str, Any]:
-        """All of it, as tensors and plain types; all processes must ask for it together.
+        """All of it, as tensors and plain types; all processes must call this together.
 
         Args:
-            data_digest: By which the data are known again.
+            data_digest: Of the data.
             has_time_limit: Whether the time used counts.
 
         Returns:
@@ -198,7 +198,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], data_digest: str, device: torch.device) -> None:
-        """Take back what `state_dict` gave.
+        """Load what `state_dict` returned.
 
         Args:
             saved: Of this run, or of one with another number of processes.
@@ -294,7 +294,7 @@ class TrainingState:
 
 @contextmanager
 def fitting(source: str) -> Iterator[None]:
-    """The context in which something saved is loaded: whatever does not fit is reported in one line.
+    """A context that reports in one line what does not fit while something saved is loaded.
 
     Args:
         source: What is loaded, for the message.
@@ -312,7 +312,7 @@ def fitting(source: str) -> Iterator[None]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Take back an optimiser's state, whose shapes torch would not check; its options stay those of the run.
+    """Load an optimiser's state, whose shapes torch would not check; its options stay those of the run.
 
     Args:
         optimizer: An Adam.
@@ -335,14 +335,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
 
 
 def load_estimator(estimator: Estimator, saved: Mapping[str, Tensor]) -> None:
-    """Take back an estimator's state.
+    """Load an estimator's state.
 
     Args:
         estimator: Of the game.
         saved: Its ``state_dict`` of before.
 
     Raises:
-        InputError: If it is that of another estimator, which keeps other things.
+        InputError: If it is that of another estimator.
     """
     own = estimator.state_dict()
     if own.keys() <= saved.keys():

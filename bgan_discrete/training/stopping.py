@@ -1,4 +1,4 @@
-"""When a training ends: by a budget, or by a signal, and in all of its processes after the same step."""
+"""When a training ends: by a budget or by a signal, in all processes after the same step."""
 
 import signal
 import threading
@@ -67,7 +67,7 @@ class Ending:
 
     @contextmanager
     def catching_signals(self) -> Iterator[None]:
-        """SIGINT, SIGTERM and SIGHUP end the training here, and nothing else; a second SIGINT interrupts at once."""
+        """SIGINT, SIGTERM and SIGHUP end the training alone; a second SIGINT interrupts at once."""
         with catch_signals(self._caught):
             yield
 
@@ -100,10 +100,10 @@ class Ending:
 
 
 class StopVote:
-    """Lets processes end after the same step: each one votes at every step, and all get the same answer.
+    """Lets processes end after the same step: each votes at every step, and all get the same answer.
 
-    They also agree on the seconds used, the largest number that one of them has counted. A single process gets the
-    answer at once, several get it one step later, so that none waits for it.
+    They also agree on the seconds used, the largest count of all. A single process gets the answer at once, several get
+    it one step later, so that none waits.
 
     Args:
         processes: Those that vote.

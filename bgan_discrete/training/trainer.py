@@ -54,7 +54,7 @@ class Trainer:
             draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
-            those of torch.distributed's default group, if any. All make and call the Trainer alike; the first writes.
+            those of torch.distributed's default group, if any. All create and call the Trainer alike; the first writes.
 
     Attributes:
         average: The moving average of the generator, ``average.module``, which samples.
@@ -277,7 +277,7 @@ class Trainer:
             Codes ``[num_samples, *event_shape]``.
 
         Raises:
-            InputError: If the labels are not these, or ``resample`` is below 1, or not 1 for continuous grey levels.
+            InputError: If the labels do not fit, or ``resample`` is below 1, or not 1 for continuous grey levels.
         """
         numbers = labels_of_samples(labels, num_samples, self.generator.num_classes)
         return sample_codes(
@@ -330,7 +330,7 @@ class Trainer:
                 Or a generator, from which the average begins, too. Its codes must mean what those of the data do.
 
         Raises:
-            InputError: If it cannot be read, or its networks are others.
+            InputError: If it cannot be read, or its networks differ.
         """
         if isinstance(source, nn.Module):
             with fitting(f"the {type(source).__name__}"):
@@ -343,11 +343,11 @@ class Trainer:
             self.state.load_weights(saved)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next step depends on: tensors and plain types; all processes must ask for it together."""
+        """Everything the next step depends on: tensors and plain types; all processes must call this together."""
         return self.state.state_dict(self.data.digest, has_time_limit=self.config.max_seconds is not None)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave.
+        """Load what `state_dict` returned.
 
         Raises:
             InputError: If the state belongs to other data.

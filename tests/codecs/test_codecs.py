@@ -3,7 +3,6 @@
 import itertools
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 
 from bgan_discrete.codecs import (
     BinaryCodec,
@@ -19,24 +19,14 @@ from bgan_discrete.codecs import (
     ImageCodec,
     LevelsCodec,
     PaletteCodec,
-    build_codec,
     codec_from_config,
     load_codec,
 )
 from bgan_discrete.codecs.levels import DEFAULT_LEVELS, MAX_EXACT_LEVELS, choose_num_levels, pixel_of_level
-from bgan_discrete.errors import InputError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 9, 7), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (5, 9, 7, 3), dtype=np.uint8)
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # --- levels ---
@@ -383,11 +373,11 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any], words: str) 
 
 
 def test_the_defaults_of_k() -> None:
-    assert build_codec("palette").num_categories == 16
-    assert build_codec("binary").num_categories == 2
-    assert not build_codec("levels").is_fitted
-    assert "binary codec takes grey images" in refusal(lambda: build_codec("binary", channels=3))
-    assert "channels must be 1 (grey) or 3 (RGB), got 2" in refusal(lambda: build_codec("levels", channels=2))
+    assert CodecOptions("palette").build(1).num_categories == 16
+    assert CodecOptions("binary").build(1).num_categories == 2
+    assert not CodecOptions("levels").build(1).is_fitted
+    assert "binary codec takes grey images" in refusal(lambda: CodecOptions("binary").build(3))
+    assert "channels must be 1 (grey) or 3 (RGB), got 2" in refusal(lambda: CodecOptions("levels").build(2))
 
 
 def test_wrong_arrays_are_refused() -> None:

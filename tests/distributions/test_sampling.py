@@ -61,10 +61,21 @@ def test_samplers_agree_on_the_same_uniforms(categories: int) -> None:
         assert (codes != bernoulli_codes(logits, uniforms)).float().mean() < 1e-3
 
 
-def test_inversion_by_hand() -> None:
-    logits = torch.tensor([0.25, 0.5, 0.25]).log()
-    uniforms = torch.tensor([0.0, 0.2499, 0.2501, 0.7499, 0.7501, 0.99999994])
-    assert comparison_codes(logits, uniforms).tolist() == [0, 0, 1, 1, 2, 2]
+@pytest.mark.parametrize(
+    ("probabilities", "uniforms", "codes"),
+    [
+        ([0.25, 0.5, 0.25], [0.0, 0.2499, 0.2501, 0.7499, 0.7501, 1 - 2**-24], [0, 0, 1, 1, 2, 2]),
+        ([0.25] * 4, [0.25, 0.5, 0.75], [1, 2, 3]),  # a threshold belongs to the category above it
+        ([0.0, 0.0, 0.5, 0.5], [0.0], [2]),
+        ([0.0, 1.0], [0.0], [1]),
+        ([*[0.0] * 3, 0.4, *[0.0] * 36, 0.6, *[0.0] * 59], [0.0, 1 - 2**-24], [3, 40]),
+    ],
+    ids=["inside", "thresholds", "impossible first", "of two", "of many"],
+)
+def test_inversion_by_hand(probabilities: list[float], uniforms: list[float], codes: list[int]) -> None:
+    logits = torch.tensor([probabilities]).log().clamp_min(-1e30)
+    for invert in (comparison_codes, search_codes, *[bernoulli_codes] * (len(probabilities) == 2)):
+        assert invert(logits, torch.tensor(uniforms)[:, None])[:, 0].tolist() == codes
 
 
 def test_a_last_category_that_is_impossible_is_not_the_remainder_of_rounding() -> None:
@@ -75,15 +86,6 @@ def test_a_last_category_that_is_impossible_is_not_the_remainder_of_rounding() -
     uniforms = torch.full((1, 2000), 1 - 2**-24)
     for codes in (comparison_codes(logits, uniforms), search_codes(logits, uniforms)):
         assert int(codes.max()) == 35
-
-
-def test_a_first_category_that_is_impossible_is_not_drawn_by_a_uniform_of_zero() -> None:
-    zeros = torch.zeros(1, 1)
-    assert bernoulli_codes(torch.tensor([[-1e30, 0.0]]), zeros).tolist() == [[1]]
-    for sampler in (comparison_codes, search_codes):
-        assert sampler(torch.tensor([[-1e30, -1e30, 0.0, 0.0]]), zeros).tolist() == [[2]]
-        # A uniform that is a threshold belongs to the category above it.
-        assert sampler(torch.zeros(1, 4), torch.tensor([[0.25], [0.5], [0.75]])).tolist() == [[1], [2], [3]]
 
 
 def test_draws_are_independent() -> None:
@@ -102,14 +104,6 @@ def test_impossible_categories_are_never_drawn(sampler) -> None:
     assert set(codes.flatten().tolist()) == {1, 3}
 
 
-def test_the_largest_uniform_stays_inside() -> None:
-    logits = torch.randn(1000, 37, generator=torch.Generator().manual_seed(5))
-    uniforms = torch.full((1, 1000), 1 - 2**-24)
-    for codes in (comparison_codes(logits, uniforms), search_codes(logits, uniforms)):
-        assert int(codes.max()) == 36
-    assert int(comparison_codes(logits, torch.zeros(1, 1000)).max()) == 0
-
-
 @pytest.mark.parametrize("categories", [2, 17, 100, 40_000])
 def test_a_generator_makes_draws_repeatable_and_leaves_the_global_one_alone(categories: int) -> None:
     logits = torch.randn(3, categories)
@@ -117,15 +111,9 @@ def test_a_generator_makes_draws_repeatable_and_leaves_the_global_one_alone(cate
     first, second = (sample_categorical(logits, 6, torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
-    assert first.dtype == code_dtype(categories)
+    assert first.dtype == code_dtype(categories) and first.shape == (6, 3)
+    assert not sample_categorical(logits.requires_grad_(), 6).requires_grad
     assert int(first.max()) < categories
-
-
-def test_any_shape_and_no_gradient() -> None:
-    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
-    codes = sample_categorical(logits, 7)
-    assert codes.shape == (7, 2, 3, 4)
-    assert not codes.requires_grad
 
 
 def test_the_dispatch_by_number_of_categories_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,21 +245,12 @@ def test_places_of_what_is_true() -> None:
             assert torch.equal(sampling._true_places(flags), flags.nonzero().squeeze(1))
 
 
-def test_search_never_draws_what_has_no_probability_even_at_the_largest_uniform() -> None:
-    logits = torch.full((1, 100), -1e30)
-    logits[0, 3], logits[0, 40] = 0.0, 0.5
-    uniforms = torch.tensor([[1 - 2**-24], [0.0]])
-    assert search_codes(logits, uniforms).tolist() == [[40], [3]]
-
-
-def test_dtypes() -> None:
-    assert [code_dtype(k) for k in (2, 256, 257, 32768, 32769)] == [
-        torch.uint8,
-        torch.uint8,
-        torch.int16,
-        torch.int16,
-        torch.int32,
-    ]
+def test_codes_have_the_smallest_dtype() -> None:
+    small, middle, large = torch.uint8, torch.int16, torch.int32
+    assert [code_dtype(k) for k in (2, 256, 257, 32768, 32769)] == [small, small, middle, middle, large]
+    for categories, dtype in ((3, small), (300, middle)):
+        for invert in (comparison_codes, search_codes):
+            assert invert(torch.zeros(2, categories), torch.rand(4, 2)).dtype == dtype
 
 
 def test_codes_become_an_index_and_not_a_mask() -> None:
@@ -341,9 +320,3 @@ def test_logits_of_half_precision_are_those_numbers_in_float32(categories: int, 
         sample_categorical(part, draws, torch.Generator().manual_seed(1)) for part in (logits, logits.float())
     )
     assert torch.equal(half, single) and half.dtype == torch.uint8
-
-
-def test_codes_from_uniforms_have_the_smallest_dtype() -> None:
-    for categories, dtype in ((3, torch.uint8), (300, torch.int16)):
-        for invert in (comparison_codes, search_codes):
-            assert invert(torch.zeros(2, categories), torch.rand(4, 2)).dtype == dtype

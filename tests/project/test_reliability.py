@@ -18,6 +18,7 @@ import pytest
 import torch
 import warm_start
 import yaml
+from refusals import refusal
 from safetensors.torch import load_file, save_file
 
 from bgan_discrete import ConvGenerator, InputError, Pipeline, durable
@@ -38,16 +39,6 @@ from bgan_discrete.training.run_log import RunLog, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-
-
-def refusal(call: Any, kind: type[Exception] = InputError) -> str:
-    """The one line with which something is refused."""
-    with pytest.raises(kind) as caught:
-        call()
-    said = str(caught.value)
-    assert "\n" not in said
-    assert len(said) < 1000
-    return said
 
 
 def python(program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:

@@ -77,7 +77,7 @@ def _float64() -> Iterator[None]:
 @pytest.mark.usefixtures("_float64")
 def test_its_policy_gradient_is_the_packages(standalone: ModuleType, data: Tensor) -> None:
     torch.manual_seed(0)
-    generator, discriminator = standalone.Generator(data), standalone.Discriminator()
+    generator, discriminator = standalone.Generator(data), standalone.make_discriminator()
     parameters = list(generator.parameters())
     log_g = generator(torch.randn(5, standalone.LATENT_SIZE))
     x = standalone.draw(log_g, 7)

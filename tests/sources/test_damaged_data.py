@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
-from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe, load_images, load_text, storage
+from bgan_discrete.sources import dataset_rows, describe, load_images, load_text, storage
 from bgan_discrete.sources import text as text_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 10), dtype=np.uint8)
@@ -266,15 +265,6 @@ IMAGE_CASES: dict[str, tuple[Maker, tuple[str, ...]]] = {
 }
 
 
-def refusal(call: Callable[[], Any]) -> str:
-    with warnings.catch_warnings(), pytest.raises(InputError) as caught:
-        warnings.simplefilter("error")
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
-
-
 @pytest.mark.parametrize(("make", "words"), IMAGE_CASES.values(), ids=IMAGE_CASES)
 def test_damaged_images(make: Maker, words: tuple[str, ...], tmp_path: Path) -> None:
     path = make(tmp_path)
@@ -433,6 +423,6 @@ def test_a_nul_in_a_row_of_the_hub_is_refused(monkeypatch: pytest.MonkeyPatch) -
     import datasets
 
     rows = datasets.Dataset.from_dict({"words": [f"row {row}" for row in range(60)] + ["a\0b"]})
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": rows})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: dataset_rows.HubSplits(train=rows))
     text = refusal(lambda: load_text("owner/name", codec=TextCodecOptions(length=8)))
     assert text == "row 60 of dataset 'owner/name' is damaged: 'words' holds a NUL character"

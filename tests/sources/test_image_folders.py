@@ -4,7 +4,6 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions
-from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.images import count_classes
-from bgan_discrete.sources import ImageData, load_images, rows
+from bgan_discrete.sources import ImageData, dataset_rows, load_images, rows
 from bgan_discrete.sources import images as loading
 
 EXACT = CodecOptions(num_categories=256)
@@ -41,12 +40,6 @@ def labels_of(data: ImageData) -> list[str | None]:
                 (place,) = np.flatnonzero((image == IMAGES).all((1, 2)))
                 found[place] = (data.class_names or list(map(str, range(99))))[labels[row]]
     return found
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    return str(caught.value)
 
 
 FLAT = [f"{number}.png" for number in range(6)]
@@ -308,7 +301,7 @@ def test_paths_in_a_table_of_the_hub_are_not_followed(tmp_path: Path, monkeypatc
     fill(tmp_path, *FLAT)
     path = write_paths(tmp_path / "a.parquet", *(str(tmp_path / name) for name in FLAT))
     loaded = datasets.load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(loading, "load_hub", lambda name, **options: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name, **options: dataset_rows.HubSplits(loaded))
     assert "leads out of the folder of its file" in refusal(lambda: load_images("owner/name"))
 
 

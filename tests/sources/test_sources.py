@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from bgan_discrete.codecs import CodecOptions, LevelsCodec, PaletteCodec
 from bgan_discrete.errors import InputError
@@ -78,14 +79,6 @@ def pixels_of(image: Any, folder: Path, color: str = "auto") -> np.ndarray:
         write_parquet(folder / "one" / f"{split}.parquet", image=structs([encoded] * 2))
     data = load_images(folder / "one", color=color, codec=EXACT)
     return data.codec.decode(data.codes)[0]
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # --- the ways in ---
@@ -253,12 +246,14 @@ def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_hub_data_set_is_cached_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_annotated(tmp_path / "d" / "train.parquet", GREY)
     loaded = datasets.load_dataset(str(tmp_path / "d"), cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: loaded)
+    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: dataset_rows.HubSplits(loaded))
     fresh, again = (load_images("owner/name", codec=EXACT) for _ in range(2))
     assert (fresh.from_cache, again.from_cache) == (False, True)
     assert fresh.name == "owner/name"
     assert np.array_equal(fresh.codes, load_images(GREY, codec=EXACT).codes)
-    monkeypatch.setattr(loading, "load_hub", lambda name, revision=None: {"train": loaded["train"].select(range(6))})
+    monkeypatch.setattr(
+        loading, "load_hub", lambda name, revision=None: dataset_rows.HubSplits(train=loaded["train"].select(range(6)))
+    )
     assert not load_images("owner/name", codec=EXACT).from_cache
 
 
@@ -331,7 +326,7 @@ def test_columns_make_no_sense_for_arrays(tmp_path: Path) -> None:
         ({"resize": "8x"}, "resize must be HxW or one number"),
         ({"resize": "0"}, "resize must be HxW or one number"),
         ({"resize": "9999"}, "sides 1 .. 4096, got '9999'"),
-        ({"color": "cmyk"}, "color must be auto, grey or rgb, got 'cmyk'"),
+        ({"color": "cmyk"}, "color must be one of auto, grey, rgb, got 'cmyk'"),
         ({"limit": 0}, "limit must be an integer of at least 1, got 0"),
         ({"holdout": 0.0}, "holdout must be a share between 0 and 1, exclusive, got 0.0"),
         ({"holdout": 1}, "holdout must be a share between 0 and 1, exclusive, got 1"),

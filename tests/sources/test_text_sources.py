@@ -11,7 +11,7 @@ import pytest
 
 from bgan_discrete.codecs import CharacterCodec, TextCodecOptions
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import code_store, describe, load_text
+from bgan_discrete.sources import code_store, dataset_rows, describe, holdout, load_text
 from bgan_discrete.sources import text as text_source
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.sources.code_store import CodeStore
@@ -78,7 +78,7 @@ def held_out(folder: Path, some: list[str], **options: Any) -> tuple[list[str], 
     return data.codec.decode(data.codes), data.codec.decode(data.heldout_codes), data.heldout_source
 
 
-@pytest.mark.parametrize("kinds", [3, text_source.FEW_DOCUMENTS - 1])
+@pytest.mark.parametrize("kinds", [3, holdout.FEW_DOCUMENTS - 1])
 def test_of_few_different_lines_some_of_each_are_held_out(kinds: int, tmp_path: Path) -> None:
     some = lines(kinds) * 20
     training, heldout, source = held_out(tmp_path, some)
@@ -311,7 +311,7 @@ def hub_rows(folder: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> 
 
     def load(name: str, asked_to_stream: bool, revision: str | None) -> Any:
         assert (name, asked_to_stream) == ("owner/name", streaming)
-        return loaded
+        return dataset_rows.HubSplits(loaded)
 
     monkeypatch.setattr(text_source, "load_hub", load)
 
@@ -355,7 +355,7 @@ def test_a_stream_that_breaks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch)
 
     features = datasets.Features({"words": datasets.Value("string")})
     stream = datasets.IterableDataset.from_generator(rows, features=features)
-    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: {"train": stream})
+    monkeypatch.setattr(text_source, "load_hub", lambda name, streaming, revision: dataset_rows.HubSplits(train=stream))
     with pytest.raises(InputError, match=r"cannot be read to its end: .*went away"):
         load_text("owner/name", codec=PAD, streaming=True)
 

@@ -134,8 +134,10 @@ def test_the_first_steps_of_a_recipe_are_as_they_were(
     path = GOLDEN / f"{recipe.stem}.json"
     if request.config.getoption("--regenerate-golden"):
         columns = {name: [float(f"{line[name]:.6g}") for line in found] for name in found[0]}
-        text = json.dumps({"torch": torch.__version__, "figures": columns}, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
+        # A line for each figure, so that a difference shows which ones have changed.
+        rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in columns.items())
+        text = f'{{\n "torch": {json.dumps(torch.__version__)},\n "figures": {{\n{rows}\n }}\n}}\n'
+        path.write_text(text, encoding="utf-8")
         pytest.skip(f"{path.name} was written anew")
     expected = json.loads(path.read_text(encoding="utf-8"))["figures"]
     assert set(expected) == set(found[0])
