@@ -53,12 +53,12 @@ class GraphCodec(ArrayCodec):
         graphs = np.asarray(data)
         if graphs.shape[1:] != (self.vertices, self.vertices) or not np.array_equal(graphs, graphs.transpose(0, 2, 1)):
             raise InputError(f"graphs must be symmetric, [N, {self.vertices}, {self.vertices}], got {graphs.shape}")
-        return np.ascontiguousarray(graphs[:, *self.pairs] != 0, dtype=np.uint8)
+        return np.ascontiguousarray(graphs[:, self.pairs[0], self.pairs[1]] != 0, dtype=np.uint8)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         self.validate_codes(codes)
         graphs = np.zeros((len(codes), self.vertices, self.vertices), np.uint8)
-        graphs[:, *self.pairs] = codes
+        graphs[:, self.pairs[0], self.pairs[1]] = codes
         return graphs + graphs.transpose(0, 2, 1)
 
 
@@ -146,15 +146,17 @@ def communities(count: int, vertices: int = 8) -> np.ndarray:
 
 
 def edges(graph: np.ndarray) -> str:
-    """``0-1 0-3 1-3``"""
+    """A graph as text, such as ``0-1 0-3 1-3``."""
     return " ".join(f"{a}-{b}" for a, b in np.argwhere(np.triu(graph)))
 
 
 def count_edges(graphs: np.ndarray) -> np.ndarray:
+    """Of each graph."""
     return graphs.sum((1, 2), dtype=int) // 2
 
 
 def count_triangles(graphs: np.ndarray) -> np.ndarray:
+    """Of each graph."""
     return np.trace(np.linalg.matrix_power(graphs.astype(int), 3), axis1=1, axis2=2) // 6
 
 

@@ -38,6 +38,7 @@ def main() -> None:
         options["model"],
         options["num_samples"],
         Path(options["output"] or "samples.csv"),
+        kind="arrays",
         seed=options["seed"],
         temperature=options["temperature"],
         bin_ranges=options["bin_ranges"],

@@ -46,6 +46,7 @@ def main() -> None:
         options["model"],
         options["num_samples"],
         Path(options["output"] or "samples.png"),
+        kind="images",
         seed=options["seed"],
         temperature=options["temperature"],
         columns=options["columns"],

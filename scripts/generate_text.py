@@ -43,6 +43,7 @@ def main() -> None:
     generate(
         options["model"],
         options["num_samples"],
+        kind="text",
         seed=options["seed"],
         temperature=options["temperature"],
         top_k=options["top_k"],

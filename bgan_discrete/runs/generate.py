@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
+from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.kind import Samples
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.run_folder import check_output
@@ -28,6 +29,7 @@ def generate(
     num_samples: int,
     output: Path | None = None,
     *,
+    kind: str | None = None,
     seed: int = 0,
     device: str = "auto",
     revision: str | None = None,
@@ -51,6 +53,7 @@ def generate(
             name without a suffix for a folder with one PNG a sample. Of text ``*.jsonl`` for one JSON object a line,
             another file for one sample a line, None for stdout. Of a table ``*.csv``, ``*.tsv``, ``*.parquet`` or
             ``*.npy``; of an array ``*.npy`` or ``*.csv``; of both ``*.npz`` with the codes.
+        kind: That the model must be of; None for any.
         seed: Of latents and draws.
         device: Where the model runs.
         revision: Branch, tag or commit of a model on the Hub.
@@ -82,6 +85,8 @@ def generate(
 
     # 2. The model, and whether its samples can be written there.
     pipeline = load(model, device, revision=revision)
+    if kind not in (None, pipeline.kind.name):
+        raise InputError(f"model {str(model)!r} is one of {pipeline.kind.name}, not of {kind}")
     pipeline.kind.check_output(output, pipeline.codec)
     give_discriminator(pipeline, model, resample)
 

@@ -101,7 +101,7 @@ def test_the_card_of_a_run_on_images(private: Path, monkeypatch: pytest.MonkeyPa
     head = metadata(card)
     assert (head["library_name"], head["pipeline_tag"]) == ("bgan_discrete", "unconditional-image-generation")
     assert not {"license", "datasets"} & set(head)
-    assert "python scripts/train_images.py" in card
+    assert "bgan train --kind images" in card
     assert "--dataset DATA " in card
     assert "--seed 7" in card
     assert "Seed 7, 4 generator steps" in card

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from bgan_discrete import InputError, Pipeline, StorageError, Trainer, TrainingConfig, load
 from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
 from bgan_discrete.durable import check_regular_file, hold_folder, read_bytes, replace_text, replacing_file
-from bgan_discrete.models.pipeline import MODEL_FILES
+from bgan_discrete.models.format import MODEL_FILES
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.runs.evaluate import evaluate

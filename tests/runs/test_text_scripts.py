@@ -217,4 +217,4 @@ def test_a_prompt_of_unknown_characters_is_named(tmp_path: Path) -> None:
 
 def test_a_model_of_text_is_none_of_images(place: Path) -> None:
     said = refused("generate_images", "--model", "shot/model", "--output", "x.png", cwd=place)
-    assert "the model is not one of images" in said
+    assert "is one of text, not of images" in said
