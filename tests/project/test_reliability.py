@@ -28,7 +28,7 @@ from bgan_discrete.command_line import add_section, make_parser, parse
 from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
 from bgan_discrete.errors import StorageError
-from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.models.format import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.sources import load_images

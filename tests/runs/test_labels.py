@@ -38,7 +38,7 @@ from bgan_discrete.kinds.images import _columns_of, count_classes
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier
-from bgan_discrete.models.pipeline import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
+from bgan_discrete.models.format import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.nn.images import ConditionalGroupNorm
 from bgan_discrete.runs.generate import generate
 from bgan_discrete.sources import load_images
