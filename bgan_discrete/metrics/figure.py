@@ -51,6 +51,15 @@ class Figure:
         return self.value / self.floor
 
     @property
+    def position(self) -> float | None:
+        """Where the value is between the floor, 0, and the first baseline, 1; None where these do not differ."""
+        floor, baseline = self.floor, self.baseline
+        if floor is None or baseline is None or floor == baseline or math.isnan(self.value):
+            return None
+        share = (self.value - floor) / (baseline - floor)
+        return min(abs(share) if self.direction == "floor" else max(share, 0.0), 1.0)
+
+    @property
     def cost(self) -> float:
         """How far it is from the best: lower is better whatever the direction; NaN where that cannot be said."""
         floor = math.nan if self.floor is None else self.floor
