@@ -16,10 +16,13 @@ def render(name: str, **values: Any) -> str:
     Args:
         name: Of the file: a page or a part of it (``.html``), or a card (``.md``).
         values: What it shows. Strings are escaped for the file's language, except those that are ``Markup``, and their
-            control characters become visible; a name that the template asks for and does not get is an error.
+            control characters become visible.
 
     Returns:
         The text.
+
+    Raises:
+        ValueError: If the template asks for a name that the values lack.
     """
     import jinja2
 
@@ -33,7 +36,11 @@ def render(name: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(name).render(values)
+    template = environment.get_template(name)
+    try:
+        return template.render(values)
+    except jinja2.UndefinedError as error:
+        raise ValueError(str(error)) from None
 
 
 def markup(text: str) -> str:

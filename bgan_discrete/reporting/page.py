@@ -206,7 +206,7 @@ def _verdict(found: Sequence[Finding]) -> dict[str, str]:
         return {"severity": "warning", "words": f"Use with care: {_counted(count['warning'], 'warning')}."}
     if any(finding.key in UNSURE for finding in found):
         return {"severity": "note", "words": "Too early to tell."}
-    return {"severity": "good", "words": "Nothing found: no diagnostic and no metric left its safe range."}
+    return {"severity": "good", "words": "No fault found: every diagnostic and metric is in its safe range."}
 
 
 def _counted(number: int, noun: str) -> str:
@@ -245,6 +245,7 @@ def _metrics(record: RunRecord) -> dict[str, Any]:
         "method": str(report.get("method", "")),
         "notes": notes if isinstance(notes, list) else [],
         "classes": classes,
+        "noun": record.noun,
         "accuracy": report.get("classifier_accuracy"),
     }
 
@@ -263,7 +264,7 @@ def _metrics_beside(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
 
 def best_of(figures: Sequence[Figure | None]) -> set[int]:
     """Places of the best values of one figure; none where runs do not differ or nothing says which way is better."""
-    costs = {place: figure.cost for place, figure in enumerate(figures) if figure is not None}
+    costs = {place: figure.cost(figure.value) for place, figure in enumerate(figures) if figure is not None}
     known = {place: cost for place, cost in costs.items() if not math.isnan(cost)}
     if len(set(known.values())) < 2:
         return set()
@@ -337,7 +338,7 @@ def _origin(record: RunRecord) -> dict[str, Any]:
     made_with = [f"{name} {version}" for name, version in versions.items() if version]
     return {
         "command": " ".join(shlex.quote(str(word)) for word in facts.get("command") or ()),
-        "changed": [o for o in options if o.value != o.default and o.name not in NOT_OPTIONS],
+        "changed": [o for o in options if o.help and o.value != o.default and o.name not in NOT_OPTIONS],
         "options": options,
         "description": str(facts.get("description") or ""),
         "made_with": made_with + [str(facts[name]) for name in ("networks", "device", "platform") if facts.get(name)],

@@ -20,7 +20,6 @@ from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
     Samples,
-    escaped,
     fenced,
     is_as_written,
     pointed_at,
@@ -31,6 +30,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.runs import model_card
 from bgan_discrete.runs.train import train
 from bgan_discrete.space import SampleSpace
+from bgan_discrete.templating import escaped
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,
