@@ -35,23 +35,21 @@ class Words:
     Attributes:
         noun: What a model generates.
         attribute: A name for it in code.
-        access: How to get it from what a pipeline generates.
         task: The Hub's task and its name; None where it has none.
         tags: Further tags on the Hub.
     """
 
     noun: str
     attribute: str
-    access: str
     task: tuple[str, str] | None = None
     tags: tuple[str, ...] = ()
 
 
 KINDS: dict[Kind, Words] = {
-    "images": Words("images", "images", ".pil()", ("unconditional-image-generation", "Unconditional image generation")),
-    "text": Words("text", "texts", ".texts", ("text-generation", "Text generation")),
-    "arrays": Words("integer arrays", "rows", ".rows", tags=("array",)),
-    "tables": Words("rows of a table", "rows", ".rows", tags=("tabular",)),
+    "images": Words("images", "images", ("unconditional-image-generation", "Unconditional image generation")),
+    "text": Words("text", "texts", ("text-generation", "Text generation")),
+    "arrays": Words("integer arrays", "rows", tags=("array",)),
+    "tables": Words("rows of a table", "rows", tags=("tabular",)),
 }
 
 _SEAL = re.compile(r"<!-- bgan_discrete: card ([0-9a-f]{64}); remove this line if you edit the card -->\n")

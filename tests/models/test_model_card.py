@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -101,7 +102,7 @@ def test_the_card_of_a_run_on_images(private: Path, monkeypatch: pytest.MonkeyPa
     head = metadata(card)
     assert (head["library_name"], head["pipeline_tag"]) == ("bgan_discrete", "unconditional-image-generation")
     assert not {"license", "datasets"} & set(head)
-    assert "python scripts/train_images.py" in card
+    assert "bgan train --kind images" in card
     assert "--dataset DATA " in card
     assert "--seed 7" in card
     assert "Seed 7, 4 generator steps" in card
@@ -148,7 +149,7 @@ def test_the_card_of_a_run_on_a_table(private: Path, monkeypatch: pytest.MonkeyP
     assert "pipeline_tag" not in head  # the Hub has no such task
     assert "city,country,currency" in card
     rows = run_it(card, model.parent, monkeypatch)["rows"]
-    assert isinstance(rows, dict)
+    assert isinstance(rows, pd.DataFrame)
     assert len(rows["city"]) == 16
 
 

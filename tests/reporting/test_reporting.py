@@ -170,7 +170,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "lines.txt").write_text(lines, encoding="utf-8")
     options = {**SMALL, "output_dir": str(place / "run"), "dataset": str(place / "lines.txt"), "max_steps": 20,
                "sample_interval": 5, "num_samples": 60, "generator": "mlp"}  # fmt: skip
-    train(TextTrainingConfig.from_flat(options))
+    bgan_discrete.runs.train.train(TextTrainingConfig.from_flat(options))
     return place / "run"
 
 
