@@ -65,7 +65,7 @@ check-python:
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing what the checks need into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev,docs,report,tensorboard]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev,docs,tensorboard]'
 	@touch $@
 
 clean:

@@ -26,6 +26,7 @@ from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file
 from bgan_discrete.metrics.figure import Evaluation, Figure
 from bgan_discrete.metrics.marginals import log_frequencies
 from bgan_discrete.nn import AlternativesDiscriminator, MLPGenerator
+from bgan_discrete.publishing.card import Words
 from bgan_discrete.sources import Data
 from bgan_discrete.space import SampleSpace
 
@@ -134,6 +135,9 @@ class Graphs(Kind):
             figures[name] = Figure(title, value, "lower", floor, baselines, len(heldout))
         method = f"{num_samples:,} samples and {len(heldout):,} held-out graphs; floor: training graphs."
         return Evaluation(figures, self.noun, method, facts={"num_samples": num_samples, "num_training": len(training)})
+
+    def words(self, codec: GraphCodec) -> Words:
+        return Words("graphs", "graphs", tags=("graph",))
 
 
 def communities(count: int, vertices: int = 8) -> np.ndarray:

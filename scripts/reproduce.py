@@ -41,9 +41,8 @@ def main() -> int:
     )
     values = parse(parser, sys.argv[1:])
 
-    from experiments.laboratory import check_plots, run_experiment
+    from experiments.laboratory import run_experiment
 
-    check_plots()
     output_dir = Path(values["output_dir"] or f"runs/{values['experiment']}")
     data_dir = None if values["data_dir"] is None else Path(values["data_dir"])
     report = run_experiment(

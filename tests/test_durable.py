@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -167,14 +168,16 @@ def test_empty_folders_go_up_to_the_first_that_holds_something(tmp_path: Path) -
 
 def test_a_folder_that_replaces_another_keeps_what_it_does_not_hold_itself(tmp_path: Path) -> None:
     final = tmp_path / "final"
-    for content in ("old", "new"):
+    for number in range(3):
+        if number == 2:  # a crash had left the former one aside
+            shutil.copytree(final, stepped_aside(final))
         with working_folder(tmp_path) as working:
-            (working / "part").write_text(content)
+            (working / "part").write_text(str(number))
             publish_folder(working, final)
-        if content == "old":
+        if number == 0:
             (final / "note").write_text("mine")
-    assert {path.name: path.read_text() for path in final.iterdir()} == {"part": "new", "note": "mine"}
-    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+        assert {path.name: path.read_text() for path in final.iterdir()} == {"part": str(number), "note": "mine"}
+        assert [path.name for path in tmp_path.iterdir()] == ["final"]
     assert stepped_aside(final) == tmp_path / ".replaced-final"
 
 

@@ -71,11 +71,11 @@ class Generator(nn.Module, ABC):
         **settings: Any,
     ) -> None:
         super().__init__()
-        check_space(space)
+        _check_space(space)
         check_at_least_one(latent_size=latent_size)
         self.space, self.latent_size = space, latent_size
         self.latent_kind = check_latent_kind(latent_kind)
-        self.num_classes = checked_classes(space, num_classes)
+        self.num_classes = _checked_classes(space, num_classes)
         given = {"latent_size": latent_size, "latent_kind": latent_kind, "num_classes": num_classes, **settings}
         taken = inspect.signature(type(self)).parameters
         kept = {name: plain_value(given[name]) for name in given if name in taken}
@@ -126,9 +126,9 @@ class Discriminator(nn.Module, ABC):
 
     def __init__(self, space: SampleSpace, num_classes: int | None = None) -> None:
         super().__init__()
-        check_space(space)
+        _check_space(space)
         self.space = space
-        self.num_classes = checked_classes(space, num_classes)
+        self.num_classes = _checked_classes(space, num_classes)
 
     @abstractmethod
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -175,7 +175,7 @@ class Discriminator(nn.Module, ABC):
         return samples if samples.is_floating_point() else one_hot_codes(samples, self.space.num_categories)
 
 
-def check_space(space: Any) -> None:
+def _check_space(space: Any) -> None:
     """Raise InputError for what is no `SampleSpace`."""
     if not isinstance(space, SampleSpace):
         raise InputError(
@@ -183,19 +183,8 @@ def check_space(space: Any) -> None:
         )
 
 
-def checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
-    """The number of classes, which must be that of the space's names where it has any.
-
-    Args:
-        space: What one sample is.
-        num_classes: C; None for none.
-
-    Returns:
-        C, or None.
-
-    Raises:
-        InputError: If it is below 1 or another one.
-    """
+def _checked_classes(space: SampleSpace, num_classes: int | None) -> int | None:
+    """The number of classes, None for none; InputError unless it is that of the space's names."""
     if num_classes is None:
         return None
     check_at_least_one(num_classes=num_classes)
@@ -265,17 +254,8 @@ def refuse_names(**parts: object) -> None:
             )
 
 
-def check_optimizer(who: str, network: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
-    """Refuse an optimiser that moves another network, so that this one would not learn.
-
-    Args:
-        who: Named in the message.
-        network: The player's; None for none.
-        optimizer: To be checked; likewise.
-
-    Raises:
-        InputError: If it holds none of the network's parameters.
-    """
+def _check_optimizer(who: str, network: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
+    """Refuse an optimiser that moves another network, so that this one would not learn."""
     if network is None or optimizer is None:
         return
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
@@ -283,7 +263,7 @@ def check_optimizer(who: str, network: nn.Module | None, optimizer: torch.optim.
         raise InputError(f"{who}_optimizer must hold parameters of the {who}, got one of other parameters (swapped?)")
 
 
-def check_context(**makes: Any) -> None:
+def _check_context(**makes: Any) -> None:
     """Raise InputError for what is no function without arguments, such as a context itself; named by its keyword."""
     for name, make in makes.items():
         try:
@@ -336,10 +316,10 @@ class Players:
     def __post_init__(self) -> None:
         """Refuse what cannot play; let the gradients of both be averaged over the processes."""
         check_players(self.generator, self.discriminator, needed=())
-        check_optimizer("generator", self.generator, self.generator_optimizer)
-        check_optimizer("discriminator", self.discriminator, self.discriminator_optimizer)
+        _check_optimizer("generator", self.generator, self.generator_optimizer)
+        _check_optimizer("discriminator", self.discriminator, self.discriminator_optimizer)
         check_at_least_one(parts=self.parts, score_chunk=1 if self.score_chunk is None else self.score_chunk)
-        check_context(precision=self.precision)
+        _check_context(precision=self.precision)
         self.generator = self.processes.replicate(self.generator)
         self.discriminator = self.processes.replicate(self.discriminator)
 

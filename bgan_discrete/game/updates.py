@@ -66,7 +66,7 @@ def move(
 
     # 1. The gradient, part by part; processes exchange it with the last one.
     outcomes: list[Outcome] = []
-    for tensors, share, is_last in split_batch(1 if whole else players.parts, *batch):
+    for tensors, share, is_last in _split_batch(1 if whole else players.parts, *batch):
         with exchanging(network, is_last):
             outcome = loss_of(*tensors)
             if not outcomes:  # only now: an error of `loss_of` names the parameters without a gradient of the last step
@@ -102,19 +102,8 @@ def _weighted_sum(outcomes: list[Outcome], values: list[Tensor]) -> Tensor:
     return torch.stack([outcome.share * value for outcome, value in zip(outcomes, values, strict=True)]).sum()
 
 
-def split_batch(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
-    """A batch in parts.
-
-    Args:
-        count: In how many parts; those that would be empty are left out.
-        batch: Tensors that are divided along their first axis, or None.
-
-    Yields:
-        The tensors of a part, its share of the batch, and whether it is the last.
-
-    Raises:
-        InputError: If tensors of different lengths would be divided in different shares.
-    """
+def _split_batch(count: int, *batch: Tensor | None) -> Iterator[tuple[tuple[Any, ...], float, bool]]:
+    """The tensors of each of ``count`` parts of a batch, its share of the batch, and whether it is the last."""
     if count == 1:
         yield batch, 1.0, True
         return

@@ -32,6 +32,7 @@ from bgan_discrete.nn import (
     MLPGenerator,
     set_logit_spread,
 )
+from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import nearest_rows
 from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.arrays import split_names
@@ -213,6 +214,12 @@ class Arrays(Kind):
             neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
             extra=figures_of_example(data),
         )
+
+    def words(self, codec: ArrayCodec) -> Words:
+        """See `Kind.words`."""
+        if codec.column_names is not None:
+            return Words("rows of a table", "rows", tags=("tabular",))
+        return Words("integer arrays", "rows", tags=("array",))
 
     def present(self, samples: Samples, like: Any = None) -> Any:
         """A data frame for a table, or columns where columns were given; else an array of integers or characters."""

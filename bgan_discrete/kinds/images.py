@@ -21,6 +21,7 @@ from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.images import check_counts, evaluate_images
 from bgan_discrete.metrics.marginals import log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
+from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.sources.rows import LABELS_ASIDE
@@ -213,6 +214,10 @@ class Images(Kind):
             class_names=data.class_names,
             sample_labels=labels,
         )
+
+    def words(self, codec: ImageCodec) -> Words:
+        """See `Kind.words`."""
+        return Words("images", "images", ("unconditional-image-generation", "Unconditional image generation"))
 
     def present(self, samples: Samples, like: Any = None) -> Any:
         """Pictures of Pillow; an array for a model that was fitted on an array."""

@@ -18,6 +18,7 @@ from bgan_discrete.codecs import Codec
 from bgan_discrete.config import ScriptConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.publishing.card import Words
 from bgan_discrete.space import SampleSpace
 
 METRICS_SEED = 1
@@ -228,6 +229,14 @@ class Kind(ABC):
     def remarks(self, report: Any, data: Any) -> list[str]:
         """What else is printed with the figures of an evaluation, a line each."""
         return []
+
+    @abstractmethod
+    def words(self, codec: Any) -> Words:
+        """What a model card says of samples of this kind.
+
+        Args:
+            codec: Of the model.
+        """
 
     def present(self, samples: Samples, like: Any = None) -> Any:
         """Samples in the form that data of this kind are given in: ``model.sample(16)`` returns this.

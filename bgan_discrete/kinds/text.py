@@ -29,6 +29,7 @@ from bgan_discrete.nn import (
     TransformerGenerator,
     set_logit_spread,
 )
+from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import nearest_texts
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.sources.arithmetic import equations
@@ -202,6 +203,10 @@ class Text(Kind):
         divergences of 640 samples of 32 characters; ``sweep_temperature``, to evaluate all models at `TEMPERATURES`.
         """
         return _evaluate(pipeline, data, num_samples, seed, resample, **options)
+
+    def words(self, codec: TextCodec) -> Words:
+        """See `Kind.words`."""
+        return Words("text", "texts", ("text-generation", "Text generation"))
 
     def remarks(self, report: Evaluation, data: TextData) -> list[str]:
         """The share of unknown tokens, and the figures of further protocols."""

@@ -50,12 +50,20 @@ class Figure:
             return None
         return self.value / self.floor
 
+    def cost(self, number: float | None) -> float:
+        """How far a value, floor or baseline of this figure is from the best; NaN where that cannot be said."""
+        if number is None or (self.direction == "floor" and self.floor is None):
+            return math.nan
+        costs = {"lower": number, "higher": -number, "half": abs(number - 0.5)}
+        return costs[self.direction] if self.direction in costs else abs(number - (self.floor or 0.0))
+
     @property
-    def cost(self) -> float:
-        """How far it is from the best: lower is better whatever the direction; NaN where that cannot be said."""
-        floor = math.nan if self.floor is None else self.floor
-        costs = {"lower": self.value, "higher": -self.value, "half": abs(self.value - 0.5)}
-        return costs.get(self.direction, abs(self.value - floor))
+    def position(self) -> float | None:
+        """Where the value is between the floor, 0, and the first baseline, 1; None where that is no worse."""
+        value, floor, baseline = (self.cost(number) for number in (self.value, self.floor, self.baseline))
+        if not baseline > floor or math.isnan(value):
+            return None
+        return min(max((value - floor) / (baseline - floor), 0.0), 1.0)
 
     def shown(self, number: float | None) -> str:
         """The value, floor or a baseline of this figure as text."""

@@ -16,7 +16,6 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.codecs import TableCodec
 from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.distributions.sampling import check_sharpening
@@ -485,8 +484,7 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
     """
     codec = pipeline.codec
     return ModelFacts(
-        kind="tables" if isinstance(codec, TableCodec) else cast(Any, pipeline.kind.name),
-        pipeline=type(pipeline).__name__,
+        words=pipeline.kind.words(codec),
         generator=type(pipeline.generator).__name__,
         parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
         sample=pipeline.generator.space.event_shape,

@@ -12,38 +12,41 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from bgan_discrete.durable import MAX_TEXT_BYTES, read_text, replace_text, replacing_file
 from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
+from bgan_discrete.templating import markup, render, unbroken
 
 CARD_FILE, PICTURE_FILE = "README.md", "sample.png"
 MAX_LINES, MAX_CHARACTERS = 20, 200
-MAX_COLUMNS = 8
-"""Of the table of figures."""
+MAX_BASELINES = 6
+"""In the table of figures."""
 
-Kind = Literal["images", "text", "arrays", "tables"]
 
-_TASKS: dict[Kind, tuple[str, str]] = {
-    "images": ("unconditional-image-generation", "Unconditional image generation"),
-    "text": ("text-generation", "Text generation"),
-}
-"""The Hub's task and its name; it has none that is the generation of arrays or tables."""
+@dataclass(frozen=True)
+class Words:
+    """What a card says of a kind of data.
 
-_TAGS: dict[Kind, tuple[str, ...]] = {"images": (), "text": (), "arrays": ("array",), "tables": ("tabular",)}
-_NOUNS: dict[Kind, str] = {"images": "images", "text": "text", "arrays": "integer arrays", "tables": "rows of a table"}
-_ATTRIBUTES: dict[Kind, tuple[str, str]] = {
-    "images": ("images", ".pil()"),
-    "text": ("texts", ".texts"),
-    "arrays": ("rows", ".rows"),
-    "tables": ("rows", ".rows"),
-}
+    Attributes:
+        noun: What a model generates.
+        attribute: A name for it in code.
+        task: The Hub's task and its name; None where it has none.
+        tags: Further tags on the Hub.
+    """
+
+    noun: str
+    attribute: str
+    task: tuple[str, str] | None = None
+    tags: tuple[str, ...] = ()
+
+
 _SEAL = re.compile(r"<!-- bgan_discrete: card ([0-9a-f]{64}); remove this line if you edit the card -->\n")
 _LOADING = re.compile(r"^pipeline = bgan_discrete\.load\(.*\).*$", re.M)
 _NAME = re.compile(r"(?<=^model-index:\n)- name: .*$", re.M)
-_RUN_HEADING = "## Training"
+_RUN_HEADING = "\n## Training\n"
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,7 @@ class ModelFacts:
     """What a model is, whatever is known of its training.
 
     Attributes:
-        kind: Of its data.
-        pipeline: Name of the class that loads it.
+        words: Of the kind of its data.
         generator: Name of the generator's class.
         parameters: Of the generator.
         sample: The shape of one sample's codes.
@@ -61,8 +63,7 @@ class ModelFacts:
         version: Of this package.
     """
 
-    kind: Kind
-    pipeline: str
+    words: Words
     generator: str
     parameters: int
     sample: tuple[int, ...]
@@ -125,43 +126,31 @@ def render_card(model: ModelFacts, run: RunFacts | None, samples: Samples, refer
     Returns:
         Markdown with metadata, and its digest.
     """
-    name = reference.rsplit("/", 1)[-1]
-    noun = _NOUNS[model.kind]
-    attribute, access = _ATTRIBUTES[model.kind]
-    parts = [
-        f"# A generator of {noun}",
-        f"A generator of {noun} with {model.parameters:,} parameters (`{model.generator}`), a model of "
-        "`bgan_discrete`: adversarial training on discrete data by boundary-seeking GANs "
-        "([Hjelm et al., 2018](https://arxiv.org/abs/1702.08431)).",
+    limits = [
+        *(() if run is None else run.limits),
+        "The model gives what its training data hold, with their errors and their bias, and may repeat parts of them.",
     ]
-    if samples.picture is not None:
-        parts.append(f"![Generated images]({PICTURE_FILE})")
-    if samples.lines:
-        parts += ["Some samples, as they were drawn:", fenced(samples.lines)]
-    loading = [
-        "import bgan_discrete",
-        "",
-        _loading_line(reference),
-        f"{attribute} = pipeline.generate(num_samples=16, seed=0){access}",
-    ]
-    parts += [
-        "## How to load it",
-        "\n".join(["```python", *loading, "```"]),
-        f"`load` gives a `bgan_discrete.{model.pipeline}`. Every file is compared with `manifest.json` before it is "
-        "used, the weights are safetensors, and nothing that the files hold is executed.",
-        "## What it generates",
-        f"Each sample has {_sides(model.sample)} codes in 0 .. {model.categories - 1}. Codec: {escaped(model.codec)}.",
-    ]
-    if run is not None:
-        parts += _about_run(run)
-    parts += ["## Limits", _listed([*(() if run is None else run.limits), *_standing_limits(run)])]
-    parts += [
-        "## Licence",
-        "None is stated here. Whoever publishes the model chooses one, in view of the terms of its training data, and "
-        "adds a line `license: ...` to the head of this file.",
-    ]
-    metadata = yaml.safe_dump(_metadata(model, run, name), sort_keys=False, allow_unicode=True, width=1000)
-    return sealed(f"---\n{metadata}---\n\n" + "\n\n".join(parts) + "\n")
+    if run is None:
+        limits.append("Nothing is said here of how it was trained, and how good it is was not measured.")
+    elif not run.figures:
+        limits.append("No figures were taken: how good it is was not measured.")
+    text = render(
+        "card.md",
+        model=model,
+        run=run,
+        words=model.words,
+        directions=WORDS,
+        limits=limits,
+        metadata=markup(_metadata(model, run, reference.rsplit("/", 1)[-1])),
+        generator=markup(model.generator),
+        picture=None if samples.picture is None else markup(PICTURE_FILE),
+        lines=markup(fenced(samples.lines)) if samples.lines else "",
+        loading=markup(_loading_line(reference)),
+        command=None if run is None else markup(fenced(_folded(run.command), most=100)),
+        baselines=[] if run is None else baselines_of(run.figures.values())[:MAX_BASELINES],
+        indent=markup("&nbsp;&nbsp;"),
+    )
+    return sealed(text)
 
 
 def write_card(folder: Path, text: str, picture: bytes | None) -> bool:
@@ -241,7 +230,7 @@ def is_as_written(card: str) -> bool:
 
 def tells_of_run(card: str) -> bool:
     """Whether a card tells how the model was trained."""
-    return f"\n{_RUN_HEADING}\n" in card
+    return _RUN_HEADING in card
 
 
 def pointed_at(card: str, reference: str) -> str:
@@ -277,22 +266,10 @@ def with_license(card: str, name: str) -> str:
 
 def fenced(lines: Sequence[str], most: int = MAX_LINES) -> str:
     """At most so many lines as they are, in a block of code that nothing in them can end."""
-    shown = [_cut(visible(line)) for line in lines[:most]]
+    shown = [_cut(unbroken(line)) for line in lines[:most]]
     longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}text", *shown, fence])
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown and HTML take for nothing but text, on one line."""
-    text = re.sub(r"[&\\`*_\[\]<>#|~$@]", lambda found: f"&#{ord(found[0])};", visible(text))
-    # What looks like an address would become a link.
-    return text.replace("://", "&#58;//").replace("www.", "www&#46;")
-
-
-def visible(text: str) -> str:
-    """Text whose line breaks, control characters and changes of direction are written as escapes."""
-    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
 def _changed(card: str, change: Any) -> str:
@@ -305,24 +282,10 @@ def _loading_line(reference: str) -> str:
     return f"pipeline = bgan_discrete.load({json.dumps(reference)})  # the path of this folder, or an id on the Hub"
 
 
-def _about_run(run: RunFacts) -> list[str]:
-    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in run.versions.items())
-    parts = [
-        _RUN_HEADING,
-        f"Data: {escaped(run.dataset)}.",
-        _listed([escaped(line) for line in run.data]),
-        fenced(_folded(run.command), most=100),
-        f"Seed {run.seed}, {run.steps:,} generator steps. Versions: {versions}.",
-    ]
-    if run.figures:
-        parts += ["## Figures", escaped(run.judged), _figures(run.figures)]
-    return [part for part in parts if part]
-
-
 def _folded(command: str) -> list[str]:
     """A command on lines of moderate length, as a shell takes it."""
     lines: list[str] = []
-    for option in re.split(r" (?=--)", visible(command)):
+    for option in re.split(r" (?=--)", unbroken(command)):
         if lines and len(lines[-1]) + len(option) < 110:
             lines[-1] += f" {option}"
         else:
@@ -330,57 +293,25 @@ def _folded(command: str) -> list[str]:
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
-def _figures(figures: Mapping[str, Figure]) -> str:
-    others = baselines_of(figures.values())[: MAX_COLUMNS - 2]
-    rows = [["figure", "model", "floor", *map(escaped, others), "better"]]
-    rows.append(["---", *["---:"] * (2 + len(others)), "---"])
-    for figure in figures.values():
-        indent = "&nbsp;&nbsp;" if figure.title.startswith(" ") else ""
-        numbers = [figure.value, figure.floor, *(figure.baselines.get(name) for name in others)]
-        cells = map(figure.shown, numbers)
-        rows.append([indent + escaped(figure.title.strip()), *cells, WORDS[figure.direction]])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _standing_limits(run: RunFacts | None) -> list[str]:
-    limits = [
-        "The model gives what its training data hold, with their errors and their bias, and may repeat parts of them."
-    ]
-    if run is None:
-        limits.append("Nothing is said here of how it was trained, and how good it is was not measured.")
-    elif not run.figures:
-        limits.append("No figures were taken: how good it is was not measured.")
-    return limits
-
-
-def _metadata(model: ModelFacts, run: RunFacts | None, name: str) -> dict[str, Any]:
-    task = _TASKS.get(model.kind)
+def _metadata(model: ModelFacts, run: RunFacts | None, name: str) -> str:
+    """The head of a card, as the Hub reads it."""
+    words = model.words
     metadata: dict[str, Any] = {"library_name": "bgan_discrete"}
-    if task is not None:
-        metadata["pipeline_tag"] = task[0]
-    metadata["tags"] = ["bgan_discrete", "gan", "boundary-seeking-gan", "discrete-data", *_TAGS[model.kind]]
-    if run is None:
-        return metadata
-    if run.dataset_id is not None:
+    if words.task is not None:
+        metadata["pipeline_tag"] = words.task[0]
+    metadata["tags"] = ["bgan_discrete", "gan", "boundary-seeking-gan", "discrete-data", *words.tags]
+    if run is not None and run.dataset_id is not None:
         metadata["datasets"] = [run.dataset_id]
     found = [
         {"type": key, "name": figure.title.strip(), "value": figure.value}
-        for key, figure in run.figures.items()
+        for key, figure in ({} if run is None else run.figures).items()
         if math.isfinite(figure.value)
     ]
-    if found and task is not None:
+    if run is not None and found and words.task is not None:
         data = {"type": run.dataset_id or "other", "name": run.dataset}
-        results = {"task": {"type": task[0], "name": task[1]}, "dataset": data, "metrics": found}
+        results = {"task": {"type": words.task[0], "name": words.task[1]}, "dataset": data, "metrics": found}
         metadata["model-index"] = [{"name": name, "results": [results]}]
-    return metadata
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _sides(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
+    return str(yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _cut(line: str) -> str:

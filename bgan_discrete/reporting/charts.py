@@ -1,13 +1,16 @@
-"""Curves over the training steps as inline SVG."""
+"""Curves over the training steps, drawn by matplotlib: for a page, and as pictures in a run's folder."""
 
+import base64
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from bgan_discrete.reporting.markup import Markup, element
+from bgan_discrete.durable import replacing_file
+from bgan_discrete.metrics.figure import readable
 
-WIDTH, HEIGHT = 400, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 8, 34
 MAX_POINTS = 400
 """A line is thinned to about so many points, of which each stretch keeps its lowest and its highest."""
 
@@ -17,10 +20,57 @@ OUTLIER_FACTOR = 6.0
 LOG_SPAN = 30.0
 """A logarithmic axis is taken, where it is allowed, if the largest value is so many times the smallest."""
 
-COLOURS = 6
+COLOURS = {
+    "light": ("#1565c0", "#c2410c", "#177245", "#8e24aa", "#6d4c41", "#00838f", "#5b6470", "#d8dde3"),
+    "dark": ("#6cb2ff", "#ff9e66", "#6fd09a", "#d79bf0", "#c9ab9c", "#5fd0da", "#a3adb8", "#343b43"),
+}
+"""Of six curves, of text and of the grid; pictures are transparent."""
+
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
+NUM_COLOURS = 6
 
 Point = tuple[float, float]
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one chart shows.
+
+    Attributes:
+        title: Its heading.
+        unit: Of the vertical axis.
+        figures: Keys of ``metrics.jsonl`` and the names of their curves.
+        aim: A value to which the curves should go, drawn as a line; None for none.
+        may_be_logarithmic: Whether the axis may be logarithmic.
+        least: What the axis must show, such as 0; None for nothing.
+    """
+
+    title: str
+    unit: str
+    figures: Mapping[str, str]
+    aim: float | None = None
+    may_be_logarithmic: bool = False
+    least: float | None = None
+
+
+PANELS = (
+    Panel("Mean D", "", {"d_real": "D(real)", "d_fake": "D(fake)"}, aim=0.5),
+    Panel("Mean log-ratio F", "nats", {"log_ratio_real": "F(real)", "log_ratio_fake": "F(fake)"}, aim=0.0),
+    Panel("Losses", "", {"discriminator_loss": "discriminator", "generator_loss": "generator"}),
+    Panel("Likelihood loss", "nats a sample", {"likelihood_loss": "pre-training"}),
+    Panel("log beta", "nats", {"log_beta": "log beta"}, aim=0.0),
+    Panel("Effective sample size", "ESS/M", {"ess_fraction": "ESS/M"}, aim=1.0, least=0.0),
+    Panel("Spread of the log weights", "nats", {"log_weight_std": "standard deviation"}, least=0.0),
+    Panel(
+        "Gradient norms",
+        "",
+        {"generator_gradient_norm": "generator", "discriminator_gradient_norm": "discriminator"},
+        may_be_logarithmic=True,
+    ),
+    Panel("Gradient penalty", "", {"penalty": "penalty"}, may_be_logarithmic=True),
+    Panel("Throughput", "steps a second", {"steps_per_second": "steps"}, least=0.0),
+)
 
 
 @dataclass(frozen=True)
@@ -39,70 +89,147 @@ class Curve:
     colour: int = 0
     dash: int = 0
 
+    @property
+    def values(self) -> list[float]:
+        """Those that are finite."""
+        return [value for _, value in self.points if math.isfinite(value)]
+
+    @property
+    def end(self) -> str:
+        """The last value."""
+        return readable(self.values[-1])
+
+    @property
+    def pattern(self) -> str:
+        """The dashes, as SVG has them."""
+        return DASHES[self.dash % len(DASHES)]
+
 
 @dataclass(frozen=True)
 class Chart:
-    """What one picture shows.
+    """A drawn panel.
 
     Attributes:
-        title: Its heading.
-        unit: Of the vertical axis.
+        panel: What it shows.
         curves: Its lines.
-        aim: A value to which the curves should go, drawn as a line; None for none.
-        may_be_logarithmic: Whether the axis may be logarithmic.
-        bounds: What the axis must show, such as (0, 1).
+        pictures: SVG as base64, for a light and a dark page.
+        unit: Of the vertical axis, and whether that is logarithmic.
+        hidden: Points beyond the axis.
     """
 
-    title: str
-    unit: str
+    panel: Panel
     curves: Sequence[Curve]
-    aim: float | None = None
-    may_be_logarithmic: bool = False
-    bounds: tuple[float, float] | None = None
+    pictures: Mapping[str, str]
+    unit: str
+    hidden: int
+
+    @property
+    def description(self) -> str:
+        """In words, for those who do not see it."""
+        ends = [f"{c.name} from {readable(c.values[0])} to {readable(c.values[-1])}" for c in self.curves]
+        return f"{self.panel.title} over the training steps: {'; '.join(ends)}"
 
 
-def draw(chart: Chart) -> Markup:
-    """The chart as a figure with its legend; it needs at least one finite point.
+def charts_of(runs: Mapping[str, Sequence[Line]]) -> list[Chart]:
+    """A chart for each panel of which any run has figures.
 
     Args:
-        chart: What it shows.
+        runs: Name of a run -> its lines of ``metrics.jsonl``.
 
     Returns:
-        A ``<figure>``.
+        The charts; of several runs a colour is a run.
     """
-    axis = _Axis(chart)
-    shapes = [*axis.frame(), *axis.lines()]
-    legend = [
-        element(
-            "li",
-            element("svg", _stroke("line", curve, x1=0, y1=6, x2=28, y2=6), viewBox="0 0 28 12", aria_hidden="true"),
-            " ",
-            curve.name,
-            element("span", f" ends at {readable(_last(curve))}", class_="quiet"),
-        )
-        for curve in chart.curves
+    charts = []
+    for panel in PANELS:
+        curves = []
+        for place, (run, lines) in enumerate(runs.items()):
+            for number, (key, name) in enumerate(panel.figures.items()):
+                points = _points(lines, key)
+                if len(runs) > 1:
+                    label = run if len(panel.figures) == 1 else f"{run}: {name}"
+                    curves.append(Curve(label, points, place, number + 2 * (place // NUM_COLOURS)))
+                else:
+                    curves.append(Curve(name, points, number, number))
+        curves = [curve for curve in curves if curve.values]
+        if curves:
+            charts.append(draw(panel, curves))
+    return charts
+
+
+def draw(panel: Panel, curves: Sequence[Curve]) -> Chart:
+    """Draw a chart; each curve has a finite value.
+
+    Args:
+        panel: What it shows.
+        curves: Its lines.
+
+    Returns:
+        The chart.
+    """
+    from matplotlib import rc_context
+
+    # No ids and no dates, so that a page is the same again; text stays text.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 9}):
+        figure, (axes,) = _new_figure(4.4, 2.3, 1, 1)
+        hidden, is_logarithmic = _draw_panel(axes, panel, curves)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    light = stream.getvalue()
+    dark = light
+    for own, other in zip(COLOURS["light"], COLOURS["dark"], strict=True):
+        dark = dark.replace(own, other)
+    pictures = {name: base64.b64encode(svg.encode()).decode() for name, svg in (("light", light), ("dark", dark))}
+    unit = ", ".join(word for word in (panel.unit, "logarithmic" if is_logarithmic else "") if word)
+    return Chart(panel, curves, pictures, unit, hidden)
+
+
+def plot_curves(lines: Sequence[Line], path: Path) -> bool:
+    """Draw the curves of a run into a PNG.
+
+    Args:
+        lines: The lines of ``metrics.jsonl``.
+        path: The file to write.
+
+    Returns:
+        Whether it was written: not without at least two lines.
+    """
+    if len(lines) < 2:
+        return False
+    curves = [
+        [Curve(name, _points(lines, key), number, number) for number, (key, name) in enumerate(panel.figures.items())]
+        for panel in PANELS
     ]
-    if chart.aim is not None:
-        line = element("line", class_="aim", x1=0, y1=6, x2=28, y2=6)
-        sample = element("svg", line, viewBox="0 0 28 12", aria_hidden="true")
-        legend.append(element("li", sample, f" the aim, {readable(chart.aim)}"))
-    said = "; ".join(f"{c.name} from {readable(_first(c))} to {readable(_last(c))}" for c in chart.curves)
-    unit = ", ".join(word for word in (chart.unit, "logarithmic" if axis.is_logarithmic else "") if word)
-    hidden = axis.hidden()
-    return element(
-        "figure",
-        element("h3", chart.title, element("span", f" ({unit})" if unit else "", class_="quiet")),
-        element(
-            "svg",
-            *shapes,
-            viewBox=f"0 0 {WIDTH} {HEIGHT}",
-            role="img",
-            aria_label=f"{chart.title} over the training steps: {said}",
-        ),
-        element("figcaption", element("ul", *legend, class_="legend")),
-        element("p", f"{hidden} outlying points lie beyond the axis.", class_="quiet") if hidden else None,
-        class_="chart",
-    )
+    drawn = [(panel, found) for panel, of in zip(PANELS, curves, strict=True) if (found := [c for c in of if c.values])]
+    figure, axes = _new_figure(13, 3 * math.ceil(len(drawn) / 3), math.ceil(len(drawn) / 3), 3)
+    for place, (panel, found) in zip(axes, drawn, strict=False):
+        _draw_panel(place, panel, found)
+        place.set_title(panel.title)
+        place.legend(fontsize=8)
+    for place in axes[len(drawn) :]:
+        place.set_axis_off()
+    _save(figure, path)
+    return True
+
+
+def plot_temperatures(sweeps: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """Draw quality against diversity over the temperatures into a PNG.
+
+    Args:
+        sweeps: Name of a model -> its points, each with its ``temperature`` and its figures by their titles.
+        path: The file to write.
+    """
+    figure, panels = _new_figure(10, 4.5, 1, 2)
+    pairs = (("forward perplexity", "reverse perplexity"), ("Self-BLEU-4", "BLEU-4"))
+    for panel, (across, up) in zip(panels, pairs, strict=True):
+        for name, points in sweeps.items():
+            if all(across in point and up in point for point in points):
+                panel.plot([p[across] for p in points], [p[up] for p in points], marker="o", markersize=3, label=name)
+                for point in points:
+                    panel.annotate(f"{point['temperature']:g}", (point[across], point[up]), fontsize=7)
+        panel.set(xlabel=across, ylabel=up, title="quality against diversity, by temperature")
+        if panel.lines:
+            panel.legend(fontsize=8)
+    _save(figure, path)
 
 
 def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
@@ -126,135 +253,61 @@ def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def readable(value: float | None) -> str:
-    """A number in at most about six characters."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    size = abs(value)
-    if size >= 1e6 or 0 < size < 1e-3:
-        return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-    if size >= 100:
-        return f"{value:,.0f}"
-    text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
-    return text.rstrip("0").rstrip(".")
+def _points(lines: Sequence[Line], key: str) -> list[Point]:
+    found = [(line["step"], line[key]) for line in lines if isinstance(line.get(key), (int, float))]
+    return [(float(step), float(value) if abs(value) < 1e300 else math.nan) for step, value in found]
 
 
-def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers within a range: steps of 1, 2 or 5 times a power of ten."""
-    step = 10.0 ** math.floor(math.log10((high - low) / count))
-    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= count)
-    first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+def _new_figure(width: float, height: float, rows: int, columns: int) -> tuple[Any, Any]:
+    """A figure and its panels, in their order. The object interface: pyplot would keep figures in a global list."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-class _Axis:
-    """Where values and steps lie in the picture."""
-
-    def __init__(self, chart: Chart) -> None:
-        self.chart = chart
-        values = sorted(y for curve in chart.curves for _, y in curve.points if math.isfinite(y))
-        steps = [x for curve in chart.curves for x, y in curve.points if math.isfinite(y)]
-        self.first, self.last = min(steps), max(*steps, min(steps) + 1)
-        self.is_logarithmic = chart.may_be_logarithmic and values[0] > 0 and values[-1] > LOG_SPAN * values[0]
-        scaled = [math.log10(v) for v in values] if self.is_logarithmic else values
-        low, high = scaled[0], scaled[-1]
-        cut = len(scaled) // 50
-        inner_low, inner_high = scaled[cut], scaled[-1 - cut]
-        if high - low > OUTLIER_FACTOR * (inner_high - inner_low) > 0:
-            low, high = inner_low, inner_high
-        if not self.is_logarithmic:
-            wanted = [*(chart.bounds or ()), *([] if chart.aim is None else [chart.aim])]
-            low, high = min([low, *wanted]), max([high, *wanted])
-        margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
-        if chart.bounds and low >= chart.bounds[0] and high <= chart.bounds[1] and low < high:
-            margin = 0.02 * (high - low)
-        self.low, self.high = low - margin, high + margin
-
-    def x(self, step: float) -> float:
-        return LEFT + (step - self.first) / (self.last - self.first) * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        """In the picture; beyond the axis it is held at its edge."""
-        scaled = math.log10(max(value, 1e-300)) if self.is_logarithmic else value
-        share = (min(max(scaled, self.low), self.high) - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    def hidden(self) -> int:
-        scale = math.log10 if self.is_logarithmic else float
-        return sum(
-            not self.low <= scale(y) <= self.high
-            for curve in self.chart.curves
-            for _, y in curve.points
-            if math.isfinite(y)
-        )
-
-    def frame(self) -> list[Markup]:
-        shapes = []
-        for value, label in self._marks():
-            y = _at(self.y(value))
-            shapes.append(element("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
-            shapes.append(element("text", label, x=LEFT - 6, y=_at(self.y(value) + 4), text_anchor="end"))
-        for step in filter(float.is_integer, nice_ticks(self.first, self.last)):
-            x = _at(self.x(step))
-            shapes.append(element("line", class_="grid", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM))
-            anchor = "end" if self.x(step) > WIDTH - RIGHT - 14 else "middle"
-            shapes.append(element("text", f"{step:,.0f}", x=x, y=HEIGHT - BOTTOM + 14, text_anchor=anchor))
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        shapes.append(element("text", "step", x=_at(middle), y=HEIGHT - 4, text_anchor="middle"))
-        if self.chart.aim is not None and not self.is_logarithmic:
-            y = _at(self.y(self.chart.aim))
-            shapes.append(element("line", class_="aim", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
-        return shapes
-
-    def lines(self) -> list[Markup]:
-        shapes = []
-        for curve in self.chart.curves:
-            for piece in _pieces(curve.points):
-                if len(piece) == 1:
-                    x, y = piece[0]
-                    shapes.append(
-                        element(
-                            "circle", class_=f"dot c{curve.colour % COLOURS}", cx=_at(self.x(x)), cy=_at(self.y(y)), r=2
-                        )
-                    )
-                    continue
-                places = " ".join(f"{_at(self.x(x))},{_at(self.y(y))}" for x, y in thinned(piece))
-                shapes.append(_stroke("polyline", curve, points=places))
-        return shapes
-
-    def _marks(self) -> list[tuple[float, str]]:
-        if not self.is_logarithmic:
-            return [(tick, readable(tick)) for tick in nice_ticks(self.low, self.high)]
-        exponents = range(math.ceil(self.low), math.floor(self.high) + 1)
-        if len(exponents) < 2:
-            return [(10.0**tick, readable(float(f"{10.0**tick:.1g}"))) for tick in nice_ticks(self.low, self.high, 3)]
-        stride = math.ceil(len(exponents) / 6)
-        return [(10.0**e, f"1e{e}" if abs(e) > 2 else f"{10.0**e:g}") for e in exponents if e % stride == 0]
+def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, bool]:
+    """Draw the lines; how many points are beyond the axis, and whether that is logarithmic."""
+    *colours, ink, grid = COLOURS["light"]
+    values = sorted(value for curve in curves for value in curve.values)
+    is_logarithmic = panel.may_be_logarithmic and values[0] > 0 and values[-1] > LOG_SPAN * values[0]
+    if is_logarithmic:
+        axes.set_yscale("log")
+    for curve in curves:
+        steps, heights = zip(*thinned(curve.points), strict=True)
+        dashes = [float(length) for length in curve.pattern.split()]
+        style: dict[str, Any] = {"linestyle": (0, tuple(dashes))} if dashes else {}
+        alone = {} if len(curve.values) > 1 else {"marker": "o", "markersize": 4}
+        axes.plot(steps, heights, color=colours[curve.colour % NUM_COLOURS], label=curve.name, **style, **alone)
+    wanted = [value for value in (panel.aim, panel.least) if value is not None]
+    if panel.aim is not None:
+        axes.axhline(panel.aim, color=ink, linewidth=1, linestyle=":")
+    low, high = _range(values, is_logarithmic)
+    if not is_logarithmic:
+        low, high = min([low, *wanted]), max([high, *wanted])
+        margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
+        axes.set_ylim(low - margin, high + margin)
+    elif (low, high) != (values[0], values[-1]):
+        axes.set_ylim(low / 1.2, high * 1.2)
+    axes.set_xlabel("step", color=ink)
+    axes.grid(color=grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=ink, length=0)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+    return sum(not low <= value <= high for value in values), is_logarithmic
 
 
-def _stroke(name: str, curve: Curve, **places: object) -> Markup:
-    dash = DASHES[curve.dash % len(DASHES)] or None
-    return element(name, class_=f"curve c{curve.colour % COLOURS}", stroke_dasharray=dash, **places)
+def _range(values: Sequence[float], is_logarithmic: bool) -> tuple[float, float]:
+    """The lowest and the highest of sorted values; without the outer 2 % on each side where these lie far away."""
+    cut = len(values) // 50
+    ends = (values[0], values[-1]), (values[cut], values[-1 - cut])
+    whole, inner = (math.log10(high / low) if is_logarithmic else high - low for low, high in ends)
+    return ends[1] if whole > OUTLIER_FACTOR * inner > 0 else ends[0]
 
 
-def _pieces(points: Sequence[Point]) -> list[list[Point]]:
-    """The stretches of a line between values that are not finite."""
-    pieces: list[list[Point]] = [[]]
-    for x, y in points:
-        if math.isfinite(y):
-            pieces[-1].append((x, y))
-        elif pieces[-1]:
-            pieces.append([])
-    return [piece for piece in pieces if piece]
-
-
-def _at(place: float) -> str:
-    return f"{place:.1f}".removesuffix(".0")
-
-
-def _first(curve: Curve) -> float | None:
-    return next((y for _, y in curve.points if math.isfinite(y)), None)
-
-
-def _last(curve: Curve) -> float | None:
-    return next((y for _, y in reversed(curve.points) if math.isfinite(y)), None)
+def _save(figure: Any, path: Path) -> None:
+    with replacing_file(path) as file:
+        figure.savefig(file, dpi=110, format="png")

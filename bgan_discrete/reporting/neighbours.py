@@ -21,7 +21,7 @@ Codes = NDArray[np.integer]
 
 def nearest_images(
     samples: Codes, training: Codes, decode: Callable[[Codes], NDArray[np.uint8]], path: Path
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Find the nearest training image of each sample, by the Euclidean distance of the decoded pixels.
 
     Args:
@@ -31,8 +31,9 @@ def nearest_images(
         path: A PNG to write: the samples in its upper row, their neighbours in the lower, without gaps.
 
     Returns:
-        For each sample ``row`` (of the neighbour among the training images), ``distance`` (root mean square over the
-        pixels, as a share of the grey scale) and ``differing`` (share of the codes that differ).
+        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``row`` (of
+        the neighbour among the training images), ``distance`` (root mean square over the pixels, as a share of the
+        grey scale) and ``differing`` (share of the codes that differ).
     """
     samples = samples[:IMAGE_PAIRS]
     images = decode(samples)
@@ -52,10 +53,15 @@ def nearest_images(
     # Once more from the pixels themselves, so that a copy is at exactly 0.
     distances = np.sqrt(((pixels - shown.reshape(len(shown), -1) / 255) ** 2).mean(1))
     differing = (samples != neighbours).reshape(len(samples), -1).mean(1)
-    return [
+    pairs = [
         {"row": int(row), "distance": float(distance), "differing": float(share)}
         for row, distance, share in zip(rows, distances, differing, strict=True)
     ]
+    note = (
+        "Left the sample, right the training image that is nearest in pixels; the distance is the root mean square "
+        f"difference, as a share of the grey scale. Searched: {len(training):,} training images."
+    )
+    return {"noun": "image", "note": note, "pairs": pairs}
 
 
 def absent_classes(
@@ -74,7 +80,7 @@ def nearest_texts(
     lengths: Callable[[Codes], NDArray[np.int64]],
     decode: Callable[[Codes], list[str]],
     max_cells: float = MAX_EDIT_CELLS,
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Find the nearest training text of each sample, by the number of tokens to insert, delete or exchange.
 
     Exact copies are looked for among all training texts, near ones among as many, evenly spaced, as
@@ -88,8 +94,8 @@ def nearest_texts(
         max_cells: Bound of the work.
 
     Returns:
-        For each sample ``text``, ``neighbour``, ``distance`` (tokens), ``length`` (tokens of the sample) and
-        ``searched`` (training texts that were compared).
+        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``text``,
+        ``neighbour``, ``distance`` (tokens) and ``length`` (tokens of the sample).
     """
     samples = samples[:TEXT_PAIRS]
     length = samples.shape[1]
@@ -107,19 +113,15 @@ def nearest_texts(
             distances = edit_distances(codes[:size], candidates, candidate_lengths)
             best = int(distances.argmin())
             neighbour, distance = candidates[best : best + 1], int(distances[best])
-        found.append(
-            {
-                "text": text,
-                "neighbour": decode(neighbour)[0],
-                "distance": distance,
-                "length": int(size),
-                "searched": len(rows),
-            }
-        )
-    return found
+        found.append({"text": text, "neighbour": decode(neighbour)[0], "distance": distance, "length": int(size)})
+    note = (
+        "Distance: tokens to insert, delete or exchange, of as many as the sample has. Searched: "
+        f"{len(rows):,} training texts, and all of them for copies."
+    )
+    return {"noun": "text", "note": note, "pairs": found}
 
 
-def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[str]]) -> list[dict[str, Any]]:
+def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[str]]) -> dict[str, Any]:
     """Find the nearest training row of each sample, by the number of codes that differ.
 
     Args:
@@ -128,8 +130,8 @@ def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[
         write: Codes to a line for each.
 
     Returns:
-        For each sample ``text``, ``neighbour``, ``distance`` and ``length`` (codes that differ, and codes of a row) and
-        ``searched`` (training rows that were compared).
+        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``text``,
+        ``neighbour``, ``distance`` and ``length`` (codes that differ, and codes of a row).
     """
     samples = samples[:ROW_PAIRS]
     flat, others = (part.reshape(len(part), -1) for part in (samples, training))
@@ -143,10 +145,12 @@ def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[
             if distances[nearest] < best[place]:
                 best[place], rows[place] = distances[nearest], start + nearest
     lines = zip(write(samples), write(np.ascontiguousarray(training[rows])), best.tolist(), strict=True)
-    return [
-        {"text": text, "neighbour": other, "distance": distance, "length": flat.shape[1], "searched": len(training)}
+    pairs = [
+        {"text": text, "neighbour": other, "distance": distance, "length": flat.shape[1]}
         for text, other, distance in lines
     ]
+    note = f"Distance: codes that differ, of as many as a row has. Searched: {len(training):,} training rows."
+    return {"noun": "row", "note": note, "pairs": pairs}
 
 
 def _equal_rows(training: Codes, codes: Codes) -> NDArray[np.int64]:

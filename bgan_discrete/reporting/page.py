@@ -2,70 +2,33 @@
 
 import base64
 import hashlib
-import io
+import math
 import shlex
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from bgan_discrete.diagnosis import (
-    Finding,
-    Outcome,
-    by_severity,
-    check_outcome,
-    check_training,
-    split_options,
-)
-from bgan_discrete.durable import read_bytes, replace_text
+from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_outcome, check_training
+from bgan_discrete.diagnosis.findings import split_options
+from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.reporting.charts import Chart, Curve, draw
-from bgan_discrete.reporting.html_tables import (
-    changed_options,
-    classes_table,
-    differences_table,
-    differing_options,
-    metrics_side_by_side,
-    metrics_table,
-    options_of,
-    options_table,
-    samples_table,
-)
-from bgan_discrete.reporting.markup import Markup, element, join
-from bgan_discrete.reporting.record import MAX_BYTES, NEIGHBOURS, PAGE, RunRecord, is_inside, load_record, read_lines
-from bgan_discrete.reporting.style import CSS, SCRIPT
+from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
+from bgan_discrete.reporting.charts import charts_of
+from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_of_pairs
+from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, RunRecord, load_record, read_lines
+from bgan_discrete.templating import TEMPLATES, markup, render
 
 MAX_FRAMES = 24
 FRAME_BYTES = 1_500_000
 """Of all pictures of a slider; there are fewer frames where they are large."""
 
-LARGE_PICTURE_BYTES, LARGE_PICTURE_PIXELS = 300_000, 700
-"""A larger PNG goes into the page as a JPEG of at most so many pixels a side."""
-
 FRAME_LINES, SHOWN_LINES, LINE_CHARACTERS = 20, 100, 200
+SHOWN_CLASSES = 20
+UNSURE = ("unfinished", "too_short")
+"""Findings by which it is too early to say how good a run is."""
 
-PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...], dict[str, Any]], ...] = (
-    ("Mean D", "", (("d_real", "D(real)"), ("d_fake", "D(fake)")), {"aim": 0.5}),
-    ("Mean log-ratio F", "nats", (("log_ratio_real", "F(real)"), ("log_ratio_fake", "F(fake)")), {"aim": 0.0}),
-    ("Losses", "", (("discriminator_loss", "discriminator"), ("generator_loss", "generator")), {}),
-    ("Likelihood loss", "nats a sample", (("likelihood_loss", "pre-training"),), {}),
-    ("log beta", "nats", (("log_beta", "log beta"),), {"aim": 0.0}),
-    ("Effective sample size", "ESS/M", (("ess_fraction", "ESS/M"),), {"aim": 1.0, "bounds": (0.0, 1.0)}),
-    ("Spread of the log weights", "nats", (("log_weight_std", "standard deviation"),), {"bounds": (0.0, 0.0)}),
-    (
-        "Gradient norms",
-        "",
-        (("generator_gradient_norm", "generator"), ("discriminator_gradient_norm", "discriminator")),
-        {"may_be_logarithmic": True},
-    ),
-    ("Gradient penalty", "", (("penalty", "penalty"),), {"may_be_logarithmic": True}),
-    ("Throughput", "steps a second", (("steps_per_second", "steps"),), {"bounds": (0.0, 0.0)}),
-)
-"""Title, unit, figures of ``metrics.jsonl`` with their names, and what else a chart has."""
-
-SEVERITY_WORDS = {"critical": "Critical", "warning": "Warning", "note": "Note"}
+FILES = {"css": "page.css", "script": "page.js"}
 
 
 def write_report_page(run: str | Path, output: str | Path | None = None) -> Path:
@@ -90,7 +53,7 @@ def write_comparison_page(runs: Sequence[str | Path], output: str | Path) -> Pat
     """Write a report of several runs beside each other.
 
     Args:
-        runs: At least two folders, all of images, all of text, or all of arrays and tables.
+        runs: At least two folders, all of one kind of data.
         output: The HTML file.
 
     Returns:
@@ -117,33 +80,24 @@ def check_output(output: str | Path) -> Path:
 
 
 def findings_of(record: RunRecord) -> list[Finding]:
-    """All that is to be said of a run's health, the worst first."""
-    found = check_training(record.lines, record.options)
+    """All that there is to report of a run's health, the worst first."""
+    found = check_training(record.lines, record.values)
     was_ill = any(finding.severity == "critical" for finding in found)
     facts = {**record.report, **record.facts}
-    return by_severity(check_outcome(Outcome(record.figures, facts, record.options, record.samples, was_ill)) + found)
+    return by_severity(check_outcome(Outcome(record.figures, facts, record.values, record.samples, was_ill)) + found)
 
 
 def report_page(record: RunRecord) -> str:
     """The HTML of one run's report."""
-    parts = [
-        ("health", "Health", _health(record)),
-        ("metrics", "Metrics", _tried(lambda: _metrics(record))),
-        ("samples", "Samples of the final model", _tried(lambda: _final_samples(record))),
-        ("progress", "Samples as the training went", _tried(lambda: _progress(record))),
-        ("curves", "Curves", _tried(lambda: _curves([record], [record.name]))),
-        ("options", "What was trained, and how", _tried(lambda: _provenance(record))),
+    sections = [
+        ("health", "Verdict", _part("health.html", lambda: _health(record))),
+        ("samples", "Samples", _part("samples.html", lambda: _samples(record))),
+        ("metrics", "Metrics", _part("metrics.html", lambda: _metrics(record))),
+        ("curves", "Curves", _part("curves.html", lambda: {"charts": charts_of({record.name: record.lines})})),
+        ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
+        ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
-    return _page(f"Run {record.name}", _tried(lambda: _summary(record)), parts)
-
-
-def _tried(build: Callable[[], Markup]) -> Markup:
-    """A part of the page; the reason where it cannot be made of what the files hold, which others may have changed."""
-    try:
-        return build()
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        said = f"This cannot be shown: a file of the run does not hold what a run writes ({one_line(error)})."
-        return element("p", said, class_="quiet")
+    return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)
 
 
 def comparison_page(records: Sequence[RunRecord]) -> str:
@@ -160,67 +114,47 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
         raise InputError(f"run {str(twice)!r} is named twice")
     if len({record.kind for record in records}) > 1:
         kinds = ", ".join(f"{str(record.root)!r} is of {record.kind}" for record in records)
-        raise InputError(f"runs to compare must be all of images, all of text or all of rows: {kinds}")
-    names = _distinct_names(roots)
-    differing = differing_options(records)
-    options = differences_table(differing, names) if differing else element("p", "All options are the same.")
-    counts = {str(record.report["num_samples"]) for record in records if "num_samples" in record.report}
-    metrics = join(
-        _tried(lambda: metrics_side_by_side(records, names) or element("p", "None of the runs has metrics.")),
-        element("p", f"The numbers of samples differ ({', '.join(sorted(counts))}), and figures depend on them.")
-        if len(counts) > 1
-        else None,
-    )
-    health = join(*(join(element("h3", name), _health(record)) for name, record in zip(names, records, strict=True)))
-    parts = [
-        ("options", "Options that differ", options),
-        ("metrics", "Metrics", metrics),
-        ("samples", "Samples of the final models", _tried(lambda: _samples_beside(records, names))),
-        ("curves", "Curves", _tried(lambda: _curves(records, names))),
-        ("health", "Health", health),
-    ]
-    return _page(f"Comparison of {len(records)} runs", element("p", ", ".join(names), class_="summary"), parts)
-
-
-def _page(title: str, summary: Markup, parts: Sequence[tuple[str, str, Markup]]) -> str:
-    links = [element("li", element("a", heading, href=f"#{name}")) for name, heading, _ in parts]
+        raise InputError(f"runs to compare must be of one kind of data: {kinds}")
+    runs = dict(zip(_distinct_names(roots), records, strict=True))
+    lines = {name: record.lines for name, record in runs.items()}
     sections = [
-        element("section", element("h2", heading), content, id=name, aria_label=heading)
-        for name, heading, content in parts
+        ("verdicts", "Verdicts", _part("verdicts.html", lambda: {"verdicts": _verdicts(runs)})),
+        ("options", "Options that differ", _part("differences.html", lambda: _differences(runs))),
+        ("samples", "Samples", _part("samples_beside.html", lambda: _samples_beside(runs))),
+        ("metrics", "Metrics", _part("metrics_beside.html", lambda: _metrics_beside(runs))),
+        ("curves", "Curves", _part("curves.html", lambda: {"charts": charts_of(lines)})),
+        *(
+            (f"health-{number}", f"Health of {name}", _part("health.html", partial(_health, record)))
+            for number, (name, record) in enumerate(runs.items(), 1)
+        ),
     ]
+    summary = markup(render("summary.html", sentences=[", ".join(runs)]))
+    return _page(f"Comparison of {len(runs)} runs", summary, sections)
+
+
+def _part(template: str, build: Callable[[], Mapping[str, Any]]) -> str:
+    """A part of the page; the reason where it cannot be made of what the files hold, which others may have changed."""
+    try:
+        return markup(render(template, **build()))
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        return markup(render("fault.html", fault=one_line(error)))
+
+
+def _page(title: str, summary: str, sections: Sequence[tuple[str, str, str]]) -> str:
+    texts = {name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in FILES.items()}
+    digests = {name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in texts.items()}
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_digest(CSS)}'; script-src '{_digest(SCRIPT)}'"
+        f"style-src 'sha256-{digests['css']}'; script-src 'sha256-{digests['script']}'"
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
-        element("style", Markup(CSS)),
-    )
-    body = element(
-        "body",
-        element("header", element("h1", title), summary, element("nav", element("ul", *links), aria_label="contents")),
-        element("main", *sections),
-        element("script", Markup(SCRIPT)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
-
-
-def _digest(content: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    parts = {name: markup(text) for name, text in texts.items()}
+    return render("page.html", title=title, summary=summary, sections=sections, policy=markup(policy), **parts)
 
 
 def _write(path: Path, page: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, page, errors="replace")
     return path
-
-
-def _part(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {name: values[name]} if name in values else {}
 
 
 def _distinct_names(roots: Sequence[Path]) -> list[str]:
@@ -233,18 +167,17 @@ def _distinct_names(roots: Sequence[Path]) -> list[str]:
     return [str(root) for root in roots]
 
 
-def _summary(record: RunRecord) -> Markup:
+def _summary(record: RunRecord) -> dict[str, Any]:
     training = record.report.get("training") or record.facts.get("training") or {}
-    said = [f"{record.kind}, data set {record.options.get('dataset')}"]
+    sentences = [f"{record.kind}, data set {record.values['dataset']}"]
     if training:
-        said.append(
-            f"{training['steps']:,} steps in {_duration(training['seconds'])}, ended by {training['stopped_by']}"
-        )
+        time = _duration(training["seconds"])
+        sentences.append(f"{training['steps']:,} steps in {time}, ended by {training['stopped_by']}")
     elif record.lines:
-        said.append(f"{record.lines[-1]['step']:,} steps so far")
+        sentences.append(f"{record.lines[-1]['step']:,} steps so far")
     if record.facts.get("started"):
-        said.append(f"started {record.facts['started']}")
-    return element("p", "; ".join(said), ".", class_="summary")
+        sentences.append(f"started {record.facts['started']}")
+    return {"sentences": sentences}
 
 
 def _duration(seconds: float) -> str:
@@ -255,163 +188,137 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" + (f" {second} s" if second else "") if minutes else f"{second} s"
 
 
-def _health(record: RunRecord) -> Markup:
-    return _tried(lambda: _findings(findings_of(record)))
-
-
-def _findings(findings: Sequence[Finding]) -> Markup:
-    good = None
-    if all(finding.severity == "note" and finding.key != "too_short" for finding in findings):
-        said = element(
-            "p",
-            element("strong", "Nothing found."),
-            " No diagnostic or metric left its safe range. How near the model comes to the data, the metrics say, "
-            "beside their floors.",
-        )
-        good = element("li", said, class_="finding good")
-    items = [
-        element(
-            "li",
-            element("p", element("strong", f"{SEVERITY_WORDS[finding.severity]}: "), _with_flags(finding.seen)),
-            element("p", _with_flags(finding.advice)),
-            class_=f"finding {finding.severity}",
-            data_key=finding.key,
-        )
-        for finding in findings
+def _health(record: RunRecord) -> dict[str, Any]:
+    """The verdict in a line, how near the model is to the data, and every finding with its options as flags."""
+    found = findings_of(record)
+    findings = [
+        {"finding": finding, "seen": split_options(finding.seen), "advice": split_options(finding.advice)}
+        for finding in found
     ]
-    return element("ul", good, *items, class_="findings")
+    return {"verdict": _verdict(found), "nearness": _nearness(record.figures.values()), "findings": findings}
 
 
-def _with_flags(sentence: str) -> Markup:
-    """A sentence whose options are flags, which do not break at their hyphens."""
-    parts = split_options(sentence)
-    return join(*(join(text, element("code", flag, class_="flag") if flag else None) for text, flag in parts))
+def _verdict(found: Sequence[Finding]) -> dict[str, str]:
+    count = {severity: sum(finding.severity == severity for finding in found) for severity in ("critical", "warning")}
+    if count["critical"]:
+        return {"severity": "critical", "words": f"Not usable yet: {_counted(count['critical'], 'critical finding')}."}
+    if count["warning"]:
+        return {"severity": "warning", "words": f"Use with care: {_counted(count['warning'], 'warning')}."}
+    if any(finding.key in UNSURE for finding in found):
+        return {"severity": "note", "words": "Too early to tell."}
+    return {"severity": "good", "words": "No fault found: every diagnostic and metric is in its safe range."}
 
 
-def _metrics(record: RunRecord) -> Markup:
-    if not record.figures:
-        return element(
-            "p", "No metrics were taken: the run has not come to its end, or was started with --num-samples 0."
-        )
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _nearness(figures: Iterable[Figure]) -> str:
+    """How many figures are nearer to real data than to the baseline, in words."""
+    placed = [figure for figure in figures if figure.position is not None]
+    near = sum(figure.position < 0.5 for figure in placed if figure.position is not None)
+    if not placed:
+        return ""
+    baseline = baselines_of(placed)[0]
+    return f"By {near} of {len(placed)} figures the samples are nearer to real data than to the baseline '{baseline}'."
+
+
+def _verdicts(runs: Mapping[str, RunRecord]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, **_verdict(findings_of(record)), "nearness": _nearness(record.figures.values())}
+        for name, record in runs.items()
+    ]
+
+
+def _metrics(record: RunRecord) -> dict[str, Any]:
     report = record.report
-    note = str(report.get("method", ""))
-    classes = classes_table(report)
-    accuracy = report.get("classifier_accuracy")
-    return join(
-        metrics_table(record.figures),
-        element("p", note, class_="quiet"),
-        element("h3", "Classes of the samples, by a classifier") if classes else None,
-        classes,
-        element("p", f"The classifier is right on {accuracy:.1%} of the held-out images.", class_="quiet")
-        if classes and accuracy is not None
-        else None,
-    )
+    made, shares = report.get("class_histogram"), report.get("class_shares")
+    classes = []
+    if isinstance(made, dict) and isinstance(shares, dict):
+        largest = max([*made.values(), *shares.values(), 1e-9])
+        classes = [(name, made.get(name, 0.0), share, largest) for name, share in list(shares.items())[:100]]
+    notes = report.get("notes")
+    return {
+        "figures": record.figures,
+        "baselines": baselines_of(record.figures.values()),
+        "words": WORDS,
+        "method": str(report.get("method", "")),
+        "notes": notes if isinstance(notes, list) else [],
+        "classes": classes,
+        "noun": record.noun,
+        "accuracy": report.get("classifier_accuracy"),
+    }
 
 
-def _final_samples(record: RunRecord) -> Markup:
-    found = record.facts.get("neighbours")
-    pairs = [pair for pair in found[:MAX_FRAMES] if isinstance(pair, dict)] if isinstance(found, list) else []
-    if record.kind != "images":
-        lines = record.samples[:SHOWN_LINES]
-        if not lines:
-            return element("p", "There are no samples of the final model yet.")
-        more = element("details", element("summary", f"{len(lines)} samples"), _lines(lines))
-        if not pairs:
-            return join(_lines(lines[:FRAME_LINES]), more)
-        searched = pairs[0].get("searched", 0)
-        if record.kind == "rows":
-            note = f"Distance: codes that differ, of as many as a row has. Searched: {searched:,} training rows."
-            return join(
-                _lines(lines[:FRAME_LINES]),
-                more,
-                element("h3", "Samples, each beside its nearest training row"),
-                samples_table(pairs, "row"),
-                element("p", note, class_="quiet"),
-            )
-        note = (
-            "Distance: tokens to insert, delete or exchange, of as many as the sample has. Searched: "
-            f"{searched:,} training texts, and all of them for copies."
-        )
-        return join(samples_table(pairs, "text"), element("p", note, class_="quiet"), more)
-    picture = _picture(record, "samples.png", "A grid of samples of the final model")
-    if picture is None:
-        return element("p", "There are no samples of the final model yet.")
-    beside = _tried(lambda: _image_pairs(record, pairs))
-    classes = list(record.report.get("class_shares") or {}) if record.options.get("conditional") else []
-    return join(
-        element("div", picture, class_="picture"),
-        element("p", f"A class in each row: {_named(classes)}.", class_="quiet") if classes else None,
-        element("h3", "Samples, each beside its nearest training image") if beside else None,
-        beside,
-    )
+def _metrics_beside(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
+    rows = []
+    for key in dict.fromkeys(key for record in runs.values() for key in record.figures):
+        figures = [record.figures.get(key) for record in runs.values()]
+        some = next(figure for figure in figures if figure is not None)
+        floors = {some.shown(figure.floor) for figure in figures if figure is not None}
+        floor = floors.pop() if len(floors) == 1 else "differs"
+        rows.append({"some": some, "figures": figures, "best": best_of(figures), "floor": floor})
+    counts = sorted({str(record.report["num_samples"]) for record in runs.values() if "num_samples" in record.report})
+    return {"names": list(runs), "rows": rows, "words": WORDS, "counts": counts}
 
 
-def _named(classes: Sequence[str], most: int = 20) -> str:
-    return ", ".join(classes[:most]) + (", ..." if len(classes) > most else "")
+def best_of(figures: Sequence[Figure | None]) -> set[int]:
+    """Places of the best values of one figure; none where runs do not differ or nothing says which way is better."""
+    costs = {place: figure.cost(figure.value) for place, figure in enumerate(figures) if figure is not None}
+    known = {place: cost for place, cost in costs.items() if not math.isnan(cost)}
+    if len(set(known.values())) < 2:
+        return set()
+    return {place for place, cost in known.items() if cost == min(known.values())}
 
 
-def _image_pairs(record: RunRecord, pairs: Sequence[dict[str, Any]]) -> Markup:
-    """Each sample with its neighbour, cut out of the picture that holds them."""
-    path = record.root / NEIGHBOURS
-    if not pairs or not is_inside(path, record.root):
-        return Markup("")
-    whole = _opened(read_bytes(path, MAX_BYTES)).convert("RGB")
-    width, height = whole.width // len(pairs), whole.height // 2
-    items = []
-    for place, pair in enumerate(pairs):
-        cut = [whole.crop((place * width, row * height, (place + 1) * width, (row + 1) * height)) for row in range(2)]
-        images = [
-            element("img", src=_data_uri(_png(part), "png"), alt=f"{what} {place + 1}", width=width, height=height)
-            for part, what in zip(cut, ("sample", "nearest training image of sample"), strict=True)
-        ]
-        said = f"{pair['differing']:.0%} of the codes differ; distance {pair['distance']:.3f}"
-        items.append(element("li", element("div", *images), element("p", said, class_="quiet")))
-    note = (
-        "Left the sample, right the training image that is nearest in pixels; the distance is the root mean square "
-        "difference, as a share of the grey scale."
-    )
-    return join(element("ul", *items, class_="pairs"), element("p", note, class_="quiet"))
+def _samples(record: RunRecord) -> dict[str, Any]:
+    """The final samples, a picture or lines, and each beside its nearest training data."""
+    neighbours = record.facts.get("neighbours")
+    known = neighbours if isinstance(neighbours, dict) else {}
+    pairs = [pair for pair in known.get("pairs", [])[:MAX_FRAMES] if isinstance(pair, dict)]
+    classes = list(record.report.get("class_shares") or {}) if record.values.get("conditional") else []
+    fault, cut = "", []
+    try:
+        cut = pictures_of_pairs(record.root, NEIGHBOURS, pairs)
+    except (InputError, OSError, ValueError, ZeroDivisionError) as error:
+        fault = one_line(error)
+    return {
+        "picture": picture_of(record.root, "samples.png", f"A grid of generated {record.noun}"),
+        "classes": ", ".join(classes[:SHOWN_CLASSES]) + (", ..." if len(classes) > SHOWN_CLASSES else ""),
+        "lines": _lines(record.samples[:SHOWN_LINES]),
+        "first": FRAME_LINES,
+        "noun": known.get("noun", ""),
+        "note": known.get("note", ""),
+        "pictures": [(*images, pair) for images, pair in zip(cut, pairs, strict=False)],
+        "pairs": [pair for pair in pairs if "text" in pair],
+        "fault": fault,
+    }
 
 
-def _progress(record: RunRecord) -> Markup:
-    """The frames of the samples under a slider; in a row that scrolls where no script runs."""
-    frames = _chosen(record.frames())
-    if not frames:
-        seen = f"None were written: see `sample_interval` (now {record.options.get('sample_interval')})."
-        return element("p", _with_flags(seen))
-    figures = []
-    for step, path in frames:
-        shown = (
-            _picture(record, f"samples/{path.name}", f"Samples at step {step:,}")
-            if record.kind == "images"
-            else _lines(read_lines(path)[:FRAME_LINES])
-        )
-        figures.append(
-            element("figure", element("figcaption", f"step {step:,}", class_="quiet"), shown, data_step=step)
-        )
-    slider = (
-        element(
-            "div",
-            element("label", "Training step", for_="frame"),
-            element("input", type="range", id="frame", min=0, max=len(frames) - 1, step=1, value=len(frames) - 1),
-            element("output", for_="frame"),
-            class_="slider",
-            hidden=True,
-        )
-        if len(frames) > 1
-        else None
-    )
-    kind = "slides" if record.kind == "images" else "slides texts"
-    row = element("div", *figures, class_=kind, tabindex="0", role="group", aria_label="samples by step")
-    said = element("p", "The same latents at every step.", class_="quiet")
-    return element("div", slider, row, said if slider else None, class_="progress" if slider else None)
+def _samples_beside(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
+    shown = []
+    for name, record in runs.items():
+        picture = picture_of(record.root, "samples.png", f"A grid of samples of {name}")
+        shown.append((name, picture, _lines(record.samples[:FRAME_LINES])))
+    return {"runs": shown}
+
+
+def _progress(record: RunRecord) -> dict[str, Any]:
+    """Samples of the same latents by step."""
+    frames: list[tuple[int, Picture | None, list[str]]] = []
+    for step, path in _chosen(record.frames()):
+        if path.suffix == ".png":
+            frames.append((step, picture_of(record.root, f"samples/{path.name}", f"Samples at step {step:,}"), []))
+        else:
+            frames.append((step, None, _lines(read_lines(path)[:FRAME_LINES])))
+    return {"frames": frames, "interval": record.values.get("sample_interval")}
 
 
 def _chosen(frames: Sequence[tuple[int, Path]]) -> list[tuple[int, Path]]:
     """Evenly spaced frames, the last among them, that keep within the page's size."""
     if not frames:
         return []
-    mean = sum(min(path.stat().st_size, LARGE_PICTURE_BYTES) for _, path in frames) / len(frames)
+    mean = sum(min(path.stat().st_size, LARGE_BYTES) for _, path in frames) / len(frames)
     count = max(2, min(MAX_FRAMES, len(frames), int(FRAME_BYTES / max(mean, 1))))
     if count >= len(frames):
         return list(frames)
@@ -419,117 +326,31 @@ def _chosen(frames: Sequence[tuple[int, Path]]) -> list[tuple[int, Path]]:
     return [frames[place] for place in sorted(places)]
 
 
-def _curves(records: Sequence[RunRecord], names: Sequence[str]) -> Markup:
-    """A chart for each panel of which any run has figures."""
-    charts = []
-    for title, unit, figures, extra in PANELS:
-        curves = []
-        for place, (record, run) in enumerate(zip(records, names, strict=True)):
-            for number, (key, name) in enumerate(figures):
-                points = [
-                    (float(line["step"]), float(line[key]))
-                    for line in record.lines
-                    if isinstance(line.get(key), (int, float))
-                ]
-                if not any(abs(value) < float("inf") for _, value in points):
-                    continue
-                if len(records) == 1:
-                    curves.append(Curve(name, points, number, number))
-                else:
-                    label = run if len(figures) == 1 else f"{run}: {name}"
-                    curves.append(Curve(label, points, place, number + 2 * (place // 6)))
-        if curves:
-            charts.append(draw(Chart(title, unit, curves, **extra)))
-    if not charts:
-        return element("p", "No figures were logged yet.")
-    return element("div", *charts, class_="charts")
+def _lines(lines: Iterable[str]) -> list[str]:
+    return [line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]} ..." for line in lines]
 
 
-def _provenance(record: RunRecord) -> Markup:
-    changed, facts = changed_options(record), record.facts
-    parts: list[object] = []
-    if facts.get("command"):
-        parts += [element("h3", "Command"), element("pre", " ".join(map(_quoted, facts["command"])), tabindex="0")]
-    parts.append(element("h3", "Options that differ from their defaults"))
-    parts.append(
-        options_table(changed, "options that differ from their defaults")
-        if changed
-        else element("p", "All options have their default values.")
-    )
-    every = options_of(record)
-    parts.append(
-        element("details", element("summary", f"All {len(every)} options"), options_table(every, "all options"))
-    )
-    if facts.get("description"):
-        parts += [element("h3", "Data"), element("pre", facts["description"], tabindex="0")]
-    versions = facts.get("versions") or {
-        "bgan_discrete": record.report.get("version"),
-        "torch": record.report.get("torch"),
+def _origin(record: RunRecord) -> dict[str, Any]:
+    """Command, options, data and versions."""
+    facts, options = record.facts, list(record.options.values())
+    of_report = {"bgan_discrete": record.report.get("version"), "torch": record.report.get("torch")}
+    versions = facts.get("versions") or of_report
+    made_with = [f"{name} {version}" for name, version in versions.items() if version]
+    return {
+        "command": " ".join(shlex.quote(str(word)) for word in facts.get("command") or ()),
+        "changed": [o for o in options if o.help and o.value != o.default and o.name not in NOT_OPTIONS],
+        "options": options,
+        "description": str(facts.get("description") or ""),
+        "made_with": made_with + [str(facts[name]) for name in ("networks", "device", "platform") if facts.get(name)],
     }
-    said = [f"{name} {version}" for name, version in versions.items() if version]
-    said += [str(facts[name]) for name in ("networks", "device", "platform") if facts.get(name)]
-    parts += [element("h3", "Made with"), element("p", "; ".join(said) or "unknown")]
-    return join(*parts)
 
 
-def _quoted(argument: object) -> str:
-    return shlex.quote(str(argument))
-
-
-def _samples_beside(records: Sequence[RunRecord], names: Sequence[str]) -> Markup:
-    parts = []
-    for record, name in zip(records, names, strict=True):
-        if record.kind != "images":
-            shown: Markup | None = _lines(record.samples[:FRAME_LINES]) if record.samples else None
-        else:
-            shown = _picture(record, "samples.png", f"A grid of samples of {name}")
-        parts.append(element("div", element("h3", name), shown or element("p", "No samples yet.")))
-    return element("div", *parts, class_="side")
-
-
-def _lines(lines: Iterable[str]) -> Markup:
-    cut = [line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]} ..." for line in lines]
-    return element("pre", "\n".join(cut), tabindex="0")
-
-
-def _picture(record: RunRecord, name: str, alt: str) -> Markup | None:
-    """A PNG file as an image inside the page; None if it is not there, a sentence if it cannot be shown."""
-    path = record.root / name
-    try:
-        if not is_inside(path, record.root):
-            return None
-        content, kind = read_bytes(path, MAX_BYTES), "png"
-        opened = _opened(content)
-        width, height = opened.size
-        if len(content) > LARGE_PICTURE_BYTES:
-            smaller = opened.convert("RGB")
-            smaller.thumbnail((LARGE_PICTURE_PIXELS, LARGE_PICTURE_PIXELS))
-            width, height = smaller.size
-            buffer = io.BytesIO()
-            smaller.save(buffer, format="JPEG", quality=85)
-            content, kind = buffer.getvalue(), "jpeg"
-    except (OSError, ValueError) as error:
-        return element("p", f"{name} cannot be shown: {one_line(error)}", class_="quiet")
-    return element("img", src=_data_uri(content, kind), alt=alt, width=width, height=height)
-
-
-def _opened(content: bytes) -> Image.Image:
-    """A PNG of a size that can be decoded, decoded; ValueError for whatever is wrong."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(content), formats=("PNG",))
-        opened.load()
-    except Exception as error:  # Pillow raises many types for a damaged file
-        raise ValueError(one_line(error)) from None
-    return opened
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _differences(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
+    """Options in which runs differ, with the value of each run."""
+    rows = []
+    for name in dict.fromkeys(name for record in runs.values() for name in record.options):
+        values = [record.values.get(name) for record in runs.values()]
+        if name not in NOT_OPTIONS and any(value != values[0] for value in values):
+            option = next(record.options[name] for record in runs.values() if name in record.options)
+            rows.append((option, values))
+    return {"names": list(runs), "rows": rows}

@@ -1,11 +1,17 @@
 """What a run has left in its folder, read for a report."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from bgan_discrete.config import read_config_values
+from bgan_discrete.config import (
+    ArrayTrainingConfig,
+    ImageTrainingConfig,
+    ScriptConfig,
+    TextTrainingConfig,
+    read_config_values,
+)
 from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.metrics.figure import Figure, figures_of
@@ -16,7 +22,40 @@ MAX_BYTES = 2**26
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
 
-Kind = Literal["images", "text", "rows"]
+CONFIGS: dict[str, type[ScriptConfig]] = {
+    "images": ImageTrainingConfig,
+    "text": TextTrainingConfig,
+    "arrays": ArrayTrainingConfig,
+}
+"""What a run was of -> its options."""
+
+SAMPLE_FILES = ("samples.txt", "samples.csv")
+"""Where a run may have written its samples as lines."""
+
+NOT_OPTIONS = ("output_dir", "resume", "overwrite")
+"""What says where a run is rather than what it is."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a run.
+
+    Attributes:
+        name: Its name.
+        value: As it was used.
+        default: What it is unless it is given.
+        help: What it is.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """As a command line has it."""
+        return f"--{self.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -25,18 +64,18 @@ class RunRecord:
 
     Attributes:
         root: The folder.
-        kind: Images, text, or rows of an array or a table.
-        options: All options by their names.
+        kind: What it is of, a key of `CONFIGS`.
+        options: All options by their names, in the order of the configuration.
         lines: Of ``metrics.jsonl``; empty if there are none yet.
         report: ``report.json``; empty if no metrics were taken.
         facts: ``facts.json``; empty if there are none.
-        samples: Texts or rows of the final model, one a line; empty for images.
+        samples: Those of the final model that are lines.
         figures: The final metrics that ``report`` holds.
     """
 
     root: Path
-    kind: Kind
-    options: dict[str, Any]
+    kind: str
+    options: dict[str, Option]
     lines: list[dict[str, Any]]
     report: dict[str, Any]
     facts: dict[str, Any]
@@ -48,22 +87,27 @@ class RunRecord:
         """The folder's name."""
         return self.root.resolve().name
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options' values by their names."""
+        return {name: option.value for name, option in self.options.items()}
+
+    @property
+    def noun(self) -> str:
+        """What the samples are, in the plural."""
+        return str(self.report.get("noun") or "samples")
+
     def frames(self) -> list[tuple[int, Path]]:
         """The samples as training went: (step, file), by step."""
-        suffix = {"images": ".png", "text": ".txt", "rows": ".csv"}[self.kind]
-        found = [
-            (int(path.stem.removeprefix("step-")), path)
-            for path in (self.root / "samples").glob(f"step-*{suffix}")
-            if path.stem.removeprefix("step-").isdecimal()
-        ]
-        return sorted(found)
+        found = [(path.stem.removeprefix("step-"), path) for path in (self.root / "samples").glob("step-*.*")]
+        return sorted((int(step), path) for step, path in found if step.isdecimal())
 
 
 def load_record(folder: str | Path) -> RunRecord:
     """Read a run's folder.
 
     Args:
-        folder: Of a run of ``scripts/train_images.py``, ``train_text.py`` or ``train_array.py``, finished or not.
+        folder: Of a training, finished or not.
 
     Returns:
         What is there.
@@ -75,22 +119,37 @@ def load_record(folder: str | Path) -> RunRecord:
     config = root / "config.yaml"
     if not is_inside(config, root):
         raise InputError(f"run {str(root)!r} is not the folder of a run: there is no {config.name} in it")
-    options = read_config_values(config)
-    if "dataset" not in options:
+    values = read_config_values(config)
+    if "dataset" not in values:
         raise InputError(f"{config} does not hold the options of a run")
-    kind: Kind = "text" if "tokenizer" in options else "rows" if "max_categories" in options else "images"
-    metrics, texts = root / "metrics.jsonl", root / ("samples.csv" if kind == "rows" else "samples.txt")
+    kind = max(CONFIGS, key=lambda name: len(_known_options(name).keys() & values.keys()))
+    metrics = root / "metrics.jsonl"
     lines = read_metrics(metrics) if is_inside(metrics, root) else []
+    report = read_mapping(root / "report.json")
+    written = next((root / name for name in SAMPLE_FILES if is_inside(root / name, root)), None)
     return RunRecord(
         root,
         kind,
-        options,
+        _options(values, kind),
         [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)],
-        report := read_mapping(root / "report.json"),
+        report,
         read_mapping(root / FACTS),
-        tuple(read_lines(texts)) if is_inside(texts, root) else (),
+        () if written is None else tuple(read_lines(written)),
         figures_of(report),
     )
+
+
+def _known_options(kind: str) -> dict[str, tuple[Any, str]]:
+    """Default and help of each option of a kind."""
+    sections = (section.default_factory for section in fields(CONFIGS[kind]))
+    return {e.name: (e.default, e.metadata["help"]) for section in sections for e in fields(section)}  # type: ignore[arg-type]
+
+
+def _options(values: dict[str, Any], kind: str) -> dict[str, Option]:
+    """In the order of the configuration; unknown ones at the end."""
+    known = _known_options(kind)
+    names = [*(name for name in known if name in values), *(name for name in values if name not in known)]
+    return {name: Option(name, values[name], *known.get(name, (None, ""))) for name in names}
 
 
 def is_inside(path: Path, root: Path) -> bool:

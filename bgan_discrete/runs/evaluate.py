@@ -14,8 +14,8 @@ from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.kind import METRICS_SEED
 from bgan_discrete.models.pipeline import load
+from bgan_discrete.reporting.charts import plot_temperatures
 from bgan_discrete.run_folder import check_output
-from bgan_discrete.runs.curves import plot_temperatures
 from bgan_discrete.runs.discriminators import give_discriminator
 from bgan_discrete.streams import say, write_product
 
@@ -86,7 +86,8 @@ def evaluate(
     write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
     say(f"report: {output}")
     sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
-    if sweep and plot_temperatures(sweep, curve):
+    if sweep:
+        plot_temperatures(sweep, curve)
         say(f"curve:  {curve}")
     return report
 

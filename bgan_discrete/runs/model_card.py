@@ -14,7 +14,6 @@ from bgan_discrete.models.pipeline import Pipeline, load, model_facts
 from bgan_discrete.publishing.card import (
     RunFacts,
     Samples,
-    escaped,
     render_card,
     write_card,
 )
@@ -177,7 +176,7 @@ def _limits(report: Mapping[str, Any], is_public: bool) -> list[str]:
             f"A nearest-neighbour test tells samples from real data in {accuracy:.1%} of the cases (50% is chance)."
         )
     far = [
-        f"{escaped(figure.title.strip())} ({figure.ratio:.1f} times)"
+        f"{figure.title.strip()} ({figure.ratio:.1f} times)"
         for key, figure in figures.items()
         if any(word in key for word in _DISTANCES) and figure.ratio is not None and figure.ratio > FAR
     ]
@@ -196,7 +195,7 @@ def _missing_classes(report: Mapping[str, Any], is_public: bool) -> list[str]:
     missing = [name for name, share in shares.items() if share and (made.get(name) or 0) < 0.1 * share]
     if not missing:
         return []
-    names = f": {', '.join(escaped(str(name)) for name in missing[:20])}" if is_public else ""
+    names = f": {', '.join(str(name) for name in missing[:20])}" if is_public else ""
     return [f"Of {len(shares)} classes, {len(missing)} are missing or a tenth as frequent as in the data{names}."]
 
 

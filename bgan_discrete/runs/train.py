@@ -30,8 +30,8 @@ from bgan_discrete.kinds.kind import Kind, Samples
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded
+from bgan_discrete.reporting.charts import plot_curves
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder
-from bgan_discrete.runs.curves import plot_curves
 from bgan_discrete.runs.evaluate import say_evaluating, write_report
 from bgan_discrete.runs.model_card import write_run_card
 from bgan_discrete.runs.starts import give_start, start_codec

@@ -114,7 +114,7 @@ class FaultFinder:
         except NonFiniteError as error:
             raise NonFiniteError(f"step {step} was not taken: {error}{self._reason(str(error))}") from None
         except RuntimeError as error:
-            raise explained(error, self._networks) from None
+            raise _explained(error, self._networks) from None
 
     def _reason(self, message: str) -> str:
         """The end of a message: what is wrong in the networks' outputs, unless nothing is or the message says it."""
@@ -125,16 +125,8 @@ class FaultFinder:
         return ""
 
 
-def explained(error: RuntimeError, networks: Mapping[str, nn.Module]) -> RuntimeError | InputError:
-    """Torch's error about parameters that take no part in the loss of several processes, in one line.
-
-    Args:
-        error: Of a step.
-        networks: By their names.
-
-    Returns:
-        An error that names the parameters; the same one if it is about something else.
-    """
+def _explained(error: RuntimeError, networks: Mapping[str, nn.Module]) -> RuntimeError | InputError:
+    """Torch's error about parameters that take no part in the loss of several processes, in one line."""
     if "finished reduction in the prior iteration" not in str(error):
         return error
     unused = [

@@ -81,10 +81,10 @@ class TrainingData:
         processes: Processes,
     ) -> None:
         space = players[0].space
-        check_codes(codes, space.num_categories)
+        _check_codes(codes, space.num_categories)
         self.event_shape = tuple(codes.shape[1:])
         if space.sizes is not None and space.event_shape == self.event_shape:
-            check_sizes_of_codes(codes, torch.tensor(space.sizes).reshape(space.event_shape))
+            _check_sizes_of_codes(codes, torch.tensor(space.sizes).reshape(space.event_shape))
         self.labels = checked_labels(labels, len(codes), *players)
         if self.labels is not None:
             self.labels = self.labels.to(device)
@@ -145,16 +145,8 @@ class TrainingData:
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
 
-def check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
-    """Refuse anything but codes of K categories.
-
-    Args:
-        codes: To be checked.
-        num_categories: K.
-
-    Raises:
-        InputError: If they are not integers in ``[0, K)``, of shape ``[samples, *event_shape]``, one at least.
-    """
+def _check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
+    """Raise InputError for anything but codes ``[samples, *event_shape]`` of K categories."""
     kind = str(getattr(codes, "dtype", type(codes).__name__)).removeprefix("torch.")
     if kind not in CODE_DTYPES:
         raise InputError(
@@ -175,16 +167,8 @@ def check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
             )
 
 
-def check_sizes_of_codes(codes: np.ndarray | Tensor, sizes: Tensor) -> None:
-    """Refuse codes that their position does not have.
-
-    Args:
-        codes: ``[S, *event_shape]``.
-        sizes: Categories of each position, ``[*event_shape]``, on the CPU.
-
-    Raises:
-        InputError: If a code is not below the size of its position.
-    """
+def _check_sizes_of_codes(codes: np.ndarray | Tensor, sizes: Tensor) -> None:
+    """Raise InputError for codes that their position does not have."""
     for start in range(0, len(codes), CHECKED_ROWS):
         rows = codes[start : start + CHECKED_ROWS]
         largest = torch.as_tensor(rows.amax(0) if isinstance(rows, Tensor) else rows.max(0)).to("cpu", torch.int64)

@@ -212,8 +212,8 @@ class TrainingState:
             raise InputError("the data are not those that the run began with")
         load_estimator(self.estimator, saved["estimator"])
         self.load_weights(saved)
-        load_optimizer(self.generator_optimizer, saved["generator_optimizer"])
-        load_optimizer(self.discriminator_optimizer, saved["discriminator_optimizer"])
+        _load_optimizer(self.generator_optimizer, saved["generator_optimizer"])
+        _load_optimizer(self.discriminator_optimizer, saved["discriminator_optimizer"])
 
         everyone, began_with, rank = dict(saved["processes"]), saved["num_processes"], self.processes.rank
         sums = everyone.pop("sums", None)
@@ -311,16 +311,8 @@ def fitting(source: str) -> Iterator[None]:
         raise InputError(f"{source} does not fit this configuration: {one_line(error)}") from None
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load an optimiser's state, whose shapes torch would not check; its options stay those of the run.
-
-    Args:
-        optimizer: An Adam.
-        saved: Its ``state_dict`` of before.
-
-    Raises:
-        ValueError: If the state belongs to other parameters.
-    """
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load an Adam's state, whose shapes torch would not check (ValueError); its options stay those of the run."""
     parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
     for number, moments in saved["state"].items():
         shape = tuple(parameters[number].shape)

@@ -60,7 +60,7 @@ class Ending:
     """
 
     def __init__(self, config: TrainingConfig, processes: Processes, step: int, seconds: float) -> None:
-        self._config, self._vote = config, StopVote(processes, seconds)
+        self._config, self._vote = config, _StopVote(processes, seconds)
         self._started, self._used_before = time.monotonic(), seconds
         self._caught: list[signal.Signals] = []
         self.reason = used_up(config, step, seconds)
@@ -68,7 +68,7 @@ class Ending:
     @contextmanager
     def catching_signals(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP end the training alone; a second SIGINT interrupts at once."""
-        with catch_signals(self._caught):
+        with _catch_signals(self._caught):
             yield
 
     def after_step(self, step: int) -> float:
@@ -94,22 +94,15 @@ class Ending:
     def summary(self, step: int) -> TrainingSummary:
         """How the training ended; a signal that came while the last checkpoint was written counts, too."""
         reason = self.reason or ""
-        if self._caught and reason not in StopVote.REASONS:
+        if self._caught and reason not in _StopVote.REASONS:
             reason = self._caught[0].name
         return TrainingSummary(step, time.monotonic() - self._started, reason)
 
 
-class StopVote:
-    """Lets processes end after the same step: each votes at every step, and all get the same answer.
+class _StopVote:
+    """Lets processes end after the same step and agree on the time used: the largest count of all."""
 
-    They also agree on the seconds used, the largest count of all. A single process gets the answer at once, several get
-    it one step later, so that none waits.
-
-    Args:
-        processes: Those that vote.
-        seconds: Used before.
-    """
-
+    # A single process gets the answer at once, several get it one step later, so that none waits.
     REASONS = (None, "SIGHUP", "SIGTERM", "SIGINT")
 
     def __init__(self, processes: Processes, seconds: float) -> None:
@@ -118,15 +111,7 @@ class StopVote:
         self._under_way: Any = None
 
     def cast(self, reason: str | None, seconds: float) -> tuple[str | None, float]:
-        """Vote.
-
-        Args:
-            reason: Why this process would stop; None to continue.
-            seconds: What it has used.
-
-        Returns:
-            Why all stop now, or None, and what they have used.
-        """
+        """Vote with the reason to stop, or None, and the time used; gives those of all."""
         vote = torch.tensor([self.REASONS.index(reason), seconds], dtype=torch.float64)
         if self._processes.size == 1:
             self._votes = vote
@@ -147,15 +132,8 @@ class StopVote:
 
 
 @contextmanager
-def catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of ending by them; a second SIGINT interrupts at once.
-
-    Args:
-        caught: Where they are appended. Only the main thread can catch any.
-
-    Returns:
-        A context.
-    """
+def _catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
+    """Collect SIGINT, SIGTERM and SIGHUP in ``caught`` instead of ending; a second SIGINT interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from benchmarks.timing import SCALES, SuiteResult, draw, machine, markdown, write_json
-from experiments.laboratory import check_plots
 
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.errors import InputError
@@ -35,7 +34,6 @@ def run_suites(names: Sequence[str], scale: str, device_name: str, threads: int 
         raise InputError(f"output must be a .json file, got {str(output)!r}")
     if threads is not None and not 1 <= threads <= 1024:
         raise InputError(f"threads must lie in 1 to 1024, got {threads}")
-    check_plots()
     device = resolve_device(device_name)
     output.parent.mkdir(parents=True, exist_ok=True)
     if threads is not None:

@@ -378,7 +378,7 @@ def mean_and_spread(values: Iterable[float], digits: int = 3) -> str:
 
 
 def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
-    """An empty figure and its panels ``[rows, columns]``; needs matplotlib (the extra ``report``)."""
+    """An empty figure and its panels ``[rows, columns]``."""
     # The object interface: pyplot would choose a window system and keep figures in a global list.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -386,12 +386,6 @@ def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any
     made = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(made)
     return made, made.subplots(rows, columns, squeeze=False)
-
-
-def check_plots() -> None:
-    """Raise InputError where matplotlib is missing, before hours of work end without a picture."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("experiments draw their figures with matplotlib: pip install 'bgan_discrete[report]'")
 
 
 def draw_curves(

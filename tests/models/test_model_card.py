@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -20,7 +21,6 @@ from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
     Samples,
-    escaped,
     fenced,
     is_as_written,
     pointed_at,
@@ -31,6 +31,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.runs import model_card
 from bgan_discrete.runs.train import train
 from bgan_discrete.space import SampleSpace
+from bgan_discrete.templating import escaped
 
 SMALL = {
     "max_steps": 4, "num_draws": 3, "batch_size": 8, "generator_width": 8, "discriminator_width": 8, "threads": 1,
@@ -148,7 +149,7 @@ def test_the_card_of_a_run_on_a_table(private: Path, monkeypatch: pytest.MonkeyP
     assert "pipeline_tag" not in head  # the Hub has no such task
     assert "city,country,currency" in card
     rows = run_it(card, model.parent, monkeypatch)["rows"]
-    assert isinstance(rows, dict)
+    assert isinstance(rows, pd.DataFrame)
     assert len(rows["city"]) == 16
 
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("checks", "durable", "parallel", "space", "streams"),
+    ("checks", "durable", "parallel", "space", "streams", "templating"),
     ("devices", "distributions"),
     ("game",),
     ("rivals",),
@@ -49,14 +49,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "kinds": (("kind",), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
-    "runs": (("curves", "model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
-    "reporting": (
-        ("markup", "style", "record", "neighbours"),
-        ("charts",),
-        ("html_tables",),
-        ("page",),
-        ("recording",),
-    ),
+    "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
+    "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "holdout", "arithmetic", "examples"),
         ("data", "folders", "lines"),

@@ -123,7 +123,7 @@ def test_the_build_file_holds_the_build_system_and_nothing_else() -> None:
 
 
 def test_the_extras(setup: configparser.ConfigParser) -> None:
-    assert {"test", "dev", "docs", "report", "tensorboard"} <= set(setup["options.extras_require"])
+    assert {"test", "dev", "docs", "tensorboard"} <= set(setup["options.extras_require"])
 
 
 def test_every_requirement_is_pinned_and_torchvision_is_none_of_them(setup: configparser.ConfigParser) -> None:
@@ -166,7 +166,7 @@ def test_no_version_with_known_errors_of_memory_is_admitted(setup: configparser.
 def test_the_versions_that_were_tested_are_the_oldest_admitted(setup: configparser.ConfigParser) -> None:
     text = (ROOT / "constraints-minimum.txt").read_text(encoding="utf-8")
     tested = dict(re.findall(r"^([\w.-]+)==(.+)$", text, re.M))
-    oldest = minima(setup, "report", "tensorboard")
+    oldest = minima(setup, "tensorboard")
     assert {name: numbers(version) for name, version in oldest.items() if name != "torch"} == {
         name: numbers(version) for name, version in tested.items() if name != "torch"
     }

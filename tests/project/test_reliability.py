@@ -26,7 +26,7 @@ from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, Sent
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
 from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
-from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file, working_folder
+from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file
 from bgan_discrete.errors import StorageError
 from bgan_discrete.models.format import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
@@ -939,18 +939,6 @@ def test_what_the_dead_left_of_a_file_goes_and_what_is_not_theirs_stays(tmp_path
         [alien.name, other.name, link.name, folder_link.name, "a.json", "precious"]
     )
     assert (tmp_path / "precious" / "own").read_bytes() == b"mine"
-
-
-def test_a_folder_steps_aside_even_where_one_had_stepped_aside_before(tmp_path: Path) -> None:
-    final = tmp_path / "model"
-    for number in range(3):
-        if number == 2:  # a crash had left the first one aside
-            shutil.copytree(final, durable.stepped_aside(final))
-        with working_folder(tmp_path) as working:
-            durable.write_synced(working / "number", str(number).encode())
-            durable.publish_folder(working, final)
-        assert [path.name for path in tmp_path.iterdir()] == ["model"]
-        assert (final / "number").read_bytes() == str(number).encode()
 
 
 def test_a_changed_configuration_of_a_model_or_run_is_shown() -> None:

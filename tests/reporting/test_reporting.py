@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -33,9 +34,7 @@ from bgan_discrete.reporting import (
     write_comparison_page,
     write_report_page,
 )
-from bgan_discrete.reporting.charts import Chart, Curve, draw, nice_ticks, thinned
-from bgan_discrete.reporting.html_tables import best_of, metrics_table
-from bgan_discrete.reporting.markup import Markup, element
+from bgan_discrete.reporting.charts import COLOURS, Curve, Panel, charts_of, draw, plot_curves, thinned
 from bgan_discrete.reporting.neighbours import (
     absent_classes,
     edit_distances,
@@ -43,9 +42,9 @@ from bgan_discrete.reporting.neighbours import (
     nearest_rows,
     nearest_texts,
 )
-from bgan_discrete.reporting.page import MAX_FRAMES
-from bgan_discrete.reporting.style import CSS
+from bgan_discrete.reporting.page import MAX_FRAMES, best_of
 from bgan_discrete.run_folder import RunFolder
+from bgan_discrete.templating import TEMPLATES, markup, render
 
 from browser import VARIABLE, Browser, find_browser  # type: ignore[import-not-found]  # isort: skip
 
@@ -56,6 +55,7 @@ HOSTILE = "<script>alert(1)</script>"
 FACTS = ("command", "neighbours", "training", "versions", "description", "started", "unknown_share", "figures", "rows",
          "model", "floor", "num_samples", "class_shares", "class_histogram", "classifier_accuracy", "block_size",
          "step", "d_real", "ess_fraction", "steps", "seconds", "stopped_by", "differing", "distance", "searched",
+         "noun", "pairs", "direction", "baselines", "notes", "method", "training_repeated", "copies",
          "value", "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout")  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def keys(page: str) -> set[str]:
 class Page(HTMLParser):
     """A page taken apart: what is nested wrongly, and all that a browser would look at."""
 
-    VOID = {"meta", "img", "input", "br", "link"}
+    VOID = {"meta", "img", "input", "br", "link", "source"}
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -131,12 +131,27 @@ def check_page(text: str) -> Page:
     levels = [int(name[1]) for name, _ in page.elements if re.fullmatch("h[1-6]", name)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    for attributes in page.all("img"):
-        kind, content = re.fullmatch(r"data:image/(\w+);base64,(.*)", attributes["src"] or "").groups()  # type: ignore[union-attr]
+    for attributes in (*page.all("img"), *page.all("source")):
+        source = attributes.get("src") or attributes.get("srcset") or ""
+        kind, content = re.fullmatch(r"data:image/([\w+]+);base64,(.*)", source).groups()  # type: ignore[union-attr]
+        if kind == "svg+xml":
+            check_drawing(base64.b64decode(content).decode())
+            continue
         with Image.open(io.BytesIO(base64.b64decode(content))) as image:
             assert (image.format or "").lower() == kind
     assert len(text) < 4_000_000
     return page
+
+
+def check_drawing(svg: str) -> ElementTree.Element:
+    """Assert that a drawing is sound, asks for nothing and runs nothing."""
+    root = ElementTree.fromstring(svg)
+    assert root.tag.endswith("svg")
+    for part in root.iter():
+        assert part.tag.rpartition("}")[2] not in ("script", "image", "foreignObject")
+        assert all(value.startswith("#") for key, value in part.attrib.items() if key.endswith("href"))
+    assert "nan" not in svg
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +170,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "lines.txt").write_text(lines, encoding="utf-8")
     options = {**SMALL, "output_dir": str(place / "run"), "dataset": str(place / "lines.txt"), "max_steps": 20,
                "sample_interval": 5, "num_samples": 60, "generator": "mlp"}  # fmt: skip
-    train(TextTrainingConfig.from_flat(options))
+    bgan_discrete.runs.train.train(TextTrainingConfig.from_flat(options))
     return place / "run"
 
 
@@ -185,7 +200,7 @@ def test_a_run_of_text_ends_with_a_report_that_escapes_everything(text: Path) ->
     for words in ("nearest training text", "JSD-4", "Markov 5", "as the floor", "step 20", "--generator"):
         assert words in page.text, words
     facts = json.loads((text / "facts.json").read_text(encoding="utf-8"))
-    assert len(facts["neighbours"]) == 16
+    assert len(facts["neighbours"]["pairs"]) == 16
     assert facts["training"]["stopped_by"] == "max_steps"
 
 
@@ -201,7 +216,7 @@ def test_the_pictures_of_the_pairs_are_the_data(images: Path) -> None:
     from bgan_discrete.sources import load_images
 
     data = load_images("digits")
-    pairs = json.loads((images / "facts.json").read_text(encoding="utf-8"))["neighbours"]
+    pairs = json.loads((images / "facts.json").read_text(encoding="utf-8"))["neighbours"]["pairs"]
     whole = np.asarray(Image.open(images / "neighbours.png"))
     assert whole.shape == (16, 16 * 8)
     for place, pair in enumerate(pairs):
@@ -352,7 +367,9 @@ def test_a_page_shows_what_can_be_read(tmp_path: Path, name: str, make: Any, wor
     run = tmp_path / "run"
     (run / "samples").mkdir(parents=True)
     (run / "config.yaml").write_text("dataset: digits\n", encoding="utf-8")
-    (run / "facts.json").write_text(json.dumps({"command": 5, "neighbours": [{}], "device": "odd"}), encoding="utf-8")
+    (run / "facts.json").write_text(
+        json.dumps({"command": 5, "neighbours": {"pairs": [{}]}, "device": "odd"}), encoding="utf-8"
+    )
     (run / "metrics.jsonl").write_text('{"step": 1, "d_real": 0.5}\n', encoding="utf-8")
     if name != "samples.png":
         (run / "samples.png").write_bytes(_png_of(4, 4))
@@ -360,7 +377,7 @@ def test_a_page_shows_what_can_be_read(tmp_path: Path, name: str, make: Any, wor
     page = check_page(write_report_page(run).read_text(encoding="utf-8"))
     assert re.search(words, page.text)
     assert "Mean D" in page.text, "the curves are shown"
-    assert len(page.all("img")) == (name != "samples.png")
+    assert len(page.all("img")) == 1 + (name != "samples.png"), "the curves and the samples"
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "facts.json", "report.json", "samples.txt"])
@@ -403,14 +420,14 @@ def test_runs_are_compared(images: Path, tmp_path: Path) -> None:
     for words in ("--num-draws", "--seed", "(best)", "other: D(real)", 'run <i>&"1: D(fake)', "Options that differ"):
         assert words in page.text, words
     assert "--generator-width" not in page.text, "it is the same in both"
-    assert [a["alt"] for a in page.all("img")] == ['A grid of samples of run <i>&"1', "A grid of samples of other"]
+    assert [a["alt"] for a in page.all("img")][:2] == ['A grid of samples of run <i>&"1', "A grid of samples of other"]
 
 
 def test_what_cannot_be_compared(images: Path, text: Path, tmp_path: Path) -> None:
     for runs, words in (
         ([images], "at least two"),
         ([images, images], "named twice"),
-        ([images, text], "all of images, all of text or all of rows"),
+        ([images, text], "of one kind of data"),
         ([images, tmp_path], "is not the folder of a run"),
     ):
         with pytest.raises(InputError, match=words):
@@ -499,7 +516,8 @@ def test_a_share_of_one_is_no_count() -> None:
         "recall": Figure("recall", 1.0, "higher", 0.5, {"independent": 0.0}),
         "classes": Figure("classes", 1.0, "higher", 10.0, {"independent": 2.0}, whole=True),
     }
-    assert re.findall(r">([0-9.]+)<", metrics_table(figures)) == ["1.000", "0.500", "0.000", "1", "10", "2"]
+    shown = [figure.shown(n) for figure in figures.values() for n in (figure.value, figure.floor, figure.baseline)]
+    assert shown == ["1.000", "0.500", "0.000", "1", "10", "2"]
     table = Evaluation(figures, "images", "").format_table().splitlines()
     assert table[2].split()[1:4] == ["1.000", "0.500", "0.000"]
     assert table[3].split()[1:4] == ["1", "10", "2"]
@@ -529,10 +547,12 @@ def test_the_best_of_several() -> None:
     assert of("floor", 0.2, 0.5) == set()
 
 
-def test_markup_is_escaped_by_construction() -> None:
-    hostile = "<b>&\"'"
-    made = element("p", hostile, Markup("<i>x</i>"), None, title=hostile, hidden=True, class_=None)
-    assert made == '<p title="&lt;b&gt;&amp;&quot;&#x27;" hidden>&lt;b&gt;&amp;&quot;&#x27;<i>x</i></p>'
+def test_whatever_goes_into_a_template_is_escaped() -> None:
+    hostile = "<b>&\"'\x1b\u202e"
+    assert "&lt;b&gt;&amp;&#34;&#39;\\x1b\\u202e" in render("fault.html", fault=hostile)
+    assert "<b>x</b>" in render("fault.html", fault=markup("<b>x</b>"))
+    for template in TEMPLATES.glob("*.html"):
+        assert "safe" not in template.read_text(encoding="utf-8").replace("safe range", ""), "nothing is let through"
 
 
 def test_a_long_line_is_thinned_and_keeps_its_peaks() -> None:
@@ -546,35 +566,46 @@ def test_a_long_line_is_thinned_and_keeps_its_peaks() -> None:
     assert thinned(points[:10]) == points[:10]
 
 
-def test_charts_of_awkward_figures() -> None:
-    awkward: dict[str, list[tuple[float, float]]] = {
-        "one point": [(50.0, 3.0)],
-        "constant": [(1.0, 0.0), (2.0, 0.0), (3.0, 0.0)],
-        "gaps": [(1.0, 1.0), (2.0, float("nan")), (3.0, float("inf")), (4.0, 2.0), (5.0, 3.0)],
-        "wide": [(float(i), 10.0 ** (i % 9 - 4)) for i in range(40)],
-        "huge": [(1.0, 1e300), (2.0, -1e300)],
-        "an outlier": [(float(i), 1e9 if i == 70 else i % 5) for i in range(200)],
-    }
-    for name, points in awkward.items():
-        for logarithmic in (False, True):
-            drawn = draw(Chart(name, "nats", [Curve(name, points)], aim=0.0, may_be_logarithmic=logarithmic))
-            page = Page(drawn)
-            assert "nan" not in drawn.replace("nats", "")
-            assert drawn.count(">50<") <= 1, "a step is marked once"
-            for shape in page.all("polyline"):
-                for place in (shape["points"] or "").split():
-                    x, y = map(float, place.split(","))
-                    assert 0 <= x <= 400
-                    assert 0 <= y <= 220
-    of_zeros = draw(Chart("a", "", [Curve("a", awkward["constant"])], bounds=(0.0, 0.0)))
-    assert len(Page(of_zeros).all("polyline")) == 1, "a figure that stayed at its bound"
-    assert "1 outlying points lie beyond the axis" in draw(Chart("a", "", [Curve("a", awkward["an outlier"])]))
-    assert len(Page(draw(Chart("a", "", [Curve("a", awkward["gaps"])]))).all("polyline")) == 1
+AWKWARD: dict[str, list[tuple[float, float]]] = {
+    "one point": [(50.0, 3.0)],
+    "constant": [(1.0, 0.0), (2.0, 0.0), (3.0, 0.0)],
+    "gaps": [(1.0, 1.0), (2.0, float("nan")), (3.0, float("inf")), (4.0, 2.0), (5.0, 3.0)],
+    "wide": [(float(i), 10.0 ** (i % 9 - 4)) for i in range(40)],
+    "negative": [(1.0, -1e10), (2.0, 1e-10)],
+    "an outlier": [(float(i), 1e9 if i == 70 else 1.0 + i % 5) for i in range(200)],
+}
 
 
-def test_ticks_and_numbers() -> None:
-    assert nice_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert nice_ticks(-3.0, 41.0) == [0.0, 10.0, 20.0, 30.0, 40.0]
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_charts_of_awkward_figures(name: str, logarithmic: bool) -> None:
+    panel = Panel(name, "nats", {}, aim=0.0, may_be_logarithmic=logarithmic)
+    chart = draw(panel, [Curve(name, AWKWARD[name])])
+    for picture in chart.pictures.values():
+        root = check_drawing(base64.b64decode(picture).decode())
+        texts = [part.text for part in root.iter() if part.tag.endswith("text")]
+        assert "step" in texts
+        steps = texts[: texts.index("step")]
+        assert len(steps) == len(set(steps)), "a step is marked once"
+    assert chart.hidden == (name == "an outlier")
+    assert chart.unit == ("nats, logarithmic" if logarithmic and name in ("wide", "an outlier") else "nats")
+    assert name in chart.description
+
+
+def test_charts_are_drawn_of_what_there_is_and_in_two_palettes(tmp_path: Path) -> None:
+    lines = [{"step": n, "d_real": 0.5, "penalty": 1e300 * 10, "log_beta": None, "ess_fraction": 0.9} for n in (1, 2)]
+    (one, two) = charts_of({"run": lines})
+    assert (one.panel.title, two.panel.title) == ("Mean D", "Effective sample size")
+    light, dark = (base64.b64decode(one.pictures[theme]).decode() for theme in ("light", "dark"))
+    assert COLOURS["light"][0] in light and COLOURS["dark"][0] in dark and COLOURS["light"][0] not in dark
+    assert [curve.name for curve in charts_of({"a": lines, "b": lines})[0].curves] == ["a: D(real)", "b: D(real)"]
+    assert charts_of({"run": []}) == []
+    assert not plot_curves(lines[:1], tmp_path / "curves.png")
+    assert plot_curves(lines, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").size[0] > 1000
+
+
+def test_numbers_are_short() -> None:
     assert [readable(v) for v in (0.0, 0.5, 1234.0, 2.5e7, 1e-5, -0.25, 40.0, None)] == [
         "0.000", "0.500", "1,234", "2.5e7", "1.0e-5", "-0.250", "40.000", "-",
     ]  # fmt: skip
@@ -615,12 +646,13 @@ def test_the_nearest_texts_are_found_with_bounded_work() -> None:
         return ["".join(map(str, row)) for row in codes]
 
     for cells in (1e9, 4 * 36 * 100):
-        pairs = nearest_texts(samples, training, lengths, decode, cells)
+        found = nearest_texts(samples, training, lengths, decode, cells)
+        pairs = found["pairs"]
         assert [pair["distance"] for pair in pairs[:2]] == [0, 0], "a copy is found, however few texts are searched"
         assert pairs[1]["text"] == pairs[1]["neighbour"] == decode(samples)[1]
-        assert pairs[0]["searched"] == (3000 if cells == 1e9 else 100)
+        assert f"Searched: {3000 if cells == 1e9 else 100:,} training texts" in found["note"]
     best = [int(edit_distances(row, training, lengths(training)).min()) for row in samples]
-    assert [pair["distance"] for pair in nearest_texts(samples, training, lengths, decode)] == best
+    assert [pair["distance"] for pair in nearest_texts(samples, training, lengths, decode)["pairs"]] == best
 
 
 def test_the_nearest_rows_equal_the_naive_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -629,11 +661,12 @@ def test_the_nearest_rows_equal_the_naive_ones(monkeypatch: pytest.MonkeyPatch) 
     samples[0] = training[49]
     for at_once in (4_000_000, 40):
         monkeypatch.setattr("bgan_discrete.reporting.neighbours.PIXELS_AT_ONCE", at_once)
-        pairs = nearest_rows(samples, training, lambda codes: [str(row.tolist()) for row in codes])
+        found = nearest_rows(samples, training, lambda codes: [str(row.tolist()) for row in codes])
+        pairs = found["pairs"]
         distances = (samples[:, None] != training).reshape(5, 50, -1).sum(-1)
         assert [pair["distance"] for pair in pairs] == distances.min(1).tolist()
         assert [pair["neighbour"] for pair in pairs] == [str(training[k].tolist()) for k in distances.argmin(1)]
-        assert (pairs[0]["distance"], pairs[0]["length"], pairs[0]["searched"]) == (0, 6, 50)
+        assert (pairs[0]["distance"], pairs[0]["length"]) == (0, 6) and "Searched: 50 training rows" in found["note"]
 
 
 def test_the_nearest_images_equal_the_naive_ones(tmp_path: Path) -> None:
@@ -647,7 +680,7 @@ def test_the_nearest_images_equal_the_naive_ones(tmp_path: Path) -> None:
     def decode(codes: Any) -> Any:
         return (codes * 85).astype(np.uint8)
 
-    pairs = nearest_images(samples, training, decode, tmp_path / "pairs.png")
+    pairs = nearest_images(samples, training, decode, tmp_path / "pairs.png")["pairs"]
     gaps = ((samples[:, None].astype(float) - training) / 3).reshape(5, 5000, 9)
     naive = np.sqrt((gaps**2).mean(2).min(1))
     assert np.allclose([pair["distance"] for pair in pairs], naive)
@@ -676,7 +709,10 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_colours_have_contrast(theme: int) -> None:
     """As WCAG 2.1 wants: 4.5 for text, 3 for graphics."""
-    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", CSS.split("@media (prefers-color-scheme: dark)")[theme]))
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8").split("@media (prefers-color-scheme: dark)")[theme]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", css))
+    drawn = [colours[name] for name in ("c0", "c1", "c2", "c3", "c4", "c5", "quiet", "line")]
+    assert list(COLOURS["dark" if theme else "light"]) == drawn, "charts have the page's colours"
     for ink in ("ink", "quiet", "link", "good"):
         for paper in ("paper", "panel"):
             assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)

@@ -30,7 +30,6 @@ from bgan_discrete import (
     get_divergence,
     get_penalty,
     make_estimator,
-    pipeline,
 )
 from bgan_discrete.codecs import (
     BinaryCodec,
@@ -46,6 +45,7 @@ from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.models.format import GENERATORS
 from bgan_discrete.sources import load_images
 from bgan_discrete.training.setup import make_game
 
@@ -400,7 +400,7 @@ class Altered(Deep):
 def test_a_generator_of_ones_own_is_saved_and_loaded(
     hidden: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
+    monkeypatch.setitem(GENERATORS, "Kept", Kept)
     made = Pipeline(Kept(SPACE, hidden=hidden), IntegersCodec((6,), 3))
     state = torch.get_rng_state()
     made.save_pretrained(tmp_path)
@@ -429,7 +429,7 @@ def test_a_generator_of_ones_own_is_saved_and_loaded(
 def test_a_generator_that_could_not_be_built_again_is_not_saved(
     kind: Any, hidden: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pipeline.GENERATORS, kind.__name__, kind)
+    monkeypatch.setitem(GENERATORS, kind.__name__, kind)
     made = Pipeline(kind(SPACE, hidden=hidden), IntegersCodec((6,), 3))
     with pytest.raises(InputError, match=words):
         made.save_pretrained(tmp_path / "model")
@@ -437,7 +437,7 @@ def test_a_generator_that_could_not_be_built_again_is_not_saved(
 
 
 def test_complex_weights_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pipeline.GENERATORS, "Kept", Kept)
+    monkeypatch.setitem(GENERATORS, "Kept", Kept)
     made = Pipeline(Kept(SPACE), IntegersCodec((6,), 3))
     made.generator.register_buffer("phases", torch.ones(2, dtype=torch.complex64))
     with pytest.raises(InputError, match=r"must be in float32 to be saved, got phases in torch.complex64"):

@@ -54,23 +54,9 @@ def lines() -> str:
     """Sentences of a few words, longer than a window."""
     rng = np.random.default_rng(0)
     words = [
-        "a",
-        "the",
-        "man",
-        "woman",
-        "dog",
-        "street",
-        "red",
-        "small",
-        "sits",
-        "walks",
-        "on",
-        "in",
-        "with",
-        "and",
-        "near",
+        "a", "the", "man", "woman", "dog", "street", "red", "small", "sits", "walks", "on", "in", "with", "and", "near",
         "table",
-    ]
+    ]  # fmt: skip
     return "\n".join(" ".join(rng.choice(words, 14)) for _ in range(300)) + "\n"
 
 
