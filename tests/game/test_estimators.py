@@ -238,20 +238,6 @@ def test_half_precision_is_raised_to_float32(name: str) -> None:
         assert torch.equal(found, make_estimator(name).over_alternatives(log_w.log_softmax(-1).float(), log_w.float()))
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("scale", [1.0, 30.0, 80.0])
-def test_finite_and_right_in_float32(name: str, scale: float) -> None:
-    log_w = scale * torch.randn(16, 8, generator=torch.Generator().manual_seed(2))
-    log_w[0] += scale
-    got = ours(name, log_w)
-    assert got.dtype == torch.float32
-    if name == "loo" and scale > 30:
-        # Its weights themselves leave float32's range: that is inf, which the training step refuses by name.
-        return
-    assert torch.isfinite(got).all()
-    torch.testing.assert_close(got.double(), naive(name, log_w.double()), rtol=2e-4, atol=1e-5)
-
-
 def test_no_gradient_flows_through_an_estimator() -> None:
     for name in ESTIMATORS:
         estimator, log_w = make_estimator(name), torch.randn(3, 2, requires_grad=True)
@@ -260,6 +246,7 @@ def test_no_gradient_flows_through_an_estimator() -> None:
         if estimator.limit is not None:
             assert not estimator.over_alternatives(log_w.log_softmax(-1), log_w).requires_grad
     assert as_estimator(naive).name == "naive"  # type: ignore[arg-type]
+    assert as_estimator(functools.partial(torch.mul, other=2)).name == "own"
     assert not as_estimator(lambda log_w: 2 * log_w)(log_w).requires_grad
 
 
@@ -311,6 +298,7 @@ def exact_advantages(name: str, log_w: Tensor) -> list[list[Decimal]]:
         weights = [(value - log_sum(column)).exp() - 1 / draws for value in column]
         reverse = [(value - sum(column) / draws) / (draws - 1) for value in column]
         found.append({
+            "bgan": lambda c=column: [(value - log_sum(c)).exp() for value in c],
             "bgan_centered": lambda c=column, w=weights: w,
             "vimco": lambda c=column, o=others: [log_sum(c) - Decimal(len(c)).ln() - other for other in o],
             "loo": lambda c=column, o=others: [
@@ -327,7 +315,7 @@ def exact_advantages(name: str, log_w: Tensor) -> list[list[Decimal]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(large_log_weights(), st.sampled_from(sorted(set(ESTIMATORS) - {"bgan"})))
+@given(large_log_weights(), st.sampled_from(sorted(ESTIMATORS)))
 def test_advantages_are_right_for_every_finite_f(log_w: Tensor, name: str) -> None:
     """To five digits of the largest of a latent; infinite only where it is beyond the dtype."""
     with sixty_digits():
@@ -382,10 +370,6 @@ def test_the_whole_range_of_float32_does_not_overflow_in_rloo() -> None:
 def test_a_function_that_gives_no_advantages_of_the_right_shape_is_refused(found: object) -> None:
     with pytest.raises(InputError, match=r"'<lambda>' must give a tensor of advantages.*\[2, 3\], got (\[|list)"):
         as_estimator(lambda _: found)(torch.zeros(2, 3))  # type: ignore[arg-type, return-value]
-
-
-def test_a_function_without_a_name_is_called_own() -> None:
-    assert as_estimator(functools.partial(torch.mul, other=2)).name == "own"
 
 
 def test_the_moving_baseline_is_copied_on_its_way_to_a_checkpoint_and_back() -> None:
