@@ -13,35 +13,37 @@ from typing import Any
 
 import pytest
 
-from bgan_discrete import durable
+from bgan_discrete import durable, manifests
 from bgan_discrete.durable import (
-    MANIFEST_FILE,
-    DamagedError,
-    NewerFormatError,
-    check_regular_file,
     clean_leftovers,
     discard,
-    file_facts,
-    file_inside,
     hold_folder,
-    is_plain_name,
     keep_permissions,
     make_folder,
     publish_folder,
-    read_bytes,
-    read_json,
     remove_empty,
-    render_manifest,
     replace_text,
     replacing_file,
     stepped_aside,
     storage_error,
-    strict_json,
-    verify_folder,
     working_folder,
     write_synced,
 )
 from bgan_discrete.errors import InputError, StorageError
+from bgan_discrete.manifests import (
+    MANIFEST_FILE,
+    DamagedError,
+    NewerFormatError,
+    check_regular_file,
+    file_facts,
+    file_inside,
+    is_plain_name,
+    read_bytes,
+    read_json,
+    render_manifest,
+    strict_json,
+    verify_folder,
+)
 
 POSIX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell what is open")
 
@@ -311,8 +313,8 @@ def test_a_file_inside_a_folder_is_no_other_file(tmp_path: Path) -> None:
 def test_so_many_bytes_are_read_and_no_more(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("äb", encoding="utf-8")
-    assert durable.read_text(path, 3) == "äb"
-    assert says(lambda: durable.read_text(path, 2), ValueError) == "it is larger than 2 bytes"
+    assert manifests.read_text(path, 3) == "äb"
+    assert says(lambda: manifests.read_text(path, 2), ValueError) == "it is larger than 2 bytes"
     path.write_text("[12]")
     assert read_bytes(path, 4) == b"[12]" and read_json(path, 4) == read_json(path) == [12]
     assert says(lambda: read_bytes(path, 3), ValueError) == "it is larger than 3 bytes"

@@ -21,8 +21,8 @@ from bgan_discrete.codecs.palette import PaletteCodec
 from bgan_discrete.codecs.pieces import SentencePieceCodec
 from bgan_discrete.codecs.tables import TableCodec
 from bgan_discrete.codecs.text import TextCodec
-from bgan_discrete.durable import read_json
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.manifests import read_json
 
 DEFAULT_NUM_CATEGORIES: dict[str, int | None] = {"levels": None, "binary": 2, "palette": 16}
 """K where nobody asks for one; None where it depends on the data (`bgan_discrete.codecs.levels.choose_num_levels`)."""

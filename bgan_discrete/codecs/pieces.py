@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bgan_discrete.checks import check_choice, check_integer
 from bgan_discrete.codecs.text import MAX_TEXT_CATEGORIES, Codes, TextCodec
-from bgan_discrete.durable import read_bytes
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.manifests import read_bytes
 
 MODEL_TYPES = ("unigram", "bpe", "char")
 DEFAULT_VOCABULARY_SIZE = 1000

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from bgan_discrete.durable import MAX_TEXT_BYTES, read_text
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.manifests import MAX_TEXT_BYTES, read_text
 
 RETIRED = {
     "adam_beta2": "leave it out: it is 0.99",

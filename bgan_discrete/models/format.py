@@ -19,7 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bgan_discrete.codecs import Codec, load_codec
-from bgan_discrete.durable import (
+from bgan_discrete.durable import write_synced
+from bgan_discrete.errors import InputError, StorageError, one_line
+from bgan_discrete.game.players import Generator
+from bgan_discrete.manifests import (
     MANIFEST_FILE,
     check_version,
     file_facts,
@@ -27,10 +30,7 @@ from bgan_discrete.durable import (
     read_json,
     render_manifest,
     verify_folder,
-    write_synced,
 )
-from bgan_discrete.errors import InputError, StorageError, one_line
-from bgan_discrete.game.players import Generator
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,

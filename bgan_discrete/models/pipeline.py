@@ -20,11 +20,9 @@ from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
-    MANIFEST_FILE,
     clean_leftovers,
     keep_permissions,
     make_folder,
-    read_json,
     storage_error,
     sync_folder,
     working_folder,
@@ -35,6 +33,7 @@ from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.kinds import kind_of_codec
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples
+from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, shown, write_model
 from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.publishing.card import (

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from bgan_discrete.durable import MAX_TEXT_BYTES, read_text, replace_text, replacing_file
+from bgan_discrete.durable import replace_text, replacing_file
+from bgan_discrete.manifests import MAX_TEXT_BYTES, read_text
 from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 from bgan_discrete.templating import markup, render, unbroken
 

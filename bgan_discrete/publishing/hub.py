@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bgan_discrete import __version__
-from bgan_discrete.durable import MANIFEST_FILE, MAX_TEXT_BYTES, is_plain_name, read_json, read_text, storage_error
+from bgan_discrete.durable import storage_error
 from bgan_discrete.errors import BGANError, InputError, one_line
+from bgan_discrete.manifests import MANIFEST_FILE, MAX_TEXT_BYTES, is_plain_name, read_json, read_text
 from bgan_discrete.publishing.card import CARD_FILE, is_as_written, tells_of_run, with_license
 
 SCHEME = "hf://"

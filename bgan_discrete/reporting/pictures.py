@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from bgan_discrete.durable import read_bytes
 from bgan_discrete.errors import one_line
+from bgan_discrete.manifests import read_bytes
 from bgan_discrete.reporting.record import MAX_BYTES, is_inside
 
 LARGE_BYTES, LARGE_PIXELS = 300_000, 700

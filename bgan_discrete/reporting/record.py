@@ -12,8 +12,8 @@ from bgan_discrete.config import (
     TextTrainingConfig,
     read_config_values,
 )
-from bgan_discrete.durable import file_inside, read_bytes, read_json
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.manifests import file_inside, read_bytes, read_json
 from bgan_discrete.metrics.figure import Figure, figures_of
 from bgan_discrete.training.run_log import read_metrics
 

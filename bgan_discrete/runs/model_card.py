@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bgan_discrete.config import ScriptConfig, split_revision
-from bgan_discrete.durable import MAX_TEXT_BYTES, read_json
 from bgan_discrete.errors import one_line
+from bgan_discrete.manifests import MAX_TEXT_BYTES, read_json
 from bgan_discrete.metrics.figure import figures_of
 from bgan_discrete.models.pipeline import Pipeline, load, model_facts
 from bgan_discrete.publishing.card import (

@@ -15,24 +15,26 @@ from typing import Any, BinaryIO, cast
 import torch
 
 from bgan_discrete.durable import (
-    IF_OLDER,
-    MANIFEST_FILE,
     REPLACED,
-    DamagedError,
-    NewerFormatError,
-    check_version,
     clean_leftovers,
     discard,
     make_folder,
     publish_folder,
-    read_json,
-    render_manifest,
     storage_error,
-    verify_folder,
     working_folder,
     write_synced,
 )
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.manifests import (
+    IF_OLDER,
+    MANIFEST_FILE,
+    DamagedError,
+    NewerFormatError,
+    check_version,
+    read_json,
+    render_manifest,
+    verify_folder,
+)
 
 FORMAT_VERSION = 2
 FORMAT = "bgan_discrete.checkpoint"

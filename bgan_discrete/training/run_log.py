@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.diagnosis import HealthWatch
-from bgan_discrete.durable import check_regular_file, make_folder, replace_text, storage_error
+from bgan_discrete.durable import make_folder, replace_text, storage_error
+from bgan_discrete.manifests import check_regular_file
 
 PLAIN_LINE_SECONDS = 15.0
 """Without a terminal, a line of progress this often."""

@@ -72,6 +72,7 @@ TESTS = {
     "training.batches": "batches",
     "training.checkpoint": "checkpoint reliability starts",
     "durable": "durable folders reliability",
+    "manifests": "durable reliability",
     "metrics.ngrams": "text_metrics metrics",
 }
 """The tests of each module: files ``test_*.py`` anywhere in ``tests``."""

@@ -22,7 +22,7 @@ from hub_server import Repository, StandIn, hub
 import bgan_discrete
 from bgan_discrete import ConvGenerator, InputError, Pipeline
 from bgan_discrete.codecs import LevelsCodec
-from bgan_discrete.durable import render_manifest
+from bgan_discrete.manifests import render_manifest
 from bgan_discrete.models.format import FORMAT
 from bgan_discrete.models.pipeline import model_facts
 from bgan_discrete.publishing.card import CARD_FILE, Samples, is_as_written, render_card, sealed, write_card

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "bgan_discrete"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("checks", "durable", "parallel", "space", "streams", "templating"),
+    ("checks", "durable", "manifests", "parallel", "space", "streams", "templating"),
     ("devices", "distributions"),
     ("game",),
     ("rivals",),
@@ -69,7 +69,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "checks", "durable", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
+    "errors", "checks", "durable", "manifests", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
     "config", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

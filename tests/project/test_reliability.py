@@ -26,8 +26,9 @@ from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, Sent
 from bgan_discrete.codecs.base import config_fingerprint
 from bgan_discrete.command_line import add_section, make_parser, parse
 from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
-from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest, replacing_file
+from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import StorageError
+from bgan_discrete.manifests import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.models.format import CODEC_FILE, CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE
 from bgan_discrete.nn import GRUGenerator, MLPGenerator, TransformerGenerator
 from bgan_discrete.run_folder import RunFolder

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from bgan_discrete import InputError, Pipeline, StorageError, Trainer, TrainingConfig, load
 from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, ImageTrainingConfig
-from bgan_discrete.durable import check_regular_file, hold_folder, read_bytes, replace_text, replacing_file
+from bgan_discrete.durable import hold_folder, replace_text, replacing_file
+from bgan_discrete.manifests import check_regular_file, read_bytes
 from bgan_discrete.models.format import MODEL_FILES
 from bgan_discrete.nn import MLPDiscriminator, MLPGenerator
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder

@@ -31,10 +31,10 @@ from bgan_discrete import (
 )
 from bgan_discrete.codecs import CodecOptions, LevelsCodec
 from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig
-from bgan_discrete.durable import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.game.penalties import PENALTIES
 from bgan_discrete.kinds import get_kind
 from bgan_discrete.kinds.images import _columns_of, count_classes
+from bgan_discrete.manifests import MANIFEST_FILE, file_facts, render_manifest
 from bgan_discrete.metrics import evaluate_images
 from bgan_discrete.metrics import images as metrics
 from bgan_discrete.metrics.classifier import train_classifier

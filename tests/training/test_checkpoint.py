@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from bgan_discrete.durable import MANIFEST_FILE, DamagedError, file_facts, render_manifest
 from bgan_discrete.errors import InputError
+from bgan_discrete.manifests import MANIFEST_FILE, DamagedError, file_facts, render_manifest
 from bgan_discrete.training import checkpoint as checkpoints
 from bgan_discrete.training.checkpoint import (
     check_checkpoint,
