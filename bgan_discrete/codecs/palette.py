@@ -12,7 +12,7 @@ from bgan_discrete.errors import InputError
 MAX_FITTED_PIXELS = 50_000
 """The palette is learnt on at most this many pixels; more move its colours by less than one level."""
 
-NUM_STARTS = 4
+NUM_STARTS = 8
 """Starts of k-means, of which the best palette is kept."""
 
 _LOOKUP_MIN_PIXELS = 2**18
