@@ -69,19 +69,8 @@ class PaletteCodec(ImageCodec):
         """Whether the palette is known."""
         return self.palette is not None
 
-    def fit(self, images: NDArray[np.uint8]) -> "PaletteCodec":
-        """Learn the palette by k-means on at most `MAX_FITTED_PIXELS` pixels, drawn by the seed.
-
-        Args:
-            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
-
-        Returns:
-            The codec itself.
-
-        Raises:
-            InputError: If the images have the wrong dtype or shape, or fewer than K distinct colours.
-        """
-        self.validate_images(images)
+    def _fit(self, images: NDArray[np.uint8]) -> None:
+        """Learn the palette by k-means on at most `MAX_FITTED_PIXELS` pixels, drawn by the seed."""
         generator = np.random.Generator(np.random.Philox(self.seed))
         colours, counts = _count_colours(_drawn_pixels(images, self.channels, generator))
         if len(colours) < self.num_categories:
@@ -93,7 +82,6 @@ class PaletteCodec(ImageCodec):
                 f"{'levels' if self.channels == 1 else 'colours'}: a palette must not be larger"
             )
         self._set_palette(_distinct_bytes(_centres(colours, counts, self.num_categories, generator), colours))
-        return self
 
     def _set_palette(self, palette: NDArray[np.uint8]) -> None:
         wanted = (self.num_categories, self.channels)

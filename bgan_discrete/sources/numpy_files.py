@@ -55,17 +55,9 @@ def open_numpy_file(path: Path, settings: Settings) -> Opened:
 
 @contextmanager
 def opened_arrays(path: Path, what: str) -> Iterator[NDArray[Any] | zipfile.ZipFile]:
-    """The array of a .npy file, as a read-only memory map, or the archive of a .npz file.
+    """The array of a .npy file, as a read-only memory map, or the archive of a .npz file; its content tells which.
 
-    Args:
-        path: The file; its content tells of which kind it is.
-        what: The file's name in messages.
-
-    Returns:
-        A context in which whatever reading the file raises becomes one line.
-
-    Raises:
-        InputError: If the file cannot be read.
+    Whatever reading the file raises inside becomes one line that begins with ``what``.
     """
     try:
         with path.open("rb") as file:
