@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from bgan_discrete.checks import check_integer
 from bgan_discrete.durable import replace_text
@@ -148,7 +149,7 @@ class ImageCodec(Codec):
 
     channels: int
 
-    def fit(self, images: NDArray[np.uint8]) -> "ImageCodec":
+    def fit(self, images: NDArray[np.uint8]) -> Self:
         """Learn from images what the codec needs to know of them; most codecs learn nothing.
 
         Args:
@@ -158,9 +159,10 @@ class ImageCodec(Codec):
             The codec itself.
 
         Raises:
-            InputError: If the images have the wrong dtype or shape.
+            InputError: If the images have the wrong dtype or shape, or fewer colours than a palette needs.
         """
         self.validate_images(images)
+        self._fit(images)
         return self
 
     def encode(self, images: NDArray[np.uint8], first_row: int = 0) -> NDArray[np.uint8]:
@@ -205,6 +207,9 @@ class ImageCodec(Codec):
         names = tuple(class_names) if class_names else None
         return SampleSpace(tuple(event_shape), self.num_categories, ordered=self.ordered, class_names=names)
 
+    def _fit(self, images: NDArray[np.uint8]) -> None:
+        """Most codecs learn nothing."""
+
     @abstractmethod
     def _encode(self, images: NDArray[np.uint8], first_row: int) -> NDArray[np.uint8]: ...
 
@@ -235,14 +240,7 @@ class ImageCodec(Codec):
 
 
 def config_fingerprint(config: dict[str, Any]) -> str:
-    """Digest of a configuration, the same for the same content whatever the order of its keys.
-
-    Args:
-        config: Plain JSON types.
-
-    Returns:
-        32 hexadecimal digits.
-    """
+    """32 hexadecimal digits, the same for the same configuration whatever the order of its keys."""
     text = json.dumps({"version": FILE_VERSION, "config": config}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -260,15 +258,7 @@ def check_channels(channels: Any) -> int:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and then move it to its own.
-
-    Args:
-        path: Of the file.
-        text: Its content.
-
-    Raises:
-        InputError: If it cannot be written.
-    """
+    """Write a text file under a temporary name and then move it to its own; raises InputError if that fails."""
     try:
         replace_text(path, text)
     except StorageError as error:

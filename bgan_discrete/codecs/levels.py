@@ -43,22 +43,9 @@ class LevelsCodec(ImageCodec):
         """Whether K is known."""
         return self.num_categories > 0
 
-    def fit(self, images: NDArray[np.uint8]) -> "LevelsCodec":
-        """Choose K by `choose_num_levels`, unless it was given.
-
-        Args:
-            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
-
-        Returns:
-            The codec itself.
-
-        Raises:
-            InputError: If the images have the wrong dtype or shape.
-        """
-        self.validate_images(images)
+    def _fit(self, images: NDArray[np.uint8]) -> None:
         if not self.is_fitted:
             self.num_categories = choose_num_levels(images)
-        return self
 
     def _encode(self, images: NDArray[np.uint8], first_row: int) -> NDArray[np.uint8]:
         planes = images if self.channels == 1 else np.moveaxis(images, -1, 1)
@@ -91,13 +78,9 @@ def pixel_of_level(num_levels: int) -> NDArray[np.uint8]:
 
 
 def choose_num_levels(images: NDArray[np.uint8]) -> int:
-    """The smallest K whose uniform levels keep every pixel of the images exactly; `DEFAULT_LEVELS` if that exceeds 64.
+    """The smallest K whose uniform levels keep every pixel exactly; `DEFAULT_LEVELS` if that exceeds 64.
 
-    Args:
-        images: uint8 of any shape.
-
-    Returns:
-        2 for black and white, 17 for sixteenths of 255, 16 for a photograph.
+    2 for black and white, 17 for sixteenths of 255, 16 for a photograph.
     """
     present = np.zeros(MAX_CATEGORIES, dtype=bool)
     rows_at_once = max(1, _PIXELS_AT_ONCE // images[0].size)

@@ -12,7 +12,7 @@ from bgan_discrete.errors import InputError
 MAX_FITTED_PIXELS = 50_000
 """The palette is learnt on at most this many pixels; more move its colours by less than one level."""
 
-NUM_STARTS = 4
+NUM_STARTS = 8
 """Starts of k-means, of which the best palette is kept."""
 
 _LOOKUP_MIN_PIXELS = 2**18
@@ -69,19 +69,8 @@ class PaletteCodec(ImageCodec):
         """Whether the palette is known."""
         return self.palette is not None
 
-    def fit(self, images: NDArray[np.uint8]) -> "PaletteCodec":
-        """Learn the palette by k-means on at most `MAX_FITTED_PIXELS` pixels, drawn by the seed.
-
-        Args:
-            images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``, by `channels`.
-
-        Returns:
-            The codec itself.
-
-        Raises:
-            InputError: If the images have the wrong dtype or shape, or fewer than K distinct colours.
-        """
-        self.validate_images(images)
+    def _fit(self, images: NDArray[np.uint8]) -> None:
+        """Learn the palette by k-means on at most `MAX_FITTED_PIXELS` pixels, drawn by the seed."""
         generator = np.random.Generator(np.random.Philox(self.seed))
         colours, counts = _count_colours(_drawn_pixels(images, self.channels, generator))
         if len(colours) < self.num_categories:
@@ -93,7 +82,6 @@ class PaletteCodec(ImageCodec):
                 f"{'levels' if self.channels == 1 else 'colours'}: a palette must not be larger"
             )
         self._set_palette(_distinct_bytes(_centres(colours, counts, self.num_categories, generator), colours))
-        return self
 
     def _set_palette(self, palette: NDArray[np.uint8]) -> None:
         wanted = (self.num_categories, self.channels)
@@ -132,12 +120,12 @@ class PaletteCodec(ImageCodec):
         """The same as `_nearest`, computing each colour only the first time that it is met."""
         if self._code_of_colour is None:
             self._code_of_colour = np.full(256**self.channels, -1, dtype=np.int16)
-        packed = _pack(pixels)
+        packed = pack(pixels)
         codes = self._code_of_colour[packed]
         unknown = codes < 0
         if unknown.any():
             colours = np.unique(packed[unknown])
-            self._code_of_colour[colours] = self._nearest(_unpack(colours, self.channels))
+            self._code_of_colour[colours] = self._nearest(unpack(colours, self.channels))
             codes = self._code_of_colour[packed]
         return codes.astype(np.uint8)
 
@@ -217,33 +205,33 @@ def _drawn_pixels(images: NDArray[np.uint8], channels: int, generator: np.random
     return images[np.unravel_index(chosen, images.shape[:3])].reshape(-1, channels)
 
 
-def _pack(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """One integer for each colour."""
-    packed = pixels[:, 0].astype(np.int32)
-    for channel in range(1, pixels.shape[1]):
-        packed <<= 8
-        packed |= pixels[:, channel]
+def pack(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """One integer for each colour ``[..., channels]``: the grey value, or ``65536 R + 256 G + B``."""
+    packed = pixels[..., 0].astype(np.int32)
+    for channel in range(1, pixels.shape[-1]):
+        packed = packed << 8 | pixels[..., channel]
     return packed
 
 
-def _unpack(packed: NDArray[np.integer[Any]], channels: int) -> NDArray[np.uint8]:
+def unpack(packed: NDArray[np.integer[Any]], channels: int) -> NDArray[np.uint8]:
+    """The colours ``[..., channels]`` of what `pack` gave."""
     shifts = 8 * np.arange(channels - 1, -1, -1)
-    return ((packed[:, None] >> shifts) & 255).astype(np.uint8)
+    return ((packed[..., None] >> shifts) & 255).astype(np.uint8)
 
 
 def _count_colours(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    packed, counts = np.unique(_pack(pixels), return_counts=True)
-    return _unpack(packed, pixels.shape[1]), counts
+    packed, counts = np.unique(pack(pixels), return_counts=True)
+    return unpack(packed, pixels.shape[1]), counts
 
 
 def _count_all_colours(images: NDArray[np.uint8], channels: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     counts = np.zeros(256**channels, dtype=np.int64)
     rows_at_once = max(1, _PIXELS_AT_ONCE // (images[0].size // channels))
     for start in range(0, len(images), rows_at_once):
-        packed, found = np.unique(_pack(images[start : start + rows_at_once].reshape(-1, channels)), return_counts=True)
+        packed, found = np.unique(pack(images[start : start + rows_at_once].reshape(-1, channels)), return_counts=True)
         counts[packed] += found
     packed = np.flatnonzero(counts).astype(np.int32)
-    return _unpack(packed, channels), counts[packed]
+    return unpack(packed, channels), counts[packed]
 
 
 def _centres(

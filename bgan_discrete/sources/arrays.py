@@ -137,17 +137,9 @@ def _load(
 
 
 def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:
-    """Names in one option, separated by commas, quoted as in CSV where they hold one.
+    """Names in one option, separated by commas, quoted as in CSV where they hold one, such as ``age,"height, cm"``.
 
-    Args:
-        text: Such as ``age,"height, cm"``; None for None.
-        what: They are, for the error.
-
-    Returns:
-        The names.
-
-    Raises:
-        InputError: If the quotes do not close.
+    Raises InputError if the quotes do not close; ``what`` they are is for that.
     """
     if text is None:
         return None

@@ -13,15 +13,10 @@ IN_MEMORY_BYTES = 1024**3
 
 
 class CodeStore:
-    """Takes rows of codes, part by part, and gives them back as one array.
+    """Takes rows of L codes, part by part, and gives them back as one array.
 
     What grows beyond ``in_memory_bytes`` goes to a file in the folder for temporary files (``TMPDIR``) and comes back
     as a read-only memory map. The file has no name and vanishes with the process.
-
-    Args:
-        length: L, codes of a row.
-        dtype: Of the codes.
-        in_memory_bytes: When to go to disk.
     """
 
     def __init__(self, length: int, dtype: "np.dtype[Any]", in_memory_bytes: int = IN_MEMORY_BYTES) -> None:

@@ -143,16 +143,7 @@ def _classes(labels: NDArray[np.int64], names: tuple[str, ...] | None) -> str:
 
 
 def save_data(data: Data[Codec], folder: Path) -> None:
-    """Write data into a folder, where arrays may be already; `load_data` reads them.
-
-    Args:
-        data: The data.
-        folder: It exists.
-
-    Raises:
-        InputError: If the codec cannot be written.
-        OSError: If another file cannot be written.
-    """
+    """Write data into a folder, where arrays may be already; raises InputError or OSError if it cannot be written."""
     data.codec.save(folder / _CODEC_FILE)
     names = [_CODEC_FILE]
     for key in _ARRAYS:
@@ -170,15 +161,8 @@ def save_data(data: Data[Codec], folder: Path) -> None:
 def load_data(folder: Path, verify: bool = False) -> Data[Any]:
     """Read what `save_data` wrote; large arrays are read-only memory maps.
 
-    Args:
-        folder: Where it is.
-        verify: Compare every file with its digest.
-
-    Returns:
-        The data.
-
-    Raises:
-        OSError, ValueError, KeyError, TypeError, AttributeError: If the files are missing or damaged.
+    Where files are missing or damaged it raises OSError, ValueError, KeyError, TypeError or AttributeError; ``verify``
+    compares every file with its digest.
     """
     meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
     if meta.pop("digest") != config_fingerprint(meta):

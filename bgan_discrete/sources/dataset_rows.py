@@ -59,9 +59,6 @@ def _quiet_datasets() -> Iterator[Any]:
 def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
     """All splits of a data set that consists of data files alone."""
     with _quiet_datasets() as datasets:
-        if int(datasets.__version__.split(".")[0]) < 4:
-            # Later versions cannot run loading scripts at all.
-            options["trust_remote_code"] = False
         loaded: Mapping[str, Any] = datasets.load_dataset(name, **options)
         return loaded
 

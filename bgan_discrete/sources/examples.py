@@ -97,12 +97,7 @@ def records(num_rows: int, seed: int = 0) -> NDArray[np.uint8]:
 def motifs(num_rows: int, seed: int = 0) -> NDArray[np.uint8]:
     """Sequences in the manner of DNA: random bases, and in nine of ten sequences the motif TGACTCA near the middle.
 
-    Args:
-        num_rows: How many sequences.
-        seed: Of the sequences.
-
-    Returns:
-        uint8 ``[num_rows, 48]``, 0 .. 3 for A, C, G, T.
+    uint8 ``[num_rows, 48]``, 0 .. 3 for A, C, G, T.
     """
     rng = np.random.default_rng([1997, seed])
     sequences = rng.choice(4, (num_rows, SEQUENCE_LENGTH), p=BASE_SHARES).astype(np.uint8)
@@ -181,14 +176,7 @@ def table(num_rows: int, seed: int = 0) -> Table:
 
 
 def broken_rules(rows: Table) -> dict[str, float]:
-    """How many rows of a table break each rule of `table`, as a share.
-
-    Args:
-        rows: With the columns of `VALUES_OF_RULES`, and no other values in them.
-
-    Returns:
-        Rule -> share of the rows that break it.
-    """
+    """The share of the rows that break each rule of `table`; they have the columns of `VALUES_OF_RULES`."""
     cities = zip(rows["city"], rows["country"], strict=True)
     money = zip(rows["country"], rows["currency"], strict=True)
     systems = zip(rows["device"], rows["system"], strict=True)
@@ -201,18 +189,7 @@ def broken_rules(rows: Table) -> dict[str, float]:
 
 
 def example(name: str, num_rows: int | None = None) -> "NDArray[np.uint8] | Table":
-    """The rows of an example by its name.
-
-    Args:
-        name: ``records``, ``motifs`` or ``table``.
-        num_rows: Only the first so many; None for all (`NUM_ROWS`).
-
-    Returns:
-        An array, or a table.
-
-    Raises:
-        InputError: If the name is unknown.
-    """
+    """The rows of an example by its name, ``records``, ``motifs`` or ``table``; only the first ``num_rows``, or all."""
     check_choice("the example", name, NUM_ROWS)
     count = NUM_ROWS[name] if num_rows is None else min(num_rows, NUM_ROWS[name])
     if name == "table":

@@ -140,14 +140,10 @@ def _kind_of(path: Path) -> str:
 
 
 def split_files(names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The files of each split, and notes.
+    """The files of each split, and notes; one split ``train`` unless every file is in a split.
 
-    Args:
-        names: Pictures, whose splits are whole top folders; or parquet files, which may themselves be called like a
-            split, after a common beginning: ``data/train-00000-of-00002.parquet``, ``mnist_test.parquet``.
-
-    Returns:
-        One split ``train`` unless every file is in a split.
+    Of pictures, whole top folders are splits; parquet files may themselves be called like a split, after a common
+    beginning: ``data/train-00000-of-00002.parquet``, ``mnist_test.parquet``.
     """
     found = [split_of(name) for name in names]
     splits = {split: [name for name, (_, s) in zip(names, found, strict=True) if s == split] for split in SPLITS}

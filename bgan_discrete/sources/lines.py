@@ -50,17 +50,9 @@ def decoded_lines(path: Path, named: str) -> Iterator[str]:
 def csv_rows(path: Path, named: str, delimiter: str | None = None, option: str = "") -> Iterator[list[str]]:
     """The rows of a CSV or TSV file, quoted as RFC 4180 says, one by one, the names of the columns first.
 
-    Args:
-        path: The file.
-        named: What messages call it.
-        delimiter: Between cells; None for what Excel's first line ``sep=;`` says, or else that of the file's suffix.
-        option: Names another delimiter, where there is such an option.
-
-    Yields:
-        The cells of each row, equally many; none for a blank line, but those before the first row are left out.
-
-    Raises:
-        InputError: If a cell would change, or a row is too long or too short.
+    The delimiter is, if none is given, what Excel's first line ``sep=;`` says, or else that of the file's suffix. A
+    blank line is a row without cells, but those before the first row are left out. Raises InputError if a cell would
+    change, or a row is too long or too short; ``option`` is what names another delimiter.
     """
     csv.field_size_limit(2**31 - 1)
     lines = decoded_lines(path, named)

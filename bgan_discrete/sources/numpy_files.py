@@ -1,6 +1,7 @@
 """Arrays of .npy and .npz files, whose headers are held against what the files really hold before anything is read."""
 
 import math
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -44,7 +45,6 @@ MAX_UNPACKING = 200
 """Arrays of more than `storage.MAPPED_BYTES` are refused if unpacking makes them more than so many times as large."""
 
 _NPZ_TEST_KEYS = {"x_train": "x_test", "train_images": "test_images"}
-_COPIED_AT_ONCE = 2**20
 
 
 def open_numpy_file(path: Path, settings: Settings) -> Opened:
@@ -55,23 +55,16 @@ def open_numpy_file(path: Path, settings: Settings) -> Opened:
 
 @contextmanager
 def opened_arrays(path: Path, what: str) -> Iterator[NDArray[Any] | zipfile.ZipFile]:
-    """The array of a .npy file, as a read-only memory map, or the archive of a .npz file.
+    """The array of a .npy file, as a read-only memory map, or the archive of a .npz file; its content tells which.
 
-    Args:
-        path: The file; its content tells of which kind it is.
-        what: The file's name in messages.
-
-    Returns:
-        A context in which whatever reading the file raises becomes one line.
-
-    Raises:
-        InputError: If the file cannot be read.
+    Whatever reading the file raises inside becomes one line that begins with ``what``.
     """
     try:
         with path.open("rb") as file:
             is_archive = file.read(4) in (b"PK\3\4", b"PK\5\6")
         if not is_archive:
-            yield _mapped(path, what)
+            with path.open("rb") as file:
+                yield _mapped(file, path.stat().st_size, what)
             return
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -86,12 +79,11 @@ def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
 
-def _mapped(path: Path, what: str) -> NDArray[Any]:
-    with path.open("rb") as file:
-        shape, fortran, dtype = _read_header(file, what, path.stat().st_size)
-        if 0 in shape:
-            return np.empty(shape, dtype)
-        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+def _mapped(file: Any, size: int, what: str) -> NDArray[Any]:
+    shape, fortran, dtype = _read_header(file, what, size)
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
 
 
 def _read_header(file: IO[bytes], what: str, file_size: int) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
@@ -167,15 +159,7 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
 
 
 def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
-    """An array of an archive: in memory, or, where it is large, as a map of a file that vanishes with the process.
-
-    Args:
-        archive: From `opened_arrays`.
-        info: From `members_of`.
-        what: The array's name in messages.
-
-    Returns:
-        The array.
+    """An array of an archive, as a map of a file that vanishes with the process; ``what`` is its name in messages.
 
     Raises:
         InputError: If it cannot be read, or would unpack to far more than it is.
@@ -185,26 +169,12 @@ def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDAr
             f"{what} is refused: {info.compress_size:,} bytes would unpack to {info.file_size:,}; save it "
             "uncompressed (.npy) if it is what it should be"
         )
+    unnamed: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it is to stay open
     try:
         with archive.open(info) as file:
-            shape, fortran, dtype = _read_header(file, what, info.file_size)
-            count = math.prod(shape)
-            if count == 0:
-                return np.empty(shape, dtype)
-            is_large = info.file_size > storage.MAPPED_BYTES
-            flat = _through_a_file(file, dtype) if is_large else np.frombuffer(file.read(), dtype)
-            if flat.size != count:
-                raise EOFError(f"it ends after {flat.size:,} of {count:,} values")
-            return flat.reshape(shape, order="F" if fortran else "C")
-    except InputError:
-        raise
+            shutil.copyfileobj(file, unnamed)
     except Exception as error:  # zipfile and its decompressors raise whatever they like
         raise InputError(f"{what} cannot be read: {one_line(error)}") from error
-
-
-def _through_a_file(file: IO[bytes], dtype: "np.dtype[Any]") -> NDArray[Any]:
-    unnamed: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it is to stay open
-    while piece := file.read(_COPIED_AT_ONCE):
-        unnamed.write(piece)
-    unnamed.flush()
-    return np.memmap(unnamed, dtype, "r")
+    size = unnamed.tell()
+    unnamed.seek(0)
+    return _mapped(unnamed, size, what)

@@ -7,14 +7,7 @@ from bgan_discrete.errors import one_line
 
 
 def find_fault(files: Sequence[Path]) -> str | None:
-    """The first fault of parquet files, with the file and the rows where it is.
-
-    Args:
-        files: In their order.
-
-    Returns:
-        One line; None where every parquet file can be read and all have the same columns.
-    """
+    """The first fault of parquet files, with file and rows; None where all can be read and have the same columns."""
     import pyarrow.parquet
 
     first = None

@@ -23,7 +23,7 @@ from bgan_discrete.sources.rows import (
     try_labels,
 )
 from bgan_discrete.sources.settings import Settings
-from bgan_discrete.sources.text_files import json_object, named_rows
+from bgan_discrete.sources.text_files import file_rows
 
 FILE_NAME = "file_name"
 """Column of a metadata file that names the pictures, below the file's own folder."""
@@ -129,17 +129,10 @@ def _text(cell: Any) -> str:
 def _read_rows(files: Files, name: str) -> list[dict[str, Any]]:
     """The cells of each row of a metadata file that are not missing."""
     path = files.root / name
-    lines: list[Any]
     try:
+        rows = [{k: v for k, v in cells.items() if v is not None} for cells in file_rows(path, "it", None)]
         if name.lower().endswith(".csv"):
-            lines = [cells for cells in named_rows(path, "it") if any(v is not None for v in cells.values())]
-        else:
-            texts = filter(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
-            lines = [json.loads(text, object_pairs_hook=json_object) for text in texts]
-            for number, cells in enumerate(lines):
-                if isinstance(cells, ValueError):
-                    raise InputError(f"row {number} has {cells}")
-        rows = [{k: v for k, v in cells.items() if v is not None} for cells in lines]
+            rows = list(filter(None, rows))  # without blank lines
     except Exception as error:  # of many kinds, such as those of JSON that is no object
         raise UnusableLabelsError(f"must be in a table that can be read, got {name}: {one_line(error)}") from error
     for number, cells in enumerate(rows):

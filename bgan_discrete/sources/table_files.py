@@ -40,19 +40,12 @@ def write_table(table: Table, path: Path) -> None:
 
 
 def write_table_parts(file: BinaryIO, suffix: str, parts: Iterable[Table], count: int, possible: Table) -> None:
-    """Write a table, part by part, as a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
+    """Write a table of ``count`` rows, part by part, as a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
 
     A missing value is an empty cell of CSV and null in parquet. The array of a ``.npy`` file is structured, with a
     field for each column: integers, floating-point numbers (missing ones are NaN), booleans, or else strings (missing
-    ones are empty). The type of a column is that of all values that it can have. Values that become one by this, such
+    ones are empty). The type of a column is that of all its ``possible`` values. Values that become one by this, such
     as None and "" of CSV, are warned of.
-
-    Args:
-        file: To write.
-        suffix: Of its name.
-        parts: Column name -> values.
-        count: Rows of all parts.
-        possible: Column name -> all values that can occur, of any number.
     """
     written = {name: (values, _as_written(values, suffix)) for name, values in possible.items()}
     advice = "such a file cannot tell them apart"

@@ -51,26 +51,12 @@ class Findings:
 def read_csv(
     path: Path, place: str, delimiter: str | None, header: bool, missing: Sequence[str], findings: Findings
 ) -> Columns:
-    """Read a CSV file.
+    """Read a CSV file by `csv_rows`; blank lines are noted, and a header that looks like data is warned of.
 
     A column becomes numbers if each of its cells is what Python writes for a number, such as 2, 2.5 or 1e+16; else all
     of it stays text, such as 007, 2.50 or 1E3, so that different cells stay different and come back as they were
-    written. An empty cell is missing.
-
-    Args:
-        path: See `csv_rows`.
-        place: What messages call it.
-        delimiter: See `csv_rows`.
-        header: Whether the first line names the columns, which is warned of where it looks like data; else they are
-            ``column_0``, ``column_1``, ... A first column without a name is called `INDEX_NAME`.
-        missing: Texts of cells that mean a missing value too.
-        findings: Gets a line about blank lines.
-
-    Returns:
-        Column name -> values.
-
-    Raises:
-        InputError: If the file cannot be read; the message names the line and the column.
+    written. An empty cell is missing. A first column without a name is called `INDEX_NAME`; without a header columns
+    are ``column_0``, ``column_1``, ...
     """
     rows = csv_rows(path, place, delimiter, "--delimiter")
     first = next(rows, [])
@@ -194,16 +180,9 @@ def plain_columns(
 ) -> Columns:
     """The values of columns as strings, numbers, booleans and None, whichever library holds them.
 
-    Args:
-        columns: Column name -> values of Python, NumPy, Arrow or pandas. NaN, NaT and NA are missing; decimal numbers
-            become integers or floating-point ones, or text where those would be others; dates, times and ranges text.
-        place: Of the table, for messages.
-        missing: Texts that mean a missing value too.
-        is_wanted: See `Wanted`.
-        findings: Gets values that become one, and the errors of columns that cannot be used, which come without values.
-
-    Returns:
-        Column name -> one value for each.
+    NaN, NaT, NA and the texts in ``missing`` are missing; decimal numbers become integers or floating-point ones, or
+    text where those would be others; dates, times and ranges text. The findings get values that become one, and the
+    errors of columns that cannot be used, which come without values.
     """
     found: Columns = {}
     rewritten: dict[str, tuple[list[Any], list[Value]]] = {}
@@ -250,18 +229,10 @@ def _plain(given: Any, row: int, gone: Collection[str]) -> Value:
 
 
 def table_of_array(array: "np.ndarray[Any, Any]", is_wanted: Wanted) -> Columns:
-    """The columns of an array.
+    """The columns of an array: structured ``[S]``, or ``[S, C]`` for ``column_0``, ``column_1``, ...
 
-    Args:
-        array: Structured ``[S]``, whose fields are the columns, or ``[S, C]``, for ``column_0``, ``column_1``, ...: of
-            numbers, booleans, strings, times or objects; NaN and the empty string are missing.
-        is_wanted: See `Wanted`.
-
-    Returns:
-        Column name -> values; none for those that are not wanted.
-
-    Raises:
-        InputError: If the array has another shape, or a column that is wanted holds arrays.
+    They hold numbers, booleans, strings, times or objects; NaN and the empty string are missing. Raises InputError if
+    the array has another shape, or a column that is wanted holds arrays.
     """
     if array.dtype.names is not None:
         columns = {name: array[name] for name in array.dtype.names}

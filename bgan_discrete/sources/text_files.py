@@ -76,18 +76,18 @@ def file_documents(path: Path, column: str | None, unit: str, option: str) -> Do
     if not path.is_file():
         raise InputError(f"{named} is a pipe, socket or device; a file is needed, since it is read twice")
     if suffix in COLUMN_SUFFIXES and (column is not None or suffix not in DELIMITERS):
-        with contextlib.closing(_rows(path, named, None)) as rows:
+        with contextlib.closing(file_rows(path, named, None)) as rows:
             first = list(islice(rows, _ROWS_AT_ONCE))
         objects = [row for row in first if isinstance(row, dict)]
         keys = dict.fromkeys(key for row in objects for key in row)
         # What is empty in all of them may be text further down.
         strings = [key for key in keys if all(isinstance(row.get(key), str | None) for row in objects)]
         if not first or (not objects and column is None):
-            return row_documents(lambda: _texts(_rows(path, named, None), None, named), unit, named)
+            return row_documents(lambda: _texts(file_rows(path, named, None), None, named), unit, named)
         chosen = chosen_column(column, strings, named)
         if column is None:
             _log.warning("%s is read as the texts of its only column of strings, %r", named, chosen)
-        return row_documents(lambda: _texts(_rows(path, named, chosen), chosen, named), unit, named, chosen)
+        return row_documents(lambda: _texts(file_rows(path, named, chosen), chosen, named), unit, named, chosen)
     if column is not None:
         known = ", ".join(COLUMN_SUFFIXES)
         raise InputError(f"column is for data sets of the Hub and {known} files, got {column!r} for {named}")
@@ -135,14 +135,14 @@ def row_documents(
     return read
 
 
-def _rows(path: Path, named: str, column: str | None) -> Generator[Any, None, None]:
+def file_rows(path: Path, named: str, column: str | None) -> Generator[Any, None, None]:
     """The rows of a table: dictionaries with at least the column; of JSON, whatever it holds."""
     suffix = path.suffix.lower()
     with reading(named):
         if suffix == ".parquet":
             yield from _parquet_rows(path, column)
         elif suffix in DELIMITERS:
-            yield from named_rows(path, named)
+            yield from _named_rows(path, named)
         else:
             for number, row in enumerate(_json_rows(path, named)):
                 if isinstance(row, ValueError):
@@ -163,7 +163,7 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[Any]:
             yield from batch.to_pylist()
 
 
-def named_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
+def _named_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
     """The rows of a CSV or TSV file by the names of their columns; a blank line has None in each."""
     rows = csv_rows(path, named)
     names = next(rows, [])
@@ -175,7 +175,7 @@ def named_rows(path: Path, named: str) -> Iterator[dict[str, str | None]]:
         yield dict(zip(names, cells, strict=True))
 
 
-def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ValueError:
     """An object of JSON; in place of one that would lose a value, what is wrong with it, for who knows its row."""
     if len(cells := dict(pairs)) == len(pairs):
         return cells
@@ -188,10 +188,10 @@ def _json_rows(path: Path, named: str) -> Iterator[Any]:
     number, line = next(lines, (1, "[]"))
     try:
         if line.lstrip().startswith("["):  # an array has no lines to read it by
-            yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=json_object)
+            yield from json.loads(line + "".join(line for _, line in lines), object_pairs_hook=_json_object)
             return
         while line:
-            yield json.loads(line, object_pairs_hook=json_object)
+            yield json.loads(line, object_pairs_hook=_json_object)
             number, line = next(lines, (number, ""))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec, PaletteCodec
 from bgan_discrete.codecs.levels import MAX_EXACT_LEVELS
+from bgan_discrete.codecs.palette import pack, unpack
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.conservation import merged
 from bgan_discrete.sources.folders import DATA
@@ -19,7 +20,6 @@ _CODES_OF_COLLAPSE = 4
 """If at most one in so many of the codes is used, the values are on another scale than the codec's."""
 
 _SEARCHED = 2**16
-_SHIFTS = {1: np.array([0]), 3: np.array([16, 8, 0])}
 Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels and their codes."""
 
@@ -47,7 +47,7 @@ def value_notes(options: CodecOptions | ImageCodec, codec: ImageCodec, training:
         InputError: If many values of the training images have few codes, or all one.
     """
     before, after = distinct(training[0]), distinct(training[1], codec)
-    shades = before[:, None] >> _SHIFTS[codec.channels] & 255
+    shades = unpack(before, codec.channels)
     low, high = int(shades.min()), int(shades.max())
     many = min(len(before), codec.num_categories if isinstance(options, CodecOptions) else 0)
     if len(after) < len(before) and (len(after) == 1 or _CODES_OF_COLLAPSE * len(after) <= many):
@@ -93,14 +93,14 @@ def distinct(images: NDArray[np.uint8], codec: ImageCodec | None = None) -> NDAr
 
 
 def _packed(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    return pixels if pixels.ndim == 3 else pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    return pixels if pixels.ndim == 3 else pack(pixels)
 
 
 def _example(codec: ImageCodec, values: NDArray[np.int64]) -> str:
     """Two values that become one."""
     values = values[:_SEARCHED].reshape(-1, 1, 1)  # images of one pixel: dithering then has no neighbours
-    pixels = values if codec.channels == 1 else values[..., None] >> _SHIFTS[3] & 255
-    become = _packed(codec.decode(codec.encode(pixels.astype(np.uint8)))).ravel()
+    pixels = values.astype(np.uint8) if codec.channels == 1 else unpack(values, 3)
+    become = _packed(codec.decode(codec.encode(pixels))).ravel()
     order = np.argsort(become, kind="stable")
     place = int((become[order][1:] == become[order][:-1]).argmax())
     three = [*values.ravel()[order[place : place + 2]], become[order[place]]]

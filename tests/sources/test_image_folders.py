@@ -253,7 +253,9 @@ def test_labels_that_are_spelt_alike_are_noted(tmp_path: Path) -> None:
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl, got {'label': True} in row 3")
     (root / "metadata.jsonl").write_text('{"file_name": "0.png", "label": 1, "label": 2}\n')
-    assert load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl: row 0 has 2 values of the key 'label'")
+    assert (
+        load_images(root, codec=EXACT).notes[0].endswith("metadata.jsonl: row 0 of it has 2 values of the key 'label'")
+    )
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../secret.png", ".."])
