@@ -71,6 +71,11 @@ def nearest_neighbour_accuracy(real: Features, fake: Features) -> TwoSampleAccur
 
     Source:
         Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (2017).
+
+    Examples:
+        >>> points = np.random.default_rng(0).normal(size=(200, 2))
+        >>> nearest_neighbour_accuracy(points[:100], points[100:] + 9).accuracy
+        1.0
     """
     if len(real) != len(fake) or len(real) < 2:
         raise InputError(f"real and fake must have one number of rows, at least 2, got {len(real)} and {len(fake)}")
