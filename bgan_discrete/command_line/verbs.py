@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,7 @@ def _generate(call: Call) -> int:
     kind = _kind_or_help(call)
     values = parser_of(call, kind).values(call.argv)
     _use_threads(values.pop("threads"))
+    _check_model(call, kind)
     output = values.pop("output")
     if output is None and kind in OUTPUTS:
         output = OUTPUTS[kind]
@@ -213,10 +215,19 @@ def _generate(call: Call) -> int:
 
 
 def _kind_or_help(call: Call) -> str:
-    """The kind of a call's model; shows the help of all kinds where that is asked for without one."""
-    if call.asks("-h", "--help") and not call.kind and not call.value("--kind"):
-        parser_of(call).values(["--help"])
+    """The kind of a call's model; shows the help of that kind, or of all, where it is asked for."""
+    if call.asks("-h", "--help"):
+        parser_of(call, call.kind or call.value("--kind")).values(["--help"])
     return the_kind(call, kind_of_model)
+
+
+def _check_model(call: Call, kind: str) -> None:
+    """Raise InputError if a model is of another kind than the given one; what is wrong with a model is found later."""
+    found = kind
+    with suppress(InputError):
+        found = kind_of_model(call)
+    if found != kind:
+        raise InputError(f"the model is not one of {kind}, but of {found}: {call.value('--model')!r}")
 
 
 def _add_generating(parser: Parser, kind: str | None) -> None:
@@ -285,6 +296,7 @@ def _evaluate(call: Call) -> int:
     data = section(**{name: values.pop(name) for name in names})
     data.check()
     _use_threads(values.pop("threads"))
+    _check_model(call, kind)
     output = values.pop("output")
 
     from bgan_discrete.runs.evaluate import evaluate

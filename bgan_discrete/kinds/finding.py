@@ -25,6 +25,9 @@ LEAST_SIDE = 8
 LONG_TEXT = 30
 """A file of one column of strings with more characters than this on average is text; with fewer, categories."""
 
+MODEL_FORMAT = "bgan_discrete.model"
+"""Of the manifest of a model on the Hub."""
+
 MOST_FILES = 1000
 """A folder is known by so many of its files."""
 
@@ -74,18 +77,11 @@ def kind_of_model(model: str, revision: str | None = None) -> str:
         InputError: If there is no such model, or its codec is of no kind.
     """
     from bgan_discrete.codecs import ArrayCodec, ImageCodec, TextCodec, load_codec
+    from bgan_discrete.publishing.hub import find_model
 
-    path = Path(model) / "codec.json"
-    if not Path(model).exists() and re.fullmatch(HUB_ID, model, flags=re.ASCII):
-        import huggingface_hub
-
-        try:
-            path = Path(huggingface_hub.hf_hub_download(model, path.name, revision=revision))
-        except Exception as error:  # of whichever HTTP library is in use
-            raise InputError(f"model {model!r} is no folder, and not found on the Hub: {one_line(error)}") from None
-    codec = load_codec(path)
-    for kind, kinds_codec in (("images", ImageCodec), ("text", TextCodec), ("arrays", ArrayCodec)):
-        if isinstance(codec, kinds_codec):
+    codec = load_codec(find_model(model, MODEL_FORMAT, revision).folder / "codec.json")
+    for kind, codec_class in (("images", ImageCodec), ("text", TextCodec), ("arrays", ArrayCodec)):
+        if isinstance(codec, codec_class):
             return kind
     raise _in_doubt(f"model {model!r}", f"a codec {codec.name!r}")
 

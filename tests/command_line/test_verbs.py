@@ -110,7 +110,7 @@ def test_the_kind_of_a_recipe_is_found_without_its_data(recipe: Path) -> None:
         (("train", "--dataset", "digits", "--tempering", "3"), "this option is no more: leave it out"),
         (("generate",), "--model must be given"),
         (("generate", "--model", "absent"), "absent"),
-        (("evaluate", "--model", "absent/model/here"), "cannot read the codec"),
+        (("evaluate", "--model", "absent/model/here"), "is not a folder that exists"),
         (("report",), "the following arguments are required: RUN"),
         (("push", "--model", "m"), "the following arguments are required: --repo-id"),
         (("completion", "tcsh"), "invalid choice: 'tcsh'"),

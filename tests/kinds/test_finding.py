@@ -129,5 +129,5 @@ def test_the_kind_of_a_model_is_that_of_its_codec(place: Path, tmp_path: Path) -
     }.items():  # fmt: skip
         data.codec.save(tmp_path / "codec.json")
         assert kind_of_model(str(tmp_path)) == kind
-    with pytest.raises(InputError, match="cannot read the codec"):
+    with pytest.raises(InputError, match="is not a folder that exists"):
         kind_of_model(str(tmp_path / "no" / "such" / "model"))
