@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,6 @@ def _generate(call: Call) -> int:
     kind = _kind_or_help(call)
     values = parser_of(call, kind).values(call.argv)
     _use_threads(values.pop("threads"))
-    _check_model(call, kind)
     output = values.pop("output")
     if output is None and kind in OUTPUTS:
         output = OUTPUTS[kind]
@@ -210,7 +208,7 @@ def _generate(call: Call) -> int:
 
     from bgan_discrete.runs.generate import generate
 
-    generate(output=None if output is None else Path(output), **values)
+    generate(output=None if output is None else Path(output), kind=kind, **values)
     return 0
 
 
@@ -219,15 +217,6 @@ def _kind_or_help(call: Call) -> str:
     if call.asks("-h", "--help"):
         parser_of(call, call.kind or call.value("--kind")).values(["--help"])
     return the_kind(call, kind_of_model)
-
-
-def _check_model(call: Call, kind: str) -> None:
-    """Raise InputError if a model is of another kind than the given one; what is wrong with a model is found later."""
-    found = kind
-    with suppress(InputError):
-        found = kind_of_model(call)
-    if found != kind:
-        raise InputError(f"the model is not one of {kind}, but of {found}: {call.value('--model')!r}")
 
 
 def _add_generating(parser: Parser, kind: str | None) -> None:
@@ -296,7 +285,6 @@ def _evaluate(call: Call) -> int:
     data = section(**{name: values.pop(name) for name in names})
     data.check()
     _use_threads(values.pop("threads"))
-    _check_model(call, kind)
     output = values.pop("output")
 
     from bgan_discrete.runs.evaluate import evaluate
