@@ -4,11 +4,14 @@
 import sys
 from pathlib import Path
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 
-EXAMPLE = """\
-  python scripts/benchmark.py --suite all --output runs/benchmark/bench.json
-  python scripts/benchmark.py --suite step --device cuda --output runs/benchmark/cuda.json"""
+COMMAND = "python scripts/benchmark.py"
+EXAMPLES = (
+    "--suite all --output runs/benchmark/bench.json",
+    "--suite step --device cuda --output runs/benchmark/cuda.json",
+)
 
 SUITES = {
     "estimator": "sampling, weights and surrogate, without the networks",
@@ -24,7 +27,11 @@ SUITES = {
 def main() -> int:
     """Parse, measure, write."""
     listed = "\n".join(f"  {name:10} {text}" for name, text in SUITES.items())
-    parser = make_parser(f"Benchmark the package: contenders in turns in one process.\n\n{listed}", EXAMPLE)
+    parser = Parser(
+        f"Benchmark the package: contenders in turns in one process.\n\n{listed}",
+        EXAMPLES,
+        "python scripts/benchmark.py",
+    )
     parser.add_argument("--suite", choices=[*SUITES, "all"], default="all", help="what to measure (default: all)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
     parser.add_argument(
@@ -39,7 +46,7 @@ def main() -> int:
     parser.add_argument(
         "--output", default="runs/benchmark/bench.json", help="JSON file; .md and .png are written beside it"
     )
-    values = parse(parser, sys.argv[1:])
+    values = parser.values(sys.argv[1:])
 
     from benchmarks.suites import run_suites
 

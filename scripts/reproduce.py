@@ -4,11 +4,14 @@
 import sys
 from pathlib import Path
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 
-EXAMPLE = """\
-  python scripts/reproduce.py boundary --scale smoke --output-dir runs/boundary
-  python scripts/reproduce.py variance --scale cpu --data-dir ../data --workers 2 --output-dir runs/variance"""
+COMMAND = "python scripts/reproduce.py"
+EXAMPLES = (
+    "boundary --scale smoke --output-dir runs/boundary",
+    "variance --scale cpu --data-dir ../data --workers 2 --output-dir runs/variance",
+)
 
 EXPERIMENTS = {
     "variance": "per-latent against batch normalisation, draws against latents; the variance of each estimator",
@@ -24,7 +27,7 @@ EXPERIMENTS = {
 def main() -> int:
     """Parse, run, say where the report is."""
     listed = "\n".join(f"  {name:12} {text}" for name, text in EXPERIMENTS.items())
-    parser = make_parser(f"Run an experiment of the laboratory.\n\n{listed}", EXAMPLE)
+    parser = Parser(f"Run an experiment of the laboratory.\n\n{listed}", EXAMPLES, COMMAND)
     parser.add_argument("experiment", choices=list(EXPERIMENTS), help="which one")
     parser.add_argument(
         "--scale",
@@ -39,7 +42,7 @@ def main() -> int:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="INT", help="processes side by side, of one thread each (default: 1)"
     )
-    values = parse(parser, sys.argv[1:])
+    values = parser.values(sys.argv[1:])
 
     from experiments.laboratory import run_experiment
 

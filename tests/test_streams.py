@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from tqdm import tqdm
 
 from bgan_discrete.codecs import LevelsCodec
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import InputError, StorageError, one_line, visible
 from bgan_discrete.sources import describe, load_array
 from bgan_discrete.sources.conservation import report
@@ -238,7 +239,7 @@ def test_the_end_of_a_reader_is_141_and_no_other_broken_pipe(capsys: pytest.Capt
 
 def test_help_that_does_not_arrive_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("/dev/null").open(encoding="utf-8") as for_reading, streams(for_reading, sys.stderr):
-        code, said = ended(lambda: parse(make_parser("A script.", "  example"), ["--help"]) and None, capsys)
+        code, said = ended(lambda: Parser("A script.", ["example"], "bgan").values(["--help"]) and None, capsys)
     assert code == 1
     assert "error: stdout cannot be written" in said
 

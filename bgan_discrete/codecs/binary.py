@@ -23,6 +23,10 @@ class BinaryCodec(ImageCodec):
 
     Raises:
         InputError: If an argument is out of its range.
+
+    Examples:
+        >>> BinaryCodec().encode(np.array([[[0, 127, 128, 255]]], dtype=np.uint8))
+        array([[[0, 0, 1, 1]]], dtype=uint8)
     """
 
     name: ClassVar[str] = "binary"

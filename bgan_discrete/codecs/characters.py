@@ -33,6 +33,11 @@ class CharacterCodec(TextCodec):
 
     Raises:
         InputError: If an argument is out of its range.
+
+    Examples:
+        >>> codec = CharacterCodec(length=4).fit(["ab", "abba"])
+        >>> codec.decode(codec.encode(["ba", "abba"]))
+        ['ba', 'abba']
     """
 
     name: ClassVar[str] = "characters"

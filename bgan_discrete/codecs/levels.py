@@ -27,6 +27,10 @@ class LevelsCodec(ImageCodec):
 
     Raises:
         InputError: If an argument is out of its range.
+
+    Examples:
+        >>> LevelsCodec(num_categories=4).encode(np.array([[[0, 85, 255]]], dtype=np.uint8))
+        array([[[0, 1, 3]]], dtype=uint8)
     """
 
     name: ClassVar[str] = "levels"

@@ -39,8 +39,16 @@ from bgan_discrete.config.yaml_files import (
     read_config_values,
 )
 
+CONFIGS: dict[str, type[ScriptConfig]] = {
+    "images": ImageTrainingConfig,
+    "text": TextTrainingConfig,
+    "arrays": ArrayTrainingConfig,
+}
+"""All options of a training, by the kind of data."""
+
 __all__ = [
     "CODEC_OPTIONS",
+    "CONFIGS",
     "RETIRED",
     "ArrayAlgorithmConfig",
     "ArrayDataConfig",

@@ -10,7 +10,6 @@ _HOMES = {
     "Evaluation": "figure",
     "Figure": "figure",
     "ImageClassifier": "classifier",
-    "ManifoldFigures": "neighbours",
     "TwoSampleAccuracy": "neighbours",
     "category_counts": "marginals",
     "critic_divergence": "critics",

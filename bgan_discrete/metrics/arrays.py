@@ -52,31 +52,14 @@ Extra = Callable[[Codes], Mapping[str, Entry]]
 """Further figures of rows of codes, by their titles."""
 
 
-def column_total_variation(a: Codes, b: Codes, num_categories: int) -> NDArray[np.float64]:
-    """``1/2 sum_k |p_a(k) - p_b(k)|`` of each column.
-
-    Args:
-        a: Integers ``[n_a, *event_shape]`` in ``[0, K)``.
-        b: Integers ``[n_b, *event_shape]`` in ``[0, K)``.
-        num_categories: K.
-
-    Returns:
-        ``[P]``, each in [0, 1].
-    """
+def _column_variation(a: Codes, b: Codes, num_categories: int) -> NDArray[np.float64]:
+    """``1/2 sum_k |p_a(k) - p_b(k)|`` of each column, ``[P]``."""
     shares = [category_counts(codes, num_categories) / len(codes) for codes in (a, b)]
     return 0.5 * np.abs(shares[0] - shares[1]).sum(-1).ravel()
 
 
-def choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
-    """Pairs of different columns: all of them, or so many evenly spaced in the order (0, 1), (0, 2), ...
-
-    Args:
-        num_columns: P.
-        most: How many pairs at most, >= 1.
-
-    Returns:
-        ``[pairs, 2]``, the first number below the second; none where P is 1.
-    """
+def _choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
+    """Pairs of different columns ``[pairs, 2]``: all, or so many evenly spaced in the order (0, 1), (0, 2), ..."""
     begins = np.concatenate([[0], np.cumsum(np.arange(num_columns - 1, 0, -1))])
     in_all = int(begins[-1])
     ranks = np.linspace(0, in_all - 1, min(in_all, most)).astype(np.int64)
@@ -84,55 +67,32 @@ def choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
     return np.stack([first, ranks - begins[first] + first + 1], axis=1)
 
 
-def pair_figures(
+def _pair_figures(
     codes: Codes, reference: Codes, pairs: NDArray[np.int64], num_categories: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How the joint distributions of pairs of columns differ from those of a reference.
-
-    Args:
-        codes: Integers ``[n, *event_shape]`` in ``[0, K)``.
-        reference: Likewise.
-        pairs: ``[pairs, 2]``, of columns of the flattened event shape.
-        num_categories: K.
-
-    Returns:
-        Total variation of each pair's joint distribution, and the absolute difference of its mutual information in
-        nats; ``[pairs]`` both.
-    """
-    flat, flat_reference = (np.asarray(part).reshape(len(part), -1).astype(np.int64) for part in (codes, reference))
+    """Total variation of each pair's joint distribution, and absolute difference of its mutual information (nats)."""
+    flat, flat_reference = (_flat(part) for part in (codes, reference))
     variation, information = np.empty(len(pairs)), np.empty(len(pairs))
     for place, (i, j) in enumerate(pairs):
-        shares = _joint_shares(
-            flat[:, i] * num_categories + flat[:, j],
-            flat_reference[:, i] * num_categories + flat_reference[:, j],
-            num_categories,
-        )
+        own, other = (part[:, i] * num_categories + part[:, j] for part in (flat, flat_reference))
+        shares = _joint_shares(own, other, num_categories)
         variation[place] = 0.5 * np.abs(shares[0] - shares[1]).sum()
-        found = [
-            _information(part[:, [i, j]], joint) for part, joint in zip((flat, flat_reference), shares, strict=True)
-        ]
+        found = [_information(part[:, [i, j]], s) for part, s in zip((flat, flat_reference), shares, strict=True)]
         information[place] = abs(found[0] - found[1])
     return variation, information
 
 
-def pair_information(codes: Codes, pairs: NDArray[np.int64], num_categories: int) -> NDArray[np.float64]:
-    """Mutual information of pairs of columns, in nats.
-
-    Args:
-        codes: Integers ``[n, *event_shape]`` in ``[0, K)``.
-        pairs: ``[pairs, 2]``, of columns of the flattened event shape.
-        num_categories: K.
-
-    Returns:
-        ``[pairs]``: that of the rows, which for few rows is above that of the distribution they were drawn from.
-    """
-    flat = np.asarray(codes).reshape(len(codes), -1).astype(np.int64)
-    joints = (flat[:, i] * num_categories + flat[:, j] for i, j in pairs)
-    found = [
-        _information(flat[:, pair], _joint_shares(joint, joint, num_categories)[0])
-        for pair, joint in zip(pairs, joints, strict=True)
-    ]
+def _pair_information(codes: Codes, pairs: NDArray[np.int64], num_categories: int) -> NDArray[np.float64]:
+    """Mutual information of pairs of columns, in nats; of few rows it is above that of their distribution."""
+    flat, found = _flat(codes), []
+    for i, j in pairs:
+        joint = flat[:, i] * num_categories + flat[:, j]
+        found.append(_information(flat[:, [i, j]], _joint_shares(joint, joint, num_categories)[0]))
     return np.array(found)
+
+
+def _flat(codes: Codes) -> NDArray[np.int64]:
+    return np.asarray(codes).reshape(len(codes), -1).astype(np.int64)
 
 
 def _joint_shares(a: Codes, b: Codes, num_categories: int) -> list[NDArray[np.float64]]:
@@ -154,20 +114,10 @@ def _entropy(shares: NDArray[np.float64]) -> float:
     return float(-(present * np.log(present)).sum())
 
 
-def frequency_agreement(a: Codes, b: Codes) -> tuple[float, float]:
-    """How the columns' frequencies of 1 agree, dimension by dimension, in two sets of binary records.
+def _frequency_agreement(a: Codes, b: Codes) -> tuple[float, float]:
+    """``R^2`` of the columns' frequencies of 1, NaN where those of b are all equal, and the root mean square error.
 
-    Args:
-        a: ``[n_a, *event_shape]`` of 0 and 1.
-        b: ``[n_b, *event_shape]`` of 0 and 1.
-
-    Returns:
-        ``R^2 = 1 - sum (p_a - p_b)^2 / sum (p_b - mean p_b)^2`` of the scatter of a over b (NaN where all frequencies
-        of b are equal), and the root mean square of ``p_a - p_b``.
-
-    Source:
-        The dimension-wise probability of Choi et al., "Generating multi-label discrete patient records using generative
-        adversarial networks" (2017).
+    Source: the dimension-wise probability of Choi et al., "Generating multi-label discrete patient records" (2017).
     """
     p_a, p_b = (np.asarray(part).reshape(len(part), -1).mean(0) for part in (a, b))
     squares, spread = ((p_a - p_b) ** 2).sum(), ((p_b - p_b.mean()) ** 2).sum()
@@ -200,20 +150,10 @@ def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> floa
     return max(middle - (_entropy(shares[0]) + _entropy(shares[1])) / 2, 0.0) / math.log(2)
 
 
-def missing_categories(codes: Codes, training: Codes, num_categories: int) -> list[tuple[int, int, float]]:
-    """Categories that samples lack, or hold less than a tenth as often as the data do.
-
-    Only such count as are in at least `FEWEST_EXPECTED` training rows, and were to be expected in as many samples: a
-    sampler of the right shares misses one of those by chance in 1 of 10^7 cases.
-
-    Args:
-        codes: Integers ``[n, *event_shape]`` in ``[0, K)``, of the model.
-        training: Likewise, of the data.
-        num_categories: K.
-
-    Returns:
-        Column of the flattened event shape, category, and its share in the data, the most frequent ones first.
-    """
+def _missing_categories(codes: Codes, training: Codes, num_categories: int) -> list[tuple[int, int, float]]:
+    """Column, category and share in the data of what samples lack, or hold less than a tenth as often as data do."""
+    # Only such count as were to be expected in as many samples: a sampler of the right shares misses one of those by
+    # chance in 1 of 10^7 cases.
     made, real = (category_counts(part, num_categories).reshape(-1, num_categories) for part in (codes, training))
     expected = real * (len(codes) / len(training))
     is_missing = (real >= FEWEST_EXPECTED) & (expected >= FEWEST_EXPECTED) & (made < 0.1 * expected)
@@ -221,13 +161,13 @@ def missing_categories(codes: Codes, training: Codes, num_categories: int) -> li
     return sorted(found, key=lambda entry: -entry[2])
 
 
-def share_of_copies(codes: Codes, training: Codes) -> float:
+def _share_of_copies(codes: Codes, training: Codes) -> float:
     """Share of rows that stand in the training data, code for code."""
     known = set(_keys(training))
     return sum(key in known for key in _keys(codes)) / len(codes)
 
 
-def unique_rate(codes: Codes) -> float:
+def _unique_rate(codes: Codes) -> float:
     """Different rows over all rows."""
     return len(set(_keys(codes))) / len(codes)
 
@@ -305,9 +245,9 @@ class _Comparison:
     ) -> None:
         self.training, self.real, self.space = training, real, space
         self.neighbours, self.extra, self.seed = neighbours, extra, seed
-        self.pairs = choose_pairs(space.num_positions)
+        self.pairs = _choose_pairs(space.num_positions)
         # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
-        information = pair_information(training, self.pairs, space.num_categories)
+        information = _pair_information(training, self.pairs, space.num_categories)
         self.dependent = np.argsort(-information, kind="stable")[: -(-len(self.pairs) // 10)]
 
     def of(self, codes: Codes) -> dict[str, Entry]:
@@ -333,13 +273,13 @@ class _Comparison:
     def of_block(self, codes: Codes) -> dict[str, Entry]:
         """The figures of one block, without those of a critic."""
         training, num_categories = self.training, self.space.num_categories
-        columns = column_total_variation(codes, training, num_categories)
+        columns = _column_variation(codes, training, num_categories)
         found: dict[str, Entry] = {
             "total variation of a column, mean": (float(columns.mean()), "lower"),
             "total variation of a column, largest": (float(columns.max()), "lower"),
         }
         if len(self.pairs):
-            variation, information = pair_figures(codes, training, self.pairs, num_categories)
+            variation, information = _pair_figures(codes, training, self.pairs, num_categories)
             for what, values in (
                 ("total variation of a pair,", variation),
                 ("mutual information of a pair, error (nats),", information),
@@ -350,11 +290,11 @@ class _Comparison:
                     f"{what} largest": (float(values.max()), "lower"),
                 }
         if num_categories == 2 and self.space.num_positions > 1:
-            agreement, error = frequency_agreement(codes, training)
+            agreement, error = _frequency_agreement(codes, training)
             found["frequencies of 1, R² against the data's"] = (agreement, "higher")
             found["frequencies of 1, root mean square error"] = (error, "lower")
-        found["unique rate"] = (unique_rate(codes), "floor")
-        found["copies of training rows"] = (share_of_copies(codes, training), "floor")
+        found["unique rate"] = (_unique_rate(codes), "floor")
+        found["copies of training rows"] = (_share_of_copies(codes, training), "floor")
         return found | dict(self.extra(codes) if self.extra else {})
 
 
@@ -369,11 +309,11 @@ def _evaluation(
 ) -> Evaluation:
     """The figures with what is worst in them: columns, pairs and categories."""
     pairs, num_categories = comparison.pairs, comparison.space.num_categories
-    lacking = [] if category_names is None else missing_categories(samples, training, num_categories)
+    lacking = [] if category_names is None else _missing_categories(samples, training, num_categories)
     in_all = len(names) * (len(names) - 1) // 2
-    columns = _worst(names, column_total_variation(samples, training, num_categories))
+    columns = _worst(names, _column_variation(samples, training, num_categories))
     pair_names = [f"{names[i]} x {names[j]}" for i, j in pairs]
-    worst_pairs = _worst(pair_names, pair_figures(samples, training, pairs, num_categories)[0])
+    worst_pairs = _worst(pair_names, _pair_figures(samples, training, pairs, num_categories)[0])
     missing = {
         f"{names[p]} = {(category_names or [])[p][k]}": round(share, 4) for p, k, share in lacking[:MISSING_SHOWN]
     }

@@ -29,6 +29,10 @@ def bleu(candidates: Sequence[str], references: Sequence[str], max_order: int = 
 
     Raises:
         InputError: If there are no candidates or no references.
+
+    Examples:
+        >>> round(bleu(["the cat sat"], ["the cat ran"], max_order=2)[2], 3)
+        0.577
     """
     if not len(candidates) or not len(references):
         raise InputError(f"BLEU needs candidates and references, got {len(candidates)} and {len(references)}")

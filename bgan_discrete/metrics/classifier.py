@@ -1,5 +1,7 @@
 """A small classifier of labelled codes: which classes a generator reaches, and features for the Fréchet distance."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -20,11 +22,19 @@ _ROWS_AT_ONCE = 500
 _SIDE_OF_LAST_MAP = 4
 
 
-class _Network(nn.Module):
-    """Convolutions at halving sizes, then one hidden layer whose activations are the features."""
+class ImageClassifier(nn.Module):
+    """Convolutions at halving sizes, then one hidden layer whose activations are the features.
+
+    Args:
+        event_shape: ``(H, W)`` or ``(C, H, W)``.
+        num_categories: K.
+        num_classes: How many classes it tells apart.
+        ordered: Whether codes are a scale.
+    """
 
     def __init__(self, event_shape: tuple[int, ...], num_categories: int, num_classes: int, ordered: bool) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.read = CodeInput(num_categories, default_encoding(num_categories, ordered))
         self.event_ndim = len(event_shape)
         channels = event_shape[0] if self.event_ndim == 3 else 1
@@ -48,44 +58,27 @@ class _Network(nn.Module):
         x = rearrange(x, "b h w f -> b f h w" if self.event_ndim == 2 else "b c h w f -> b (c f) h w")
         return self.convolve(x).flatten(1)
 
-    def features(self, codes: Tensor) -> Tensor:
-        return self.hidden(self._maps(codes))
-
     def forward(self, codes: Tensor) -> Tensor:
-        return self.to_scores(self.features(codes))
-
-
-class ImageClassifier:
-    """A trained classifier of codes.
-
-    Args:
-        network: The network, trained.
-        num_classes: How many classes it tells apart.
-    """
-
-    def __init__(self, network: nn.Module, num_classes: int) -> None:
-        self._network = network.eval()
-        self.num_classes = num_classes
+        """Scores ``[B, num_classes]`` of codes ``[B, *event_shape]``."""
+        return self.to_scores(self.hidden(self._maps(codes)))
 
     def features(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Activations of the last hidden layer, ``[n, 64]``, of codes ``[n, *event_shape]``."""
-        return self._run(codes, self._network.features)  # type: ignore[arg-type]
+        return self._run(codes, lambda part: self.hidden(self._maps(part)))
 
     def predict(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
         """The most probable class of each of the codes ``[n, *event_shape]``."""
-        return self._run(codes, self._network).argmax(1)
+        return self._run(codes, self).argmax(1)
 
     def accuracy(self, codes: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
         """Share of codes ``[B, *event_shape]`` whose predicted class is their label, of labels ``[B]``."""
         return float((self.predict(codes) == labels).mean())
 
     @torch.no_grad()
-    def _run(self, codes: NDArray[np.integer], function: nn.Module) -> NDArray[np.float32]:
-        parts = [
-            function(torch.from_numpy(np.ascontiguousarray(codes[start : start + _ROWS_AT_ONCE]))).numpy()
-            for start in range(0, len(codes), _ROWS_AT_ONCE)
-        ]
-        return np.concatenate(parts)
+    def _run(self, codes: NDArray[np.integer], function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+        starts = range(0, len(codes), _ROWS_AT_ONCE)
+        parts = (np.ascontiguousarray(codes[start : start + _ROWS_AT_ONCE]) for start in starts)
+        return np.concatenate([function(torch.from_numpy(part)).numpy() for part in parts])
 
 
 def train_classifier(
@@ -127,7 +120,7 @@ def train_classifier(
     steps = steps or int(np.clip(8 * len(rows) // BATCH_SIZE, MIN_STEPS, MAX_STEPS))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _Network(tuple(codes.shape[1:]), num_categories, num_classes, ordered)
+        network = ImageClassifier(tuple(codes.shape[1:]), num_categories, num_classes, ordered)
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         for _ in range(steps):
@@ -137,4 +130,4 @@ def train_classifier(
             loss.backward()
             optimizer.step()
             schedule.step()
-    return ImageClassifier(network, num_classes)
+    return network.eval()

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ BATCH_SIZE = 64
 WASSERSTEIN_PENALTY = 10.0
 CHECKS = 20
 """So often on the way the critic is judged by its validation samples, and the best one kept."""
+
+Parts = list[list[NDArray[np.generic]]]
+"""Two sets of samples, each in three parts."""
 
 _PARTS = (0.6, 0.2)
 """Shares of the samples that the critic learns from and is chosen by; the rest judges."""
@@ -67,33 +71,39 @@ def critic_divergence(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = make_critic().train()
-        optimizer = torch.optim.Adam(critic.parameters(), LEARNING_RATE, (0.5, 0.9), fused=True)
-        # Where every moment is worse than knowing nothing, as with few samples, the untrained critic is the best.
-        best, best_state = _judge(critic, parts, 1, value), copy.deepcopy(critic.state_dict())
-        was_finite = False
-        draws = torch.Generator().manual_seed(seed)
-        for step in range(1, steps + 1):
-            batch = [part[0][rng.integers(len(part[0]), size=BATCH_SIZE)] for part in parts]
-            a, b = (torch.from_numpy(samples) for samples in batch)
-            if a.is_floating_point() or b.is_floating_point():
-                a, b = _soft(a, num_categories), _soft(b, num_categories)
-            loss = -value(critic(a), critic(b))
-            if kind == "wasserstein":
-                loss = loss + WASSERSTEIN_PENALTY * wgan_gp_penalty(critic, a, b, num_categories, draws)
-            optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (step - 1) / steps)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(critic.parameters(), 10.0)
-            optimizer.step()
-            if step % max(steps // CHECKS, 1) == 0:
-                found = _judge(critic, parts, 1, value)
-                was_finite = was_finite or bool(np.isfinite(found))
-                if np.isfinite(found) and found > best:
-                    best, best_state = found, copy.deepcopy(critic.state_dict())
-        if not was_finite:
+        if not _train(critic, parts, num_categories, kind, steps, rng, torch.Generator().manual_seed(seed)):
             raise NonFiniteError(f"the critic of {kind} was inf or NaN on its validation samples at every check")
-        critic.load_state_dict(best_state)
         return _judge(critic, parts, 2, value)
+
+
+def _train(
+    critic: nn.Module, parts: Parts, num_categories: int, kind: str, steps: int, rng: np.random.Generator, draws: Any
+) -> bool:
+    """Bring a critic to its best moment; False if it never gave a finite value."""
+    value, was_finite = _value_of(kind), False
+    optimizer = torch.optim.Adam(critic.parameters(), LEARNING_RATE, (0.5, 0.9), fused=True)
+    # Where every moment is worse than knowing nothing, as with few samples, the untrained critic is the best.
+    best, best_state = _judge(critic, parts, 1, value), copy.deepcopy(critic.state_dict())
+    for step in range(1, steps + 1):
+        batch = [part[0][rng.integers(len(part[0]), size=BATCH_SIZE)] for part in parts]
+        a, b = (torch.from_numpy(samples) for samples in batch)
+        if a.is_floating_point() or b.is_floating_point():
+            a, b = _soft(a, num_categories), _soft(b, num_categories)
+        loss = -value(critic(a), critic(b))
+        if kind == "wasserstein":
+            loss = loss + WASSERSTEIN_PENALTY * wgan_gp_penalty(critic, a, b, num_categories, draws)
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (step - 1) / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(critic.parameters(), 10.0)
+        optimizer.step()
+        if step % max(steps // CHECKS, 1) == 0:
+            found = _judge(critic, parts, 1, value)
+            was_finite = was_finite or bool(np.isfinite(found))
+            if np.isfinite(found) and found > best:
+                best, best_state = found, copy.deepcopy(critic.state_dict())
+    critic.load_state_dict(best_state)
+    return was_finite
 
 
 def _value_of(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -115,12 +125,7 @@ def _soft(samples: Tensor, num_categories: int) -> Tensor:
 
 
 @torch.no_grad()
-def _judge(
-    critic: nn.Module,
-    parts: list[list[NDArray[np.generic]]],
-    part: int,
-    value: Callable[[Tensor, Tensor], Tensor],
-) -> float:
+def _judge(critic: nn.Module, parts: Parts, part: int, value: Callable[[Tensor, Tensor], Tensor]) -> float:
     critic.eval()
     found = []
     for samples in parts:

@@ -24,6 +24,11 @@ def frechet_distance(features_a: NDArray[np.floating], features_b: NDArray[np.fl
 
     Source:
         Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6.
+
+    Examples:
+        >>> features = np.random.default_rng(0).normal(size=(1000, 2))
+        >>> round(frechet_distance(features, features + 3), 6)  # the means differ by 3 in both features
+        18.0
     """
     for name, features in (("features_a", features_a), ("features_b", features_b)):
         if features.ndim != 2 or len(features) < 2:

@@ -99,27 +99,16 @@ def evaluate_images(
     heldout = np.asarray(heldout[rows])
     classes = None
     if training_labels is not None:
-        labels = [training_labels] if heldout_labels is None else [training_labels, heldout_labels]
-        num_classes = max(int(part.max()) for part in labels) + 1
-        classifier = train_classifier(
-            training, training_labels, num_categories, ordered=ordered, num_classes=num_classes, seed=seed
-        )
-        accuracy = None if heldout_labels is None else classifier.accuracy(heldout, heldout_labels[rows])
-        classes = _Classes(classifier, training_labels, num_classes, class_names, accuracy)
+        classes = _Classes(training, training_labels, num_categories, ordered, heldout_labels, class_names, seed)
+        if heldout_labels is not None:
+            classes.accuracy = classes.classifier.accuracy(heldout, heldout_labels[rows])
     training = np.asarray(training[_some_rows(len(training), MAX_TRAINING_ROWS, rng)])
     baseline = independent_pixels(training, len(samples), rng)
     size = min(len(heldout), len(samples))
     comparison = _Comparison(
         training, heldout, num_categories, decode, None if classes is None else classes.classifier, size
     )
-    values, floors = comparison.of_samples(samples), comparison.of_real(rng)
-    baselines = comparison.of_samples(baseline)
-    figures = {
-        key: Figure(title, values[key], direction, floors.get(key), {"independent": baselines[key]}, size)
-        for key, (direction, title) in _FIGURES.items()
-        if key in values
-    }
-    found = _evaluation(figures, len(samples), size, training, heldout)
+    found = _evaluation(comparison.figures(samples, baseline, rng), len(samples), size, training, heldout)
     if classes is not None:
         classes.describe(found, samples, heldout, baseline, sample_labels)
     return found
@@ -155,13 +144,19 @@ class _Classes:
 
     def __init__(
         self,
-        classifier: ImageClassifier,
+        training: Codes,
         labels: NDArray[np.integer],
-        num_classes: int,
+        num_categories: int,
+        ordered: bool,
+        others: NDArray[np.integer] | None,
         names: tuple[str, ...] | None,
-        accuracy: float | None,
+        seed: int,
     ) -> None:
-        self.classifier, self.accuracy = classifier, accuracy
+        num_classes = max(int(part.max()) for part in (labels, others) if part is not None) + 1
+        self.classifier = train_classifier(
+            training, labels, num_categories, ordered=ordered, num_classes=num_classes, seed=seed
+        )
+        self.accuracy: float | None = None
         self.shares = np.bincount(labels, minlength=num_classes) / len(labels)
         self.names = [names[label] if names else str(label) for label in range(num_classes)]
 
@@ -226,6 +221,15 @@ class _Comparison:
         self.training_pixels, self.heldout_pixels = self._pixels(training), self._pixels(heldout)
         self.training_features = None if classifier is None else classifier.features(training)
 
+    def figures(self, samples: Codes, baseline: Codes, rng: np.random.Generator) -> dict[str, Figure]:
+        """All figures of samples, with their floors and those of the baseline."""
+        values, floors, others = self.of_samples(samples), self.of_real(rng), self.of_samples(baseline)
+        return {
+            key: Figure(title, values[key], direction, floors.get(key), {"independent": others[key]}, self.block_size)
+            for key, (direction, title) in _FIGURES.items()
+            if key in values
+        }
+
     def of_samples(self, samples: Codes) -> dict[str, float]:
         """Means over the blocks; a remainder that is shorter than a block is left out."""
         blocks = [self._to_training(block) | self._to_heldout(block) for block in self._blocks(samples)]
@@ -260,15 +264,11 @@ class _Comparison:
         real = self.heldout_pixels[: len(pixels)]
         pixels = pixels[: len(real)]
         neighbours = nearest_neighbour_accuracy(real, pixels)
-        manifold = precision_recall_density_coverage(real, pixels, NEIGHBOURS)
         return {
             "nearest_neighbour_accuracy": neighbours.accuracy,
             "nearest_neighbour_accuracy_real": neighbours.real,
             "nearest_neighbour_accuracy_fake": neighbours.fake,
-            "precision": manifold.precision,
-            "recall": manifold.recall,
-            "density": manifold.density,
-            "coverage": manifold.coverage,
+            **precision_recall_density_coverage(real, pixels, NEIGHBOURS),
         }
 
     def _pixels(self, codes: Codes) -> NDArray[np.float64]:

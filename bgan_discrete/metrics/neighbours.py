@@ -71,6 +71,11 @@ def nearest_neighbour_accuracy(real: Features, fake: Features) -> TwoSampleAccur
 
     Source:
         Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (2017).
+
+    Examples:
+        >>> points = np.random.default_rng(0).normal(size=(200, 2))
+        >>> nearest_neighbour_accuracy(points[:100], points[100:] + 9).accuracy
+        1.0
     """
     if len(real) != len(fake) or len(real) < 2:
         raise InputError(f"real and fake must have one number of rows, at least 2, got {len(real)} and {len(fake)}")
@@ -89,25 +94,8 @@ def nearest_neighbour_accuracy(real: Features, fake: Features) -> TwoSampleAccur
     return TwoSampleAccuracy(float(correct.mean()), float(correct[is_real].mean()), float(correct[~is_real].mean()))
 
 
-@dataclass(frozen=True)
-class ManifoldFigures:
+def precision_recall_density_coverage(real: Features, fake: Features, k: int = 5) -> dict[str, float]:
     """How two sets cover each other, by balls that reach to the k-th neighbour of their own set.
-
-    Attributes:
-        precision: Share of generated samples inside a real ball.
-        recall: Share of real samples inside a generated ball.
-        density: Mean number of real balls around a generated sample, divided by k; about 1 is right, more is possible.
-        coverage: Share of real balls with a generated sample inside.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-
-
-def precision_recall_density_coverage(real: Features, fake: Features, k: int = 5) -> ManifoldFigures:
-    """Precision and recall, density and coverage.
 
     Args:
         real: ``[n, D]``, n > k.
@@ -115,7 +103,9 @@ def precision_recall_density_coverage(real: Features, fake: Features, k: int = 5
         k: Neighbours that define a ball, not counting the centre.
 
     Returns:
-        The four figures.
+        ``precision``: share of generated samples inside a real ball; ``recall``: share of real samples inside a
+        generated ball; ``density``: mean number of real balls around a generated sample, divided by k, about 1 is
+        right, more is possible; ``coverage``: share of real balls with a generated sample inside.
 
     Raises:
         InputError: If a set has no more than k rows, or the widths differ.
@@ -130,12 +120,12 @@ def precision_recall_density_coverage(real: Features, fake: Features, k: int = 5
     real_radius, fake_radius = _kth_distance(real, k), _kth_distance(fake, k)
     distances = squared_distances(real, fake)
     in_real_ball = distances < real_radius[:, None]
-    return ManifoldFigures(
-        precision=float(in_real_ball.any(0).mean()),
-        recall=float((distances < fake_radius).any(1).mean()),
-        density=float(in_real_ball.sum(0).mean() / k),
-        coverage=float((distances.min(1) < real_radius).mean()),
-    )
+    return {
+        "precision": float(in_real_ball.any(0).mean()),
+        "recall": float((distances < fake_radius).any(1).mean()),
+        "density": float(in_real_ball.sum(0).mean() / k),
+        "coverage": float((distances.min(1) < real_radius).mean()),
+    }
 
 
 def hamming_to_nearest(

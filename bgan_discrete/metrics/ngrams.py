@@ -29,6 +29,10 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
 
     Raises:
         InputError: If a set is empty.
+
+    Examples:
+        >>> [round(bits, 3) for bits in ngram_divergences(["abab"], ["abba"], max_order=2)]
+        [0.0, 0.208]
     """
     if not len(texts_a) or not len(texts_b):
         raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bgan_discrete.config import ScriptConfig, split_revision
+from bgan_discrete.diagnosis import Outcome, check_outcome
 from bgan_discrete.errors import one_line
 from bgan_discrete.manifests import MAX_TEXT_BYTES, read_json
 from bgan_discrete.metrics.figure import figures_of
@@ -27,9 +28,14 @@ LEFT_OUT = ("output_dir", "resume", "overwrite", "device", "threads")
 NAMES_OF_DATA = ("column", "label_column", "columns", "drop", "missing", "split")
 """Options whose values are names inside the data; of data that nobody else has, they are left out."""
 
-COPIES_WORTH_SAYING = 0.001
+ENDINGS = ("failed", "unfinished", "interrupted", "stopped_early")
+NAMING = ("classes_missing", "categories_missing")
+"""Findings on how a run ended, which say nothing of the model, and those that name classes or categories."""
+
 FAR = 2.0
-"""A distance this many times its floor is said."""
+"""A distance this many times its floor is reported."""
+
+_DISTANCES = ("frechet", "jsd", "total_variation", "divergence")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+", re.ASCII)
 
@@ -88,7 +94,7 @@ def run_facts(config: ScriptConfig, folder: RunFolder, pipeline: Pipeline) -> Ru
         versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, Mapping) else {},
         figures=figures_of(report),
         judged=_method(report),
-        limits=_limits(report, is_public),
+        limits=_limits(report, options, is_public),
     )
 
 
@@ -162,19 +168,13 @@ def _method(report: Mapping[str, Any]) -> str:
     return f"{method} What is near its floor cannot be told from real data by that figure." if method else ""
 
 
-def _limits(report: Mapping[str, Any], is_public: bool) -> list[str]:
-    """What the figures say against the model."""
-    figures, said = figures_of(report), []
-    copies = figures.get("copies")
-    if copies is not None and copies.value >= COPIES_WORTH_SAYING:
-        beside = "" if copies.floor is None else f" ({copies.floor:.1%} of real data that were held out are)"
-        said.append(f"{copies.value:.1%} of the samples are exact copies of training data{beside}.")
-    said += _missing_classes(report, is_public)
-    if "nearest_neighbour_accuracy" in figures:
-        accuracy = figures["nearest_neighbour_accuracy"].value
-        said.append(
-            f"A nearest-neighbour test tells samples from real data in {accuracy:.1%} of the cases (50% is chance)."
-        )
+def _limits(report: Mapping[str, Any], options: Mapping[str, Any], is_public: bool) -> list[str]:
+    """What the figures say against the model; names from inside data that nobody else has are left out."""
+    figures = figures_of(report)
+    said = []
+    for finding in check_outcome(Outcome(figures, report, options)):
+        seen = finding.seen if is_public or finding.key not in NAMING else f"{finding.seen.partition(':')[0]}."
+        said += [] if finding.key in ENDINGS else [seen]
     far = [
         f"{figure.title.strip()} ({figure.ratio:.1f} times)"
         for key, figure in figures.items()
@@ -183,20 +183,6 @@ def _limits(report: Mapping[str, Any], is_public: bool) -> list[str]:
     if far:
         said.append(f"More than {FAR:.0f} times as far from the training data as unseen real data: {', '.join(far)}.")
     return said
-
-
-_DISTANCES = ("frechet", "jsd", "total_variation", "divergence")
-
-
-def _missing_classes(report: Mapping[str, Any], is_public: bool) -> list[str]:
-    made, shares = report.get("class_histogram"), report.get("class_shares")
-    if not isinstance(made, Mapping) or not isinstance(shares, Mapping):
-        return []
-    missing = [name for name, share in shares.items() if share and (made.get(name) or 0) < 0.1 * share]
-    if not missing:
-        return []
-    names = f": {', '.join(str(name) for name in missing[:20])}" if is_public else ""
-    return [f"Of {len(shares)} classes, {len(missing)} are missing or a tenth as frequent as in the data{names}."]
 
 
 def push_model(

@@ -31,6 +31,10 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
 
     Returns:
         The game, to be changed with `dataclasses.replace`.
+
+    Examples:
+        >>> make_game(TrainingConfig(num_draws=10)).num_draws
+        10
     """
     return Game(
         estimator=make_estimator(config.estimator, processes=processes),

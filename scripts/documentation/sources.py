@@ -136,7 +136,7 @@ def exports(module: str) -> dict[str, Entry]:
         By name, in alphabetical order, without ``__version__``; nothing for a module without ``__all__``.
     """
     held = _member(module)
-    if module == PACKAGE:  # whose names are imported on first use
+    if "__getattr__" in held.members:  # its names are imported on first use
         homes: dict[str, str] = ast.literal_eval(str(held["_HOMES"].value))
         found = {name: _member(f"{module}.{home}.{name}") for name, home in homes.items()}
     else:

@@ -25,13 +25,16 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.space import SampleSpace
 
-EXAMPLE = """\
-  python scripts/trials/fuzz.py --examples 10000 --seed 0
-  python scripts/trials/fuzz.py --kind texts --examples 500"""
+COMMAND = "python scripts/trials/fuzz.py"
+EXAMPLES = (
+    "--examples 10000 --seed 0",
+    "--kind texts --examples 500",
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS_PER_EXAMPLE = 30.0
@@ -1154,11 +1157,13 @@ def open_room() -> Iterator[Room]:
 
 def main() -> int:
     """Parse, draw, report."""
-    parser = make_parser("Throw drawn nonsense at everything that reads a user's input.", EXAMPLE)
+    parser = Parser(
+        "Throw drawn nonsense at everything that reads a user's input.", EXAMPLES, "python scripts/trials/fuzz.py"
+    )
     parser.add_argument("--examples", type=int, default=10_000, metavar="INT", help="how many, over all kinds")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="seed of the draws")
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="what is fuzzed")
-    options = parse(parser)
+    options = parser.values(sys.argv[1:])
     if options["examples"] < 1:
         raise InputError(f"examples must be at least 1, got {options['examples']}")
     if importlib.util.find_spec("hypothesis") is None:

@@ -12,22 +12,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import BGANError, InputError
 
-EXAMPLE = """\
-  python scripts/trials/fuzz_bytes.py --reader codec --seconds 60"""
+COMMAND = "python scripts/trials/fuzz_bytes.py"
+EXAMPLES = ("--reader codec --seconds 60",)
 
 READERS = ("codec", "model", "npy", "npz", "parquet", "text")
 
 
 def main() -> int:
     """Parse, then hand over to the fuzzer, which ends the process."""
-    parser = make_parser("Bend the bytes of files under the guidance of coverage.", EXAMPLE)
+    parser = Parser(
+        "Bend the bytes of files under the guidance of coverage.", EXAMPLES, "python scripts/trials/fuzz_bytes.py"
+    )
     parser.add_argument("--reader", choices=READERS, default="codec", help="what reads the bytes")
     parser.add_argument("--seconds", type=int, default=60, metavar="INT", help="for how long")
     parser.add_argument("--seed", type=int, default=1, metavar="INT", help="of the fuzzer, >= 1")
-    options = parse(parser)
+    options = parser.values(sys.argv[1:])
     for name in ("seconds", "seed"):
         if options[name] < 1:
             raise InputError(f"{name} must be at least 1, got {options[name]}")

@@ -14,12 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import BGANError, InputError
 
-EXAMPLE = """\
-  python scripts/trials/large_data.py --images 1000000 --lines 10000000
-  python scripts/trials/large_data.py --images 20000 --lines 200000 --in-memory-mib 0"""
+COMMAND = "python scripts/trials/large_data.py"
+EXAMPLES = (
+    "--images 1000000 --lines 10000000",
+    "--images 20000 --lines 200000 --in-memory-mib 0",
+)
 
 KINDS = ("parquet", "npy", "text")
 PARQUET_FILES = 4
@@ -31,21 +34,23 @@ SMAPS = Path("/proc/self/smaps_rollup")
 
 def main() -> int:
     """Parse, make the data, measure, report."""
-    parser = make_parser("Show how memory grows with the rows of a data set.", EXAMPLE)
+    parser = Parser(
+        "Show how memory grows with the rows of a data set.", EXAMPLES, "python scripts/trials/large_data.py"
+    )
     parser.add_argument("--images", type=int, default=1_000_000, metavar="INT", help="images of the full size")
     parser.add_argument("--lines", type=int, default=10_000_000, metavar="INT", help="lines of text of the full size")
     parser.add_argument("--side", type=int, default=16, metavar="INT", help="pixels of an RGB image's side, >= 8")
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="what is measured")
     parser.add_argument(
         "--in-memory-mib",
-        type=int | None,
+        type=int,
         default=None,
         metavar="INT",
         help="codes up to this size stay in memory (default: the package's own 256 for images, 1024 for text)",
     )
-    parser.add_argument("--folder", type=str | None, default=None, metavar="DIR", help="where the data go meanwhile")
-    parser.add_argument("--measure", type=str | None, default=None, metavar="PATH", help="measure these data alone")
-    options = parse(parser)
+    parser.add_argument("--folder", type=str, default=None, metavar="DIR", help="where the data go meanwhile")
+    parser.add_argument("--measure", type=str, default=None, metavar="PATH", help="measure these data alone")
+    options = parser.values(sys.argv[1:])
     if not SMAPS.is_file():
         raise InputError(f"this needs {SMAPS}, which only Linux has")
     for name, least in (("images", 100), ("lines", 100), ("side", 8)):

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from bgan_discrete.command_line import make_parser, parse, run_script
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import BGANError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EXAMPLE = """\
-  python scripts/trials/soak.py --seconds 3600 --output-dir runs/soak"""
+COMMAND = "python scripts/trials/soak.py"
+EXAMPLES = ("--seconds 3600 --output-dir runs/soak",)
 
 ALLOWED_GROWTH_MIB = 8.0
 """Resident memory may differ by so much between the second quarter of the time and the last one."""
@@ -31,7 +32,11 @@ TRAINING = {
 
 def main() -> int:
     """Parse, train, watch, judge."""
-    parser = make_parser("Train for a long time and watch memory, open files and the run's folder.", EXAMPLE)
+    parser = Parser(
+        "Train for a long time and watch memory, open files and the run's folder.",
+        EXAMPLES,
+        "python scripts/trials/soak.py",
+    )
     parser.add_argument("--kind", choices=list(TRAINING), default="images", help="what is trained (default: images)")
     parser.add_argument("--seconds", type=float, default=3600.0, metavar="FLOAT", help="how long (default: 3600)")
     parser.add_argument(
@@ -44,7 +49,7 @@ def main() -> int:
     parser.add_argument(
         "--output-dir", default="runs/soak", metavar="DIR", help="new folder of the run (default: runs/soak)"
     )
-    values = parse(parser, sys.argv[1:])
+    values = parser.values(sys.argv[1:])
     if not Path("/proc/self/fd").is_dir():
         raise InputError("the soak reads /proc, which this system has not")
     if values["seconds"] <= 8 * values["every"]:

@@ -13,16 +13,16 @@ from sklearn.metrics import mutual_info_score, r2_score
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import arrays
 from bgan_discrete.metrics.arrays import (
-    choose_pairs,
-    column_total_variation,
+    _choose_pairs,
+    _column_variation,
+    _frequency_agreement,
+    _missing_categories,
+    _pair_figures,
+    _pair_information,
+    _share_of_copies,
+    _unique_rate,
     evaluate_array,
-    frequency_agreement,
     kmer_divergence,
-    missing_categories,
-    pair_figures,
-    pair_information,
-    share_of_copies,
-    unique_rate,
 )
 from bgan_discrete.space import SampleSpace
 
@@ -40,42 +40,42 @@ def rows(count: int, categories: int = 5, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("categories", [5, 300])
 def test_columns_and_pairs_equal_a_naive_version(categories: int) -> None:
     a, b = (rows(n, categories, n).astype(np.int16) for n in (200, 150))
-    pairs = choose_pairs(4)
+    pairs = _choose_pairs(4)
     assert pairs.tolist() == [list(pair) for pair in itertools.combinations(range(4), 2)]
-    for column, found in enumerate(column_total_variation(a, b, categories)):
+    for column, found in enumerate(_column_variation(a, b, categories)):
         wanted = sum(abs((a[:, column] == k).mean() - (b[:, column] == k).mean()) for k in range(categories)) / 2
         assert found == pytest.approx(wanted)
-    variation, information = pair_figures(a, b, pairs, categories)
+    variation, information = _pair_figures(a, b, pairs, categories)
     for place, (i, j) in enumerate(pairs):
         cells = {*map(tuple, a[:, [i, j]].tolist()), *map(tuple, b[:, [i, j]].tolist())}
         wanted = sum(abs((a[:, [i, j]] == c).all(1).mean() - (b[:, [i, j]] == c).all(1).mean()) for c in cells) / 2
         assert variation[place] == pytest.approx(wanted)
         difference = mutual_info_score(a[:, i], a[:, j]) - mutual_info_score(b[:, i], b[:, j])
         assert information[place] == pytest.approx(abs(difference), abs=1e-9)
-        assert pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
+        assert _pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
 
 
 def test_pairs_are_chosen_evenly_and_are_all_different() -> None:
     everything = [list(pair) for pair in itertools.combinations(range(30), 2)]
-    assert choose_pairs(30).tolist() == everything
-    some = choose_pairs(30, 50).tolist()
+    assert _choose_pairs(30).tolist() == everything
+    some = _choose_pairs(30, 50).tolist()
     assert len({tuple(pair) for pair in some}) == 50
     assert all(pair in everything for pair in some)
     assert (some[0], some[-1]) == (everything[0], everything[-1])
     places = np.diff([everything.index(pair) for pair in some])
     assert places.max() - places.min() <= 1
-    assert choose_pairs(1).shape == (0, 2)
-    assert choose_pairs(5000, 10)[-1].tolist() == [4998, 4999]
+    assert _choose_pairs(1).shape == (0, 2)
+    assert _choose_pairs(5000, 10)[-1].tolist() == [4998, 4999]
 
 
 def test_frequencies_of_binary_records() -> None:
     a, b = ((RNG.random((n, 3, 4)) < RNG.random((3, 4))).astype(np.uint8) for n in (300, 500))
-    agreement, error = frequency_agreement(a, b)
+    agreement, error = _frequency_agreement(a, b)
     p_a, p_b = (part.reshape(len(part), -1).mean(0) for part in (a, b))
     assert agreement == pytest.approx(r2_score(p_b, p_a))
     assert error == pytest.approx(math.sqrt(((p_a - p_b) ** 2).mean()))
-    assert frequency_agreement(b, b) == (1.0, 0.0)
-    assert math.isnan(frequency_agreement(a, np.zeros_like(a))[0])
+    assert _frequency_agreement(b, b) == (1.0, 0.0)
+    assert math.isnan(_frequency_agreement(a, np.zeros_like(a))[0])
 
 
 def test_kmers_equal_a_naive_version() -> None:
@@ -95,23 +95,23 @@ def test_kmers_equal_a_naive_version() -> None:
 def test_copies_and_repeats() -> None:
     training = np.array([[0, 1], [2, 3], [0, 1]], np.uint8)
     samples = np.array([[0, 1], [0, 1], [3, 2], [1, 0]], np.int16)
-    assert (share_of_copies(samples, training), unique_rate(samples)) == (0.5, 0.75)
-    assert share_of_copies(samples.reshape(4, 1, 2), training.reshape(3, 1, 2)) == 0.5
-    assert share_of_copies(training, samples) == 2 / 3
+    assert (_share_of_copies(samples, training), _unique_rate(samples)) == (0.5, 0.75)
+    assert _share_of_copies(samples.reshape(4, 1, 2), training.reshape(3, 1, 2)) == 0.5
+    assert _share_of_copies(training, samples) == 2 / 3
 
 
 def test_categories_that_samples_lack() -> None:
     training = np.repeat(np.array([[0, 1], [1, 1], [2, 0], [3, 0]]), [500, 480, 20, 19], axis=0)
     samples = np.repeat(np.array([[0, 1], [1, 0]]), [1980, 20], axis=0)
     # Of column 0: 1 is a fiftieth as frequent, 2 is absent, 3 too rare in the data; of column 1 nothing is absent.
-    assert missing_categories(samples, training, 4) == [(0, 1, 480 / 1019), (0, 2, 20 / 1019)]
+    assert _missing_categories(samples, training, 4) == [(0, 1, 480 / 1019), (0, 2, 20 / 1019)]
     # A tenth of what was to be expected is enough.
     tenth, less = (np.repeat(np.array([[0, 1], [1, 1]]), [1000 - n, n], axis=0) for n in (48, 47))
-    assert (0, 1, 480 / 1019) not in missing_categories(tenth, training, 4)
-    assert (0, 1, 480 / 1019) in missing_categories(less, training, 4)
+    assert (0, 1, 480 / 1019) not in _missing_categories(tenth, training, 4)
+    assert (0, 1, 480 / 1019) in _missing_categories(less, training, 4)
     # Of 500 samples 10 were to be expected with category 2, and 19 with category 0 of the other column.
-    assert missing_categories(samples[:500], training, 4) == [(0, 1, 480 / 1019)]
-    assert missing_categories(training, training, 4) == []
+    assert _missing_categories(samples[:500], training, 4) == [(0, 1, 480 / 1019)]
+    assert _missing_categories(training, training, 4) == []
 
 
 def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,12 +161,12 @@ def test_the_worst_columns_and_pairs_come_worst_first_and_only_so_many(monkeypat
     samples[:, 3] = 1
     samples[:, 5] = np.random.default_rng(3).integers(0, 2, 150)
     report = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), column_names=[*"abcdefg"])
-    variation = column_total_variation(samples, training, 2)
+    variation = _column_variation(samples, training, 2)
     order = np.argsort(-variation, kind="stable")
     assert list(report.facts["worst_columns"]) == ["abcdefg"[place] for place in order[:5]]
     assert list(report.facts["worst_columns"].values()) == [round(float(variation[place]), 4) for place in order[:5]]
-    pairs = choose_pairs(7)
-    variation = pair_figures(samples, training, pairs, 2)[0]
+    pairs = _choose_pairs(7)
+    variation = _pair_figures(samples, training, pairs, 2)[0]
     order = np.argsort(-variation, kind="stable")[:5]
     worst = report.facts["worst_pairs"]
     assert list(worst) == ["{} x {}".format(*("abcdefg"[j] for j in pairs[place])) for place in order]
@@ -208,11 +208,11 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert figure.floor == pytest.approx(abs(real.mean() - others.mean()))
     assert figure.floor > 0.3, "real and training rows differ here"
     blocks = samples[:50], samples[50:100]
-    variations = [column_total_variation(block, training, 2) for block in blocks]
-    of_floor = column_total_variation(real, training, 2)
-    pairs = choose_pairs(7)
-    joint = [pair_figures(block, training, pairs, 2) for block in blocks]
-    dependent = np.argsort(-pair_information(training, pairs, 2), kind="stable")[:3]
+    variations = [_column_variation(block, training, 2) for block in blocks]
+    of_floor = _column_variation(real, training, 2)
+    pairs = _choose_pairs(7)
+    joint = [_pair_figures(block, training, pairs, 2) for block in blocks]
+    dependent = np.argsort(-_pair_information(training, pairs, 2), kind="stable")[:3]
     wanted = {
         "total_variation_of_a_column_mean": [v.mean() for v in variations],
         "total_variation_of_a_column_largest": [v.max() for v in variations],
@@ -222,18 +222,18 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
         "mutual_information_of_a_pair_error_nats_mean": [i.mean() for _, i in joint],
         "mutual_information_of_a_pair_error_nats_dependent_tenth": [i[dependent].mean() for _, i in joint],
         "mutual_information_of_a_pair_error_nats_largest": [i.max() for _, i in joint],
-        "frequencies_of_1_r2_against_the_data_s": [frequency_agreement(block, training)[0] for block in blocks],
-        "frequencies_of_1_root_mean_square_error": [frequency_agreement(block, training)[1] for block in blocks],
-        "unique_rate": [unique_rate(block) for block in blocks],
-        "copies": [share_of_copies(block, training) for block in blocks],
+        "frequencies_of_1_r2_against_the_data_s": [_frequency_agreement(block, training)[0] for block in blocks],
+        "frequencies_of_1_root_mean_square_error": [_frequency_agreement(block, training)[1] for block in blocks],
+        "unique_rate": [_unique_rate(block) for block in blocks],
+        "copies": [_share_of_copies(block, training) for block in blocks],
     }
     assert set(wanted) == set(report.figures) - {name}
     for title, values in wanted.items():
         assert report.figures[title].value == pytest.approx(sum(values) / 2, rel=1e-12), title
     assert report.figures["total_variation_of_a_column_largest"].floor == pytest.approx(of_floor.max())
-    assert report.figures["copies"].floor == share_of_copies(real, training)
+    assert report.figures["copies"].floor == _share_of_copies(real, training)
     assert report.figures["total_variation_of_a_pair_mean"].floor == pytest.approx(
-        pair_figures(real, training, pairs, 2)[0].mean()
+        _pair_figures(real, training, pairs, 2)[0].mean()
     )
     other = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=4)
     assert not np.array_equal(asked[3][0], real), "which held-out rows is a matter of the seed"

@@ -132,7 +132,7 @@ def test_precision_recall_density_coverage_against_prdc(k: int) -> None:
     other = compute_prdc(real, fake, nearest_k=k)
     got = precision_recall_density_coverage(real, fake, k)
     for name in ("precision", "recall", "density", "coverage"):
-        assert getattr(got, name) == pytest.approx(other[name]), name
+        assert got[name] == pytest.approx(other[name]), name
 
 
 @pytest.mark.parametrize("num_categories", [2, PRODUCTS_MAX_CATEGORIES, PRODUCTS_MAX_CATEGORIES + 1, 300])

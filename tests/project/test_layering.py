@@ -34,9 +34,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("runs",),
     ("command_line",),
+    ("__main__",),
 )
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "command_line": (("process", "flags", "completion"), ("calls",), ("verbs",)),
     "codecs": (
         ("base", "values"),
         ("binary", "levels", "palette", "arrays", "text"),
@@ -47,7 +49,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
-    "kinds": (("kind",), ("sample_files",), ("images", "text"), ("arrays",)),
+    "kinds": (("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
     "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
     "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
@@ -70,7 +72,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "checks", "durable", "manifests", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
-    "config", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
+    "config", "kinds.finding", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -200,7 +202,7 @@ def test_the_architecture_document_tells_the_same_layers() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_module_is_named_like_a_library(path: Path) -> None:
     libraries = set(sys.stdlib_module_names) | {
-        "torch", "numpy", "datasets", "sentencepiece", "einops", "safetensors", "jsonargparse", "yaml", "tqdm", "PIL",
+        "torch", "numpy", "datasets", "sentencepiece", "einops", "safetensors", "yaml", "tqdm", "PIL",
     }  # fmt: skip
     assert path.stem == "__init__" or path.stem not in libraries
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from bgan_discrete import ConvGenerator, InputError, Pipeline, durable
 from bgan_discrete.codecs import CharacterCodec, LevelsCodec, PaletteCodec, SentencePieceCodec, load_codec
 from bgan_discrete.codecs.base import config_fingerprint
-from bgan_discrete.command_line import add_section, make_parser, parse
+from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.config import ImageTrainingConfig, TrainingConfig, load_config_values
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import StorageError
@@ -813,11 +813,11 @@ def test_a_configuration_of_a_run_holds_single_values(tmp_path: Path) -> None:
                  "max_steps: " + "[" * 5000, "max_steps: " + "1" * 5000, "x: 2020-01-01", " " * 2**21):  # fmt: skip
         path.write_text(text, encoding="utf-8")
         refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
-        parser = make_parser("d", "e")
-        parser.add_argument("--config", action="config")
-        add_section(parser, TrainingConfig, "training")
-        refusal(lambda: parse(parser, ["--config", str(path)]))  # noqa: B023
-        refusal(lambda: parse(parser, [f"--config={path}"]))  # noqa: B023
+        parser = Parser("d", ["e"], "bgan train")
+        parser.add_config()
+        parser.add_section(TrainingConfig, "training")
+        refusal(lambda: parser.values(["--config", str(path)]))  # noqa: B023
+        refusal(lambda: parser.values([f"--config={path}"]))  # noqa: B023
     path.write_text(yaml.safe_dump({"unknown_option": 1}), encoding="utf-8")
     assert "unknown_option" in refusal(lambda: ImageTrainingConfig.from_flat(load_config_values(path)))
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
-    "torch._dynamo", "torch.distributed", "numpy", "PIL.Image", "pyarrow.parquet", "jsonargparse", "yaml", "tqdm",
+    "torch._dynamo", "torch.distributed", "numpy", "PIL.Image", "pyarrow.parquet", "yaml", "tqdm",
     "einops", "safetensors.torch", "sentencepiece", "pandas", "matplotlib.figure", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 

@@ -14,16 +14,10 @@ import pytest
 import torch
 from in_process import refused
 
-from bgan_discrete.command_line import (
-    add_model_options,
-    add_section,
-    make_parser,
-    parse,
-    parse_evaluation,
-    parse_run,
-    run_script,
-    use_threads,
-)
+from bgan_discrete.command_line import run_script
+from bgan_discrete.command_line.calls import Call, parse_evaluation, parse_training
+from bgan_discrete.command_line.flags import Parser
+from bgan_discrete.command_line.verbs import _use_threads, parser_of
 from bgan_discrete.config import (
     ArrayDataConfig,
     ImageDataConfig,
@@ -37,20 +31,26 @@ from bgan_discrete.config import (
 from bgan_discrete.errors import BGANError, InputError
 from bgan_discrete.sources.arrays import split_names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = (RunConfig, ImageDataConfig, ImageModelConfig, TrainingConfig)
 
 
 def full_parser() -> Any:
-    parser = make_parser("Train.", "  example")
-    parser.add_argument("--config", action="config")
+    parser = Parser("Train.", ["example"], "bgan train")
+    parser.add_config()
     for section in SECTIONS:
-        add_section(parser, section, section.__name__)
+        parser.add_section(section, section.__name__)
+    return parser
+
+
+def array_parser() -> Parser:
+    parser = Parser("Arrays.", ["an example"], "bgan train")
+    parser.add_section(ArrayDataConfig, "data")
     return parser
 
 
 def test_no_flags_give_the_defaults() -> None:
-    assert ImageTrainingConfig.from_flat(parse(full_parser(), [])) == ImageTrainingConfig()
+    assert ImageTrainingConfig.from_flat(full_parser().values([])) == ImageTrainingConfig()
 
 
 def test_every_field_is_a_flag_with_help() -> None:
@@ -64,7 +64,7 @@ def test_every_field_is_a_flag_with_help() -> None:
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("num_draws: 7\ncodec: palette\n", encoding="utf-8")
-    values = parse(full_parser(), ["--config", str(path), "--num-draws", "9"])
+    values = full_parser().values(["--config", str(path), "--num-draws", "9"])
     assert (values["num_draws"], values["codec"], values["batch_size"]) == (9, "palette", 64)
 
 
@@ -81,7 +81,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         (["--config", "seed: 1"], "config 'seed: 1' cannot be read"),
         (["--config", "."], "config '.' cannot be read"),
         (["--config", "/dev/stdin"], "config '/dev/stdin'"),
-        (["--limit", "#"], "--limit: expected a number. Got value: #"),
+        (["--limit", "#"], "--limit: expected int. Got value: #"),
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--threads", "two"], "--threads: expected int"),
         (["--config", "a\0b"], "null byte"),
@@ -92,7 +92,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
 )
 def test_a_wrong_command_line_is_one_line(argv: list[str], told: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse(full_parser(), argv)
+        full_parser().values(argv)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -128,7 +128,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError) as caught:
-        ImageTrainingConfig.from_flat(parse(full_parser(), ["--config", str(path)]))
+        ImageTrainingConfig.from_flat(full_parser().values(["--config", str(path)]))
     assert "\n" not in str(caught.value)
 
 
@@ -138,7 +138,7 @@ def test_a_configuration_from_a_pipe_is_refused_and_not_waited_for(tmp_path: Pat
     closing = threading.Timer(2, os.close, [writing])
     closing.start()
     with pytest.raises(InputError, match="pipe' cannot be read"):
-        parse(full_parser(), ["--config", str(tmp_path / "pipe")])
+        full_parser().values(["--config", str(tmp_path / "pipe")])
     closing.join()
 
 
@@ -146,19 +146,18 @@ def test_a_key_that_is_given_twice_is_told_with_its_lines(tmp_path: Path) -> Non
     path = tmp_path / "recipe.yaml"
     path.write_text("seed: 1\nmax_steps: 3\nseed: 2\n", encoding="utf-8")
     with pytest.raises(InputError, match="the key 'seed' is given twice, in lines 1 and 3"):
-        parse(full_parser(), [f"--config={path}"])
+        full_parser().values([f"--config={path}"])
     # What is merged in is there to be replaced, and an anchor may be used again.
     path.write_text("<<: &a {seed: 1}\nseed: 2\n", encoding="utf-8")
-    assert parse(full_parser(), ["--config", str(path)])["seed"] == 2
+    assert full_parser().values(["--config", str(path)])["seed"] == 2
     path.write_text("max-steps: 3\n", encoding="utf-8")
-    assert parse(full_parser(), ["--config", str(path), "--config", str(path)])["max_steps"] == 3
+    assert full_parser().values(["--config", str(path), "--config", str(path)])["max_steps"] == 3
 
 
 @pytest.mark.parametrize("argv", [["--missing", "null"], ["--missing=null"], ["--missing", "null", "--drop", "~"]])
 def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
-    parser = make_parser("Arrays.", "an example")
-    add_section(parser, ArrayDataConfig, "data")
-    values = parse(parser, argv)
+    parser = array_parser()
+    values = parser.values(argv)
     assert split_names(values["missing"]) == ["null"]
     assert split_names(values["drop"]) == (["~"] if "--drop" in argv else None)
     assert values["holdout"] == 0.1
@@ -166,19 +165,17 @@ def test_what_yaml_takes_for_nothing_can_be_a_name(argv: list[str]) -> None:
 
 @pytest.mark.parametrize("written", ["#", "# of rows", "null # x", "a # b", "'a'", "no", "010", " "])
 def test_a_text_is_taken_as_it_is_written(written: str) -> None:
-    parser = make_parser("Arrays.", "an example")
-    add_section(parser, ArrayDataConfig, "data")
+    parser = array_parser()
     argv = ["--delimiter", "x", "--delimiter", written, f"--dataset={written}", "--drop", f'"{written}"']
-    values = parse(parser, argv)
+    values = parser.values(argv)
     assert (values["delimiter"], values["dataset"], split_names(values["drop"])) == (written, written, [written])
-    assert parse(parser, ["--delimiter", "a", "--delimiter", "null"])["delimiter"] is None
+    assert parser.values(["--delimiter", "a", "--delimiter", "null"])["delimiter"] is None
 
 
 def test_a_share_is_a_number_and_all_else_a_file() -> None:
-    parser = make_parser("Arrays.", "an example")
-    add_section(parser, ArrayDataConfig, "data")
+    parser = array_parser()
     for written, value in (("0.2", 0.2), ("rows.csv", "rows.csv"), ("no", "no")):
-        assert parse(parser, ["--holdout", written])["holdout"] == value
+        assert parser.values(["--holdout", written])["holdout"] == value
 
 
 @pytest.mark.parametrize("threads", ["0", "1025", "two"])
@@ -190,8 +187,8 @@ def test_threads_have_the_range_of_a_training(script: str, threads: str, tmp_pat
 def test_threads_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
-    use_threads(None)
-    use_threads(3)
+    _use_threads(None)
+    _use_threads(3)
     assert used == [3]
 
 
@@ -199,8 +196,8 @@ def test_resuming_starts_from_the_options_of_the_run(tmp_path: Path) -> None:
     ImageTrainingConfig.from_flat({"num_draws": 7, "output_dir": "elsewhere", "overwrite": True}).save(
         tmp_path / "config.yaml"
     )
-    config = parse_run(
-        full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest", "--log-interval", "3"], ImageTrainingConfig
+    config = parse_training(
+        full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest", "--log-interval", "3"], "images"
     )
     assert (config.training.num_draws, config.training.log_interval) == (7, 3)
     assert (config.run.output_dir, config.run.resume, config.run.overwrite) == (str(tmp_path), "latest", False)
@@ -211,35 +208,33 @@ def test_a_start_takes_the_options_of_the_run_that_are_not_given(tmp_path: Path)
     ImageTrainingConfig.from_flat(options).save(tmp_path / "config.yaml")
     for place in (tmp_path, tmp_path / "model", tmp_path / "checkpoints" / "step-00000009"):
         argv = ["--output-dir", "new", "--start-from", str(place), "--max-steps", "3"]
-        config = parse_run(full_parser(), argv, ImageTrainingConfig)
+        config = parse_training(full_parser(), argv, "images")
         assert (config.training.num_draws, config.training.max_steps) == (7, 3)
         assert config.run == RunConfig(output_dir="new", start_from=str(place))
-    other = parse_run(full_parser(), ["--start-from", str(tmp_path / "x" / "y" / "z")], ImageTrainingConfig)
+    other = parse_training(full_parser(), ["--start-from", str(tmp_path / "x" / "y" / "z")], "images")
     assert other.training == TrainingConfig(), "a model in no run tells no options"
     TextTrainingConfig().save(tmp_path / "config.yaml")
-    with pytest.raises(InputError, match=r"holds a run of train_text\.py"):
-        parse_run(full_parser(), ["--start-from", str(tmp_path)], ImageTrainingConfig)
+    with pytest.raises(InputError, match="holds a run on text"):
+        parse_training(full_parser(), ["--start-from", str(tmp_path)], "images")
 
 
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finds no run"):
-        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
+        parse_training(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], "images")
 
 
 def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path: Path) -> None:
     TextTrainingConfig().save(tmp_path / "config.yaml")
-    with pytest.raises(InputError, match=r"holds a run of train_text\.py: resume it with that script"):
-        parse_run(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], ImageTrainingConfig)
+    with pytest.raises(InputError, match=r"holds a run on text: resume it by bgan train or train_text\.py"):
+        parse_training(full_parser(), ["--output-dir", str(tmp_path), "--resume", "latest"], "images")
 
 
 def test_a_model_in_its_run_is_judged_by_the_data_of_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def judged(*argv: str) -> dict[str, Any]:
-        parser = make_parser("Judge.", "  example")
-        add_model_options(parser, 5, 0)
-        add_section(parser, ImageDataConfig, "data", without=("codec",))
-        return parse_evaluation(parser, ImageTrainingConfig, ["--model", str(tmp_path / "model"), *argv])
+        parser = parser_of(Call("evaluate", kind="images"), "images")
+        return parse_evaluation(parser, ["--model", str(tmp_path / "model"), *argv], "images")
 
     defaults = judged()
     assert (defaults["dataset"], defaults["resize"]) == ("digits", None)
@@ -279,7 +274,7 @@ def test_a_key_that_is_nearly_an_option_is_told(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("num_drawz: 3\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"--config holds the unknown option 'num_drawz'; did you mean num_draws\?"):
-        parse(full_parser(), ["--config", str(path)])
+        full_parser().values(["--config", str(path)])
 
 
 @pytest.mark.parametrize(

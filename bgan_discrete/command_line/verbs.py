@@ -1,0 +1,463 @@
+"""The verbs of the program: what each is for, its flags, and the task that it calls."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bgan_discrete import __version__
+from bgan_discrete.command_line.calls import (
+    Call,
+    kind_of_data,
+    kind_of_model,
+    kind_of_training,
+    options_of,
+    parse_evaluation,
+    parse_training,
+    section_of,
+    the_kind,
+)
+from bgan_discrete.command_line.flags import CONFIG_HELP, Parser, add_option
+from bgan_discrete.config import CODEC_OPTIONS, CONFIGS, TrainingConfig
+from bgan_discrete.errors import InputError
+from bgan_discrete.streams import write_product
+
+TITLES = {"run": "run", "data": "data", "model": "networks", "training": "training"}
+COMMON = {
+    "dataset": "what to train on: a file, a folder, an id of the Hub (owner/name), or embedded: digits, arithmetic, "
+    "python-docs, records, motifs, table (default: none)",
+    "output_dir": "folder of the run (default: runs/images, runs/text or runs/array)",
+    "overwrite": "",
+    "resume": "",
+    "start_from": "",
+    "max_seconds": "",
+    "max_steps": "",
+    "num_samples": "",
+    "seed": "",
+    "device": "",
+    "limit": "use only the first so many images, documents or rows",
+    "holdout": "share of the data held out for the metrics, or, of texts and arrays, another file to judge by",
+    "batch_size": "",
+    "num_draws": "",
+    "codec": "",
+    "tokenizer": "",
+    "length": "",
+    "bins": "",
+}
+"""The options shown first, with ``--kind`` and ``--config`` twenty; their help where it differs by the kind."""
+
+OUTPUTS = {"images": "samples.png", "arrays": "samples.csv"}
+"""Where samples go that are given no file, if there is no such file; texts go to stdout."""
+
+OUTPUT_HELP = {
+    "images": "*.png for one grid, *.npz for the arrays codes and images (an existing file is replaced), a name "
+    "without suffix for a folder of PNGs (default: samples.png, if there is no such file)",
+    "text": "a file rather than stdout: *.jsonl for one JSON object a line, else text; an existing one is replaced",
+    "arrays": "*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; "
+    "an existing file is replaced (default: samples.csv, if there is no such file)",
+}
+KIND_METAVAR = "{" + ",".join(CONFIGS) + "}"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    Attributes:
+        purpose: In one line.
+        run: Does it; gives an exit code.
+        add_flags: Adds its flags for a kind of data to a parser; None is for all kinds, where they can be together.
+        examples: Arguments that work, by the kind of data; those of a verb without kinds by "".
+    """
+
+    purpose: str
+    run: Callable[[Call], int]
+    add_flags: Callable[[Parser, str | None], None]
+    examples: dict[str, tuple[str, ...]]
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether it is about one kind of data."""
+        return "" not in self.examples
+
+
+def call_verb(argv: Sequence[str]) -> int:
+    """Do what ``bgan argv`` asks for.
+
+    Args:
+        argv: A verb with its arguments, ``--help`` or ``--version``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: If the arguments are wrong, in one line.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        listed = "\n".join(f"  {name:12}{verb.purpose}" for name, verb in VERBS.items())
+        example = f"bgan train {VERBS['train'].examples['images'][0]}"
+        print(f"usage: bgan VERB ...\n\n{listed}\n\nbgan VERB --help shows its options.\n\nexample:\n  {example}")
+        write_product("")
+        return 0
+    if argv[0] == "--version":
+        print(f"bgan_discrete {__version__}")
+        return 0
+    if argv[0] not in VERBS:
+        near = difflib.get_close_matches(argv[0], VERBS, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(VERBS)}"
+        raise InputError(f"verb {argv[0]!r} is unknown; {advice}")
+    return VERBS[argv[0]].run(Call(argv[0], argv[1:], command=f"bgan {argv[0]}"))
+
+
+def parser_of(call: Call, kind: str | None = None) -> Parser:
+    """The parser of a verb.
+
+    Args:
+        call: Of the verb.
+        kind: Of the data; None of a verb without kinds, or for the help of all kinds.
+
+    Returns:
+        The parser with all flags.
+    """
+    verb = VERBS[call.verb]
+    examples = [line for name, lines in verb.examples.items() if kind in (None, name) for line in lines]
+    parser = Parser(verb.purpose, examples, call.command)
+    parser.usage = "%(prog)s [options]"
+    if call.kind is None and verb.has_kinds:
+        parser.add_argument("--kind", metavar=KIND_METAVAR, help="of the data (default: found)")
+    verb.add_flags(parser, kind)
+    return parser
+
+
+# train
+
+
+def _train(call: Call) -> int:
+    if call.asks("-h", "--help") and not call.kind and not call.value("--kind"):
+        _common_parser(call).values(["--help"])
+    kind = the_kind(call, kind_of_training)
+    config = parse_training(parser_of(call, kind), call.argv, kind)
+
+    from bgan_discrete.runs.train import train
+
+    return train(config).exit_code
+
+
+def _add_training(parser: Parser, kind: str | None) -> None:
+    assert kind is not None
+    parser.add_argument("--help-all", action="help", help="show all options of the kind of data, given or found")
+    parser.add_config()
+    for name, title in TITLES.items():
+        parser.add_section(section_of(kind, name), title, kind=kind)
+
+
+def _common_parser(call: Call) -> Parser:
+    """For the help of ``bgan train``: the options that most users need, of all kinds of data."""
+    verb = VERBS["train"]
+    parser = Parser(verb.purpose, [lines[0] for lines in verb.examples.values()], call.command)
+    parser.usage = "%(prog)s [options]"
+    group = parser.add_argument_group(f"the most common options (all of a kind: {call.command} --kind text --help)")
+    group.add_argument("--kind", metavar=KIND_METAVAR, help="of the data (default: found)")
+    group.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
+    known = {kind: options_of(kind) for kind in CONFIGS}
+    for name, own_text in COMMON.items():
+        having = {kind: options[name] for kind, options in known.items() if name in options}
+        entry, hint = next(iter(having.values()))
+        text = own_text or entry.metadata["help"]
+        if len(having) < len(known):
+            text = f"{' and '.join(having)}: {text}"
+        if len({repr(entry.default) for entry, _ in having.values()}) > 1 and "(default" not in text:
+            text += f" (default: {', '.join(f'{entry.default} {kind}' for kind, (entry, _) in having.items())})"
+        add_option(group, entry, hint, text)
+    return parser
+
+
+# prepare
+
+
+def _prepare(call: Call) -> int:
+    kind = the_kind(call, kind_of_data)
+    data = section_of(kind, "data")(**parser_of(call, kind).values(call.argv))
+    data.check()
+
+    from bgan_discrete.kinds import get_kind
+    from bgan_discrete.sources import describe
+
+    print(describe(get_kind(kind).load(data)))
+    return 0
+
+
+def _add_data(parser: Parser, kind: str | None) -> None:
+    assert kind is not None
+    parser.add_section(section_of(kind, "data"), "data", kind=kind)
+
+
+# generate
+
+
+def _generate(call: Call) -> int:
+    kind = _kind_or_help(call)
+    values = parser_of(call, kind).values(call.argv)
+    _use_threads(values.pop("threads"))
+    output = values.pop("output")
+    if output is None and kind in OUTPUTS:
+        output = OUTPUTS[kind]
+        if Path(output).exists():
+            raise InputError(f"output {output!r} exists: name it by --output to replace it, or give another name")
+
+    from bgan_discrete.runs.generate import generate
+
+    generate(output=None if output is None else Path(output), kind=kind, **values)
+    return 0
+
+
+def _kind_or_help(call: Call) -> str:
+    """The kind of a call's model; shows the help of that kind, or of all, where it is asked for."""
+    if call.asks("-h", "--help"):
+        parser_of(call, call.kind or call.value("--kind")).values(["--help"])
+    return the_kind(call, kind_of_model)
+
+
+def _add_generating(parser: Parser, kind: str | None) -> None:
+    _add_model(parser, kind, {"images": 64, "text": 20, "arrays": 1000}, seed=0)
+    add = parser.add_argument_group("samples").add_argument
+    text = "divides all logits: 1 draws from the model as it is, below 1 sharpens"
+    add("--temperature", type=float, default=1.0, metavar="FLOAT", help=text)
+    text = "; ".join(f"{name}: {text}" for name, text in OUTPUT_HELP.items()) if kind is None else OUTPUT_HELP[kind]
+    add("--output", metavar="PATH", help=text)
+    if kind in (None, "images"):
+        add("--columns", type=int, metavar="INT", help="images in a row of a grid")
+        text = (
+            "classes to draw, numbers or names with commas between them (one that holds a comma in double quotes), of "
+            "a model trained with --conditional: the samples are shared evenly among them, in their order (default: "
+            "all)"
+        )
+        add("--labels", metavar="LABELS", help=text)
+    if kind in (None, "text"):
+        add("--top-k", type=int, metavar="INT", help="draw from the so many most probable tokens")
+        text = "draw from the fewest most probable tokens that together have this probability"
+        add("--top-p", type=float, metavar="FLOAT", help=text)
+        add("--prompt", default="", metavar="STR", help="what every sample begins with")
+    if kind in (None, "arrays"):
+        text = "write bins as text such as [10, 25), not a number inside them"
+        add("--bin-ranges", action="store_true", help=text)
+
+
+def _add_model(parser: Parser, kind: str | None, num_samples: dict[str, int], seed: int) -> None:
+    """Add the flags of every verb that draws from a saved model."""
+    add = parser.add_argument_group("model and samples").add_argument
+    text = "the 'model' folder of a run, or the id of a model on the Hugging Face Hub"
+    add("--model", required=True, metavar="MODEL", help=text)
+    add("--revision", metavar="STR", help="branch, tag or commit of a model on the Hub")
+    text = "how many samples are drawn"
+    if kind is None:
+        text += f" (default: {', '.join(f'{count} {name}' for name, count in num_samples.items())})"
+    default = None if kind is None else num_samples[kind]
+    add("--num-samples", type=int, default=default, metavar="INT", help=text)
+    add("--seed", type=int, default=seed, metavar="INT", help="seed of latents and draws")
+    add("--device", default="auto", metavar="STR", help="cpu, cuda, ... (auto: cuda if any)")
+    add("--threads", type=int, metavar="INT", help="threads of the CPU (default: torch's choice)")
+    text = (
+        "draw so many for each sample and keep one of them, by its importance weight under the discriminator of the "
+        "run in whose folder the model is: nearer to the data, at so many times the cost"
+    )
+    add("--resample", type=int, default=1, metavar="INT", help=text)
+
+
+def _use_threads(threads: int | None) -> None:
+    """Let torch use so many threads of the CPU, as a training does; None leaves it its own choice."""
+    if threads is not None:
+        TrainingConfig(threads=threads).check()
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+# evaluate
+
+
+def _evaluate(call: Call) -> int:
+    kind = _kind_or_help(call)
+    section = section_of(kind, "data")
+    values = parse_evaluation(parser_of(call, kind), call.argv, kind)
+    names = section.__dataclass_fields__.keys() & values.keys()  # type: ignore[attr-defined]
+    data = section(**{name: values.pop(name) for name in names})
+    data.check()
+    _use_threads(values.pop("threads"))
+    output = values.pop("output")
+
+    from bgan_discrete.runs.evaluate import evaluate
+
+    evaluate(data=data, output=None if output is None else Path(output), **values)
+    return 0
+
+
+def _add_evaluating(parser: Parser, kind: str | None) -> None:
+    _add_model(parser, kind, {"images": 2000, "text": 10_000, "arrays": 10_000}, seed=1)
+    if kind in (None, "text"):
+        text = "another model of the same data, such as the same generator trained by maximum likelihood"
+        parser.add_argument("--against", metavar="MODEL", help=text)
+        text = "wgan-gp adds 640 samples of 32 characters"
+        parser.add_argument("--protocol", choices=("full", "wgan-gp"), default="full", help=text)
+        text = "evaluate at several temperatures too"
+        parser.add_argument("--sweep-temperature", action="store_true", help=text)
+    parser.add_argument("--output", metavar="FILE", help="the report as JSON; replaced if there")
+    if kind is not None:
+        parser.add_section(section_of(kind, "data"), "data", without={*CODEC_OPTIONS} - {"missing"}, kind=kind)
+
+
+# report, push, completion
+
+
+def _report(call: Call) -> int:
+    values = parser_of(call).values(call.argv)
+    runs, output = values["runs"], values["output"]
+    if len(runs) > 1 and output is None:
+        raise InputError("a comparison of several runs needs --output, such as --output comparison.html")
+
+    from bgan_discrete.reporting.page import write_comparison_page, write_report_page
+
+    path = write_report_page(runs[0], output) if len(runs) == 1 else write_comparison_page(runs, output)
+    print(f"report: {path}", flush=True)
+    return 0
+
+
+def _add_reporting(parser: Parser, _: str | None) -> None:
+    parser.usage = "%(prog)s RUN ... [--output FILE]"
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; several are compared")
+    text = "the HTML file (default: report.html in the folder of the run; to be given for several)"
+    parser.add_argument("--output", metavar="FILE", help=text)
+
+
+def _push(call: Call) -> int:
+    values = parser_of(call).values(call.argv)
+
+    from bgan_discrete.runs.model_card import push_model
+
+    push_model(values.pop("model"), values.pop("repo_id"), **{**values, "private": values["private"] or None})
+    return 0
+
+
+def _add_pushing(parser: Parser, _: str | None) -> None:
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="the 'model' folder of a run")
+    add("--repo-id", required=True, metavar="OWNER/NAME", help="made if there is none")
+    add("--private", action="store_true", help="make a repository that only its owner sees")
+    add("--commit-message", default="Upload model", metavar="STR", help="message of the one commit")
+    add("--revision", metavar="STR", help="branch to commit to (default: main)")
+    add("--create-pr", action="store_true", help="propose the commit as a pull request")
+
+
+def _complete(call: Call) -> int:
+    shell = parser_of(call).values(call.argv)["shell"]
+
+    from bgan_discrete.command_line.completion import completion_script
+
+    flags: dict[str, dict[str, Any]] = {}
+    for name, verb in VERBS.items():
+        kinds = (*CONFIGS,) if verb.has_kinds else (None,)
+        parsers = [parser_of(Call(name), kind) for kind in kinds]
+        flags[name] = {flag: action for parser in reversed(parsers) for flag, action in parser.flags().items()}
+    print(completion_script(shell, {name: verb.purpose for name, verb in VERBS.items()}, flags), end="")
+    return 0
+
+
+def _add_completing(parser: Parser, _: str | None) -> None:
+    parser.usage = "%(prog)s bash|zsh|fish"
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose words are completed")
+
+
+VERBS = {
+    "train": Verb(
+        "Train a boundary-seeking GAN on images, text or arrays.",
+        _train,
+        _add_training,
+        {
+            "images": (
+                "--dataset digits --output-dir runs/digits",
+                "--dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/photos",
+                "--output-dir runs/digits --resume latest",
+            ),
+            "text": (
+                "--dataset lines.txt --length 32 --layout window --output-dir runs/lines",
+                "--dataset lines.txt --tokenizer sentencepiece --length 16 --generator gru --output-dir runs/pieces",
+                "--output-dir runs/lines --resume latest",
+            ),
+            "arrays": (
+                "--dataset customers.csv --drop id --bins 20 --output-dir runs/customers",
+                "--dataset codes.npy --output-dir runs/codes",
+                "--output-dir runs/customers --resume latest",
+            ),
+        },
+    ),
+    "prepare": Verb(
+        "Read, encode and cache a data set, and say what is in it.",
+        _prepare,
+        _add_data,
+        {
+            "images": ("--dataset digits", "--dataset photos/ --resize 32 --codec palette --num-categories 16"),
+            "text": ("--dataset lines.txt --length 32",),
+            "arrays": ("--dataset customers.csv --drop id --bins 20",),
+        },
+    ),
+    "generate": Verb(
+        "Draw samples from a trained model.",
+        _generate,
+        _add_generating,
+        {
+            "images": (
+                "--model runs/digits/model --num-samples 64 --seed 0 --output grid.png",
+                "--model runs/digits/model --num-samples 5000 --output samples.npz",
+                "--model runs/digits/model --num-samples 20 --output pictures",
+                "--model runs/classes/model --labels 3,7 --num-samples 20 --output grid.png",
+            ),
+            "text": (
+                "--model runs/lines/model --num-samples 20 --seed 0",
+                "--model runs/lines/model --num-samples 1000 --temperature 0.8 --output samples.txt",
+                "--model runs/pieces/model --prompt 'a man' --top-p 0.9 --output samples.jsonl",
+            ),
+            "arrays": (
+                "--model runs/customers/model --num-samples 1000 --output samples.csv",
+                "--model runs/codes/model --num-samples 1000 --output samples.npy",
+            ),
+        },
+    ),
+    "evaluate": Verb(
+        "Compare samples of a trained model with held-out data: each figure with its floor and a baseline.",
+        _evaluate,
+        _add_evaluating,
+        {
+            "images": ("--model runs/digits/model --output report.json",),
+            "text": (
+                "--model runs/lines/model --num-samples 10000 --output report.json",
+                "--model runs/gru/model --against runs/likelihood/model --sweep-temperature --output sweep.json",
+            ),
+            "arrays": ("--model runs/customers/model --output report.json",),
+        },
+    ),
+    "report": Verb(
+        "Write the report of a run, finished or not, or a comparison of several runs, as one HTML file.",
+        _report,
+        _add_reporting,
+        {"": ("runs/digits", "runs/digits runs/mnist --output comparison.html")},
+    ),
+    "push": Verb(
+        "Upload a trained model with its card to the Hugging Face Hub (token: HF_TOKEN or 'hf auth login').",
+        _push,
+        _add_pushing,
+        {"": ("--model runs/digits/model --repo-id owner/digits --private",)},
+    ),
+    "completion": Verb(
+        "Print the script that completes the words of this program in a shell.",
+        _complete,
+        _add_completing,
+        {
+            "": (
+                "bash > ~/.local/share/bash-completion/completions/bgan",
+                "zsh > ~/.zfunc/_bgan",
+                "fish > ~/.config/fish/completions/bgan.fish",
+            )
+        },
+    ),
+}
