@@ -69,6 +69,7 @@ _HOMES = {
     "Samples": "kinds.kind",
     "Kind": "kinds.kind",
     "register_kind": "kinds",
+    "fit": "runs.fit",
     "load": "models.pipeline",
 }
 

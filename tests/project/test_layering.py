@@ -51,7 +51,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "kinds": (("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
-    "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",)),
+    "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",), ("fit",)),
     "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "holdout", "arithmetic", "examples"),
@@ -71,7 +71,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "checks", "durable", "manifests", "streams", "codecs", "sources", "training.batches", "imaging", "command_line",
+    "errors", "checks", "durable", "manifests", "streams", "codecs", "sources", "training.batches", "imaging",
+    "command_line",
     "config", "kinds.finding", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -1,0 +1,84 @@
+"""Train a model in one line: ``model = bgan_discrete.fit("digits")``."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.kinds import get_kind
+from bgan_discrete.kinds.finding import kind_of_dataset
+from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.runs.train import train
+
+IN_MEMORY = "(in memory)"
+"""What a run's configuration names data that are no file."""
+
+MIN_SIDE = 8
+"""Of arrays of bytes that are taken for images."""
+
+
+def fit(
+    data: Any,
+    *,
+    kind: str | None = None,
+    output_dir: str | Path | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Pipeline:
+    """Train a model on data of any kind.
+
+    Args:
+        data: The name of an embedded data set (``"digits"``, ``"arithmetic"``, ``"table"``, ...), the path of a file or
+            folder, or the id of a data set on the Hub; or data in memory: a list of strings, a data frame, columns in a
+            dictionary, or an array. Bytes ``[N, H, W]`` or ``[N, H, W, 3]`` of at least 8 x 8 are images.
+        kind: ``images``, ``text`` or ``arrays``; None to find out from the data.
+        output_dir: Folder of the run, which keeps its checkpoints, samples and report; None for a temporary folder that
+            is deleted with the model.
+        progress: Whether to report progress.
+        **options: Options of ``bgan train`` for this kind, such as ``max_steps=2000``, ``max_seconds=60`` or
+            ``overwrite=True``.
+
+    Returns:
+        The model, which draws samples in the form of the data: ``fit(frame).sample(5)`` is a data frame.
+
+    Raises:
+        InputError: If the data, an option or the folder cannot be used, before any training.
+        NonFiniteError: If the training diverged.
+    """
+    is_named = isinstance(data, (str, os.PathLike))
+    name = kind or (kind_of_dataset(os.fspath(data)) if is_named else _kind_of_object(data))
+    scratch = tempfile.TemporaryDirectory(prefix="bgan-") if output_dir is None else None
+    folder = Path(scratch.name if scratch else output_dir or "") / ("run" if scratch else "")
+    values = {**options, "dataset": os.fspath(data) if is_named else IN_MEMORY, "output_dir": str(folder)}
+    config = get_kind(name).config_class.from_flat(values)
+    model = train(config, dataset=None if is_named else data, progress=progress).pipeline
+    if model is None:
+        raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
+    model.remember(folder / "model", model.data, None if is_named else data, scratch)
+    return model
+
+
+def _kind_of_object(data: Any) -> str:
+    """The kind of data in memory.
+
+    Raises:
+        InputError: If it cannot be told.
+    """
+    if isinstance(data, (list, tuple)) and data and all(isinstance(text, str) for text in data):
+        return "text"
+    if isinstance(data, Mapping) or type(data).__name__ == "DataFrame":
+        return "arrays"
+    array = np.asarray(data)
+    sides = array.shape[1:3]
+    if array.dtype == np.uint8 and array.ndim in (3, 4) and array.shape[3:] in ((), (3,)) and min(sides) >= MIN_SIDE:
+        return "images"
+    if array.dtype.kind in "iubSU" or array.dtype.names:
+        return "arrays"
+    raise InputError(
+        f"data must be a name, a path, strings, a data frame or an array of integers, got {type(data).__name__} "
+        f"({array.dtype}): round or bin real numbers first, or say which kind they are by kind="
+    )
