@@ -113,15 +113,14 @@ def _steps(o: Outcome) -> str:
 
 
 def _longer(o: Outcome) -> str:
-    return (
-        f"train for longer (raise {word(o.options, 'max_seconds' if o.stopped_by == 'max_seconds' else 'max_steps')})"
-    )
+    bound = "max_seconds" if o.stopped_by == "max_seconds" else "max_steps"
+    return f"train for longer: raise {word(o.options, bound)}"
 
 
 def _train_better(o: Outcome) -> str:
     if o.was_ill:
         return "First resolve what the training's own figures show."
-    return f"Best {_longer(o)}; if the curves have levelled off, raise {word(o.options, 'generator_lr')}."
+    return f"T{_longer(o)[1:]}; if the curves have levelled off, raise {word(o.options, 'generator_lr')}."
 
 
 def _add_variety(o: Outcome) -> str:

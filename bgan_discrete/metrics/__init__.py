@@ -33,7 +33,7 @@ __all__ = [*_HOMES]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bgan_discrete.metrics' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"bgan_discrete.metrics.{_HOMES[name]}"), name)
+    return vars(importlib.import_module(f"bgan_discrete.metrics.{_HOMES[name]}"))[name]
 
 
 def __dir__() -> list[str]:

@@ -289,6 +289,7 @@ def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, 
         low, high = min([low, *wanted]), max([high, *wanted])
         margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
         axes.set_ylim(low - margin, high + margin)
+        axes.ticklabel_format(axis="y", scilimits=(-4, 4))
     elif (low, high) != (values[0], values[-1]):
         axes.set_ylim(low / 1.2, high * 1.2)
     axes.set_xlabel("step", color=ink)

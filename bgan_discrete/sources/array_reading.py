@@ -50,16 +50,6 @@ class TensorLike(Protocol):
         """Without its graph."""
 
 
-@runtime_checkable
-class _ArrowTable(Protocol):
-    def to_pydict(self) -> Any: ...
-
-
-@runtime_checkable
-class _Series(Protocol):
-    def to_list(self) -> Any: ...
-
-
 Dataset = str | os.PathLike[str] | Codes | Table | Frame | TensorLike | Sequence[Any]
 
 
@@ -128,10 +118,9 @@ class Request:
         if isinstance(dataset, (np.ndarray, Mapping)):
             return dataset
         if not isinstance(dataset, (str, os.PathLike)) or not str(dataset).strip():
-            advice = ": name it, as in {'a': series}" if isinstance(dataset, _Series) else ""
             raise InputError(
-                f"{option} must be a name, a path, an array, or a dictionary or data frame of columns, got "
-                f"{type(dataset).__name__}{advice}"
+                f"{option} must be a name, a path, an array, or a dictionary or data frame of columns, such as "
+                f"{{'a': series}}, got {type(dataset).__name__}"
             )
         text = str(dataset)
         if text in NUM_ROWS:
@@ -206,7 +195,7 @@ def _in_memory(dataset: Any, option: str) -> Any:
             return array
         objects = np.array(dataset, object)  # NumPy would write the numbers beside texts as texts
         return array if all(isinstance(value, (str, bytes)) for value in objects.flat) else objects
-    if isinstance(dataset, _ArrowTable):
+    if type(dataset).__module__.startswith("pyarrow"):
         dataset = frame_of_arrow(dataset)
     is_frame = isinstance(dataset, Frame) and not isinstance(dataset, np.ndarray)
     return columns_of(dataset, option) if is_frame or isinstance(dataset, Mapping) else dataset

@@ -360,7 +360,7 @@ def test_where_the_rules_on_images_begin() -> None:
         return found_in(of_images(copies=value, training_repeated=repeated))
 
     cut = of_images(frechet_pixels=1.7, training={"steps": 12, "stopped_by": "max_seconds"})
-    assert "(raise `max_seconds`" in check_outcome(cut)[0].advice, "seconds ended it, not steps"
+    assert "raise `max_seconds`" in check_outcome(cut)[0].advice, "seconds ended it, not steps"
     # Of new images so many would be copies; the held-out ones are chosen not to be.
     assert repeating(0.9, 0.9) == repeating(0.0, 0.9) == repeating(0.0, 0.1) == [("data_repeat", "note")]
     assert repeating(0.0, 0.09) == []

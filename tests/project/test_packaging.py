@@ -242,7 +242,7 @@ class TestMakefile:
         assert calls.count("-m venv .venv") == 1
         assert calls.count("pip install") == 1
         assert "--constraint constraints.txt" in calls
-        assert "scripts/train_images.py --dataset digits" in calls
+        assert "scripts/train_images.py --config scripts/recipes/digits.yaml" in calls
         make(checkout, "demo", f"PYTHON={python}")
         assert log.read_text(encoding="utf-8").count("pip install") == 1
         later = (checkout / ".venv/.installed").stat().st_mtime + 5

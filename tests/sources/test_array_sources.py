@@ -230,7 +230,9 @@ def test_data_frames_are_dictionaries_of_their_columns() -> None:
         load_array(Frame([None], {None: [1, 2] * 9}))
     with pytest.raises(InputError, match="dataset has two columns called 'a'; rename one"):
         load_array(Frame(["a", "a"], values))
-    with pytest.raises(InputError, match=r"heldout must be a name, .* or data frame of columns, got object"):
+    with pytest.raises(
+        InputError, match=r"heldout must be a name, .* or data frame of columns, such as .*, got object"
+    ):
         load_array(values, heldout=object())  # type: ignore[arg-type]
 
 
