@@ -295,7 +295,7 @@ def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, 
     axes.set_xlabel("step", color=ink)
     axes.grid(color=grid, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=ink, length=0)
+    axes.tick_params(which="both", colors=ink, length=0)
     axes.spines[:].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
     return sum(not low <= value <= high for value in values), is_logarithmic
