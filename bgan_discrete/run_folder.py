@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import Sections, folder_of_run, load_config_values, read_config_values
+from bgan_discrete.config import EMBEDDED, Sections, folder_of_run, load_config_values, read_config_values
 from bgan_discrete.durable import remove_empty, sync_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.publishing.card import remove_card
@@ -17,9 +17,6 @@ from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints
 LOCK_FILE = ".run.lock"
 SAMPLE_SUFFIXES = (".png", ".txt", ".csv")
 """Pictures, lines of text, rows."""
-
-EMBEDDED = ("digits", "arithmetic", "python-docs", "records", "motifs", "table")
-"""Data sets that everybody has."""
 
 _WRITTEN = re.compile(
     r"samples/step-\d{7,}\.(png|txt|csv)"

@@ -1,7 +1,7 @@
 """What a verb was asked: the kind of the data that it is about, and the options of runs that are there already."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -29,6 +29,14 @@ class Call:
     argv: Sequence[str] = ()
     kind: str | None = None
     command: str = "bgan"
+
+    @property
+    def given_kind(self) -> str | None:
+        """The fixed kind, or that of ``--kind``; None where it is to be found."""
+        kind = self.kind or self.value("--kind")
+        if kind is not None and kind not in CONFIGS:
+            raise InputError(f"--kind must be one of {', '.join(CONFIGS)}, got {kind!r}")
+        return kind
 
     def asks(self, *flags: str) -> bool:
         """Whether one of these flags is among the arguments."""
@@ -91,14 +99,6 @@ def kind_of_model(call: Call) -> str:
     if model is None:
         raise InputError("--model must be given: the 'model' folder of a run, or the id of a model on the Hub")
     return finding.kind_of_model(model, call.value("--revision"))
-
-
-def the_kind(call: Call, find: Callable[[Call], str]) -> str:
-    """The kind of a call: the fixed one, that of ``--kind``, or the one that is found."""
-    kind = call.kind or call.value("--kind")
-    if kind is not None and kind not in CONFIGS:
-        raise InputError(f"--kind must be one of {', '.join(CONFIGS)}, got {kind!r}")
-    return kind or find(call)
 
 
 def section_of(kind: str, name: str) -> type:

@@ -16,7 +16,6 @@ from bgan_discrete.command_line.calls import (
     parse_evaluation,
     parse_training,
     section_of,
-    the_kind,
 )
 from bgan_discrete.command_line.flags import CONFIG_HELP, Parser, add_option
 from bgan_discrete.config import CODEC_OPTIONS, CONFIGS, TrainingConfig
@@ -25,7 +24,7 @@ from bgan_discrete.streams import write_product
 
 TITLES = {"run": "run", "data": "data", "model": "networks", "training": "training"}
 COMMON = {
-    "dataset": "what to train on: a file, a folder, an id of the Hub (owner/name), or embedded: digits, arithmetic, "
+    "dataset": "the data: a file, a folder, an id of the Hub (owner/name), or embedded: digits, arithmetic, "
     "python-docs, records, motifs, table (default: none)",
     "output_dir": "folder of the run (default: runs/images, runs/text or runs/array)",
     "overwrite": "",
@@ -37,7 +36,7 @@ COMMON = {
     "seed": "",
     "device": "",
     "limit": "use only the first so many images, documents or rows",
-    "holdout": "share of the data held out for the metrics, or, of texts and arrays, another file to judge by",
+    "holdout": "share of the data held out for the metrics, or, of texts and arrays, another file to evaluate with",
     "batch_size": "",
     "num_draws": "",
     "codec": "",
@@ -134,9 +133,9 @@ def parser_of(call: Call, kind: str | None = None) -> Parser:
 
 
 def _train(call: Call) -> int:
-    if call.asks("-h", "--help") and not call.kind and not call.value("--kind"):
-        _common_parser(call).values(["--help"])
-    kind = the_kind(call, kind_of_training)
+    if call.asks("-h", "--help") and not call.given_kind:
+        _common_parser(call, [*COMMON]).values(["--help"])
+    kind = call.given_kind or kind_of_training(call)
     config = parse_training(parser_of(call, kind), call.argv, kind)
 
     from bgan_discrete.runs.train import train
@@ -152,19 +151,20 @@ def _add_training(parser: Parser, kind: str | None) -> None:
         parser.add_section(section_of(kind, name), title, kind=kind)
 
 
-def _common_parser(call: Call) -> Parser:
-    """For the help of ``bgan train``: the options that most users need, of all kinds of data."""
-    verb = VERBS["train"]
+def _common_parser(call: Call, names: Sequence[str]) -> Parser:
+    """For the help before the kind is known: the options that most users need, of all kinds of data."""
+    verb = VERBS[call.verb]
     parser = Parser(verb.purpose, [lines[0] for lines in verb.examples.values()], call.command)
     parser.usage = "%(prog)s [options]"
     group = parser.add_argument_group(f"the most common options (all of a kind: {call.command} --kind text --help)")
     group.add_argument("--kind", metavar=KIND_METAVAR, help="of the data (default: found)")
-    group.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
+    if call.verb == "train":
+        group.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
     known = {kind: options_of(kind) for kind in CONFIGS}
-    for name, own_text in COMMON.items():
+    for name in names:
         having = {kind: options[name] for kind, options in known.items() if name in options}
         entry, hint = next(iter(having.values()))
-        text = own_text or entry.metadata["help"]
+        text = COMMON[name] or entry.metadata["help"]
         if len(having) < len(known):
             text = f"{' and '.join(having)}: {text}"
         if len({repr(entry.default) for entry, _ in having.values()}) > 1 and "(default" not in text:
@@ -177,7 +177,10 @@ def _common_parser(call: Call) -> Parser:
 
 
 def _prepare(call: Call) -> int:
-    kind = the_kind(call, kind_of_data)
+    if call.asks("-h", "--help") and not call.given_kind:
+        names = {name for kind in CONFIGS for name in section_of(kind, "data").__dataclass_fields__}  # type: ignore[attr-defined]
+        _common_parser(call, [name for name in COMMON if name in names]).values(["--help"])
+    kind = call.given_kind or kind_of_data(call)
     data = section_of(kind, "data")(**parser_of(call, kind).values(call.argv))
     data.check()
 
@@ -215,8 +218,8 @@ def _generate(call: Call) -> int:
 def _kind_or_help(call: Call) -> str:
     """The kind of a call's model; shows the help of that kind, or of all, where it is asked for."""
     if call.asks("-h", "--help"):
-        parser_of(call, call.kind or call.value("--kind")).values(["--help"])
-    return the_kind(call, kind_of_model)
+        parser_of(call, call.given_kind).values(["--help"])
+    return call.given_kind or kind_of_model(call)
 
 
 def _add_generating(parser: Parser, kind: str | None) -> None:
@@ -303,7 +306,9 @@ def _add_evaluating(parser: Parser, kind: str | None) -> None:
         text = "evaluate at several temperatures too"
         parser.add_argument("--sweep-temperature", action="store_true", help=text)
     parser.add_argument("--output", metavar="FILE", help="the report as JSON; replaced if there")
-    if kind is not None:
+    if kind is None:
+        parser.add_argument_group("data", "options of the data, of one kind: bgan evaluate --kind text --help")
+    else:
         parser.add_section(section_of(kind, "data"), "data", without={*CODEC_OPTIONS} - {"missing"}, kind=kind)
 
 

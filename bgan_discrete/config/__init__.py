@@ -12,7 +12,7 @@ from bgan_discrete.config.arrays import (
     ArrayTrainingConfig,
 )
 from bgan_discrete.config.checks import check_text, shown
-from bgan_discrete.config.data import split_holdout, split_revision
+from bgan_discrete.config.data import EMBEDDED, split_holdout, split_revision
 from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.config.option import option
 from bgan_discrete.config.script import CODEC_OPTIONS, RunConfig, ScriptConfig, Sections
@@ -49,6 +49,7 @@ CONFIGS: dict[str, type[ScriptConfig]] = {
 __all__ = [
     "CODEC_OPTIONS",
     "CONFIGS",
+    "EMBEDDED",
     "RETIRED",
     "ArrayAlgorithmConfig",
     "ArrayDataConfig",

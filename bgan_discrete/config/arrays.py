@@ -42,7 +42,7 @@ class ArrayDataConfig(Section):
     limit: int | None = option(None, "use only the first so many rows", low=1)
     holdout: float | str = option(
         0.1,
-        "share of the rows held out for the metrics, or another file to judge by, read as dataset is",
+        "share of the rows held out for the metrics, or another file to evaluate with, read as dataset is",
         low=0,
         high=1,
         exclusive=True,
@@ -71,7 +71,7 @@ class ArrayModelConfig(Section):
     discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator", low=1, high=64)
     log_ratio_bound: float = option(
         5.0,
-        "of positions, and conv with credit alternatives: bound of the absolute F of a judge, approached smoothly",
+        "of positions, and conv with credit alternatives: bound of the discriminator's absolute F, approached smoothly",
         low=0,
         exclusive=True,
     )

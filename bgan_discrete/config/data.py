@@ -4,6 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+EMBEDDED = {
+    "digits": "images", "arithmetic": "text", "python-docs": "text", "records": "arrays", "motifs": "arrays",
+    "table": "arrays",
+}  # fmt: skip
+"""Data sets that are a part of the package, each with its kind."""
+
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)@(?P<revision>[\w./-]+)", re.ASCII)
 
 

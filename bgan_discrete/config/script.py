@@ -27,7 +27,7 @@ class RunConfig(Section):
     """Where a run writes, and what it does at its end."""
 
     output_dir: str = option("runs/images", "folder of the run", free=True)
-    resume: str | None = option(None, "'latest' or a checkpoint of this run: go on from there", free=True)
+    resume: str | None = option(None, "'latest' or a checkpoint of this run: resume from there", free=True)
     start_from: str | None = option(
         None,
         "a run's folder, a checkpoint or a model folder: begin a new run with its weights; options that are not given "

@@ -42,8 +42,8 @@ class TextDataConfig(Section):
     limit: int | None = option(None, "use only the first so many documents", low=1)
     holdout: float | str = option(
         0.1,
-        "share of the documents held out for the metrics where there is no test split, or another file to judge by, "
-        "read as dataset is",
+        "share of the documents held out for the metrics where there is no test split, or another file to evaluate "
+        "with, read as dataset is",
         low=0,
         high=1,
         exclusive=True,
@@ -82,7 +82,10 @@ class TextModelConfig(Section):
         high=64,
     )
     log_ratio_bound: float = option(
-        5.0, "with credit alternatives: bound of the absolute F of a judge, approached smoothly", low=0, exclusive=True
+        5.0,
+        "with credit alternatives: bound of the discriminator's absolute F, approached smoothly",
+        low=0,
+        exclusive=True,
     )
     logit_spread: float | None = option(
         None,

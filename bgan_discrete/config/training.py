@@ -61,8 +61,8 @@ class TrainingConfig(Section):
     )
     continuous: ContinuousName = option(
         "none",
-        "a generator of continuous grey levels, which back-propagates through its samples, with this loss (then "
-        "estimator and num_draws count for nothing)",
+        "a generator of continuous grey levels, which back-propagates through its samples, with this loss ("
+        "estimator and num_draws are then ignored)",
         kinds=("images",),
     )
     ema_decay: float = option(

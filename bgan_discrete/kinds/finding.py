@@ -11,14 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import CONFIGS, load_config_values, split_revision
+from bgan_discrete.config import CONFIGS, EMBEDDED, load_config_values, split_revision
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources.settings import HUB_ID, existing
 
-EMBEDDED = {
-    "digits": "images", "arithmetic": "text", "python-docs": "text", "records": "arrays", "motifs": "arrays",
-    "table": "arrays",
-}  # fmt: skip
 LEAST_SIDE = 8
 """Planes of bytes with shorter sides are arrays: no generator of images makes them."""
 

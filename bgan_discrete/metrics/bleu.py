@@ -60,22 +60,20 @@ def self_bleu(texts: Sequence[str], max_order: int = 5) -> dict[int, float]:
 def _mean_bleu(
     candidates: Sequence[str], references: Sequence[str], max_order: int, against_itself: bool
 ) -> dict[int, float]:
-    words = [text.split() for text in candidates]
-    others = words if against_itself else [text.split() for text in references]
     numbers: dict[str, int] = {}
-    ids = [np.array([numbers.setdefault(word, len(numbers)) for word in text], np.int64) for text in words]
-    other_ids = (
-        ids
-        if against_itself
-        else [np.array([numbers.setdefault(word, len(numbers)) for word in text], np.int64) for text in others]
-    )
+
+    def numbered(texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        return [np.array([numbers.setdefault(w, len(numbers)) for w in text.split()], np.int64) for text in texts]
+
+    ids = numbered(candidates)
+    other_ids = ids if against_itself else numbered(references)
     lengths = np.array([len(text) for text in ids])
     log_precision = np.zeros(len(ids))
     found = {}
     grams, other_grams = _Grams(ids), _Grams(other_ids)
     for order in range(1, max_order + 1):
         if order > 1:
-            join_grams(grams, other_grams, len(numbers))
+            _join_grams(grams, other_grams, len(numbers))
         matched, total = _matches(grams, other_grams, len(ids), against_itself)
         log_precision += np.log(np.where(matched > 0, matched, SMOOTHING) / np.maximum(total, 1))
         if order == 1:
@@ -101,7 +99,7 @@ class _Grams:
         self.order = 1
 
 
-def join_grams(a: _Grams, b: _Grams, num_words: int) -> None:
+def _join_grams(a: _Grams, b: _Grams, num_words: int) -> None:
     """Go on from n-grams to (n+1)-grams, with the same numbers in both."""
     extended = []
     for grams in (a, b) if a is not b else (a,):

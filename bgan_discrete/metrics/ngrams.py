@@ -101,21 +101,17 @@ class MarkovModel:
         self._alphabet = np.unique(points)
         # 0 is the start of a text, 1 its end, 2 a character that was never seen.
         stream = self._stream(texts)
-        self._keys, self._next = [], []
+        # By length: contexts in order and what follows each; contexts with what follows; and each of those pairs once.
+        self._keys, self._next, self._pairs, self._kind_keys = [], [], [], []
         for length in range(order + 1):
             contexts, following = self._contexts(stream, length)
             place = np.argsort(contexts, kind="stable")
-            self._keys.append(contexts[place])
-            self._next.append(following[place])
-        self._pairs = [
-            np.sort(_mix(keys, following.astype(np.uint64)))
-            for keys, following in zip(self._keys, self._next, strict=True)
-        ]
-        self._kinds = [
-            np.unique(_mix(k, f.astype(np.uint64)), return_index=True)[1]
-            for k, f in zip(self._keys, self._next, strict=True)
-        ]
-        self._kind_keys = [np.sort(keys[kinds]) for keys, kinds in zip(self._keys, self._kinds, strict=True)]
+            keys, following = contexts[place], following[place]
+            pairs = _mix(keys, following.astype(np.uint64))
+            self._keys.append(keys)
+            self._next.append(following)
+            self._pairs.append(np.sort(pairs))
+            self._kind_keys.append(np.sort(keys[np.unique(pairs, return_index=True)[1]]))
 
     def sample(self, num_samples: int, max_length: int, seed: int = 0, end: bool = True) -> list[str]:
         """Draw texts.
@@ -168,16 +164,9 @@ class MarkovModel:
         probability = np.full(len(self._contexts(stream, 0)[0]), 1 / size)
         for length in range(self.order + 1):
             keys, following = self._contexts(stream, length)
-            total = np.searchsorted(self._keys[length], keys, "right") - np.searchsorted(
-                self._keys[length], keys, "left"
-            )
-            pairs = _mix(keys, following.astype(np.uint64))
-            seen = np.searchsorted(self._pairs[length], pairs, "right") - np.searchsorted(
-                self._pairs[length], pairs, "left"
-            )
-            kinds = np.searchsorted(self._kind_keys[length], keys, "right") - np.searchsorted(
-                self._kind_keys[length], keys, "left"
-            )
+            total = _times(self._keys[length], keys)
+            seen = _times(self._pairs[length], _mix(keys, following.astype(np.uint64)))
+            kinds = _times(self._kind_keys[length], keys)
             known = total > 0
             probability[known] = ((seen + kinds * probability) / np.maximum(total + kinds, 1))[known]
         following = self._contexts(stream, 0)[1]
@@ -206,6 +195,11 @@ class MarkovModel:
             else np.zeros((len(counted), 0), np.int64)
         )
         return _hash_rows(windows), stream[counted]
+
+
+def _times(ordered: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ids:
+    """How often each of the wanted values is among ordered ones."""
+    return np.searchsorted(ordered, wanted, "right") - np.searchsorted(ordered, wanted, "left")
 
 
 def _mix(hashed: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.uint64]:

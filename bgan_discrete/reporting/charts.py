@@ -34,17 +34,8 @@ Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Panel:
-    """What one chart shows.
-
-    Attributes:
-        title: Its heading.
-        unit: Of the vertical axis.
-        figures: Keys of ``metrics.jsonl`` and the names of their curves.
-        aim: A value to which the curves should go, drawn as a line; None for none.
-        may_be_logarithmic: Whether the axis may be logarithmic.
-        least: What the axis must show, such as 0; None for nothing.
-    """
+class _Panel:
+    """What one chart shows: keys of ``metrics.jsonl`` and the names of their curves, and what the axis must show."""
 
     title: str
     unit: str
@@ -55,34 +46,27 @@ class Panel:
 
 
 PANELS = (
-    Panel("Mean D", "", {"d_real": "D(real)", "d_fake": "D(fake)"}, aim=0.5),
-    Panel("Mean log-ratio F", "nats", {"log_ratio_real": "F(real)", "log_ratio_fake": "F(fake)"}, aim=0.0),
-    Panel("Losses", "", {"discriminator_loss": "discriminator", "generator_loss": "generator"}),
-    Panel("Likelihood loss", "nats a sample", {"likelihood_loss": "pre-training"}),
-    Panel("log beta", "nats", {"log_beta": "log beta"}, aim=0.0),
-    Panel("Effective sample size", "ESS/M", {"ess_fraction": "ESS/M"}, aim=1.0, least=0.0),
-    Panel("Spread of the log weights", "nats", {"log_weight_std": "standard deviation"}, least=0.0),
-    Panel(
+    _Panel("Mean D", "", {"d_real": "D(real)", "d_fake": "D(fake)"}, aim=0.5),
+    _Panel("Mean log-ratio F", "nats", {"log_ratio_real": "F(real)", "log_ratio_fake": "F(fake)"}, aim=0.0),
+    _Panel("Losses", "", {"discriminator_loss": "discriminator", "generator_loss": "generator"}),
+    _Panel("Likelihood loss", "nats a sample", {"likelihood_loss": "pre-training"}),
+    _Panel("log beta", "nats", {"log_beta": "log beta"}, aim=0.0),
+    _Panel("Effective sample size", "ESS/M", {"ess_fraction": "ESS/M"}, aim=1.0, least=0.0),
+    _Panel("Spread of the log weights", "nats", {"log_weight_std": "standard deviation"}, least=0.0),
+    _Panel(
         "Gradient norms",
         "",
         {"generator_gradient_norm": "generator", "discriminator_gradient_norm": "discriminator"},
         may_be_logarithmic=True,
     ),
-    Panel("Gradient penalty", "", {"penalty": "penalty"}, may_be_logarithmic=True),
-    Panel("Throughput", "steps a second", {"steps_per_second": "steps"}, least=0.0),
+    _Panel("Gradient penalty", "", {"penalty": "penalty"}, may_be_logarithmic=True),
+    _Panel("Throughput", "steps a second", {"steps_per_second": "steps"}, least=0.0),
 )
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One line of a chart.
-
-    Attributes:
-        name: In the legend.
-        points: (step, value), by step; values that are not finite interrupt the line.
-        colour: Number of the colour.
-        dash: Number of the dash pattern.
-    """
+class _Curve:
+    """One line of a chart, by step; values that are not finite interrupt it."""
 
     name: str
     points: Sequence[Point]
@@ -117,8 +101,8 @@ class Chart:
         hidden: Points beyond the axis.
     """
 
-    panel: Panel
-    curves: Sequence[Curve]
+    panel: _Panel
+    curves: Sequence[_Curve]
     pictures: Mapping[str, str]
     unit: str
     hidden: int
@@ -147,25 +131,17 @@ def charts_of(runs: Mapping[str, Sequence[Line]]) -> list[Chart]:
                 points = _points(lines, key)
                 if len(runs) > 1:
                     label = run if len(panel.figures) == 1 else f"{run}: {name}"
-                    curves.append(Curve(label, points, place, number + 2 * (place // NUM_COLOURS)))
+                    curves.append(_Curve(label, points, place, number + 2 * (place // NUM_COLOURS)))
                 else:
-                    curves.append(Curve(name, points, number, number))
+                    curves.append(_Curve(name, points, number, number))
         curves = [curve for curve in curves if curve.values]
         if curves:
-            charts.append(draw(panel, curves))
+            charts.append(_draw(panel, curves))
     return charts
 
 
-def draw(panel: Panel, curves: Sequence[Curve]) -> Chart:
-    """Draw a chart; each curve has a finite value.
-
-    Args:
-        panel: What it shows.
-        curves: Its lines.
-
-    Returns:
-        The chart.
-    """
+def _draw(panel: _Panel, curves: Sequence[_Curve]) -> Chart:
+    """Draw a chart; each curve has a finite value."""
     from matplotlib import rc_context
 
     # No ids and no dates, so that a page is the same again; text stays text.
@@ -196,7 +172,7 @@ def plot_curves(lines: Sequence[Line], path: Path) -> bool:
     if len(lines) < 2:
         return False
     curves = [
-        [Curve(name, _points(lines, key), number, number) for number, (key, name) in enumerate(panel.figures.items())]
+        [_Curve(name, _points(lines, key), number, number) for number, (key, name) in enumerate(panel.figures.items())]
         for panel in PANELS
     ]
     drawn = [(panel, found) for panel, of in zip(PANELS, curves, strict=True) if (found := [c for c in of if c.values])]
@@ -232,16 +208,8 @@ def plot_temperatures(sweeps: Mapping[str, Sequence[Mapping[str, float]]], path:
     _save(figure, path)
 
 
-def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
-    """At most about ``most`` points: of each stretch of the line the first, the lowest and the highest, in order.
-
-    Args:
-        points: By step.
-        most: How many may stay.
-
-    Returns:
-        Points of the line, with its first and its last.
-    """
+def _thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
+    """At most about ``most`` points: of each stretch of the line the first, the lowest and the highest, in order."""
     if len(points) <= most:
         return list(points)
     size = math.ceil(len(points) / (most / 2))
@@ -268,7 +236,7 @@ def _new_figure(width: float, height: float, rows: int, columns: int) -> tuple[A
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, bool]:
+def _draw_panel(axes: Any, panel: _Panel, curves: Sequence[_Curve]) -> tuple[int, bool]:
     """Draw the lines; how many points are beyond the axis, and whether that is logarithmic."""
     *colours, ink, grid = COLOURS["light"]
     values = sorted(value for curve in curves for value in curve.values)
@@ -276,7 +244,7 @@ def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, 
     if is_logarithmic:
         axes.set_yscale("log")
     for curve in curves:
-        steps, heights = zip(*thinned(curve.points), strict=True)
+        steps, heights = zip(*_thinned(curve.points), strict=True)
         dashes = [float(length) for length in curve.pattern.split()]
         style: dict[str, Any] = {"linestyle": (0, tuple(dashes))} if dashes else {}
         alone = {} if len(curve.values) > 1 else {"marker": "o", "markersize": 4}
@@ -295,7 +263,7 @@ def _draw_panel(axes: Any, panel: Panel, curves: Sequence[Curve]) -> tuple[int, 
     axes.set_xlabel("step", color=ink)
     axes.grid(color=grid, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=ink, length=0)
+    axes.tick_params(which="both", colors=ink, length=0)
     axes.spines[:].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
     return sum(not low <= value <= high for value in values), is_logarithmic

@@ -5,13 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import (
-    ArrayTrainingConfig,
-    ImageTrainingConfig,
-    ScriptConfig,
-    TextTrainingConfig,
-    read_config_values,
-)
+from bgan_discrete.config import CONFIGS, read_config_values
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.manifests import file_inside, read_bytes, read_json
 from bgan_discrete.metrics.figure import Figure, figures_of
@@ -21,13 +15,6 @@ MAX_BYTES = 2**26
 """Of a file of a run that a report reads."""
 
 FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
-
-CONFIGS: dict[str, type[ScriptConfig]] = {
-    "images": ImageTrainingConfig,
-    "text": TextTrainingConfig,
-    "arrays": ArrayTrainingConfig,
-}
-"""What a run was of -> its options."""
 
 SAMPLE_FILES = ("samples.txt", "samples.csv")
 """Where a run may have written its samples as lines."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import ScriptConfig, split_revision
+from bgan_discrete.config import EMBEDDED, ScriptConfig, split_revision
 from bgan_discrete.diagnosis import Outcome, check_outcome
 from bgan_discrete.errors import one_line
 from bgan_discrete.manifests import MAX_TEXT_BYTES, read_json
@@ -19,7 +19,7 @@ from bgan_discrete.publishing.card import (
     write_card,
 )
 from bgan_discrete.publishing.hub import check_repo_id
-from bgan_discrete.run_folder import EMBEDDED, RunFolder
+from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.streams import say
 
 LEFT_OUT = ("output_dir", "resume", "overwrite", "device", "threads")

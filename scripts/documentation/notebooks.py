@@ -31,7 +31,8 @@ def notebook(page: str) -> str:
     cells = [_cell("code", START, 0)]
     for number, (language, text) in enumerate(_parts(page), 1):
         if language == "bash":
-            cells.append(_cell("code", re.sub(r"^python ", lambda _: COMMAND, text, flags=re.M), number))
+            commands = re.sub(r"^bgan ", "python -m bgan_discrete ", text, flags=re.M)
+            cells.append(_cell("code", re.sub(r"^python ", lambda _: COMMAND, commands, flags=re.M), number))
         else:
             cells.append(_cell("code" if language == "python" else "markdown", text, number))
     # The text comes first, as on the page.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bgan_discrete.command_line.calls import Call, kind_of_data, kind_of_training, options_of, the_kind
+from bgan_discrete.command_line.calls import Call, kind_of_data, kind_of_training, options_of
 from bgan_discrete.command_line.verbs import COMMON, VERBS, call_verb
 from bgan_discrete.config import CONFIGS
 from bgan_discrete.errors import InputError
@@ -53,7 +53,7 @@ def test_training_shows_twenty_options_first_and_all_of_a_kind_on_request(capsys
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(capsys, verb, "--help") if verb != "prepare" else shown(capsys, verb, "--kind", "text", "--help")
+    text = shown(capsys, verb, "--help")
     assert f"usage: bgan {verb}" in text and VERBS[verb].purpose in text
     assert f"example: bgan {verb} " in text
 
@@ -83,15 +83,16 @@ def test_the_kind_is_found(tmp_path: Path) -> None:
     CONFIGS["text"]().save(tmp_path / "config.yaml")
     assert kind_of_training(call("--output-dir", str(tmp_path), "--resume", "latest")) == "text"
     assert kind_of_training(call("--start-from", str(tmp_path))) == "text"
-    assert the_kind(call("--dataset", "digits", "--kind", "text"), kind_of_data) == "text"
+    assert call("--dataset", "digits", "--kind=text").given_kind == "text"
+    with pytest.raises(InputError, match="--kind must be one of images, text, arrays, got 'sound'"):
+        call_verb(["train", "--kind", "sound"])
     for argv, words in (
-        (("--kind", "sound"), "--kind must be one of images, text, arrays, got 'sound'"),
         (("--max-steps", "3"), "--dataset must be given"),
         (("--resume", "latest"), "--resume needs --output-dir"),
         (("--dataset", "none.csv"), "is neither embedded"),
     ):
         with pytest.raises(InputError, match=words):
-            the_kind(call(*argv), kind_of_training)
+            kind_of_training(call(*argv))
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "scripts" / "recipes").glob("*.yaml")), ids=lambda path: path.stem)

@@ -17,7 +17,7 @@ from in_process import run_file
 from mkdocs.config import load_config
 from mkdocs.structure.files import get_files
 from mkdocs.structure.nav import get_navigation
-from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
+from pages import BGAN, ROOT, blocks, put_data_of_a_user, run_command, run_program, shorten_evaluations
 
 from bgan_discrete.game.divergences import DIVERGENCES
 from bgan_discrete.game.estimators import ESTIMATORS
@@ -38,6 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like the root of the checkout to what runs there."""
     for name in ("scripts", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
+    put_data_of_a_user(tmp_path)
     monkeypatch.chdir(tmp_path)
     shorten_evaluations(monkeypatch)
     return tmp_path
@@ -80,7 +81,9 @@ def test_the_notebook_of_a_tutorial_runs(page: str, place: Path) -> None:
         assert cell["outputs"] == [] and cell["execution_count"] is None
         if source.startswith(notebooks.COMMAND):
             for line in source.splitlines():
-                ran.append("python " + line.removeprefix(notebooks.COMMAND))
+                ran.append(
+                    ("python " + line.removeprefix(notebooks.COMMAND)).replace("python -m bgan_discrete", "bgan")
+                )
                 run_command(ran[-1])
         else:
             ran.append(source)
@@ -206,12 +209,13 @@ def options() -> dict[str, set[str]]:
     scripts = ROOT / "scripts"
     for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py")]):
         name = path.relative_to(scripts).with_suffix("").as_posix()
-        found[name] = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", _help_of(path)))
+        found[name] = _flags(str(path))
+    found["bgan"] = set().union(*(_flags(BGAN, verb) for verb in ("train", "generate", "evaluate", "report", "push")))
     return found
 
 
-def _help_of(path: Path) -> str:
-    return run_file(str(path), "--help", cwd=ROOT).stdout
+def _flags(*command: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", run_file(*command, "--help", cwd=ROOT).stdout))
 
 
 @pytest.mark.parametrize("page", [*TEXTS, "README.md", "CONTRIBUTING.md"])

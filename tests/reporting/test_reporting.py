@@ -34,7 +34,7 @@ from bgan_discrete.reporting import (
     write_comparison_page,
     write_report_page,
 )
-from bgan_discrete.reporting.charts import COLOURS, Curve, Panel, charts_of, draw, plot_curves, thinned
+from bgan_discrete.reporting.charts import COLOURS, _Curve, _draw, _Panel, _thinned, charts_of, plot_curves
 from bgan_discrete.reporting.neighbours import (
     absent_classes,
     edit_distances,
@@ -559,11 +559,11 @@ def test_a_long_line_is_thinned_and_keeps_its_peaks() -> None:
     points = [(float(i), float(np.sin(i / 50))) for i in range(10_000)]
     points[4321] = (4321.0, 50.0)
     points[8765] = (8765.0, -50.0)
-    kept = thinned(points)
+    kept = _thinned(points)
     assert len(kept) <= 410
     assert {points[0], points[-1], points[4321], points[8765]} <= set(kept)
     assert [x for x, _ in kept] == sorted(x for x, _ in kept)
-    assert thinned(points[:10]) == points[:10]
+    assert _thinned(points[:10]) == points[:10]
 
 
 AWKWARD: dict[str, list[tuple[float, float]]] = {
@@ -579,8 +579,8 @@ AWKWARD: dict[str, list[tuple[float, float]]] = {
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_charts_of_awkward_figures(name: str, logarithmic: bool) -> None:
-    panel = Panel(name, "nats", {}, aim=0.0, may_be_logarithmic=logarithmic)
-    chart = draw(panel, [Curve(name, AWKWARD[name])])
+    panel = _Panel(name, "nats", {}, aim=0.0, may_be_logarithmic=logarithmic)
+    chart = _draw(panel, [_Curve(name, AWKWARD[name])])
     for picture in chart.pictures.values():
         root = check_drawing(base64.b64decode(picture).decode())
         texts = [part.text for part in root.iter() if part.tag.endswith("text")]
