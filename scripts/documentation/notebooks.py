@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb", "own_data.md": "own_data.ipynb"}
+TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb"}
 """Pages of ``docs/`` and what their notebooks are called, in ``notebooks/`` next to them."""
 
 COMMAND = "!{sys.executable} "
