@@ -154,7 +154,7 @@ DIVERGING = {
     "variance": ("adversarial_step",),
     "classifier": ("adversarial_step",),
     "divergences": ("adversarial_step", "wasserstein_step"),
-    "palette": ("train_images",),
+    "palette": ("train",),
     "rivals": ("adversarial_step", "discriminator_step", "wasserstein_step"),
     "continuous": ("continuous_step",),
     "boundary": ("adversarial_step",),
