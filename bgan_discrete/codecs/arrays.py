@@ -36,7 +36,7 @@ class ArrayCodec(Codec):
     column_names: tuple[str, ...] | None
 
     def space_of(self, event_shape: Sequence[int] = (), class_names: Sequence[str] | None = None) -> SampleSpace:
-        """`space`, whatever the arguments."""
+        """`space`; ``event_shape`` and ``class_names`` are not looked at."""
         return self.space
 
     @property

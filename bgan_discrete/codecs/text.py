@@ -79,7 +79,7 @@ class TextCodec(Codec):
         return SampleSpace((self.length,), self.num_categories, end_id=self.end_id)
 
     def space_of(self, event_shape: Sequence[int] = (), class_names: Sequence[str] | None = None) -> SampleSpace:
-        """`space`, whatever the arguments."""
+        """`space`; ``event_shape`` and ``class_names`` are not looked at."""
         return self.space
 
     @property

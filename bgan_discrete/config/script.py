@@ -46,11 +46,7 @@ class RunConfig(Section):
 
 @dataclass(frozen=True)
 class ScriptConfig:
-    """All options of a training script, in sections whose fields have distinct names.
-
-    Attributes:
-        kind: Of the data: ``images``, ``text`` or ``arrays``.
-    """
+    """All options of a training of one kind of data, in sections whose fields have distinct names."""
 
     kind: ClassVar[str] = "images"
 

@@ -88,10 +88,10 @@ class Kind(ABC):
 
     @abstractmethod
     def check_counts(self, num_samples: int, data: Any) -> None:
-        """Raise InputError if so many samples cannot be evaluated by the data."""
+        """Raise InputError if ``num_samples`` samples cannot be evaluated by the ``data``."""
 
     def classes(self, config: Any, data: Any) -> tuple[int, np.ndarray] | None:
-        """Number of classes and labels that a configured model learns from; None for a model without classes.
+        """Number of classes and labels of the ``data`` that ``config`` makes a model learn; None for one without classes.
 
         Raises:
             InputError: If the configuration wants classes, and the data have no usable labels.
@@ -99,7 +99,7 @@ class Kind(ABC):
         return None
 
     def warnings(self, config: Any, data: Any) -> list[str]:
-        """What a user should know of the data before a training, a line each."""
+        """What a user should know of the ``data`` before a training of ``config``, a line each."""
         return []
 
     # 2. Networks.
@@ -115,12 +115,15 @@ class Kind(ABC):
             space: Of the data.
             num_classes: Classes of the labels that both are given; None for none.
 
+        Returns:
+            The generator and the discriminator.
+
         Raises:
             InputError: If a network cannot take data of this shape.
         """
 
     def check_networks(self, config: Any, data: Any) -> None:  # noqa: B027 - most kinds have nothing to check
-        """Raise InputError if the networks of a configuration do not suit the data."""
+        """Raise InputError if the networks of ``config`` do not suit the ``data``."""
 
     def algorithm(self, config: Any) -> TrainingConfig:
         """The algorithm of a configuration, with what is left open decided by the networks."""
@@ -129,7 +132,7 @@ class Kind(ABC):
 
     @abstractmethod
     def start(self, generator: Generator, config: Any, data: Any) -> None:
-        """Give a new generator what it starts with, such as the data's frequencies for an output bias."""
+        """Give a new ``generator`` of ``config`` what it starts with, such as the frequencies of the ``data``."""
 
     # 3. Samples.
 
@@ -139,6 +142,9 @@ class Kind(ABC):
         Args:
             codec: Of the model.
             bin_ranges: Whether the bins of a table's numbers are given as ranges.
+
+        Returns:
+            A function of codes ``[N, *event_shape]``.
 
         Raises:
             InputError: If there are no such bins.
@@ -152,15 +158,18 @@ class Kind(ABC):
         """The samples of a finished model that its run shows.
 
         Args:
-            generate: `Pipeline.generate`.
-            num_classes: Of the model.
+            generate: `Pipeline.generate` of the model.
+            num_classes: Of the model; None for a model without classes.
             seed: Of the samples.
+
+        Returns:
+            The samples.
         """
         return generate(100, seed=seed)
 
     @abstractmethod
     def save(self, samples: Samples, path: Path) -> np.ndarray | str:
-        """Write samples to be looked at into a file that ends in `suffix`.
+        """Write ``samples`` to be looked at into the file ``path``, which ends in `suffix`.
 
         Returns:
             The same as a picture, uint8 ``[H, W, 3]`` or ``[H, W]``, or as text.
@@ -172,7 +181,7 @@ class Kind(ABC):
 
     @abstractmethod
     def check_output(self, output: Path | None, codec: Any) -> None:
-        """Raise InputError if samples of a model with this codec cannot be written into such a file."""
+        """Raise InputError if samples of a model with ``codec`` cannot be written into the file ``output``."""
 
     @abstractmethod
     def write(
@@ -206,6 +215,9 @@ class Kind(ABC):
             samples: From `to_show`.
             data: That the model was trained on.
             picture: A PNG to write, where neighbours are pictures.
+
+        Returns:
+            The facts, by their names.
         """
 
     @abstractmethod
@@ -227,16 +239,12 @@ class Kind(ABC):
         """
 
     def remarks(self, report: Any, data: Any) -> list[str]:
-        """What else is printed with the figures of an evaluation, a line each."""
+        """What else is printed with the figures of a ``report`` on ``data``, a line each."""
         return []
 
     @abstractmethod
     def words(self, codec: Any) -> Words:
-        """What a model card says of samples of this kind.
-
-        Args:
-            codec: Of the model.
-        """
+        """What a model card says of samples of this kind, whose model has this ``codec``."""
 
     def present(self, samples: Samples, like: Any = None) -> Any:
         """Samples in the form that data of this kind are given in: ``model.sample(16)`` returns this.
@@ -244,6 +252,9 @@ class Kind(ABC):
         Args:
             samples: Of a model.
             like: The data that the model was fitted on, if they were objects in memory.
+
+        Returns:
+            Images, texts, an array or a table.
         """
         return samples.values
 

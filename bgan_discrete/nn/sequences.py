@@ -164,7 +164,7 @@ class _AutoregressiveGenerator(Generator):
         """``[B, L, width]`` of codes ``[B, L]`` and latents ``[B, Z]``: the logits are a linear layer of them."""
 
     def logits(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """``[B, L, K]`` of codes ``[B, L]``."""
+        """Logits ``[B, L, K]`` of ``codes [B, L]``, each given the codes before it and the ``latents [B, Z]``."""
         return cast(Tensor, self.to_logits(self.features(codes, latents)))
 
     def _inputs(self, codes: Tensor, latents: Tensor) -> Tensor:

@@ -75,8 +75,13 @@ class Data(Generic[CodecT_co]):
 
 
 ImageData = Data[ImageCodec]
+"""What `load_images` returns."""
+
 TextData = Data[TextCodec]
+"""What `load_text` returns."""
+
 ArrayData = Data[ArrayCodec]
+"""What `load_array` returns."""
 
 
 def describe(data: Data[Codec]) -> str:

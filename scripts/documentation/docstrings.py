@@ -1,4 +1,8 @@
-"""What the docstring of a public name must have, and which names fall short."""
+"""What the docstring of a name must have, and which names fall short.
+
+The public interface says everything: arguments, results, errors. All else says what its name and signature do not, in
+one line where one is enough; a list of arguments, if there is one, is complete.
+"""
 
 import ast
 import re
@@ -6,7 +10,10 @@ import textwrap
 from collections.abc import Iterator
 
 import griffe
-from documentation.sources import PROMISED, Entry, Module, constructor, exports, members
+from documentation.sources import PACKAGE, PROMISED, Entry, Module, constructor, exports, members
+
+OF_THE_METHOD = (f"{PACKAGE}.game.", f"{PACKAGE}.distributions.")
+"""Packages that are read next to the paper, and so are documented as the public interface is."""
 
 ELSEWHERE = re.compile(r"\b(as in|as of|see|arguments,? .*as|what) (the two|`)|`\w+(\.\w+)*`'s", re.I)
 """A docstring that sends its reader to another one for what it leaves out."""
@@ -15,29 +22,32 @@ SPOKEN = re.compile(r"(Check|Raise InputError|Refuse)\b")
 """How the docstring of a function begins that is there to raise an error."""
 
 
-def faults(modules: list[Module]) -> list[str]:
-    """What is missing or wrong, one line each.
-
-    Args:
-        modules: The modules to read.
-
-    Returns:
-        The faults; empty if there are none.
-    """
-    known = {entry.path for module in modules for entry in module.entries}
-    promised = [entry.path for package in PROMISED for entry in exports(package).values()]
-    found = [f"{path} is exported and has no docstring" for path in promised if path not in known]
-    for module in modules:
-        if not module.docstring:
-            found.append(f"{module.name} has no docstring")
-        for entry in module.entries:
-            own = members(entry).values() if isinstance(entry, griffe.Class) else ()
-            for named in (entry, *(member for member in own if member.parent is entry)):
-                found += [f"{named.path} {fault}" for fault in _faults_of(named)]
+def faults(modules: list[Module], public: set[str] | None = None) -> list[str]:
+    """What is missing or wrong, one line each; ``public`` are the paths of the names that must say everything."""
+    public = public or public_paths()
+    named = {path: entry for module in modules for path, entry in _named(module)}
+    found = [f"{path} is exported and has no docstring" for path in sorted(public - named.keys())]
+    found += [f"{module.name} has no docstring" for module in modules if not module.docstring]
+    for path, entry in named.items():
+        found += [f"{path} {fault}" for fault in _faults_of(entry, path in public or path.startswith(OF_THE_METHOD))]
     return found
 
 
-def _faults_of(entry: Entry) -> Iterator[str]:
+def public_paths() -> set[str]:
+    """What the promised packages export, with the methods of the classes, where they are defined."""
+    entries = [entry for package in PROMISED for entry in exports(package).values()]
+    methods = [member for entry in entries if isinstance(entry, griffe.Class) for member in members(entry).values()]
+    return {entry.path for entry in (*entries, *methods)}
+
+
+def _named(module: Module) -> Iterator[tuple[str, Entry]]:
+    for entry in module.entries:
+        yield entry.path, entry
+        if isinstance(entry, griffe.Class):
+            yield from ((member.path, member) for member in members(entry).values())
+
+
+def _faults_of(entry: Entry, is_public: bool) -> Iterator[str]:
     if not entry.docstring:
         yield "has no docstring"
         return
@@ -46,7 +56,9 @@ def _faults_of(entry: Entry) -> Iterator[str]:
     text = entry.docstring.value
     sections = {section.kind.value: section for section in entry.docstring.parse("google", warnings=False)}
     refers = bool(ELSEWHERE.search(text))
-    yield from _faults_of_parameters(entry, sections, refers)
+    yield from _faults_of_parameters(entry, sections, refers or not is_public)
+    if not is_public:
+        return
     says = "raises" in sections or refers
     if isinstance(entry, griffe.Class):
         if "__init__" in entry.members and _raises(entry["__init__"]) and not says:

@@ -151,14 +151,28 @@ def g(a, b) -> int:
 
 def h():
     pass
+
+def internal(a, b) -> int:
+    """Do."""
+    raise InputError("no")
+
+def half_told(a, b):
+    """Do.
+
+    Args:
+        a: One.
+    """
 '''
     with griffe.temporary_visited_module(program, module_name="m") as module:
-        found = faults([sources.Module("m", "A module.", tuple(module.functions.values()))])
-    assert found[-4:] == [
+        read = sources.Module("m", "A module.", tuple(module.functions.values()))
+        found = faults([read], public={"m.f", "m.g", "m.h", "m.i"})
+    assert found == [
+        "m.i is exported and has no docstring",
         "m.f has the arguments a, b, and tells of a, c",
         "m.f raises InputError and does not say so",
         "m.g does not tell of its arguments a, b",
         "m.h has no docstring",
+        "m.half_told has the arguments a, b, and tells of a",
     ]
 
 
