@@ -91,7 +91,7 @@ class Kind(ABC):
         """Raise InputError if ``num_samples`` samples cannot be evaluated by the ``data``."""
 
     def classes(self, config: Any, data: Any) -> tuple[int, np.ndarray] | None:
-        """Number of classes and labels of the ``data`` that ``config`` makes a model learn; None for one without classes.
+        """Number of classes and labels of the ``data`` that a model of ``config`` learns; None for one without classes.
 
         Raises:
             InputError: If the configuration wants classes, and the data have no usable labels.
