@@ -1,14 +1,15 @@
 """A kind of data of your own, in one file: undirected graphs, coded by the upper triangle of their adjacency matrix.
 
-    python examples/graphs.py train --dataset communities --max-steps 3000 --output-dir runs/graphs
+    python examples/graphs.py train --kind graphs --dataset communities --max-steps 3000 --output-dir runs/graphs
     python examples/graphs.py generate --model runs/graphs/model --num-samples 100 --output graphs.npy
-    python examples/graphs.py evaluate --model runs/graphs/model --dataset communities
+    python examples/graphs.py evaluate --model runs/graphs/model
 
 A codec says what codes mean, and a `Kind` answers the questions that training, generating and evaluating ask. All else
 is the package's own: checkpoints, reports, saved models, the program and its options.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,18 @@ class GraphCodec(ArrayCodec):
         return graphs + graphs.transpose(0, 2, 1)
 
 
+@dataclass(frozen=True)
+class GraphConfig(ArrayTrainingConfig):
+    """The options of arrays; those that graphs have no use for keep their defaults."""
+
+    front = replace(ArrayTrainingConfig.front, output="graphs.npy", output_help="*.npy: matrices [N, V, V]")
+
+
 class Graphs(Kind):
     """Undirected graphs of equally many vertices."""
 
     name, noun, suffix = "graphs", "graphs", ".txt"
-    config_class = ArrayTrainingConfig
+    config_class = GraphConfig
     codec_class = GraphCodec
 
     def load(self, config: Any, codec: GraphCodec | None = None, dataset: Any = None) -> Data[GraphCodec]:

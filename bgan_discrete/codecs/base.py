@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,10 @@ class Codec(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Say in one line, to a human, what the codec does."""
+
+    def describe_codes(self, chunks: Iterable[NDArray[Any]], counts: Mapping[str, int]) -> list[str]:
+        """What there is to say of training codes, in several parts, and of what became of the data, a line each."""
+        return []
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types; ``codec_from_config`` builds it again."""
@@ -148,6 +152,14 @@ class ImageCodec(Codec):
     """Whether images of three channels have codes ``[N, 3, H, W]``, one for each channel, rather than ``[N, H, W]``."""
 
     channels: int
+
+    def describe_codes(self, chunks: Iterable[NDArray[Any]], counts: Mapping[str, int]) -> list[str]:
+        """The category that is most common."""
+        numbers = np.zeros(self.num_categories, np.int64)
+        for codes in chunks:
+            numbers += np.bincount(codes.ravel(), minlength=self.num_categories)
+        common = int(np.argmax(numbers))
+        return [f"most common: category {common}, {numbers[common] / numbers.sum():.1%} of the training codes"]
 
     def fit(self, images: NDArray[np.uint8]) -> Self:
         """Learn from images what the codec needs to know of them; most codecs learn nothing.

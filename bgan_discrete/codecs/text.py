@@ -1,7 +1,7 @@
 """What every codec of text has in common: framing, and how sequences become strings again."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,17 @@ class TextCodec(Codec):
         self.ends = check_flag("ends", ends)
         self.ordered = False
         self.num_categories = 0
+
+    def describe_codes(self, chunks: Iterable[Codes], counts: Mapping[str, int]) -> list[str]:
+        """Lengths, documents and unknown tokens."""
+        lengths = np.concatenate([self.lengths(codes) for codes in chunks])
+        return [
+            f"lengths:     {lengths.min()} to {lengths.max()} tokens, {lengths.mean():.1f} on average",
+            f"documents:   {counts['documents']:,} of up to {counts['longest']:,} tokens, from {counts['lines']:,} "
+            f"lines; {counts['cut']:,} were cut at the length, {counts['left_out']:,} left out",
+            f"unknown:     {counts['unknown']:,} tokens of the training samples, "
+            f"{counts['heldout_unknown']:,} of others",
+        ]
 
     def prompt_codes(self, prompt: str) -> Codes:
         """The codes of what samples are to begin with.

@@ -11,8 +11,6 @@ from bgan_discrete.config import CONFIGS, ScriptConfig, folder_of_run, folder_of
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.streams import say
 
-TRAINING_SCRIPTS = {"images": "train_images.py", "text": "train_text.py", "arrays": "train_array.py"}
-
 
 @dataclass(frozen=True)
 class Call:
@@ -159,7 +157,7 @@ def _check_kind(options: dict[str, Any], kind: str, folder: str) -> None:
         return
     for other, config in CONFIGS.items():
         if options.keys() <= config().to_flat().keys():
-            script = TRAINING_SCRIPTS[other]
+            script = config.front.script
             raise InputError(f"folder {folder!r} holds a run on {other}: resume it by bgan train or {script}")
 
 

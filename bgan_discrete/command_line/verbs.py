@@ -18,7 +18,7 @@ from bgan_discrete.command_line.calls import (
     section_of,
 )
 from bgan_discrete.command_line.flags import CONFIG_HELP, Parser, add_option
-from bgan_discrete.config import CODEC_OPTIONS, CONFIGS, TrainingConfig
+from bgan_discrete.config import CODEC_OPTIONS, CONFIGS, Front, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.streams import write_product
 
@@ -45,18 +45,6 @@ COMMON = {
     "bins": "",
 }
 """The options shown first, with ``--kind`` and ``--config`` twenty; their help where it differs by the kind."""
-
-OUTPUTS = {"images": "samples.png", "arrays": "samples.csv"}
-"""Where samples go that are given no file, if there is no such file; texts go to stdout."""
-
-OUTPUT_HELP = {
-    "images": "*.png for one grid, *.npz for the arrays codes and images (an existing file is replaced), a name "
-    "without suffix for a folder of PNGs (default: samples.png, if there is no such file)",
-    "text": "a file rather than stdout: *.jsonl for one JSON object a line, else text; an existing one is replaced",
-    "arrays": "*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; "
-    "an existing file is replaced (default: samples.csv, if there is no such file)",
-}
-KIND_METAVAR = "{" + ",".join(CONFIGS) + "}"
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ def parser_of(call: Call, kind: str | None = None) -> Parser:
     parser = Parser(verb.purpose, examples, call.command)
     parser.usage = "%(prog)s [options]"
     if call.kind is None and verb.has_kinds:
-        parser.add_argument("--kind", metavar=KIND_METAVAR, help="of the data (default: found)")
+        parser.add_argument("--kind", metavar=_kinds(), help="of the data (default: found)")
     verb.add_flags(parser, kind)
     return parser
 
@@ -157,7 +145,7 @@ def _common_parser(call: Call, names: Sequence[str]) -> Parser:
     parser = Parser(verb.purpose, [lines[0] for lines in verb.examples.values()], call.command)
     parser.usage = "%(prog)s [options]"
     group = parser.add_argument_group(f"the most common options (all of a kind: {call.command} --kind text --help)")
-    group.add_argument("--kind", metavar=KIND_METAVAR, help="of the data (default: found)")
+    group.add_argument("--kind", metavar=_kinds(), help="of the data (default: found)")
     if call.verb == "train":
         group.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
     known = {kind: options_of(kind) for kind in CONFIGS}
@@ -204,9 +192,9 @@ def _generate(call: Call) -> int:
     values = parser_of(call, kind).values(call.argv)
     _use_threads(values.pop("threads"))
     output = values.pop("output")
-    if output is None and kind in OUTPUTS:
-        output = OUTPUTS[kind]
-        if Path(output).exists():
+    if output is None:
+        output = CONFIGS[kind].front.output
+        if output is not None and Path(output).exists():
             raise InputError(f"output {output!r} exists: name it by --output to replace it, or give another name")
 
     from bgan_discrete.runs.generate import generate
@@ -223,28 +211,24 @@ def _kind_or_help(call: Call) -> str:
 
 
 def _add_generating(parser: Parser, kind: str | None) -> None:
-    _add_model(parser, kind, {"images": 64, "text": 20, "arrays": 1000}, seed=0)
+    fronts = _fronts(kind)
+    _add_model(parser, kind, {name: front.num_generated for name, front in fronts.items()}, seed=0)
     add = parser.add_argument_group("samples").add_argument
     text = "divides all logits: 1 draws from the model as it is, below 1 sharpens"
     add("--temperature", type=float, default=1.0, metavar="FLOAT", help=text)
-    text = "; ".join(f"{name}: {text}" for name, text in OUTPUT_HELP.items()) if kind is None else OUTPUT_HELP[kind]
-    add("--output", metavar="PATH", help=text)
-    if kind in (None, "images"):
-        add("--columns", type=int, metavar="INT", help="images in a row of a grid")
-        text = (
-            "classes to draw, numbers or names with commas between them (one that holds a comma in double quotes), of "
-            "a model trained with --conditional: the samples are shared evenly among them, in their order (default: "
-            "all)"
-        )
-        add("--labels", metavar="LABELS", help=text)
-    if kind in (None, "text"):
-        add("--top-k", type=int, metavar="INT", help="draw from the so many most probable tokens")
-        text = "draw from the fewest most probable tokens that together have this probability"
-        add("--top-p", type=float, metavar="FLOAT", help=text)
-        add("--prompt", default="", metavar="STR", help="what every sample begins with")
-    if kind in (None, "arrays"):
-        text = "write bins as text such as [10, 25), not a number inside them"
-        add("--bin-ranges", action="store_true", help=text)
+    texts = [front.output_help if kind else f"{name}: {front.output_help}" for name, front in fronts.items()]
+    add("--output", metavar="PATH", help="; ".join(texts))
+    for flag, arguments in (item for front in fronts.values() for item in front.generating.items()):
+        add(flag, **arguments)
+
+
+def _fronts(kind: str | None) -> dict[str, Front]:
+    """What the program says of one kind of data, or of all."""
+    return {name: config.front for name, config in CONFIGS.items() if kind in (None, name)}
+
+
+def _kinds() -> str:
+    return "{" + ",".join(CONFIGS) + "}"
 
 
 def _add_model(parser: Parser, kind: str | None, num_samples: dict[str, int], seed: int) -> None:
@@ -297,14 +281,10 @@ def _evaluate(call: Call) -> int:
 
 
 def _add_evaluating(parser: Parser, kind: str | None) -> None:
-    _add_model(parser, kind, {"images": 2000, "text": 10_000, "arrays": 10_000}, seed=1)
-    if kind in (None, "text"):
-        text = "another model of the same data, such as the same generator trained by maximum likelihood"
-        parser.add_argument("--against", metavar="MODEL", help=text)
-        text = "wgan-gp adds 640 samples of 32 characters"
-        parser.add_argument("--protocol", choices=("full", "wgan-gp"), default="full", help=text)
-        text = "evaluate at several temperatures too"
-        parser.add_argument("--sweep-temperature", action="store_true", help=text)
+    fronts = _fronts(kind)
+    _add_model(parser, kind, {name: front.num_evaluated for name, front in fronts.items()}, seed=1)
+    for flag, arguments in (item for front in fronts.values() for item in front.evaluating.items()):
+        parser.add_argument(flag, **arguments)
     parser.add_argument("--output", metavar="FILE", help="the report as JSON; replaced if there")
     if kind is None:
         parser.add_argument_group("data", "options of the data, of one kind: bgan evaluate --kind text --help")

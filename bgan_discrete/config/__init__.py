@@ -15,7 +15,7 @@ from bgan_discrete.config.checks import check_text, shown
 from bgan_discrete.config.data import EMBEDDED, split_holdout, split_revision
 from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.config.option import option
-from bgan_discrete.config.script import CODEC_OPTIONS, RunConfig, ScriptConfig, Sections
+from bgan_discrete.config.script import CODEC_OPTIONS, Front, RunConfig, ScriptConfig, Sections
 from bgan_discrete.config.text import (
     TextAlgorithmConfig,
     TextDataConfig,
@@ -60,6 +60,7 @@ __all__ = [
     "CreditName",
     "DivergenceName",
     "EstimatorName",
+    "Front",
     "ImageDataConfig",
     "ImageModelConfig",
     "ImageTrainingConfig",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option, other_default
-from bgan_discrete.config.script import RunConfig, ScriptConfig
+from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -108,6 +108,20 @@ class ArrayTrainingConfig(ScriptConfig):
     """All of `scripts/train_array.py`."""
 
     kind: ClassVar[str] = "arrays"
+    front: ClassVar[Front] = Front(
+        "train_array.py",
+        "samples.csv",
+        "*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; an "
+        "existing file is replaced (default: samples.csv, if there is no such file)",
+        num_generated=1000,
+        num_evaluated=10_000,
+        generating={
+            "--bin-ranges": {
+                "action": "store_true",
+                "help": "write bins as text such as [10, 25), not a number inside them",
+            }
+        },
+    )
 
     run: ArrayRunConfig = field(default_factory=ArrayRunConfig)
     data: ArrayDataConfig = field(default_factory=ArrayDataConfig)

@@ -1,10 +1,10 @@
 """The options of images: `scripts/train_images.py`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option
-from bgan_discrete.config.script import RunConfig, ScriptConfig
+from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -71,6 +71,25 @@ class ImageModelConfig(Section):
 @dataclass(frozen=True)
 class ImageTrainingConfig(ScriptConfig):
     """All of `scripts/train_images.py`."""
+
+    kind: ClassVar[str] = "images"
+    front: ClassVar[Front] = Front(
+        "train_images.py",
+        "samples.png",
+        "*.png for one grid, *.npz for the arrays codes and images (an existing file is replaced), a name without "
+        "suffix for a folder of PNGs (default: samples.png, if there is no such file)",
+        num_generated=64,
+        num_evaluated=2000,
+        generating={
+            "--columns": {"type": int, "metavar": "INT", "help": "images in a row of a grid"},
+            "--labels": {
+                "metavar": "LABELS",
+                "help": "classes to draw, numbers or names with commas between them (one that holds a comma in double "
+                "quotes), of a model trained with --conditional: the samples are shared evenly among them, in their "
+                "order (default: all)",
+            },
+        },
+    )
 
     run: RunConfig = field(default_factory=RunConfig)
     data: ImageDataConfig = field(default_factory=ImageDataConfig)

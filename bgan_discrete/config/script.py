@@ -1,7 +1,8 @@
 """All options of a training script, and those that say where it writes and what it does at its end."""
 
 import dataclasses
-from dataclasses import Field, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -45,10 +46,39 @@ class RunConfig(Section):
 
 
 @dataclass(frozen=True)
-class ScriptConfig:
-    """All options of a training of one kind of data, in sections whose fields have distinct names."""
+class Front:
+    """What the program says of a kind of data that its options do not.
 
-    kind: ClassVar[str] = "images"
+    Attributes:
+        script: That trains on it alone.
+        output: Where samples go that are given no file, if there is none of this name yet; None for stdout.
+        output_help: Files that samples can be written into.
+        num_generated: Samples that are drawn if no number is given.
+        num_evaluated: Likewise for an evaluation.
+        generating: Flags of its own for generating, with the arguments of ``add_argument``.
+        evaluating: Likewise for an evaluation.
+    """
+
+    script: str
+    output: str | None
+    output_help: str
+    num_generated: int
+    num_evaluated: int
+    generating: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluating: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScriptConfig:
+    """All options of a training script, in sections whose fields have distinct names.
+
+    Attributes:
+        kind: Of the data: ``images``, ``text`` or ``arrays``.
+        front: What the program says of it.
+    """
+
+    kind: ClassVar[str]
+    front: ClassVar[Front]
 
     @classmethod
     def from_flat(cls: type[Sections], values: dict[str, Any]) -> Sections:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option, other_default
-from bgan_discrete.config.script import RunConfig, ScriptConfig
+from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -122,6 +122,34 @@ class TextTrainingConfig(ScriptConfig):
     """All of `scripts/train_text.py`."""
 
     kind: ClassVar[str] = "text"
+    front: ClassVar[Front] = Front(
+        "train_text.py",
+        None,
+        "a file rather than stdout: *.jsonl for one JSON object a line, else text; an existing one is replaced",
+        num_generated=20,
+        num_evaluated=10_000,
+        generating={
+            "--top-k": {"type": int, "metavar": "INT", "help": "draw from the so many most probable tokens"},
+            "--top-p": {
+                "type": float,
+                "metavar": "FLOAT",
+                "help": "draw from the fewest most probable tokens that together have this probability",
+            },
+            "--prompt": {"default": "", "metavar": "STR", "help": "what every sample begins with"},
+        },
+        evaluating={
+            "--against": {
+                "metavar": "MODEL",
+                "help": "another model of the same data, such as the same generator trained by maximum likelihood",
+            },
+            "--protocol": {
+                "choices": ("full", "wgan-gp"),
+                "default": "full",
+                "help": "wgan-gp adds 640 samples of 32 characters",
+            },
+            "--sweep-temperature": {"action": "store_true", "help": "evaluate at several temperatures too"},
+        },
+    )
 
     run: TextRunConfig = field(default_factory=TextRunConfig)
     data: TextDataConfig = field(default_factory=TextDataConfig)

@@ -6,6 +6,7 @@ The three kinds are imported on first use, so that a program that only asks for 
 import importlib
 from typing import Any
 
+from bgan_discrete.config import CONFIGS
 from bgan_discrete.errors import InputError
 
 _HOMES = {"images": "Images", "text": "Text", "arrays": "Arrays"}
@@ -27,8 +28,13 @@ def register_kind(kind: Any) -> Any:
     """
     if kind.name in _HOMES:
         raise InputError(f"kind name {kind.name!r} is taken by a kind of this package; choose another")
-    _KINDS[kind.name] = kind
+    _KINDS[kind.name], CONFIGS[kind.name] = kind, kind.config_class
     return kind
+
+
+def own_kinds() -> list[Any]:
+    """The registered kinds of the user."""
+    return [kind for name, kind in _KINDS.items() if name not in _HOMES]
 
 
 def kind_names() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bgan_discrete.config import CONFIGS, EMBEDDED, load_config_values, split_revision
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.kinds import own_kinds
 from bgan_discrete.sources.settings import HUB_ID, existing
 
 LEAST_SIDE = 8
@@ -76,9 +77,10 @@ def kind_of_model(model: str, revision: str | None = None) -> str:
     from bgan_discrete.publishing.hub import find_model
 
     codec = load_codec(find_model(model, MODEL_FORMAT, revision).folder / "codec.json")
-    for kind, codec_class in (("images", ImageCodec), ("text", TextCodec), ("arrays", ArrayCodec)):
+    own = [(kind.name, kind.codec_class) for kind in own_kinds()]
+    for kind, codec_class in (*own, ("images", ImageCodec), ("text", TextCodec), ("arrays", ArrayCodec)):
         if isinstance(codec, codec_class):
-            return kind
+            return str(kind)
     raise _in_doubt(f"model {model!r}", f"a codec {codec.name!r}")
 
 

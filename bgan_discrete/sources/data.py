@@ -104,10 +104,7 @@ def describe(data: Data[Codec]) -> str:
         f"codes:       {' x '.join(map(str, data.event_shape))}, K = {data.num_categories}{at_most} "
         f"({data.codec.describe()})",
     ]
-    if isinstance(data.codec, ImageCodec):
-        lines.append(_most_common(data))
-    if isinstance(data.codec, TextCodec):
-        lines += _describe_text(data, data.codec)
+    lines += data.codec.describe_codes((np.asarray(data.codes[chunk]) for chunk in chunks_of(len(data.codes))), counts)
     if "repeated" in counts:
         lines.append(
             f"duplicates:  {counts['repeated']:,} training samples repeat earlier ones; {counts['leaked']:,} held-out "
@@ -119,25 +116,6 @@ def describe(data: Data[Codec]) -> str:
         *(f"note:        {note}" for note in data.notes),
     ]
     return "\n".join(map(visible, lines))
-
-
-def _most_common(data: Data[Codec]) -> str:
-    counts = np.zeros(data.num_categories, np.int64)
-    for chunk in chunks_of(len(data.codes)):
-        counts += np.bincount(data.codes[chunk].ravel(), minlength=data.num_categories)
-    common = int(counts.argmax())
-    return f"most common: category {common}, {counts[common] / counts.sum():.1%} of the training codes"
-
-
-def _describe_text(data: Data[Codec], codec: TextCodec) -> list[str]:
-    counts = data.counts
-    lengths = np.concatenate([codec.lengths(np.asarray(data.codes[chunk])) for chunk in chunks_of(len(data.codes))])
-    return [
-        f"lengths:     {lengths.min()} to {lengths.max()} tokens, {lengths.mean():.1f} on average",
-        f"documents:   {counts['documents']:,} of up to {counts['longest']:,} tokens, from {counts['lines']:,} lines; "
-        f"{counts['cut']:,} were cut at the length, {counts['left_out']:,} left out",
-        f"unknown:     {counts['unknown']:,} tokens of the training samples, {counts['heldout_unknown']:,} of others",
-    ]
 
 
 def _classes(labels: NDArray[np.int64], names: tuple[str, ...] | None) -> str:
