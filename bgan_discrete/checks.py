@@ -29,20 +29,7 @@ def check_not_negative(**values: Any) -> None:
 
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """The value as a plain integer.
-
-    Args:
-        name: Of the argument.
-        value: Of any kind.
-        low: The least integer that is right.
-        high: The largest; None for no bound.
-
-    Returns:
-        The integer.
-
-    Raises:
-        InputError: If it is no integer, or out of range.
-    """
+    """The value as a plain integer; raises InputError for what is none, or outside ``low .. high`` (None: no bound)."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:

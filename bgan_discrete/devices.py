@@ -7,17 +7,9 @@ from bgan_discrete.parallel import ALONE, Processes
 
 
 def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
-    """The device that a configuration names.
+    """The device of a name, ``auto`` for CUDA where there is one; of several processes on a machine each has its own.
 
-    Args:
-        name: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
-        processes: Of several on a machine each has its own device of the kind.
-
-    Returns:
-        The device.
-
-    Raises:
-        InputError: If the name is unknown or the device is absent.
+    Raises InputError if the name is unknown or the device cannot be used.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

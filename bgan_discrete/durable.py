@@ -34,22 +34,12 @@ def replace_text(path: Path, text: str, errors: str = "strict") -> None:
 
 @contextmanager
 def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
-    """A binary file to write, which takes the name ``path`` once it is complete.
+    """A binary file to write, which takes the name ``path``, in an existing folder, once it is complete.
 
     Until then, and after an error, the former file stays. A replaced file keeps its permissions and, where possible,
     its owner; of a link the target is replaced. A pipe or a device, such as ``/dev/stdout``, receives all bytes at the
-    end.
-
-    Args:
-        path: Of the file; its folder must exist.
-        synced: Wait until it is on the disk, and delete leftovers of killed processes; False for many quick files.
-
-    Returns:
-        A context with the file.
-
-    Raises:
-        StorageError: If it cannot be written, or a file that is there is read-only; the message names the path and the
-            reason.
+    end. ``synced`` waits for the disk and deletes leftovers of killed processes: False for many quick files. Raises
+    StorageError if the file cannot be written, or one that is there is read-only.
     """
     try:
         is_stream = path.exists() and (str(path).startswith(_STREAMS) or not stat.S_ISREG(path.stat().st_mode))
@@ -102,14 +92,9 @@ def _taking_the_name_of(path: Path, synced: bool) -> Iterator[BinaryIO]:
 
 
 def keep_permissions(path: Path, successor: Path) -> None:
-    """Copy mode, access list and, where possible, owner to a file that is about to replace another one.
+    """Copy mode, access list and, where possible, owner to a file that is about to replace ``path``.
 
-    Args:
-        path: The file that is there; may be missing.
-        successor: The one that takes its name.
-
-    Raises:
-        PermissionError: If the file may not be written, even where root or its folder would let it be replaced.
+    Raises PermissionError if ``path`` may not be written, even where root or its folder would let it be replaced.
     """
     if not path.exists():
         return
@@ -126,19 +111,9 @@ def keep_permissions(path: Path, successor: Path) -> None:
 def hold_folder(folder: Path | None, lock_file: str) -> ExitStack:
     """Lock a folder until the returned context ends or the process dies.
 
-    A missing folder is created, and removed again if it is empty at the end. On a file system without locks there is a
-    warning.
-
-    Args:
-        folder: None for none.
-        lock_file: Name of the file that is locked; it is deleted at the end.
-
-    Returns:
-        A context that holds the lock.
-
-    Raises:
-        InputError: If ``folder`` is a file, or another process or thread holds it.
-        StorageError: If it cannot be created or written in.
+    A missing folder is created, and removed again if it is empty at the end; ``lock_file`` is deleted. On a file system
+    without locks there is a warning. Raises InputError if the folder is a file or in use by another process or thread,
+    StorageError if it cannot be created or written in.
     """
     from filelock import FileLock, Timeout
 
@@ -178,16 +153,7 @@ def remove_empty(folders: Sequence[Path]) -> None:
 
 @contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
-    """A temporary folder inside ``parent``, deleted at the end.
-
-    It is locked while its process lives, so that `clean_leftovers` of another process does not delete it.
-
-    Args:
-        parent: An existing folder.
-
-    Returns:
-        A context with the folder.
-    """
+    """A temporary folder in an existing one, deleted at the end; its lock keeps `clean_leftovers` of others off it."""
     path, descriptor = _locked(parent, _WORKING, "", _new_folder)
     try:
         yield path
@@ -198,14 +164,10 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
 
 def publish_folder(working: Path, final: Path) -> None:
-    """Give a finished folder its name; a folder of that name is renamed first and deleted.
+    """Give a finished `working_folder`, its files written by `write_synced`, the name ``final`` in the same folder.
 
-    Other files of the former one are kept. A crash between the two leaves the former one under the name of
-    `stepped_aside`.
-
-    Args:
-        working: From `working_folder`, its files written by `write_synced`.
-        final: In the same folder.
+    A folder of that name is renamed to `stepped_aside` first, where a crash leaves it; its files that the new one lacks
+    are kept, the rest is deleted.
     """
     sync_folder(working)
     aside = stepped_aside(final)
@@ -242,12 +204,7 @@ def clean_leftovers(folder: Path) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until it is on the disk.
-
-    Args:
-        path: Of the file, which does not exist.
-        content: Its bytes.
-    """
+    """Write a file that does not exist yet, and wait until it is on the disk."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -255,11 +212,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, and wait until their names are on the disk.
-
-    Args:
-        folder: The folder; may exist.
-    """
+    """Create a folder and its parents, unless they exist, and wait until their names are on the disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -279,15 +232,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def storage_error(what: str, error: OSError) -> StorageError:
-    """The one line about something that cannot be written.
-
-    Args:
-        what: Named in the message.
-        error: Why.
-
-    Returns:
-        The error to raise.
-    """
+    """The error to raise where ``what`` cannot be written: one line with the reason."""
     if isinstance(error, StorageError):
         return error
     named = error.filename if isinstance(error.filename, str) and error.filename not in what else None

@@ -15,19 +15,10 @@ GRID_CELL_PIXELS = 48
 
 
 def image_grid(images: np.ndarray, columns: int | None = None, gap: int = 2, scale: int | None = None) -> np.ndarray:
-    """Arrange images in a grid, row by row.
+    """Arrange uint8 images ``[N, H, W]`` or ``[N, H, W, 3]`` row by row in one picture ``[height, width, 3]``.
 
-    Args:
-        images: uint8 ``[N, H, W]`` or ``[N, H, W, 3]``.
-        columns: Images in a row; about the square root of N if None.
-        gap: Pixels between images, after enlarging.
-        scale: Whole factor of enlargement (nearest neighbour); chosen by `GRID_CELL_PIXELS` if None.
-
-    Returns:
-        uint8 ``[height, width, 3]``.
-
-    Raises:
-        InputError: If there is no image, or the array is not one of images.
+    There are about as many columns as rows by default, ``gap`` pixels lie between images, and ``scale`` is a whole
+    factor of enlargement, by `GRID_CELL_PIXELS` if None. Raises InputError for another array, or no images.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) == 0:
         raise InputError(f"images must be uint8 [N, H, W] or [N, H, W, 3], got {images.dtype} {list(images.shape)}")

@@ -42,17 +42,7 @@ def file_facts(path: Path) -> dict[str, Any]:
 
 
 def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, Any]], **facts: Any) -> str:
-    """The text of a manifest.
-
-    Args:
-        kind: Of the folder, such as ``"bgan_discrete.model"``.
-        version: Of its format.
-        files: Name -> `file_facts`.
-        facts: Further entries, of plain JSON types.
-
-    Returns:
-        JSON that ends with a digest of itself.
-    """
+    """JSON that ends with a digest of itself, of a folder's ``kind``, the `file_facts` of its files and more facts."""
     document = {"format": kind, "format_version": version, **facts, "files": {k: dict(v) for k, v in files.items()}}
     return _render({**document, "digest": _digest(document)})
 
@@ -60,22 +50,11 @@ def render_manifest(kind: str, version: int, files: Mapping[str, Mapping[str, An
 def verify_folder(
     folder: Path, kind: str, readable_version: int, what: str, within: Path | None = None
 ) -> dict[str, Any]:
-    """Compare a folder with its manifest, byte for byte, before anything in it is used.
+    """The manifest of a folder, compared with it byte for byte before anything in it is used.
 
-    Args:
-        folder: With a manifest.
-        kind: That the manifest must be of.
-        readable_version: Of the format; others are refused.
-        what: The folder's name in messages, such as ``"checkpoint"``.
-        within: Where links may lead; the folder itself if None.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DamagedError: If a file or the manifest is missing or was changed; the message names it.
-        NewerFormatError: If the format is a newer one.
-        InputError: If the format is an older one, the manifest is of another kind, or a name points outside the folder.
+    ``what`` names the folder in messages; links may lead to ``within``, or only inside the folder. Raises DamagedError
+    if something is missing or was changed, NewerFormatError for a newer format, and InputError for an older one,
+    another kind, or a name that points outside.
     """
     named = f"{what} {str(folder)!r}"
     path = file_inside(folder, MANIFEST_FILE, named, within)
@@ -105,17 +84,7 @@ def verify_folder(
 
 
 def check_version(named: str, version: int, readable: int) -> None:
-    """Refuse what an older or a newer version of the package wrote.
-
-    Args:
-        named: What it is, in the message.
-        version: Of its format.
-        readable: The version that this package reads and writes.
-
-    Raises:
-        NewerFormatError: If it is newer.
-        InputError: If it is older.
-    """
+    """Raise NewerFormatError or InputError for what a newer or an older version of the package wrote."""
     # A file can hold a number of any length.
     fault = f"{named} has format version {max(-1, min(version, 10**9))}; this version of the package reads {readable}"
     if version > readable:
@@ -130,20 +99,9 @@ def is_plain_name(name: Any) -> bool:
 
 
 def file_inside(folder: Path, name: str, named: str, within: Path | None = None) -> Path:
-    """The path of a file directly inside a folder.
+    """The path of a file directly inside a folder; links may lead to ``within``, as those of the Hub's cache do.
 
-    Args:
-        folder: The folder.
-        name: Of the file.
-        named: The folder's name in messages.
-        within: Where links may lead, as those of the Hub's cache do; the folder itself if None.
-
-    Returns:
-        The path.
-
-    Raises:
-        DamagedError: If there is no such file.
-        InputError: If the name or a link leads out of the folder, or to something that is no file.
+    Raises DamagedError if it is missing, InputError if it leads out or to something that is no file.
     """
     if not is_plain_name(name):
         raise InputError(f"{named} names a file {one_line(ValueError(repr(name)))}, which is no plain file name")
@@ -161,19 +119,7 @@ def file_inside(folder: Path, name: str, named: str, within: Path | None = None)
 
 
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
-    """Read an untrusted JSON file.
-
-    Args:
-        path: The file.
-        max_bytes: A larger one is refused unread.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no JSON, too large or nested too deeply, or holds NaN or infinity.
-    """
+    """Read an untrusted JSON file; ValueError also for one too large, nested too deeply, or with NaN or infinity."""
     return strict_json(read_text(path, max_bytes))
 
 

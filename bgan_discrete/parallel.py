@@ -36,23 +36,14 @@ LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training as one of them sees them.
-
-    Attributes:
-        rank: Its number, 0 .. size - 1.
-        size: How many there are.
-        local_rank: Its number among those of its machine.
-        control: The hosts' own group, for small messages that must not wait for an accelerator; None alone.
-        patient: The same for those that wait for the preparation of the data.
-        timeout: Seconds to wait for another process before it counts as lost; `PREPARATION` times as long for the data.
-    """
+    """The processes of a training as one of them sees them."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
-    control: Any = None
-    patient: Any = None
-    timeout: float = 600.0
+    local_rank: int = 0  # among those of its machine
+    control: Any = None  # the hosts' own group, for messages that must not wait for an accelerator; None alone
+    patient: Any = None  # the same, for those that wait for the preparation of the data
+    timeout: float = 600.0  # seconds until another process counts as lost; `PREPARATION` times as many for the data
 
     @property
     def is_first(self) -> bool:
@@ -82,11 +73,8 @@ class Processes:
         """Run some work on the first process of every machine, then on the others.
 
         The first ones may take `PREPARATION` times the timeout; the others the timeout, and as long as if each of all
-        processes took what the first ones took, one after the other.
-
-        Raises:
-            Exception: What the work raised in this process.
-            BGANError: If it failed in another process, or one did not end it in this time.
+        processes took what the first ones took, one after the other. Raises what the work raised in this process, or
+        BGANError if it failed in another one, or one did not end it in this time.
         """
         if self.size == 1:
             return work()
@@ -120,16 +108,9 @@ class Processes:
         return result
 
     def replicate(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients, and the statistics of its batches, taken over all processes.
+        """The network in a wrapper that takes gradients, and statistics of batches, over all processes; alone, itself.
 
-        Args:
-            network: On its device; batch normalisation in it becomes that over all processes.
-
-        Returns:
-            A wrapper; the network itself where there is one process.
-
-        Raises:
-            InputError: If it normalises batches on a device on which processes cannot share their statistics.
+        Raises InputError for batch normalisation on a device on which processes cannot share their statistics.
         """
         if self.size == 1:
             return network
@@ -159,15 +140,7 @@ def plain(network: Any) -> Any:
 
 
 def exchanging(network: Any, exchange: bool) -> AbstractContextManager[Any]:
-    """A context for one of several backward passes, in which gradients are exchanged or not.
-
-    Args:
-        network: From `Processes.replicate`, or anything else, where nothing is exchanged.
-        exchange: Whether the gradients so far are to be averaged over the processes.
-
-    Returns:
-        A context for the forward and the backward pass.
-    """
+    """A context for one forward and backward pass, whose gradients are averaged over the processes or not."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) and not exchange else nullcontext()
 
 
@@ -186,19 +159,9 @@ def join_processes(device: str, timeout: float | None = None) -> Iterator[Proces
     """Join the processes that a launcher started, and leave them at the end; alone without a launcher.
 
     A launcher describes the others by the variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and, for several
-    accelerators on a machine, LOCAL_RANK. Gradients go over NCCL on CUDA, else over gloo.
-
-    Args:
-        device: Where the networks will be: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
-        timeout: Seconds to wait for another process in the middle of the training, until it counts as lost; None for
-            the environment variable `TIMEOUT_VARIABLE`, or 600.
-
-    Returns:
-        A context with the processes.
-
-    Raises:
-        InputError: If the variables are incomplete or wrong, or the device is CUDA and cannot be used.
-        BGANError: If the others are not found in time, or are lost.
+    accelerators on a machine, LOCAL_RANK. Gradients go over NCCL on CUDA, else over gloo. Another process counts as
+    lost after ``timeout`` seconds; None for the environment variable `TIMEOUT_VARIABLE`, or 600. Raises InputError if
+    the variables or the device cannot be used, BGANError if the others are not found in time, or are lost.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield current_processes()

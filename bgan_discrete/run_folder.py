@@ -32,20 +32,8 @@ _WRITTEN = re.compile(
 class RunFolder:
     """Names of what a run writes into its folder.
 
-    Attributes:
-        root: The folder.
-        config: All options of the run, resolved.
-        metrics: One line of figures every ``log_interval`` steps.
-        curves: The figures over the steps, as a picture.
-        grids: Samples of the same latents as training went.
-        report: The final metrics.
-        page: The run's report for people, as HTML.
-        facts: What the report says of the run and no other file holds: data, versions, nearest training data.
-        neighbours: Samples above the training images that are nearest to them.
-        checkpoints: The states to resume from.
-        model: The model: all that generating needs.
-        files: All files. The configuration is the last one: as long as it is there, the folder is that of a run.
-        folders: All folders.
+    ``grids`` are samples of the same latents over the training; ``facts`` is what the report says and no other file
+    holds. The configuration is the last of ``files``: as long as it is there, the folder is that of a run.
     """
 
     def __init__(self, root: Path) -> None:
@@ -63,15 +51,7 @@ class RunFolder:
         return self.root / f"samples{suffix}"
 
     def samples_of(self, step: int, suffix: str) -> Path:
-        """The file of a step's samples.
-
-        Args:
-            step: Of the training.
-            suffix: ``.png`` for a picture, ``.txt`` for texts, ``.csv`` for rows.
-
-        Returns:
-            Its path.
-        """
+        """The file of a step's samples; its suffix is one of `SAMPLE_SUFFIXES`."""
         return self.grids / f"step-{step:07d}{suffix}"
 
     def parts(self) -> list[Path]:
@@ -88,10 +68,6 @@ class RunFolder:
         """Raise InputError if the folder holds another run that nobody said to resume or overwrite, or no run's files.
 
         Nothing is deleted here: `clear` does that, once the new run's input has been found good.
-
-        Args:
-            resume: The run goes on.
-            overwrite: The run that is there may be deleted.
         """
         if resume and overwrite:
             raise InputError("resume and overwrite exclude each other: give one of --resume and --overwrite")
@@ -111,11 +87,7 @@ class RunFolder:
                 raise InputError(f"{named} {part.name!r} as a link or not as a run writes it: give another folder")
 
     def clear(self) -> list[str]:
-        """Delete what the run that is there has written, and follow no link; what else is in its folders stays.
-
-        Returns:
-            The paths of the files that stay, in the run's folder.
-        """
+        """Delete what the run that is there has written, and follow no link; returns the paths of what stays."""
         kept = []
         remove_card(self.model)
         for part in (folder for folder in self.folders if not folder.is_symlink()):
@@ -154,15 +126,10 @@ class RunFolder:
                 )
 
     def checkpoint_to_resume(self, which: str) -> Path | None:
-        """The checkpoint that ``--resume`` names; None where the run was killed before it wrote one.
+        """The checkpoint of ``"latest"`` or a path; None, to begin anew, where the run was killed before it wrote one.
 
-        Such a run begins anew. One that has left a model or a report had checkpoints, and lost them: that is an error.
-
-        Args:
-            which: ``"latest"``, or the path of a checkpoint.
-
-        Raises:
-            InputError: If there is none, or it cannot be used; see `bgan_discrete.training.checkpoint.find_checkpoint`.
+        A run that has left a model or a report had checkpoints, and lost them: that is an error, as in
+        `find_checkpoint`.
         """
         has_begun = any(part.exists() for part in (self.model, self.report, *list_checkpoints(self.checkpoints)))
         if which == "latest" and not has_begun:
@@ -175,11 +142,7 @@ class RunFolder:
         return find_checkpoint(self.checkpoints, which)
 
     def saved_config(self, kind: type[Sections]) -> Sections:
-        """The configuration of the run that is there, of the script that trained it.
-
-        Raises:
-            InputError: If there is none, or it cannot be used.
-        """
+        """The configuration of the run that is there; raises InputError if it is missing or cannot be used."""
         if not self.config.is_file():
             raise InputError(f"resume finds no run in {str(self.root)!r}: there is no {self.config.name}")
         try:
@@ -196,10 +159,7 @@ def places_of_data(options: Mapping[str, Any]) -> list[tuple[str, Path]]:
 
 
 def check_output(output: Path | None, model: str | Path, options: Mapping[str, Any] | None = None) -> None:
-    """Raise InputError if an output would replace a file of the model or of its run, or data of the run or of options.
-
-    Another file of its name is replaced.
-    """
+    """Raise InputError if an output would replace a file of the model, of its run, or data of the run or of options."""
     run, owned = RunFolder(folder_of_run(model)), [Path(model)]
     owned += [place for _, place in places_of_data(options or {})]
     if run.holds_run():

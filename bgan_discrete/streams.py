@@ -23,9 +23,6 @@ class PreparedStream:
     """A stream for messages: it accepts any text, shows control characters as escapes, and discards all once lost.
 
     It is lost when it cannot be written; for stdout, stderr reports the reason, unless its reader has gone.
-
-    Args:
-        stream: What there was: stdout or stderr; None where it is closed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -88,12 +85,7 @@ def say(line: str) -> None:
 def write_product(text: str) -> None:
     """Write a command's product to stdout: unchanged, in UTF-8; with escapes on a terminal.
 
-    Args:
-        text: A part of it; an empty one only finds out whether stdout can still be written.
-
-    Raises:
-        ReaderGoneError: If the reader has gone.
-        StorageError: If stdout is closed, or cannot be written for another reason.
+    An empty text only finds out whether stdout can still be written; if not, ReaderGoneError or StorageError is raised.
     """
     out = prepared(sys.stdout)
     out.flush()

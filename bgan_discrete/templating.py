@@ -11,18 +11,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(name: str, **values: Any) -> str:
-    """Fill a template.
+    """Fill a page (``.html``) or card (``.md``) template; ValueError if it asks for a name that the values lack.
 
-    Args:
-        name: Of the file: a page or a part of it (``.html``), or a card (``.md``).
-        values: What it shows. Strings are escaped for the file's language, except those that are ``Markup``, and their
-            control characters become visible.
-
-    Returns:
-        The text.
-
-    Raises:
-        ValueError: If the template asks for a name that the values lack.
+    Strings are escaped for the file's language, unless they are ``Markup``, and control characters become visible.
     """
     import jinja2
 

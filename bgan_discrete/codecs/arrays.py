@@ -197,11 +197,7 @@ class IntegersCodec(ArrayCodec):
 
 
 def symbols_of(values: Any) -> Codes:
-    """An array ``[samples, ...]`` of integers, booleans or single characters (``U1``), with data in it.
-
-    Raises:
-        InputError: If it is something else.
-    """
+    """An array ``[samples, ...]`` of integers, booleans or single characters (``U1``), with data; else InputError."""
     kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
     is_table = isinstance(values, np.ndarray) and values.ndim == 2
     advice = "read its columns as a table (--layout table)" if is_table else "make it one of integers"

@@ -26,12 +26,9 @@ from bgan_discrete.errors import InputError
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column whose values are categories.
+    """A column whose values are categories; None is the missing one.
 
-    Attributes:
-        name: Of the column.
-        categories: The value of each code; None is the missing value.
-        other: What the last code is called, which stands for every value that is no category; None without such a code.
+    ``other`` names the last code, which means every value that is no category; None without such a code.
     """
 
     name: str
@@ -102,13 +99,8 @@ class BinnedColumn:
     """A column of numbers, cut into bins.
 
     Bin i holds the numbers in ``[edges[i], edges[i + 1])``, the last one its end too, which may be all that it holds;
-    what lies outside goes to the first or last bin. A bin decodes to one number of its own.
-
-    Attributes:
-        name: Of the column.
-        edges: Ascending, one more than there are bins; only the last two may be equal.
-        values: A number inside each bin: the median of those that it was made of.
-        has_missing: Whether a last code stands for missing values.
+    what lies outside goes to the first or last bin. A bin decodes to its entry of ``values``, the median of the numbers
+    that it was made of. With ``has_missing`` a last code means missing values.
     """
 
     name: str

@@ -22,12 +22,7 @@ def shown(value: Any) -> str:
 
 
 def check_text(name: str, value: str) -> None:
-    """Raise InputError for a string that no file or terminal takes: with a NUL, or bytes that are not UTF-8.
-
-    Args:
-        name: Of the option, for the message.
-        value: Its value.
-    """
+    """Raise InputError for a string that no file or terminal takes: with a NUL, or bytes that are not UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -40,13 +35,7 @@ _hints_of = functools.cache(get_type_hints)
 
 
 def check_type(section: type, name: str, value: Any) -> None:
-    """Raise InputError for a value that is not of its option's kind.
-
-    Args:
-        section: Class whose field the option is.
-        name: Of the option.
-        value: Its value.
-    """
+    """Raise InputError for a value that is not of the type of its option, a field of ``section``."""
     hint = _hints_of(section)[name]
     kinds = get_args(hint) if get_origin(hint) not in (None, Literal) else (hint,)
     if value is None and NoneType in kinds:
@@ -75,15 +64,7 @@ def _is_size(name: str, value: int) -> bool:
 
 
 def check_within(name: str, value: Any, low: float | None, high: float | None, exclusive: bool) -> None:
-    """Raise InputError for a number that is out of its option's range.
-
-    Args:
-        name: Of the option.
-        value: Its value; what is no number has no range.
-        low: The least that it may be; None for no bound.
-        high: The greatest; likewise.
-        exclusive: The bounds themselves are refused.
-    """
+    """Raise InputError for a number out of its range; None is no bound, ``exclusive`` refuses the bounds too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     if isinstance(value, int) and value >= 2**63:

@@ -14,14 +14,7 @@ _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)@(?P<revision>[\w./-]+)", re.
 
 
 def split_revision(dataset: str) -> tuple[str, str | None]:
-    """A data set without the revision that follows its Hub id.
-
-    Args:
-        dataset: As its option names it; a file or folder of this name is meant where there is one.
-
-    Returns:
-        The name, and the branch, tag or commit; None if there is none.
-    """
+    """A data set's name without the revision behind its Hub id, and that, or None, as of an existing file."""
     found = _HUB_ID.fullmatch(dataset)
     if found is None or Path(dataset).exists():
         return dataset, None

@@ -19,35 +19,17 @@ def option(
     free: bool = False,
     kinds: Iterable[str] = ALL_KINDS,
 ) -> Any:
-    """A field of a configuration.
+    """A field of a configuration, with its help and its range, whose bounds ``exclusive`` refuses.
 
-    Args:
-        default: Its default.
-        help: What it is, with its unit.
-        low: The least number that it may be; None for no bound.
-        high: The greatest; likewise.
-        exclusive: The bounds themselves are refused.
-        free: It may change when a run is resumed, because the steps that follow do not depend on it.
-        kinds: Kinds of data that have it; for others it must keep its default.
-
-    Returns:
-        The field.
+    A ``free`` option may change when a run is resumed, because the steps that follow do not depend on it. For other
+    kinds of data than ``kinds`` it must keep its default.
     """
     bounds = {"low": low, "high": high, "exclusive": exclusive}
     return field(default=default, metadata={"help": help, "bounds": bounds, "free": free, "kinds": tuple(kinds)})
 
 
 def other_default(section: type, name: str, default: Any) -> Any:
-    """The option of a section with another default.
-
-    Args:
-        section: That has it.
-        name: Of the option.
-        default: The other one.
-
-    Returns:
-        The field.
-    """
+    """The option ``name`` of a section with another default."""
     (entry,) = (entry for entry in fields(section) if entry.name == name)
     return field(default=default, metadata=entry.metadata)
 

@@ -82,16 +82,9 @@ class ScriptConfig:
 
     @classmethod
     def from_flat(cls: type[Sections], values: dict[str, Any]) -> Sections:
-        """Build the sections from one dictionary of fields, as `to_flat` gives it.
+        """The checked configuration of the fields that `to_flat` gives; what is absent keeps its default.
 
-        Args:
-            values: Field names and values; what is absent keeps its default.
-
-        Returns:
-            The configuration, checked.
-
-        Raises:
-            InputError: If a key is unknown or a value out of range.
+        Raises InputError if a key is unknown or a value out of range.
         """
         if not isinstance(values, dict):
             raise InputError(f"a configuration must map option names to values, got {shown(values)}")
@@ -129,11 +122,7 @@ class ScriptConfig:
         return {k: v for section in dataclasses.asdict(self).values() for k, v in section.items()}
 
     def differences(self, other: "ScriptConfig") -> list[str]:
-        """What stands in the way of resuming a run of ``other`` with this configuration.
-
-        Returns:
-            One ``name: theirs -> ours`` for each field that differs and is not free to change.
-        """
+        """What stands in the way of resuming a run of ``other``: ``name: theirs -> ours`` of what is not free."""
         mine, theirs = self.to_flat(), other.to_flat()
         free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
         if mine["lr_decay"] == "none":

@@ -43,8 +43,7 @@ RETIRED = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML 1.1 reads as something else without a word: a key that is given twice, 010, which is 8, and
-    1:30, which is 90."""
+    """Refuses what YAML 1.1 reads as something else without a word: a key given twice, 010 (8) and 1:30 (90)."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -73,28 +72,13 @@ for _kind in ("int", "float"):
 
 
 def check_retired(name: str, place: str = "") -> None:
-    """Raise InputError for an option that is no more.
-
-    Args:
-        name: Of an option.
-        place: Where it was found, for the message.
-    """
+    """Raise InputError for the name of an option that is no more; ``place`` is where it was found."""
     if name in RETIRED:
         raise InputError(f"{place}the option {name} is no more: {RETIRED[name]}")
 
 
 def load_config_values(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of configuration keys, all of which are options today or unknown.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its keys and values.
-
-    Raises:
-        InputError: As from `read_config_values`, or if a key is an option that is no more.
-    """
+    """Values of a YAML file of options, as `read_config_values`; refuses retired ones too."""
     values = read_config_values(path)
     for key in values:
         check_retired(key.replace("-", "_"), f"config {str(path)!r}: ")
@@ -102,16 +86,9 @@ def load_config_values(path: str | Path) -> dict[str, Any]:
 
 
 def read_config_values(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of configuration keys, of this version or an earlier one.
+    """Values of a YAML file of options, of this version or an earlier one; unknown names are kept.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Its keys and values.
-
-    Raises:
-        InputError: If it is missing, is not YAML, or is not a mapping of names to single values.
+    Raises InputError if it is missing, is not YAML, or is not a mapping of names to single values.
     """
     try:
         values = _Loader(read_text(Path(path), MAX_TEXT_BYTES)).get_single_data()
@@ -130,14 +107,9 @@ def read_config_values(path: str | Path) -> dict[str, Any]:
 
 
 def folder_of_run(model: str | os.PathLike[str]) -> Path:
-    """The folder in which a model lies, also of one that is named as ``.`` or by a link.
+    """The folder in which a model lies, which need not exist, also of one that is named as ``.`` or by a link.
 
-    Args:
-        model: The model's folder, which need not exist.
-
-    Returns:
-        The first of its parents, by its name and by its real place, that holds a ``config.yaml``; that by its name if
-        none does.
+    The first of its parents, by its name and by its real place, that holds a ``config.yaml``; else that by its name.
     """
     by_name = Path(model).parent
     places = (by_name, Path(os.path.realpath(model)).parent)

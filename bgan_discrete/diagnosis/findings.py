@@ -14,13 +14,10 @@ _OPTION = re.compile("`([a-z][a-z0-9_]*)((?: [^`]+)?)`")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One thing that is not as it should be: what is ``seen``, with its numbers, and what to change.
 
-    Attributes:
-        key: A stable name, such as ``"discriminator_saturated"``.
-        severity: ``"critical"`` (the result is of no use), ``"warning"`` or ``"note"``.
-        seen: One sentence with the numbers.
-        advice: What to change; options are named as in Python, between backticks, with a value if one is suggested.
+    Options are named as in Python, between backticks, with a value if one is suggested. What is critical makes the
+    result of no use.
     """
 
     key: str
@@ -44,17 +41,9 @@ S = TypeVar("S", bound=State)
 
 @dataclass(frozen=True)
 class Rule(Generic[S]):
-    """One row of the table of rules.
+    """One row of the table of rules; it does not apply where a figure or fact that it ``needs`` is unknown.
 
-    Attributes:
-        key: Of its findings.
-        severity: Of its findings.
-        needs: Figures or facts that it looks at; where one is unknown the rule does not apply.
-        is_ill: Whether something is wrong.
-        seen: A sentence on what is seen, without the full stop; names between braces are words of the state.
-        advice: Sentences on what to change; likewise.
-        words: Words of its sentences that are computed from the state.
-        is_critical: Whether it is so bad that the result is of no use.
+    ``seen`` (without the full stop) and ``advice`` hold names between braces: ``words``, or else words of the state.
     """
 
     key: str
@@ -100,14 +89,7 @@ def by_severity(found: list[Finding]) -> list[Finding]:
 
 
 def split_options(sentence: str) -> list[tuple[str, str]]:
-    """A finding's sentence cut at its options, as a command line writes them.
-
-    Args:
-        sentence: ``seen`` or ``advice``.
-
-    Returns:
-        Pairs of plain text and of the flag that follows it, such as ``--num-draws``; the last flag is empty.
-    """
+    """A finding's sentence as pairs of plain text and the flag after it (``--num-draws``); the last flag is empty."""
     parts = _OPTION.split(sentence)
     flags = [f"--{name.replace('_', '-')}{value}" for name, value in zip(parts[1::3], parts[2::3], strict=True)]
     return list(zip(parts[::3], [*flags, ""], strict=True))

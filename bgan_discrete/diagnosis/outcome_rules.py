@@ -41,15 +41,7 @@ INTERRUPTIONS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to.
-
-    Attributes:
-        figures: Of the final model.
-        facts: Of ``facts.json`` and ``report.json``.
-        options: The run's options by their names.
-        samples: Of the final model, where they are lines.
-        was_ill: Whether the training had a critical fault, so that more steps would not help.
-    """
+    """What a run came to; ``was_ill`` where its training had a critical fault, so that more steps would not help."""
 
     figures: Mapping[str, Figure]
     facts: Mapping[str, Any]
@@ -74,15 +66,7 @@ class Outcome:
         return self.figures[name].floor or 0.0
 
     def baseline(self, name: str, of: str = "independent") -> float:
-        """What a baseline has for a figure.
-
-        Args:
-            name: Of the figure.
-            of: Name of the baseline.
-
-        Returns:
-            NaN where there is none.
-        """
+        """A figure's value for a baseline; NaN where there is none."""
         found = self.figures[name].baselines.get(of)
         return math.nan if found is None else found
 
@@ -93,14 +77,7 @@ class Outcome:
 
 
 def check_outcome(outcome: Outcome) -> list[Finding]:
-    """Check how a run ended, and its final figures and samples.
-
-    Args:
-        outcome: What is known of it.
-
-    Returns:
-        What is wrong, the worst first; one finding for one fault.
-    """
+    """What is wrong with how a run ended, with its figures and samples, the worst first; one finding for one fault."""
     found = {finding.key: finding for finding in reversed(findings(OUTCOME_RULES, outcome))}
     if "mode_collapse" in found:
         found.pop("no_better_than_baseline", None)
@@ -138,8 +115,8 @@ def _reach_classes(o: Outcome) -> str:
 def _copies_expected(o: Outcome) -> float:
     """Share of copies among new real data.
 
-    Images and texts are mostly held out by their content, so that where the data repeat themselves the floor has fewer
-    copies than new data have: about as many as training data that are there more than once.
+    Images and texts are mostly held out by their content: where the data repeat themselves, the floor has fewer copies
+    than new data have, which are about as many as training data that are there more than once.
     """
     return max(o.floor("copies"), float(o.facts.get("training_repeated") or 0.0))
 

@@ -25,15 +25,7 @@ _KEPT_FIRST, _KEPT_LAST = SKIPPED_LINES + WINDOW_LINES, WINDOW_STEPS + WINDOW_LI
 
 
 def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
-    """Check a whole run by its logged figures.
-
-    Args:
-        lines: Of ``metrics.jsonl``, in their order.
-        options: The run's options by their names, as in ``config.yaml``.
-
-    Returns:
-        What is wrong at the end of the run, or was for a large part of it; the worst first.
-    """
+    """What is wrong at the end of a run, or was for a large part of it; the worst first."""
     lines = adversarial(lines)
     windows = windows_of(lines, options)
     found = findings(COURSE_RULES, Course(lines, windows, options))
@@ -49,7 +41,7 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
 
 
 def check_window(lines: Sequence[Line], options: Options) -> list[Finding]:
-    """Check a run by its latest figures alone; arguments and result as in `check_training`."""
+    """The same by the latest figures alone."""
     return _check_last(adversarial(lines), options)
 
 
@@ -60,11 +52,7 @@ def _check_last(lines: Sequence[Line], options: Options) -> list[Finding]:
 
 
 class HealthWatch:
-    """Reports, line by line of a running training, what has become ill; each thing once until it recovers.
-
-    Args:
-        options: The run's options by their names.
-    """
+    """Reports, line by line of a running training, what has become ill; each thing once until it recovers."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -73,14 +61,7 @@ class HealthWatch:
         self._said_at: dict[str, int] = {}
 
     def update(self, line: Line) -> list[Finding]:
-        """Take the next line of figures.
-
-        Args:
-            line: With its ``step``.
-
-        Returns:
-            What there is to report now.
-        """
+        """What there is to report of the next line, which has its ``step``."""
         if not is_adversarial(line):
             return []
         self._lines.append(line)

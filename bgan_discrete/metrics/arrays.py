@@ -125,17 +125,7 @@ def _frequency_agreement(a: Codes, b: Codes) -> tuple[float, float]:
 
 
 def kmer_divergence(a: Codes, b: Codes, order: int, num_categories: int) -> float:
-    """Jensen-Shannon divergence, in bits, of the runs of so many neighbouring codes in two sets of sequences.
-
-    Args:
-        a: Integers ``[n_a, L]`` in ``[0, K)``.
-        b: Integers ``[n_b, L]`` in ``[0, K)``.
-        order: Codes of a run, at most L.
-        num_categories: K.
-
-    Returns:
-        Between 0 and 1.
-    """
+    """Jensen-Shannon divergence, in bits, of the runs of ``order`` neighbouring codes in two sets of ``[n, L]``."""
     runs = []
     for codes in (a, b):
         windows = np.lib.stride_tricks.sliding_window_view(np.asarray(codes, np.int64), order, axis=1)

@@ -15,24 +15,9 @@ SMOOTHING = 0.1
 
 
 def bleu(candidates: Sequence[str], references: Sequence[str], max_order: int = 5) -> dict[int, float]:
-    """Mean sentence BLEU-2 .. BLEU-max_order, every reference for every candidate.
+    """Mean sentence BLEU by n from 2 on, with every reference for every candidate; InputError if there are none.
 
     The references enter once, as a table of the most often that each n-gram stands in one of them.
-
-    Args:
-        candidates: What is judged.
-        references: What it is judged against.
-        max_order: The largest n.
-
-    Returns:
-        BLEU for each n from 2 on.
-
-    Raises:
-        InputError: If there are no candidates or no references.
-
-    Examples:
-        >>> round(bleu(["the cat sat"], ["the cat ran"], max_order=2)[2], 3)
-        0.577
     """
     if not len(candidates) or not len(references):
         raise InputError(f"BLEU needs candidates and references, got {len(candidates)} and {len(references)}")
@@ -40,18 +25,7 @@ def bleu(candidates: Sequence[str], references: Sequence[str], max_order: int = 
 
 
 def self_bleu(texts: Sequence[str], max_order: int = 5) -> dict[int, float]:
-    """Mean BLEU of each text against all the others; the text itself is not among its references.
-
-    Args:
-        texts: At least two.
-        max_order: The largest n.
-
-    Returns:
-        Self-BLEU for each n from 2 on.
-
-    Raises:
-        InputError: If there are fewer than two texts.
-    """
+    """Mean BLEU of each text against all the others; the text itself is not among its references."""
     if len(texts) < 2:
         raise InputError(f"Self-BLEU needs at least 2 texts, got {len(texts)}")
     return _mean_bleu(texts, texts, max_order, against_itself=True)

@@ -122,17 +122,7 @@ class Evaluation:
 
 
 def figures_of(document: Mapping[str, Any]) -> dict[str, Figure]:
-    """The figures that a ``report.json`` holds; what is not as `Evaluation.to_dict` writes it is left out.
-
-    Args:
-        document: The file's object.
-
-    Returns:
-        By their keys; empty without figures.
-
-    Raises:
-        InputError: If the file has the layout of an earlier version.
-    """
+    """The figures that a ``report.json`` holds in the form of `Evaluation.to_dict`; InputError for an old layout."""
     held = document.get("figures")
     entries = {key: entry for key, entry in held.items() if isinstance(entry, dict)} if isinstance(held, dict) else {}
     if "rows" in document or any("better" in entry for entry in entries.values()):
@@ -154,15 +144,7 @@ def _figure(key: str, entry: Mapping[str, Any]) -> Figure:
 
 
 def check_counts(noun: str, least: int, num_samples: int, num_training: int, num_heldout: int) -> None:
-    """Raise InputError where there are too few samples, or too few data, to evaluate a model by.
-
-    Args:
-        noun: What the samples are, such as images.
-        least: Of each that there must be.
-        num_samples: Of the model.
-        num_training: Training data.
-        num_heldout: Held-out data.
-    """
+    """Raise InputError where of samples, training or held-out data there are fewer than ``least``."""
     for name, count, cure in (
         ("samples", num_samples, "raise num_samples"),
         (f"training {noun}", num_training, f"give more {noun}"),

@@ -15,24 +15,9 @@ Ids = NDArray[np.int64]
 
 
 def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order: int = 6) -> list[float]:
-    """Jensen-Shannon divergence of the n-gram distributions of two sets of texts, in bits, for n = 1 .. max_order.
+    """Jensen-Shannon divergences of the n-grams of two sets of texts, in bits, for n = 1 .. max_order.
 
-    n-grams lie within a text; every occurrence counts.
-
-    Args:
-        texts_a: One set.
-        texts_b: The other.
-        max_order: The largest n.
-
-    Returns:
-        ``max_order`` numbers in [0, 1]; 1 where one of the sets has no n-gram of that length.
-
-    Raises:
-        InputError: If a set is empty.
-
-    Examples:
-        >>> [round(bits, 3) for bits in ngram_divergences(["abab"], ["abba"], max_order=2)]
-        [0.0, 0.208]
+    n-grams lie within a text; every occurrence counts. 1 where one of the sets has no n-gram of that length.
     """
     if not len(texts_a) or not len(texts_b):
         raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")
@@ -79,17 +64,9 @@ class MarkovModel:
 
     The start and the end of a text count as characters. Samples copy the continuation of a random occurrence of their
     last characters, which is the unsmoothed maximum-likelihood model. Probabilities are smoothed: each order is
-    interpolated with the next lower one by the rule of Witten and Bell, down to the uniform distribution.
+    interpolated with the next lower one, down to the uniform distribution.
 
-    Args:
-        texts: The training texts.
-        order: 1 or more.
-
-    Raises:
-        InputError: If there is no text, or the order is below 1.
-
-    Source:
-        Witten and Bell, "The zero-frequency problem" (1991).
+    Source: the rule of Witten and Bell, "The zero-frequency problem" (1991).
     """
 
     def __init__(self, texts: Sequence[str], order: int) -> None:
@@ -114,17 +91,7 @@ class MarkovModel:
             self._kind_keys.append(np.sort(keys[np.unique(pairs, return_index=True)[1]]))
 
     def sample(self, num_samples: int, max_length: int, seed: int = 0, end: bool = True) -> list[str]:
-        """Draw texts.
-
-        Args:
-            num_samples: How many.
-            max_length: Characters at which a text is cut.
-            seed: Of the draws.
-            end: Whether texts may end earlier; without, all have ``max_length`` characters as far as the texts allow.
-
-        Returns:
-            The texts.
-        """
+        """Texts of at most ``max_length`` characters; without ``end`` of all these, if the training texts allow."""
         rng = np.random.default_rng(seed)
         # The end of a window is not the end of a text: without ends, only characters follow.
         kept = [slice(None) if end else following != 1 for following in self._next]
@@ -150,15 +117,7 @@ class MarkovModel:
         return texts
 
     def perplexity(self, texts: Sequence[str], end: bool = True) -> float:
-        """``exp`` of the mean negative log-probability of a character.
-
-        Args:
-            texts: What is judged.
-            end: Whether the end of a text counts as a character.
-
-        Returns:
-            1 or more.
-        """
+        """``exp`` of the mean negative log-probability of a character; with ``end`` the end of a text counts as one."""
         stream = self._stream(texts)
         size = len(self._alphabet) + 2
         probability = np.full(len(self._contexts(stream, 0)[0]), 1 / size)

@@ -167,16 +167,10 @@ def distinct_share(texts: Sequence[str], order: int) -> float:
 
 
 def validity(texts: Sequence[str], language: Sequence[str]) -> dict[str, float]:
-    """Figures against a uniform distribution over known texts.
+    """Figures of texts against the uniform distribution over all texts of a language, each of which is there once.
 
-    Args:
-        texts: What is judged.
-        language: Every text of the language, without repeats.
-
-    Returns:
-        ``valid`` (share of texts in the language), ``distinct valid``, ``coverage`` (share of the language that was
-        drawn), and ``KL of valid``: the divergence in nats of the empirical distribution of the valid texts from the
-        uniform one, which is above 0 for real texts too, because they are finitely many.
+    ``coverage`` is the share of the language that was drawn. ``KL of valid``, in nats, is above 0 for real texts too,
+    because they are finitely many.
     """
     known = set(language)
     counts: dict[str, int] = {}
@@ -198,19 +192,9 @@ def validity(texts: Sequence[str], language: Sequence[str]) -> dict[str, float]:
 def wgan_gp_divergences(
     samples: Sequence[str], training: Sequence[str], heldout: Sequence[str], seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """JSD-1 .. JSD-6 by the protocol of Gulrajani et al. (2017): 640 samples, cut at 32 characters, against training.
+    """Rows ``model`` and ``floor`` of JSD-1 .. JSD-6 by the protocol of Gulrajani et al. (2017).
 
-    Args:
-        samples: At least 640 texts.
-        training: The training texts.
-        heldout: At least 640 real texts.
-        seed: Of the choice among the held-out texts.
-
-    Returns:
-        The rows ``model`` and ``floor``.
-
-    Raises:
-        InputError: If there are too few texts.
+    640 samples and 640 held-out texts, at the least, are cut at 32 characters and compared with the training texts.
     """
     for name, texts in (("samples", samples), ("heldout", heldout)):
         if len(texts) < WGAN_GP_SAMPLES:

@@ -22,17 +22,9 @@ MAX_CHANNEL_FACTOR = 8
 
 
 def image_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes from the full image down, each side halved and rounded up, until one side is below 8.
+    """Sizes from the full image down, each side halved and rounded up, until one side is below 8: at least two.
 
-    Args:
-        height: Rows, >= 8.
-        width: Columns, >= 8.
-
-    Returns:
-        At least two sizes, the full one first.
-
-    Raises:
-        InputError: If a side is below 8 pixels.
+    Raises InputError if a side is below 8 pixels.
     """
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
@@ -63,11 +55,6 @@ class ConditionalGroupNorm(nn.GroupNorm):
 
     Scale and shift are those of all classes plus what a class adds to them, which is 0 at first: then the class makes
     no difference yet.
-
-    Args:
-        num_groups: Groups of channels that are normalised together.
-        num_channels: Channels.
-        num_classes: C.
 
     Source:
         Dumoulin, Shlens, Kudlur, "A learned representation for artistic style" (2017), with groups for instances.
@@ -132,18 +119,10 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 3x3 convolution, padded by 1, of an image enlarged to twice its size by repeating pixels, without enlarging it.
+    """A 3x3 convolution of ``x [N, inputs, H, W]`` enlarged to ``2 H, 2 W`` by repeating pixels, without enlarging it.
 
     Four pixels that are equal need one product with the sum of their weights: 4 products for each pixel and pair of
     channels rather than 9. As one operation it is a transposed convolution of stride 2 with a kernel of 4x4.
-
-    Args:
-        x: The small image, ``[N, inputs, H, W]``.
-        weight: ``[outputs, inputs, 3, 3]``.
-        bias: ``[outputs]``, or None.
-
-    Returns:
-        ``[N, outputs, 2 H, 2 W]``.
     """
     padded = pad(rearrange(weight, "o i h w -> i o h w").flip(2, 3), (1, 1, 1, 1))
     rows = padded[:, :, 1:] + padded[:, :, :-1]

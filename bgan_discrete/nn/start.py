@@ -11,16 +11,9 @@ from bgan_discrete.space import SampleSpace
 
 
 def check_takes(space: SampleSpace, name: str, *, sizes: bool = False, end_id: bool = False) -> None:
-    """Refuse a space with properties that a generator ignores: its samples could be outside the space.
+    """Raise InputError for a space with properties that a generator ignores: its samples could be outside of it.
 
-    Args:
-        space: What one sample is.
-        name: Of the generator's class.
-        sizes: Whether it respects `SampleSpace.sizes`.
-        end_id: Whether it respects `SampleSpace.end_id`.
-
-    Raises:
-        InputError: If the space has a property that the generator ignores.
+    ``sizes`` and ``end_id`` are whether the generator ``name`` respects these of the space.
     """
     if space.sizes is not None and not sizes:
         raise InputError(f"{name} has as many categories at every position, and the space has sizes: use MLPGenerator")

@@ -31,18 +31,7 @@ def _hidden_layers(inputs: int, width: int, depth: int) -> nn.Sequential:
 
 
 class MultilayerPerceptron(Generator):
-    """Latent -> hidden layers -> logits of all positions; what its subclasses share.
-
-    Args:
-        space: What one sample is.
-        latent_size: Z.
-        width: Units of a hidden layer.
-        depth: Hidden layers.
-        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
-
-    Raises:
-        InputError: If a size is below 1 or the kind is unknown.
-    """
+    """Latent -> hidden layers -> logits of all positions; what its subclasses share."""
 
     def __init__(self, space: SampleSpace, latent_size: int, width: int, depth: int, latent_kind: str) -> None:
         super().__init__(space, latent_size, latent_kind, width=width, depth=depth)

@@ -29,14 +29,7 @@ MAX_BASELINES = 6
 
 @dataclass(frozen=True)
 class Words:
-    """What a card says of a kind of data.
-
-    Attributes:
-        noun: What a model generates.
-        attribute: A name for it in code.
-        task: The Hub's task and its name; None where it has none.
-        tags: Further tags on the Hub.
-    """
+    """What a card says of a kind of data: ``attribute`` names samples in code, ``task`` is the Hub's with its title."""
 
     noun: str
     attribute: str
@@ -52,17 +45,7 @@ _RUN_HEADING = "\n## Training\n"
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model is, whatever is known of its training.
-
-    Attributes:
-        words: Of the kind of its data.
-        generator: Name of the generator's class.
-        parameters: Of the generator.
-        sample: The shape of one sample's codes.
-        categories: K.
-        codec: Its description, in one line.
-        version: Of this package.
-    """
+    """What a model is, whatever is known of its training; ``sample`` is the shape of one sample's codes."""
 
     words: Words
     generator: str
@@ -75,20 +58,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a training.
-
-    Attributes:
-        dataset: What to call the data.
-        dataset_id: Their id on the Hub, if they are from there.
-        data: Lines about them.
-        command: The command with its options.
-        seed: Of the training.
-        steps: Generator steps.
-        versions: Library -> version.
-        figures: The metrics; empty if none were taken.
-        judged: How they were taken.
-        limits: What they say against the model, a sentence each.
-    """
+    """What is known of a training; ``dataset_id`` is on the Hub, ``judged`` says how the figures were taken."""
 
     dataset: str
     dataset_id: str | None
@@ -104,29 +74,14 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a card shows.
-
-    Attributes:
-        lines: Generated texts or rows.
-        picture: A grid of generated images, as the bytes of a PNG.
-    """
+    """What a card shows: generated texts or rows, or a grid of images as the bytes of a PNG."""
 
     lines: Sequence[str] = field(default=())
     picture: bytes | None = None
 
 
 def render_card(model: ModelFacts, run: RunFacts | None, samples: Samples, reference: str) -> str:
-    """The text of a card.
-
-    Args:
-        model: What it is.
-        run: How it came about; None if nobody knows.
-        samples: What it gives; they may hold anything.
-        reference: What to load it by: a Hub id, or the name of its folder.
-
-    Returns:
-        Markdown with metadata, and its digest.
-    """
+    """A card as Markdown, with its digest; ``reference`` is the Hub id or folder name to load the model by."""
     limits = [
         *(() if run is None else run.limits),
         "The model gives what its training data hold, with their errors and their bias, and may repeat parts of them.",
@@ -155,19 +110,7 @@ def render_card(model: ModelFacts, run: RunFacts | None, samples: Samples, refer
 
 
 def write_card(folder: Path, text: str, picture: bytes | None) -> bool:
-    """Put a card into a model's folder, with its picture; a card that somebody wrote or edited stays as it is.
-
-    Args:
-        folder: Of the model.
-        text: From `render_card`.
-        picture: A PNG, or None.
-
-    Returns:
-        Whether it was written.
-
-    Raises:
-        StorageError: If it cannot be written.
-    """
+    """Put a card with its picture into a folder; False where one that somebody wrote or edited stays instead."""
     card = folder / CARD_FILE
     former = existing_card(folder)
     if former is None and card.exists():
@@ -191,15 +134,7 @@ def existing_card(folder: Path) -> str | None:
 
 
 def existing_picture(folder: Path, text: str) -> bytes | None:
-    """The picture that a card shows.
-
-    Args:
-        folder: Of the model.
-        text: The card.
-
-    Returns:
-        A PNG; None if the card shows none, or there is none.
-    """
+    """The PNG that a card shows; None if it shows none, or there is none."""
     path = folder / PICTURE_FILE
     if f"]({PICTURE_FILE})" not in text or not path.is_file():
         return None
@@ -235,15 +170,7 @@ def tells_of_run(card: str) -> bool:
 
 
 def pointed_at(card: str, reference: str) -> str:
-    """A card whose line of loading, and whose name in the metadata, are of something else; all else in it stays.
-
-    Args:
-        card: The card.
-        reference: As in `render_card`.
-
-    Returns:
-        The card, sealed if it was.
-    """
+    """A card with another ``reference``, as of `render_card`, where it says how to load; sealed if it was."""
     named = f"- name: {json.dumps(reference.rsplit('/', 1)[-1])}"
 
     def change(text: str) -> str:
@@ -253,15 +180,7 @@ def pointed_at(card: str, reference: str) -> str:
 
 
 def with_license(card: str, name: str) -> str:
-    """A card with a licence in its metadata.
-
-    Args:
-        card: The card.
-        name: Of the licence, as the Hub knows it.
-
-    Returns:
-        The card, sealed if it was.
-    """
+    """A card with a licence, as the Hub names it, in its metadata; sealed if it was."""
     return _changed(card, lambda text: text.replace("---\n", f"---\nlicense: {name}\n", 1))
 
 

@@ -34,12 +34,7 @@ _HTTP_LIBRARIES = ("requests", "httpx", "httpx2", "httpcore", "httpcore2", "urll
 
 @dataclass(frozen=True)
 class ModelPlace:
-    """Where a model's files lie.
-
-    Attributes:
-        folder: That holds them.
-        within: Where links among them may lead: in the Hub's cache the files are links to a folder beside it.
-    """
+    """A model's folder, and where links in it may lead: the Hub's cache links to a folder beside it."""
 
     folder: Path
     within: Path
@@ -48,21 +43,10 @@ class ModelPlace:
 def find_model(
     model: "str | os.PathLike[str]", kind: str, revision: str | None = None, token: str | bool | None = None
 ) -> ModelPlace:
-    """The folder of a model: one that is here, or that of a Hub id, fetched into the Hub's cache.
+    """The folder of a model, not looked into: one that is here, or that of a Hub id, fetched into the Hub's cache.
 
-    A folder that exists wins over a Hub id. The Hub is not asked about what looks like a path (`names_hub_model`).
-
-    Args:
-        model: Path of a folder, or ``owner/name``, or ``hf://owner/name``.
-        kind: Format that the manifest on the Hub must be of.
-        revision: Branch, tag or commit on the Hub; None for its main branch.
-        token: For a private model; None for that of ``HF_TOKEN`` or ``hf auth login``, False for none.
-
-    Returns:
-        The folder; its content is not looked at yet, except for the names that a manifest of the Hub lists.
-
-    Raises:
-        InputError: If there is no such folder and no such model on the Hub, or it cannot be reached.
+    A folder that exists wins over a Hub id. The Hub is not asked about what looks like a path (`names_hub_model`). A
+    token of None is that of ``HF_TOKEN`` or ``hf auth login``, False is none.
     """
     if not isinstance(model, (str, os.PathLike)) or not str(model).strip():
         raise InputError(f"model must be the path of a folder or a Hub id, got {model!r}")
@@ -76,18 +60,10 @@ def find_model(
 
 
 def names_hub_model(model: "str | os.PathLike[str]") -> bool:
-    """Whether a name is to be asked of the Hub, rather than being that of a folder which exists.
+    """Whether to ask the Hub; False for a folder that exists, InputError for what looks like a path and is no folder.
 
-    Args:
-        model: A path or a Hub id.
-
-    Returns:
-        The answer; False only for a folder that exists.
-
-    Raises:
-        InputError: If it is neither: no folder, and no id or what looks like a path. Such are `os.PathLike` objects,
-            names that begin with ``.``, ``/`` or ``~`` or hold a backslash or several slashes, and those whose first
-            part is a folder here.
+    Such are `os.PathLike` objects, names that begin with ``.``, ``/`` or ``~`` or hold a backslash or several slashes,
+    and those whose first part is a folder here.
     """
     text = str(model)
     is_text = isinstance(model, str)
@@ -112,11 +88,7 @@ def names_hub_model(model: "str | os.PathLike[str]") -> bool:
 
 
 def check_repo_id(repo_id: str) -> str:
-    """The id of a repository without `SCHEME`.
-
-    Raises:
-        InputError: If it is not ``owner/name``.
-    """
+    """A repository's id without `SCHEME`; InputError if it is not ``owner/name``."""
     found = repo_id.removeprefix(SCHEME) if isinstance(repo_id, str) else ""
     if not _ID.fullmatch(found):
         raise InputError(f"repo_id must be owner/name, got {repo_id!r}")
@@ -134,27 +106,11 @@ def push_folder(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Upload files of a folder as one commit; the repository is made if there is none.
+    """Upload files of a folder as one commit, and give its address; the repository is made if there is none.
 
     A card that somebody wrote or edited on the Hub stays, unless the one that is uploaded was edited too; so does one
     that tells more of the very same model. The licence of a card that holds nothing else goes into the new card.
-
-    Args:
-        folder: With the files.
-        names: Of the files.
-        repo_id: ``owner/name``.
-        private: Make a repository that only its owner sees; None for the owner's own default.
-        token: With the right to write; as in `find_model`.
-        commit_message: Of the commit.
-        revision: Branch to commit to, which exists; None for main.
-        create_pr: Propose the commit as a pull request.
-
-    Returns:
-        The address of the commit or of the pull request.
-
-    Raises:
-        InputError: If the id is none, the token does not do, the Hub cannot be reached, or a repository that is to be
-            private exists and is public.
+    InputError also if a repository that is to be private exists and is public.
     """
     repo_id = check_repo_id(repo_id)
     if not commit_message.strip():
@@ -207,10 +163,7 @@ def _is_there(repo_id: str, revision: str | None) -> bool:
 
 
 def _silence() -> Exception | None:
-    """Why the Hub does not answer at all; None if it does.
-
-    Its library would ask again and again for half a minute, and print a line each time.
-    """
+    """Why the Hub does not answer, or None: its library would ask again for half a minute, and print each time."""
     from huggingface_hub import constants, get_session
 
     try:

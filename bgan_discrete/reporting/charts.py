@@ -91,15 +91,7 @@ class _Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn panel.
-
-    Attributes:
-        panel: What it shows.
-        curves: Its lines.
-        pictures: SVG as base64, for a light and a dark page.
-        unit: Of the vertical axis, and whether that is logarithmic.
-        hidden: Points beyond the axis.
-    """
+    """A drawn panel: SVG as base64 for a light and a dark page; ``hidden`` points are beyond the axis."""
 
     panel: _Panel
     curves: Sequence[_Curve]
@@ -115,14 +107,7 @@ class Chart:
 
 
 def charts_of(runs: Mapping[str, Sequence[Line]]) -> list[Chart]:
-    """A chart for each panel of which any run has figures.
-
-    Args:
-        runs: Name of a run -> its lines of ``metrics.jsonl``.
-
-    Returns:
-        The charts; of several runs a colour is a run.
-    """
+    """A chart for each panel of which any run, by its name, has figures; of several runs a colour is a run."""
     charts = []
     for panel in PANELS:
         curves = []
@@ -160,15 +145,7 @@ def _draw(panel: _Panel, curves: Sequence[_Curve]) -> Chart:
 
 
 def plot_curves(lines: Sequence[Line], path: Path) -> bool:
-    """Draw the curves of a run into a PNG.
-
-    Args:
-        lines: The lines of ``metrics.jsonl``.
-        path: The file to write.
-
-    Returns:
-        Whether it was written: not without at least two lines.
-    """
+    """Draw the curves of a run into a PNG; False without at least two lines, of which nothing is drawn."""
     if len(lines) < 2:
         return False
     curves = [
@@ -188,12 +165,7 @@ def plot_curves(lines: Sequence[Line], path: Path) -> bool:
 
 
 def plot_temperatures(sweeps: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    """Draw quality against diversity over the temperatures into a PNG.
-
-    Args:
-        sweeps: Name of a model -> its points, each with its ``temperature`` and its figures by their titles.
-        path: The file to write.
-    """
+    """Draw quality against diversity over the ``temperature`` of each point of the models, by name, into a PNG."""
     figure, panels = _new_figure(10, 4.5, 1, 2)
     pairs = (("forward perplexity", "reverse perplexity"), ("Self-BLEU-4", "BLEU-4"))
     for panel, (across, up) in zip(panels, pairs, strict=True):

@@ -22,18 +22,11 @@ Codes = NDArray[np.integer]
 def nearest_images(
     samples: Codes, training: Codes, decode: Callable[[Codes], NDArray[np.uint8]], path: Path
 ) -> dict[str, Any]:
-    """Find the nearest training image of each sample, by the Euclidean distance of the decoded pixels.
+    """The nearest training image of each of the first `IMAGE_PAIRS` samples, by the distance of their decoded pixels.
 
-    Args:
-        samples: Integers ``[n, *event_shape]``; the first `IMAGE_PAIRS` are taken.
-        training: Integers ``[S, *event_shape]``; may be memory-mapped.
-        decode: Codes to uint8 images.
-        path: A PNG to write: the samples in its upper row, their neighbours in the lower, without gaps.
-
-    Returns:
-        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``row`` (of
-        the neighbour among the training images), ``distance`` (root mean square over the pixels, as a share of the
-        grey scale) and ``differing`` (share of the codes that differ).
+    A PNG is written: the samples in its upper row, their neighbours in the lower, without gaps. Of the ``pairs``,
+    ``row`` is of the neighbour in the training data, ``distance`` the root mean square over the pixels as a share of
+    the grey scale, and ``differing`` the share of codes that differ.
     """
     samples = samples[:IMAGE_PAIRS]
     images = decode(samples)
@@ -81,21 +74,10 @@ def nearest_texts(
     decode: Callable[[Codes], list[str]],
     max_cells: float = MAX_EDIT_CELLS,
 ) -> dict[str, Any]:
-    """Find the nearest training text of each sample, by the number of tokens to insert, delete or exchange.
+    """The nearest training text of each of the first `TEXT_PAIRS` samples, by tokens to insert, delete or exchange.
 
-    Exact copies are looked for among all training texts, near ones among as many, evenly spaced, as
-    ``max_cells`` allows.
-
-    Args:
-        samples: Integers ``[n, L]``; the first `TEXT_PAIRS` are taken.
-        training: Integers ``[S, L]``.
-        lengths: Codes to the tokens of each text.
-        decode: Codes to texts.
-        max_cells: Bound of the work.
-
-    Returns:
-        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``text``,
-        ``neighbour``, ``distance`` (tokens) and ``length`` (tokens of the sample).
+    Exact copies are looked for among all training texts, near ones among as many, evenly spaced, as ``max_cells`` of
+    edit distances allow. ``distance`` and ``length``, of the sample, are in tokens.
     """
     samples = samples[:TEXT_PAIRS]
     length = samples.shape[1]
@@ -122,17 +104,7 @@ def nearest_texts(
 
 
 def nearest_rows(samples: Codes, training: Codes, write: Callable[[Codes], list[str]]) -> dict[str, Any]:
-    """Find the nearest training row of each sample, by the number of codes that differ.
-
-    Args:
-        samples: Integers ``[n, *event_shape]``; the first `ROW_PAIRS` are taken.
-        training: Integers ``[S, *event_shape]``.
-        write: Codes to a line for each.
-
-    Returns:
-        ``noun`` and ``note`` (what was searched, and by what distance), and as ``pairs`` for each sample ``text``,
-        ``neighbour``, ``distance`` and ``length`` (codes that differ, and codes of a row).
-    """
+    """The nearest training row of each of the first `ROW_PAIRS` samples, by the number of codes that differ."""
     samples = samples[:ROW_PAIRS]
     flat, others = (part.reshape(len(part), -1) for part in (samples, training))
     best, rows = np.full(len(flat), flat.shape[1] + 1), np.zeros(len(flat), np.int64)
@@ -162,18 +134,9 @@ def _equal_rows(training: Codes, codes: Codes) -> NDArray[np.int64]:
 
 
 def edit_distances(codes: Codes, candidates: Codes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Levenshtein's distance of one sequence to many.
+    """Levenshtein's distance ``[C]`` of codes ``[l]`` to the first ``lengths`` codes of each candidate ``[C, L]``.
 
-    Args:
-        codes: Integers ``[l]``.
-        candidates: Integers ``[C, L]``.
-        lengths: ``[C]``, how many codes of each candidate count.
-
-    Returns:
-        ``[C]``: the least number of insertions, deletions and exchanges of one code.
-
-    Source:
-        Wagner and Fischer (1974); the insertions of a row are taken at once, as a running minimum.
+    Source: Wagner and Fischer (1974); the insertions of a row are taken at once, as a running minimum.
     """
     width = candidates.shape[1]
     places = np.arange(width + 1, dtype=np.int32)

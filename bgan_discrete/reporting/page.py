@@ -32,47 +32,21 @@ FILES = {"css": "page.css", "script": "page.js"}
 
 
 def write_report_page(run: str | Path, output: str | Path | None = None) -> Path:
-    """Write the report of one run.
-
-    Args:
-        run: The run's folder, finished or not.
-        output: The HTML file; ``report.html`` in the run's folder if None.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: If ``run`` is not the folder of a run, a file in it cannot be read, or ``output`` is no HTML file.
-    """
+    """Write the HTML report of a run, finished or not; into its own folder if ``output`` is None."""
     record = load_record(run)
     path = record.root / PAGE if output is None else check_output(output)
     return _write(path, report_page(record))
 
 
 def write_comparison_page(runs: Sequence[str | Path], output: str | Path) -> Path:
-    """Write a report of several runs beside each other.
-
-    Args:
-        runs: At least two folders, all of one kind of data.
-        output: The HTML file.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: As for `write_report_page`, or if there is one run, one is named twice, or the kinds differ.
-    """
+    """Write an HTML report of at least two runs of one kind of data beside each other."""
     path = check_output(output)
     records = [load_record(run) for run in runs]
     return _write(path, comparison_page(records))
 
 
 def check_output(output: str | Path) -> Path:
-    """The path of an HTML file.
-
-    Raises:
-        InputError: If it does not end in .html, or is a folder.
-    """
+    """The path of an HTML file; InputError if it does not end in .html, or is a folder."""
     path = Path(output)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise InputError(f"output must be a file that ends in .html, got {str(output)!r}")
@@ -101,11 +75,7 @@ def report_page(record: RunRecord) -> str:
 
 
 def comparison_page(records: Sequence[RunRecord]) -> str:
-    """The HTML of a comparison of several runs.
-
-    Raises:
-        InputError: If there is one run, one is named twice, or the kinds differ.
-    """
+    """The HTML of a comparison; InputError if there is one run, one is named twice, or their kinds differ."""
     if len(records) < 2:
         raise InputError(f"runs to compare must be at least two, got {len(records)}")
     roots = [record.root.resolve() for record in records]

@@ -20,16 +20,7 @@ LARGE_BYTES, LARGE_PIXELS = 300_000, 700
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a page holds it.
-
-    Attributes:
-        alt: What it shows.
-        data: Its bytes as base64.
-        format: ``png`` or ``jpeg``.
-        width: In pixels.
-        height: In pixels.
-        fault: Why it cannot be shown; empty if it can.
-    """
+    """A picture as a page holds it, its bytes as base64; ``fault`` is why it cannot be shown."""
 
     alt: str
     data: str = ""
@@ -40,16 +31,7 @@ class Picture:
 
 
 def picture_of(root: Path, name: str, alt: str) -> Picture | None:
-    """A PNG file of a run.
-
-    Args:
-        root: The run's folder.
-        name: Of the file in it.
-        alt: What it shows.
-
-    Returns:
-        The picture; None if there is no such file.
-    """
+    """A PNG file of a run's folder; None if there is no such file."""
     try:
         if not is_inside(root / name, root):
             return None
@@ -67,16 +49,7 @@ def picture_of(root: Path, name: str, alt: str) -> Picture | None:
 
 
 def pictures_of_pairs(root: Path, name: str, pairs: Sequence[Any]) -> list[tuple[Picture, Picture]]:
-    """Each sample with its neighbour, cut out of the picture that holds them.
-
-    Args:
-        root: The run's folder.
-        name: Of the picture: samples in its upper row, their neighbours in the lower.
-        pairs: As many as it has columns.
-
-    Returns:
-        The pictures; none if there is no such file.
-    """
+    """Each sample with its neighbour, cut out of a picture with a column for each pair; none without the file."""
     if not pairs or not is_inside(root / name, root):
         return []
     whole = _opened(read_bytes(root / name, MAX_BYTES)).convert("RGB")

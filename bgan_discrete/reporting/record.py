@@ -25,14 +25,7 @@ NOT_OPTIONS = ("output_dir", "resume", "overwrite")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a run.
-
-    Attributes:
-        name: Its name.
-        value: As it was used.
-        default: What it is unless it is given.
-        help: What it is.
-    """
+    """An option of a run, with the value that was used."""
 
     name: str
     value: Any
@@ -47,18 +40,7 @@ class Option:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells it.
-
-    Attributes:
-        root: The folder.
-        kind: What it is of, a key of `CONFIGS`.
-        options: All options by their names, in the order of the configuration.
-        lines: Of ``metrics.jsonl``; empty if there are none yet.
-        report: ``report.json``; empty if no metrics were taken.
-        facts: ``facts.json``; empty if there are none.
-        samples: Those of the final model that are lines.
-        figures: The final metrics that ``report`` holds.
-    """
+    """A run as its folder tells it; what it has not written yet, or was not to write, is empty."""
 
     root: Path
     kind: str
@@ -91,17 +73,7 @@ class RunRecord:
 
 
 def load_record(folder: str | Path) -> RunRecord:
-    """Read a run's folder.
-
-    Args:
-        folder: Of a training, finished or not.
-
-    Returns:
-        What is there.
-
-    Raises:
-        InputError: If it is not the folder of a run, or a file in it cannot be read.
-    """
+    """What is in a run's folder; InputError if it is none, or a file in it cannot be read."""
     root = Path(folder)
     config = root / "config.yaml"
     if not is_inside(config, root):

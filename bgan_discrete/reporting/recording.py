@@ -23,12 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to a run's ``facts.json``; what stands there under other names stays.
-
-    Args:
-        folder: Of the run.
-        facts: Plain JSON types.
-    """
+    """Add facts of plain JSON types to a run's ``facts.json``; what stands there under other names stays."""
     path = folder / FACTS
     known = read_mapping(path)
     text = json.dumps({**known, **_finite(dict(facts))}, indent=2, ensure_ascii=False, allow_nan=False)
@@ -37,16 +32,7 @@ def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
-    """Leave ``report.html`` in a run's folder, whether the block ends well or in an error.
-
-    Args:
-        folder: Of the run, which exists.
-        description: Of the data.
-        facts: What else is known at the start, of plain JSON types.
-
-    Returns:
-        A context.
-    """
+    """Leave ``report.html`` in a run's folder, which exists, whether the block ends well or in an error."""
     import torch
 
     versions = {

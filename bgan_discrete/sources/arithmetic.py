@@ -5,12 +5,9 @@ EQUATION_LENGTH = 8
 
 
 def equations() -> list[str]:
-    """All sums and differences of two numbers of two digits whose result has two digits, such as ``17+25=42``.
+    """All 6,480 sums and differences of two-digit numbers whose result has two digits, such as ``17+25=42``, in order.
 
     The data set ``arithmetic`` is uniform over them.
-
-    Returns:
-        6,480 equations of 8 characters, in order.
     """
     sums = [f"{a}+{b}={a + b}" for a in range(10, 90) for b in range(10, 100 - a)]
     differences = [f"{a}-{b}={a - b}" for a in range(20, 100) for b in range(10, a - 9)]

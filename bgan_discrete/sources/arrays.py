@@ -137,10 +137,7 @@ def _load(
 
 
 def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:
-    """Names in one option, separated by commas, quoted as in CSV where they hold one, such as ``age,"height, cm"``.
-
-    Raises InputError if the quotes do not close; ``what`` they are is for that.
-    """
+    """Names in one option, with commas between them, quoted as in CSV; ``what`` they are is for errors."""
     if text is None:
         return None
     try:

@@ -15,8 +15,7 @@ IN_MEMORY_BYTES = 1024**3
 class CodeStore:
     """Takes rows of L codes, part by part, and gives them back as one array.
 
-    What grows beyond ``in_memory_bytes`` goes to a file in the folder for temporary files (``TMPDIR``) and comes back
-    as a read-only memory map. The file has no name and vanishes with the process.
+    Beyond ``in_memory_bytes`` they go to a nameless file in ``TMPDIR``, and come back as a read-only memory map.
     """
 
     def __init__(self, length: int, dtype: "np.dtype[Any]", in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
@@ -26,11 +25,7 @@ class CodeStore:
         self._file: BinaryIO | None = None
 
     def add(self, rows: NDArray[Any]) -> None:
-        """Append codes ``[n, L]``.
-
-        Raises:
-            InputError: If the disk for temporary files is full or cannot be written to.
-        """
+        """Append codes ``[n, L]``; raises InputError if the disk for temporary files is full."""
         rows = np.ascontiguousarray(rows, self.dtype)
         before, self.num_rows = self.num_rows, self.num_rows + len(rows)
         if self._file is None and self.num_rows * self.length * self.dtype.itemsize <= self.in_memory_bytes:

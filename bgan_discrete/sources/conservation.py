@@ -1,7 +1,7 @@
-"""Conservation: what comes in is counted, what is kept is counted, and a difference is reported in one line.
+"""What comes in is counted, what is kept is counted, and a difference is reported in one line.
 
-Each loader collects such lines as the ``notes`` of its data, and `report` logs them as warnings, also where the data
-come from a cache.
+Each loader collects such lines as the ``notes`` of its data, and `report` logs them, also where the data come from a
+cache.
 """
 
 import logging

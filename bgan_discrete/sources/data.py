@@ -142,10 +142,9 @@ def save_data(data: Data[Codec], folder: Path) -> None:
 
 
 def load_data(folder: Path, verify: bool = False) -> Data[Any]:
-    """Read what `save_data` wrote; large arrays are read-only memory maps.
+    """Read what `save_data` wrote; large arrays are read-only memory maps, ``verify`` compares the digests of files.
 
-    Where files are missing or damaged it raises OSError, ValueError, KeyError, TypeError or AttributeError; ``verify``
-    compares every file with its digest.
+    Missing or damaged files raise OSError, ValueError, KeyError, TypeError or AttributeError.
     """
     meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
     if meta.pop("digest") != config_fingerprint(meta):

@@ -92,10 +92,7 @@ class HubSplits(dict[str, Any]):
 
 
 def load_hub(name: str, streaming: bool = False, revision: str | None = None) -> HubSplits:
-    """All splits of a data set of the Hub: downloaded, or to be read over the network row by row.
-
-    Without network, a revision must be the full commit of the copy on the disk.
-    """
+    """All splits of a data set of the Hub, downloaded or read row by row; offline, a revision must be a full commit."""
     import datasets
     import huggingface_hub
 

@@ -66,17 +66,11 @@ Table = dict[str, list[Any]]
 
 
 def records(num_rows: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Binary records in the manner of codes of health: conditions that nobody sees make codes stand together.
+    """Binary records ``[num_rows, 120]`` like codes of health: unseen conditions make codes occur together.
 
     A record has an age group, which decides how probable each of 15 conditions is; some conditions bring others with
     them. A condition makes each of nine codes probable (0.25 to 0.8); besides, every code has a small rate of its own.
-
-    Args:
-        num_rows: How many records.
-        seed: Of the records; what belongs to the conditions is the same for every seed.
-
-    Returns:
-        uint8 ``[num_rows, 120]``, mostly 0.
+    What belongs to the conditions is the same for every seed.
     """
     world = np.random.default_rng(2018)
     by_age = world.beta(0.8, 11, (4, NUM_CONDITIONS)) * np.linspace(0.5, 1.6, 4)[:, None]
@@ -95,10 +89,7 @@ def records(num_rows: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def motifs(num_rows: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Sequences in the manner of DNA: random bases, and in nine of ten sequences the motif TGACTCA near the middle.
-
-    uint8 ``[num_rows, 48]``, 0 .. 3 for A, C, G, T.
-    """
+    """Sequences ``[num_rows, 48]`` like DNA, 0 .. 3 for A, C, G, T: random bases, in nine of ten the motif TGACTCA."""
     rng = np.random.default_rng([1997, seed])
     sequences = rng.choice(4, (num_rows, SEQUENCE_LENGTH), p=BASE_SHARES).astype(np.uint8)
     last = SEQUENCE_LENGTH - len(MOTIF)
@@ -128,14 +119,7 @@ def table(num_rows: int, seed: int = 0) -> Table:
 
     The city decides the country, the country the currency, and the device which systems are possible. The age group
     shifts device, plan and payment; the plan and the number of tickets shift whether a customer left. Some satisfaction
-    grades are missing, more often where the customer left.
-
-    Args:
-        num_rows: How many rows.
-        seed: Of the rows.
-
-    Returns:
-        Column name -> its values: strings, integers (``tickets``, ``satisfaction``) or None.
+    grades are missing (None), more often where the customer left.
     """
     rng = np.random.default_rng([1492, seed])
 

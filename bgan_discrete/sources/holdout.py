@@ -41,7 +41,7 @@ def draw_rows(rows: int, count: int, holdout: float | None, seed: int, name: str
 
 
 def draw_images(hashes: NDArray[np.uint64], share: float, seed: int, place: str) -> tuple[Rows, bool]:
-    """Rows to hold out, sorted: whole sets of equal images, in a drawn order, as long as they fit into the share.
+    """Rows to hold out, sorted: sets of equal images in a drawn order, as long as they fit into the share.
 
     Of few different images, rows one by one; and whether that is so.
     """
@@ -99,18 +99,7 @@ def _digest(text: str, seed: int = 0) -> bytes:
 
 
 class DocumentDraw:
-    """Which documents are held out.
-
-    Args:
-        share: Of the documents.
-        seed: Of the draw.
-        few: From `few_documents`.
-        windows: Documents are cut into windows.
-
-    Attributes:
-        source: In words, where the held-out texts come from.
-        by_end: Each document is parted: its end is held out.
-    """
+    """Which documents are held out; ``source`` says it in words, ``by_end``: the end of each one is."""
 
     def __init__(self, share: float, seed: int, few: Mapping[bytes, int], windows: bool) -> None:
         self._share, self._seed = share, seed

@@ -159,10 +159,9 @@ def _open_npz(archive: zipfile.ZipFile, path: Path, settings: Settings) -> Opene
 
 
 def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> NDArray[Any]:
-    """An array of an archive, as a map of a file that vanishes with the process; ``what`` is its name in messages.
+    """An array of an archive, as a map of a file that vanishes with the process; ``what`` names it in messages.
 
-    Raises:
-        InputError: If it cannot be read, or would unpack to far more than it is.
+    Raises InputError if it cannot be read, or would unpack to far more than it is.
     """
     if info.file_size > max(storage.MAPPED_BYTES, MAX_UNPACKING * info.compress_size):
         raise InputError(

@@ -63,10 +63,7 @@ def file_facts(path: Path) -> dict[str, Any]:
 
 
 def row_hashes(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """A 64-bit hash ``[S]`` of each row, so that copies are found: eight bytes a row, whatever the size of the data.
-
-    Two different rows are taken for the same with a probability of 2^-64.
-    """
+    """A 64-bit hash ``[S]`` of each row: different rows are taken for copies with a probability of 2^-64."""
     found = np.empty(len(rows), np.uint64)
     for chunk in chunks_of(len(rows)):
         digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(rows[chunk]))

@@ -43,8 +43,7 @@ def fit_codec(options: CodecOptions | ImageCodec, pixels: NDArray[np.uint8]) -> 
 def value_notes(options: CodecOptions | ImageCodec, codec: ImageCodec, training: Part, heldout: Part) -> list[str]:
     """What encoding merges; ``options`` are what was asked for, of which ``codec`` came.
 
-    Raises:
-        InputError: If many values of the training images have few codes, or all one.
+    Raises InputError if many values of the training images have few codes, or all one.
     """
     before, after = distinct(training[0]), distinct(training[1], codec)
     shades = unpack(before, codec.channels)

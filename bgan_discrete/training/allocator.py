@@ -12,14 +12,10 @@ MMAP_THRESHOLD = 32 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep up to 1 GiB of freed memory instead of giving it back after every operation.
+    """Let the process keep up to 1 GiB of freed memory; False where the allocator is not glibc's, or configured.
 
     By default glibc returns a convolution's buffers to the system after each step and requests them again, which took a
-    quarter of the time of a step on small images. The setting holds for the whole process. An allocator configured by
-    ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` is left alone.
-
-    Returns:
-        Whether the allocator was set; False where it is not glibc's.
+    quarter of the time of a step on small images.
     """
     if not sys.platform.startswith("linux") or {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ):
         return False

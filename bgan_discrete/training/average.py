@@ -12,14 +12,10 @@ EMA_WARMUP = 10
 
 
 class MovingAverage(AveragedModel):
-    """An exponential moving average that forgets its start, in eval mode; it never waits for the device.
+    """An exponential moving average, ``module``, of weights and buffers, in eval mode; it never waits for the device.
 
-    Args:
-        network: Whose weights and buffers are averaged; buffers of whole numbers are copied. ``module`` is the average.
-        decay: Per step, in [0, 1); 0 for no average.
-
-    Attributes:
-        num_averaged: Updates so far; the buffer ``n_averaged`` holds the same number on the device.
+    It forgets its start; a ``decay`` of 0 averages nothing. Buffers of whole numbers are copied. ``num_averaged``
+    counts the updates, as the buffer ``n_averaged`` on the device does.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

@@ -12,15 +12,7 @@ class BatchOrder:
     """Rows of every batch, computed rather than remembered.
 
     Each epoch is a permutation of the rows; a batch that reaches the end of an epoch continues with the next one, so
-    every row is used once per epoch and every batch is full.
-
-    Args:
-        num_samples: Rows of the data, >= 1.
-        batch_size: Rows of a batch, >= 1; may exceed ``num_samples``.
-        seed: Of the permutations, 0 .. 2^63 - 1.
-
-    Raises:
-        InputError: If a number is out of its range.
+    every row is used once per epoch and every batch is full, even one that is larger than the data.
     """
 
     def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
@@ -33,17 +25,7 @@ class BatchOrder:
         self._permutation = np.empty(0, np.int64)
 
     def indices(self, count: int) -> NDArray[np.int64]:
-        """The rows of one batch.
-
-        Args:
-            count: The number of the batch, from 0.
-
-        Returns:
-            int64 ``[batch_size]``, in ``[0, num_samples)``.
-
-        Raises:
-            InputError: If ``count`` is not an integer, or negative.
-        """
+        """The rows ``[batch_size]`` of the batch of number ``count``, from 0."""
         _check_integer("count", count, 0)
         position, end = count * self.batch_size, (count + 1) * self.batch_size
         stretches = []

@@ -51,10 +51,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, oldest step first.
-
-    Includes one that was renamed to make room for another of its step, if a crash prevented the replacement.
-    """
+    """Checkpoints in a folder, oldest step first, with those that a crash left renamed for a replacement."""
     if not folder.is_dir():
         return []
     checkpoints = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
@@ -82,19 +79,9 @@ def step_of(path: Path) -> int:
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep_last: int) -> Path:
     """Write a checkpoint under a temporary name, then give it its name, and only then remove the oldest ones.
 
-    Half-written files of a killed run are removed first. Links, and checkpoints that hold other files, stay.
-
-    Args:
-        folder: Where checkpoints are; created if missing.
-        step: Generator steps taken.
-        state: Tensors and plain types only, since it is read back without unpickling objects.
-        keep_last: How many checkpoints stay, >= 1, of the steps up to this one; later ones stay too.
-
-    Returns:
-        The new checkpoint's folder.
-
-    Raises:
-        StorageError: If it cannot be written, such as on a full disk; the checkpoints before it are untouched.
+    Of the steps up to this one ``keep_last`` checkpoints stay; later ones, links, and those that hold other files stay
+    too. ``state`` holds tensors and plain types only. If it cannot be written, such as on a full disk, StorageError is
+    raised and the checkpoints before it are untouched.
     """
     path = checkpoint_path(folder, step)
     try:
@@ -155,13 +142,8 @@ def _write_state(state: dict[str, Any], path: Path) -> dict[str, Any]:
 def check_checkpoint(path: Path) -> None:
     """Check that a checkpoint is as it was written, without using it.
 
-    Args:
-        path: Its folder.
-
-    Raises:
-        DamagedError: If something in it is missing or was changed; the message names it.
-        NewerFormatError: If it is of a newer format.
-        InputError: If it is none, or of an older format.
+    Raises DamagedError, which names what is missing or was changed, NewerFormatError, or InputError for an older format
+    or something else.
     """
     named = f"checkpoint {str(path)!r}"
     if path.is_file():
@@ -198,15 +180,7 @@ def _check_archive(path: Path, named: str) -> None:
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint, compared with its manifest first, without executing anything in it.
 
-    Args:
-        path: Its folder.
-        device: Where its tensors go.
-
-    Returns:
-        The state that was saved, with ``format_version`` and ``step``.
-
-    Raises:
-        InputError: If it is missing, damaged, no checkpoint, or of another format.
+    It has ``format_version`` and ``step`` beside what was saved. Raises InputError for whatever is not right with it.
     """
     check_checkpoint(path)
     named = f"checkpoint {str(path)!r}"
@@ -227,18 +201,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def find_checkpoint(folder: Path, which: str) -> Path:
-    """The checkpoint that ``--resume`` names.
+    """The checkpoint of a path, or the ``"latest"`` one in a folder: the newest that is whole.
 
-    Args:
-        folder: Where the run's checkpoints are.
-        which: ``"latest"``, or the path of a checkpoint. ``"latest"`` is the newest that is whole; a warning names
-            everything newer with a checkpoint's name: damaged ones, broken links, other files and folders.
-
-    Returns:
-        The checkpoint's folder.
-
-    Raises:
-        InputError: If there is none; if the named one is damaged; if another version of the package wrote it.
+    A warning names everything newer with a checkpoint's name: damaged ones, broken links, other files and folders.
+    Raises InputError if there is none, the named one is damaged, or another version of the package wrote it.
     """
     if which != "latest":
         path = Path(which)

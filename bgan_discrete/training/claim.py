@@ -18,16 +18,7 @@ _log = logging.getLogger(__name__)
 def claim_folder(folder: Path | None, is_new: bool, processes: Processes) -> ExitStack:
     """Lock the folder of a training, in the process that writes; the others wait for it.
 
-    Args:
-        folder: Where it writes; None if it writes nothing.
-        is_new: Whether the training begins, so that what another one left would be replaced.
-        processes: Those that train together.
-
-    Returns:
-        A context that holds the lock.
-
-    Raises:
-        InputError: If another training writes there, or, of a new one, has written a checkpoint there.
+    Raises InputError if another training writes there, or if a new one would replace the checkpoints of another.
     """
     written_folder = folder if processes.is_first else None
     return processes.after_the_first(lambda: _hold(written_folder, is_new))

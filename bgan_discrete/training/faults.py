@@ -17,13 +17,7 @@ from bgan_discrete.training.inputs import TrainingData
 
 
 class FaultFinder:
-    """Checks the outputs of networks, before the first step and after something has become inf or NaN.
-
-    Args:
-        data: What the generator's samples must be like.
-        config: Its sizes of a batch and seed are used.
-        players: The networks, which run in their precision, and the guard that is asked.
-    """
+    """Checks the outputs of networks, before the first step and after something has become inf or NaN."""
 
     def __init__(self, data: TrainingData, config: TrainingConfig, players: Players) -> None:
         self._data, self._players = data, players
@@ -35,17 +29,9 @@ class FaultFinder:
 
     @torch.no_grad()
     def check_outputs(self, with_discriminator: bool = False) -> Distribution:
-        """Check the networks' outputs for a batch, in eval mode; random numbers and statistics stay as they are.
+        """Check what the networks give, in eval mode; random numbers and statistics stay. Returns the distribution.
 
-        Args:
-            with_discriminator: Whether to look at the discriminator's output for the data, too.
-
-        Returns:
-            The distribution that the generator gave.
-
-        Raises:
-            InputError: If the generator gives no distribution, or samples unlike the data.
-            NonFiniteError: If an output is inf or NaN.
+        Raises InputError if the generator gives no distribution, or samples unlike the data, and NonFiniteError.
         """
         generator, discriminator, count = self._generator, self._discriminator, self._num_samples
         codes, labels = self._data.rows(torch.arange(count) % len(self._data))
@@ -68,24 +54,13 @@ class FaultFinder:
         return distribution
 
     def check_finite(self) -> None:
-        """Ask the guard, which has refused all updates since a loss or gradient was inf or NaN.
-
-        Raises:
-            NonFiniteError: If there was one; the message names the step, and what explains it.
-        """
+        """Raise NonFiniteError, with step and cause, if the guard has refused updates after an inf or NaN."""
         refused = None if self._players.guard is None else self._players.guard.check()
         if refused is not None:
             raise NonFiniteError(refused + self._reason(refused))
 
     def check_weights(self, step: int) -> None:
-        """A finite gradient can still move a weight out of its dtype's range, which the next step would notice.
-
-        Args:
-            step: After which the weights are looked at.
-
-        Raises:
-            NonFiniteError: If a weight is inf or NaN.
-        """
+        """Raise NonFiniteError for a weight that a finite gradient has moved out of the range of its dtype."""
         weights = {
             f"{who}'s weight {name}": parameter
             for who, network in self._networks.items()
@@ -99,14 +74,7 @@ class FaultFinder:
 
     @contextmanager
     def naming(self, step: int) -> Iterator[None]:
-        """A context whose errors name the step and their cause.
-
-        Args:
-            step: Its number, from 1.
-
-        Returns:
-            A context.
-        """
+        """A context whose errors name the step, from 1, and their cause."""
         if self._players.guard is not None:
             self._players.guard.step = step
         try:

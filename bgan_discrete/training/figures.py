@@ -12,9 +12,7 @@ from bgan_discrete.parallel import Processes
 class RunningMeans:
     """Means of diagnostics, summed on their device and read once per line of the log.
 
-    Attributes:
-        sums: Scalars, by the names of the diagnostics.
-        counts: Of each, the steps that gave it: a penalty is absent from steps that leave it out.
+    Each has a count of its own: a penalty is absent from steps that leave it out.
     """
 
     def __init__(self) -> None:
@@ -49,11 +47,7 @@ class RunningMeans:
 
 
 class Pace:
-    """Steps per second, from one question to the next.
-
-    Args:
-        step: The step at which the clock starts.
-    """
+    """Steps per second, from one question to the next; the clock starts at ``step``."""
 
     def __init__(self, step: int) -> None:
         self._time, self._step = time.monotonic(), step

@@ -34,15 +34,7 @@ DIGEST_ROWS = 4096
 
 
 def check_networks(generator: Generator, discriminator: Discriminator) -> None:
-    """Refuse networks of other classes, or without parameters to learn.
-
-    Args:
-        generator: To be checked.
-        discriminator: Likewise.
-
-    Raises:
-        InputError: If one is of another class, without parameters to learn, or they do not fit each other.
-    """
+    """Raise InputError for networks of other classes, without parameters to learn, or that do not fit each other."""
     check_players(generator, discriminator, needed=("generator", "discriminator"))
     for who, network in (("generator", generator), ("discriminator", discriminator)):
         if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -52,23 +44,9 @@ def check_networks(generator: Generator, discriminator: Discriminator) -> None:
 class TrainingData:
     """Codes and their labels, checked, in the order in which a training sees them.
 
-    Args:
-        codes: Integers ``[S, *event_shape]`` in ``[0, K)``; may be memory-mapped. They are kept on an accelerator
-            if they fit, else their rows go there batch by batch.
-        labels: Integers ``[S]`` in ``[0, C)``; None for none.
-        players: The networks, which must fit them.
-        config: Its ``batch_size`` and ``seed`` are used.
-        device: Where batches go.
-        processes: Those that share every batch.
-
-    Attributes:
-        codes: The codes.
-        labels: int64 on the device; None for none.
-        event_shape: Of one sample.
-        order: Which rows are in which batch.
-
-    Raises:
-        InputError: If codes or labels cannot be used, or do not fit the networks.
+    Codes, integers ``[S, *event_shape]`` in ``[0, K)``, may be memory-mapped; they are kept on an accelerator if they
+    fit, else their rows go there batch by batch. Labels ``[S]`` are int64 on the device, or None. Raises InputError if
+    codes or labels cannot be used, or do not fit the networks, ``players``.
     """
 
     def __init__(
@@ -97,25 +75,11 @@ class TrainingData:
         return len(self.codes)
 
     def batch(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """This process's share of a batch.
-
-        Args:
-            number: Of the batch, from 0.
-
-        Returns:
-            Codes ``[N, *event_shape]`` and their labels ``[N]``, or None without labels, on the device.
-        """
+        """This process's share of the batch ``number``, from 0: codes ``[N, *event_shape]``, and labels or None."""
         return self.rows(torch.from_numpy(self._processes.part(self.order.indices(number))))
 
     def rows(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The samples of given rows.
-
-        Args:
-            indices: int64 ``[N]``, on the CPU.
-
-        Returns:
-            As `batch`.
-        """
+        """Codes and labels, as `batch` gives them, of the rows ``indices``, int64 ``[N]`` on the CPU."""
         labels = None if self.labels is None else self.labels[self._on_device(indices)]
         if isinstance(self.codes, Tensor) and self.codes.device.type != "cpu":
             return self.codes[self._on_device(indices)], labels
@@ -190,15 +154,7 @@ def _resident(codes: np.ndarray | Tensor, device: torch.device) -> np.ndarray | 
 
 
 def check_shares(config: TrainingConfig, processes: Processes) -> None:
-    """Refuse a batch that processes, and the parts in which each takes it, cannot share evenly.
-
-    Args:
-        config: Its ``batch_size`` and ``gradient_accumulation_steps`` are looked at.
-        processes: Those that share it.
-
-    Raises:
-        InputError: If several processes cannot.
-    """
+    """Raise InputError for a batch that processes, and the parts that each takes, cannot share evenly."""
     shares = processes.size * config.gradient_accumulation_steps
     if processes.size > 1 and config.batch_size % shares:
         raise InputError(
@@ -209,16 +165,7 @@ def check_shares(config: TrainingConfig, processes: Processes) -> None:
 
 
 def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | None) -> None:
-    """Refuse what a training with labels cannot do.
-
-    Args:
-        config: Of the training.
-        game: That is played.
-        labels: Of the data; None for none.
-
-    Raises:
-        InputError: If there are labels, and it has grey levels, a likelihood or alternatives.
-    """
+    """Raise InputError for labels with continuous grey levels, a likelihood or alternatives."""
     without = config.continuous != "none" or config.pretrain_steps or credit_name(game.credit) == "alternatives"
     if labels is not None and without:
         raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")

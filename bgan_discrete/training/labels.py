@@ -19,20 +19,7 @@ SHOWN_CLASSES, SHOWN_OF_CLASS = 20, 8
 def checked_labels(
     labels: np.ndarray | Tensor | None, num_samples: int, generator: Generator, discriminator: Discriminator
 ) -> Tensor | None:
-    """Check the labels of the data against the networks.
-
-    Args:
-        labels: Integers ``[num_samples]`` in ``[0, C)``; None for none.
-        num_samples: How many the data are.
-        generator: With ``num_classes`` C where there are labels.
-        discriminator: Likewise.
-
-    Returns:
-        The labels, int64 on the CPU; None without.
-
-    Raises:
-        InputError: If labels and networks do not fit, or the labels are not one for each of the data, in ``[0, C)``.
-    """
+    """The data's labels, int64 on the CPU, or None; raises InputError if they do not fit the networks."""
     num_classes = generator.num_classes
     for who, known in (("generator", num_classes), ("discriminator", discriminator.num_classes)):
         if labels is None and known is not None:
@@ -57,19 +44,10 @@ def checked_labels(
 def labels_of_samples(
     labels: Sequence[int] | np.ndarray | None, num_samples: int, num_classes: int | None
 ) -> np.ndarray | None:
-    """The label of each sample that is to be drawn.
+    """The label of each sample that is to be drawn, int64 ``[num_samples]``; None without classes.
 
-    Args:
-        labels: L integers, L <= ``num_samples``: sample i has ``labels[i * L // num_samples]``, so that the samples are
-            shared evenly among the labels, in their order. All classes once if None.
-        num_samples: How many, >= 1.
-        num_classes: C; None for a generator without classes.
-
-    Returns:
-        int64 ``[num_samples]``; None without classes.
-
-    Raises:
-        InputError: If there are labels and no classes, or labels are not in ``[0, C)`` or more than the samples.
+    Sample i has ``labels[i * L // num_samples]`` of the L labels, all classes if None, so that each gets an equal
+    share, in their order. Raises InputError if they are not in ``[0, C)``, or more than the samples.
     """
     if num_classes is None:
         if labels is not None:
@@ -88,12 +66,5 @@ def labels_of_samples(
 
 
 def shown_labels(num_classes: int | None) -> np.ndarray | None:
-    """Labels of the samples that are shown while a generator trains: `SHOWN_OF_CLASS` of each of the first classes.
-
-    Args:
-        num_classes: C; None for a generator without classes.
-
-    Returns:
-        int64, at most `SHOWN_CLASSES` times `SHOWN_OF_CLASS`; None without classes.
-    """
+    """The labels of samples shown while a generator trains: `SHOWN_OF_CLASS` of each of the first `SHOWN_CLASSES`."""
     return None if num_classes is None else np.arange(min(num_classes, SHOWN_CLASSES)).repeat(SHOWN_OF_CLASS)

@@ -10,15 +10,7 @@ from bgan_discrete.parallel import Processes
 
 
 class LatentSource:
-    """Draws the latents of a training.
-
-    Args:
-        generator: That takes them.
-        config: Its ``batch_size`` is used.
-        processes: Those that share a batch.
-        rng: This process's random numbers.
-        is_mixture: Whether the generator's distributions have a likelihood of their mixture.
-    """
+    """Draws this process's latents; ``is_mixture``: distributions have a likelihood of their mixture."""
 
     def __init__(
         self, generator: Generator, config: TrainingConfig, processes: Processes, rng: torch.Generator, is_mixture: bool
@@ -35,14 +27,7 @@ class LatentSource:
         return self.draw(self._config.batch_size // self._processes.size)
 
     def of_likelihood(self, num_samples: int) -> Tensor:
-        """Those of a step of maximum likelihood: one for each sample; of a mixture the same ones in every process.
-
-        Args:
-            num_samples: Of the data, in this process's share of the batch.
-
-        Returns:
-            ``[S, Z]``.
-        """
+        """Latents ``[S, Z]`` of a step of maximum likelihood; of a mixture the same ones in every process."""
         if not self._is_mixture or self._processes.size == 1:
             return self.draw(num_samples)
         return self._processes.gather(self.draw(self._config.batch_size))[0]

@@ -22,16 +22,10 @@ PLAIN_LINE_SECONDS = 15.0
 
 
 class RunLog:
-    """Writes a run's figures; a context manager.
+    """Writes a run's figures into its folder, if there is one, and reports progress on stderr; a context manager.
 
-    Args:
-        folder: The run's folder, or None to write nothing.
-        start_step: Steps taken before; later lines of an interrupted run are dropped.
-        max_steps: For the estimate of the time that remains.
-        progress: Whether to report progress on stderr: a bar on a terminal, plain lines otherwise.
-        tensorboard: Whether to write event files into ``folder/tensorboard``.
-        options: The run's options by their names. With them, a diagnostic that leaves its safe range is reported on
-            stderr with what to change, and the estimate of the time that remains respects ``max_seconds``.
+    Lines of an interrupted run after ``start_step`` are dropped. With ``options``, a diagnostic that leaves its safe
+    range is reported with what to change, and the estimate of the time that remains respects ``max_seconds``.
     """
 
     def __init__(
@@ -56,19 +50,7 @@ class RunLog:
     def of_training(
         cls, folder: Path | None, config: TrainingConfig, step: int, seconds: float, progress: bool, tensorboard: bool
     ) -> "RunLog":
-        """The log of a training that begins or resumes.
-
-        Args:
-            folder: The run's folder, or None to write nothing.
-            config: Of the training.
-            step: Steps taken before.
-            seconds: Used of ``max_seconds`` before.
-            progress: As in `RunLog`.
-            tensorboard: Likewise.
-
-        Returns:
-            The log.
-        """
+        """The log of a training that begins or resumes after ``step`` steps and ``seconds`` of ``max_seconds``."""
         options = dataclasses.asdict(config)
         if config.max_seconds is not None:
             options["max_seconds"] = config.max_seconds - seconds
@@ -79,12 +61,7 @@ class RunLog:
         self._bar.update(step - self._bar.n)
 
     def write(self, step: int, figures: dict[str, Any]) -> None:
-        """Log the figures of a step.
-
-        Args:
-            step: Generator steps taken.
-            figures: Names and plain numbers.
-        """
+        """Log the figures of a step, plain numbers by their names."""
         if self._file is not None:
             try:
                 self._file.write(json.dumps({"step": step, **figures}) + "\n")
@@ -112,12 +89,7 @@ class RunLog:
             sys.stderr.flush()
 
     def show(self, step: int, shown: np.ndarray | str | None) -> None:
-        """Log what is shown of samples.
-
-        Args:
-            step: After which they were drawn.
-            shown: A picture, uint8 ``[H, W, 3]``, a text, or None for nothing.
-        """
+        """Log samples that were drawn after a step: a picture, uint8 ``[H, W, 3]``, or a text."""
         if isinstance(shown, str):
             self.write_text(step, shown)
         elif shown is not None:

@@ -12,17 +12,9 @@ PRETRAIN_LR = 2e-3
 
 
 def learning_rates(config: TrainingConfig, step: int, seconds: float) -> tuple[float, float]:
-    """The rates of the next step: those of its phase, decayed by the used share of the budget that ends first.
+    """The generator's and the discriminator's rate of the next step, those of its phase.
 
-    A linear decay is constant for half of the budget, and ends with the training.
-
-    Args:
-        config: The rates, the phases and the budgets.
-        step: Generator steps taken.
-        seconds: Time used.
-
-    Returns:
-        The generator's and the discriminator's.
+    A linear decay is constant for half of the budget that ends first, and ends with the training.
     """
     scale = 1.0
     if config.lr_decay == "linear":

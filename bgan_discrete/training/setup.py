@@ -48,17 +48,7 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
 
 
 def checked_config(config: Any) -> TrainingConfig:
-    """The configuration of a training.
-
-    Args:
-        config: To be checked; None for the default.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        InputError: If it is none, or a value is out of range.
-    """
+    """The configuration of a training, the default for None; raises InputError for what is none or out of range."""
     config = TrainingConfig() if config is None else config
     if not isinstance(config, TrainingConfig):
         advice = "; give a game as game=" if isinstance(config, Game) else ""
@@ -70,18 +60,10 @@ def checked_config(config: Any) -> TrainingConfig:
 def check_game(
     game: Game, config: TrainingConfig, generator: Generator, discriminator: Discriminator, processes: Processes
 ) -> None:
-    """Refuse a game whose parts do not fit together.
+    """Raise InputError for a game whose parts do not fit together.
 
-    Args:
-        game: To be checked.
-        config: Of the training; where grey levels are continuous nothing is drawn.
-        generator: Says how many categories it draws from.
-        discriminator: Says how many it reads, and what F it gives.
-        processes: Those that share a batch.
-
-    Raises:
-        InputError: If it is none, the estimator does not go with the draws, the credit or the processes, or the
-            discriminator reads other codes or lacks what the credit needs.
+    The estimator must go with draws, credit and processes; the discriminator must read the generator's codes and give
+    the F that the credit needs. Where grey levels are continuous nothing is drawn.
     """
     if not isinstance(game, Game):
         raise InputError(f"game must be a Game, such as Game(make_estimator('rloo')), got {game!r:.100}")
@@ -110,18 +92,7 @@ def check_game(
 
 
 def make_players(config: TrainingConfig, state: TrainingState, device: torch.device, num_positions: int) -> Players:
-    """The players of a training.
-
-    Args:
-        config: Its ``dtype`` and ``gradient_accumulation_steps`` say how.
-        state: Holds the networks and their optimisers.
-        device: Where they are.
-        num_positions: P, of one sample.
-
-    Returns:
-        The players.
-    """
-
+    """The players of a training, as the ``dtype`` and ``gradient_accumulation_steps`` of a configuration say."""
     return Players(
         state.generator,
         state.discriminator,
@@ -136,15 +107,7 @@ def make_players(config: TrainingConfig, state: TrainingState, device: torch.dev
 
 
 def default_score_chunk(device: torch.device, num_positions: int) -> int | None:
-    """Samples that the discriminator scores at once: a few hundred on a CPU.
-
-    Args:
-        device: Where it scores.
-        num_positions: P, of one sample.
-
-    Returns:
-        How many; None for all of them.
-    """
+    """Samples of P positions that the discriminator scores at once: a few hundred on a CPU, else None for all."""
     if device.type != "cpu":
         return None
     return min(256, max(64, SCORED_POSITIONS // num_positions))

@@ -27,34 +27,14 @@ ADAM_BETA2 = 0.99
 
 
 def stream_seed(seed: int, rank: int, step: int = 0) -> int:
-    """The seed of a process's own random numbers; that of the first one is the run's.
-
-    Args:
-        seed: Of the run.
-        rank: Of the process.
-        step: At which the numbers begin.
-
-    Returns:
-        The seed.
-    """
+    """The seed of a process's own random numbers from a step on; that of the first process is the run's."""
     if rank == 0:
         return seed
     return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 class RandomStreams:
-    """A process's own random numbers: those of the steps, and torch's global ones.
-
-    The user's networks may draw from the global ones (dropout).
-
-    Args:
-        seed: Of the run.
-        rank: Of the process.
-        device: Where the steps draw.
-
-    Attributes:
-        rng: Source of latents and draws.
-    """
+    """A process's own random numbers: ``rng`` of the steps, and torch's global ones, of dropout and the like."""
 
     def __init__(self, seed: int, rank: int, device: torch.device) -> None:
         self._seed, self._rank, self._device = seed, rank, device
@@ -87,37 +67,21 @@ class RandomStreams:
 
 @dataclass
 class TrainingState:
-    """What the next step depends on.
+    """What the next step depends on."""
 
-    Attributes:
-        generator: The network itself, without what averages its gradients.
-        discriminator: Likewise.
-        average: Of the generator.
-        generator_optimizer: Of the generator.
-        discriminator_optimizer: Of the discriminator.
-        estimator: May hold a moving average.
-        streams: This process's random numbers.
-        processes: Those that train together.
-        means: Of the figures since the last line of the log.
-        step: Generator steps taken.
-        seconds: Used of ``max_seconds``, over all calls; the processes agree on it.
-        began_with: Number of processes of the checkpoint from which the run was resumed.
-        is_new: Whether the run has not begun: nothing was trained or resumed.
-    """
-
-    generator: nn.Module
+    generator: nn.Module  # the networks themselves, without what averages their gradients
     discriminator: nn.Module
     average: MovingAverage
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    estimator: Estimator
+    estimator: Estimator  # which may hold a moving average
     streams: RandomStreams
     processes: Processes
-    means: RunningMeans
+    means: RunningMeans  # of the figures since the last line of the log
     step: int = 0
-    seconds: float = 0.0
-    began_with: int = 1
-    is_new: bool = True
+    seconds: float = 0.0  # used of `max_seconds`, over all calls; the processes agree on it
+    began_with: int = 1  # processes of the checkpoint from which the run was resumed
+    is_new: bool = True  # nothing was trained or resumed
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -137,19 +101,7 @@ class TrainingState:
         device: torch.device,
         processes: Processes,
     ) -> "TrainingState":
-        """The state before the first step.
-
-        Args:
-            generator: On its device.
-            discriminator: Likewise.
-            estimator: Of the game.
-            config: Its ``seed``, ``ema_decay``, rates and ``adam_beta1`` are used.
-            device: Of the networks.
-            processes: Those that train together.
-
-        Returns:
-            The state, with new optimisers.
-        """
+        """The state before the first step, with new optimisers; the networks are on their device."""
         betas = (config.adam_beta1, ADAM_BETA2)
         return cls(
             generator=generator,
@@ -167,15 +119,7 @@ class TrainingState:
         )
 
     def state_dict(self, data_digest: str, has_time_limit: bool) -> dict[str, Any]:
-        """All of it, as tensors and plain types; all processes must call this together.
-
-        Args:
-            data_digest: Of the data.
-            has_time_limit: Whether the time used counts.
-
-        Returns:
-            A dictionary for `load_state_dict`.
-        """
+        """All of it, as tensors and plain types; all processes must call this together."""
         of_this_process = self.streams.state_dict()
         sums = self.means.stacked()
         if sums is not None:
@@ -198,15 +142,9 @@ class TrainingState:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], data_digest: str, device: torch.device) -> None:
-        """Load what `state_dict` returned.
+        """Load what `state_dict` returned, of any number of processes; figures are summed on ``device``.
 
-        Args:
-            saved: Of this run, or of one with another number of processes.
-            data_digest: Of the data at hand.
-            device: Where the figures are summed.
-
-        Raises:
-            InputError: If the state belongs to other data or another estimator.
+        Raises InputError if the state belongs to other data or another estimator.
         """
         if saved["data"] != data_digest:
             raise InputError("the data are not those that the run began with")
@@ -232,14 +170,9 @@ class TrainingState:
     def load_weights(
         self, saved: Mapping[str, Any], names: Sequence[str] = ("generator", "discriminator", "average")
     ) -> None:
-        """Take the weights of a checkpoint, of this or of another training.
+        """Take the weights of these ``names`` from a checkpoint, of this or of another training.
 
-        Args:
-            saved: Weights, by their names.
-            names: Which of them to take.
-
-        Raises:
-            InputError: If one is of another precision, which torch would convert silently.
+        Raises InputError if one is of another precision, which torch would convert silently.
         """
         networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
         for who in names:
@@ -251,27 +184,15 @@ class TrainingState:
             network.load_state_dict(saved[who])
 
     def load_generator(self, generator: nn.Module) -> None:
-        """Take the weights of a generator, with which the average begins, too.
-
-        Args:
-            generator: Of the same architecture.
-
-        Raises:
-            InputError: As `load_weights`.
-        """
+        """Take the weights of a generator of the same architecture, with which the average begins, too."""
         weights = generator.state_dict()
         average = {"n_averaged": self.average.n_averaged, **{f"module.{name}": w for name, w in weights.items()}}
         self.load_weights({"generator": weights, "average": average}, ("generator", "average"))
 
     def check_alike(self, data: TrainingData, config: TrainingConfig) -> None:
-        """Refuse processes with different data or weights, which would silently train nothing useful.
+        """Raise InputError, in all processes, if their data, configurations, weights or steps differ.
 
-        Args:
-            data: Of this process.
-            config: Of this process, which may have a device and threads of its own.
-
-        Raises:
-            InputError: If they differ from one process to another, or the weights or steps do; in all of them.
+        They would silently train nothing useful. Device and threads may differ.
         """
         if self.processes.size == 1:
             return
@@ -294,17 +215,7 @@ class TrainingState:
 
 @contextmanager
 def fitting(source: str) -> Iterator[None]:
-    """A context that reports in one line what does not fit while something saved is loaded.
-
-    Args:
-        source: What is loaded, for the message.
-
-    Returns:
-        A context.
-
-    Raises:
-        InputError: For whatever torch, or a forged state, may raise.
-    """
+    """A context in which whatever torch, or a forged state, raises while ``source`` is loaded becomes an InputError."""
     try:
         yield
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -327,15 +238,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) 
 
 
 def load_estimator(estimator: Estimator, saved: Mapping[str, Tensor]) -> None:
-    """Load an estimator's state.
-
-    Args:
-        estimator: Of the game.
-        saved: Its ``state_dict`` of before.
-
-    Raises:
-        InputError: If it is that of another estimator.
-    """
+    """Load an estimator's ``state_dict``; raises InputError if it is that of another estimator."""
     own = estimator.state_dict()
     if own.keys() <= saved.keys():
         estimator.load_state_dict(dict(saved))

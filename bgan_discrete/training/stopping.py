@@ -32,16 +32,7 @@ class TrainingSummary:
 
 
 def used_up(config: TrainingConfig, step: int, seconds: float) -> str | None:
-    """The budget that has ended a training.
-
-    Args:
-        config: Its ``max_steps`` and ``max_seconds`` are the budgets.
-        step: Generator steps taken.
-        seconds: Time used.
-
-    Returns:
-        The option's name; None while some of each is left.
-    """
+    """The name of the budget, ``max_steps`` or ``max_seconds``, that has ended a training; None while some is left."""
     is_late = config.max_seconds is not None and seconds >= config.max_seconds
     return "max_steps" if step >= config.max_steps else "max_seconds" if is_late else None
 
@@ -49,14 +40,7 @@ def used_up(config: TrainingConfig, step: int, seconds: float) -> str | None:
 class Ending:
     """Decides after every step whether the training ends; its clock begins with it.
 
-    Args:
-        config: The budgets.
-        processes: Those that train together.
-        step: Generator steps taken before.
-        seconds: Time used before.
-
-    Attributes:
-        reason: Why the training ends, as in `TrainingSummary`; None while it continues.
+    ``reason`` is as ``stopped_by`` of `TrainingSummary`; None while the training continues.
     """
 
     def __init__(self, config: TrainingConfig, processes: Processes, step: int, seconds: float) -> None:
@@ -72,14 +56,7 @@ class Ending:
             yield
 
     def after_step(self, step: int) -> float:
-        """Decide.
-
-        Args:
-            step: Generator steps taken.
-
-        Returns:
-            The time used, on which the processes agree.
-        """
+        """Decide, after ``step`` steps in all; returns the time used, on which the processes agree."""
         signalled = self._caught[0].name if self._caught else None
         agreed, seconds = self._vote.cast(signalled, self._used_before + time.monotonic() - self._started)
         self.reason = agreed or used_up(self._config, step, seconds)

@@ -267,7 +267,7 @@ def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None
         ((*table, "--dataset", "flats.csv", "--output", "flats"), "output must be a file"),
     ):
         assert words in refused("evaluate_array", *arguments, cwd=place)
-    assert "the model is not one of images" in refused("generate_images", *table, "--output", "x.png", cwd=place)
+    assert "is one of arrays, not of images" in refused("generate_images", *table, "--output", "x.png", cwd=place)
 
 
 def test_a_pipeline_refuses_a_generator_of_other_columns(tmp_path: Path) -> None:
