@@ -172,7 +172,7 @@ def _prepare(call: Call) -> int:
     data = section_of(kind, "data")(**parser_of(call, kind).values(call.argv))
     data.check()
 
-    from bgan_discrete.kinds import get_kind
+    from bgan_discrete.kinds.registry import get_kind
     from bgan_discrete.sources import describe
 
     print(describe(get_kind(kind).load(data)))

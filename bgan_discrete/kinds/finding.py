@@ -13,7 +13,7 @@ from typing import Any
 
 from bgan_discrete.config import CONFIGS, EMBEDDED, load_config_values, split_revision
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.kinds import own_kinds
+from bgan_discrete.kinds.registry import own_kinds
 from bgan_discrete.sources.settings import HUB_ID, existing
 
 LEAST_SIDE = 8

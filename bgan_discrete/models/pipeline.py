@@ -31,8 +31,8 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
-from bgan_discrete.kinds import kind_of_codec
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples
+from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, shown, write_model
 from bgan_discrete.nn import ContinuousConvGenerator

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.kinds import get_kind
 from bgan_discrete.kinds.finding import kind_of_dataset
+from bgan_discrete.kinds.registry import get_kind
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.runs.train import train
 

@@ -25,8 +25,8 @@ from bgan_discrete.config import CODEC_OPTIONS, ScriptConfig
 from bgan_discrete.durable import hold_folder, make_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds import kind_of_config
 from bgan_discrete.kinds.kind import Kind, Samples
+from bgan_discrete.kinds.registry import kind_of_config
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded

@@ -49,7 +49,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
-    "kinds": (("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
+    "kinds": (("registry",), ("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
     "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",), ("fit",)),
     "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
