@@ -55,7 +55,7 @@ class Arrays(Kind):
     codec_class = ArrayCodec
 
     def load(self, config: ArrayDataConfig, codec: ArrayCodec | None = None, dataset: Any = None) -> ArrayData:
-        """Load and encode rows; see `Kind.load`."""
+        """Rows of columns, or arrays."""
         return load_array(
             config.dataset if dataset is None else dataset,
             layout=config.layout,
@@ -72,13 +72,13 @@ class Arrays(Kind):
         )
 
     def check_counts(self, num_samples: int, data: ArrayData) -> None:
-        """See `Kind.check_counts`."""
+        """Of each there must be the rows of a block."""
         check_row_counts(num_samples, len(data.codes), len(data.heldout_codes))
 
     def networks(
         self, config: ArrayTrainingConfig, space: SampleSpace, num_classes: int | None = None
     ) -> tuple[Generator, Discriminator]:
-        """Perceptrons, or convolutions along sequences or over planes; see `Kind.networks`."""
+        """Perceptrons, or convolutions along sequences or over planes."""
         model, alternatives = config.model, config.training.credit == "alternatives"
         discriminator_name = _discriminator_name(config, space)
         _check_shapes(config, discriminator_name, space)
@@ -106,7 +106,7 @@ class Arrays(Kind):
         return generator, discriminator
 
     def check_networks(self, config: ArrayTrainingConfig, data: ArrayData) -> None:
-        """Convolutions need neighbours, which the columns of a table are not; see `Kind.check_networks`."""
+        """Convolutions need neighbours, which the columns of a table are not."""
         for part, name in (("generator", config.model.generator), ("discriminator", config.model.discriminator)):
             if name == "conv" and data.codec.column_names is not None:
                 raise InputError(
@@ -133,13 +133,13 @@ class Arrays(Kind):
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
 
     def decoder(self, codec: ArrayCodec, bin_ranges: bool = False) -> Callable[[np.ndarray], Any]:
-        """Rows or arrays; see `Kind.decoder`."""
+        """Bins as ranges are for tables."""
         if bin_ranges and isinstance(codec, TableCodec):
             return partial(codec.decode, ranges=True)
         return super().decoder(codec, bin_ranges)
 
     def save(self, samples: Samples, path: Path) -> str:
-        """Rows as CSV; see `Kind.save`."""
+        """Rows as CSV."""
         text = rows_as_csv(samples.values)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, text)
@@ -150,7 +150,7 @@ class Arrays(Kind):
         return rows_as_csv(samples.values).splitlines()[: SHOWN_ROWS + 1]
 
     def check_output(self, output: Path | None, codec: ArrayCodec) -> None:
-        """A table, an array or an archive; see `Kind.check_output`."""
+        """A table, an array or an archive."""
         if output is None:
             raise InputError("output must be a file such as samples.csv for samples of arrays or tables, got none")
         of_table = (*TABLE_SUFFIXES, ".npy", ".npz")
@@ -201,7 +201,7 @@ class Arrays(Kind):
         resample: int = 1,
         **options: Any,
     ) -> Evaluation:
-        """Distances of columns and pairs of columns, nearest neighbours, a fresh critic; see `Kind.evaluate`."""
+        """Distances of columns and pairs of columns, nearest neighbours, a fresh critic."""
         refuse_options(self.name, options)
         self.check_counts(num_samples, data)
         return evaluate_array(
@@ -216,7 +216,7 @@ class Arrays(Kind):
         )
 
     def words(self, codec: ArrayCodec) -> Words:
-        """See `Kind.words`."""
+        """The Hub has no task for rows."""
         if codec.column_names is not None:
             return Words("rows of a table", "rows", tags=("tabular",))
         return Words("integer arrays", "rows", tags=("array",))
@@ -274,13 +274,9 @@ def _row_as_line(row: Any) -> str:
 
 
 def figures_of_example(data: ArrayData) -> Extra | None:
-    """What only the examples can be judged by, because a program made them.
+    """What only the examples can be judged by, because a program made them; None for other data.
 
-    Args:
-        data: To judge by.
-
-    Returns:
-        The figures; None for other data, and where columns, bins or other rows make the examples something else.
+    None too where columns, bins or other rows make the examples something else.
     """
     codec = data.codec
     if data.name == "table" and isinstance(codec, TableCodec):

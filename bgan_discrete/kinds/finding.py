@@ -32,18 +32,9 @@ _TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".jsonl", ".ndjson", ".json", 
 
 
 def kind_of_dataset(dataset: str, options: Iterable[str] = ()) -> str:
-    """The kind of a data set.
+    """The kind of data: the name of embedded ones, a file, a folder or an id on the Hub; InputError with what was seen.
 
-    Args:
-        dataset: Name of embedded data, a file, a folder, or the id of a data set on the Hub.
-        options: Names of the options that are asked for: of several kinds that could read the data, one that alone has
-            all of them is meant.
-
-    Returns:
-        ``images``, ``text`` or ``arrays``.
-
-    Raises:
-        InputError: If it does not exist, or could be of several kinds, with what was seen.
+    Of several kinds that could read the data, one that alone has all ``options`` that are asked for is meant.
     """
     if dataset in EMBEDDED:
         return EMBEDDED[dataset]
@@ -61,18 +52,7 @@ def kind_of_dataset(dataset: str, options: Iterable[str] = ()) -> str:
 
 
 def kind_of_model(model: str, revision: str | None = None) -> str:
-    """The kind of a saved model, by its codec.
-
-    Args:
-        model: Its folder, or its id on the Hub.
-        revision: Branch, tag or commit on the Hub.
-
-    Returns:
-        ``images``, ``text`` or ``arrays``.
-
-    Raises:
-        InputError: If there is no such model, or its codec is of no kind.
-    """
+    """The kind of a saved model, a folder or an id on the Hub, by its codec."""
     from bgan_discrete.codecs import ArrayCodec, ImageCodec, TextCodec, load_codec
     from bgan_discrete.publishing.hub import find_model
 
@@ -85,33 +65,12 @@ def kind_of_model(model: str, revision: str | None = None) -> str:
 
 
 def kind_of_run(folder: str | os.PathLike[str]) -> str:
-    """The kind of a run, by its options.
-
-    Args:
-        folder: That holds its ``config.yaml``.
-
-    Returns:
-        ``images``, ``text`` or ``arrays``.
-
-    Raises:
-        InputError: If there is no run.
-    """
+    """The kind of a run, by the options in its ``config.yaml``."""
     return kind_of_options(load_config_values(Path(folder) / "config.yaml"), f"run {str(folder)!r}")
 
 
 def kind_of_options(names: Iterable[str], what: str) -> str:
-    """The kind that alone has these options.
-
-    Args:
-        names: Of options.
-        what: Has them, for the error.
-
-    Returns:
-        ``images``, ``text`` or ``arrays``.
-
-    Raises:
-        InputError: If none or several kinds have them.
-    """
+    """The kind that alone has these options; ``what`` has them, says the error."""
     kinds = kinds_with(names)
     if len(kinds) != 1:
         raise _in_doubt(what, f"options of {' and '.join(kinds) or 'no kind'}")

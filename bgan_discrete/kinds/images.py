@@ -46,7 +46,7 @@ class Images(Kind):
     codec_class = ImageCodec
 
     def load(self, config: ImageDataConfig, codec: ImageCodec | None = None, dataset: Any = None) -> ImageData:
-        """Load, quantise and cache images; see `Kind.load`."""
+        """Images, quantised and cached."""
         options = CodecOptions(name=config.codec, num_categories=config.num_categories, stochastic=config.stochastic)
         name, revision = split_revision(config.dataset)
         return load_images(
@@ -63,11 +63,11 @@ class Images(Kind):
         )
 
     def check_counts(self, num_samples: int, data: ImageData) -> None:
-        """See `Kind.check_counts`."""
+        """Of each there must be more than the neighbours that are looked at."""
         check_counts(num_samples, len(data.codes), len(data.heldout_codes))
 
     def classes(self, config: ImageTrainingConfig, data: ImageData) -> tuple[int, np.ndarray] | None:
-        """Of a conditional model; see `Kind.classes`."""
+        """Only of a conditional model."""
         if not config.model.conditional:
             return None
         num_classes = count_classes(data)
@@ -75,7 +75,7 @@ class Images(Kind):
         return num_classes, data.labels
 
     def warnings(self, config: ImageTrainingConfig, data: ImageData) -> list[str]:
-        """Classes that are too small to learn; see `Kind.warnings`."""
+        """Classes that are too small to learn."""
         classes = self.classes(config, data)
         if classes is None:
             return []
@@ -95,7 +95,7 @@ class Images(Kind):
     def networks(
         self, config: ImageTrainingConfig, space: SampleSpace, num_classes: int | None = None
     ) -> tuple[Generator, Discriminator]:
-        """Convolutional networks; see `Kind.networks`."""
+        """Convolutional networks."""
         model, is_continuous = config.model, config.training.continuous != "none"
         if is_continuous and not space.ordered:
             raise InputError("continuous needs codes that are a scale: use --codec levels")
@@ -114,7 +114,7 @@ class Images(Kind):
         return generator, discriminator
 
     def start(self, generator: Generator, config: ImageTrainingConfig, data: ImageData) -> None:
-        """Give the generator the data's log-frequencies for an output bias."""
+        """Give the data's log-frequencies for an output bias."""
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
 
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
@@ -125,13 +125,13 @@ class Images(Kind):
         return generate(shown * GRID_OF_CLASS, seed=seed, labels=range(shown))
 
     def save(self, samples: Samples, path: Path) -> np.ndarray:
-        """One picture, a grid; see `Kind.save`."""
+        """One picture, a grid."""
         grid = image_grid(samples.values, _columns_of(samples.labels))
         save_png(grid, path)
         return grid
 
     def check_output(self, output: Path | None, codec: ImageCodec) -> None:
-        """A .png, a .npz or a new folder; see `Kind.check_output`."""
+        """A .png, a .npz, or a new or empty folder."""
         if output is None:
             raise InputError("output must be a .png or .npz file or a new folder for samples of images, got none")
         if output.suffix in (".png", ".npz"):
@@ -189,7 +189,7 @@ class Images(Kind):
         resample: int = 1,
         **options: Any,
     ) -> Evaluation:
-        """Distances of pixels and features, nearest neighbours, classes; see `Kind.evaluate`."""
+        """Distances of pixels and features, nearest neighbours, classes."""
         refuse_options(self.name, options)
         labels = asked = None
         if pipeline.num_classes is not None:
@@ -216,7 +216,7 @@ class Images(Kind):
         )
 
     def words(self, codec: ImageCodec) -> Words:
-        """See `Kind.words`."""
+        """The Hub has a task for images."""
         return Words("images", "images", ("unconditional-image-generation", "Unconditional image generation"))
 
     def present(self, samples: Samples, like: Any = None) -> Any:
@@ -225,17 +225,7 @@ class Images(Kind):
 
 
 def count_classes(data: ImageData) -> int:
-    """C of labelled images that a conditional model can learn from.
-
-    Args:
-        data: The images.
-
-    Returns:
-        As many as have names; else the largest label plus 1.
-
-    Raises:
-        InputError: If there are no labels, or no training images of one of the classes, where these have no names.
-    """
+    """C of labelled images: as many as have names, else the largest label plus 1, of which none may be absent."""
     if data.labels is None:
         why = next((note for note in data.notes if note.startswith(LABELS_ASIDE)), "none were found")
         raise InputError(

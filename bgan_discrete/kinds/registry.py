@@ -44,17 +44,7 @@ def kind_names() -> list[str]:
 
 
 def get_kind(name: str) -> Any:
-    """The kind of a name.
-
-    Args:
-        name: ``images``, ``text``, ``arrays`` or that of a registered kind.
-
-    Returns:
-        A `bgan_discrete.kinds.kind.Kind`.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """The `bgan_discrete.kinds.kind.Kind` of a name, which may be a registered one's; InputError if there is none."""
     if name not in kind_names():
         raise InputError(f"kind {name!r} is unknown; known are {', '.join(kind_names())}")
     if name not in _KINDS:
@@ -63,17 +53,7 @@ def get_kind(name: str) -> Any:
 
 
 def kind_of_codec(codec: Any) -> Any:
-    """The kind that a codec belongs to.
-
-    Args:
-        codec: Of a model.
-
-    Returns:
-        A `bgan_discrete.kinds.kind.Kind`.
-
-    Raises:
-        InputError: If the codec is of none.
-    """
+    """The `bgan_discrete.kinds.kind.Kind` that a model's codec belongs to; InputError if it is of none."""
     for kind in map(get_kind, kind_names()):
         if isinstance(codec, kind.codec_class):
             return kind
@@ -82,11 +62,7 @@ def kind_of_codec(codec: Any) -> Any:
 
 
 def kind_of_config(config: Any) -> Any:
-    """The kind whose configuration this is.
-
-    Raises:
-        InputError: If it is of none.
-    """
+    """The `bgan_discrete.kinds.kind.Kind` whose configuration this is; InputError if it is of none."""
     for kind in map(get_kind, kind_names()):
         if isinstance(config, kind.config_class):
             return kind

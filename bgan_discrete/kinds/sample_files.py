@@ -19,14 +19,9 @@ def write_npz(
     decoded: Mapping[str, Callable[[np.ndarray], Any]],
     **arrays: np.ndarray,
 ) -> None:
-    """Write the codes of samples, and what is made of them, as a ``.npz`` file.
+    """Write samples as a ``.npz``: codes, labels, what ``decoded`` makes of codes by name, and ``arrays``.
 
-    Args:
-        file: To write.
-        parts: Of samples, with ``codes`` and perhaps ``labels``; many codes are kept on the disk until all are drawn.
-        num_samples: Of all parts.
-        decoded: Name -> what makes an array ``[n, ...]`` of codes ``[n, *event_shape]``.
-        **arrays: Others, by their names.
+    Many codes are kept on the disk until all are drawn.
     """
     store: CodeStore | None = None
     labels = []

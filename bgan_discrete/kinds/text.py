@@ -71,7 +71,7 @@ class Text(Kind):
     codec_class = TextCodec
 
     def load(self, config: TextDataConfig, codec: TextCodec | None = None, dataset: Any = None) -> TextData:
-        """Load and encode text; see `Kind.load`."""
+        """Texts in tokens."""
         has_file = config.tokenizer.endswith(".model")
         options = codec or TextCodecOptions(
             tokenizer="sentencepiece" if has_file else config.tokenizer,
@@ -95,14 +95,14 @@ class Text(Kind):
         )
 
     def check_counts(self, num_samples: int, data: TextData) -> None:
-        """See `Kind.check_counts`."""
+        """Two samples are enough: the data have more."""
         if num_samples < 2:
             raise InputError(f"num_samples must be 0 (no metrics) or at least 2, got {num_samples}")
 
     def networks(
         self, config: TextTrainingConfig, space: SampleSpace, num_classes: int | None = None
     ) -> tuple[Generator, Discriminator]:
-        """One-shot or autoregressive generator, and a discriminator of the credit's scores; see `Kind.networks`."""
+        """One-shot or autoregressive generator, and a discriminator of the credit's scores."""
         model, credit = config.model, config.training.credit
         torch.manual_seed(config.training.seed)
         generator = GENERATORS[model.generator](
@@ -143,7 +143,7 @@ class Text(Kind):
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind), spread)
 
     def save(self, samples: Samples, path: Path) -> str:
-        """One sample a line; see `Kind.save`."""
+        """One sample a line."""
         text = "".join(f"{on_one_line(line)}\n" for line in samples.values)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, text, errors="replace")
@@ -154,7 +154,7 @@ class Text(Kind):
         return samples.values[:SHOWN_LINES]
 
     def check_output(self, output: Path | None, codec: TextCodec) -> None:
-        """Any file, or stdout; see `Kind.check_output`."""
+        """Any file, or stdout."""
         if output is not None:
             check_file(output, ())
         else:
@@ -205,7 +205,7 @@ class Text(Kind):
         return _evaluate(pipeline, data, num_samples, seed, resample, **options)
 
     def words(self, codec: TextCodec) -> Words:
-        """See `Kind.words`."""
+        """The Hub has a task for text."""
         return Words("text", "texts", ("text-generation", "Text generation"))
 
     def remarks(self, report: Evaluation, data: TextData) -> list[str]:
@@ -280,18 +280,7 @@ def _evaluated_texts(data: TextData) -> tuple[list[str], list[str]]:
 def sweep_temperatures(
     pipeline: Any, data: TextData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
 ) -> list[dict[str, float]]:
-    """Quality and diversity at several temperatures: a single point would only measure sharpness.
-
-    Args:
-        pipeline: The model.
-        data: Texts in the codes of the model's codec.
-        num_samples: How many samples are drawn at each temperature.
-        seed: Of the samples.
-        resample: See `Pipeline.generate`.
-
-    Returns:
-        A dictionary for each temperature: the temperature, JSD-4, forward and reverse perplexity, BLEU-4, Self-BLEU-4.
-    """
+    """Quality and diversity at each of `TEMPERATURES`: a single point would only measure sharpness."""
     training, heldout = _evaluated_texts(data)
     names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
     points = []

@@ -105,17 +105,7 @@ GENERATORS: dict[str, type[Generator]] = {
 
 
 def read_model(place: ModelPlace) -> tuple[Generator, Codec]:
-    """Generator and codec of a folder; nothing in it is executed, and nothing is used unless all files are good.
-
-    Args:
-        place: From `bgan_discrete.publishing.hub.find_model`.
-
-    Returns:
-        Both.
-
-    Raises:
-        InputError: If a file is missing, was changed or is of another format, or weights and configuration do not fit.
-    """
+    """Generator and codec of a folder; nothing in it is executed, and nothing is used unless all files are good."""
     folder, within = place.folder, place.within
     named = f"model {str(folder)!r}"
     has_manifest = os.path.lexists(folder / MANIFEST_FILE)
@@ -137,17 +127,10 @@ def read_model(place: ModelPlace) -> tuple[Generator, Codec]:
 
 
 def model_content(generator: Generator) -> tuple[dict[str, Tensor], str]:
-    """Weights and configuration of a generator, as they are written; on the CPU, copied.
+    """Weights by name, copied to the CPU, and text of ``config.json``; InputError if `read_model` would refuse them.
 
-    Args:
-        generator: One of `GENERATORS`.
-
-    Returns:
-        Tensors by their names, and the text of ``config.json``.
-
-    Raises:
-        InputError: If `read_model` could not build the generator again: it is none of `GENERATORS`, has settings that
-            lack an argument or are no plain values, is not in float32, or holds inf or NaN.
+    Such is a generator that is none of `GENERATORS`, has settings that lack an argument or are no plain values, is not
+    in float32, or holds inf or NaN.
     """
     name = type(generator).__name__
     if GENERATORS.get(name) is not type(generator):
@@ -165,18 +148,7 @@ def model_content(generator: Generator) -> tuple[dict[str, Tensor], str]:
 
 
 def write_model(folder: Path, tensors: dict[str, Tensor], config: str, codec: str) -> None:
-    """Write the files of a model into a folder of their own, the manifest last, all of them synced.
-
-    Args:
-        folder: That exists.
-        tensors: From `model_content`.
-        config: Likewise.
-        codec: From ``codec.to_json()``.
-
-    Raises:
-        StorageError: If the weights cannot be written.
-        OSError: If another file cannot.
-    """
+    """Write the files of a model into a folder of their own, which exists: the manifest last, all of them synced."""
     weights = folder / WEIGHTS_FILE
     try:
         save_file(tensors, weights)
@@ -260,10 +232,7 @@ def _build_generator(name: str, settings: dict[str, Any], named: str) -> Generat
 
 
 def _check_settings(name: str, settings: dict[str, Any], named: str) -> None:
-    """Raise InputError for unknown names, sizes that cannot be computed with and other values than JSON's plain ones.
-
-    What an own setting is beyond that, its class sees to.
-    """
+    """Raise InputError for unknown names, sizes out of range and what is not plain JSON; the rest its class checks."""
     _check_names(settings, set(inspect.signature(GENERATORS[name]).parameters), name, named)
 
     def refuse(key: str, rule: str, value: Any) -> InputError:

@@ -473,14 +473,7 @@ def load(
 
 
 def model_facts(pipeline: Pipeline) -> ModelFacts:
-    """What a model card says of a model, whatever its training.
-
-    Args:
-        pipeline: The model.
-
-    Returns:
-        Its facts.
-    """
+    """What a model card says of a model, whatever its training."""
     codec = pipeline.codec
     return ModelFacts(
         words=pipeline.kind.words(codec),

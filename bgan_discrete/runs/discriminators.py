@@ -13,15 +13,9 @@ from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints,
 
 
 def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int) -> None:
-    """Let a pipeline resample by the discriminator of its run, from the newest checkpoint that is whole.
+    """Let a pipeline resample by its run's discriminator, that of the newest whole checkpoint; 1 draw needs none.
 
-    Args:
-        pipeline: The model; changed in place, unless ``resample`` is 1, which needs no discriminator.
-        model: Its folder, which must lie in the folder of its run.
-        resample: Draws for each sample that is kept, >= 1.
-
-    Raises:
-        InputError: If ``resample`` is below 1, or the model lies in no run, or the run has no such discriminator.
+    The model must lie in the folder of its run.
     """
     check_at_least_one(resample=resample)
     if resample == 1:

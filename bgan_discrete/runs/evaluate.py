@@ -33,27 +33,11 @@ def evaluate(
     resample: int = 1,
     **options: Any,
 ) -> Any:
-    """Evaluate a saved model of any kind, print its figures and keep them, as ``bgan evaluate`` does.
+    """Evaluate a saved model, print its figures and keep them, as ``bgan evaluate`` does; ``options`` are of its kind.
 
-    Args:
-        model: Its folder, or its id on the Hub.
-        data: The section ``data`` of the kind's configuration; the data are encoded by the model's own codec.
-        num_samples: How many samples are drawn.
-        output: Where the report is written; None writes none. A curve of temperatures is written next to it, as a PNG.
-        against: Another model of the same data, such as the same generator trained by maximum likelihood; of text.
-        seed: Of the samples.
-        device: Where the model runs.
-        revision: Branch, tag or commit of a model on the Hub.
-        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.game.resampling`.
-        **options: Of the kind; see its `evaluate`.
-
-    Returns:
-        The figures.
-
-    Raises:
-        InputError: If a model or the data cannot be used.
-        StorageError: If the report cannot be written.
+    The ``data`` are a section of the kind's configuration, and are encoded by the model's own codec. ``against`` is
+    another model of the same data, of text, such as the same generator trained by maximum likelihood. A curve of
+    temperatures goes next to ``output``, as a PNG.
     """
     # 1. What can be refused before any work.
     check_at_least_one(num_samples=num_samples)
@@ -103,14 +87,7 @@ def say_evaluating(num_samples: int) -> None:
 
 
 def write_report(path: Path, report: Any, data: Any, details: Mapping[str, Any]) -> None:
-    """Write a report as JSON.
-
-    Args:
-        path: The file; its folder is created if missing.
-        report: The figures.
-        data: What they were taken against.
-        details: What else belongs to them, of plain types.
-    """
+    """Write figures on ``data`` as JSON, with ``details`` of plain types; the folder is created if missing."""
     document = {
         "dataset": data.name,
         "dataset_digest": data.digest,

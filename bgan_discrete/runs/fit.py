@@ -63,11 +63,7 @@ def fit(
 
 
 def _kind_of_object(data: Any) -> str:
-    """The kind of data in memory.
-
-    Raises:
-        InputError: If it cannot be told.
-    """
+    """The kind of data in memory; InputError if it cannot be told."""
     if isinstance(data, (list, tuple)) and data and all(isinstance(text, str) for text in data):
         return "text"
     if isinstance(data, Mapping) or type(data).__name__ == "DataFrame":

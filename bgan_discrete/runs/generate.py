@@ -42,36 +42,10 @@ def generate(
     prompt: str = "",
     resample: int = 1,
 ) -> None:
-    """Write samples of a saved model of any kind, as ``bgan generate`` does.
+    """Write samples of a saved model, as ``bgan generate`` does; most options are those of `Pipeline.generate`.
 
-    However many they are, memory holds 1,000 of them, except for those of a grid of images.
-
-    Args:
-        model: Its folder, or its id on the Hub.
-        num_samples: How many.
-        output: Of images ``*.png`` for one grid, ``*.npz`` for the arrays ``codes``, ``images`` and ``labels``, or any
-            name without a suffix for a folder with one PNG a sample. Of text ``*.jsonl`` for one JSON object a line,
-            another file for one sample a line, None for stdout. Of a table ``*.csv``, ``*.tsv``, ``*.parquet`` or
-            ``*.npy``; of an array ``*.npy`` or ``*.csv``; of both ``*.npz`` with the codes.
-        kind: That the model must be of; None for any.
-        seed: Of latents and draws.
-        device: Where the model runs.
-        revision: Branch, tag or commit of a model on the Hub.
-        labels: Classes to draw, of a model with classes: numbers or names with commas between them; None for all.
-        columns: Images in a row of a grid; None for about the square root of ``num_samples``, or so many that no row
-            holds two classes.
-        bin_ranges: As in `Pipeline.generate`, which the following are passed to, too.
-        temperature: Likewise.
-        top_k: Likewise.
-        top_p: Likewise.
-        prompt: Likewise.
-        resample: Draws for each sample that is kept, by its importance weight under the run's discriminator; see
-            `bgan_discrete.game.resampling`.
-
-    Raises:
-        InputError: If an argument or the model cannot be used, or ``output`` is a folder that holds something.
-        NonFiniteError: If what the model gives is no distribution.
-        StorageError: If the samples cannot be written.
+    The form goes by the suffix of ``output``, as each kind's ``write`` has it; there ``columns`` and ``bin_ranges`` are
+    used too. ``labels`` have commas between them. Memory holds `PART` samples, except for a grid of images.
     """
     # 1. What can be refused before the model is read.
     check_output(output, model)
@@ -100,18 +74,7 @@ def generate(
 def draw_in_parts(
     pipeline: Pipeline, num_samples: int, seed: int, *, resample: int = 1, **options: Any
 ) -> Iterator[Samples]:
-    """The samples of ``pipeline.generate``, of which `PART` are held at a time, with a bar on a terminal.
-
-    Args:
-        pipeline: The model.
-        num_samples: As in its ``generate``.
-        seed: Likewise.
-        resample: Likewise.
-        **options: Likewise.
-
-    Returns:
-        Parts, each as ``generate`` gives it.
-    """
+    """The samples that one ``pipeline.generate`` would give, `PART` at a time, with a bar on a terminal."""
     check_at_least_one(num_samples=num_samples, resample=resample)
     rng = torch.Generator(pipeline.device).manual_seed(seed)
     classes = pipeline.num_classes

@@ -48,15 +48,7 @@ def write_run_card(
     lines: Sequence[str] = (),
     picture: Path | None = None,
 ) -> None:
-    """Put the card of a finished run into its model's folder; whatever is wrong with it is said and stops nothing.
-
-    Args:
-        config: Of the run.
-        folder: Of the run, with what it has written so far: ``report.json`` and ``facts.json``.
-        pipeline: The model.
-        lines: Texts or rows that it generated.
-        picture: A PNG of images that it generated.
-    """
+    """Put the card of a finished run into its model's folder; whatever is wrong with it is said and stops nothing."""
     try:
         samples = Samples(lines, None if picture is None else picture.read_bytes())
         card = render_card(model_facts(pipeline), run_facts(config, folder, pipeline), samples, folder.model.name)
@@ -67,16 +59,7 @@ def write_run_card(
 
 
 def run_facts(config: ScriptConfig, folder: RunFolder, pipeline: Pipeline) -> RunFacts:
-    """What a card tells of a run.
-
-    Args:
-        config: Of the run.
-        folder: Of the run.
-        pipeline: The model.
-
-    Returns:
-        The facts; nothing in them is a path, or the name of data that nobody else has.
-    """
+    """What a card tells of a run: nothing in it is a path, or the name of data that nobody else has."""
     options = config.to_flat()
     report, facts = _document(folder.report), _document(folder.facts)
     name, hub_id = _dataset(str(options["dataset"]))
@@ -194,22 +177,7 @@ def push_model(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Upload a saved model, as ``scripts/push_to_hub.py`` does.
-
-    Args:
-        model: Its folder; it is read and checked before anything is uploaded.
-        repo_id: ``owner/name`` on the Hub.
-        private: See `bgan_discrete.models.pipeline.Pipeline.push_to_hub`, as for the others.
-        commit_message: Of the commit.
-        revision: Branch to commit to.
-        create_pr: Propose the commit as a pull request.
-
-    Returns:
-        The address of the commit or of the pull request.
-
-    Raises:
-        InputError: If the model cannot be used, or the Hub refuses.
-    """
+    """Read and check a saved model, and upload it; see `Pipeline.push_to_hub`."""
     check_repo_id(repo_id)
     pipeline = load(Path(model))
     address = pipeline.push_to_hub(

@@ -14,18 +14,7 @@ from bgan_discrete.training.trainer import Trainer
 
 
 def start_codec(config: Any, kind: Any) -> Any:
-    """The codec of what a run starts from, which its own data are encoded with.
-
-    Args:
-        config: Of the run.
-        kind: Of the data, which the codec must belong to.
-
-    Returns:
-        The codec; None to make one of the data.
-
-    Raises:
-        InputError: If the codec is of another kind of data.
-    """
+    """The codec of what a run starts from, which its own data are encoded with; None to make one of the data."""
     source = config.run.start_from
     if source is None or (config.run.resume is not None and not Path(source).exists()):
         return None  # what is resumed knows its data again
@@ -36,14 +25,10 @@ def start_codec(config: Any, kind: Any) -> Any:
 
 
 def find_start(config: Any) -> tuple[Path | None, Pipeline]:
-    """What ``start_from`` names in a run's configuration, looked at before any work.
+    """The checkpoint and the model that ``start_from`` names, looked at before any work.
 
-    Returns:
-        The checkpoint, of a run its newest whole one; None for a model, which gives the generator alone. And the model,
-        of the run if it is one, whose codec says what codes mean.
-
-    Raises:
-        InputError: If there is no model, or it is in the folder of the new run, or other codes are asked for.
+    Of a run it is the newest whole checkpoint; of a model None, which gives the generator alone. The model's codec says
+    what codes mean. InputError if there is no model, it is in the folder of the new run, or other codes are asked for.
     """
     source, values = config.run.start_from, config.to_flat()
     path, checkpoint = Path(source), None
@@ -71,18 +56,7 @@ def find_start(config: Any) -> tuple[Path | None, Pipeline]:
 
 
 def give_start(config: Any, trainer: Trainer) -> str:
-    """Give a new trainer the weights that ``start_from`` names.
-
-    Args:
-        config: Of the run.
-        trainer: Of the run, before its first step.
-
-    Returns:
-        Which weights they are, in words.
-
-    Raises:
-        InputError: If the networks are others.
-    """
+    """Give a new trainer the weights that ``start_from`` names; which they are, in words."""
     source, (checkpoint, model) = config.run.start_from, find_start(config)
     ours, theirs = (_described(network) for network in (trainer.generator, model.generator))
     names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]

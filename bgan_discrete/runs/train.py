@@ -59,20 +59,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a training left.
-
-    Attributes:
-        folder: The run's folder.
-        summary: How the training ended.
-        report: The final figures; None if they were not asked for, the training was interrupted, or another process
-            writes.
-        pipeline: The model; None in a process that does not write.
-    """
+    """What a training left."""
 
     folder: RunFolder
     summary: TrainingSummary
-    report: Any
-    pipeline: Pipeline | None
+    report: Any  # None if it was not asked for, after an interruption, and in a process that does not write
+    pipeline: Pipeline | None  # None in a process that does not write
 
     @property
     def exit_code(self) -> int:
@@ -81,22 +73,10 @@ class FinishedRun:
 
 
 def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True) -> FinishedRun:
-    """Train on images, text or arrays, from the data to the report, as ``bgan train`` does.
+    """Train, from the data to the report, as ``bgan train`` does; `RunFolder` names what the run's folder then holds.
 
-    The run's folder then holds ``config.yaml``, ``metrics.jsonl``, ``samples/``, the samples of the finished model,
-    ``report.json``, ``report.html``, ``facts.json``, ``checkpoints/`` and ``model/`` (`RunFolder` names them all).
-
-    Args:
-        config: The run; its class says of which kind the data are.
-        dataset: Data in memory, in the place of ``config.data.dataset``; such a run cannot be resumed by a script.
-        progress: Whether to report progress on stderr, and to print what is found.
-
-    Returns:
-        What it left.
-
-    Raises:
-        InputError: If an option, the data or the folder cannot be used, before any training.
-        NonFiniteError: If the training diverged; the last checkpoint stays.
+    The class of ``config`` says of which kind the data are. A run on a ``dataset`` in memory cannot be resumed by a
+    script. InputError comes before any training; where it diverges (NonFiniteError), the last checkpoint stays.
     """
     options: Any = config
     with (
@@ -109,8 +89,7 @@ def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True) -
 def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
     """Lock a run's folder, in the first process, before anything in it is looked at; see `hold_folder`.
 
-    Raises:
-        InputError: Also if the run would write into its data or over them.
+    InputError also if the run would write into its data or over them.
     """
     options: Any = config
     folder = RunFolder(Path(options.run.output_dir))
@@ -119,14 +98,7 @@ def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
 
 
 class _Run:
-    """One run; its methods are called from top to bottom.
-
-    Args:
-        config: All options.
-        kind: Of the data.
-        processes: Those that train.
-        progress: Whether to say what happens.
-    """
+    """One run; its methods are called from top to bottom."""
 
     def __init__(self, config: Any, kind: Kind, processes: Processes, progress: bool) -> None:
         self.config, self.kind, self.processes, self.progress = config, kind, processes, progress
