@@ -107,8 +107,8 @@ class ArrayRunConfig(RunConfig):
 class ArrayTrainingConfig(ScriptConfig):
     """All of `scripts/train_array.py`."""
 
-    kind: ClassVar[str] = "arrays"
     front: ClassVar[Front] = Front(
+        "arrays",
         "train_array.py",
         "samples.csv",
         "*.csv; of a table also *.tsv, *.parquet, *.npy (named fields); of an array *.npy; *.npz for the codes; an "

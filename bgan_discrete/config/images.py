@@ -72,8 +72,8 @@ class ImageModelConfig(Section):
 class ImageTrainingConfig(ScriptConfig):
     """All of `scripts/train_images.py`."""
 
-    kind: ClassVar[str] = "images"
     front: ClassVar[Front] = Front(
+        "images",
         "train_images.py",
         "samples.png",
         "*.png for one grid, *.npz for the arrays codes and images (an existing file is replaced), a name without "

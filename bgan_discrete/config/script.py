@@ -50,6 +50,7 @@ class Front:
     """What the program says of a kind of data that its options do not.
 
     Attributes:
+        kind: Its name, to which options of several kinds belong.
         script: That trains on it alone.
         output: Where samples go that are given no file, if there is none of this name yet; None for stdout.
         output_help: Files that samples can be written into.
@@ -59,6 +60,7 @@ class Front:
         evaluating: Likewise for an evaluation.
     """
 
+    kind: str
     script: str
     output: str | None
     output_help: str
@@ -73,11 +75,9 @@ class ScriptConfig:
     """All options of a training script, in sections whose fields have distinct names.
 
     Attributes:
-        kind: Of the data: ``images``, ``text`` or ``arrays``.
         front: What the program says of it.
     """
 
-    kind: ClassVar[str]
     front: ClassVar[Front]
 
     @classmethod
@@ -114,7 +114,7 @@ class ScriptConfig:
 
     def _check_kind(self, entry: "Field[Any]", value: Any) -> None:
         kinds = entry.metadata["kinds"]
-        if self.kind not in kinds and value != entry.default:
+        if self.front.kind not in kinds and value != entry.default:
             raise InputError(f"{entry.name} is for {' and '.join(kinds)}; leave it out, got {value!r}")
 
     def to_flat(self) -> dict[str, Any]:

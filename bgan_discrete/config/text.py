@@ -121,8 +121,8 @@ class TextRunConfig(RunConfig):
 class TextTrainingConfig(ScriptConfig):
     """All of `scripts/train_text.py`."""
 
-    kind: ClassVar[str] = "text"
     front: ClassVar[Front] = Front(
+        "text",
         "train_text.py",
         None,
         "a file rather than stdout: *.jsonl for one JSON object a line, else text; an existing one is replaced",
