@@ -108,7 +108,10 @@ class Codec(ABC):
         Raises:
             InputError: If the file cannot be written.
         """
-        write_text_atomically(Path(path), self.to_json())
+        try:
+            replace_text(Path(path), self.to_json())
+        except StorageError as error:
+            raise InputError(str(error)) from None
 
     def validate_codes(self, codes: Any) -> None:
         """Check that codes are what `decode` takes.
@@ -267,11 +270,3 @@ def check_channels(channels: Any) -> int:
     if isinstance(channels, bool) or not isinstance(channels, int | np.integer) or channels not in (1, 3):
         raise InputError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
     return int(channels)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and then move it to its own; raises InputError if that fails."""
-    try:
-        replace_text(path, text)
-    except StorageError as error:
-        raise InputError(str(error)) from None

@@ -36,7 +36,6 @@ class CategoryColumn:
     other: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no list of different values."""
         check_name(self.name)
         for value in self.categories:
             if value is not None and not isinstance(value, (str, int, float)):
@@ -109,7 +108,6 @@ class BinnedColumn:
     has_missing: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what are no bins."""
         check_name(self.name)
         for number in (*self.edges, *self.values):
             if not is_number(number):

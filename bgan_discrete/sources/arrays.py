@@ -101,7 +101,7 @@ def _load(
 ) -> ArrayData:
     findings, place = request.findings, f"dataset {place_of(dataset)}"
     rows, labels = request.read(dataset, "dataset", limit)
-    count = _length(rows)
+    count = len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))
     source = f"{100 * holdout:.3g}% of the rows, at random: --holdout"
     if heldout is not None:
         others, other_labels = request.read(heldout, "heldout", None)
@@ -214,7 +214,3 @@ def _classes(
     findings.warnings += conservation.merges("labels", place, merged, "make them of one kind to keep them apart")
     number_of = {label: number for number, label in enumerate(names)}
     return names, np.array([number_of[str(label)] for label in labels], np.int64)
-
-
-def _length(rows: Rows) -> int:
-    return len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))

@@ -71,7 +71,6 @@ class TrainingData:
         self._device, self._processes = device, processes
 
     def __len__(self) -> int:
-        """S, the number of samples."""
         return len(self.codes)
 
     def batch(self, number: int) -> tuple[Tensor, Tensor | None]:

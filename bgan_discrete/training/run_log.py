@@ -89,21 +89,13 @@ class RunLog:
             sys.stderr.flush()
 
     def show(self, step: int, shown: np.ndarray | str | None) -> None:
-        """Log samples that were drawn after a step: a picture, uint8 ``[H, W, 3]``, or a text."""
+        """Log samples that were drawn after a step to TensorBoard: a picture, uint8 ``[H, W, 3]``, or a text."""
+        if self._writer is None:
+            return
         if isinstance(shown, str):
-            self.write_text(step, shown)
+            self._writer.add_text("samples", "\n\n".join(f"    {line}" for line in shown.splitlines()), step)
         elif shown is not None:
-            self.write_grid(step, shown)
-
-    def write_grid(self, step: int, grid: np.ndarray) -> None:
-        """Log a grid of samples, uint8 ``[H, W, 3]``, of a step to TensorBoard."""
-        if self._writer is not None:
-            self._writer.add_image("samples", grid, step, dataformats="HWC")
-
-    def write_text(self, step: int, text: str) -> None:
-        """Log samples of text of a step to TensorBoard."""
-        if self._writer is not None:
-            self._writer.add_text("samples", "\n\n".join(f"    {line}" for line in text.splitlines()), step)
+            self._writer.add_image("samples", shown, step, dataformats="HWC")
 
     def _remaining(self, step: int) -> str:
         done = step - self._start_step

@@ -52,8 +52,25 @@ class Ending:
     @contextmanager
     def catching_signals(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP end the training alone; a second SIGINT interrupts at once."""
-        with _catch_signals(self._caught):
+        if threading.current_thread() is not threading.main_thread():
             yield
+            return
+
+        def handle(number: int, frame: object) -> None:
+            # A launcher passes Ctrl-C on as SIGTERM, in addition to the SIGINT of the terminal to all processes.
+            if number == signal.SIGINT and signal.SIGINT in self._caught:
+                raise KeyboardInterrupt
+            self._caught.append(signal.Signals(number))
+
+        watched = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            watched.append(signal.SIGHUP)
+        before = {number: signal.signal(number, handle) for number in watched}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def after_step(self, step: int) -> float:
         """Decide, after ``step`` steps in all; returns the time used, on which the processes agree."""
@@ -106,27 +123,3 @@ class _StopVote:
             self._under_way = None
         reason, seconds = self._votes.tolist()
         return self.REASONS[int(reason)], seconds
-
-
-@contextmanager
-def _catch_signals(caught: list[signal.Signals]) -> Iterator[None]:
-    """Collect SIGINT, SIGTERM and SIGHUP in ``caught`` instead of ending; a second SIGINT interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: object) -> None:
-        # A launcher passes Ctrl-C on as SIGTERM, in addition to the SIGINT that the terminal sends to all processes.
-        if number == signal.SIGINT and signal.SIGINT in caught:
-            raise KeyboardInterrupt
-        caught.append(signal.Signals(number))
-
-    watched = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-        watched.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in watched}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -59,7 +59,7 @@ def test_the_current_permutation_is_kept() -> None:
     ],
 )
 def test_numbers_out_of_range_are_refused(arguments: tuple[int, int, int], name: str) -> None:
-    with pytest.raises(InputError, match=f"^{name} must be an integer of at least") as caught:
+    with pytest.raises(InputError, match=f"^{name} must be an integer") as caught:
         BatchOrder(*arguments)
     assert "\n" not in str(caught.value)
 
