@@ -49,7 +49,15 @@ class Codec(ABC):
         """Say in one line, to a human, what the codec does."""
 
     def describe_codes(self, chunks: Iterable[NDArray[Any]], counts: Mapping[str, int]) -> list[str]:
-        """What there is to say of training codes, in several parts, and of what became of the data, a line each."""
+        """What there is to say of training codes, a line each.
+
+        Args:
+            chunks: The codes, in several parts.
+            counts: What became of the data, as of `Data`.
+
+        Returns:
+            The lines; none for most codecs.
+        """
         return []
 
     def to_config(self) -> dict[str, Any]:
@@ -157,7 +165,7 @@ class ImageCodec(Codec):
     channels: int
 
     def describe_codes(self, chunks: Iterable[NDArray[Any]], counts: Mapping[str, int]) -> list[str]:
-        """The category that is most common."""
+        """The most common category, over all ``chunks`` of the codes; ``counts`` are not looked at."""
         numbers = np.zeros(self.num_categories, np.int64)
         for codes in chunks:
             numbers += np.bincount(codes.ravel(), minlength=self.num_categories)

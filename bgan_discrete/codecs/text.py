@@ -40,7 +40,7 @@ class TextCodec(Codec):
         self.num_categories = 0
 
     def describe_codes(self, chunks: Iterable[Codes], counts: Mapping[str, int]) -> list[str]:
-        """Lengths, documents and unknown tokens."""
+        """Lengths, from ``chunks`` of the codes, and documents and unknown tokens, from ``counts``."""
         lengths = np.concatenate([self.lengths(codes) for codes in chunks])
         return [
             f"lengths:     {lengths.min()} to {lengths.max()} tokens, {lengths.mean():.1f} on average",

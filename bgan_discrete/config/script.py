@@ -72,11 +72,7 @@ class Front:
 
 @dataclass(frozen=True)
 class ScriptConfig:
-    """All options of a training script, in sections whose fields have distinct names.
-
-    Attributes:
-        front: What the program says of it.
-    """
+    """All options of a training of one kind of data, in sections whose fields have distinct names."""
 
     front: ClassVar[Front]
 
