@@ -12,6 +12,11 @@ from bgan_discrete.sources.storage import chunks_of
 from bgan_discrete.sources.table_files import write_npy
 
 
+def on_one_line(text: str) -> str:
+    """A text with its line breaks written as ``\\n`` and ``\\r``: one line a sample. JSON keeps a text exactly."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 def write_npz(
     file: BinaryIO,
     parts: Iterable[Samples],

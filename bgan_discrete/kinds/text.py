@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, refuse_options
+from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
@@ -175,11 +176,12 @@ class Text(Kind):
             for part in parts:
                 write_product("".join(f"{on_one_line(text)}\n" for text in part.values))
             return
+        is_json = output.suffix == ".jsonl"
         with replacing_file(output) as file:
-            for text in (text for part in parts for text in part.values):
-                is_json = output.suffix == ".jsonl"
-                line = json.dumps({"text": text}, ensure_ascii=False) if is_json else on_one_line(text)
-                file.write(f"{line}\n".encode())
+            for part in parts:
+                for text in part.values:
+                    line = json.dumps({"text": text}, ensure_ascii=False) if is_json else on_one_line(text)
+                    file.write(f"{line}\n".encode())
 
     def facts(self, samples: Samples, data: TextData, picture: Path) -> dict[str, Any]:
         """Nearest training texts, and the share of unknown tokens."""
@@ -195,14 +197,43 @@ class Text(Kind):
         seed: int = METRICS_SEED,
         *,
         resample: int = 1,
+        others: Mapping[str, Any] | None = None,
+        protocol: str = "full",
+        sweep_temperature: bool = False,
         **options: Any,
     ) -> Evaluation:
-        """Divergences of n-grams, perplexities, BLEU; see `Kind.evaluate`.
+        """Divergences of n-grams, perplexities, BLEU; of ``others``, models by the names of their rows, too.
 
-        Options: ``others``, other models by the names of their rows; ``protocol``, ``full`` or ``wgan-gp`` to add the
-        divergences of 640 samples of 32 characters; ``sweep_temperature``, to evaluate all models at `TEMPERATURES`.
+        The ``protocol`` ``wgan-gp`` adds the divergences of 640 samples of 32 characters; ``sweep_temperature``
+        evaluates all models at `TEMPERATURES`.
         """
-        return _evaluate(pipeline, data, num_samples, seed, resample, **options)
+        refuse_options(self.name, options)
+        others = others or {}
+        if num_samples < 2:
+            raise InputError(f"num_samples must be at least 2, got {num_samples}")
+        training, heldout = _evaluated_texts(data)
+        texts = pipeline.generate(num_samples, seed=seed, resample=resample).values
+        if not any(texts):
+            raise InputError("the model generates only empty texts: there is nothing to evaluate")
+        report = evaluate_text(
+            texts,
+            training,
+            heldout,
+            ends=data.codec.ends,
+            valid=equations() if data.name == "arithmetic" else None,
+            others={name: other.generate(num_samples, seed=seed).values for name, other in others.items()},
+            num_available=len(data.codes),
+        )
+        if protocol == "wgan-gp":
+            few = num_samples < WGAN_GP_SAMPLES
+            drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).values if few else texts
+            report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
+        if sweep_temperature:
+            report.facts["sweep"] = {
+                name: sweep_temperatures(model, data, num_samples, seed, resample if model is pipeline else 1)
+                for name, model in {"model": pipeline, **others}.items()
+            }
+        return report
 
     def words(self, codec: TextCodec) -> Words:
         """The Hub has a task for text."""
@@ -229,44 +260,6 @@ def _is_one_shot(config: TextTrainingConfig) -> bool:
     return config.model.generator in ("conv", "mlp")
 
 
-def _evaluate(
-    pipeline: Any,
-    data: TextData,
-    num_samples: int,
-    seed: int,
-    resample: int,
-    *,
-    others: dict[str, Any] | None = None,
-    protocol: str = "full",
-    sweep_temperature: bool = False,
-) -> Evaluation:
-    if num_samples < 2:
-        raise InputError(f"num_samples must be at least 2, got {num_samples}")
-    training, heldout = _evaluated_texts(data)
-    texts = pipeline.generate(num_samples, seed=seed, resample=resample).values
-    if not any(texts):
-        raise InputError("the model generates only empty texts: there is nothing to evaluate")
-    report = evaluate_text(
-        texts,
-        training,
-        heldout,
-        ends=data.codec.ends,
-        valid=equations() if data.name == "arithmetic" else None,
-        others={name: other.generate(num_samples, seed=seed).values for name, other in (others or {}).items()},
-        num_available=len(data.codes),
-    )
-    if protocol == "wgan-gp":
-        few = num_samples < WGAN_GP_SAMPLES
-        drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).values if few else texts
-        report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
-    if sweep_temperature:
-        report.facts["sweep"] = {
-            name: sweep_temperatures(model, data, num_samples, seed, resample if model is pipeline else 1)
-            for name, model in {"model": pipeline, **(others or {})}.items()
-        }
-    return report
-
-
 def _evaluated_texts(data: TextData) -> tuple[list[str], list[str]]:
     """Training and held-out texts, at most `MAX_EVALUATED_TEXTS` of each."""
     parts = []
@@ -291,8 +284,3 @@ def sweep_temperatures(
         row = {figure.title: figure.value for figure in report.figures.values()}
         points.append({"temperature": temperature, **{name: row[name] for name in names if name in row}})
     return points
-
-
-def on_one_line(text: str) -> str:
-    """A text with its line breaks written as ``\\n`` and ``\\r``: one line a sample. JSON keeps a text exactly."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")

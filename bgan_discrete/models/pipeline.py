@@ -255,9 +255,10 @@ class Pipeline:
         Raises:
             InputError: If the data cannot be used, or there are none.
         """
-        config = self.kind.config_class()
-        section = cast(Any, config).data
-        of_data = {name: options.pop(name) for name in list(options) if name in {f.name for f in fields(section)}}
+        config: Any = self.kind.config_class()
+        section = config.data
+        names = {field.name for field in fields(section)}
+        of_data = {name: options.pop(name) for name in list(options) if name in names}
         if data is None:
             if self.data is None:
                 raise InputError("data must be given to evaluate a model that was loaded: a path, a name or an array")
@@ -269,7 +270,7 @@ class Pipeline:
             section = replace(section, **of_data, **({"dataset": os.fspath(data)} if is_named else {}))
             section.check()
             data = self.kind.load(section, self.codec, None if is_named else data)
-        count = cast(Any, config).run.num_samples if num_samples is None else num_samples
+        count = config.run.num_samples if num_samples is None else num_samples
         check_at_least_one(num_samples=count)
         return self.kind.evaluate(self, data, count, seed, resample=resample, **options)
 

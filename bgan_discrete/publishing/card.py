@@ -41,6 +41,7 @@ _SEAL = re.compile(r"<!-- bgan_discrete: card ([0-9a-f]{64}); remove this line i
 _LOADING = re.compile(r"^pipeline = bgan_discrete\.load\(.*\).*$", re.M)
 _NAME = re.compile(r"(?<=^model-index:\n)- name: .*$", re.M)
 _RUN_HEADING = "\n## Training\n"
+_SHOWS_PICTURE = f"]({PICTURE_FILE})"
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,14 @@ def render_card(model: ModelFacts, run: RunFacts | None, samples: Samples, refer
 
 def write_card(folder: Path, text: str, picture: bytes | None) -> bool:
     """Put a card with its picture into a folder; False where one that somebody wrote or edited stays instead."""
-    card = folder / CARD_FILE
-    former = existing_card(folder)
-    if former is None and card.exists():
-        return False
-    if former is not None and not is_as_written(former):
+    card, former = folder / CARD_FILE, existing_card(folder)
+    if card.exists() and (former is None or not is_as_written(former)):
         return False
     if picture is not None:
         with replacing_file(folder / PICTURE_FILE) as file:
             file.write(picture)
     replace_text(card, text, errors="replace")
-    if picture is None and former is not None and f"]({PICTURE_FILE})" in former:
+    if picture is None and former is not None and _SHOWS_PICTURE in former:
         (folder / PICTURE_FILE).unlink(missing_ok=True)
     return True
 
@@ -136,7 +134,7 @@ def existing_card(folder: Path) -> str | None:
 def existing_picture(folder: Path, text: str) -> bytes | None:
     """The PNG that a card shows; None if it shows none, or there is none."""
     path = folder / PICTURE_FILE
-    if f"]({PICTURE_FILE})" not in text or not path.is_file():
+    if _SHOWS_PICTURE not in text or not path.is_file():
         return None
     with suppress(OSError):
         return path.read_bytes()
@@ -148,7 +146,7 @@ def remove_card(folder: Path) -> None:
     former = existing_card(folder)
     if former is not None and is_as_written(former):
         (folder / CARD_FILE).unlink(missing_ok=True)
-        if f"]({PICTURE_FILE})" in former:
+        if _SHOWS_PICTURE in former:
             (folder / PICTURE_FILE).unlink(missing_ok=True)
 
 

@@ -45,8 +45,8 @@ def evaluate(
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
     check_output(output, model, vars(data))
     pipeline = load(model, device, revision=revision)
-    kind = pipeline.kind
-    if not isinstance(data, type(_data_section(kind))):
+    kind: Any = pipeline.kind
+    if not isinstance(data, type(kind.config_class().data)):
         raise InputError(f"model {str(model)!r} is one of {kind.name}, and these are options of other data")
     give_discriminator(pipeline, model, resample)
     if against is not None:
@@ -74,11 +74,6 @@ def evaluate(
         plot_temperatures(sweep, curve)
         say(f"curve:  {curve}")
     return report
-
-
-def _data_section(kind: Any) -> Any:
-    """Options of a kind's data, with their defaults."""
-    return kind.config_class().data
 
 
 def say_evaluating(num_samples: int) -> None:

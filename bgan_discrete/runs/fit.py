@@ -49,16 +49,20 @@ def fit(
         InputError: If the data, an option or the folder cannot be used, before any training.
         NonFiniteError: If the training diverged.
     """
-    is_named = isinstance(data, (str, os.PathLike))
-    name = kind or (kind_of_dataset(os.fspath(data)) if is_named else _kind_of_object(data))
-    scratch = tempfile.TemporaryDirectory(prefix="bgan-") if output_dir is None else None
-    folder = Path(scratch.name if scratch else output_dir or "") / ("run" if scratch else "")
-    values = {**options, "dataset": os.fspath(data) if is_named else IN_MEMORY, "output_dir": str(folder)}
-    config = get_kind(name).config_class.from_flat(values)
-    model = train(config, dataset=None if is_named else data, progress=progress).pipeline
+    named = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    in_memory = data if named is None else None
+    kind = kind or (_kind_of_object(data) if named is None else kind_of_dataset(named))
+    scratch = None
+    if output_dir is None:
+        scratch = tempfile.TemporaryDirectory(prefix="bgan-")
+        output_dir = Path(scratch.name) / "run"
+    folder = Path(output_dir)
+    values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
+    config = get_kind(kind).config_class.from_flat(values)
+    model = train(config, dataset=in_memory, progress=progress).pipeline
     if model is None:
         raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
-    model.remember(folder / "model", model.data, None if is_named else data, scratch)
+    model.remember(folder / "model", model.data, in_memory, scratch)
     return model
 
 

@@ -47,7 +47,7 @@ def find_start(config: Any) -> tuple[Path | None, Pipeline]:
     except InputError as error:
         raise InputError(f"start_from must be a run, a checkpoint or a model, got {source!r}: {error}") from None
     began = folder_of_start(source)
-    theirs = {} if began is None else load_config_values(began / "config.yaml")
+    theirs = {} if began is None else load_config_values(RunFolder(began).config)
     both = [name for name in CODEC_OPTIONS if name in values and name in theirs]
     changed = [f"{name}: {theirs[name]} -> {values[name]}" for name in both if theirs[name] != values[name]]
     if changed:

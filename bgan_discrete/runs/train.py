@@ -27,6 +27,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.kind import Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_config
+from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded
@@ -260,14 +261,10 @@ class _Run:
         lines = kind.lines(samples)
         write_run_card(config, folder, pipeline, lines=lines, picture=None if lines else shown)
         if lines:
-            self.tell("\n".join(["samples:", *(f"    {_on_one_line(line)}" for line in lines)]))
+            self.tell("\n".join(["samples:", *(f"    {on_one_line(line)[:WIDTH_OF_LINE]}" for line in lines)]))
         self.tell(f"model:   {folder.model}")
         self.tell(f"samples: {shown}")
         return pipeline, report
-
-
-def _on_one_line(text: str) -> str:
-    return text.replace("\n", "\\n").replace("\r", "\\r")[:WIDTH_OF_LINE]
 
 
 def _measured(kind: Kind, config: ScriptConfig, space: SampleSpace, num_classes: int | None = None) -> str:

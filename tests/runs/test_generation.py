@@ -19,7 +19,7 @@ from bgan_discrete.distributions.columns import ColumnCategorical
 from bgan_discrete.errors import NonFiniteError
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.text import on_one_line
+from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.nn import (
     ContinuousConvGenerator,
     ConvGenerator,
