@@ -72,7 +72,7 @@ class Arrays(Kind):
         )
 
     def check_counts(self, num_samples: int, data: ArrayData) -> None:
-        """Of each there must be the rows of a block."""
+        """Enough rows of each to judge by."""
         check_row_counts(num_samples, len(data.codes), len(data.heldout_codes))
 
     def networks(
@@ -216,7 +216,7 @@ class Arrays(Kind):
         )
 
     def words(self, codec: ArrayCodec) -> Words:
-        """The Hub has no task for rows."""
+        """Without a task, of which the Hub has none for rows."""
         if codec.column_names is not None:
             return Words("rows of a table", "rows", tags=("tabular",))
         return Words("integer arrays", "rows", tags=("array",))

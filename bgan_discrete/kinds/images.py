@@ -63,7 +63,7 @@ class Images(Kind):
         )
 
     def check_counts(self, num_samples: int, data: ImageData) -> None:
-        """Of each there must be more than the neighbours that are looked at."""
+        """More of each than the neighbours that are looked at."""
         check_counts(num_samples, len(data.codes), len(data.heldout_codes))
 
     def classes(self, config: ImageTrainingConfig, data: ImageData) -> tuple[int, np.ndarray] | None:
@@ -216,7 +216,7 @@ class Images(Kind):
         )
 
     def words(self, codec: ImageCodec) -> Words:
-        """The Hub has a task for images."""
+        """With the Hub's task for images."""
         return Words("images", "images", ("unconditional-image-generation", "Unconditional image generation"))
 
     def present(self, samples: Samples, like: Any = None) -> Any:

@@ -96,7 +96,7 @@ class Text(Kind):
         )
 
     def check_counts(self, num_samples: int, data: TextData) -> None:
-        """Two samples are enough: the data have more."""
+        """At least two samples."""
         if num_samples < 2:
             raise InputError(f"num_samples must be 0 (no metrics) or at least 2, got {num_samples}")
 
@@ -236,7 +236,7 @@ class Text(Kind):
         return report
 
     def words(self, codec: TextCodec) -> Words:
-        """The Hub has a task for text."""
+        """With the Hub's task for text."""
         return Words("text", "texts", ("text-generation", "Text generation"))
 
     def remarks(self, report: Evaluation, data: TextData) -> list[str]:
