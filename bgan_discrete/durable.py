@@ -54,7 +54,7 @@ def replacing_file(path: Path, synced: bool = True) -> Iterator[BinaryIO]:
 @contextmanager
 def _given_at_the_end(path: Path) -> Iterator[BinaryIO]:
     # A pipe that nothing reads is an error rather than a wait; a file behind /dev/stdout is never cut.
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _flags("O_NONBLOCK"))
     with os.fdopen(descriptor, "wb") as target, tempfile.TemporaryFile() as file:
         os.set_blocking(descriptor, True)
         yield file
@@ -239,8 +239,13 @@ def storage_error(what: str, error: OSError) -> StorageError:
     return StorageError(f"cannot write {what}: {error.strerror or error}{f': {named}' if named else ''}")
 
 
+def _flags(*names: str) -> int:
+    """Flags of ``os.open``, as far as this system has them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 def _new_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _flags("O_BINARY"), 0o666)
 
 
 def _new_folder(path: Path) -> int:
@@ -288,7 +293,7 @@ def _clean(folder: Path, prefix: str, suffix: str) -> None:
 
 
 def _delete_unlocked(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, os.O_RDONLY | _flags("O_NOFOLLOW", "O_NONBLOCK"))
     try:
         if _lock(descriptor, wait=False):
             if path.is_dir():

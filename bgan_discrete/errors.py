@@ -49,6 +49,11 @@ def visible(text: str, keep: str = "") -> str:
     return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)
 
 
+def reason_of(error: BaseException) -> str:
+    """Why an operation on a file failed: the system's words, else the error's own."""
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+
+
 def one_line(error: BaseException) -> str:
     """What an error of some library says, on one line of up to 300 characters."""
     text = visible(" ".join(str(error).split())) or type(error).__name__

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.errors import InputError, one_line, reason_of
 
 MANIFEST_FILE = "manifest.json"
 
@@ -155,8 +155,7 @@ def check_regular_file(path: Path, what: str) -> None:
     try:
         _refuse_irregular(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise InputError(f"{what} {str(path)!r} cannot be read: {reason}") from None
+        raise InputError(f"{what} {str(path)!r} cannot be read: {reason_of(error)}") from None
 
 
 def _refuse_irregular(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-from bgan_discrete.errors import StorageError, visible
+from bgan_discrete.errors import StorageError, reason_of, visible
 
 _OF_BARS = re.compile(r"\r|(\x1b\[A)+\Z")
 """What a bar of progress begins a write with: back to the start of the line, or some lines up and no more."""
@@ -57,8 +57,7 @@ class PreparedStream:
                 with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:  # noqa: PTH123 - no place on a disk
                     os.dup2(nothing.fileno(), self.stream.fileno())
             if self is sys.stdout and not isinstance(error, BrokenPipeError):
-                reason = getattr(error, "strerror", None) or error
-                print(f"stdout cannot be written and is discarded from here on: {reason}", file=sys.stderr)
+                print(f"stdout cannot be written and is discarded from here on: {reason_of(error)}", file=sys.stderr)
 
 
 def prepared(stream: TextIO | PreparedStream | None) -> PreparedStream:
@@ -94,8 +93,7 @@ def write_product(text: str) -> None:
     if isinstance(out.lost, BrokenPipeError):
         raise ReaderGoneError("the reader of stdout went away before all was written")
     if out.lost is not None:
-        reason = getattr(out.lost, "strerror", None) or out.lost
-        raise StorageError(f"stdout cannot be written: {reason}; --output FILE writes a file instead")
+        raise StorageError(f"stdout cannot be written: {reason_of(out.lost)}; --output FILE writes a file instead")
 
 
 def _write_as_it_is(out: PreparedStream, text: str) -> None:

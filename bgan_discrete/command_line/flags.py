@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
             raise
         except (ValueError, OSError) as error:  # a name with a NUL, or one that is too long
             raise InputError(one_line(error)) from None
-        for name in ("config", "kind"):
+        for name in ("config", "given_kind"):  # which were used before the options were parsed
             values.pop(name, None)
         for name, value in values.items():
             if isinstance(value, str):

@@ -112,7 +112,7 @@ def parser_of(call: Call, kind: str | None = None) -> Parser:
     parser = Parser(verb.purpose, examples, call.command)
     parser.usage = "%(prog)s [options]"
     if call.kind is None and verb.has_kinds:
-        parser.add_argument("--kind", metavar=_kinds(), help="of the data (default: found)")
+        parser.add_argument("--kind", dest="given_kind", metavar=_kinds(), help="of the data (default: found)")
     verb.add_flags(parser, kind)
     return parser
 
@@ -145,7 +145,7 @@ def _common_parser(call: Call, names: Sequence[str]) -> Parser:
     parser = Parser(verb.purpose, [lines[0] for lines in verb.examples.values()], call.command)
     parser.usage = "%(prog)s [options]"
     group = parser.add_argument_group(f"the most common options (all of a kind: {call.command} --kind text --help)")
-    group.add_argument("--kind", metavar=_kinds(), help="of the data (default: found)")
+    group.add_argument("--kind", dest="given_kind", metavar=_kinds(), help="of the data (default: found)")
     if call.verb == "train":
         group.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
     known = {kind: options_of(kind) for kind in CONFIGS}

@@ -42,4 +42,4 @@ class Section:
         for name, value in vars(self).items():
             check_type(type(self), name, value)
         for entry in fields(self):  # type: ignore[arg-type]
-            check_within(entry.name, getattr(self, entry.name), **entry.metadata["bounds"])
+            check_within(entry.name, vars(self)[entry.name], **entry.metadata["bounds"])

@@ -103,10 +103,10 @@ class ScriptConfig:
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         for section in fields(self):
-            values = getattr(self, section.name)
+            values = vars(self)[section.name]
             values.check()
             for entry in fields(values):
-                self._check_kind(entry, getattr(values, entry.name))
+                self._check_kind(entry, vars(values)[entry.name])
 
     def _check_kind(self, entry: "Field[Any]", value: Any) -> None:
         kinds = entry.metadata["kinds"]

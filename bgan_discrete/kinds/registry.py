@@ -48,7 +48,7 @@ def get_kind(name: str) -> Any:
     if name not in kind_names():
         raise InputError(f"kind {name!r} is unknown; known are {', '.join(kind_names())}")
     if name not in _KINDS:
-        _KINDS[name] = getattr(importlib.import_module(f"bgan_discrete.kinds.{name}"), _HOMES[name])()
+        _KINDS[name] = vars(importlib.import_module(f"bgan_discrete.kinds.{name}"))[_HOMES[name]]()
     return _KINDS[name]
 
 
@@ -57,8 +57,7 @@ def kind_of_codec(codec: Any) -> Any:
     for kind in map(get_kind, kind_names()):
         if isinstance(codec, kind.codec_class):
             return kind
-    name = getattr(codec, "name", type(codec).__name__)
-    raise InputError(f"codec {name!r} belongs to no kind of data; known are {', '.join(kind_names())}")
+    raise InputError(f"codec {type(codec).__name__} belongs to no kind of data; known are {', '.join(kind_names())}")
 
 
 def kind_of_config(config: Any) -> Any:

@@ -18,7 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from documentation.notebooks import TUTORIALS, notebook
 from documentation.sources import PACKAGE, PROMISED, ROOT, Module, documented, exports
 
-BESIDES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "data/digits/README.md")
+BESIDES = (
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "data/digits/README.md", "examples/standalone.py",
+    "examples/graphs.py", "examples/own_data.ipynb",
+)  # fmt: skip
 """Files of the repository that the site has besides those of ``docs/``."""
 
 NavItem = dict[str, Any]

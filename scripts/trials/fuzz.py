@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 from bgan_discrete.command_line import run_script
@@ -39,18 +39,7 @@ EXAMPLES = (
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS_PER_EXAMPLE = 30.0
 SECONDS_PER_PROCESS = 120.0
-SCRIPTS = {
-    "train_images": "train_images",
-    "train_text": "train_text",
-    "train_array": "train_array",
-    "generate_images": "generate_images",
-    "generate_text": "generate_text",
-    "generate_array": "generate_array",
-    "evaluate_images": "evaluate_model",
-    "evaluate_text": "evaluate_text_model",
-    "evaluate_array": "evaluate_array_model",
-}
-"""The scripts, and the verb of `bgan_discrete.runs` that each ends in."""
+SCRIPTS = [f"{verb}_{kind}" for verb in ("train", "generate", "evaluate") for kind in ("images", "text", "array")]
 
 DATA = {"images": "images.npy", "text": "lines.txt", "array": "rows.csv"}
 """Kinds of models, and the data of each."""
@@ -917,16 +906,6 @@ def argument_lists(room: Room) -> Any:
     return st.lists(pair, max_size=4).map(lambda pairs: [word for pair in pairs for word in pair])
 
 
-def load_script(name: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(f"fuzzed_{name}", ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
     """Command lines up to where the work would begin, and YAML files given to them."""
     from hypothesis import strategies as st
@@ -934,13 +913,14 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
     import bgan_discrete.runs.evaluate
     import bgan_discrete.runs.generate
     import bgan_discrete.runs.train
+    from bgan_discrete.command_line.calls import Call
+    from bgan_discrete.command_line.verbs import VERBS
 
     verbs = {
         "train": bgan_discrete.runs.train,
         "generate": bgan_discrete.runs.generate,
         "evaluate": bgan_discrete.runs.evaluate,
     }
-    modules = {name: load_script(name) for name in SCRIPTS}
 
     def reach(*args: Any, **options: Any) -> None:
         raise Reached
@@ -952,23 +932,21 @@ def command_lines(room: Room) -> tuple[Any, Callable[[Any], None]]:
             path.write_bytes(config)
             arguments = [*arguments, "--config", str(path)]
         required = ["--model", "m"] if not name.startswith("train") else []
-        verb = name.split("_")[0]
+        verb, kind = name.split("_")
         home: Any = verbs[verb]
 
         def call() -> None:
-            before, kept = sys.argv, getattr(home, verb)
-            sys.argv = [f"{name}.py", *required, *arguments]
+            kept = getattr(home, verb)
             setattr(home, verb, reach)
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    modules[name].main()
+                    VERBS[verb].run(Call(verb, [*required, *arguments], {"array": "arrays"}.get(kind, kind)))
             except Reached:
                 pass
             except SystemExit as error:
                 if error.code not in (0, None):
                     raise AstrayError(f"exit code {error.code}") from error
             finally:
-                sys.argv = before
                 setattr(home, verb, kept)
 
         attempt(room, "command_lines", call)
