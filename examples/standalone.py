@@ -63,7 +63,7 @@ def draw(log_g: Tensor, num_draws: int) -> Tensor:
 
 
 def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """-E_p log D - E_q log(1 - D), from the logits F, and gamma/2 E_p |dF/dx|^2, which keeps F smooth."""
+    """-E_p log D - E_q log(1 - D), from the logits F, and gamma/2 E_p |dF/dfeatures|^2, which keeps F smooth."""
     inputs = features(real).requires_grad_()
     F_real, F_fake = discriminator(inputs), discriminator(features(fake))
     (slope,) = torch.autograd.grad(F_real.sum(), inputs, create_graph=True)
@@ -72,7 +72,7 @@ def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> 
 
 
 def generator_loss(discriminator: nn.Module, log_g: Tensor, x: Tensor) -> Tensor:
-    """-1/N sum_n sum_m w~[m, n] log g(x[m, n] | z_n), whose gradient is the policy gradient of the paper."""
+    """-1/N sum_n sum_m (w~[m, n] - 1/M) log g(x[m, n] | z_n): in mean, its gradient is the paper's policy gradient."""
     with torch.no_grad():
         log_w = discriminator(features(x.flatten(0, 1))).view(x.shape[:2])  # F of each sample, [M, N]
         w = torch.softmax(log_w, dim=0)  # w~: weights normalised over the M samples of each latent

@@ -199,6 +199,10 @@ def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
     return torch.logaddexp(before, after) - math.log(num_draws - 1)
 
 
+ZERO = 1e-4
+"""Up to this, the sum of advantages is one of rounding."""
+
+
 @dataclass
 class Estimator:
     """An estimator as the training step uses it: a function of log weights with its properties and options.
@@ -206,7 +210,8 @@ class Estimator:
     Attributes:
         name: Name for logs.
         function: Maps log weights ``[M, N]`` to advantages ``[M, N]``; one that couples latents also takes `processes`.
-        zero_sum: The advantages of each latent sum to zero over its draws, which the surrogate makes use of.
+        zero_sum: The advantages of each latent sum to zero over its draws, so that the surrogate leaves the
+            log-normalisers out, which is only right if they do.
         minimum_draws: The smallest M that carries a signal.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
             ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
@@ -223,9 +228,17 @@ class Estimator:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
-        """Refuse a limit that is none."""
+        """Refuse a limit that is none, and advantages that are said to sum to zero and do not."""
         if self.limit not in (None, *get_args(Limit)):
             raise InputError(f"limit must be one of {', '.join(get_args(Limit))} or None, got {self.limit!r:.100}")
+        if self.zero_sum and type(self) is Estimator:  # one with a state would be changed by a trial
+            draws = max(self.minimum_draws, 3)
+            total = self(torch.arange(2.0 * draws).sin().view(draws, 2)).sum(0).abs().max().item()
+            if total > ZERO:
+                raise InputError(
+                    f"estimator {self.name!r} has zero_sum=True, but its advantages sum to {total:.3g} over the draws "
+                    "of a latent: subtract their mean, or leave zero_sum out"
+                )
 
     @torch.no_grad()
     def __call__(self, log_w_MN: Tensor) -> Tensor:

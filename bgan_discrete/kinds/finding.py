@@ -22,6 +22,7 @@ LEAST_SIDE = 8
 LONG_TEXT = 30
 """A file of one column of strings with more characters than this on average is text; with fewer, categories."""
 
+CODEC_FILE = "codec.json"
 MODEL_FORMAT = "bgan_discrete.model"
 """Of the manifest of a model on the Hub."""
 
@@ -56,7 +57,10 @@ def kind_of_model(model: str, revision: str | None = None) -> str:
     from bgan_discrete.codecs import ArrayCodec, ImageCodec, TextCodec, load_codec
     from bgan_discrete.publishing.hub import find_model
 
-    codec = load_codec(find_model(model, MODEL_FORMAT, revision).folder / "codec.json")
+    folder = find_model(model, MODEL_FORMAT, revision).folder
+    if not (folder / CODEC_FILE).exists() and (folder / "model" / CODEC_FILE).exists():
+        raise InputError(f"model {model!r} is the folder of a run; give the model in it, {str(folder / 'model')!r}")
+    codec = load_codec(folder / CODEC_FILE)
     own = [(kind.name, kind.codec_class) for kind in own_kinds()]
     for kind, codec_class in (*own, ("images", ImageCodec), ("text", TextCodec), ("arrays", ArrayCodec)):
         if isinstance(codec, codec_class):

@@ -96,6 +96,10 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """`format_table`."""
+        return self.format_table()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, as ``report.json`` holds them."""
         figures = {key: figure.to_dict() for key, figure in self.figures.items()}

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,20 @@ def fit(
         scratch = tempfile.TemporaryDirectory(prefix="bgan-")
         output_dir = Path(scratch.name) / "run"
     folder = Path(output_dir)
+    # Names of columns may be a list here; on a command line they have commas between them.
+    options = {name: _joined(value) if isinstance(value, (list, tuple)) else value for name, value in options.items()}
     values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
-    model = train(config, dataset=in_memory, progress=progress).pipeline
+    model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None).pipeline
     if model is None:
         raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
     model.remember(folder / "model", model.data, in_memory, scratch)
     return model
+
+
+def _joined(names: Sequence[Any]) -> str:
+    """Names as a command line has them; one that holds a comma in double quotes."""
+    return ",".join(f'"{name}"' if "," in str(name) else str(name) for name in names)
 
 
 def _kind_of_object(data: Any) -> str:

@@ -73,18 +73,19 @@ class FinishedRun:
         return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
-def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True) -> FinishedRun:
+def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True, is_kept: bool = True) -> FinishedRun:
     """Train, from the data to the report, as ``bgan train`` does; `RunFolder` names what the run's folder then holds.
 
-    The class of ``config`` says of which kind the data are. A run on a ``dataset`` in memory cannot be resumed by a
-    script. InputError comes before any training; where it diverges (NonFiniteError), the last checkpoint stays.
+    The class of ``config`` says of which kind the data are; the files of a run that is not kept are not named. A run on
+    a ``dataset`` in memory cannot be resumed. InputError comes before any training; where it diverges (NonFiniteError),
+    the last checkpoint stays.
     """
     options: Any = config
     with (
         join_processes(options.training.device) as processes,
         hold_run(config, processes),
     ):
-        return _Run(options, kind_of_config(config), processes, progress).carry_out(dataset)
+        return _Run(options, kind_of_config(config), processes, progress, is_kept).carry_out(dataset)
 
 
 def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
@@ -101,7 +102,8 @@ def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
 class _Run:
     """One run; its methods are called from top to bottom."""
 
-    def __init__(self, config: Any, kind: Kind, processes: Processes, progress: bool) -> None:
+    def __init__(self, config: Any, kind: Kind, processes: Processes, progress: bool, is_kept: bool = True) -> None:
+        self.is_kept = is_kept
         self.config, self.kind, self.processes, self.progress = config, kind, processes, progress
         self.folder = RunFolder(Path(config.run.output_dir))
 
@@ -148,7 +150,8 @@ class _Run:
             seconds = f"{summary.seconds:.0f} s"
             self.tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {seconds}")
             pipeline, report = self._finish(data, trainer, summary)
-        self.tell(f"report:  {self.folder.page}")
+        if self.is_kept:
+            self.tell(f"report:  {self.folder.page}")
         return FinishedRun(self.folder, summary, report, pipeline)
 
     def _open(self, dataset: Any) -> tuple[Path | None, Any, tuple[int, np.ndarray] | None]:
@@ -262,8 +265,8 @@ class _Run:
         write_run_card(config, folder, pipeline, lines=lines, picture=None if lines else shown)
         if lines:
             self.tell("\n".join(["samples:", *(f"    {on_one_line(line)[:WIDTH_OF_LINE]}" for line in lines)]))
-        self.tell(f"model:   {folder.model}")
-        self.tell(f"samples: {shown}")
+        if self.is_kept:
+            self.tell(f"model:   {folder.model}\nsamples: {shown}")
         return pipeline, report
 
 

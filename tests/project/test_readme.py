@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from documentation.pages import BESIDES
 from pages import ROOT, blocks, run_command, run_program, shorten_evaluations
 
 from bgan_discrete.rivals.continuous import CONTINUOUS_LOSSES
@@ -54,6 +55,11 @@ def test_the_make_targets_exist() -> None:
 def test_the_guide_names_every_choice() -> None:
     for name in (*RELAXATIONS, *CONTINUOUS_LOSSES, *EXPERIMENTS):
         assert f"`{name}`" in GUIDE or f" {name} " in GUIDE
+
+
+def test_the_site_has_what_the_readme_links_to() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert target.startswith("docs/") or target in BESIDES, f"{target} is no file of scripts/documentation/pages.py"
 
 
 def test_links_exist() -> None:

@@ -87,3 +87,12 @@ def test_the_folder_of_a_run_is_kept_where_it_is_named_and_else_goes_with_the_mo
 def test_bad_input_is_refused_before_any_work(data: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         fit(data, **options)
+
+
+def test_names_of_columns_may_be_a_list_and_files_that_go_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    table = {**TABLE, "a, b": list(range(300)), "id": list(range(300))}
+    model = fit(table, drop=["a, b", "id"], progress=True)
+    assert set(model.sample(2)) == set(TABLE)
+    said = capsys.readouterr().out
+    assert "networks:" in said and "report:" not in said and "bgan-" not in said
+    assert str(model.evaluate(num_samples=50)).startswith(" ")
