@@ -1,5 +1,6 @@
 """What a verb was asked: the kind of the data that it is about, and the options of runs that are there already."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
@@ -85,6 +86,11 @@ def kind_of_data(call: Call) -> str:
         return finding.kind_of_dataset(dataset, options)
     kinds = finding.kinds_with(options)
     if len(kinds) != 1:
+        known = {name for config in CONFIGS.values() for name in config().to_flat()}
+        for name in options.keys() - known:
+            (near,) = difflib.get_close_matches(name, known, n=1) or ("",)
+            advice = f"; did you mean --{near.replace('_', '-')}?" if near else ""
+            raise InputError(f"unrecognized arguments: --{name.replace('_', '-')}{advice}")
         raise InputError("--dataset must be given: a file, a folder, an id of the Hub, or a name such as digits")
     return kinds[0]
 

@@ -1,6 +1,7 @@
 """All options of a training script, and those that say where it writes and what it does at its end."""
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -95,7 +96,9 @@ class ScriptConfig:
         for name in unknown:
             check_retired(name)
         if unknown:
-            raise InputError(f"unknown configuration key {shown(unknown[0])}; known are {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(str(unknown[0]), known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            raise InputError(f"unknown configuration key {shown(unknown[0])}; {advice}")
         config = cls(**sections)
         config.check()
         return config

@@ -31,8 +31,11 @@ def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
-    """Leave ``report.html`` in a run's folder, which exists, whether the block ends well or in an error."""
+def recorded(folder: Path, description: str, *, is_resumed: bool = False, **facts: Any) -> Iterator[None]:
+    """Leave ``report.html`` in a run's folder, which exists, whether the block ends well or in an error.
+
+    A resumed run keeps the time at which it began, and its first command.
+    """
     import torch
 
     versions = {
@@ -41,13 +44,12 @@ def recorded(folder: Path, description: str, **facts: Any) -> Iterator[None]:
         "numpy": np.__version__,
         "Python": platform.python_version(),
     }
+    began = {"started": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": sys.argv}
+    if is_resumed:
+        began |= {name: value for name, value in read_mapping(folder / FACTS).items() if name in began}
     (folder / FACTS).unlink(missing_ok=True)
-    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    add_facts(
-        folder,
-        {"description": description, "command": sys.argv, "started": started, "versions": versions}
-        | {"platform": platform.platform(), **facts},
-    )
+    known = {"description": description, "versions": versions, "platform": platform.platform()}
+    add_facts(folder, {**known, **began, **facts})
     try:
         yield
     except Exception as error:

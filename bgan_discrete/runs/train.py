@@ -142,7 +142,8 @@ class _Run:
         # 3. Training, and what it leaves.
         self._clear(checkpoint)
         self.config.save(self.folder.config)
-        with recorded(self.folder.root, description, **facts, device=str(trainer.device)):
+        is_resumed, device = checkpoint is not None, str(trainer.device)
+        with recorded(self.folder.root, description, is_resumed=is_resumed, **facts, device=device):
             summary = trainer.train(
                 progress=self.progress,
                 on_samples=self._show_samples(data, generator.num_classes),
@@ -242,7 +243,7 @@ class _Run:
         pipeline = Pipeline(trainer.averaged_generator, data.codec, str(trainer.device))
         pipeline.save(folder.model)
         pipeline.remember(folder.model, data)
-        ended = dataclasses.asdict(summary)
+        ended = {**dataclasses.asdict(summary), "seconds": trainer.seconds}  # of all calls, where it was resumed
         add_facts(folder.root, {"training": ended, "dataset_commit": data.commit})
         if summary.stopped_by in SIGNAL_EXIT_CODES:
             more = f"--output-dir {shlex.quote(str(folder.root))} --resume latest"

@@ -78,7 +78,7 @@ def test_the_folder_of_a_run_is_kept_where_it_is_named_and_else_goes_with_the_mo
     ("data", "options", "words"),
     [
         (np.zeros((9, 3)), {}, "data must be a name, a path, strings, a data frame or an array of integers, got"),
-        ("digits", {"max_step": 3}, "unknown configuration key 'max_step'"),
+        ("digits", {"max_step": 3}, "unknown configuration key 'max_step'; did you mean max_steps?"),
         ("digits", {"max_steps": 0}, "max_steps must be at least 1, got 0"),
         ("digits", {"kind": "sound"}, "kind 'sound' is unknown; known are images, text, arrays"),
         ("absent.csv", {}, "absent.csv"),
