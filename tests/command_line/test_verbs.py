@@ -1,5 +1,6 @@
 """The program: its verbs, the help that comes first, the kind that is found, and completion in a shell."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_bad_input_is_one_line(argv: tuple[str, ...], words: str, monkeypatch: p
 def completed(*words: str) -> list[str]:
     """What bash proposes for the last of the words."""
     script = (
-        f'eval "$({sys.executable} -m bgan_discrete completion bash)"\n'
+        f'eval "$({shlex.quote(sys.executable)} -m bgan_discrete completion bash)"\n'
         f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}\n"
         '_bgan\nprintf "%s\\n" "${COMPREPLY[@]}"'
     )
