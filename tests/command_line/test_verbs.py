@@ -153,3 +153,15 @@ def test_a_completion_knows_every_verb_and_option(shell: str, capsys: pytest.Cap
     for kind in CONFIGS:
         assert all(f"{dashes}{name.replace('_', '-')}" in text for name in options_of(kind))
     assert all(verb in text for verb in VERBS)
+
+
+def test_a_mistyped_option_is_named_before_the_kind_is_known() -> None:
+    with pytest.raises(InputError, match=r"unrecognized arguments: --datset; did you mean --dataset\?"):
+        call_verb(["train", "--datset", "digits"])
+
+
+def test_the_folder_of_a_run_is_told_from_its_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "codec.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"is the folder of a run; give the model in it, '.*model'"):
+        call_verb(["generate", "--model", str(tmp_path)])

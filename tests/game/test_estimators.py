@@ -16,6 +16,7 @@ from two_processes import by_two_processes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import (
     ESTIMATORS,
+    Estimator,
     ReinforceEstimator,
     as_estimator,
     bgan,
@@ -422,3 +423,10 @@ def test_the_functions_themselves_have_the_papers_defaults() -> None:
     torch.testing.assert_close(bgan_centered(log_w), naive("bgan_centered", log_w))
     torch.testing.assert_close(maligan(log_w), naive("maligan", log_w))
     torch.testing.assert_close(reinforce(log_w), (log_w - 1) / 4)
+
+
+def test_advantages_that_are_said_to_sum_to_zero_must() -> None:
+    with pytest.raises(InputError, match=r"estimator 'plain' has zero_sum=True, but its advantages sum to 1 over"):
+        Estimator("plain", lambda log_w: log_w.softmax(0), zero_sum=True)
+    Estimator("centred", lambda log_w: log_w.softmax(0) - 1 / len(log_w), zero_sum=True)
+    Estimator("plain", lambda log_w: log_w.softmax(0))
