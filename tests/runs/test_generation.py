@@ -241,3 +241,14 @@ def test_a_draw_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
                 patch.setattr(type(pipeline.codec), "decode", failing)
                 generate(model, 20, tmp_path / f"made{suffix}", device="cpu")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set()
+
+
+@pytest.mark.parametrize("make", [array_model, table_model, image_model, text_model, lambda: text_model(GRUGenerator)])
+def test_a_low_temperature_draws_what_is_most_probable(make: Any) -> None:
+    pipeline = make()
+
+    def codes(**options: Any) -> np.ndarray:
+        return pipeline.generate(40, 5, **options).codes
+
+    assert np.array_equal(codes(temperature=1e-5), codes(top_k=1)), "nothing but the most probable"
+    assert not np.array_equal(codes(top_k=1), codes())
