@@ -9,6 +9,7 @@ from bgan_discrete.distributions.protocol import (
     check_end_id,
     check_logits,
 )
+from bgan_discrete.distributions.rounds import RoundCategorical, RoundsCategorical
 from bgan_discrete.distributions.sequence import SequenceCategorical
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "ColumnCategorical",
     "Distribution",
     "FactorizedCategorical",
+    "RoundCategorical",
+    "RoundsCategorical",
     "SequenceCategorical",
     "check_advantages",
     "check_end_id",

@@ -67,6 +67,28 @@ class Distribution(ABC):
             raise InputError(f"{type(self).__name__}.log_prob must give [M, N] = {wanted}, got {got}")
         return (advantages.detach() * log_prob_MN).sum(0)
 
+    def in_play(self, rng: torch.Generator | None = None) -> "Distribution":
+        """What one step of the game is played with: itself, or a random round of samples that are drawn in rounds.
+
+        Args:
+            rng: Source of the round, and of all that is drawn before it.
+
+        Returns:
+            A distribution over samples, or over samples of which something is hidden.
+        """
+        return self
+
+    def hide(self, codes: Tensor) -> Tensor:
+        """Samples as the discriminator sees them next to draws of this distribution.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``; sample i is compared with draws of latent ``i % N``.
+
+        Returns:
+            The same shape, with hidden what the draws do not have.
+        """
+        return codes
+
     def check_finite(self, who: str = "generator") -> None:  # noqa: B027 - there may be nothing to look at
         """Refuse logits, or whatever else defines the distribution, that are not finite.
 
@@ -110,6 +132,23 @@ class Distribution(ABC):
             InputError: If the distribution has none, as `is_mixture` says, or the codes have another shape.
         """
         raise InputError(f"{type(self).__name__} has no likelihood of a mixture over its latents")
+
+    def estimated_log_prob(
+        self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """What maximum likelihood ascends, ``[B]``: an estimate of `mixture_log_prob`; here that itself.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``.
+            labels: int64 ``[B]`` of the samples; None without classes.
+            rng: Source of the estimate's chance.
+
+        Raises:
+            InputError: As in `mixture_log_prob`, or if there are labels and no likelihood given them.
+        """
+        if labels is not None:
+            raise InputError(f"{type(self).__name__} has no likelihood given labels")
+        return self.mixture_log_prob(codes)
 
 
 def check_logits(logits: Any, who: str = "generator") -> None:

@@ -317,6 +317,18 @@ class Estimator:
                 "your own one its limit: 'weight', 'log_weight' or 'both'"
             )
 
+    def check_rounds(self) -> None:
+        """Raise InputError if a constant that is added to F of a latent changes the advantages.
+
+        F of a round is that of all rounds so far, and the earlier ones are a constant for the draws of a prefix.
+        """
+        log_w_MN = torch.arange(6.0).sin().view(3, 2)
+        if self.couples_latents or not torch.allclose(self(log_w_MN), self(log_w_MN + 2), atol=ZERO):
+            raise InputError(
+                f"the estimator {self.name!r} changes with a constant in F, which the rounds before a round add: use "
+                "bgan_centered, rloo or jeffreys for a generator that draws in rounds"
+            )
+
     def check_num_draws(self, num_draws: int) -> None:
         """Raise InputError if ``num_draws`` per latent carry no signal."""
         if num_draws < self.minimum_draws:

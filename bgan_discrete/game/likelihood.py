@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.players import Players
+from bgan_discrete.game.players import Condition, Dice, Players
 from bgan_discrete.game.scoring import generate
 from bgan_discrete.game.updates import Figures, Outcome, move
 
 
-def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
+def likelihood_step(
+    players: Players, real: Tensor, latents: Tensor, condition: Condition = None, rng: Dice = None
+) -> Figures:
     """Move the generator towards the data by maximum likelihood.
 
-    For a mixture over latents (independent positions) it ascends ``E_P log 1/S sum_s g(x | z_s)`` over all S latents,
-    for any other distribution ``E_P E_z log g(x | z)`` with a latent for each sample. Both are at most
+    For a mixture over latents (independent positions, rounds) it ascends ``E_P log 1/S sum_s g(x | z_s)`` over all S
+    latents, for any other distribution ``E_P E_z log g(x | z)`` with a latent for each sample. Both are at most
     the log-likelihood ``E_P log E_z g(x | z)``. The first is close to it if S latents suffice for the data, the second
     if the generator hardly uses its latent.
 
@@ -22,6 +24,8 @@ def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
         real: Codes ``[N, *event_shape]``.
         latents: ``[S, Z]``; S = N where the distribution is no mixture. For a mixture all parts and processes must have
             the same latents.
+        condition: Labels ``[N]``, of the samples and, where there are any, of the latents; None for none.
+        rng: Source of what is hidden from a generator that draws in rounds.
 
     Returns:
         Scalar tensors: loss (nats a sample), gradient norm.
@@ -33,9 +37,10 @@ def likelihood_step(players: Players, real: Tensor, latents: Tensor) -> Figures:
     num_samples = len(real)
 
     def loss_of(real: Tensor, rows: Tensor) -> Outcome:
-        distribution = generate(players, latents)
+        distribution = generate(players, latents, condition)
         if distribution.is_mixture:
-            loss = -distribution.mixture_log_prob(real).mean()
+            labels = None if condition is None else condition[rows]
+            loss = -distribution.estimated_log_prob(real, labels, rng).mean()
         elif len(latents) != num_samples:
             raise InputError(f"latents must be one for each of {num_samples} samples, got {len(latents)}")
         else:

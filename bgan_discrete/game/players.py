@@ -62,6 +62,9 @@ class Generator(nn.Module, ABC):
     takes_prompt: ClassVar[bool] = False
     """Whether its distributions can continue a prompt, the beginning of a sample."""
 
+    num_rounds: int = 1
+    """Rounds in which samples are drawn; where there are several, the discriminator sees partly drawn samples."""
+
     def __init__(
         self,
         space: SampleSpace,
@@ -115,6 +118,7 @@ class Discriminator(nn.Module, ABC):
     Args:
         space: What one sample is.
         num_classes: Classes of the labels that it is called with; None for no labels.
+        partial: Samples may be drawn in part: the code K is a hidden one, and so is a soft one-hot of zeros.
 
     Raises:
         InputError: If the space names another number of classes.
@@ -124,10 +128,10 @@ class Discriminator(nn.Module, ABC):
     """What a draw's positions can be weighed by: F of the ``"sample"``, ``[B]``; of each ``"prefix"``, ``[B, L]``; of
     each of the ``"alternatives"`` at each position, by the method of that name."""
 
-    def __init__(self, space: SampleSpace, num_classes: int | None = None) -> None:
+    def __init__(self, space: SampleSpace, num_classes: int | None = None, partial: bool = False) -> None:
         super().__init__()
         _check_space(space)
-        self.space = space
+        self.space, self.partial = space, partial
         self.num_classes = _checked_classes(space, num_classes)
 
     @abstractmethod

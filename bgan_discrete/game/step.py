@@ -2,9 +2,9 @@
 
     z -> generator -> distribution -> M draws -> discriminator -> log weights F -> advantages -> surrogate -> step
 
-How networks run (precision, chunks, processes) is in `players` and `scoring`, how they move (``backward``, parts of a
-batch, the guard against inf and NaN) in `updates`, what both agree on in `rules`, whose F weighs what in `credit`.
-Letters: N latents in a batch, M draws of each, B samples.
+How networks run is in `players` and `scoring`, how they move (parts of a batch, the guard against inf and NaN) in
+`updates`, what both agree on in `rules`, whose F weighs what in `credit`. Where samples are drawn in rounds, a step
+plays one of them. Letters: N latents in a batch, M draws of each, B samples.
 """
 
 from functools import partial
@@ -73,7 +73,8 @@ def discriminator_step(
 
     def loss_of(real: Tensor, latents: Tensor, condition: Condition) -> Outcome:
         with torch.no_grad():
-            distribution = generate(players, latents, condition)
+            distribution = generate(players, latents, condition).in_play(rng)
+        real = distribution.hide(real)
         fake = as_samples(draws_of(distribution, game.discriminator_draws, latents, rng, real), real, condition)
         return discriminator_loss(game, players, real, fake, condition, penalty_scale, rng)
 
@@ -90,7 +91,7 @@ def generator_step(
     """
 
     def loss_of(latents: Tensor, condition: Condition) -> Outcome:
-        distribution = generate(players, latents, condition)
+        distribution = generate(players, latents, condition).in_play(rng)
         codes = draws_of(distribution, game.num_draws, latents, rng)
         return generator_loss(game, players, distribution, codes, condition)
 
@@ -101,16 +102,16 @@ def adversarial_step(
     game: Game, players: Players, real: Tensor, latents: Tensor, condition: Condition = None,
     penalty_scale: float = 1.0, rng: Dice = None,
 ) -> Figures:  # fmt: skip
-    """`discriminator_step`, then `generator_step`, on the same latents.
+    """`discriminator_step`, then `generator_step`, on the same latents; arguments, results and errors as in the two.
 
-    The generator runs once and draws for both; the discriminator has moved before it scores. A batch in several parts
-    takes the two steps one after the other instead. Arguments, results and errors as in the two.
+    The generator runs once and draws for both; a batch in several parts takes the two steps one after the other.
     """
     players.side("generator")  # it is refused before the discriminator moves
     if players.parts > 1:
         figures = discriminator_step(game, players, real, latents, condition, penalty_scale, rng)
         return figures | generator_step(game, players, latents, condition, rng)
-    distribution = generate(players, latents, condition)
+    distribution = generate(players, latents, condition).in_play(rng)
+    real = distribution.hide(real)
     draws = draws_of(distribution, game.discriminator_draws + game.num_draws, latents, rng, real)
     fake_codes, codes = draws.split([game.discriminator_draws, game.num_draws])
     fake = as_samples(fake_codes, real, condition)

@@ -55,6 +55,7 @@ class AlternativesDiscriminator(Discriminator):
         log_ratio_bound: The largest F of a judge, in absolute value, approached smoothly. A judge that is certain that
             a sample is generated then gives all alternatives the same F, and the others decide. Without a bound its
             meaningless differences would be the largest.
+        partial: See `Discriminator`; at hidden positions, F is that of the sample as it is.
 
     Raises:
         InputError: If a size is below 1, a name is unknown, or samples are no sequences.
@@ -70,9 +71,11 @@ class AlternativesDiscriminator(Discriminator):
         context: Context = "rest",
         network: Network = "conv",
         log_ratio_bound: float = LOG_RATIO_BOUND,
+        partial: bool = False,
     ) -> None:
-        super().__init__(space)
+        super().__init__(space, partial=partial)
         length, num_categories = space.length, space.num_categories
+        num_outputs = num_categories + partial
         check_at_least_one(length=length, width=width, depth=depth)
         if context not in ("prefix", "rest"):
             raise InputError(f"context must be 'prefix' or 'rest', got {context!r}")
@@ -88,11 +91,11 @@ class AlternativesDiscriminator(Discriminator):
             # One judge sees the codes before its position, another one, with "rest", all other codes.
             others = 1 - torch.eye(length)
             for mask in (others.tril(), others)[:num_sides]:
-                self.judges.append(_PositionwiseMLP(mask, num_categories, width, depth))
+                self.judges.append(_PositionwiseMLP(mask, num_categories, width, depth, num_outputs))
             return
 
         # The codes before a position are read by one network, with "rest" those after it by another.
-        self.sides.extend(SIDES[network](num_categories, width, depth) for _ in range(num_sides))
+        self.sides.extend(SIDES[network](num_categories, width, depth, partial) for _ in range(num_sides))
 
         # A judge for each layer of convolutions; of recurrent sides one for both and, with "rest", one for the first.
         num_layers = depth if network == "conv" else 1
@@ -101,7 +104,7 @@ class AlternativesDiscriminator(Discriminator):
         if network == "gru" and context == "rest":
             self.views.insert(0, (0, 1))
         for _, sides_seen in self.views:
-            self.judges.append(_Judge(length, num_categories, sides_seen * width))
+            self.judges.append(_Judge(length, num_outputs, sides_seen * width))
 
     def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """``F`` with the code at each position exchanged for each category, the mean over the judges.
@@ -114,7 +117,7 @@ class AlternativesDiscriminator(Discriminator):
             ``[B, L, K]``. Meaningless on the padding, and for an end before codes that are still read (``"rest"``).
         """
         check_labels(self, labels)
-        return self._judgements(codes).mean(1)
+        return self._judgements(codes).mean(1)[..., : self.space.num_categories]
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of codes ``[B, L]`` or soft one-hots ``[B, L, K]``, by each judge at each position; no ``labels``.
@@ -126,6 +129,8 @@ class AlternativesDiscriminator(Discriminator):
         of_alternatives = self._judgements(codes)  # [B, J, L, K]
         if codes.is_floating_point():
             codes_BL = codes.detach().argmax(-1)
+            if self.partial:
+                codes = torch.cat([codes, 1 - codes.sum(-1, keepdim=True)], dim=-1)
             log_ratios = (of_alternatives * codes[:, None]).sum(-1)  # [B, J, L]
         else:
             codes_BL = codes.long()
@@ -182,11 +187,11 @@ class AlternativesDiscriminator(Discriminator):
 class _Judge(nn.Module):
     """Features of the codes around a position -> log-ratios of the codes that could be there."""
 
-    def __init__(self, length: int, num_categories: int, width: int) -> None:
+    def __init__(self, length: int, num_outputs: int, width: int) -> None:
         super().__init__()
         self.mix = nn.Linear(width, width)
         self.place = nn.Parameter(torch.zeros(length, width))
-        self.to_log_ratios = nn.Linear(width, num_categories)
+        self.to_log_ratios = nn.Linear(width, num_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         return cast(Tensor, self.to_log_ratios(leaky_relu(self.mix(features) + self.place, LEAK)))
@@ -196,12 +201,12 @@ class _Judge(nn.Module):
 class _PositionwiseMLP(nn.Module):
     """An MLP for each position, on the one-hots in its mask; sharing layers between positions learns far slower."""
 
-    def __init__(self, mask: Tensor, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, mask: Tensor, num_categories: int, width: int, depth: int, num_outputs: int) -> None:
         super().__init__()
         length = len(mask)
         self.mask: Tensor
         self.register_buffer("mask", mask.repeat_interleave(num_categories, 1)[..., None], persistent=False)
-        sizes = [length * num_categories, *[width] * depth, num_categories]
+        sizes = [length * num_categories, *[width] * depth, num_outputs]
         shapes = list(itertools.pairwise(sizes))
         # One of the K inputs of a position is 1, so a first layer's sum has as many terms as it has positions.
         scales = [max(length - 1, 1), *[width] * depth]
@@ -221,9 +226,9 @@ class _PositionwiseMLP(nn.Module):
 class _ConvSide(nn.Module):
     """Causal convolutions with doubling dilations over the embedded codes before a position; all layers' features."""
 
-    def __init__(self, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, num_categories: int, width: int, depth: int, partial: bool) -> None:
         super().__init__()
-        self.read = CodeInput(num_categories, "embedding", width)
+        self.read = CodeInput(num_categories, "embedding", width, partial)
         self.start = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList([nn.Conv1d(width, width, KERNEL_SIZE, dilation=2**d) for d in range(depth)])
 
@@ -239,9 +244,9 @@ class _ConvSide(nn.Module):
 class _RecurrentSide(nn.Module):
     """Gated recurrent units over the embedded codes before a position; the features of the last layer."""
 
-    def __init__(self, num_categories: int, width: int, depth: int) -> None:
+    def __init__(self, num_categories: int, width: int, depth: int, partial: bool) -> None:
         super().__init__()
-        self.read = CodeInput(num_categories, "embedding", width)
+        self.read = CodeInput(num_categories, "embedding", width, partial)
         self.start = nn.Parameter(torch.zeros(width))
         self.recur = nn.GRU(width, width, depth, batch_first=True)
 

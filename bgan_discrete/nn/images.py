@@ -284,6 +284,7 @@ class ConvDiscriminator(Discriminator):
         depth: Convolutions at each size; the last of a size halves it.
         encoding: How codes are read; `default_encoding` of the space if None.
         num_classes: Classes of the labels that the discriminator is called with; None for no labels.
+        partial: See `Discriminator`.
 
     Raises:
         InputError: If a size is out of range.
@@ -304,11 +305,13 @@ class ConvDiscriminator(Discriminator):
         depth: int = 1,
         encoding: InputEncoding | None = None,
         num_classes: int | None = None,
+        partial: bool = False,
     ) -> None:
-        super().__init__(space, num_classes)
+        super().__init__(space, num_classes, partial)
         channels, height, image_width = _image_shape(space.event_shape)
         check_at_least_one(width=width, depth=depth)
-        self.read = CodeInput(space.num_categories, encoding or default_encoding(space.num_categories, space.ordered))
+        encoding = encoding or default_encoding(space.num_categories, space.ordered)
+        self.read = CodeInput(space.num_categories, encoding, partial=partial)
 
         # Convolutions of each size, the last of which halves it.
         sizes = image_sizes(height, image_width)

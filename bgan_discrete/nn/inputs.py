@@ -50,15 +50,20 @@ class CodeInput(nn.Module):
         num_categories: K.
         encoding: One of the four.
         embedding_size: Features of a learnt row.
+        partial: Also read the code K, which is hidden, and whose soft one-hot is zeros: by a row of its own where rows
+            are learnt, else by zeros and a feature that says so.
 
     Raises:
         InputError: If the encoding is unknown.
     """
 
-    def __init__(self, num_categories: int, encoding: InputEncoding, embedding_size: int = 16) -> None:
+    def __init__(
+        self, num_categories: int, encoding: InputEncoding, embedding_size: int = 16, partial: bool = False
+    ) -> None:
         super().__init__()
         self.num_categories = num_categories
         self.encoding = encoding
+        self.partial = partial
         self.scale: Tensor
         if encoding in ("scalar", "cosine"):
             scale = _cosines(num_categories) if encoding == "cosine" else torch.linspace(-1, 1, num_categories)[:, None]
@@ -69,10 +74,12 @@ class CodeInput(nn.Module):
             self.register_buffer("scale", torch.empty(0), persistent=False)
             self.num_features = num_categories
         elif encoding == "embedding":
-            self.table = nn.Embedding(num_categories, embedding_size)
+            self.table = nn.Embedding(num_categories + partial, embedding_size)
             self.num_features = embedding_size
         else:
             raise InputError(f"encoding must be 'scalar', 'cosine', 'onehot' or 'embedding', got {encoding!r}")
+        if partial and encoding != "embedding":
+            self.num_features += 1
 
     def forward(self, codes: Tensor, event_ndim: int) -> Tensor:
         """Features of codes.
@@ -93,6 +100,22 @@ class CodeInput(nn.Module):
                 f"codes must be integers with {1 + event_ndim} axes, or soft one-hots with {2 + event_ndim} axes "
                 f"and {self.num_categories} categories on the last; got {codes.dtype} of shape {list(codes.shape)}"
             )
+        if not self.partial:
+            return self._features(codes, soft)
+        if self.encoding == "embedding":
+            hidden = self.table.weight[self.num_categories]
+            if not soft:
+                return self.table(as_index(codes))
+            return self._features(codes, soft) + (1 - codes.sum(-1, keepdim=True)).to(hidden.dtype) * hidden
+        if soft:
+            features = self._features(codes, soft)
+            return torch.cat([features, (1 - codes.sum(-1, keepdim=True)).to(features.dtype)], dim=-1)
+        is_hidden = (codes == self.num_categories)[..., None]
+        features = self._features(codes.clamp_max(self.num_categories - 1), soft)
+        return torch.cat([features.masked_fill(is_hidden, 0), is_hidden.to(features.dtype)], dim=-1)
+
+    def _features(self, codes: Tensor, soft: bool) -> Tensor:
+        """Features of codes of which none is hidden."""
         if self.encoding in ("scalar", "cosine") and soft:
             return codes.to(self.scale.dtype) @ self.scale
         if self.encoding == "cosine":
@@ -101,7 +124,7 @@ class CodeInput(nn.Module):
             return (codes.to(self.scale.dtype) * (2 / (self.num_categories - 1)) - 1)[..., None]
         if self.encoding == "onehot":
             return (codes if soft else one_hot_codes(codes, self.num_categories)).to(self.scale.dtype)
-        weight = self.table.weight
+        weight = self.table.weight[: self.num_categories]
         return codes.to(weight.dtype) @ weight if soft else self.table(as_index(codes))
 
 

@@ -319,12 +319,12 @@ class TransformerGenerator(_AutoregressiveGenerator):
 class _SequenceDiscriminator(Discriminator):
     """What the discriminators share: reading codes, with the padding blanked, and whether each prefix has an F."""
 
-    def __init__(self, space: SampleSpace, width: int, depth: int, per_prefix: bool) -> None:
-        super().__init__(space)
+    def __init__(self, space: SampleSpace, width: int, depth: int, per_prefix: bool, partial: bool) -> None:
+        super().__init__(space, partial=partial)
         check_at_least_one(length=space.length, width=width, depth=depth)
         self.per_prefix = per_prefix
         self.credits = ("prefix",) if per_prefix else ("sample",)
-        self.read = CodeInput(space.num_categories, "embedding", width)
+        self.read = CodeInput(space.num_categories, "embedding", width, partial)
 
     def _features(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B, L, width]``, zero on the padding, and the positions that count ``[B, L]``."""
@@ -343,6 +343,7 @@ class ConvSequenceDiscriminator(_SequenceDiscriminator):
         width: Channels, and features of a code's embedding.
         depth: Residual blocks.
         per_prefix: Give ``F`` of every prefix; the convolutions are then causal.
+        partial: See `Discriminator`.
 
     Raises:
         InputError: If a size is below 1, or samples are no sequences.
@@ -354,8 +355,9 @@ class ConvSequenceDiscriminator(_SequenceDiscriminator):
         width: int = 128,
         depth: int = 3,
         per_prefix: bool = False,
+        partial: bool = False,
     ) -> None:
-        super().__init__(space, width, depth, per_prefix)
+        super().__init__(space, width, depth, per_prefix, partial)
         self.blocks = nn.Sequential(*[_ResidualBlock(width, causal=per_prefix) for _ in range(depth)])
         self.to_log_ratio = nn.Linear(2 * width if per_prefix else width * space.length, 1)
 
@@ -381,6 +383,7 @@ class GRUDiscriminator(_SequenceDiscriminator):
         width: Units of the embedding and of each layer.
         depth: Layers.
         per_prefix: Give ``F`` of every prefix rather than of the whole sequence.
+        partial: See `Discriminator`.
 
     Raises:
         InputError: If a size is below 1, or samples are no sequences.
@@ -392,8 +395,9 @@ class GRUDiscriminator(_SequenceDiscriminator):
         width: int = 128,
         depth: int = 1,
         per_prefix: bool = False,
+        partial: bool = False,
     ) -> None:
-        super().__init__(space, width, depth, per_prefix)
+        super().__init__(space, width, depth, per_prefix, partial)
         self.recur = nn.GRU(width, width, depth, batch_first=True)
         self.to_log_ratio = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 

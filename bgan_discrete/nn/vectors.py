@@ -114,6 +114,7 @@ class MLPDiscriminator(Discriminator):
         depth: Hidden layers.
         encoding: How codes are read; `default_encoding` of the space if None. Where positions differ in their number of
             categories they are read as one-hots of the codes that each position can have.
+        partial: See `Discriminator`.
 
     Raises:
         InputError: If a size is below 1, or another encoding than one-hots is asked for such positions.
@@ -132,19 +133,22 @@ class MLPDiscriminator(Discriminator):
         width: int = 256,
         depth: int = 2,
         encoding: InputEncoding | None = None,
+        partial: bool = False,
     ) -> None:
-        super().__init__(space)
+        super().__init__(space, partial=partial)
         if space.sizes is not None and encoding not in (None, "onehot"):
             raise InputError(f"encoding must be 'onehot' with sizes, got {encoding!r}")
         default = default_encoding(space.num_categories, space.ordered) if space.sizes is None else "onehot"
-        self.read = CodeInput(space.num_categories, encoding or default)
+        self.read = CodeInput(space.num_categories, encoding or default, partial=partial)
         possible = torch.arange(space.num_positions * space.num_categories)
         if space.sizes is not None:  # on the CPU even where the network is only measured, on a device without memory
             limits = torch.tensor(space.sizes, device="cpu")
             codes = torch.arange(space.num_categories, device="cpu")
             possible = (codes < limits[:, None]).flatten().nonzero().squeeze(1)
         self.register_buffer("possible", possible, persistent=False)
-        inputs = space.num_positions * self.read.num_features if space.sizes is None else len(possible)
+        inputs = space.num_positions * self.read.num_features
+        if space.sizes is not None:
+            inputs = len(possible) + partial * space.num_positions
         self.hidden = _hidden_layers(inputs, width, depth)
         self.to_log_ratio = nn.Linear(width, 1)
 
@@ -164,7 +168,7 @@ class MLPDiscriminator(Discriminator):
             labels: None.
 
         Returns:
-            ``[B, *event_shape, K]``; 0 for a category that its position cannot have.
+            ``[B, *event_shape, K]``; 0 for a category that its position cannot have, meaningless where hidden.
         """
         check_labels(self, labels)
         # 1. The first layer's sums, and what each code at each position adds to them.
@@ -175,7 +179,7 @@ class MLPDiscriminator(Discriminator):
         # 2. The sums without the code that is there, and with each one that could be.
         num_positions, num_categories = self.space.num_positions, self.space.num_categories
         first_row = torch.arange(num_positions, device=codes.device) * num_categories
-        removed_BPW = added[as_index(codes).flatten(1) + first_row]
+        removed_BPW = added[as_index(codes).flatten(1).clamp_max(num_categories - 1) + first_row]
         position = self.possible // num_categories  # [V]
         exchanged_BVW = sums_BW[:, None] - removed_BPW[:, position] + added[self.possible]
 
@@ -186,14 +190,17 @@ class MLPDiscriminator(Discriminator):
         return log_ratios.unflatten(1, (*self.space.event_shape, num_categories))
 
     def _features(self, codes: Tensor) -> Tensor:
-        features = self.read(codes, len(self.space.event_shape)).flatten(1)
-        return features if self.space.sizes is None else features[:, self.possible]
+        features = self.read(codes, len(self.space.event_shape))
+        if self.space.sizes is None:
+            return features.flatten(1)
+        one_hots = features[..., : self.space.num_categories].flatten(1)[:, self.possible]
+        return torch.cat([one_hots, features[..., -1].flatten(1)], dim=1) if self.partial else one_hots
 
     def _sums_of_codes(self, weight: Tensor) -> Tensor:
         """What each code at each position adds to the first layer's sums, ``[P K, W]``."""
         if self.space.sizes is not None:
             table = weight.new_zeros(self.space.num_positions * self.space.num_categories, len(weight))
-            return table.index_copy(0, self.possible, weight.t())
+            return table.index_copy(0, self.possible, weight.t()[: len(self.possible)])
         one_hots = torch.eye(self.space.num_categories, device=weight.device)
         features_of_codes = self.read(one_hots, 0).to(weight.dtype)  # [K, features]
         weight_of_positions = weight.unflatten(1, (-1, self.read.num_features))  # [W, P, features]

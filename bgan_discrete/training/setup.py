@@ -84,10 +84,24 @@ def check_game(
             raise InputError(
                 f"credit {needed!r} needs F of {of_what}, which {name} does not give (it gives F for: {others}){advice}"
             )
+    if generator.num_rounds > 1:
+        _check_rounds(game, discriminator)
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(
             f"the estimator {estimator.name!r} weighs a whole batch, which {processes.size} processes share: make it "
             "with processes=, such as make_estimator(..., processes=current_processes())"
+        )
+
+
+def _check_rounds(game: Game, discriminator: Discriminator) -> None:
+    """Raise InputError for a game that cannot be played in rounds."""
+    if credit_name(game.credit) == "prefix":
+        raise InputError("credit 'prefix' is not for generators that draw in rounds; use 'sample' or 'alternatives'")
+    game.estimator.check_rounds()
+    if not discriminator.partial:
+        raise InputError(
+            f"discriminator must read samples that are drawn in part, as the generator draws in rounds; make the "
+            f"{type(discriminator).__name__} with partial=True"
         )
 
 

@@ -1,0 +1,552 @@
+"""Samples drawn in rounds: positions of a round are independent given all earlier rounds.
+
+    q(x) = [ E_z prod_{p in round 0} q(x_p | z) ]  prod_{s >= 1}  prod_{p in round s} q(x_p | rounds before s)
+
+One round is a generator of independent positions, one position a round an autoregressive one. The latent feeds round 0
+only: a game that is played round by round would otherwise have fixed points that are not the data.
+
+A position that is not drawn yet holds the code K, *hidden*. A network computes the logits of hidden positions; the
+distribution draws, hides and weighs.
+
+Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, flattened), K categories.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.distributions.autoregressive import Precision
+from bgan_discrete.distributions.endings import pad_after_end
+from bgan_discrete.distributions.factorized import FactorizedCategorical
+from bgan_discrete.distributions.orders import cut_sizes, round_numbers
+from bgan_discrete.distributions.protocol import Distribution, check_logits
+from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
+from bgan_discrete.errors import InputError
+from bgan_discrete.space import SampleSpace
+
+OWN_ORDER_SHARE = 0.5
+"""Share of the samples of a likelihood step whose visible positions are the first ones of the order; of the others any
+may be visible, so that the same network fills whatever is missing."""
+
+RoundSession = Callable[[Tensor, int], Tensor]
+"""Codes ``[B, P]`` whose rounds before s are drawn, and s = 0, 1, .. in turn -> logits ``[B, R, K]`` of the R positions
+of round s, in their order."""
+
+
+class RoundsNetwork(Protocol):
+    """The network of a generator that draws in rounds."""
+
+    is_causal: bool
+    """Whether one pass gives the logits of every position given the rounds before its own, whatever is visible; else
+    those of hidden positions given all visible ones."""
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the positions of partly drawn samples.
+
+        Args:
+            codes: int64 ``[B, P]`` in ``[0, K]``, K where hidden.
+            latents: ``[B, Z]``, which may only count where nothing is visible to a position.
+            labels: int64 ``[B]``; None without classes.
+            rounds: int64 ``[P]``, the round of each position, which only a causal network looks at.
+            positions: int64 ``[R]``, those that are asked for; None for all P.
+
+        Returns:
+            ``[B, R, K]``.
+        """
+
+    def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
+        """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""
+
+
+class RoundCategorical(FactorizedCategorical):
+    """One round of each of N samples: the positions that it draws, given what was drawn before.
+
+    Draws of a latent have their earlier rounds in common, and so are a group whose weights can be compared. All codes
+    are those of partly drawn samples: ``[M, N, *event_shape]`` in ``[0, K]``, K where hidden.
+
+    Args:
+        logits: ``[N, *event_shape, K]``; of codes that a position cannot have, half the lowest finite number.
+        prefix: Integers ``[N, *event_shape]``: what was drawn before; K at all other positions.
+        is_drawn: Booleans ``[N, *event_shape]``: the positions of the round.
+        largest: Integers ``[*event_shape]``, the largest code of each position; None where all have K codes.
+
+    Raises:
+        InputError: If the shapes do not fit.
+    """
+
+    is_mixture = False
+
+    def __init__(self, logits: Tensor, prefix: Tensor, is_drawn: Tensor, largest: Tensor | None = None) -> None:
+        super().__init__(logits)
+        wanted = (self.batch_size, *self.event_shape)
+        if prefix.shape != wanted or is_drawn.shape != wanted:
+            got = f"{list(prefix.shape)} and {list(is_drawn.shape)}"
+            raise InputError(f"prefix and is_drawn must have shape {list(wanted)}, got {got}")
+        self.prefix, self.is_drawn, self.largest = prefix, is_drawn, largest
+
+    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw the round, all else as in the prefix; arguments as in `Distribution`."""
+        codes = super().sample(num_draws, rng)
+        if self.largest is not None:
+            codes = torch.minimum(codes, self.largest.to(codes.dtype))
+        return torch.where(self.is_drawn, codes.to(self.prefix.dtype), self.prefix)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """``log q(round | prefix)``, ``[M, N]``, of codes with this prefix."""
+        return super().log_prob(self._of_round(codes))
+
+    def weighted_log_prob(
+        self, codes: Tensor, advantages: Tensor, zero_sum: bool = False, method: str | None = None
+    ) -> Tensor:
+        """As in `FactorizedCategorical`, over the positions of the round."""
+        return super().weighted_log_prob(self._of_round(codes), advantages, zero_sum, method)
+
+    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Distribution`: the positions of the round are open."""
+        self._check_codes(draw[None])
+        return self.log_probs, self.is_drawn
+
+    def hide(self, codes: Tensor) -> Tensor:
+        """Hide what is drawn after the round in samples, such as those of the data.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``: sample i is hidden as latent ``i % N`` is.
+
+        Returns:
+            The same shape, in the dtype of partly drawn samples.
+        """
+        is_visible = self.is_drawn | (self.prefix != self.num_categories)
+        of_codes = torch.arange(len(codes), device=codes.device) % len(is_visible)
+        return codes.to(self.prefix.dtype).masked_fill(~is_visible[of_codes], self.num_categories)
+
+    def _of_round(self, codes: Tensor) -> Tensor:
+        """Codes without hidden ones, which no table has a row for; other positions do not count."""
+        return codes.masked_fill(~self.is_drawn, 0) if codes.shape[1:] == self.is_drawn.shape else codes
+
+    def _counted(self, codes: Tensor) -> Tensor | None:
+        return self.is_drawn.flatten(1).expand(len(codes), -1, -1)
+
+
+class RoundsCategorical(Distribution):
+    """A distribution over samples that are drawn in rounds, for each of N latents.
+
+    Args:
+        network: Computes the logits.
+        latents: ``[N, Z]``.
+        space: What one sample is. Where sequences end early, the padding is a category like the others; drawn from left
+            to right, whatever follows an end of an earlier round is padding with certainty.
+        ranks: int64 ``[P]``, the order of the positions (`bgan_discrete.distributions.orders`).
+        sizes: Positions of each round.
+        labels: int64 ``[N]``; None without classes.
+        sharpening: Temperature, top_k and top_p of each conditional (`bgan_discrete.distributions.sampling.sharpen`).
+
+    Raises:
+        InputError: If the sizes do not fit, or a number is out of its range.
+
+    Source:
+        Masked and autoregressive models as one family: Uria, Murray, Larochelle, "A deep and tractable density
+        estimator" (2014); Hoogeboom et al., "Autoregressive diffusion models" (2022).
+    """
+
+    is_mixture = True
+
+    def __init__(
+        self,
+        network: RoundsNetwork,
+        latents: Tensor,
+        space: SampleSpace,
+        ranks: Tensor,
+        sizes: Sequence[int],
+        labels: Tensor | None = None,
+        sharpening: tuple[float, int | None, float | None] = (1.0, None, None),
+    ) -> None:
+        check_sharpening(*sharpening)
+        self.network, self.latents, self.space, self.labels = network, latents, space, labels
+        self.ranks, self.sizes = ranks, cut_sizes(space.num_positions, len(sizes), sizes)
+        self.rounds = round_numbers(ranks, self.sizes)
+        self._sharpening = sharpening
+        self._checked_as: str | None = None
+        # The network runs when the distribution is used: then in the precision in which its generator was called.
+        self._precision = Precision.current(latents.device)
+        is_from_left = bool((ranks[1:] > ranks[:-1]).all())
+        self._end_id = space.end_id if is_from_left else None
+
+    @property
+    def batch_size(self) -> int:
+        """N, the number of latents."""
+        return len(self.latents)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.space.event_shape
+
+    @property
+    def num_categories(self) -> int:
+        """K, the number of categories of each position; the code K is a hidden one."""
+        return self.space.num_categories
+
+    @property
+    def num_rounds(self) -> int:
+        """S."""
+        return len(self.sizes)
+
+    def in_rounds(self, num_rounds: int, cut: str | Sequence[int] = "halving") -> "RoundsCategorical":
+        """The distribution of the same network and order in other rounds.
+
+        Args:
+            num_rounds: S.
+            cut: See `bgan_discrete.distributions.orders.cut_sizes`.
+
+        Returns:
+            The distribution.
+
+        Raises:
+            InputError: If the network has learnt one cut alone, because it is causal.
+        """
+        sizes = cut_sizes(self.space.num_positions, num_rounds, cut)
+        if self.network.is_causal and sizes != self.sizes:
+            raise InputError(
+                f"rounds must be {self.num_rounds}, those of the training, for a causal generator, got {num_rounds}; "
+                "a masked one draws in any number of rounds"
+            )
+        return self._changed(sizes=sizes)
+
+    def sharpened(
+        self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> "RoundsCategorical":
+        """The distribution whose every conditional is changed, as in `bgan_discrete.distributions.sampling.sharpen`."""
+        return self._changed(sharpening=(temperature, top_k, top_p))
+
+    def check_finite(self, who: str = "generator") -> None:
+        """Check the logits of all later draws; see `Distribution`."""
+        self._checked_as = who
+
+    @torch.no_grad()
+    def sample(self, num_draws: int, rng: torch.Generator | None = None, fixed: Tensor | None = None) -> Tensor:
+        """Draw samples round by round, all of them in one batch, without gradients.
+
+        Args:
+            num_draws: M >= 1.
+            rng: Source of the random numbers; torch's global one if None.
+            fixed: Integers ``[*event_shape]`` or ``[N, *event_shape]`` in ``[0, K]``: codes that samples are to have,
+                K where they are to be drawn; None for nothing. They are visible from the first round on.
+
+        Returns:
+            Codes ``[M, N, *event_shape]`` of the smallest integer dtype that holds K.
+
+        Raises:
+            InputError: If ``num_draws`` < 1 or the fixed codes do not fit.
+        """
+        check_at_least_one(num_draws=num_draws)
+        whole = self._repeated(num_draws)
+        codes = whole._drawn(whole._start(fixed), whole._after_all(), rng)
+        return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
+
+    @torch.no_grad()
+    def resampled(
+        self,
+        choose: Callable[[Tensor, Tensor | None], Tensor],
+        num_candidates: int,
+        rng: torch.Generator | None = None,
+        fixed: Tensor | None = None,
+    ) -> Tensor:
+        """Draw with a choice after every round: of C candidates of a round one is kept.
+
+        Args:
+            choose: Partly drawn codes ``[B C, *event_shape]``, the C candidates of a sample next to each other, and
+                their labels -> which one is kept, int64 ``[B]`` in ``[0, C)``.
+            num_candidates: C; N must be a multiple of it. In round 0 each candidate has a latent of its own: the choice
+                among candidates that share one would not lead to the data, however many there are.
+            rng: Source of the draws.
+            fixed: As in `sample`.
+
+        Returns:
+            Codes ``[N / C, *event_shape]``.
+
+        Raises:
+            InputError: If N is no multiple of C, or the fixed codes do not fit.
+        """
+        check_at_least_one(num_candidates=num_candidates)
+        if self.batch_size % num_candidates:
+            raise InputError(f"latents must be a multiple of {num_candidates} candidates, got {self.batch_size}")
+        codes = self._start(fixed)
+        first = torch.arange(0, self.batch_size, num_candidates, device=codes.device)
+        for s in range(self.num_rounds):
+            codes = self._with_round(codes, s, self._of_round(codes, s), rng)
+            candidates = codes.to(self._partial_dtype).view(-1, *self.event_shape)
+            kept = first + choose(candidates, self.labels)
+            codes = codes[kept.repeat_interleave(num_candidates)]
+        return self._finished(codes[first]).view(-1, *self.event_shape)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``; S passes, or one of a causal network.
+
+        Raises:
+            InputError: If the codes have another shape, or are not integers.
+        """
+        wanted = (self.batch_size, *self.event_shape)
+        if codes.shape[1:] != wanted:
+            raise InputError(f"codes must have shape [M, {', '.join(map(str, wanted))}], got {list(codes.shape)}")
+        codes_BP = self._as_partial(codes.flatten(0, 1))
+        return self._repeated(len(codes))._log_prob_from(codes_BP, 0).view(codes.shape[:2])
+
+    def mixture_log_prob(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``log 1/N sum_n g(x_b | z_n)``, ``[B]``: the latents count in round 0 alone.
+
+        Args:
+            codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
+            labels: With classes, int64 ``[B]``: the mixture of a sample is that over the latents of its label.
+
+        Returns:
+            ``[B]``. Its mean over latents is at most the log-likelihood, and equal if they are all that there are.
+
+        Raises:
+            InputError: If the codes have another event shape.
+        """
+        codes_BP = self._as_partial(codes)
+        first_B = self._first_log_prob(codes_BP, self.rounds == 0, labels)
+        return first_B + self._of_samples(codes_BP, labels)._log_prob_from(codes_BP, 1)
+
+    def estimated_log_prob(
+        self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """An estimate of the log-likelihood with one pass of the network over the samples, for maximum likelihood.
+
+        Of a causal network, and of one round, it is `mixture_log_prob`. A masked network learns every number of rounds
+        at once: k of P positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times
+        ``(P - 1)/k``: unbiased for the log-likelihood of P - 1 positions, one after the other in a random order, given
+        the first. Added to it is the log-likelihood of round 0 of a random one of 1, 2, 4, ... P rounds.
+
+        Args:
+            codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
+            labels: As in `mixture_log_prob`.
+            rng: Source of what is hidden.
+
+        Returns:
+            ``[B]``, differentiable.
+        """
+        if self.network.is_causal or self.num_rounds == 1:
+            return self.mixture_log_prob(codes, labels)
+        codes_BP = self._as_partial(codes)
+        (num_samples, num_positions), device = codes_BP.shape, codes_BP.device
+
+        # 1. Round 0, of some number of rounds: the mixture over the latents.
+        counts = [*(2**i for i in range(num_positions.bit_length()) if 2**i < num_positions), num_positions]
+        first_sizes = torch.tensor([cut_sizes(num_positions, count)[0] for count in counts], device=device)
+        which = torch.randint(len(counts), (num_samples, 1), generator=rng, device=device)
+        first_B = self._first_log_prob(codes_BP, self.ranks < first_sizes[which], labels)
+
+        # 2. Later positions: of each sample, the first ones of its own order or of any are visible.
+        ranks_BP = torch.rand(codes_BP.shape, generator=rng, device=device).argsort(1)
+        is_own = torch.rand((num_samples, 1), generator=rng, device=device) < OWN_ORDER_SHARE
+        num_visible = torch.randint(1, num_positions, (num_samples, 1), generator=rng, device=device)
+        is_hidden = torch.where(is_own, self.ranks, ranks_BP) >= num_visible
+        visible = codes_BP.masked_fill(is_hidden, self.num_categories)
+        logits = self._of_samples(codes_BP, labels)._logits(visible)
+        later_B = (_log_prob_of(logits, codes_BP) * is_hidden).sum(1)
+        return first_B + later_B * (num_positions - 1) / (num_positions - num_visible[:, 0])
+
+    def at_round(
+        self, numbers: Tensor | int, rng: torch.Generator | None = None, prefix: Tensor | None = None
+    ) -> RoundCategorical:
+        """One round of each latent's sample, given earlier rounds that are drawn without gradients.
+
+        Args:
+            numbers: int64 ``[N]`` in ``[0, S)``, or one for all.
+            rng: Source of the earlier rounds.
+            prefix: Codes ``[N, *event_shape]`` whose earlier rounds are used; None to draw them.
+
+        Returns:
+            The distribution of that round, differentiable.
+        """
+        if isinstance(numbers, int):
+            numbers = torch.full((self.batch_size,), numbers, device=self.latents.device)
+        if prefix is None:
+            codes = self._drawn(self._start(None), numbers, rng)
+        else:
+            codes = self._as_partial(prefix).masked_fill(self.rounds >= numbers[:, None], self.num_categories)
+        logits = self._with_ends(self._logits(codes), codes)
+        shape = (self.batch_size, *self.event_shape)
+        largest = None if self.space.sizes is None else (self._category_sizes() - 1).view(self.event_shape)
+        return RoundCategorical(
+            logits.view(*shape, self.num_categories),
+            codes.to(self._partial_dtype).view(shape),
+            (self.rounds == numbers[:, None]).view(shape),
+            largest,
+        )
+
+    def in_play(self, rng: torch.Generator | None = None) -> RoundCategorical:
+        """See `Distribution`: a random round of each latent, uniform in 0 .. S - 1."""
+        return self.at_round(
+            torch.randint(self.num_rounds, (self.batch_size,), generator=rng, device=self.latents.device), rng
+        )
+
+    # Other latents, rounds and sharpening of the same network.
+
+    def _changed(self, **changes: Any) -> "RoundsCategorical":
+        same = {"latents": self.latents, "labels": self.labels, "sizes": self.sizes, "sharpening": self._sharpening}
+        changed = RoundsCategorical(self.network, space=self.space, ranks=self.ranks, **{**same, **changes})
+        changed._checked_as, changed._precision = self._checked_as, self._precision
+        return changed
+
+    def _repeated(self, num_draws: int) -> "RoundsCategorical":
+        """M draws of each latent as M N latents."""
+        labels = None if self.labels is None else self.labels.repeat(num_draws)
+        return self._changed(latents=self.latents.repeat(num_draws, 1), labels=labels) if num_draws > 1 else self
+
+    def _rows(self, rows: Tensor) -> "RoundsCategorical":
+        labels = None if self.labels is None else self.labels[rows]
+        return self._changed(latents=self.latents[rows], labels=labels)
+
+    def _of_samples(self, codes_BP: Tensor, labels: Tensor | None) -> "RoundsCategorical":
+        """For samples of which something is visible, so that their latents do not count."""
+        return self._changed(latents=self.latents[:1].expand(len(codes_BP), -1), labels=labels)
+
+    # Partly drawn samples, int64 [B, P], K where hidden.
+
+    @property
+    def _partial_dtype(self) -> torch.dtype:
+        return code_dtype(self.num_categories + 1)
+
+    def _as_partial(self, codes: Tensor) -> Tensor:
+        if tuple(codes.shape[1:]) != self.event_shape:
+            raise InputError(f"codes must have shape [B, {str(list(self.event_shape))[1:-1]}], got {list(codes.shape)}")
+        return as_index(codes.to(self.latents.device)).flatten(1)
+
+    def _start(self, fixed: Tensor | None) -> Tensor:
+        """Everything hidden, but for the codes that are fixed."""
+        device, shape = self.latents.device, (self.batch_size, self.space.num_positions)
+        if fixed is None:
+            return torch.full(shape, self.num_categories, dtype=torch.long, device=device)
+        if tuple(fixed.shape) == self.event_shape:
+            fixed = fixed[None]
+        codes = self._as_partial(fixed)
+        if self.batch_size % len(codes):
+            raise InputError(f"fixed must be one sample, or one for each of {self.batch_size}, got {len(codes)}")
+        limits = self._category_sizes()
+        is_free = codes == self.num_categories
+        if bool(((codes < 0) | (codes >= limits) & ~is_free).any()):
+            raise InputError(
+                f"fixed must hold codes in [0, {self.num_categories}) that their positions have, and "
+                f"{self.num_categories} where they are to be drawn"
+            )
+        if self.network.is_causal and bool((is_free[:, self.ranks.argsort()].int().diff(dim=1) < 0).any()):
+            raise InputError(
+                "fixed codes must be the first ones of the order for a causal generator, which sees nothing else; a "
+                "masked one fills any gaps"
+            )
+        return codes.repeat(self.batch_size // len(codes), 1)
+
+    def _after_all(self) -> Tensor:
+        return torch.full((self.batch_size,), self.num_rounds, device=self.latents.device)
+
+    def _finished(self, codes_BP: Tensor) -> Tensor:
+        return pad_after_end(codes_BP.to(code_dtype(self.num_categories)), self.space.end_id)
+
+    def _category_sizes(self) -> Tensor:
+        """Categories of each position, ``[P]``."""
+        sizes = self.space.sizes or (self.num_categories,) * self.space.num_positions
+        return torch.tensor(sizes, device=self.latents.device)
+
+    @torch.no_grad()
+    def _drawn(self, codes: Tensor, numbers: Tensor, rng: torch.Generator | None) -> Tensor:
+        """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
+        counts = numbers.tolist()
+        if min(counts) == max(counts):
+            with self._precision.autocast():
+                session = self.network.session(self.latents, self.labels, self.rounds)
+            for s in range(counts[0]):
+                with self._precision.autocast():
+                    logits = session(codes, s)
+                codes = self._with_round(codes, s, self._checked(logits, self._positions(s)), rng)
+            return codes
+        for s in range(max(counts)):
+            rows = (numbers > s).nonzero()[:, 0]
+            part, some = self._rows(rows), codes[rows]
+            codes = codes.index_copy(0, rows, part._with_round(some, s, part._of_round(some, s), rng))
+        return codes
+
+    def _with_round(self, codes: Tensor, s: int, logits: Tensor, rng: torch.Generator | None) -> Tensor:
+        """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden."""
+        positions = self._positions(s)
+        drawn = sample_categorical(self._with_ends(logits, codes), 1, rng)[0].long()
+        drawn = torch.minimum(drawn, self._category_sizes()[positions] - 1)
+        there = codes[:, positions]
+        return codes.index_copy(1, positions, torch.where(there == self.num_categories, drawn, there))
+
+    # Logits, in float32 at least, [B, P, K] or those of a round's positions [B, R, K].
+
+    def _positions(self, s: int) -> Tensor:
+        return (self.rounds == s).nonzero()[:, 0]
+
+    def _of_round(self, codes: Tensor, s: int) -> Tensor:
+        return self._logits(codes, self._positions(s))
+
+    def _logits(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
+        with self._precision.autocast():
+            logits = self.network.logits(codes, self.latents, self.labels, self.rounds, positions)
+        return self._checked(logits, positions)
+
+    def _checked(self, logits: Tensor, positions: Tensor | None) -> Tensor:
+        """Finite if that is asked for, nothing where a position has no such code, and sharpened."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self._checked_as is not None:
+            check_logits(logits, self._checked_as)
+        if self.space.sizes is not None:
+            limits = self._category_sizes() if positions is None else self._category_sizes()[positions]
+            categories = torch.arange(self.num_categories, device=logits.device)
+            logits = logits.masked_fill(categories >= limits[:, None], torch.finfo(logits.dtype).min / 2)
+        return sharpen(logits, *self._sharpening) if self._sharpening != (1.0, None, None) else logits
+
+    def _with_ends(self, logits: Tensor, codes: Tensor, before: Tensor | None = None) -> Tensor:
+        """Padding with certainty after a visible end, for samples that are drawn from left to right.
+
+        ``before`` says for all pairs of positions whether the first is of an earlier round than the second, where all
+        of the samples are visible.
+        """
+        if self._end_id is None:
+            return logits
+        is_end = (codes == self._end_id).to(logits.dtype)
+        has_ended = is_end.sum(1, keepdim=True) if before is None else is_end @ before.to(logits.dtype)
+        is_other = torch.arange(self.num_categories, device=logits.device) != self._end_id
+        padding = torch.zeros_like(logits[0, 0]).masked_fill(is_other, torch.finfo(logits.dtype).min / 2)
+        return torch.where((has_ended > 0)[..., None], padding, logits)
+
+    # Log-probabilities of samples, [B].
+
+    def _first_log_prob(self, codes: Tensor, is_first: Tensor, labels: Tensor | None) -> Tensor:
+        """Of the positions ``is_first``, ``[P]`` or ``[B, P]``, under the mixture over the latents of the label."""
+        log_probs_NPK = torch.log_softmax(self._logits(self._start(None)), dim=-1)
+        categories = torch.arange(self.num_categories, device=codes.device)
+        is_code = (codes[..., None] == categories) & is_first[..., None]
+        log_probs_BN = is_code.to(log_probs_NPK.dtype).flatten(1) @ log_probs_NPK.flatten(1).T
+        if labels is None or self.labels is None:
+            return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
+        is_alike = labels[:, None] == self.labels
+        log_sum = torch.logsumexp(log_probs_BN.masked_fill(~is_alike, -math.inf), dim=1)
+        return log_sum - is_alike.sum(1).log()
+
+    def _log_prob_from(self, codes: Tensor, first: int) -> Tensor:
+        """Of all rounds from the first one on, given those before it."""
+        if self.network.is_causal:
+            before = self.rounds[:, None] < self.rounds
+            logits = self._with_ends(self._logits(codes), codes, before)
+            return (_log_prob_of(logits, codes) * (self.rounds >= first)).sum(1)
+        total = torch.zeros(len(codes), device=codes.device)
+        for s in range(first, self.num_rounds):
+            visible = codes.masked_fill(self.rounds >= s, self.num_categories)
+            logits = self._with_ends(self._of_round(visible, s), visible)
+            total = total + _log_prob_of(logits, codes[:, self._positions(s)]).sum(1)
+        return total
+
+
+def _log_prob_of(logits: Tensor, codes: Tensor) -> Tensor:
+    """``log softmax(logits)[code]`` of codes ``[B, R]`` under logits ``[B, R, K]``."""
+    return logits.gather(-1, codes[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)

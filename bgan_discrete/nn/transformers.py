@@ -1,0 +1,277 @@
+"""Transformers that draw in rounds: sequences, planes and tables, position by position.
+
+Letters: B samples, P positions, R those of a round, K categories, W features.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast, final
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.distributions.rounds import RoundSession
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn.rounds import RoundsGenerator
+from bgan_discrete.nn.sequences import _Block
+from bgan_discrete.nn.start import set_output_bias
+from bgan_discrete.space import SampleSpace
+
+
+class _TransformerGenerator(RoundsGenerator):
+    """What both have in common: codes and places as inputs, blocks of attention, logits as outputs.
+
+    Positions that differ in their categories, as the columns of a table do, have embeddings and outputs of their own;
+    others share them.
+    """
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        rounds: int,
+        order: str,
+        cut: str | Sequence[int],
+        latent_kind: str,
+        num_classes: int | None,
+    ) -> None:
+        own: dict[str, Any] = {"width": width, "depth": depth, "heads": heads}
+        super().__init__(space, latent_size, rounds, order, cut, latent_kind, num_classes, **own)
+        check_at_least_one(width=width, depth=depth, heads=heads)
+        if width % heads:
+            raise InputError(f"width must be a multiple of heads = {heads}, got {width}")
+        num_positions, num_categories = space.num_positions, space.num_categories
+        self.num_tables = 1 if space.sizes is None else num_positions
+        self.embed = nn.Embedding(self.num_tables * (num_categories + 1), width)
+        self.place = nn.Parameter(torch.randn(num_positions, width) * 0.1)
+        nn.init.normal_(self.embed.weight, std=0.5)
+        self.project_latent = nn.Linear(latent_size, width)
+        self.embed_label = None if num_classes is None else nn.Embedding(num_classes, width)
+        self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.to_logits = nn.Linear(width, self.num_tables * num_categories, bias=False)
+        self.position_bias = nn.Parameter(torch.zeros(num_positions, num_categories))
+
+    def set_output_bias(self, log_frequencies: Tensor) -> None:
+        """Start at given distributions of the positions, ``[*event_shape, K]``."""
+        set_output_bias(self.position_bias, self.to_logits, log_frequencies.flatten(0, -2))
+
+    def read(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Features ``[B, R, W]`` of codes ``[B, R]`` at some positions, with their places; all if None."""
+        place = self.place if positions is None else self.place[positions]
+        if self.num_tables > 1:
+            tables = torch.arange(self.num_tables, device=codes.device) * (self.space.num_categories + 1)
+            codes = codes + (tables if positions is None else tables[positions])
+        return cast(Tensor, self.embed(codes) + place)
+
+    def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | float]:
+        """What the latent, and what the label, add to inputs, ``[B, 1, W]`` each."""
+        of_label = 0.0 if self.embed_label is None else self.embed_label(labels)[:, None]
+        return self.project_latent(latents)[:, None], of_label
+
+    def write(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Logits ``[B, R, K]`` of features ``[B, R, W]`` at some positions; all if None."""
+        x = self.norm(x)
+        bias = self.position_bias if positions is None else self.position_bias[positions]
+        if self.num_tables == 1:
+            return cast(Tensor, self.to_logits(x) + bias)
+        weight = rearrange(self.to_logits.weight, "(p k) w -> p w k", p=self.num_tables)
+        weight = weight if positions is None else weight[positions]
+        return torch.einsum("brw,rwk->brk", x, weight.to(x.dtype)) + bias
+
+
+@final
+class MaskedTransformerGenerator(_TransformerGenerator):
+    """A Transformer that gives the logits of all hidden positions given all visible ones.
+
+    Args:
+        space: What one sample is.
+        latent_size: Z; the latent counts where nothing is visible.
+        width: Features of a position; a multiple of ``heads``.
+        depth: Blocks.
+        heads: Attention heads.
+        rounds: S, in which samples are drawn unless others are asked for.
+        order: See `bgan_discrete.distributions.orders.ranks_of`.
+        cut: See `bgan_discrete.distributions.orders.cut_sizes`.
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
+        num_classes: Classes of the labels that it is called with; None for no labels.
+
+    Raises:
+        InputError: If a size is below 1, a name unknown, or the width no multiple of the heads.
+
+    Examples:
+        >>> generator = MaskedTransformerGenerator(SampleSpace((20,), num_categories=5), latent_size=4, rounds=4)
+        >>> generator(torch.randn(2, 4)).sample(num_draws=3).shape  # three draws of each of two latents
+        torch.Size([3, 2, 20])
+    """
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 128,
+        depth: int = 3,
+        heads: int = 4,
+        rounds: int = 4,
+        order: str = "interleaved",
+        cut: str | Sequence[int] = "halving",
+        latent_kind: str = "normal",
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, latent_size, width, depth, heads, rounds, order, cut, latent_kind, num_classes)
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        of_latent, of_label = self.conditions(latents, labels)
+        # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
+        is_blank = (codes == self.space.num_categories).all(1)[:, None, None]
+        x = self.read(codes) + of_label + of_latent * is_blank
+        for module in self.blocks:
+            block = cast(_Block, module)
+            x = block.finish(x, scaled_dot_product_attention(*block.queries_keys_values(x)))
+        return self.write(x if positions is None else x[:, positions], positions)
+
+
+@final
+class CausalTransformerGenerator(_TransformerGenerator):
+    """A Transformer that gives, in one pass, the logits of all positions given the rounds before their own.
+
+    Each position occurs twice: what it holds, which later rounds look at, and a question, which looks at the rounds
+    before. Where every round is one position, the question of a position is what the one before it holds instead, which
+    is half the work.
+
+    Arguments and errors as in `MaskedTransformerGenerator`; samples can be drawn in the rounds of the training alone.
+
+    Source:
+        The two streams are those of Yang et al., "XLNet" (2019).
+    """
+
+    is_causal = True
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 128,
+        depth: int = 3,
+        heads: int = 4,
+        rounds: int = 4,
+        order: str = "left_to_right",
+        cut: str | Sequence[int] = "halving",
+        latent_kind: str = "normal",
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, latent_size, width, depth, heads, rounds, order, cut, latent_kind, num_classes)
+        self.is_one_by_one = rounds == space.num_positions
+        self.start = nn.Parameter(torch.randn(width) * 0.1)
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        of_latent, of_label = self.conditions(latents, labels)
+        x = (
+            self._one_by_one(codes, of_latent, of_label)
+            if self.is_one_by_one
+            else self._streams(codes, of_latent, of_label, rounds)
+        )
+        return self.write(x if positions is None else x[:, positions], positions)
+
+    def _one_by_one(self, codes: Tensor, of_latent: Tensor, of_label: Tensor | float) -> Tensor:
+        """Features ``[B, P, W]``: in the order of drawing, the input of a position is the code before it."""
+        order = self.ranks.argsort()
+        held = self.read(codes[:, order[:-1]], order[:-1])
+        start = self.start.expand(len(codes), 1, -1)
+        x = torch.cat([start, held], dim=1) + self.place[order] + of_label
+        for module in self.blocks:
+            x = cast(_Block, module)(x)
+        # Only now, since all that come later look at the first one.
+        return torch.cat([x[:, :1] + of_latent, x[:, 1:]], dim=1)[:, self.ranks]
+
+    def _streams(self, codes: Tensor, of_latent: Tensor, of_label: Tensor | float, rounds: Tensor) -> Tensor:
+        """Features ``[B, P, W]`` of the questions."""
+        num_positions = codes.shape[1]
+        held = self.read(codes) + of_label
+        asked = self.start + self.place + of_label + of_latent * (rounds == 0)[:, None]
+        x = torch.cat([held, asked], dim=1)
+        # A position that holds something looks at its own round and those before; a question at those before alone,
+        # and at itself, so that the first one sees something.
+        sees_held = torch.cat([rounds[:, None] >= rounds, rounds[:, None] > rounds])
+        is_itself = torch.cat([torch.zeros_like(sees_held[:num_positions]), torch.eye(num_positions).to(sees_held)])
+        mask = torch.cat([sees_held, is_itself], dim=1)
+        for module in self.blocks:
+            block = cast(_Block, module)
+            x = block.finish(x, scaled_dot_product_attention(*block.queries_keys_values(x), attn_mask=mask))
+        return x[:, num_positions:]
+
+    def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`; keys and values of what is drawn are remembered."""
+        of_latent, of_label = self.conditions(latents, labels)
+        heads, width = self.settings["heads"], self.settings["width"]
+        shape = (2, len(self.blocks), len(latents), heads, self.space.num_positions, width // heads)
+        cache, filled = of_latent.new_empty(shape), 0
+
+        def positions_of(s: int) -> Tensor:
+            return (rounds == s).nonzero()[:, 0]
+
+        def pass_through(x: Tensor, num_held: int) -> Tensor:
+            """Features of tokens, the first of which are held and remembered, while the others see those and itself."""
+            nonlocal filled
+            end = filled + num_held
+            for number, module in enumerate(self.blocks):
+                block = cast(_Block, module)
+                q, k, v = block.queries_keys_values(x)
+                keys, values = cache[0, number], cache[1, number]
+                keys[:, :, filled:end], values[:, :, filled:end] = k[:, :, :num_held], v[:, :, :num_held]
+                asked = _attend_to_self(
+                    q[:, :, num_held:], k[:, :, num_held:], v[:, :, num_held:], keys[:, :, :end], values[:, :, :end]
+                )
+                held = scaled_dot_product_attention(q[:, :, :num_held], keys[:, :, :end], values[:, :, :end])
+                x = block.finish(x, torch.cat([held, asked], dim=2))
+            filled = end
+            return x[:, num_held:]
+
+        def logits_of_round(codes: Tensor, s: int) -> Tensor:
+            nonlocal filled
+            positions = positions_of(s)
+            if self.is_one_by_one:
+                before = None if s == 0 else positions_of(s - 1)
+                start = self.start.expand(len(codes), 1, -1)
+                held = start if before is None else self.read(codes[:, before], before)
+                x = _with_cache(self.blocks, held + self.place[positions] + of_label, cache, s)
+                return self.write(x + of_latent if before is None else x, positions)
+            asked = (
+                self.start + self.place[positions] + of_label + (of_latent if s == 0 else torch.zeros_like(of_latent))
+            )
+            before = positions_of(s - 1)[: 0 if s == 0 else None]
+            held = self.read(codes[:, before], before) + of_label
+            return self.write(pass_through(torch.cat([held, asked], dim=1), len(before)), positions)
+
+        return logits_of_round
+
+
+def _with_cache(blocks: nn.ModuleList, x: Tensor, cache: Tensor, place: int) -> Tensor:
+    """Features of one more token ``[B, 1, W]``, which sees all that came before it."""
+    for number, module in enumerate(blocks):
+        block = cast(_Block, module)
+        q, k, v = block.queries_keys_values(x)
+        cache[0, number, :, :, place], cache[1, number, :, :, place] = k[:, :, 0], v[:, :, 0]
+        seen = slice(0, place + 1)
+        x = block.finish(x, scaled_dot_product_attention(q, cache[0, number, :, :, seen], cache[1, number, :, :, seen]))
+    return x
+
+
+def _attend_to_self(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of each query to all ``keys`` and to its own of ``k``."""
+    scale = q.shape[-1] ** -0.5
+    of_seen = torch.einsum("bhrc,bhtc->bhrt", q, keys)
+    of_itself = (q * k).sum(-1, keepdim=True)
+    weights = torch.softmax(torch.cat([of_seen, of_itself], dim=-1) * scale, dim=-1)
+    return torch.einsum("bhrt,bhtc->bhrc", weights[..., :-1], values) + weights[..., -1:] * v
