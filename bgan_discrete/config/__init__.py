@@ -15,6 +15,7 @@ from bgan_discrete.config.checks import check_text, shown
 from bgan_discrete.config.data import EMBEDDED, split_holdout, split_revision
 from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.config.option import option
+from bgan_discrete.config.rounds import IN_ROUNDS, RoundsConfig
 from bgan_discrete.config.script import CODEC_OPTIONS, Front, RunConfig, ScriptConfig, Sections
 from bgan_discrete.config.text import (
     TextAlgorithmConfig,
@@ -50,6 +51,7 @@ __all__ = [
     "CODEC_OPTIONS",
     "CONFIGS",
     "EMBEDDED",
+    "IN_ROUNDS",
     "RETIRED",
     "ArrayAlgorithmConfig",
     "ArrayDataConfig",
@@ -65,6 +67,7 @@ __all__ = [
     "ImageModelConfig",
     "ImageTrainingConfig",
     "PenaltyName",
+    "RoundsConfig",
     "RunConfig",
     "ScriptConfig",
     "Sections",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option, other_default
+from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig
 from bgan_discrete.errors import InputError
@@ -50,11 +51,13 @@ class ArrayDataConfig(Section):
 
 
 @dataclass(frozen=True)
-class ArrayModelConfig(Section):
+class ArrayModelConfig(RoundsConfig):
     """The two networks of arrays and tables."""
 
-    generator: Literal["mlp", "conv"] = option(
-        "mlp", "mlp: any array or table; conv: along sequences, or over planes of at least 8 x 8"
+    generator: Literal["mlp", "conv", "masked", "causal"] = option(
+        "mlp",
+        "mlp: any array or table; conv: along sequences, or over planes of at least 8 x 8; both draw all positions at "
+        "once; masked, causal: in rounds, of which masked can be drawn in any number",
     )
     discriminator: Literal["auto", "positions", "mlp", "conv"] = option(
         "auto",

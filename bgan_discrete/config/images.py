@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option
+from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import TrainingConfig
 from bgan_discrete.errors import InputError
@@ -47,9 +48,12 @@ class ImageDataConfig(Section):
 
 
 @dataclass(frozen=True)
-class ImageModelConfig(Section):
+class ImageModelConfig(RoundsConfig):
     """The two networks."""
 
+    generator: Literal["conv", "masked"] = option(
+        "conv", "conv: all pixels at once; masked: in rounds, whose number can be chosen as samples are drawn"
+    )
     latent_size: int = option(16, "Z, width of the latent", low=1, high=65536)
     generator_width: int = option(
         32, "channels of the generator at full size; they double with each halving", low=1, high=4096
@@ -103,6 +107,8 @@ class ImageTrainingConfig(ScriptConfig):
             raise InputError(
                 f"conditional is for discrete generators; leave out continuous {self.training.continuous!r}"
             )
+        if self.model.generator != "conv" and self.training.continuous != "none":
+            raise InputError(f"continuous needs generator 'conv', got {self.model.generator!r}")
 
 
 def _check_data(data: ImageDataConfig) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option, other_default
+from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig
 from bgan_discrete.errors import InputError
@@ -58,11 +59,13 @@ class TextDataConfig(Section):
 
 
 @dataclass(frozen=True)
-class TextModelConfig(Section):
+class TextModelConfig(RoundsConfig):
     """The two networks of text."""
 
-    generator: Literal["conv", "mlp", "gru", "transformer"] = option(
-        "conv", "conv, mlp (short samples): all positions at once; gru, transformer: one token after the other"
+    generator: Literal["conv", "mlp", "gru", "transformer", "masked", "causal"] = option(
+        "conv",
+        "conv, mlp (short samples): all positions at once; gru, transformer: one token after the other; masked, "
+        "causal: in rounds, of which masked can be drawn in any number",
     )
     discriminator: Literal["conv", "mlp", "gru"] = option(
         "conv", "how the discriminator reads a sample (mlp: short samples, with credit alternatives)"

@@ -40,10 +40,8 @@ class TrainingConfig(Section):
     lr_decay: Literal["none", "linear"] = option(
         "linear", "linear: constant for half of the budget, steps or seconds, that is used up first; then down to 2 %"
     )
-    pretrain_steps: int = option(
-        0, "first so many of max_steps: train the generator by maximum likelihood", low=0, kinds=("text", "arrays")
-    )
-    warmup_steps: int = option(0, "then so many steps: train the discriminator alone", low=0, kinds=("text", "arrays"))
+    pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood", low=0)
+    warmup_steps: int = option(0, "then so many steps: train the discriminator alone", low=0)
     credit: CreditName = option(
         "sample",
         "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that it ends, or that "

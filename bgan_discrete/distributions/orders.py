@@ -42,24 +42,25 @@ def ranks_of(order: str, event_shape: Sequence[int]) -> Tensor:
         [0, 4, 2, 6, 1, 5, 3, 7]
     """
     num_positions = math.prod(event_shape)
+    positions = np.arange(num_positions)
     if order in ("left_to_right", "information"):
-        return torch.arange(num_positions)
+        return torch.from_numpy(positions)  # on the CPU, even where a network is only measured
     if order == "random":
         return torch.from_numpy(np.random.Generator(np.random.Philox(ORDER_SEED)).permutation(num_positions))
     if order == "interleaved":
-        return _ranks(_level(torch.arange(num_positions)), torch.arange(num_positions))
+        return torch.from_numpy(_ranks(_level(positions), positions))
     if order != "coarse_to_fine":
         raise InputError(f"order must be one of {', '.join(get_args(OrderName))}, got {order!r}")
     if len(event_shape) < 2:
         raise InputError(f"order 'coarse_to_fine' needs a plane, got samples {tuple(event_shape)}: use interleaved")
     height, width = event_shape[-2:]
-    row, column = torch.arange(height)[:, None], torch.arange(width)[None]
+    row, column = np.arange(height)[:, None], np.arange(width)[None]
     # Each halving of the grid first adds the pixels in the middle of four others, then those between two.
     is_diagonal = _level(row) == _level(column)
-    level = 2 * torch.maximum(_level(row), _level(column)) + (~is_diagonal).long()
-    ranks_HW = _ranks(level.flatten(), torch.arange(height * width))
+    level = 2 * np.maximum(_level(row), _level(column)) + ~is_diagonal
+    ranks = _ranks(level.ravel(), np.arange(height * width))
     channels = num_positions // (height * width)
-    return (ranks_HW[None] * channels + torch.arange(channels)[:, None]).flatten()
+    return torch.from_numpy((ranks * channels + np.arange(channels)[:, None]).ravel())
 
 
 def ranks_by_information(codes: np.ndarray | Tensor, num_categories: int, rows: int = 5000) -> Tensor:
@@ -87,9 +88,7 @@ def ranks_by_information(codes: np.ndarray | Tensor, num_categories: int, rows: 
         known = information[order].max(0)
         known[order] = -np.inf
         order.append(int(known.argmax()))
-    ranks = torch.empty(len(order), dtype=torch.long)
-    ranks[torch.tensor(order)] = torch.arange(len(order))
-    return ranks
+    return torch.from_numpy(np.argsort(order))
 
 
 def cut_sizes(num_positions: int, num_rounds: int, cut: str | Sequence[int] = "halving") -> tuple[int, ...]:
@@ -157,24 +156,19 @@ def round_numbers(ranks: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.searchsorted(ends, ranks, right=True)
 
 
-def _level(index: Tensor) -> Tensor:
+def _level(index: np.ndarray) -> np.ndarray:
     """How often the gaps between multiples of a power of 2 are halved until ``index`` is reached: 0 for index 0."""
-    top = max(int(index.max()), 1).bit_length()
-    level = torch.zeros_like(index)
-    for bit in range(top):
-        level = torch.where((index % 2 ** (bit + 1) != 0) & (level == 0), top - bit, level)
-    return level
+    num_bits = int(index.max()).bit_length()
+    trailing_zeros = sum(index % 2 ** (bit + 1) == 0 for bit in range(num_bits)) if num_bits else 0 * index
+    return num_bits - np.asarray(trailing_zeros)
 
 
-def _ranks(level: Tensor, position: Tensor) -> Tensor:
-    """Ranks of positions by their level; within a level spread out too."""
-    spread = torch.zeros_like(position)
-    for bit in range(max(int(position.max()), 1).bit_length()):
-        spread = spread * 2 + (position >> bit) % 2
-    order = sorted(range(len(position)), key=lambda p: (int(level[p]), int(spread[p]), p))
-    ranks = torch.empty(len(position), dtype=torch.long)
-    ranks[torch.tensor(order)] = torch.arange(len(order))
-    return ranks
+def _ranks(level: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Ranks of positions by their level; within a level they are spread out too."""
+    reversed_bits = np.zeros_like(position)
+    for bit in range(int(position.max()).bit_length()):
+        reversed_bits = reversed_bits * 2 + (position >> bit) % 2
+    return np.argsort(np.lexsort((reversed_bits, level)))
 
 
 def _mutual_information(samples: np.ndarray, num_categories: int) -> np.ndarray:

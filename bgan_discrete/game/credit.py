@@ -130,9 +130,11 @@ class AlternativesCredit:
                 wanted, got = list(log_q_NPK.shape), list(log_w_NPK.shape)
                 raise InputError(f"discriminator.alternatives must give F of shape {wanted}, got {got}")
 
-            # 2. Their advantages, and F of the code that was drawn; positions that leave no choice are ignored.
+            # 2. Their advantages, and F of the code that was drawn; positions that leave no choice are ignored, and
+            #    hidden ones, whose code is K, are among them.
             advantages_NPK = estimator.over_alternatives(log_q_NPK.detach(), log_w_NPK, self.escort)
-            log_w_NP = log_w_NPK.gather(-1, as_index(draw)[..., None]).squeeze(-1)
+            index_NP = as_index(draw).clamp_max(log_w_NPK.shape[-1] - 1)
+            log_w_NP = log_w_NPK.gather(-1, index_NP[..., None]).squeeze(-1)
             num_open: Tensor | int = draw[0].numel()
             if is_open_NP is not None:
                 advantages_NPK = advantages_NPK * is_open_NP[..., None]

@@ -11,12 +11,13 @@ import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.columns import CategoryColumn
-from bgan_discrete.config import ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
+from bgan_discrete.config import IN_ROUNDS, ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
+from bgan_discrete.distributions.orders import ranks_by_information
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -24,12 +25,15 @@ from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
+    CausalTransformerGenerator,
     ConvDiscriminator,
     ConvGenerator,
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
+    MaskedTransformerGenerator,
     MLPDiscriminator,
     MLPGenerator,
+    RoundsGenerator,
     set_logit_spread,
 )
 from bgan_discrete.publishing.card import Words
@@ -41,10 +45,18 @@ from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_c
 from bgan_discrete.space import SampleSpace
 
 SHOWN_ROWS = 10
+MAX_INFORMATION = 200
+"""Positions of samples up to which the order goes by their mutual information, which is counted for all pairs."""
+
 MAX_POSITION_WEIGHTS = 8_000_000
 """The discriminator ``positions`` is the default up to this many weights of its first layer, P (P K) W."""
 
 KMER = 4
+
+ROUNDS_GENERATORS: dict[str, Callable[..., RoundsGenerator]] = {
+    "masked": MaskedTransformerGenerator,
+    "causal": CausalTransformerGenerator,
+}
 
 
 class Arrays(Kind):
@@ -85,8 +97,11 @@ class Arrays(Kind):
         torch.manual_seed(config.training.seed)
         sizes = (model.latent_size, model.generator_width, model.generator_depth)
         generator: Generator
-        is_sequence = len(space.event_shape) == 1
-        if model.generator == "mlp":
+        is_sequence, is_partial = len(space.event_shape) == 1, model.generator in IN_ROUNDS
+        if is_partial:
+            own = {**in_rounds(model, space, _order(config, space)), "latent_kind": model.latent_kind}
+            generator = ROUNDS_GENERATORS[model.generator](space, *sizes, **own)
+        elif model.generator == "mlp":
             generator = MLPGenerator(space, *sizes, model.latent_kind)
         elif is_sequence:
             generator = ConvSequenceGenerator(space, *sizes, model.latent_kind)
@@ -95,14 +110,16 @@ class Arrays(Kind):
         widths = (model.discriminator_width, model.discriminator_depth)
         discriminator: Discriminator
         if discriminator_name == "mlp":
-            discriminator = MLPDiscriminator(space, *widths)
+            discriminator = MLPDiscriminator(space, *widths, partial=is_partial)
         elif discriminator_name == "positions" or alternatives:
             network: Any = "mlp" if discriminator_name == "positions" else "conv"
-            discriminator = AlternativesDiscriminator(space, *widths, "rest", network, model.log_ratio_bound)
+            discriminator = AlternativesDiscriminator(
+                space, *widths, "rest", network, model.log_ratio_bound, is_partial
+            )
         elif is_sequence:
-            discriminator = ConvSequenceDiscriminator(space, *widths)
+            discriminator = ConvSequenceDiscriminator(space, *widths, partial=is_partial)
         else:
-            discriminator = ConvDiscriminator(space, *widths)
+            discriminator = ConvDiscriminator(space, *widths, partial=is_partial)
         return generator, discriminator
 
     def check_networks(self, config: ArrayTrainingConfig, data: ArrayData) -> None:
@@ -125,6 +142,10 @@ class Arrays(Kind):
         frequencies = torch.from_numpy(log_frequencies(data.codes, data.num_categories))
         frequencies[torch.from_numpy(category_counts(data.codes, data.num_categories) == 0)] = ABSENT_LOG_FREQUENCY
         generator.set_output_bias(frequencies)
+        if isinstance(generator, RoundsGenerator):
+            if generator.settings["order"] == "information":
+                generator.set_order(ranks_by_information(data.codes, data.num_categories))
+            return
         spread = config.model.logit_spread
         if spread is None and config.training.credit == "alternatives":
             spread = LOGIT_SPREAD
@@ -239,6 +260,13 @@ def _discriminator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:
     weights = space.num_positions**2 * space.num_categories * model.discriminator_width
     is_small = len(space.event_shape) == 1 and weights <= MAX_POSITION_WEIGHTS
     return "positions" if config.training.credit == "alternatives" and is_small else "mlp"
+
+
+def _order(config: ArrayTrainingConfig, space: SampleSpace) -> str:
+    """In which order positions are drawn unless another is asked for."""
+    if len(space.event_shape) > 1 and min(space.event_shape[-2:]) > 1:
+        return "coarse_to_fine" if config.model.generator == "masked" else "left_to_right"
+    return "information" if space.num_positions <= MAX_INFORMATION else "interleaved"
 
 
 def _check_shapes(config: ArrayTrainingConfig, discriminator_name: str, space: SampleSpace) -> None:

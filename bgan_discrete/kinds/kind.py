@@ -21,6 +21,9 @@ from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.space import SampleSpace
 
+ROUNDS = 4
+"""In which masked generators draw, unless others are asked for."""
+
 METRICS_SEED = 1
 """The seed of the samples that are evaluated; that of the samples that are shown is the run's own."""
 
@@ -257,6 +260,23 @@ class Kind(ABC):
             Images, texts, an array or a table.
         """
         return samples.values
+
+
+def in_rounds(model: Any, space: SampleSpace, order: str) -> dict[str, Any]:
+    """The arguments ``rounds``, ``order`` and ``cut`` of a generator that draws in rounds.
+
+    Args:
+        model: The section ``model`` of a configuration.
+        space: Of the data.
+        order: Of this kind of data, where none is asked for.
+
+    Returns:
+        The arguments by their names.
+    """
+    of_kind = space.num_positions if model.generator == "causal" else min(ROUNDS, space.num_positions)
+    rounds = {"auto": of_kind, "all": space.num_positions}.get(model.rounds, model.rounds)
+    cut = model.cut if model.cut in ("halving", "equal") else [int(size) for size in model.cut.split(",")]
+    return {"rounds": rounds, "order": order if model.order == "auto" else model.order, "cut": cut}
 
 
 def refuse_options(kind: str, options: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,22 +10,31 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
-from bgan_discrete.config import TextAlgorithmConfig, TextDataConfig, TextTrainingConfig, split_holdout, split_revision
+from bgan_discrete.config import (
+    IN_ROUNDS,
+    TextAlgorithmConfig,
+    TextDataConfig,
+    TextTrainingConfig,
+    split_holdout,
+    split_revision,
+)
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
+    CausalTransformerGenerator,
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
     GRUDiscriminator,
     GRUGenerator,
+    MaskedTransformerGenerator,
     MLPSequenceGenerator,
     TransformerGenerator,
     set_logit_spread,
@@ -55,11 +64,13 @@ MAX_EVALUATED_TEXTS = 200_000
 
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
-GENERATORS = {
+GENERATORS: dict[str, Callable[..., Generator]] = {
     "conv": ConvSequenceGenerator,
     "mlp": MLPSequenceGenerator,
     "gru": GRUGenerator,
     "transformer": TransformerGenerator,
+    "masked": MaskedTransformerGenerator,
+    "causal": CausalTransformerGenerator,
 }
 DISCRIMINATORS = {"conv": ConvSequenceDiscriminator, "gru": GRUDiscriminator}
 
@@ -104,20 +115,26 @@ class Text(Kind):
         self, config: TextTrainingConfig, space: SampleSpace, num_classes: int | None = None
     ) -> tuple[Generator, Discriminator]:
         """One-shot or autoregressive generator, and a discriminator of the credit's scores."""
-        model, credit = config.model, config.training.credit
+        model, credit, is_partial = config.model, config.training.credit, config.model.generator in IN_ROUNDS
         torch.manual_seed(config.training.seed)
+        own = {"latent_kind": model.latent_kind}
+        if is_partial:
+            order = "interleaved" if model.generator == "masked" else "left_to_right"
+            own |= in_rounds(model, space, order)
         generator = GENERATORS[model.generator](
-            space, model.latent_size, model.generator_width, model.generator_depth, latent_kind=model.latent_kind
+            space, model.latent_size, model.generator_width, model.generator_depth, **own
         )
         sizes = (model.discriminator_width, model.discriminator_depth)
+        read = dataclasses.replace(space, end_id=None) if is_partial else space  # there padding is a token like others
         discriminator: Discriminator
         if credit == "alternatives":
-            context: Literal["prefix", "rest"] = "rest" if _is_one_shot(config) else "prefix"
+            context: Literal["prefix", "rest"] = "prefix" if model.generator in ("gru", "transformer") else "rest"
             discriminator = AlternativesDiscriminator(
-                space, *sizes, context, model.discriminator, model.log_ratio_bound
+                read, *sizes, context, model.discriminator, model.log_ratio_bound, is_partial
             )
         else:
-            discriminator = DISCRIMINATORS[model.discriminator](space, *sizes, per_prefix=credit == "prefix")
+            per_prefix = credit == "prefix"
+            discriminator = DISCRIMINATORS[model.discriminator](read, *sizes, per_prefix=per_prefix, partial=is_partial)
         return generator, discriminator
 
     def algorithm(self, config: TextTrainingConfig) -> TextAlgorithmConfig:

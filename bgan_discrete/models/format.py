@@ -32,10 +32,12 @@ from bgan_discrete.manifests import (
     verify_folder,
 )
 from bgan_discrete.nn import (
+    CausalTransformerGenerator,
     ContinuousConvGenerator,
     ConvGenerator,
     ConvSequenceGenerator,
     GRUGenerator,
+    MaskedTransformerGenerator,
     MLPGenerator,
     MLPSequenceGenerator,
     TransformerGenerator,
@@ -54,6 +56,7 @@ SETTING_RANGES: dict[str, tuple[int, int]] = {
     "depth": (1, 2**16),
     "heads": (1, 2**16),
     "num_classes": (1, 2**20),
+    "rounds": (1, 2**20),
 }
 """What the sizes in a saved model's settings may be; whether the weights are of these sizes is asked after that."""
 
@@ -99,6 +102,8 @@ GENERATORS: dict[str, type[Generator]] = {
         MLPSequenceGenerator,
         GRUGenerator,
         TransformerGenerator,
+        MaskedTransformerGenerator,
+        CausalTransformerGenerator,
     )
 }
 """Generators that a saved model can name."""

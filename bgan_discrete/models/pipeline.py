@@ -89,7 +89,10 @@ class Pipeline:
             raise InputError(f"generator and codec must be of the same space, got {difference}")
         if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
             # Whose numbers are read as a scale, and how classes are called, a discriminator need not know.
-            ours, theirs = (replace(x.space, ordered=False, class_names=None) for x in (generator, discriminator))
+            ignored: dict[str, Any] = {"ordered": False, "class_names": None}
+            if generator.num_rounds > 1:  # there padding is a category like the others
+                ignored["end_id"] = None
+            ours, theirs = (replace(x.space, **ignored) for x in (generator, discriminator))
             if (difference := ours.difference(theirs)) is not None:
                 raise InputError(f"generator and discriminator must be of the same space, got {difference}")
         self.device = resolve_device(device)

@@ -3,6 +3,7 @@
 from bgan_discrete.nn.alternatives import AlternativesDiscriminator
 from bgan_discrete.nn.images import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.sequences import (
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
@@ -12,10 +13,12 @@ from bgan_discrete.nn.sequences import (
     TransformerGenerator,
 )
 from bgan_discrete.nn.start import set_logit_spread
+from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
 
 __all__ = [
     "AlternativesDiscriminator",
+    "CausalTransformerGenerator",
     "CodeInput",
     "ContinuousConvGenerator",
     "ConvDiscriminator",
@@ -24,9 +27,11 @@ __all__ = [
     "ConvSequenceGenerator",
     "GRUDiscriminator",
     "GRUGenerator",
+    "MaskedTransformerGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
     "MLPSequenceGenerator",
+    "RoundsGenerator",
     "TransformerGenerator",
     "default_encoding",
     "set_logit_spread",

@@ -163,8 +163,9 @@ def check_shares(config: TrainingConfig, processes: Processes) -> None:
         )
 
 
-def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | None) -> None:
-    """Raise InputError for labels with continuous grey levels, a likelihood or alternatives."""
-    without = config.continuous != "none" or config.pretrain_steps or credit_name(game.credit) == "alternatives"
+def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | None, in_rounds: bool) -> None:
+    """Raise InputError for labels with continuous grey levels, alternatives, or a likelihood except of rounds."""
+    has_likelihood = config.pretrain_steps and not in_rounds
+    without = config.continuous != "none" or has_likelihood or credit_name(game.credit) == "alternatives"
     if labels is not None and without:
         raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")

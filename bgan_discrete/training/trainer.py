@@ -19,6 +19,7 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.game.updates import Figures
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, current_processes
 from bgan_discrete.rivals.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
@@ -97,7 +98,7 @@ class Trainer:
         self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
         self.game = make_game(config, processes) if game is None else game
         check_game(self.game, config, generator, discriminator, processes)
-        check_labels_go_with(config, self.game, self.data.labels)
+        check_labels_go_with(config, self.game, self.data.labels, isinstance(generator, RoundsGenerator))
 
         # 4. The players, and the state that their next step depends on.
         self.generator = generator.to(self.device).train()
@@ -221,8 +222,9 @@ class Trainer:
 
     def _pretrain_step(self) -> Figures:
         """One step of the generator by maximum likelihood, then the average."""
-        real, _ = self.data.batch(self.step)
-        figures = likelihood_step(self.players, real, self._latents.of_likelihood(len(real)))
+        real, labels = self.data.batch(self.step)
+        latents = self._latents.of_likelihood(len(real), labels)
+        figures = likelihood_step(self.players, real, latents, labels, self.state.streams.rng)
         self.average.update_parameters(self.generator)
         return figures
 

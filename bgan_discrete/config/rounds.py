@@ -1,0 +1,46 @@
+"""The options of generators that draw in rounds: the same for every kind of data."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bgan_discrete.config.option import Section, option
+from bgan_discrete.errors import InputError
+
+OrderOption = Literal["auto", "left_to_right", "interleaved", "coarse_to_fine", "information", "random"]
+IN_ROUNDS = ("masked", "causal")
+"""Generators that draw in rounds."""
+
+
+@dataclass(frozen=True)
+class RoundsConfig(Section):
+    """In which rounds a generator draws."""
+
+    rounds: int | Literal["auto", "all"] = option(
+        "auto",
+        "S, rounds in which generators masked and causal draw; all: a position a round (auto: masked 4, causal all)",
+        low=1,
+    )
+    order: OrderOption = option(
+        "auto",
+        "in which masked and causal draw the positions; information: by what columns tell of each other (auto: "
+        "coarse_to_fine on planes, information for tables, else interleaved for masked, left_to_right for causal)",
+    )
+    cut: str = option(
+        "halving",
+        "how an order is cut into rounds: halving (each round as large as all before it), equal, or sizes as 4,4,8,16",
+    )
+
+    def check(self) -> None:
+        """Raise InputError for the first value that is out of range, or is for other generators."""
+        super().check()
+        if self.cut not in ("halving", "equal") and not all(size.strip().isdecimal() for size in self.cut.split(",")):
+            raise InputError(f"cut must be halving, equal or sizes such as 4,4,8,16, got {self.cut!r}")
+        values: dict[str, Any] = vars(self)
+        if values["generator"] in IN_ROUNDS:
+            return
+        for name, default in {"rounds": "auto", "order": "auto", "cut": "halving"}.items():
+            if values[name] != default:
+                raise InputError(
+                    f"{name} is for generators that draw in rounds, {' and '.join(IN_ROUNDS)}; leave it out with "
+                    f"generator {values['generator']!r}, got {values[name]!r}"
+                )
