@@ -14,19 +14,26 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
-from bgan_discrete.distributions import FactorizedCategorical, SequenceCategorical
+from bgan_discrete.distributions import (
+    FactorizedCategorical,
+    RoundCategorical,
+    RoundsCategorical,
+    SequenceCategorical,
+)
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.sampling import code_dtype
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
+    CausalTransformerGenerator,
     ContinuousConvGenerator,
     ConvDiscriminator,
     ConvGenerator,
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
     GRUGenerator,
+    MaskedTransformerGenerator,
     MLPDiscriminator,
     MLPGenerator,
 )
@@ -54,6 +61,9 @@ CASES: dict[str, dict[str, Any]] = {
         for name in ("bgan_centered", "rloo", "reinforce", "maligan")
     },
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
+    "rounds": {"networks": "rounds", "credit": "alternatives", "estimator": "jeffreys"},
+    "rounds causal": {"networks": "causal_rounds", "estimator": "bgan_centered"},
+    "likelihood of causal rounds": {"networks": "causal_rounds", "pretrain_steps": STEPS},
     "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS},
     "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "pretrain_steps": STEPS},
 }
@@ -84,6 +94,14 @@ def networks(kind: str) -> tuple[Any, Any, tuple[int, ...]]:
             GRUGenerator(text, 4, *sizes),
             AlternativesDiscriminator(text, *sizes, "prefix"),
         ),
+        "rounds": lambda: (
+            MaskedTransformerGenerator(plain, 4, *sizes, heads=2, rounds=3),
+            AlternativesDiscriminator(plain, *sizes, "rest", partial=True),
+        ),
+        "causal_rounds": lambda: (
+            CausalTransformerGenerator(plain, 4, *sizes, heads=2, rounds=3),
+            MLPDiscriminator(plain, *sizes, partial=True),
+        ),
     }
     generator, discriminator = made[kind]()
     return generator, discriminator, generator.space.event_shape
@@ -92,7 +110,8 @@ def networks(kind: str) -> tuple[Any, Any, tuple[int, ...]]:
 def fix_the_draws(generator: Any, config: TrainingConfig) -> None:
     """Let draws be a function of the latents that the generator was last called with.
 
-    The generator's draws follow those of the discriminator, whether both are made at once or not.
+    The generator's draws follow those of the discriminator, whether both are made at once or not. Of samples that are
+    drawn in rounds, the round of a step and what comes before it depend on the latents too.
     """
     held: dict[str, Tensor] = {}
     generator.register_forward_pre_hook(lambda module, inputs: held.update(latents=inputs[0].detach()))
@@ -109,6 +128,13 @@ def fix_the_draws(generator: Any, config: TrainingConfig) -> None:
 
     for kind in (FactorizedCategorical, SequenceCategorical, AutoregressiveCategorical):
         kind.sample = sample  # type: ignore[method-assign, assignment]
+
+    def in_play(self: Any, rng: Any = None) -> RoundCategorical:
+        keys = self.latents.detach().sum(1)
+        prefix = ((keys[:, None] * 7 + torch.arange(LENGTH)).floor() % CATEGORIES).long()
+        return self.at_round((keys * 13).floor().long() % self.num_rounds, prefix=prefix)  # type: ignore[no-any-return]
+
+    RoundsCategorical.in_play = in_play  # type: ignore[method-assign]
 
 
 def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> dict[str, Any]:
