@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad, scaled_dot_product_attention
 
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.nn.images import _channels, _image_shape, _normalization, image_sizes
-from bgan_discrete.nn.inputs import CodeInput, InputEncoding, default_encoding
+from bgan_discrete.nn.inputs import CodeInput, default_encoding
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.start import check_takes, set_output_bias
 from bgan_discrete.space import SampleSpace
@@ -73,7 +73,7 @@ class MaskedConvGenerator(RoundsGenerator):
         check_takes(space, type(self).__name__)
         check_at_least_one(width=width, depth=depth)
         self.image_shape = channels, height, image_width
-        self.read = CodeInput(space.num_categories, _encoding(space), partial=True)
+        self.read = CodeInput(space.num_categories, default_encoding(space.num_categories, space.ordered), partial=True)
         sizes = [(-(-height // PATCH), -(-image_width // PATCH))]
         while sizes[-1][0] * sizes[-1][1] > COARSEST_CELLS:
             sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
@@ -149,10 +149,6 @@ class MaskedConvGenerator(RoundsGenerator):
             maps, "b (c i j k) h w -> b c (h i) (w j) k", c=channels, i=PATCH, j=PATCH, k=self.space.num_categories
         )
         return logits[:, :, :height, :width].reshape(len(maps), *self.space.event_shape, -1)
-
-
-def _encoding(space: SampleSpace) -> InputEncoding:
-    return default_encoding(space.num_categories, space.ordered)
 
 
 @final
