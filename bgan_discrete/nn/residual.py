@@ -1,0 +1,270 @@
+"""Residual perceptrons that draw in rounds: tables, and arrays of any event shape.
+
+Letters: B samples, P positions, R those of a round, K categories, V pairs of a position and a code that it can have,
+W units.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag, gelu, linear
+
+from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.distributions.rounds import RoundSession
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn.rounds import RoundsGenerator
+from bgan_discrete.nn.start import set_output_bias
+from bgan_discrete.space import SampleSpace
+
+
+class _Block(nn.Module):
+    """Two layers of which the result is added to what comes in."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.second.weight)
+
+
+class _ResidualGenerator(RoundsGenerator):
+    """What both have in common: codes as a sum of rows, residual blocks, and logits without padding.
+
+    A position has a row for each code that it can have, and one for a hidden code.
+    """
+
+    column_sizes: Tensor
+    first_rows: Tensor
+    row_positions: Tensor
+    possible: Tensor
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int,
+        width: int,
+        depth: int,
+        rounds: int,
+        order: str,
+        cut: str | Sequence[int],
+        latent_kind: str,
+        num_classes: int | None,
+    ) -> None:
+        super().__init__(space, latent_size, rounds, order, cut, latent_kind, num_classes, width=width, depth=depth)
+        check_at_least_one(width=width, depth=depth)
+        sizes = space.sizes or (space.num_categories,) * space.num_positions
+        num_codes, num_rows = sum(sizes), sum(sizes) + len(sizes)
+        # On the CPU even where the network is only measured, on a device without memory.
+        positions = torch.arange(len(sizes), device="cpu")
+        column_sizes = torch.tensor(sizes, device="cpu")
+        codes = torch.arange(space.num_categories, device="cpu")
+        constants = {
+            "column_sizes": column_sizes,
+            "first_rows": torch.tensor([0, *accumulate(size + 1 for size in sizes[:-1])], device="cpu"),
+            "row_positions": positions.repeat_interleave(column_sizes + 1),
+            "possible": (codes < column_sizes[:, None]).flatten().nonzero()[:, 0],
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+        self.rows = nn.Parameter(torch.randn(num_rows, width) * len(sizes) ** -0.5)
+        self.start = nn.Parameter(torch.zeros(width))
+        self.project_latent = nn.Linear(latent_size, width, bias=False)
+        self.embed_label = None if num_classes is None else nn.Embedding(num_classes, width)
+        self.blocks = nn.ModuleList([_Block(width) for _ in range(depth)])
+        self.to_logits = nn.Linear(width, num_codes, bias=False)
+        self.code_bias = nn.Parameter(torch.zeros(num_codes))
+
+    def set_output_bias(self, log_frequencies: Tensor) -> None:
+        """Start at given distributions of the positions, ``[*event_shape, K]``."""
+        wanted = (*self.space.event_shape, self.space.num_categories)
+        if log_frequencies.shape != wanted:
+            raise InputError(f"log_frequencies must have shape {list(wanted)}, got {list(log_frequencies.shape)}")
+        set_output_bias(self.code_bias, self.to_logits, log_frequencies.flatten()[self.possible])
+
+    def read(self, codes: Tensor, rows: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
+        """The sums ``[B, W]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default."""
+        # The hidden code K comes last at every position.
+        places = torch.minimum(codes, self.column_sizes[positions]) + self.first_rows[positions]
+        return embedding_bag(places, rows, mode="sum")
+
+    def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the latent, and what the label, add to the first units, ``[B, W]`` and ``[B, W]`` or ``[W]``."""
+        of_label = self.start if self.embed_label is None else self.start + self.embed_label(labels)
+        return self.project_latent(latents), of_label
+
+    def write(self, x: Tensor, weight_VW: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Logits ``[B, R, K]`` of features ``[B, W]`` at some positions, 0 for codes that a position cannot have."""
+        bias_V: Tensor = self.code_bias
+        possible, num_categories = self.possible, self.space.num_categories
+        num_logits = self.space.num_positions * num_categories
+        if positions is not None:
+            is_code = torch.arange(num_categories, device=x.device) < self.column_sizes[positions, None]
+            first = self.first_rows[positions] - positions  # without the rows of hidden codes
+            chosen = (first[:, None] + torch.arange(num_categories, device=x.device))[is_code]
+            weight_VW, bias_V = weight_VW[chosen], bias_V[chosen]
+            possible, num_logits = is_code.flatten().nonzero()[:, 0], is_code.numel()
+        logits_BV = linear(x, weight_VW, bias_V)
+        if logits_BV.shape[1] < num_logits:
+            logits_BV = logits_BV.new_zeros(len(x), num_logits).index_copy(1, possible, logits_BV)
+        return logits_BV.unflatten(1, (-1, num_categories))
+
+
+@final
+class MaskedMLPGenerator(_ResidualGenerator):
+    """A residual perceptron that gives the logits of all hidden positions given all visible ones.
+
+    Args:
+        space: What one sample is; positions may differ in their number of categories, as columns of a table do.
+        latent_size: Z; the latent counts where nothing is visible.
+        width: Units of a layer.
+        depth: Residual blocks of two layers.
+        rounds: S, in which samples are drawn unless others are asked for.
+        order: See `bgan_discrete.distributions.orders.ranks_of`.
+        cut: See `bgan_discrete.distributions.orders.cut_sizes`.
+        latent_kind: What latents it takes (`bgan_discrete.distributions.sampling.sample_latents`).
+        num_classes: Classes of the labels that it is called with; None for no labels.
+
+    Raises:
+        InputError: If a size is below 1, or a name unknown.
+
+    Examples:
+        >>> space = SampleSpace((4,), num_categories=5, sizes=(5, 2, 3, 2))
+        >>> MaskedMLPGenerator(space, latent_size=4, rounds=2)(torch.randn(2, 4)).sample(num_draws=3).shape
+        torch.Size([3, 2, 4])
+    """
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 256,
+        depth: int = 2,
+        rounds: int = 4,
+        order: str = "information",
+        cut: str | Sequence[int] = "halving",
+        latent_kind: str = "normal",
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, latent_size, width, depth, rounds, order, cut, latent_kind, num_classes)
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(depth + 1)])
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        of_latent, of_label = self.conditions(latents, labels)
+        # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
+        is_blank = (codes == self.space.num_categories).all(1, keepdim=True)
+        x = self.read(codes, self.rows) + of_label + of_latent * is_blank
+        for module, norm in zip(self.blocks, self.norms, strict=False):
+            block = cast(_Block, module)
+            x = x + block.second(gelu(block.first(norm(x))))
+        return self.write(self.norms[-1](x), self.to_logits.weight, positions)
+
+
+@final
+class CausalMLPGenerator(_ResidualGenerator):
+    """A residual perceptron that gives, in one pass, the logits of all positions given the rounds before their own.
+
+    Every unit has a degree: one of degree s sees the codes of the rounds before s, and counts for round s and those
+    after it. Units of degree 0 see the latent, and count for round 0 alone.
+
+    Arguments as in `MaskedMLPGenerator`; samples can be drawn in the rounds of the training alone.
+
+    Raises:
+        InputError: As there, and if the width is below the number of rounds.
+
+    Source:
+        Germain et al., "MADE: masked autoencoder for distribution estimation" (2015); with residual blocks: Nash and
+        Durkan, "Autoregressive energy machines" (2019).
+    """
+
+    is_causal = True
+    degrees: Tensor
+    unit_mask: Tensor
+
+    def __init__(
+        self,
+        space: SampleSpace,
+        latent_size: int = 64,
+        width: int = 512,
+        depth: int = 2,
+        rounds: int = 4,
+        order: str = "information",
+        cut: str | Sequence[int] = "halving",
+        latent_kind: str = "normal",
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(space, latent_size, width, depth, rounds, order, cut, latent_kind, num_classes)
+        if width < rounds:
+            raise InputError(f"width must be at least rounds = {rounds}, a unit for each, got {width}")
+        degrees = torch.arange(width, device="cpu") * rounds // width
+        self.register_buffer("degrees", degrees, persistent=False)
+        self.register_buffer("unit_mask", _may_see(degrees, degrees), persistent=False)
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        x = self._first(latents, labels) + self.read(codes, self._masked_rows(rounds))
+        for module in self.blocks:
+            block = cast(_Block, module)
+            hidden = linear(gelu(x), block.first.weight * self.unit_mask, block.first.bias)
+            x = x + linear(gelu(hidden), block.second.weight * self.unit_mask, block.second.bias)
+        rounds_V = rounds[self.possible // self.space.num_categories]
+        weight_VW = self.to_logits.weight * _may_see(rounds_V, self.degrees)
+        return self.write(gelu(x), weight_VW, positions)
+
+    def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
+        """See `bgan_discrete.distributions.rounds.RoundsNetwork`; what units give is remembered, each computed once."""
+        read = self._first(latents, labels)
+        given: list[Tensor] = [torch.zeros_like(read) for _ in range(2 * len(self.blocks) + 1)]  # by each layer
+        rows = self._masked_rows(rounds)
+        ends = torch.searchsorted(self.degrees, torch.arange(self.num_rounds).to(rounds), right=True).tolist()
+
+        def logits_of_round(codes: Tensor, s: int) -> Tensor:
+            units = slice(ends[s - 1] if s else 0, ends[s])
+            seen = slice(ends[0] if s else 0, ends[s])
+            if s:
+                before = (rounds == s - 1).nonzero()[:, 0]
+                read.add_(self.read(codes[:, before], rows, before))
+            x = read[:, units]
+            layers = iter(given)
+            for module in self.blocks:
+                block = cast(_Block, module)
+                hidden = linear(_kept(next(layers), gelu(x), units)[:, seen], *_part(block.first, units, seen))
+                x = x + linear(_kept(next(layers), gelu(hidden), units)[:, seen], *_part(block.second, units, seen))
+            last = _kept(next(layers), gelu(x), units)[:, seen]
+            return self.write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0])
+
+        return logits_of_round
+
+    def _first(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """The first units without the codes, ``[B, W]``."""
+        of_latent, of_label = self.conditions(latents, labels)
+        return of_label + of_latent * (self.degrees == 0)
+
+    def _masked_rows(self, rounds: Tensor) -> Tensor:
+        """The rows of codes, 0 at units that do not see their round."""
+        return self.rows * (rounds[self.row_positions, None] < self.degrees)
+
+
+def _may_see(degrees: Tensor, others: Tensor) -> Tensor:
+    """Whether units of these degrees (or logits of these rounds) see others: float, a row for each, of 0 and 1.
+
+    Those of degree 0, which see the latent, are seen by each other alone.
+    """
+    is_before = (others <= degrees[:, None]) & ((others > 0) | (degrees[:, None] == 0))
+    return is_before.to(torch.get_default_dtype())
+
+
+def _part(layer: nn.Linear, units: slice, seen: slice) -> tuple[Tensor, Tensor]:
+    return layer.weight[units, seen], layer.bias[units]
+
+
+def _kept(given: Tensor, values: Tensor, units: slice) -> Tensor:
+    """What a layer gives so far, with the values of further units."""
+    given[:, units] = values
+    return given

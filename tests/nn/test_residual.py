@@ -1,0 +1,164 @@
+"""Residual perceptrons that draw in rounds: proper distributions in any order and cut, and who sees what."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from bgan_discrete.errors import InputError
+from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
+from bgan_discrete.space import SampleSpace
+
+BOTH = [MaskedMLPGenerator, CausalMLPGenerator]
+SIZES = [None, (2, 3, 2, 1)]
+SHAPES = [(7,), (3, 2), (2, 3, 2)]
+
+
+def any_weights(generator: torch.nn.Module) -> None:
+    """Weights of which none is zero, so that whatever may be seen is seen."""
+    torch.manual_seed(0)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+
+
+def build(build_class: type, sizes: tuple[int, ...] | None, rounds: int, order: str = "random", **settings):
+    generator = build_class(
+        SampleSpace((4,), 3, sizes=sizes), latent_size=2, width=9, depth=2, rounds=rounds, order=order, **settings
+    ).double()
+    any_weights(generator)
+    return generator
+
+
+def all_samples(sizes: tuple[int, ...] | None) -> Tensor:
+    return torch.tensor(list(itertools.product(*(range(size) for size in sizes or (3,) * 4))))
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("order", ["left_to_right", "interleaved", "random"])
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4])
+def test_probabilities_sum_to_one_and_a_mixture_is_their_mean(build_class, sizes, order: str, rounds: int) -> None:
+    generator = build(build_class, sizes, rounds, order)
+    samples = all_samples(sizes)
+    distribution = generator(torch.randn(5, 2).double())
+    log_prob = distribution.log_prob(samples[:, None].expand(-1, 5, -1))
+    torch.testing.assert_close(log_prob.exp().sum(0), torch.ones(5).double())
+    torch.testing.assert_close(distribution.mixture_log_prob(samples), log_prob.logsumexp(1) - math.log(5))
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_classes", [None, 2])
+def test_drawing_with_memory_gives_the_same_logits(build_class, sizes, rounds: int, num_classes) -> None:
+    generator = build(build_class, sizes, rounds, num_classes=num_classes)
+    generator.set_order(torch.tensor([2, 0, 3, 1]))
+    latents, labels = torch.randn(6, 2).double(), None if num_classes is None else torch.arange(6) % 2
+    round_numbers = generator(latents, labels).rounds
+    samples, codes = all_samples(sizes)[-6:], torch.full((6, 4), 3)
+    with torch.no_grad():
+        session = generator.session(latents, labels, round_numbers)
+        for s in range(rounds):
+            positions = (round_numbers == s).nonzero()[:, 0]
+            there = [slice(0, size) for size in (sizes or (3,) * 4)]
+            asked = session(codes, s)
+            every = generator.logits(codes, latents, labels, round_numbers)
+            some = generator.logits(codes, latents, labels, round_numbers, positions)
+            torch.testing.assert_close(asked, some)
+            for row, p in enumerate(positions.tolist()):
+                torch.testing.assert_close(asked[:, row, there[p]], every[:, p, there[p]])
+                assert not asked[:, row, there[p].stop :].any()
+            codes[:, positions] = samples[:, positions]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4])
+def test_a_causal_network_sees_all_rounds_before_and_nothing_else(rounds: int) -> None:
+    generator = build(CausalMLPGenerator, None, rounds)
+    latents = torch.randn(1, 2).double()
+    for order in ([3, 1, 0, 2], [0, 1, 2, 3]):
+        generator.set_order(torch.tensor(order))
+        of_position = generator(latents).rounds
+        codes = torch.randint(3, (1, 4))
+        before = generator.logits(codes, latents, None, of_position)
+        for p in range(4):
+            changed = codes.clone()
+            changed[:, p] = (codes[:, p] + 1) % 3
+            moves = (generator.logits(changed, latents, None, of_position) - before).abs().amax((0, 2)) > 1e-9
+            assert moves.tolist() == (of_position > of_position[p]).tolist()
+        moves = (generator.logits(codes, latents + 1, None, of_position) - before).abs().amax((0, 2)) > 1e-9
+        assert moves.tolist() == (of_position == 0).tolist()
+
+
+def test_a_masked_network_has_its_latent_where_nothing_is_visible() -> None:
+    generator = build(MaskedMLPGenerator, None, 2)
+    latents = torch.randn(1, 2).double()
+    codes = torch.full((1, 4), 3)
+    for is_blank in (True, False):
+        codes[0, 1] = 3 if is_blank else 1
+        first, second = (generator.logits(codes, z, None, generator.ranks) for z in (latents, latents + 1))
+        assert torch.equal(first, second) is not is_blank
+
+
+def test_an_order_that_is_loaded_counts() -> None:
+    first, second = build(CausalMLPGenerator, None, 3), build(CausalMLPGenerator, None, 3)
+    first.set_order(torch.tensor([1, 3, 0, 2]))
+    second.load_state_dict(first.state_dict())
+    latents, samples = torch.randn(1, 2).double(), all_samples(None)[:, None]
+    torch.testing.assert_close(first(latents).log_prob(samples), second(latents).log_prob(samples))
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+@pytest.mark.parametrize("event_shape", SHAPES)
+@pytest.mark.parametrize("rounds", [1, 2, 6])
+def test_all_parameters_learn_for_any_event_shape(build_class, event_shape: tuple[int, ...], rounds: int) -> None:
+    num_positions = math.prod(event_shape)
+    sizes = tuple(2 + p % 3 for p in range(num_positions))
+    generator = build_class(
+        SampleSpace(event_shape, 4, sizes=sizes), latent_size=3, width=8, depth=1, rounds=rounds, num_classes=2
+    )
+    labels = torch.arange(6) % 2
+    codes = generator(torch.randn(6, 3), labels).sample(1)[0]
+    assert codes.shape == (6, *event_shape)
+    distribution = generator(torch.randn(4, 3), labels[:4])
+    for loss in (
+        distribution.estimated_log_prob(codes, labels).sum(),
+        distribution.at_round(0).log_prob(distribution.at_round(0).sample(1)).sum(),
+        distribution.at_round(rounds - 1).log_prob(distribution.at_round(rounds - 1).sample(1)).sum(),
+    ):
+        generator.zero_grad()
+        loss.backward()
+        without = [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        assert without == []
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+def test_it_starts_at_given_frequencies_and_is_rebuilt_from_its_settings(build_class) -> None:
+    space = SampleSpace((2, 2), 3, sizes=(3, 2, 3, 1))
+    generator = build_class(space, latent_size=2, width=64, depth=1, rounds=2, cut=(1, 3))
+    frequencies = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.5, 1e-9], [0.1, 0.1, 0.8], [1.0, 1e-9, 1e-9]]).view(2, 2, 3)
+    generator.set_output_bias(frequencies.log())
+    drawn = generator(torch.randn(3000, 2)).sample(1, torch.Generator().manual_seed(0))[0]
+    share = torch.stack([(drawn == k).double().mean(0) for k in range(3)], dim=-1)
+    torch.testing.assert_close(share, frequencies.double(), atol=0.1, rtol=0)
+    again = build_class.from_settings(generator.settings)
+    again.load_state_dict(generator.state_dict())
+    assert again.settings == generator.settings and again.sizes == (1, 3)
+    with pytest.raises(InputError, match=r"log_frequencies must have shape \[2, 2, 3\], got \[4, 3\]"):
+        generator.set_output_bias(frequencies.flatten(0, 1))
+
+
+def test_a_causal_network_needs_a_unit_for_each_round_and_manages_with_it() -> None:
+    space = SampleSpace((111,), 2)
+    with pytest.raises(InputError, match="width must be at least rounds = 111, a unit for each, got 110"):
+        CausalMLPGenerator(space, width=110, rounds=111)
+    generator = CausalMLPGenerator(space, latent_size=2, width=111, depth=1, rounds=111)
+    any_weights(generator)
+    codes = generator(torch.randn(4, 2)).sample(1)[0]
+    of_position = generator(torch.randn(4, 2)).rounds
+    before = generator.logits(codes.long(), torch.zeros(4, 2), None, of_position)
+    changed = codes.long()
+    changed[:, 50] = 1 - changed[:, 50]
+    moves = (generator.logits(changed, torch.zeros(4, 2), None, of_position) - before).abs().amax((0, 2)) > 1e-6
+    assert not moves[:51].any() and moves[51:].all()
