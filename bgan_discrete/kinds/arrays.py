@@ -25,11 +25,13 @@ from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
+    CausalMLPGenerator,
     CausalTransformerGenerator,
     ConvDiscriminator,
     ConvGenerator,
     ConvSequenceDiscriminator,
     ConvSequenceGenerator,
+    MaskedMLPGenerator,
     MaskedTransformerGenerator,
     MLPDiscriminator,
     MLPGenerator,
@@ -53,10 +55,11 @@ MAX_POSITION_WEIGHTS = 8_000_000
 
 KMER = 4
 
-ROUNDS_GENERATORS: dict[str, Callable[..., RoundsGenerator]] = {
-    "masked": MaskedTransformerGenerator,
-    "causal": CausalTransformerGenerator,
+ROUNDS_GENERATORS: dict[str, tuple[Callable[..., RoundsGenerator], Callable[..., RoundsGenerator]]] = {
+    "masked": (MaskedMLPGenerator, MaskedTransformerGenerator),
+    "causal": (CausalMLPGenerator, CausalTransformerGenerator),
 }
+"""Those of samples with one axis, such as rows, and those of planes."""
 
 
 class Arrays(Kind):
@@ -100,7 +103,7 @@ class Arrays(Kind):
         is_sequence, is_partial = len(space.event_shape) == 1, model.generator in IN_ROUNDS
         if is_partial:
             own = {**in_rounds(model, space, _order(config, space)), "latent_kind": model.latent_kind}
-            generator = ROUNDS_GENERATORS[model.generator](space, *sizes, **own)
+            generator = ROUNDS_GENERATORS[model.generator][not is_sequence](space, *sizes, **own)
         elif model.generator == "mlp":
             generator = MLPGenerator(space, *sizes, model.latent_kind)
         elif is_sequence:

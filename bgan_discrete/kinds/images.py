@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import CodecOptions, ImageCodec
-from bgan_discrete.config import ImageDataConfig, ImageTrainingConfig, split_revision
+from bgan_discrete.config import IN_ROUNDS, ImageDataConfig, ImageTrainingConfig, split_revision
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.images import check_counts, evaluate_images
 from bgan_discrete.metrics.marginals import log_frequencies
-from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
+from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator, MaskedConvGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
 from bgan_discrete.sources import ImageData, load_images
@@ -100,9 +100,14 @@ class Images(Kind):
         if is_continuous and not space.ordered:
             raise InputError("continuous needs codes that are a scale: use --codec levels")
         torch.manual_seed(config.training.seed)
-        generator = (ContinuousConvGenerator if is_continuous else ConvGenerator)(
-            space, model.latent_size, model.generator_width, model.generator_depth, num_classes
-        )
+        is_partial = model.generator in IN_ROUNDS
+        sizes = (model.latent_size, model.generator_width, model.generator_depth)
+        generator: Generator
+        if is_partial:
+            own = in_rounds(model, space, "coarse_to_fine")
+            generator = MaskedConvGenerator(space, *sizes, **own, num_classes=num_classes)
+        else:
+            generator = (ContinuousConvGenerator if is_continuous else ConvGenerator)(space, *sizes, num_classes)
         discriminator = ConvDiscriminator(
             # Grey levels are mixtures of black and white.
             dataclasses.replace(space, num_categories=2) if is_continuous else space,
@@ -110,6 +115,7 @@ class Images(Kind):
             model.discriminator_depth,
             None if model.input_encoding == "auto" else model.input_encoding,
             num_classes,
+            is_partial,
         )
         return generator, discriminator
 

@@ -32,11 +32,14 @@ from bgan_discrete.manifests import (
     verify_folder,
 )
 from bgan_discrete.nn import (
+    CausalMLPGenerator,
     CausalTransformerGenerator,
     ContinuousConvGenerator,
     ConvGenerator,
     ConvSequenceGenerator,
     GRUGenerator,
+    MaskedConvGenerator,
+    MaskedMLPGenerator,
     MaskedTransformerGenerator,
     MLPGenerator,
     MLPSequenceGenerator,
@@ -102,6 +105,9 @@ GENERATORS: dict[str, type[Generator]] = {
         MLPSequenceGenerator,
         GRUGenerator,
         TransformerGenerator,
+        MaskedConvGenerator,
+        MaskedMLPGenerator,
+        CausalMLPGenerator,
         MaskedTransformerGenerator,
         CausalTransformerGenerator,
     )

@@ -3,6 +3,7 @@
 from bgan_discrete.nn.alternatives import AlternativesDiscriminator
 from bgan_discrete.nn.images import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator
 from bgan_discrete.nn.inputs import CodeInput, default_encoding
+from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.sequences import (
     ConvSequenceDiscriminator,
@@ -14,10 +15,12 @@ from bgan_discrete.nn.sequences import (
 )
 from bgan_discrete.nn.start import set_logit_spread
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
+from bgan_discrete.nn.unet import MaskedConvGenerator
 from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
 
 __all__ = [
     "AlternativesDiscriminator",
+    "CausalMLPGenerator",
     "CausalTransformerGenerator",
     "CodeInput",
     "ContinuousConvGenerator",
@@ -27,6 +30,8 @@ __all__ = [
     "ConvSequenceGenerator",
     "GRUDiscriminator",
     "GRUGenerator",
+    "MaskedConvGenerator",
+    "MaskedMLPGenerator",
     "MaskedTransformerGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
