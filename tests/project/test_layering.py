@@ -47,7 +47,12 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tables",),
         ("factory",),
     ),
-    "config": (("checks", "data", "yaml_files"), ("option",), ("script", "training"), ("images", "text", "arrays")),
+    "config": (
+        ("checks", "data", "yaml_files"),
+        ("option",),
+        ("script", "training", "rounds"),
+        ("images", "text", "arrays"),
+    ),
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "kinds": (("registry",), ("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
     "models": (("format",), ("pipeline",)),
