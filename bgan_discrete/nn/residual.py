@@ -77,24 +77,28 @@ class _ResidualGenerator(RoundsGenerator):
         self.code_bias = nn.Parameter(torch.zeros(num_codes))
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
-        """Start at given distributions of the positions, ``[*event_shape, K]``."""
+        """Start at given distributions of the positions, ``[*event_shape, K]``.
+
+        Raises:
+            InputError: If the shape does not fit.
+        """
         wanted = (*self.space.event_shape, self.space.num_categories)
         if log_frequencies.shape != wanted:
             raise InputError(f"log_frequencies must have shape {list(wanted)}, got {list(log_frequencies.shape)}")
         set_output_bias(self.code_bias, self.to_logits, log_frequencies.flatten()[self.possible])
 
-    def read(self, codes: Tensor, rows: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
+    def _read(self, codes: Tensor, rows: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
         """The sums ``[B, W]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default."""
         # The hidden code K comes last at every position.
         places = torch.minimum(codes, self.column_sizes[positions]) + self.first_rows[positions]
         return embedding_bag(places, rows, mode="sum")
 
-    def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the latent, and what the label, add to the first units, ``[B, W]`` and ``[B, W]`` or ``[W]``."""
         of_label = self.start if self.embed_label is None else self.start + self.embed_label(labels)
         return self.project_latent(latents), of_label
 
-    def write(self, x: Tensor, weight_VW: Tensor, positions: Tensor | None = None) -> Tensor:
+    def _write(self, x: Tensor, weight_VW: Tensor, positions: Tensor | None = None) -> Tensor:
         """Logits ``[B, R, K]`` of features ``[B, W]`` at some positions, 0 for codes that a position cannot have."""
         bias_V: Tensor = self.code_bias
         possible, num_categories = self.possible, self.space.num_categories
@@ -154,14 +158,14 @@ class MaskedMLPGenerator(_ResidualGenerator):
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
-        of_latent, of_label = self.conditions(latents, labels)
+        of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1, keepdim=True)
-        x = self.read(codes, self.rows) + of_label + of_latent * is_blank
+        x = self._read(codes, self.rows) + of_label + of_latent * is_blank
         for module, norm in zip(self.blocks, self.norms, strict=False):
             block = cast(_Block, module)
             x = x + block.second(gelu(block.first(norm(x))))
-        return self.write(self.norms[-1](x), self.to_logits.weight, positions)
+        return self._write(self.norms[-1](x), self.to_logits.weight, positions)
 
 
 @final
@@ -208,14 +212,14 @@ class CausalMLPGenerator(_ResidualGenerator):
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
-        x = self._first(latents, labels) + self.read(codes, self._masked_rows(rounds))
+        x = self._first(latents, labels) + self._read(codes, self._masked_rows(rounds))
         for module in self.blocks:
             block = cast(_Block, module)
             hidden = linear(gelu(x), block.first.weight * self.unit_mask, block.first.bias)
             x = x + linear(gelu(hidden), block.second.weight * self.unit_mask, block.second.bias)
         rounds_V = rounds[self.possible // self.space.num_categories]
         weight_VW = self.to_logits.weight * _may_see(rounds_V, self.degrees)
-        return self.write(gelu(x), weight_VW, positions)
+        return self._write(gelu(x), weight_VW, positions)
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`; what units give is remembered, each computed once."""
@@ -229,7 +233,7 @@ class CausalMLPGenerator(_ResidualGenerator):
             seen = slice(ends[0] if s else 0, ends[s])
             if s:
                 before = (rounds == s - 1).nonzero()[:, 0]
-                read.add_(self.read(codes[:, before], rows, before))
+                read.add_(self._read(codes[:, before], rows, before))
             x = read[:, units]
             layers = iter(given)
             for module in self.blocks:
@@ -237,13 +241,13 @@ class CausalMLPGenerator(_ResidualGenerator):
                 hidden = linear(_kept(next(layers), gelu(x), units)[:, seen], *_part(block.first, units, seen))
                 x = x + linear(_kept(next(layers), gelu(hidden), units)[:, seen], *_part(block.second, units, seen))
             last = _kept(next(layers), gelu(x), units)[:, seen]
-            return self.write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0])
+            return self._write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0])
 
         return logits_of_round
 
     def _first(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """The first units without the codes, ``[B, W]``."""
-        of_latent, of_label = self.conditions(latents, labels)
+        of_latent, of_label = self._conditions(latents, labels)
         return of_label + of_latent * (self.degrees == 0)
 
     def _masked_rows(self, rounds: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class _TransformerGenerator(RoundsGenerator):
         """Start at given distributions of the positions, ``[*event_shape, K]``."""
         set_output_bias(self.position_bias, self.to_logits, log_frequencies.flatten(0, -2))
 
-    def read(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
+    def _read(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
         """Features ``[B, R, W]`` of codes ``[B, R]`` at some positions, with their places; all if None."""
         place = self.place if positions is None else self.place[positions]
         if self.num_tables > 1:
@@ -69,12 +69,12 @@ class _TransformerGenerator(RoundsGenerator):
             codes = codes + (tables if positions is None else tables[positions])
         return cast(Tensor, self.embed(codes) + place)
 
-    def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | float]:
+    def _conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | float]:
         """What the latent, and what the label, add to inputs, ``[B, 1, W]`` each."""
         of_label = 0.0 if self.embed_label is None else self.embed_label(labels)[:, None]
         return self.project_latent(latents)[:, None], of_label
 
-    def write(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
+    def _write(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """Logits ``[B, R, K]`` of features ``[B, R, W]`` at some positions; all if None."""
         x = self.norm(x)
         bias = self.position_bias if positions is None else self.position_bias[positions]
@@ -129,14 +129,14 @@ class MaskedTransformerGenerator(_TransformerGenerator):
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
-        of_latent, of_label = self.conditions(latents, labels)
+        of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1)[:, None, None]
-        x = self.read(codes) + of_label + of_latent * is_blank
+        x = self._read(codes) + of_label + of_latent * is_blank
         for module in self.blocks:
             block = cast(_Block, module)
             x = block.finish(x, scaled_dot_product_attention(*block.queries_keys_values(x)))
-        return self.write(x if positions is None else x[:, positions], positions)
+        return self._write(x if positions is None else x[:, positions], positions)
 
 
 @final
@@ -176,18 +176,18 @@ class CausalTransformerGenerator(_TransformerGenerator):
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
-        of_latent, of_label = self.conditions(latents, labels)
+        of_latent, of_label = self._conditions(latents, labels)
         x = (
             self._one_by_one(codes, of_latent, of_label)
             if self.is_one_by_one
             else self._streams(codes, of_latent, of_label, rounds)
         )
-        return self.write(x if positions is None else x[:, positions], positions)
+        return self._write(x if positions is None else x[:, positions], positions)
 
     def _one_by_one(self, codes: Tensor, of_latent: Tensor, of_label: Tensor | float) -> Tensor:
         """Features ``[B, P, W]``: in the order of drawing, the input of a position is the code before it."""
         order = self.ranks.argsort()
-        held = self.read(codes[:, order[:-1]], order[:-1])
+        held = self._read(codes[:, order[:-1]], order[:-1])
         start = self.start.expand(len(codes), 1, -1)
         x = torch.cat([start, held], dim=1) + self.place[order] + of_label
         for module in self.blocks:
@@ -198,7 +198,7 @@ class CausalTransformerGenerator(_TransformerGenerator):
     def _streams(self, codes: Tensor, of_latent: Tensor, of_label: Tensor | float, rounds: Tensor) -> Tensor:
         """Features ``[B, P, W]`` of the questions."""
         num_positions = codes.shape[1]
-        held = self.read(codes) + of_label
+        held = self._read(codes) + of_label
         asked = self.start + self.place + of_label + of_latent * (rounds == 0)[:, None]
         x = torch.cat([held, asked], dim=1)
         # A position that holds something looks at its own round and those before; a question at those before alone,
@@ -213,59 +213,52 @@ class CausalTransformerGenerator(_TransformerGenerator):
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.rounds.RoundsNetwork`; keys and values of what is drawn are remembered."""
-        of_latent, of_label = self.conditions(latents, labels)
-        heads, width = self.settings["heads"], self.settings["width"]
-        shape = (2, len(self.blocks), len(latents), heads, self.space.num_positions, width // heads)
-        cache, filled = of_latent.new_empty(shape), 0
-
-        def positions_of(s: int) -> Tensor:
-            return (rounds == s).nonzero()[:, 0]
-
-        def pass_through(x: Tensor, num_held: int) -> Tensor:
-            """Features of tokens, the first of which are held and remembered, while the others see those and itself."""
-            nonlocal filled
-            end = filled + num_held
-            for number, module in enumerate(self.blocks):
-                block = cast(_Block, module)
-                q, k, v = block.queries_keys_values(x)
-                keys, values = cache[0, number], cache[1, number]
-                keys[:, :, filled:end], values[:, :, filled:end] = k[:, :, :num_held], v[:, :, :num_held]
-                asked = _attend_to_self(
-                    q[:, :, num_held:], k[:, :, num_held:], v[:, :, num_held:], keys[:, :, :end], values[:, :, :end]
-                )
-                held = scaled_dot_product_attention(q[:, :, :num_held], keys[:, :, :end], values[:, :, :end])
-                x = block.finish(x, torch.cat([held, asked], dim=2))
-            filled = end
-            return x[:, num_held:]
-
-        def logits_of_round(codes: Tensor, s: int) -> Tensor:
-            nonlocal filled
-            positions = positions_of(s)
-            if self.is_one_by_one:
-                before = None if s == 0 else positions_of(s - 1)
-                start = self.start.expand(len(codes), 1, -1)
-                held = start if before is None else self.read(codes[:, before], before)
-                x = _with_cache(self.blocks, held + self.place[positions] + of_label, cache, s)
-                return self.write(x + of_latent if before is None else x, positions)
-            asked = (
-                self.start + self.place[positions] + of_label + (of_latent if s == 0 else torch.zeros_like(of_latent))
-            )
-            before = positions_of(s - 1)[: 0 if s == 0 else None]
-            held = self.read(codes[:, before], before) + of_label
-            return self.write(pass_through(torch.cat([held, asked], dim=1), len(before)), positions)
-
-        return logits_of_round
+        return _Session(self, latents, labels, rounds)
 
 
-def _with_cache(blocks: nn.ModuleList, x: Tensor, cache: Tensor, place: int) -> Tensor:
-    """Features of one more token ``[B, 1, W]``, which sees all that came before it."""
-    for number, module in enumerate(blocks):
-        block = cast(_Block, module)
-        q, k, v = block.queries_keys_values(x)
-        cache[0, number, :, :, place], cache[1, number, :, :, place] = k[:, :, 0], v[:, :, 0]
-        seen = slice(0, place + 1)
-        x = block.finish(x, scaled_dot_product_attention(q, cache[0, number, :, :, seen], cache[1, number, :, :, seen]))
-    return x
+class _Session:
+    """Draws the rounds of a causal Transformer in turn; each position is looked at once, or twice with its question."""
+
+    def __init__(
+        self, generator: CausalTransformerGenerator, latents: Tensor, labels: Tensor | None, rounds: Tensor
+    ) -> None:
+        self.generator, self.rounds = generator, rounds
+        self.of_latent, self.of_label = generator._conditions(latents, labels)
+        heads, width = generator.settings["heads"], generator.settings["width"]
+        shape = (2, len(generator.blocks), len(latents), heads, len(rounds), width // heads)
+        self.cache, self.num_held = self.of_latent.new_empty(shape), 0
+
+    def __call__(self, codes: Tensor, s: int) -> Tensor:
+        """Logits ``[B, R, K]`` of round s of codes ``[B, P]``."""
+        generator, positions = self.generator, (self.rounds == s).nonzero()[:, 0]
+        before = (self.rounds == s - 1).nonzero()[:, 0]
+        held = generator._read(codes[:, before], before)
+        of_latent = self.of_latent if s == 0 else torch.zeros_like(self.of_latent)
+        if generator.is_one_by_one:
+            start = generator.start.expand(len(codes), 1, -1)
+            x = self._look((held if s else start) + generator.place[positions] + self.of_label, num_held=1)
+            return generator._write(x + of_latent, positions)
+        asked = generator.start + generator.place[positions] + self.of_label + of_latent
+        x = self._look(torch.cat([held + self.of_label, asked], dim=1), num_held=len(before))
+        return generator._write(x[:, len(before) :], positions)
+
+    def _look(self, x: Tensor, num_held: int) -> Tensor:
+        """Features of tokens ``[B, T, W]``: the first see all that is held and are held from now on, the others see
+        that and themselves."""
+        end = self.num_held + num_held
+        for number, module in enumerate(self.generator.blocks):
+            block = cast(_Block, module)
+            q, k, v = block.queries_keys_values(x)
+            for kept, new in zip(self.cache[:, number], (k, v), strict=True):
+                kept[:, :, self.num_held : end] = new[:, :, :num_held]
+            keys, values = self.cache[:, number, :, :, :end]
+            held = scaled_dot_product_attention(q[:, :, :num_held], keys, values)
+            if num_held < q.shape[2]:
+                asked = _attend_to_self(*(part[:, :, num_held:] for part in (q, k, v)), keys, values)
+                held = torch.cat([held, asked], dim=2)
+            x = block.finish(x, held)
+        self.num_held = end
+        return x
 
 
 def _attend_to_self(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
