@@ -31,6 +31,7 @@ def evaluate(
     device: str = "auto",
     revision: str | None = None,
     resample: int = 1,
+    rounds: int | None = None,
     **options: Any,
 ) -> Any:
     """Evaluate a saved model, print its figures and keep them, as ``bgan evaluate`` does; ``options`` are of its kind.
@@ -56,7 +57,7 @@ def evaluate(
     encoded = kind.load(data, pipeline.codec)
     started = time.monotonic()
     say_evaluating(num_samples)
-    report = kind.evaluate(pipeline, encoded, num_samples, seed, resample=resample, **options)
+    report = kind.evaluate(pipeline, encoded, num_samples, seed, resample=resample, rounds=rounds, **options)
 
     # 3. For people, and for programs.
     say(f"dataset: {encoded.name}; held out: {encoded.heldout_source}")
@@ -67,7 +68,8 @@ def evaluate(
         write_product("")  # what was printed must have arrived
         return report
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
-    write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
+    drawn = {"resample": resample if resample > 1 else None, "rounds": rounds}
+    write_report(output, report, encoded, {**details, **{k: v for k, v in drawn.items() if v is not None}})
     say(f"report: {output}")
     sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
     if sweep:
