@@ -413,6 +413,7 @@ VERBS = {
             "arrays": (
                 "--model runs/customers/model --num-samples 1000 --output samples.csv",
                 "--model runs/codes/model --num-samples 1000 --output samples.npy",
+                "--model runs/rounds/model --rounds 4 --given 'sex=Female,class=e' --output samples.csv",
             ),
         },
     ),

@@ -256,7 +256,7 @@ class RoundsCategorical(Distribution):
         num_candidates: int,
         rng: torch.Generator | None = None,
         fixed: Tensor | None = None,
-        tilt: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+        tilt: Callable[[Tensor, Tensor | None, int], Tensor] | None = None,
     ) -> Tensor:
         """Draw with a choice after every round: of C candidates of a round one is kept.
 
@@ -270,8 +270,8 @@ class RoundsCategorical(Distribution):
                 among candidates that share one would not lead to the data, however many there are.
             rng: Source of the draws.
             fixed: As in `sample`, one for each sample that is kept, or one for all.
-            tilt: Partly drawn codes ``[B, *event_shape]`` and their labels -> F with each category at each position,
-                ``[B, *event_shape, K]``; None to choose in every round.
+            tilt: Partly drawn codes ``[B, *event_shape]``, their labels and the number of a position in ``[0, P)`` -> F
+                with each category there, ``[B, K]``; None to choose in every round.
 
         Returns:
             Codes ``[N / C, *event_shape]``.
@@ -499,7 +499,7 @@ class RoundsCategorical(Distribution):
         codes: Tensor,
         s: int,
         logits: Tensor,
-        tilt: Callable[[Tensor, Tensor | None], Tensor],
+        tilt: Callable[[Tensor, Tensor | None, int], Tensor],
         rng: torch.Generator | None,
     ) -> Tensor:
         """The samples with the one position of round s drawn from ``softmax(log q + F)``.
@@ -507,8 +507,8 @@ class RoundsCategorical(Distribution):
         The logits ``[B C, 1, K]`` are those of the C candidates of each sample, over which q is the mixture.
         """
         log_probs = torch.log_softmax(logits, dim=-1).unflatten(0, (len(codes), -1))
-        log_ratios = tilt(self._shown(codes), self.labels).flatten(1, -2)[:, self._positions(s)]
-        return self._with_round(codes, s, torch.logsumexp(log_probs, dim=1) + log_ratios.to(logits), rng)
+        log_ratios = tilt(self._shown(codes), self.labels, int(self._positions(s)))
+        return self._with_round(codes, s, torch.logsumexp(log_probs, dim=1) + log_ratios[:, None].to(logits), rng)
 
     # Logits, in float32 at least, [B, P, K] or those of a round's positions [B, R, K].
 

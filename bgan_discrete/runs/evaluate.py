@@ -41,7 +41,7 @@ def evaluate(
     temperatures goes next to ``output``, as a PNG.
     """
     # 1. What can be refused before any work.
-    check_at_least_one(num_samples=num_samples)
+    check_at_least_one(num_samples=num_samples, rounds=1 if rounds is None else rounds)
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
     check_output(output, model, vars(data))
@@ -52,12 +52,14 @@ def evaluate(
     give_discriminator(pipeline, model, resample)
     if against is not None:
         options["others"] = {"against": load(against, device)}
+    if rounds is not None:
+        options["rounds"] = rounds
 
     # 2. Data, samples, figures.
     encoded = kind.load(data, pipeline.codec)
     started = time.monotonic()
     say_evaluating(num_samples)
-    report = kind.evaluate(pipeline, encoded, num_samples, seed, resample=resample, rounds=rounds, **options)
+    report = kind.evaluate(pipeline, encoded, num_samples, seed, resample=resample, **options)
 
     # 3. For people, and for programs.
     say(f"dataset: {encoded.name}; held out: {encoded.heldout_source}")

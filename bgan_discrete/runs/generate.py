@@ -52,7 +52,7 @@ def generate(
     """
     # 1. What can be refused before the model is read.
     check_output(output, model)
-    check_at_least_one(num_samples=num_samples, resample=resample)
+    check_at_least_one(num_samples=num_samples, resample=resample, rounds=1 if rounds is None else rounds)
     if columns is not None:
         check_at_least_one(columns=columns)
     check_sharpening(temperature, top_k, top_p)
