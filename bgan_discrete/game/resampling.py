@@ -108,8 +108,11 @@ class Resampler:
         def choose(codes: Tensor, labels: Tensor | None) -> Tensor:
             return self.choose(codes, labels, rng)
 
-        def tilt(codes: Tensor, labels: Tensor | None) -> Tensor:
-            return _scored(self.discriminator, self.discriminator.sample_alternatives, codes, labels)
+        def tilt(codes: Tensor, labels: Tensor | None, position: int) -> Tensor:
+            def score(codes: Tensor, labels: Tensor | None) -> Tensor:
+                return self.discriminator.sample_alternatives(codes, labels).flatten(1, -2)[:, position]
+
+            return _scored(self.discriminator, score, codes, labels)
 
         knows_alternatives = "alternatives" in self.discriminator.credits
         return distribution.resampled(choose, self.num_draws, rng, fixed, tilt if knows_alternatives else None)
@@ -136,7 +139,9 @@ def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tenso
 
 
 @torch.no_grad()
-def _scored(discriminator: Discriminator, score: Callable[..., Tensor], codes: Tensor, labels: Tensor | None) -> Tensor:
+def _scored(
+    discriminator: Discriminator, score: Callable[[Tensor, Tensor | None], Tensor], codes: Tensor, labels: Tensor | None
+) -> Tensor:
     """What one of its methods gives, part by part, in float64 and finite."""
     scores = []
     with at_rest(discriminator):
