@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 import bgan_discrete.distributions.rounds as rounds_module
-from bgan_discrete import InputError, SampleSpace
+from bgan_discrete import AlternativesDiscriminator, InputError, SampleSpace
 from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.nn.rounds import RoundsGenerator
+from bgan_discrete.nn.transformers import CausalTransformerGenerator
 
 BITS = SampleSpace((3,), 2)
 HIDDEN = 2
@@ -173,3 +174,20 @@ def test_a_discriminator_of_whole_samples_cannot_choose_in_rounds() -> None:
         Resampler(Table(partial=False), 2).draw_in_rounds(distribution)
     one = Tabular((0, 1, 2), (3,))(latents_of(4, 0))
     assert Resampler(Table(partial=False), 2).draw_in_rounds(one).shape == (2, 3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_rounds", [3, 6])
+def test_candidates_share_what_a_network_remembers(num_rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    space = SampleSpace((6,), 3)
+    generator = CausalTransformerGenerator(space, 4, 8, 2, 2, rounds=num_rounds).eval()
+    judge = AlternativesDiscriminator(space, 8, 1, partial=True)
+    latents = torch.randn(120, 4)
+
+    def drawn() -> Tensor:
+        return Resampler(judge, 3).draw_in_rounds(generator(latents), torch.Generator().manual_seed(1))
+
+    quick = drawn()
+    monkeypatch.setattr(CausalTransformerGenerator, "session", RoundsGenerator.session)
+    assert torch.equal(quick, drawn()) and len(quick.unique(dim=0)) > 20
