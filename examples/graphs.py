@@ -132,7 +132,8 @@ class Graphs(Kind):
         self, pipeline: Any, data: Data[GraphCodec], num_samples: int, seed: int = METRICS_SEED, **options: Any
     ) -> Evaluation:
         """How far the numbers of edges and triangles are from those of held-out graphs."""
-        drawn = pipeline.generate(num_samples, seed=seed, resample=options.get("resample", 1)).values
+        asked = {name: options[name] for name in ("resample", "rounds") if name in options}
+        drawn = pipeline.generate(num_samples, seed=seed, **asked).values
         training, heldout = map(data.codec.decode, (data.codes, data.heldout_codes))
         apart = np.random.default_rng(seed).random(data.heldout_codes.shape) < data.codes.mean(0)
         independent = data.codec.decode(apart.astype(np.uint8))

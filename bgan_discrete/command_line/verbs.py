@@ -218,7 +218,13 @@ def _add_generating(parser: Parser, kind: str | None) -> None:
     add("--temperature", type=float, default=1.0, metavar="FLOAT", help=text)
     texts = [front.output_help if kind else f"{name}: {front.output_help}" for name, front in fronts.items()]
     add("--output", metavar="PATH", help="; ".join(texts))
-    for flag, arguments in (item for front in fronts.values() for item in front.generating.items()):
+    flags: dict[str, dict[str, Any]] = {}
+    for front in fronts.values():
+        for flag, arguments in front.generating.items():
+            known = flags.setdefault(flag, {**arguments})
+            if known != {**arguments}:
+                known["help"] = f"{known['help']}; {arguments['help']}"
+    for flag, arguments in flags.items():
         add(flag, **arguments)
 
 
@@ -250,6 +256,8 @@ def _add_model(parser: Parser, kind: str | None, num_samples: dict[str, int], se
         "run in whose folder the model is: nearer to the data, at so many times the cost"
     )
     add("--resample", type=int, default=1, metavar="INT", help=text)
+    text = "draw in so many rounds, of a model whose generator is masked (default: those of its training)"
+    add("--rounds", type=int, metavar="INT", help=text)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -405,6 +413,7 @@ VERBS = {
             "arrays": (
                 "--model runs/customers/model --num-samples 1000 --output samples.csv",
                 "--model runs/codes/model --num-samples 1000 --output samples.npy",
+                "--model runs/rounds/model --rounds 4 --given 'sex=Female,class=e' --output samples.csv",
             ),
         },
     ),

@@ -122,7 +122,13 @@ class ArrayTrainingConfig(ScriptConfig):
             "--bin-ranges": {
                 "action": "store_true",
                 "help": "write bins as text such as [10, 25), not a number inside them",
-            }
+            },
+            "--given": {
+                "metavar": "GIVEN",
+                "help": "what samples are to have, of a generator in rounds: of a table values such as "
+                "sex=Female,class=e (one that holds a comma in double quotes) or a file of rows, whose empty cells are "
+                "drawn; of an array a .npy file, -1 where it is drawn; several are shared evenly among the samples",
+            },
         },
     )
 

@@ -92,6 +92,11 @@ class ImageTrainingConfig(ScriptConfig):
                 "quotes), of a model trained with --conditional: the samples are shared evenly among them, in their "
                 "order (default: all)",
             },
+            "--given": {
+                "metavar": "GIVEN",
+                "help": "a picture that all samples are to have, of a generator in rounds: its transparent pixels are "
+                "drawn",
+            },
         },
     )
 

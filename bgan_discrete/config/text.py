@@ -138,7 +138,11 @@ class TextTrainingConfig(ScriptConfig):
                 "metavar": "FLOAT",
                 "help": "draw from the fewest most probable tokens that together have this probability",
             },
-            "--prompt": {"default": "", "metavar": "STR", "help": "what every sample begins with"},
+            "--prompt": {
+                "default": "",
+                "metavar": "STR",
+                "help": "what every sample begins with, of an autoregressive generator or one in rounds",
+            },
         },
         evaluating={
             "--against": {

@@ -256,8 +256,12 @@ class RoundsCategorical(Distribution):
         num_candidates: int,
         rng: torch.Generator | None = None,
         fixed: Tensor | None = None,
+        tilt: Callable[[Tensor, Tensor | None, int], Tensor] | None = None,
     ) -> Tensor:
         """Draw with a choice after every round: of C candidates of a round one is kept.
+
+        A round of one position needs no candidates where F is known of each category: its code is drawn from
+        ``softmax(log q + F)``, in round 0 with the mixture q of the candidates' latents.
 
         Args:
             choose: Partly drawn codes ``[B C, *event_shape]``, the C candidates of a sample next to each other, and
@@ -265,7 +269,9 @@ class RoundsCategorical(Distribution):
             num_candidates: C; N must be a multiple of it. In round 0 each candidate has a latent of its own: the choice
                 among candidates that share one would not lead to the data, however many there are.
             rng: Source of the draws.
-            fixed: As in `sample`.
+            fixed: As in `sample`, one for each sample that is kept, or one for all.
+            tilt: Partly drawn codes ``[B, *event_shape]``, their labels and the number of a position in ``[0, P)`` -> F
+                with each category there, ``[B, K]``; None to choose in every round.
 
         Returns:
             Codes ``[N / C, *event_shape]``.
@@ -276,13 +282,19 @@ class RoundsCategorical(Distribution):
         check_at_least_one(num_candidates=num_candidates)
         if self.batch_size % num_candidates:
             raise InputError(f"latents must be a multiple of {num_candidates} candidates, got {self.batch_size}")
+        if fixed is not None and tuple(fixed.shape) != self.event_shape:
+            fixed = fixed.repeat_interleave(num_candidates, 0)
         codes = self._start(fixed)
         first = torch.arange(0, self.batch_size, num_candidates, device=codes.device)
+        logits_of_round = self._session()  # what candidates remember of earlier rounds is the same for all of a sample
         for s in range(self.num_rounds):
-            codes = self._with_round(codes, s, self._of_round(codes, s), rng)
-            candidates = codes.to(self._partial_dtype).view(-1, *self.event_shape)
-            kept = first + choose(candidates, self.labels)
-            codes = codes[kept.repeat_interleave(num_candidates)]
+            logits = logits_of_round(codes, s)
+            if tilt is not None and self.sizes[s] == 1:
+                kept = self._rows(first)._with_tilted_round(codes[first], s, logits, tilt, rng)
+            else:
+                codes = self._with_round(codes, s, logits, rng)
+                kept = codes[first + choose(self._shown(codes), self.labels)]
+            codes = kept.repeat_interleave(num_candidates, 0)
         return self._finished(codes[first]).view(-1, *self.event_shape)
 
     def log_prob(self, codes: Tensor) -> Tensor:
@@ -444,6 +456,10 @@ class RoundsCategorical(Distribution):
             )
         return codes.repeat(self.batch_size // len(codes), 1)
 
+    def _shown(self, codes: Tensor) -> Tensor:
+        """Partly drawn samples as a discriminator reads them, ``[B, *event_shape]``."""
+        return codes.to(self._partial_dtype).view(-1, *self.event_shape)
+
     def _after_all(self) -> Tensor:
         return torch.full((self.batch_size,), self.num_rounds, device=self.latents.device)
 
@@ -460,12 +476,9 @@ class RoundsCategorical(Distribution):
         """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
         counts = numbers.tolist()
         if min(counts) == max(counts):
-            with self._precision.autocast():
-                session = self.network.session(self.latents, self.labels, self.rounds)
+            logits_of_round = self._session()
             for s in range(counts[0]):
-                with self._precision.autocast():
-                    logits = session(codes, s)
-                codes = self._with_round(codes, s, self._checked(logits, self._positions(s)), rng)
+                codes = self._with_round(codes, s, logits_of_round(codes, s), rng)
             return codes
         for s in range(max(counts)):
             rows = (numbers > s).nonzero()[:, 0]
@@ -481,6 +494,22 @@ class RoundsCategorical(Distribution):
         there = codes[:, positions]
         return codes.index_copy(1, positions, torch.where(there == self.num_categories, drawn, there))
 
+    def _with_tilted_round(
+        self,
+        codes: Tensor,
+        s: int,
+        logits: Tensor,
+        tilt: Callable[[Tensor, Tensor | None, int], Tensor],
+        rng: torch.Generator | None,
+    ) -> Tensor:
+        """The samples with the one position of round s drawn from ``softmax(log q + F)``.
+
+        The logits ``[B C, 1, K]`` are those of the C candidates of each sample, over which q is the mixture.
+        """
+        log_probs = torch.log_softmax(logits, dim=-1).unflatten(0, (len(codes), -1))
+        log_ratios = tilt(self._shown(codes), self.labels, int(self._positions(s)))
+        return self._with_round(codes, s, torch.logsumexp(log_probs, dim=1) + log_ratios[:, None].to(logits), rng)
+
     # Logits, in float32 at least, [B, P, K] or those of a round's positions [B, R, K].
 
     def _positions(self, s: int) -> Tensor:
@@ -488,6 +517,18 @@ class RoundsCategorical(Distribution):
 
     def _of_round(self, codes: Tensor, s: int) -> Tensor:
         return self._logits(codes, self._positions(s))
+
+    def _session(self) -> RoundSession:
+        """Logits of each round in turn, by what the network remembers of those before."""
+        with self._precision.autocast():
+            session = self.network.session(self.latents, self.labels, self.rounds)
+
+        def logits_of_round(codes: Tensor, s: int) -> Tensor:
+            with self._precision.autocast():
+                logits = session(codes, s)
+            return self._checked(logits, self._positions(s))
+
+        return logits_of_round
 
     def _logits(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
         with self._precision.autocast():

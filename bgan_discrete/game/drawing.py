@@ -4,12 +4,13 @@ Letters: N latents, Z width of a latent, M draws for each sample that is kept, B
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.distributions import Distribution
+from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
@@ -41,9 +42,11 @@ def sample_codes(
     seed: int | torch.Generator,
     device: torch.device,
     batch_size: int = 1000,
-    draw: Callable[[Distribution, torch.Generator], Tensor] | None = None,
+    change: Callable[[Any], Any] | None = None,
     labels: Tensor | None = None,
     resampler: Resampler | None = None,
+    prompt: Tensor | None = None,
+    fixed: Tensor | None = None,
 ) -> Tensor:
     """Draw one sample for each of ``num_samples`` latents, from a generator in eval mode.
 
@@ -53,41 +56,60 @@ def sample_codes(
         seed: Of the latents and the draws; or a generator of random numbers, used from its present state.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
-        draw: Draws codes ``[B, *event_shape]`` from the generator's distribution; `Distribution.sample` if None.
+        change: What is drawn from in place of the generator's own distribution, such as a sharpened one; None for that
+            itself.
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
-        resampler: Keeps one of every M draws, each of a latent of its own; None keeps all.
+        resampler: Keeps one of every M draws, each of a latent of its own, or one of M candidates of every round; None
+            keeps all.
+        prompt: Codes ``[T]`` that every sequence begins with, of an autoregressive distribution; None for none.
+        fixed: Codes that samples are to have, ``[num_samples, *event_shape]``, K where they are drawn, of a
+            distribution in rounds; None for none.
 
     Returns:
         Codes ``[num_samples, *event_shape]``, on the CPU.
 
     Raises:
-        InputError: If ``num_samples`` < 1, or draws without probabilities are to be weighed.
+        InputError: If ``num_samples`` < 1, draws without probabilities are to be weighed, or fixed codes do not fit.
         NonFiniteError: If the generator's output is not finite.
     """
     check_at_least_one(num_samples=num_samples)
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
     num_draws = 1 if resampler is None else resampler.num_draws
     kept_at_once = max(batch_size // num_draws, 1)
+
+    def of_batch(values: Tensor | None, start: int) -> Tensor | None:
+        """Those of a whole batch, of which the last one repeats its own."""
+        if values is None:
+            return None
+        wanted = values[start : start + kept_at_once]
+        return wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)].to(device)
+
     batches = []
     with at_rest(generator):
         for start in range(0, num_samples, kept_at_once):
             # 1. Latents and labels, always of a whole batch: the first n samples then do not depend on num_samples.
             latents = draw_latents(generator, kept_at_once * num_draws, rng)
-            labels_of_draws = None
-            if labels is not None:
-                wanted = labels[start : start + kept_at_once]
-                filled_up = wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)]
-                labels_of_draws = filled_up.repeat_interleave(num_draws).to(device)
+            labels_of_draws = of_batch(labels, start)
+            if labels_of_draws is not None:
+                labels_of_draws = labels_of_draws.repeat_interleave(num_draws)
 
             # 2. The distribution of the draws.
             distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
             distribution.check_finite(type(generator).__name__)
             if resampler is not None and not distribution.has_log_prob:
                 raise InputError(f"resample must be 1 for a generator of continuous grey levels, got {num_draws}")
+            if change is not None:
+                distribution = change(distribution)
 
             # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
-            codes = distribution.sample(1, rng)[0] if draw is None else draw(distribution, rng)
-            if resampler is not None:
-                codes = resampler(codes, labels_of_draws, rng)
+            if isinstance(distribution, RoundsCategorical):
+                fixed_of_batch = of_batch(fixed, start)
+                if resampler is not None:
+                    codes = resampler.draw_in_rounds(distribution, rng, fixed_of_batch)
+                else:
+                    codes = distribution.sample(1, rng, fixed_of_batch)[0]
+            else:
+                drawn = distribution.sample(1, rng) if prompt is None else distribution.sample(1, rng, prompt=prompt)
+                codes = drawn[0] if resampler is None else resampler(drawn[0], labels_of_draws, rng)
             batches.append(codes[: num_samples - start].cpu())
     return torch.cat(batches)

@@ -174,6 +174,21 @@ class Discriminator(nn.Module, ABC):
         log_ratio: Tensor = self(codes) if labels is None else self(codes, labels)
         return log_ratio[:, -1] if log_ratio.ndim == 2 else log_ratio
 
+    def sample_alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`sample_log_ratio` with the code at each position exchanged for each category; here `alternatives`.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``.
+            labels: With classes, integers ``[B]``.
+
+        Returns:
+            ``[B, *event_shape, K]``.
+
+        Raises:
+            InputError: If the discriminator knows no alternatives.
+        """
+        return self.alternatives(codes, labels)
+
     def one_hots(self, samples: Tensor) -> Tensor:
         """One-hots ``[B, *event_shape, K]`` of codes; soft one-hots stay what they are."""
         return samples if samples.is_floating_point() else one_hot_codes(samples, self.space.num_categories)

@@ -3,14 +3,18 @@
 A generator q and a discriminator's log-ratio F together say more than q alone: ``q(x) exp F(x) / beta`` is what the
 generator is trained towards, and the data's distribution where F is the true log-ratio. To sample from it, draw M from
 q and keep one, with probability ``exp F(x_m) / sum exp F``. This is exact as M grows; with M = 1 nothing changes.
+Where samples are drawn in rounds, one of M candidates is kept after every round, by F of what is drawn so far.
 
 Letters: N samples that are kept, M draws for each, B any batch of samples.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_players
 from bgan_discrete.game.scoring import at_rest
@@ -23,7 +27,8 @@ class Resampler:
 
     Args:
         discriminator: Its `sample_log_ratio` gives ``F [B]`` of codes ``[B, *event_shape]`` and, with classes, labels
-            ``[B]``.
+            ``[B]``. In rounds of one position its `sample_alternatives`, where it knows alternatives, are used, which
+            are by the same judge.
         num_draws: M >= 1.
 
     Raises:
@@ -47,6 +52,16 @@ class Resampler:
         self.discriminator, self.num_draws = discriminator, num_draws
 
     def __call__(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
+        """Keep one of every M draws; arguments and errors as in `choose`.
+
+        Returns:
+            Codes ``[N, *event_shape]``.
+        """
+        chosen_draw = self.choose(codes, labels, rng)
+        first_row = torch.arange(len(chosen_draw), device=codes.device) * self.num_draws
+        return codes[first_row + chosen_draw]
+
+    def choose(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Choose.
 
         Args:
@@ -55,7 +70,7 @@ class Resampler:
             rng: Source of the random numbers, on the device of the codes.
 
         Returns:
-            Codes ``[N, *event_shape]``.
+            Which draw of each sample is kept, int64 ``[N]`` in ``[0, M)``.
 
         Raises:
             InputError: If the codes are not M for each sample, or F is not finite, or not one for each.
@@ -63,14 +78,48 @@ class Resampler:
         if len(codes) % self.num_draws:
             raise InputError(f"codes must be {self.num_draws} draws for each sample, got {len(codes)}")
         log_w_NM = sample_log_ratios(self.discriminator, codes, labels).view(-1, self.num_draws)
-        chosen_draw = torch.multinomial(log_w_NM.softmax(1), 1, generator=rng)[:, 0]
-        first_row = torch.arange(len(log_w_NM), device=codes.device) * self.num_draws
-        return codes[first_row + chosen_draw]
+        return torch.multinomial(log_w_NM.softmax(1), 1, generator=rng)[:, 0]
+
+    def draw_in_rounds(
+        self, distribution: RoundsCategorical, rng: torch.Generator | None = None, fixed: Tensor | None = None
+    ) -> Tensor:
+        """Draw samples, each round of which is kept of M candidates; a round of one position is drawn exactly.
+
+        Args:
+            distribution: Of ``N M`` latents: in round 0 each candidate has its own. The rounds should be those that
+                the discriminator was trained on.
+            rng: Source of draws and choices.
+            fixed: Codes that samples are to have, ``[*event_shape]`` or ``[N, *event_shape]``, K where they are drawn;
+                None for none.
+
+        Returns:
+            Codes ``[N, *event_shape]``.
+
+        Raises:
+            InputError: If the discriminator has not learnt to read partly drawn samples, F is not finite, or the fixed
+                codes do not fit.
+        """
+        if distribution.num_rounds > 1 and not self.discriminator.partial:
+            raise InputError(
+                f"resample in {distribution.num_rounds} rounds needs a discriminator of partly drawn samples "
+                f"(partial=True), got a {type(self.discriminator).__name__} of whole ones"
+            )
+
+        def choose(codes: Tensor, labels: Tensor | None) -> Tensor:
+            return self.choose(codes, labels, rng)
+
+        def tilt(codes: Tensor, labels: Tensor | None, position: int) -> Tensor:
+            def score(codes: Tensor, labels: Tensor | None) -> Tensor:
+                return self.discriminator.sample_alternatives(codes, labels).flatten(1, -2)[:, position]
+
+            return _scored(self.discriminator, score, codes, labels)
+
+        knows_alternatives = "alternatives" in self.discriminator.credits
+        return distribution.resampled(choose, self.num_draws, rng, fixed, tilt if knows_alternatives else None)
 
 
-@torch.no_grad()
 def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-    """``F`` of whole samples, in eval mode, without gradients.
+    """``F`` of samples, in eval mode, without gradients.
 
     Args:
         discriminator: As in `Resampler`.
@@ -83,15 +132,23 @@ def sample_log_ratios(discriminator: Discriminator, codes: Tensor, labels: Tenso
     Raises:
         InputError: If F is inf or NaN, or not one for each sample.
     """
-    log_ratios = []
+    log_ratio = _scored(discriminator, discriminator.sample_log_ratio, codes, labels)
+    if log_ratio.shape != (len(codes),):
+        raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(log_ratio.shape)}")
+    return log_ratio
+
+
+@torch.no_grad()
+def _scored(
+    discriminator: Discriminator, score: Callable[[Tensor, Tensor | None], Tensor], codes: Tensor, labels: Tensor | None
+) -> Tensor:
+    """What one of its methods gives, part by part, in float64 and finite."""
+    scores = []
     with at_rest(discriminator):
         for start in range(0, len(codes), SCORED_AT_ONCE):
             rows = slice(start, start + SCORED_AT_ONCE)
-            log_ratio = discriminator.sample_log_ratio(codes[rows], None if labels is None else labels[rows])
-            log_ratios.append(log_ratio.double())
-    log_ratio = torch.cat(log_ratios)
-    if log_ratio.shape != (len(codes),):
-        raise InputError(f"discriminator must give one F for each of {len(codes)} samples, got {list(log_ratio.shape)}")
-    if not torch.isfinite(log_ratio).all():
+            scores.append(score(codes[rows], None if labels is None else labels[rows]).double())
+    found = torch.cat(scores)
+    if not torch.isfinite(found).all():
         raise InputError("discriminator gives inf or NaN for a sample, so that no draw can be weighed")
-    return log_ratio
+    return found

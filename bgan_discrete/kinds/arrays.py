@@ -17,6 +17,7 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds.given import codes_of_array, codes_of_columns
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
@@ -162,6 +163,10 @@ class Arrays(Kind):
             return partial(codec.decode, ranges=True)
         return super().decoder(codec, bin_ranges)
 
+    def given_codes(self, given: Any, codec: ArrayCodec, space: SampleSpace) -> np.ndarray:
+        """Of some columns of a table, or some positions of arrays."""
+        return codes_of_columns(given, codec) if isinstance(codec, TableCodec) else codes_of_array(given, codec)
+
     def save(self, samples: Samples, path: Path) -> str:
         """Rows as CSV."""
         text = rows_as_csv(samples.values)
@@ -223,13 +228,14 @@ class Arrays(Kind):
         seed: int = METRICS_SEED,
         *,
         resample: int = 1,
+        rounds: int | None = None,
         **options: Any,
     ) -> Evaluation:
         """Distances of columns and pairs of columns, nearest neighbours, a fresh critic."""
         refuse_options(self.name, options)
         self.check_counts(num_samples, data)
         return evaluate_array(
-            pipeline.generate(num_samples, seed=seed, resample=resample).codes,
+            pipeline.generate(num_samples, seed=seed, resample=resample, rounds=rounds).codes,
             data.codes,
             data.heldout_codes,
             data.space,

@@ -15,6 +15,7 @@ from bgan_discrete.durable import replacing_file
 from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
+from bgan_discrete.kinds.given import codes_of_images
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics.figure import Evaluation
@@ -123,6 +124,10 @@ class Images(Kind):
         """Give the data's log-frequencies for an output bias."""
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
 
+    def given_codes(self, given: Any, codec: ImageCodec, space: SampleSpace) -> np.ndarray:
+        """Of pictures whose transparent pixels are drawn."""
+        return codes_of_images(given, codec, space)
+
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """For one grid; with classes ten of each of the first ones, so that a class is a row."""
         if num_classes is None:
@@ -193,6 +198,7 @@ class Images(Kind):
         seed: int = METRICS_SEED,
         *,
         resample: int = 1,
+        rounds: int | None = None,
         **options: Any,
     ) -> Evaluation:
         """Distances of pixels and features, nearest neighbours, classes."""
@@ -201,7 +207,7 @@ class Images(Kind):
         if pipeline.num_classes is not None:
             labels = _labels_to_evaluate(data, pipeline.num_classes, num_samples, seed)
             asked = labels if data.labels is None else _classes_of_model(data, pipeline.class_names)[labels]
-        samples = pipeline.generate(num_samples, seed=seed, labels=asked, resample=resample)
+        samples = pipeline.generate(num_samples, seed=seed, labels=asked, resample=resample, rounds=rounds)
         if samples.codes.shape[1:] != tuple(data.event_shape):
             made, given = samples.codes.shape[1:], tuple(data.event_shape)
             raise InputError(

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from bgan_discrete.codecs import Codec
 from bgan_discrete.config import ScriptConfig, TrainingConfig
@@ -50,6 +52,31 @@ class Samples:
     def pil(self) -> list[Image.Image]:
         """Samples of an image model as N pictures of Pillow, of mode L or RGB."""
         return [Image.fromarray(image) for image in self.values]
+
+
+@dataclass(frozen=True)
+class GivenCodes:
+    """What samples are to have.
+
+    Attributes:
+        codes: Integers ``[L, *event_shape]``, of L different ones; K where samples are drawn.
+    """
+
+    codes: np.ndarray
+
+    def rows_of(self, num_samples: int) -> np.ndarray:
+        """Which one each sample is to have, ``[num_samples]``: they are shared evenly, in their order.
+
+        Raises:
+            InputError: If they are more than the samples.
+        """
+        if len(self.codes) > num_samples:
+            raise InputError(f"given must be at most as many as num_samples = {num_samples}, got {len(self.codes)}")
+        return np.arange(num_samples) * len(self.codes) // num_samples
+
+    def shared(self, num_samples: int) -> Tensor:
+        """Codes ``[num_samples, *event_shape]`` of the samples; errors as in `rows_of`."""
+        return torch.from_numpy(self.codes[self.rows_of(num_samples)])
 
 
 class Kind(ABC):
@@ -157,6 +184,23 @@ class Kind(ABC):
         decode: Callable[[np.ndarray], Any] = codec.decode
         return decode
 
+    def given_codes(self, given: Any, codec: Any, space: SampleSpace) -> np.ndarray:
+        """The codes of what samples are to have.
+
+        Args:
+            given: As a user gives it, in the values of the data, for all samples or for several; or, where the program
+                takes that, as text or the name of a file.
+            codec: Of the model.
+            space: Of one sample.
+
+        Returns:
+            int64 ``[L, *event_shape]``, K where samples are drawn.
+
+        Raises:
+            InputError: If it has another form, or values that the codec does not know.
+        """
+        raise InputError(f"given is not for samples of kind {self.name}")
+
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """The samples of a finished model that its run shows.
 
@@ -225,7 +269,15 @@ class Kind(ABC):
 
     @abstractmethod
     def evaluate(
-        self, pipeline: Any, data: Any, num_samples: int, seed: int = METRICS_SEED, *, resample: int = 1, **options: Any
+        self,
+        pipeline: Any,
+        data: Any,
+        num_samples: int,
+        seed: int = METRICS_SEED,
+        *,
+        resample: int = 1,
+        rounds: int | None = None,
+        **options: Any,
     ) -> Any:
         """Figures of a model's samples against held-out data, with their floors and baselines.
 
@@ -235,6 +287,7 @@ class Kind(ABC):
             num_samples: How many samples are drawn.
             seed: Of the samples.
             resample: See `Pipeline.generate`.
+            rounds: See `Pipeline.generate`.
             **options: Of this kind alone.
 
         Raises:

@@ -22,6 +22,7 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.kinds.given import codes_of_tokens
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
@@ -160,6 +161,10 @@ class Text(Kind):
         if spread is not None:
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind), spread)
 
+    def given_codes(self, given: Any, codec: TextCodec, space: SampleSpace) -> np.ndarray:
+        """Of lists of tokens."""
+        return codes_of_tokens(given, codec)
+
     def save(self, samples: Samples, path: Path) -> str:
         """One sample a line."""
         text = "".join(f"{on_one_line(line)}\n" for line in samples.values)
@@ -214,6 +219,7 @@ class Text(Kind):
         seed: int = METRICS_SEED,
         *,
         resample: int = 1,
+        rounds: int | None = None,
         others: Mapping[str, Any] | None = None,
         protocol: str = "full",
         sweep_temperature: bool = False,
@@ -229,7 +235,7 @@ class Text(Kind):
         if num_samples < 2:
             raise InputError(f"num_samples must be at least 2, got {num_samples}")
         training, heldout = _evaluated_texts(data)
-        texts = pipeline.generate(num_samples, seed=seed, resample=resample).values
+        texts = pipeline.generate(num_samples, seed=seed, resample=resample, rounds=rounds).values
         if not any(texts):
             raise InputError("the model generates only empty texts: there is nothing to evaluate")
         report = evaluate_text(
@@ -243,11 +249,17 @@ class Text(Kind):
         )
         if protocol == "wgan-gp":
             few = num_samples < WGAN_GP_SAMPLES
-            drawn = pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample).values if few else texts
+            drawn = (
+                pipeline.generate(WGAN_GP_SAMPLES, seed=seed, resample=resample, rounds=rounds).values if few else texts
+            )
             report.facts["wgan_gp"] = wgan_gp_divergences(drawn, training, heldout)
         if sweep_temperature:
             report.facts["sweep"] = {
-                name: sweep_temperatures(model, data, num_samples, seed, resample if model is pipeline else 1)
+                name: (
+                    sweep_temperatures(model, data, num_samples, seed, resample=resample, rounds=rounds)
+                    if model is pipeline
+                    else sweep_temperatures(model, data, num_samples, seed)
+                )
                 for name, model in {"model": pipeline, **others}.items()
             }
         return report
@@ -288,14 +300,17 @@ def _evaluated_texts(data: TextData) -> tuple[list[str], list[str]]:
 
 
 def sweep_temperatures(
-    pipeline: Any, data: TextData, num_samples: int, seed: int = METRICS_SEED, resample: int = 1
+    pipeline: Any, data: TextData, num_samples: int, seed: int = METRICS_SEED, **options: Any
 ) -> list[dict[str, float]]:
-    """Quality and diversity at each of `TEMPERATURES`: a single point would only measure sharpness."""
+    """Quality and diversity at each of `TEMPERATURES`: a single point would only measure sharpness.
+
+    The ``options`` are those of `Pipeline.generate`.
+    """
     training, heldout = _evaluated_texts(data)
     names = ("JSD-4", "forward perplexity", "reverse perplexity", "BLEU-4", "Self-BLEU-4", "valid")
     points = []
     for temperature in TEMPERATURES:
-        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, resample=resample).values
+        texts = pipeline.generate(num_samples, seed=seed, temperature=temperature, **options).values
         valid = equations() if data.name == "arithmetic" else None
         report = evaluate_text(texts, training, heldout, ends=data.codec.ends, valid=valid, markov=False)
         row = {figure.title: figure.value for figure in report.figures.values()}

@@ -3,22 +3,20 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.config import folder_of_run
 from bgan_discrete.devices import resolve_device
-from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.durable import (
     clean_leftovers,
     keep_permissions,
@@ -31,11 +29,13 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples
+from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
-from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, shown, write_model
+from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
+from bgan_discrete.models.sampling import beginning, change_of, check_in_rounds, class_numbers, prompt_of
 from bgan_discrete.nn import ContinuousConvGenerator
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
@@ -90,7 +90,7 @@ class Pipeline:
         if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
             # Whose numbers are read as a scale, and how classes are called, a discriminator need not know.
             ignored: dict[str, Any] = {"ordered": False, "class_names": None}
-            if generator.num_rounds > 1:  # there padding is a category like the others
+            if isinstance(generator, RoundsGenerator):  # there padding is a category like the others
                 ignored["end_id"] = None
             ours, theirs = (replace(x.space, **ignored) for x in (generator, discriminator))
             if (difference := ours.difference(theirs)) is not None:
@@ -157,6 +157,8 @@ class Pipeline:
         top_k: int | None = None,
         top_p: float | None = None,
         prompt: str = "",
+        given: Any = None,
+        rounds: int | None = None,
         bin_ranges: bool = False,
         resample: int = 1,
     ) -> Samples:
@@ -174,7 +176,13 @@ class Pipeline:
                 categories are drawn more often, and the samples are no longer those of the model.
             top_k: Draw only from the so many most probable categories of a position; None for all.
             top_p: Draw only from the most probable categories that have this share of the probability, in (0, 1].
-            prompt: What every sample begins with; of autoregressive generators of text.
+            prompt: What every sample begins with; of generators of text that are autoregressive or draw in rounds.
+            given: What samples are to have, while the rest is drawn; of generators that draw in rounds. For a table a
+                dictionary or data frame of some columns, in which missing cells are drawn; for arrays an integer array
+                with -1 where it is drawn; for images a picture or pictures whose transparent pixels are drawn; for text
+                a list of tokens, with None where they are drawn (see the kind's ``given_codes``). L <= ``num_samples``
+                different ones are shared among the samples as labels are.
+            rounds: Draw in so many rounds rather than those of the training; of masked generators.
             bin_ranges: Give a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator: nearer to the data, at so many times the cost
@@ -186,42 +194,49 @@ class Pipeline:
         Raises:
             InputError: If a number is out of its range, or an option is not for such a model: logits of a generator of
                 continuous grey levels, labels of a model without classes, more labels than samples, an unknown label or
-                character, a prompt that is too long, bins of what is no table.
+                character, a prompt that is too long, given values that the codec does not know, bins of what is no
+                table.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
         decode = self.kind.decoder(self.codec, bin_ranges)
-        of_samples = labels_of_samples(self._class_numbers(labels), num_samples, self.num_classes)
+        of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
+        change = change_of(self.generator, temperature, top_k, top_p, rounds)
+        start = prompt_of(self.generator, self.codec, prompt)
+        if given is not None and start is not None:
+            raise InputError("prompt and given exclude each other: put the beginning into given")
+        fixed = None if given is None else self.given_codes(given).shared(num_samples)
+        if start is not None and isinstance(self.generator, RoundsGenerator):
+            fixed, start = beginning(start, self.generator.space, num_samples), None
         codes = sample_codes(
             self.generator,
             num_samples,
             seed,
             self.device,
             batch_size,
-            self._draw(temperature, top_k, top_p, prompt),
+            change,
             labels=None if of_samples is None else torch.from_numpy(of_samples),
             resampler=self._resampler(resample),
+            prompt=start,
+            fixed=fixed,
         ).numpy()
         return Samples(codes, decode(codes), of_samples)
 
-    def _draw(
-        self, temperature: float, top_k: int | None, top_p: float | None, prompt: str
-    ) -> Callable[[Any, torch.Generator], Tensor]:
-        """What makes codes of a distribution."""
-        check_sharpening(temperature, top_k, top_p)
-        is_sharpened = (temperature, top_k, top_p) != (1.0, None, None)
-        if is_sharpened and isinstance(self.generator, ContinuousConvGenerator):
-            raise InputError(f"temperature must be 1 for a generator of continuous grey levels, got {temperature}")
-        if prompt and not self.generator.takes_prompt:
-            raise InputError("prompt needs an autoregressive generator (gru, transformer); this model is one-shot")
-        start = torch.from_numpy(self.codec.prompt_codes(prompt).astype(np.int64)) if prompt else None
+    def given_codes(self, given: Any) -> GivenCodes:
+        """What samples are to have, in codes, so that many calls of `generate` need not read it again.
 
-        def draw(distribution: Any, rng: torch.Generator) -> Tensor:
-            if is_sharpened:
-                distribution = distribution.sharpened(temperature, top_k, top_p)
-            drawn = distribution.sample(1, rng) if start is None else distribution.sample(1, rng, prompt=start)
-            return cast(Tensor, drawn[0])
+        Args:
+            given: As in `generate`.
 
-        return draw
+        Returns:
+            What `generate` takes as ``given`` too.
+
+        Raises:
+            InputError: If the generator does not draw in rounds, or the values are not those of its data.
+        """
+        if isinstance(given, GivenCodes):
+            return given
+        check_in_rounds(self.generator, "given")
+        return GivenCodes(self.kind.given_codes(given, self.codec, self.generator.space))
 
     def _resampler(self, resample: int) -> Resampler | None:
         if resample == 1:
@@ -429,30 +444,6 @@ class Pipeline:
         if not names_hub_model(model):
             pipeline._origin = Path(model)
         return pipeline
-
-    def _class_numbers(self, labels: Any) -> list[int] | None:
-        """The numbers of the classes that are asked for by numbers or names; None for all."""
-        if labels is None:
-            return None
-        if isinstance(labels, (str, int, np.integer)):
-            labels = [labels]
-        return [self._class_number(label) for label in labels]
-
-    def _class_number(self, label: Any) -> int:
-        """Of a name, or of a number, also one in digits that is nobody's name."""
-        names = self.class_names or ()
-        if isinstance(label, str) and label in names:
-            return names.index(label)
-        if isinstance(label, (int, np.integer)) and not isinstance(label, bool):
-            return int(label)
-        # Numbers of classes have few digits; Python does not read thousands of them.
-        if isinstance(label, str) and label.isdecimal() and len(label) < 10:
-            return int(label)
-        count = self.num_classes
-        if count is None:
-            return 0
-        known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
-        raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {shown(label)}")
 
 
 def load(

@@ -163,6 +163,21 @@ class AlternativesDiscriminator(Discriminator):
             return carry_to_the_end(log_ratios_BL, counted_BL)[:, -1]
         return (log_ratios_BL * counted_BL).sum(1) / counted_BL.sum(1)
 
+    def sample_alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """F with the code at each position exchanged for each category, by the judge that sees most.
+
+        It is the judge of `sample_log_ratio`, where `alternatives` is the mean over all of them.
+
+        Args:
+            codes: Integers ``[B, L]``.
+            labels: None.
+
+        Returns:
+            ``[B, L, K]``, meaningless where those of `alternatives` are.
+        """
+        check_labels(self, labels)
+        return self._judgements(codes)[:, -1, :, : self.space.num_categories]
+
     def _judgements(self, codes: Tensor) -> Tensor:
         """F of each judge, ``[B, J, L, K]``, within `log_ratio_bound`."""
         return self.log_ratio_bound * torch.tanh(self._unbounded(codes) / self.log_ratio_bound)

@@ -31,6 +31,7 @@ def evaluate(
     device: str = "auto",
     revision: str | None = None,
     resample: int = 1,
+    rounds: int | None = None,
     **options: Any,
 ) -> Any:
     """Evaluate a saved model, print its figures and keep them, as ``bgan evaluate`` does; ``options`` are of its kind.
@@ -40,7 +41,7 @@ def evaluate(
     temperatures goes next to ``output``, as a PNG.
     """
     # 1. What can be refused before any work.
-    check_at_least_one(num_samples=num_samples)
+    check_at_least_one(num_samples=num_samples, rounds=1 if rounds is None else rounds)
     if output is not None and output.is_dir():
         raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
     check_output(output, model, vars(data))
@@ -51,6 +52,8 @@ def evaluate(
     give_discriminator(pipeline, model, resample)
     if against is not None:
         options["others"] = {"against": load(against, device)}
+    if rounds is not None:
+        options["rounds"] = rounds
 
     # 2. Data, samples, figures.
     encoded = kind.load(data, pipeline.codec)
@@ -67,7 +70,8 @@ def evaluate(
         write_product("")  # what was printed must have arrived
         return report
     details = {"model": str(model), "seed": seed, "evaluation_seconds": round(time.monotonic() - started, 1)}
-    write_report(output, report, encoded, details if resample == 1 else {**details, "resample": resample})
+    drawn = {"resample": resample if resample > 1 else None, "rounds": rounds}
+    write_report(output, report, encoded, {**details, **{k: v for k, v in drawn.items() if v is not None}})
     say(f"report: {output}")
     sweep, curve = report.facts.get("sweep"), output.with_suffix(".png")
     if sweep:

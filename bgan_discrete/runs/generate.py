@@ -12,7 +12,7 @@ from tqdm import tqdm
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.errors import InputError
-from bgan_discrete.kinds.kind import Samples
+from bgan_discrete.kinds.kind import GivenCodes, Samples
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.run_folder import check_output
 from bgan_discrete.runs.discriminators import give_discriminator
@@ -40,20 +40,24 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     prompt: str = "",
+    given: Any = None,
+    rounds: int | None = None,
     resample: int = 1,
 ) -> None:
     """Write samples of a saved model, as ``bgan generate`` does; most options are those of `Pipeline.generate`.
 
     The form goes by the suffix of ``output``, as each kind's ``write`` has it; there ``columns`` and ``bin_ranges`` are
-    used too. ``labels`` have commas between them. Memory holds `PART` samples, except for a grid of images.
+    used too. ``labels`` have commas between them; ``given`` may be text, as each kind's ``given_codes`` has it. Memory
+    holds `PART` samples, except for a grid of images.
     """
     # 1. What can be refused before the model is read.
     check_output(output, model)
-    check_at_least_one(num_samples=num_samples, resample=resample)
+    check_at_least_one(num_samples=num_samples, resample=resample, rounds=1 if rounds is None else rounds)
     if columns is not None:
         check_at_least_one(columns=columns)
     check_sharpening(temperature, top_k, top_p)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
+    options |= {"given": given, "rounds": rounds}
     if labels is not None:
         options["labels"] = [label.strip() for label in split_names(labels, "labels") or [""]]
 
@@ -80,11 +84,15 @@ def draw_in_parts(
     classes = pipeline.num_classes
     shared = options.get("labels", range(classes or 0))
     places = None if classes is None else labels_of_samples(np.arange(len(shared)), num_samples, len(shared))
+    given = None if options.get("given") is None else pipeline.given_codes(options["given"])
+    given_of = np.arange(0) if given is None else given.rows_of(num_samples)
     size = max(PART // resample, 1)  # always whole batches, so that the samples are those of one call
     with tqdm(total=num_samples, desc="drawing", unit=" samples", file=sys.stderr, disable=None, leave=False) as bar:
         for start in range(0, num_samples, size):
             count = min(size, num_samples - start)
             if places is not None:
                 options["labels"] = [shared[place] for place in places[start : start + count]]
+            if given is not None:
+                options["given"] = GivenCodes(given.codes[given_of[start : start + count]])
             yield pipeline.generate(count, rng, PART, resample=resample, **options)
             bar.update(count)

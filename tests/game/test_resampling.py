@@ -123,6 +123,10 @@ def test_the_log_ratio_of_a_sample_by_a_discriminator_of_alternatives(context: A
     codes = torch.tensor([[1, 2, 1, 2, 1], [2, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
     last = network(codes).view(3, -1, 5)[:, -1]  # of the judge that sees most
     lengths = [5, 5, 5] if end_id is None else [5, 3, 1]
+    # The alternatives by which a round of one position is drawn are those of the same judge.
+    of_codes = network.sample_alternatives(codes).gather(-1, codes[..., None]).squeeze(-1)
+    for alike, judged, length in zip(of_codes, last, lengths, strict=True):
+        assert torch.equal(alike[:length], judged[:length])
     for found, judged, length in zip(network.sample_log_ratio(codes), last, lengths, strict=True):
         assert torch.isclose(found, judged[:length].mean() if context == "rest" else judged[length - 1])
     assert torch.equal(sample_log_ratios(network, codes), network.sample_log_ratio(codes).double())

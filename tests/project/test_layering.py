@@ -54,8 +54,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("images", "text", "arrays"),
     ),
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
-    "kinds": (("registry",), ("kind", "finding"), ("sample_files",), ("images", "text"), ("arrays",)),
-    "models": (("format",), ("pipeline",)),
+    "kinds": (("registry",), ("kind", "finding"), ("sample_files", "given"), ("images", "text"), ("arrays",)),
+    "models": (("format",), ("sampling",), ("pipeline",)),
     "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",), ("fit",)),
     "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
     "sources": (
