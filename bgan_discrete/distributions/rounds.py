@@ -12,7 +12,7 @@ Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -250,6 +250,20 @@ class RoundsCategorical(Distribution):
         return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
 
     @torch.no_grad()
+    def stages(self, rng: torch.Generator | None = None) -> list[Tensor]:
+        """Draw one sample of each latent, and keep what there is of it after each round.
+
+        Args:
+            rng: As in `sample`, whose samples are the last ones.
+
+        Returns:
+            S times codes ``[N, *event_shape]`` in ``[0, K]``, K where hidden.
+        """
+        *earlier, codes = self._each_round(self._start(None), self.num_rounds, rng)
+        shape = (self.batch_size, *self.event_shape)
+        return [part.to(self._partial_dtype).view(shape) for part in (*earlier, self._finished(codes))]
+
+    @torch.no_grad()
     def resampled(
         self,
         choose: Callable[[Tensor, Tensor | None], Tensor],
@@ -460,18 +474,24 @@ class RoundsCategorical(Distribution):
         """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
         counts = numbers.tolist()
         if min(counts) == max(counts):
-            with self._precision.autocast():
-                session = self.network.session(self.latents, self.labels, self.rounds)
-            for s in range(counts[0]):
-                with self._precision.autocast():
-                    logits = session(codes, s)
-                codes = self._with_round(codes, s, self._checked(logits, self._positions(s)), rng)
+            for drawn in self._each_round(codes, counts[0], rng):
+                codes = drawn
             return codes
         for s in range(max(counts)):
             rows = (numbers > s).nonzero()[:, 0]
             part, some = self._rows(rows), codes[rows]
             codes = codes.index_copy(0, rows, part._with_round(some, s, part._of_round(some, s), rng))
         return codes
+
+    def _each_round(self, codes: Tensor, num_rounds: int, rng: torch.Generator | None) -> Iterator[Tensor]:
+        """The samples after each of the first rounds."""
+        with self._precision.autocast():
+            session = self.network.session(self.latents, self.labels, self.rounds)
+        for s in range(num_rounds):
+            with self._precision.autocast():
+                logits = session(codes, s)
+            codes = self._with_round(codes, s, self._checked(logits, self._positions(s)), rng)
+            yield codes
 
     def _with_round(self, codes: Tensor, s: int, logits: Tensor, rng: torch.Generator | None) -> Tensor:
         """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden."""
