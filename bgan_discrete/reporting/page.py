@@ -280,14 +280,8 @@ def _rounds(record: RunRecord) -> dict[str, Any]:
         fault = one_line(error)
     values = known.get("values", [])
     return {
-        **{name: known[name] for name in ("caption", "noun")},
-        "stages": [
-            {
-                **{name: int(stage[name]) for name in ("first", "last", "size")},
-                "colour": hexadecimal(rgb_of_round(int(stage["last"]) - 1, count)),
-            }
-            for stage in stages
-        ],
+        "caption": known["caption"],
+        "stages": [{**stage, "colour": hexadecimal(rgb_of_round(int(stage["last"]) - 1, count))} for stage in stages],
         "pictures": pictures,
         "values": [(value, hexadecimal(rgb_of_code(code, len(values)))) for code, value in enumerate(values)],
         "lines": known.get("lines", []),

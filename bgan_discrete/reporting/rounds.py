@@ -81,9 +81,10 @@ class DrawnRounds:
             note,
         ]
         stages = [
-            {"first": first + 1, "last": last + 1, "size": int(sizes[first : last + 1].sum())} for first, last in shown
+            {"first": first + 1, "last": last + 1, "drawn": counted(int(sizes[first : last + 1].sum()), noun)}
+            for first, last in shown
         ]
-        return {"count": len(sizes), "noun": noun, "caption": ". ".join(sentences) + ".", "stages": stages, **more}
+        return {"count": len(sizes), "caption": ". ".join(sentences) + ".", "stages": stages, **more}
 
 
 def sentence_of_rounds(order: str, cut: str | Sequence[int], sizes: Sequence[int]) -> str:
@@ -95,11 +96,16 @@ def counted_rounds(sizes: Sequence[int], noun: str) -> str:
     """The number of rounds and their sizes, in words."""
     start = f"{len(sizes)} rounds of"
     if len(set(sizes)) == 1:
-        return f"{start} {sizes[0]:,} {noun} each"
+        return f"{start} {counted(sizes[0], noun)} each"
     if len(sizes) > MAX_STAGES:
         return f"{start} {min(sizes):,} to {max(sizes):,} {noun}"
     *most, last = (f"{size:,}" for size in sizes)
     return f"{start} {', '.join(most)} and {last} {noun}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of what has a plural in s."""
+    return f"{number:,} {noun if number != 1 else noun.removesuffix('s')}"
 
 
 def cut_name(cut: str | Sequence[int]) -> str:
@@ -138,7 +144,7 @@ def lines_of_rounds(
             text = gap.join([HIDDEN] * (end - start)) if is_hidden else write(codes[start:end])
             parts.append([text + gap, str(states[start])])
         lines.append(parts)
-    note = f"One sample after each round: what the round adds is marked, {HIDDEN} is hidden"
+    note = f"One sample after each round: what is new is marked, {HIDDEN} is hidden"
     if drawn.rounds.size > MAX_POSITIONS:
         note += f"; the first {MAX_POSITIONS} {noun} alone"
     return drawn.facts(noun, shown, note, lines=lines)
