@@ -73,7 +73,7 @@ class DrawnRounds:
         """What a report says of rounds of positions that are called ``noun``; ``note`` says what is shown."""
         sizes = np.bincount(self.rounds.ravel(), minlength=len(self.stages))
         how = ORDERS.get(self.order, "")
-        cut = CUTS.get(str(self.cut), "")
+        cut = CUTS.get(str(self.cut), "") if len(set(sizes.tolist())) > 1 else ""
         sentences = [
             f"Samples are drawn in {counted_rounds(sizes.tolist(), noun)}, each round given all earlier ones",
             f"Order: {self.order}{how and f' ({how})'}",
