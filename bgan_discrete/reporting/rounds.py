@@ -208,7 +208,9 @@ def picture_of_rounds(
     note = "First the round of each pixel, in the colours of the rounds; then four samples after each round, hatched "
     note += "where they are hidden"
     if len(maps) > 1:
-        note += "; channels differ in their rounds, and each has a map of its own"
+        note += (
+            "; channels differ in their rounds: each has a map of its own, and a hidden one of a pixel is at its middle"
+        )
     return drawn.facts(noun, shown, note, values=list(values) if len(values) <= MAX_VALUES else [])
 
 
