@@ -41,9 +41,9 @@ class RunFolder:
         self.config, self.metrics, self.curves = root / "config.yaml", root / "metrics.jsonl", root / "curves.png"
         self.report, self.page, self.facts = root / "report.json", root / "report.html", root / "facts.json"
         self.grids, self.checkpoints, self.model = root / "samples", root / "checkpoints", root / "model"
-        self.neighbours = root / "neighbours.png"
+        self.neighbours, self.rounds = root / "neighbours.png", root / "rounds.png"
         self.files = [self.metrics, self.curves, *map(self.samples, SAMPLE_SUFFIXES), self.report, self.page]
-        self.files += [self.facts, self.neighbours, self.config]
+        self.files += [self.facts, self.neighbours, self.rounds, self.config]
         self.folders = [self.grids, self.checkpoints, self.model, root / "tensorboard"]
 
     def samples(self, suffix: str) -> Path:

@@ -12,7 +12,7 @@ Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.autoregressive import Precision
 from bgan_discrete.distributions.endings import pad_after_end
-from bgan_discrete.distributions.factorized import FactorizedCategorical
+from bgan_discrete.distributions.one_round import RoundCategorical
 from bgan_discrete.distributions.orders import cut_sizes, round_numbers
 from bgan_discrete.distributions.protocol import Distribution, check_logits
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
@@ -62,75 +62,6 @@ class RoundsNetwork(Protocol):
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""
-
-
-class RoundCategorical(FactorizedCategorical):
-    """One round of each of N samples: the positions that it draws, given what was drawn before.
-
-    Draws of a latent have their earlier rounds in common, and so are a group whose weights can be compared. All codes
-    are those of partly drawn samples: ``[M, N, *event_shape]`` in ``[0, K]``, K where hidden.
-
-    Args:
-        logits: ``[N, *event_shape, K]``; of codes that a position cannot have, half the lowest finite number.
-        prefix: Integers ``[N, *event_shape]``: what was drawn before; K at all other positions.
-        is_drawn: Booleans ``[N, *event_shape]``: the positions of the round.
-        largest: Integers ``[*event_shape]``, the largest code of each position; None where all have K codes.
-
-    Raises:
-        InputError: If the shapes do not fit.
-    """
-
-    is_mixture = False
-
-    def __init__(self, logits: Tensor, prefix: Tensor, is_drawn: Tensor, largest: Tensor | None = None) -> None:
-        super().__init__(logits)
-        wanted = (self.batch_size, *self.event_shape)
-        if prefix.shape != wanted or is_drawn.shape != wanted:
-            got = f"{list(prefix.shape)} and {list(is_drawn.shape)}"
-            raise InputError(f"prefix and is_drawn must have shape {list(wanted)}, got {got}")
-        self.prefix, self.is_drawn, self.largest = prefix, is_drawn, largest
-
-    def sample(self, num_draws: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw the round, all else as in the prefix; arguments as in `Distribution`."""
-        codes = super().sample(num_draws, rng)
-        if self.largest is not None:
-            codes = torch.minimum(codes, self.largest.to(codes.dtype))
-        return torch.where(self.is_drawn, codes.to(self.prefix.dtype), self.prefix)
-
-    def log_prob(self, codes: Tensor) -> Tensor:
-        """``log q(round | prefix)``, ``[M, N]``, of codes with this prefix."""
-        return super().log_prob(self._of_round(codes))
-
-    def weighted_log_prob(
-        self, codes: Tensor, advantages: Tensor, zero_sum: bool = False, method: str | None = None
-    ) -> Tensor:
-        """As in `FactorizedCategorical`, over the positions of the round."""
-        return super().weighted_log_prob(self._of_round(codes), advantages, zero_sum, method)
-
-    def alternatives(self, draw: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See `Distribution`: the positions of the round are open."""
-        self._check_codes(draw[None])
-        return self.log_probs, self.is_drawn
-
-    def hide(self, codes: Tensor) -> Tensor:
-        """Hide what is drawn after the round in samples, such as those of the data.
-
-        Args:
-            codes: Integers ``[B, *event_shape]``: sample i is hidden as latent ``i % N`` is.
-
-        Returns:
-            The same shape, in the dtype of partly drawn samples.
-        """
-        is_visible = self.is_drawn | (self.prefix != self.num_categories)
-        of_codes = torch.arange(len(codes), device=codes.device) % len(is_visible)
-        return codes.to(self.prefix.dtype).masked_fill(~is_visible[of_codes], self.num_categories)
-
-    def _of_round(self, codes: Tensor) -> Tensor:
-        """Codes without hidden ones, which no table has a row for; other positions do not count."""
-        return codes.masked_fill(~self.is_drawn, 0) if codes.shape[1:] == self.is_drawn.shape else codes
-
-    def _counted(self, codes: Tensor) -> Tensor | None:
-        return self.is_drawn.flatten(1).expand(len(codes), -1, -1)
 
 
 class RoundsCategorical(Distribution):
@@ -248,6 +179,20 @@ class RoundsCategorical(Distribution):
         whole = self._repeated(num_draws)
         codes = whole._drawn(whole._start(fixed), whole._after_all(), rng)
         return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
+
+    @torch.no_grad()
+    def stages(self, rng: torch.Generator | None = None) -> list[Tensor]:
+        """Draw one sample of each latent, and keep what there is of it after each round.
+
+        Args:
+            rng: As in `sample`, whose samples are the last ones.
+
+        Returns:
+            S times codes ``[N, *event_shape]`` in ``[0, K]``, K where hidden.
+        """
+        *earlier, codes = self._each_round(self._start(None), self.num_rounds, rng)
+        shape = (self.batch_size, *self.event_shape)
+        return [part.to(self._partial_dtype).view(shape) for part in (*earlier, self._finished(codes))]
 
     @torch.no_grad()
     def resampled(
@@ -476,15 +421,21 @@ class RoundsCategorical(Distribution):
         """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
         counts = numbers.tolist()
         if min(counts) == max(counts):
-            logits_of_round = self._session()
-            for s in range(counts[0]):
-                codes = self._with_round(codes, s, logits_of_round(codes, s), rng)
+            for drawn in self._each_round(codes, counts[0], rng):
+                codes = drawn
             return codes
         for s in range(max(counts)):
             rows = (numbers > s).nonzero()[:, 0]
             part, some = self._rows(rows), codes[rows]
             codes = codes.index_copy(0, rows, part._with_round(some, s, part._of_round(some, s), rng))
         return codes
+
+    def _each_round(self, codes: Tensor, num_rounds: int, rng: torch.Generator | None) -> Iterator[Tensor]:
+        """The samples after each of the first rounds."""
+        logits_of_round = self._session()
+        for s in range(num_rounds):
+            codes = self._with_round(codes, s, logits_of_round(codes, s), rng)
+            yield codes
 
     def _with_round(self, codes: Tensor, s: int, logits: Tensor, rng: torch.Generator | None) -> Tensor:
         """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden."""

@@ -19,7 +19,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.given import codes_of_array, codes_of_columns
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
-from bgan_discrete.kinds.sample_files import write_npz
+from bgan_discrete.kinds.sample_files import on_one_line, write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.figure import Evaluation
@@ -41,6 +41,13 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import nearest_rows
+from bgan_discrete.reporting.rounds import (
+    DrawnRounds,
+    columns_of_rounds,
+    lines_of_rounds,
+    picture_of_rounds,
+    rgb_of_code,
+)
 from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
@@ -219,6 +226,24 @@ class Arrays(Kind):
             return [_row_as_line(data.codec.decode(codes[place : place + 1])) for place in range(len(codes))]
 
         return {"neighbours": nearest_rows(samples.codes, data.codes, lines)}
+
+    def rounds(self, drawn: DrawnRounds, codec: ArrayCodec, picture: Path) -> Mapping[str, Any]:
+        """The columns of a table by rounds, arrays of two axes as pictures, others as lines."""
+        if isinstance(codec, TableCodec):
+            names = codec.category_names()
+            values = [names[place][code] for place, code in enumerate(drawn.stages[-1, 0])]
+            return columns_of_rounds(drawn, [column.name for column in codec.columns], values)
+        if not isinstance(codec, IntegersCodec):
+            return super().rounds(drawn, codec, picture)
+        symbols = codec.values or range(codec.low, codec.low + codec.num_categories)
+        names_of_codes = [on_one_line(str(symbol)) for symbol in symbols]
+        if drawn.rounds.ndim == 2:
+            colours = np.array([rgb_of_code(code, len(symbols)) for code in range(len(symbols))], np.uint8)
+            return picture_of_rounds(drawn, "positions", lambda codes: colours[codes], picture, names_of_codes)
+        gap = "" if isinstance(symbols[0], str) else " "
+        return lines_of_rounds(
+            drawn, "positions", lambda codes: gap.join(names_of_codes[code] for code in codes), gap=gap
+        )
 
     def evaluate(
         self,

@@ -24,6 +24,7 @@ from bgan_discrete.metrics.marginals import log_frequencies
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator, MaskedConvGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
+from bgan_discrete.reporting.rounds import DrawnRounds, picture_of_rounds
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.sources.rows import LABELS_ASIDE
 from bgan_discrete.space import SampleSpace
@@ -189,6 +190,10 @@ class Images(Kind):
         neighbours = nearest_images(samples.codes[places], data.codes, data.codec.decode, picture)
         absent = absent_classes(data.labels, data.heldout_labels, data.class_names)
         return {"neighbours": neighbours, "classes_absent_from_training": absent}
+
+    def rounds(self, drawn: DrawnRounds, codec: ImageCodec, picture: Path) -> dict[str, Any]:
+        """The samples after each round."""
+        return picture_of_rounds(drawn, "pixels" if drawn.rounds.ndim == 2 else "codes", codec.decode, picture)
 
     def evaluate(
         self,

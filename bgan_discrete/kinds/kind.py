@@ -21,6 +21,7 @@ from bgan_discrete.config import ScriptConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.publishing.card import Words
+from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
 from bgan_discrete.space import SampleSpace
 
 ROUNDS = 4
@@ -266,6 +267,19 @@ class Kind(ABC):
         Returns:
             The facts, by their names.
         """
+
+    def rounds(self, drawn: DrawnRounds, codec: Any, picture: Path) -> Mapping[str, Any]:
+        """What a report shows of samples that are drawn in rounds: what is drawn when.
+
+        Args:
+            drawn: A few samples after each round.
+            codec: Of the model.
+            picture: A PNG to write, where the samples are pictures.
+
+        Returns:
+            The facts, by their names, of `bgan_discrete.reporting.rounds`; by default those of lines of codes.
+        """
+        return lines_of_rounds(drawn, "positions", lambda codes: " ".join(map(str, codes.tolist())), gap=" ")
 
     @abstractmethod
     def evaluate(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from bgan_discrete.codecs import TextCodec, TextCodecOptions
+from bgan_discrete.codecs import CharacterCodec, TextCodec, TextCodecOptions
 from bgan_discrete.config import (
     IN_ROUNDS,
     TextAlgorithmConfig,
@@ -42,6 +42,7 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import nearest_texts
+from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
 from bgan_discrete.sources import TextData, load_text
 from bgan_discrete.sources.arithmetic import equations
 from bgan_discrete.space import SampleSpace
@@ -210,6 +211,16 @@ class Text(Kind):
         neighbours = nearest_texts(samples.codes, data.codes, data.codec.lengths, data.codec.decode)
         tokens = sum(int(data.codec.lengths(data.codes[i : i + 65536]).sum()) for i in range(0, len(data.codes), 65536))
         return {"neighbours": neighbours, "unknown_share": data.counts["unknown"] / max(tokens, 1)}
+
+    def rounds(self, drawn: DrawnRounds, codec: TextCodec, picture: Path) -> dict[str, Any]:
+        """The longest text after each round."""
+        row = int(codec.lengths(drawn.stages[-1]).argmax())
+
+        def write(codes: np.ndarray) -> str:
+            return on_one_line(codec.detokenize(codes))
+
+        noun = "characters" if isinstance(codec, CharacterCodec) else "tokens"
+        return lines_of_rounds(drawn, noun, write, lambda stage: int(codec.lengths(stage[None])[0]), row)
 
     def evaluate(
         self,

@@ -50,6 +50,7 @@ from bgan_discrete.publishing.card import (
 from bgan_discrete.publishing.card import Samples as CardSamples
 from bgan_discrete.publishing.hub import check_repo_id, find_model, names_hub_model, push_folder
 from bgan_discrete.reporting.page import write_report_page
+from bgan_discrete.reporting.rounds import OWN, sentence_of_rounds
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.labels import labels_of_samples
 
@@ -467,6 +468,14 @@ def load(
     return Pipeline.from_pretrained(model, device, revision=revision, token=token)
 
 
+def _sentence_of_rounds(generator: Generator) -> str:
+    """How a generator draws in rounds; nothing of others."""
+    if not isinstance(generator, RoundsGenerator) or generator.num_rounds == 1:
+        return ""
+    order, cut = (generator.settings.get(name, OWN) for name in ("order", "cut"))
+    return sentence_of_rounds(order, cut, generator.sizes)
+
+
 def model_facts(pipeline: Pipeline) -> ModelFacts:
     """What a model card says of a model, whatever its training."""
     codec = pipeline.codec
@@ -478,4 +487,5 @@ def model_facts(pipeline: Pipeline) -> ModelFacts:
         categories=codec.num_categories,
         codec=codec.describe(),
         version=__version__,
+        rounds=_sentence_of_rounds(pipeline.generator),
     )

@@ -46,7 +46,10 @@ _SHOWS_PICTURE = f"]({PICTURE_FILE})"
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model is, whatever is known of its training; ``sample`` is the shape of one sample's codes."""
+    """What a model is, whatever is known of its training.
+
+    ``sample`` is the shape of one sample's codes, ``rounds`` a sentence on the rounds of a model that draws in several.
+    """
 
     words: Words
     generator: str
@@ -55,6 +58,7 @@ class ModelFacts:
     categories: int
     codec: str
     version: str
+    rounds: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 from bgan_discrete.reporting.charts import charts_of
-from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_of_pairs
-from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, RunRecord, load_record, read_lines
+from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_in_row, pictures_of_pairs
+from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, ROUNDS, RunRecord, load_record, read_lines
+from bgan_discrete.reporting.rounds import MAX_LINES, hexadecimal, rgb_of_code, rgb_of_round
 from bgan_discrete.templating import TEMPLATES, markup, render
 
 MAX_FRAMES = 24
@@ -71,6 +72,8 @@ def report_page(record: RunRecord) -> str:
         ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
         ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
+    if isinstance(record.facts.get("rounds"), dict):
+        sections.insert(2, ("rounds", "Rounds: what is drawn when", _part("rounds.html", lambda: _rounds(record))))
     return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)
 
 
@@ -261,6 +264,28 @@ def _samples(record: RunRecord) -> dict[str, Any]:
         "note": known.get("note", ""),
         "pictures": [(*images, pair) for images, pair in zip(cut, pairs, strict=False)],
         "pairs": [pair for pair in pairs if "text" in pair],
+        "fault": fault,
+    }
+
+
+def _rounds(record: RunRecord) -> dict[str, Any]:
+    """What is drawn when: pictures, lines or columns, by what the kind of data shows."""
+    known = record.facts["rounds"]
+    count, stages = int(known["count"]), known["stages"][:MAX_LINES]
+    alts = ["The round of each pixel", *(f"Samples after round {int(stage['last'])}" for stage in stages)]
+    fault, pictures = "", []
+    try:
+        pictures = pictures_in_row(record.root, ROUNDS, alts)
+    except (InputError, OSError, ValueError, ZeroDivisionError) as error:
+        fault = one_line(error)
+    values = known.get("values", [])
+    return {
+        "caption": known["caption"],
+        "stages": [{**stage, "colour": hexadecimal(rgb_of_round(int(stage["last"]) - 1, count))} for stage in stages],
+        "pictures": pictures,
+        "values": [(value, hexadecimal(rgb_of_code(code, len(values)))) for code, value in enumerate(values)],
+        "lines": known.get("lines", []),
+        "cells": known.get("cells", []),
         "fault": fault,
     }
 

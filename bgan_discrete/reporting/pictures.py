@@ -52,16 +52,32 @@ def pictures_of_pairs(root: Path, name: str, pairs: Sequence[Any]) -> list[tuple
     """Each sample with its neighbour, cut out of a picture with a column for each pair; none without the file."""
     if not pairs or not is_inside(root / name, root):
         return []
-    whole = _opened(read_bytes(root / name, MAX_BYTES)).convert("RGB")
-    width, height = whole.width // len(pairs), whole.height // 2
+    numbers = range(1, len(pairs) + 1)
+    alts = ([f"sample {n}" for n in numbers], [f"nearest training image of sample {n}" for n in numbers])
+    samples, neighbours = _cut(root, name, alts)
+    return list(zip(samples, neighbours, strict=True))
 
-    def cut(column: int, row: int, what: str) -> Picture:
+
+def pictures_in_row(root: Path, name: str, alts: Sequence[str]) -> list[Picture]:
+    """The parts of a picture that has one after the other, all of one width; none without the file."""
+    if not is_inside(root / name, root):
+        return []
+    (row,) = _cut(root, name, [alts])
+    return row
+
+
+def _cut(root: Path, name: str, alts: Sequence[Sequence[str]]) -> list[list[Picture]]:
+    """Rows of pictures, all of one size, that are one PNG, by what they show."""
+    whole = _opened(read_bytes(root / name, MAX_BYTES)).convert("RGB")
+    width, height = whole.width // len(alts[0]), whole.height // len(alts)
+
+    def cut(row: int, column: int) -> Picture:
         buffer = io.BytesIO()
         part = whole.crop((column * width, row * height, (column + 1) * width, (row + 1) * height))
         part.save(buffer, format="PNG", optimize=True)
-        return _picture(f"{what} {column + 1}", buffer.getvalue(), "png", part)
+        return _picture(alts[row][column], buffer.getvalue(), "png", part)
 
-    return [(cut(place, 0, "sample"), cut(place, 1, "nearest training image of sample")) for place in range(len(pairs))]
+    return [[cut(row, column) for column in range(len(alts[0]))] for row in range(len(alts))]
 
 
 def _picture(alt: str, content: bytes, kind: str, image: Image.Image) -> Picture:

@@ -14,7 +14,7 @@ from bgan_discrete.training.run_log import read_metrics
 MAX_BYTES = 2**26
 """Of a file of a run that a report reads."""
 
-FACTS, NEIGHBOURS, PAGE = "facts.json", "neighbours.png", "report.html"
+FACTS, NEIGHBOURS, ROUNDS, PAGE = "facts.json", "neighbours.png", "rounds.png", "report.html"
 
 SAMPLE_FILES = ("samples.txt", "samples.csv")
 """Where a run may have written its samples as lines."""

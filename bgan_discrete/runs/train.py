@@ -29,12 +29,14 @@ from bgan_discrete.kinds.kind import Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_config
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded
 from bgan_discrete.reporting.charts import plot_curves
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.runs.evaluate import say_evaluating, write_report
 from bgan_discrete.runs.model_card import write_run_card
+from bgan_discrete.runs.rounds import drawn_rounds
 from bgan_discrete.runs.starts import give_start, start_codec
 from bgan_discrete.sources import describe
 from bgan_discrete.sources.conservation import listed
@@ -254,6 +256,10 @@ class _Run:
         shown = folder.samples(kind.suffix)
         kind.save(samples, shown)
         add_facts(folder.root, kind.facts(samples, data, folder.neighbours))
+        generator = pipeline.generator
+        if isinstance(generator, RoundsGenerator) and generator.num_rounds > 1:
+            drawn = drawn_rounds(generator, config.training.seed, trainer.device)
+            add_facts(folder.root, {"rounds": kind.rounds(drawn, data.codec, folder.rounds)})
         plot_curves(read_metrics(folder.metrics), folder.curves)
         report = None
         if config.run.num_samples:

@@ -56,8 +56,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "diagnosis": (("findings",), ("advice",), ("windows", "outcome_rules"), ("training_rules",), ("watch",)),
     "kinds": (("registry",), ("kind", "finding"), ("sample_files", "given"), ("images", "text"), ("arrays",)),
     "models": (("format",), ("sampling",), ("pipeline",)),
-    "runs": (("model_card", "starts", "discriminators"), ("evaluate", "generate"), ("train",), ("fit",)),
-    "reporting": (("record", "neighbours", "charts"), ("pictures",), ("page",), ("recording",)),
+    "runs": (("model_card", "starts", "discriminators", "rounds"), ("evaluate", "generate"), ("train",), ("fit",)),
+    "reporting": (("record", "neighbours", "charts", "rounds"), ("pictures",), ("page",), ("recording",)),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "holdout", "arithmetic", "examples"),
         ("data", "folders", "lines"),

@@ -56,7 +56,8 @@ FACTS = ("command", "neighbours", "training", "versions", "description", "starte
          "model", "floor", "num_samples", "class_shares", "class_histogram", "classifier_accuracy", "block_size",
          "step", "d_real", "ess_fraction", "steps", "seconds", "stopped_by", "differing", "distance", "searched",
          "noun", "pairs", "direction", "baselines", "notes", "method", "training_repeated", "copies",
-         "value", "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout")  # fmt: skip
+         "value", "classes_absent_from_training", "failure", "nearest_neighbour_accuracy", "num_heldout",
+         "rounds", "stages", "caption", "count", "last", "first", "drawn", "lines", "cells", "values")  # fmt: skip
 
 
 def train(folder: Path, **options: Any) -> str:
