@@ -246,7 +246,7 @@ class RoundsCategorical(Distribution):
         """
         check_at_least_one(num_draws=num_draws)
         whole = self._repeated(num_draws)
-        codes = whole._drawn(whole._start(fixed), whole._after_all(), rng)
+        codes = whole._drawn(self._start(fixed).repeat(num_draws, 1), whole._after_all(), rng)
         return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
 
     @torch.no_grad()
@@ -428,7 +428,7 @@ class RoundsCategorical(Distribution):
         if tuple(fixed.shape) == self.event_shape:
             fixed = fixed[None]
         codes = self._as_partial(fixed)
-        if self.batch_size % len(codes):
+        if len(codes) not in (1, self.batch_size):
             raise InputError(f"fixed must be one sample, or one for each of {self.batch_size}, got {len(codes)}")
         limits = self._category_sizes()
         is_free = codes == self.num_categories
