@@ -181,17 +181,16 @@ def test_each_label_has_a_law_of_its_own(causal: bool) -> None:
 
 
 @pytest.mark.parametrize("causal", KINDS)
-def test_earlier_rounds_of_other_numbers_keep_their_labels(causal: bool) -> None:
+def test_earlier_rounds_of_other_numbers_keep_their_latents_and_labels(causal: bool) -> None:
     generator = TabledRounds(SPACE, (1, 2), (2, 0, 1), causal, num_classes=2)
-    count = 4000
-    latents, labels = BITS[torch.zeros(2 * count, dtype=torch.long)], torch.arange(2 * count) % 2
-    numbers = torch.arange(2 * count) // count  # round 0 of the first half, round 1 of the second
-    prefix = generator(latents, labels).at_round(numbers, rng()).prefix
-    assert (prefix[:count] == K).all()
-    for label in (0, 1):
-        rows = prefix[count:][labels[count:] == label]
-        looks = {generator.visible(x, 1): x for x in generator.samples()}
-        assert fits(rows, {look: generator.probability(x, 0, label, end=1) for look, x in looks.items()})
+    kinds, count = list(itertools.product((0, 1), repeat=2)), 1500  # labels and bits
+    rows = torch.tensor([*kinds[::-1], *kinds]).repeat_interleave(count, 0)
+    numbers = torch.arange(len(rows)) // (4 * count)  # round 0 of the first half, round 1 of the second
+    prefix = generator(BITS[rows[:, 1]], rows[:, 0]).at_round(numbers, rng()).prefix
+    assert (prefix[numbers == 0] == K).all()
+    looks = {generator.visible(x, 1): x for x in generator.samples()}
+    for (label, bit), drawn in zip(kinds, prefix[numbers == 1].split(count), strict=True):
+        assert fits(drawn, {look: generator.probability(x, bit, label, end=1) for look, x in looks.items()})
 
 
 @pytest.mark.parametrize("causal", KINDS)

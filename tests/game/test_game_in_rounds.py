@@ -34,7 +34,6 @@ CUTS = [(3,), (1, 2), (2, 1), (1, 1, 1)]
 RANKS = (2, 0, 1)
 PLAYED = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys")
 ROUNDS = [pytest.param(sizes, s, id=f"{sizes}-{s}") for sizes in CUTS for s in range(len(sizes))]
-DRAWS = 2
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -64,7 +63,7 @@ def advantages(name: str, log_w: Tensor) -> Tensor:
 class Enumerated:
     """Every latent bit, prefix and tuple of draws of one round, each as a latent of its own, with its probability."""
 
-    def __init__(self, generator: TabledRounds, s: int, ratios: dict[Codes, float], draws: int = DRAWS) -> None:
+    def __init__(self, generator: TabledRounds, s: int, ratios: dict[Codes, float]) -> None:
         self.generator, self.s, self.ratios = generator, s, ratios
         looks = {generator.visible(x, s + 1): x for x in generator.samples()}
         rows = []
@@ -74,7 +73,7 @@ class Enumerated:
             some = next(iter(groups.values()))
             # Before round s, over both latents: the bit that counts in round 0 is long forgotten.
             before = 1.0 if s == 0 else sum(generator.probability(some, other, end=s).item() for other in (0, 1)) / 2
-            for group in itertools.product(q, repeat=draws):
+            for group in itertools.product(q, repeat=3 if generator.sizes[s] == 1 else 2):
                 chance = before / 2
                 for look in group:
                     chance *= q[look]
