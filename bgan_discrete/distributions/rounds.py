@@ -321,8 +321,10 @@ class RoundsCategorical(Distribution):
 
         Of a causal network, and of one round, it is `mixture_log_prob`. A masked network learns every number of rounds
         at once: k of P positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times
-        ``(P - 1)/k``: unbiased for the log-likelihood of P - 1 positions, one after the other in a random order, given
-        the first. Added to it is the log-likelihood of round 0 of a random one of 1, 2, 4, ... P rounds.
+        ``(P - 1)/k``. Where any may be hidden, this is unbiased for the log-likelihood of P - 1 positions, one after
+        the other in a random order, given the first; where the last k of the own order are (`OWN_ORDER_SHARE` of the
+        samples), for the sum over k of the mean log-probability of a hidden one. Added to it is the log-likelihood of
+        round 0 of a random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
 
         Args:
             codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
