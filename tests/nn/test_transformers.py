@@ -10,7 +10,6 @@ from refusals import refusal
 from torch import Tensor
 
 from bgan_discrete import InputError, SampleSpace
-from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 
 P, K, Z = 4, 3, 2
@@ -42,6 +41,23 @@ def every_code(sizes: tuple[int, ...] | None = None) -> Tensor:
     return torch.tensor(list(itertools.product(*map(range, sizes or (K,) * P))))
 
 
+def check_session(generator: Any, z: Tensor, labels: Tensor | None = None) -> None:
+    """Drawing round by round, with memory, has the logits of one pass, in which later codes do not count."""
+    rounds, codes = generator(z, labels).rounds, every_code(generator.space.sizes)
+    complete = codes[torch.randint(len(codes), (len(z),), generator=torch.Generator().manual_seed(4))]
+    drawn = torch.full((len(z), P), K)
+    with torch.no_grad():
+        session = generator.session(z, labels, rounds)
+        for s in range(int(rounds.max()) + 1):
+            positions = (rounds == s).nonzero()[:, 0]
+            wanted = generator.logits(drawn, z, labels, rounds, positions)
+            assert torch.allclose(session(drawn, s), wanted, atol=1e-12)
+            if generator.is_causal:
+                in_one_pass = generator.logits(complete, z, labels, rounds, positions)
+                assert torch.allclose(wanted, in_one_pass, atol=1e-12)
+            drawn[:, positions] = complete[:, positions]
+
+
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("sizes", SIZES)
@@ -50,23 +66,12 @@ def test_probabilities_sum_to_one_and_drawing_remembers_what_one_pass_computes(
     kind: Any, sizes: tuple[int, ...] | None, order: str, rounds: int
 ) -> None:
     generator, codes, z = made(kind, rounds, order, sizes), every_code(sizes), latents()
-    distribution: RoundsCategorical = generator(z)
+    distribution = generator(z)
     log_prob = distribution.log_prob(codes[:, None].expand(-1, 5, -1))
     assert torch.allclose(log_prob.exp().sum(0), torch.ones(5), atol=1e-12)
     mixture = torch.logsumexp(log_prob, 1) - math.log(5)
     assert torch.allclose(distribution.mixture_log_prob(codes), mixture, atol=1e-11)
-    with torch.no_grad():
-        session = generator.session(z, None, distribution.rounds)
-        drawn = torch.full((5, P), K)
-        complete = codes[torch.randint(len(codes), (5,))]
-        for s in range(rounds):
-            positions = (distribution.rounds == s).nonzero()[:, 0]
-            wanted = generator.logits(drawn, z, None, distribution.rounds, positions)
-            assert torch.allclose(session(drawn, s), wanted, atol=1e-12)
-            if generator.is_causal:
-                in_one_pass = generator.logits(complete, z, None, distribution.rounds, positions)
-                assert torch.allclose(wanted, in_one_pass, atol=1e-12), "what is hidden or drawn later does not count"
-            drawn[:, positions] = complete[:, positions]
+    check_session(generator, z)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
@@ -146,14 +151,7 @@ def test_labels_count_in_every_round(kind: Any, rounds: int) -> None:
         found = of_round.log_probs[:, distribution.rounds == s]
         assert (found[0] - found[1]).abs().amax(-1).min() > 1e-3
         assert (found[0] - found[2]).abs().amax(-1).min() > 1e-3
-    with torch.no_grad():
-        session = generator.session(z, labels, distribution.rounds)
-        drawn = torch.full((3, P), K)
-        for s in range(rounds):
-            positions = (distribution.rounds == s).nonzero()[:, 0]
-            wanted = generator.logits(drawn, z, labels, distribution.rounds, positions)
-            assert torch.allclose(session(drawn, s), wanted, atol=1e-12)
-            drawn[:, positions] = codes[50, positions]
+    check_session(generator, z, labels)
     assert "this generator must be given labels" in refusal(lambda: generator(z))
 
 
@@ -170,6 +168,7 @@ def test_another_order_is_set_and_saved_with_the_weights(kind: Any, rounds: int)
     assert (before - after).abs().max() > 1e-3
     assert torch.allclose(after.exp().sum(), torch.ones(()), atol=1e-12)
     assert distribution.rounds.tolist() == ([1, 0, 0, 1] if rounds == 2 else ranks.tolist())
+    check_session(generator, z)  # this order is not the inverse of itself
     again = kind.from_settings(generator.settings).double()
     assert not torch.equal(again.ranks, ranks)
     again.load_state_dict(generator.state_dict())
