@@ -177,7 +177,7 @@ class RoundsCategorical(Distribution):
         """
         check_at_least_one(num_draws=num_draws)
         whole = self._repeated(num_draws)
-        codes = whole._drawn(whole._start(fixed), whole._after_all(), rng)
+        codes = whole._drawn(self._start(fixed).repeat(num_draws, 1), whole._after_all(), rng)
         return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
 
     @torch.no_grad()
@@ -278,8 +278,10 @@ class RoundsCategorical(Distribution):
 
         Of a causal network, and of one round, it is `mixture_log_prob`. A masked network learns every number of rounds
         at once: k of P positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times
-        ``(P - 1)/k``: unbiased for the log-likelihood of P - 1 positions, one after the other in a random order, given
-        the first. Added to it is the log-likelihood of round 0 of a random one of 1, 2, 4, ... P rounds.
+        ``(P - 1)/k``. Where any may be hidden, this is unbiased for the log-likelihood of P - 1 positions, one after
+        the other in a random order, given the first; where the last k of the own order are (`OWN_ORDER_SHARE` of the
+        samples), for the sum over k of the mean log-probability of a hidden one. Added to it is the log-likelihood of
+        round 0 of a random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
 
         Args:
             codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
@@ -385,7 +387,7 @@ class RoundsCategorical(Distribution):
         if tuple(fixed.shape) == self.event_shape:
             fixed = fixed[None]
         codes = self._as_partial(fixed)
-        if self.batch_size % len(codes):
+        if len(codes) not in (1, self.batch_size):
             raise InputError(f"fixed must be one sample, or one for each of {self.batch_size}, got {len(codes)}")
         limits = self._category_sizes()
         is_free = codes == self.num_categories

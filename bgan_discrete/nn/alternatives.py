@@ -16,7 +16,7 @@ from bgan_discrete.distributions.endings import carry_to_the_end, counted_positi
 from bgan_discrete.distributions.sampling import one_hot_codes
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_labels
-from bgan_discrete.nn.inputs import CodeInput
+from bgan_discrete.nn.inputs import CodeInput, hard_codes
 from bgan_discrete.space import SampleSpace
 
 Context = Literal["prefix", "rest"]
@@ -128,7 +128,7 @@ class AlternativesDiscriminator(Discriminator):
         check_labels(self, labels)
         of_alternatives = self._judgements(codes)  # [B, J, L, K]
         if codes.is_floating_point():
-            codes_BL = codes.detach().argmax(-1)
+            codes_BL = hard_codes(codes)
             if self.partial:
                 codes = torch.cat([codes, 1 - codes.sum(-1, keepdim=True)], dim=-1)
             log_ratios = (of_alternatives * codes[:, None]).sum(-1)  # [B, J, L]

@@ -128,6 +128,14 @@ class CodeInput(nn.Module):
         return codes.to(weight.dtype) @ weight if soft else self.table(as_index(codes))
 
 
+def hard_codes(codes: Tensor) -> Tensor:
+    """Of soft one-hots ``[..., K]`` the likeliest code, K where it is rather hidden; integers stay what they are."""
+    if not codes.is_floating_point():
+        return codes
+    soft = codes.detach()
+    return soft.argmax(-1).masked_fill(soft.sum(-1) < 0.5, soft.shape[-1])
+
+
 def _cosines(num_categories: int) -> Tensor:
     """The table of the cosine encoding, ``[K, min(MAX_COSINES, K - 1)]``."""
     frequency = torch.arange(1, min(MAX_COSINES, num_categories - 1) + 1, dtype=torch.float64)

@@ -18,7 +18,7 @@ from bgan_discrete.distributions.endings import carry_to_the_end, counted_positi
 from bgan_discrete.distributions.sampling import as_index
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_labels
-from bgan_discrete.nn.inputs import CodeInput
+from bgan_discrete.nn.inputs import CodeInput, hard_codes
 from bgan_discrete.nn.start import check_takes, set_output_bias
 from bgan_discrete.nn.vectors import MultilayerPerceptron
 from bgan_discrete.space import SampleSpace
@@ -329,8 +329,7 @@ class _SequenceDiscriminator(Discriminator):
     def _features(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B, L, width]``, zero on the padding, and the positions that count ``[B, L]``."""
         # Soft one-hots (of penalties) end where their largest category does.
-        codes_BL = codes.detach().argmax(-1) if codes.is_floating_point() else codes
-        counted_BL = counted_positions(codes_BL, self.space.end_id)
+        counted_BL = counted_positions(hard_codes(codes), self.space.end_id)
         return self.read(codes, 1) * counted_BL[..., None], counted_BL
 
 
