@@ -254,7 +254,7 @@ class _Session:
             keys, values = self.cache[:, number, :, :, :end]
             held = scaled_dot_product_attention(q[:, :, :num_held], keys, values)
             if num_held < q.shape[2]:
-                asked = _attend_to_self(*(part[:, :, num_held:] for part in (q, k, v)), keys, values)
+                asked = _attend_to_self(q[:, :, num_held:], k[:, :, num_held:], v[:, :, num_held:], keys, values)
                 held = torch.cat([held, asked], dim=2)
             x = block.finish(x, held)
         self.num_held = end
