@@ -5,7 +5,8 @@ The training step knows only the interface `Distribution`.
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -149,6 +150,38 @@ class Distribution(ABC):
         if labels is not None:
             raise InputError(f"{type(self).__name__} has no likelihood given labels")
         return self.mixture_log_prob(codes)
+
+
+RoundSession = Callable[[Tensor, int], Tensor]
+"""Codes ``[B, P]`` whose rounds before s are drawn, and s = 0, 1, .. in turn -> logits ``[B, R, K]`` of the R positions
+of round s, in their order."""
+
+
+class RoundsNetwork(Protocol):
+    """The network of a generator that draws in rounds."""
+
+    is_causal: bool
+    """Whether one pass gives the logits of every position given the rounds before its own, whatever is visible; else
+    those of hidden positions given all visible ones."""
+
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the positions of partly drawn samples.
+
+        Args:
+            codes: int64 ``[B, P]`` in ``[0, K]``, K where hidden.
+            latents: ``[B, Z]``, which may only count where nothing is visible to a position.
+            labels: int64 ``[B]``; None without classes.
+            rounds: int64 ``[P]``, the round of each position, which only a causal network looks at.
+            positions: int64 ``[R]``, those that are asked for; None for all P.
+
+        Returns:
+            ``[B, R, K]``.
+        """
+
+    def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
+        """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""
 
 
 def check_logits(logits: Any, who: str = "generator") -> None:

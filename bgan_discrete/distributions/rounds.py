@@ -13,7 +13,7 @@ Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from bgan_discrete.distributions.autoregressive import Precision
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.one_round import RoundCategorical
 from bgan_discrete.distributions.orders import cut_sizes, round_numbers
-from bgan_discrete.distributions.protocol import Distribution, check_logits
+from bgan_discrete.distributions.protocol import Distribution, RoundSession, RoundsNetwork, check_logits
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
@@ -31,37 +31,6 @@ from bgan_discrete.space import SampleSpace
 OWN_ORDER_SHARE = 0.5
 """Share of the samples of a likelihood step whose visible positions are the first ones of the order; of the others any
 may be visible, so that the same network fills whatever is missing."""
-
-RoundSession = Callable[[Tensor, int], Tensor]
-"""Codes ``[B, P]`` whose rounds before s are drawn, and s = 0, 1, .. in turn -> logits ``[B, R, K]`` of the R positions
-of round s, in their order."""
-
-
-class RoundsNetwork(Protocol):
-    """The network of a generator that draws in rounds."""
-
-    is_causal: bool
-    """Whether one pass gives the logits of every position given the rounds before its own, whatever is visible; else
-    those of hidden positions given all visible ones."""
-
-    def logits(
-        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
-    ) -> Tensor:
-        """Logits of the positions of partly drawn samples.
-
-        Args:
-            codes: int64 ``[B, P]`` in ``[0, K]``, K where hidden.
-            latents: ``[B, Z]``, which may only count where nothing is visible to a position.
-            labels: int64 ``[B]``; None without classes.
-            rounds: int64 ``[P]``, the round of each position, which only a causal network looks at.
-            positions: int64 ``[R]``, those that are asked for; None for all P.
-
-        Returns:
-            ``[B, R, K]``.
-        """
-
-    def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
-        """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""
 
 
 class RoundsCategorical(Distribution):
@@ -177,8 +146,9 @@ class RoundsCategorical(Distribution):
         """
         check_at_least_one(num_draws=num_draws)
         whole = self._repeated(num_draws)
-        codes = whole._drawn(self._start(fixed).repeat(num_draws, 1), whole._after_all(), rng)
-        return self._finished(codes).view(num_draws, self.batch_size, *self.event_shape)
+        for codes in whole._each_round(self._start(fixed).repeat(num_draws, 1), self.num_rounds, rng):
+            last = codes
+        return self._finished(last).view(num_draws, self.batch_size, *self.event_shape)
 
     @torch.no_grad()
     def stages(self, rng: torch.Generator | None = None) -> list[Tensor]:
@@ -343,9 +313,8 @@ class RoundsCategorical(Distribution):
 
     def in_play(self, rng: torch.Generator | None = None) -> RoundCategorical:
         """See `Distribution`: a random round of each latent, uniform in 0 .. S - 1."""
-        return self.at_round(
-            torch.randint(self.num_rounds, (self.batch_size,), generator=rng, device=self.latents.device), rng
-        )
+        numbers = torch.randint(self.num_rounds, (self.batch_size,), generator=rng, device=self.latents.device)
+        return self.at_round(numbers, rng)
 
     # Other latents, rounds and sharpening of the same network.
 
@@ -407,9 +376,6 @@ class RoundsCategorical(Distribution):
         """Partly drawn samples as a discriminator reads them, ``[B, *event_shape]``."""
         return codes.to(self._partial_dtype).view(-1, *self.event_shape)
 
-    def _after_all(self) -> Tensor:
-        return torch.full((self.batch_size,), self.num_rounds, device=self.latents.device)
-
     def _finished(self, codes_BP: Tensor) -> Tensor:
         return pad_after_end(codes_BP.to(code_dtype(self.num_categories)), self.space.end_id)
 
@@ -421,15 +387,10 @@ class RoundsCategorical(Distribution):
     @torch.no_grad()
     def _drawn(self, codes: Tensor, numbers: Tensor, rng: torch.Generator | None) -> Tensor:
         """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
-        counts = numbers.tolist()
-        if min(counts) == max(counts):
-            for drawn in self._each_round(codes, counts[0], rng):
-                codes = drawn
-            return codes
-        for s in range(max(counts)):
+        for s in range(int(numbers.max())):
             rows = (numbers > s).nonzero()[:, 0]
             part, some = self._rows(rows), codes[rows]
-            codes = codes.index_copy(0, rows, part._with_round(some, s, part._of_round(some, s), rng))
+            codes = codes.index_copy(0, rows, part._with_round(some, s, part._logits(some, self._positions(s)), rng))
         return codes
 
     def _each_round(self, codes: Tensor, num_rounds: int, rng: torch.Generator | None) -> Iterator[Tensor]:
@@ -467,9 +428,6 @@ class RoundsCategorical(Distribution):
 
     def _positions(self, s: int) -> Tensor:
         return (self.rounds == s).nonzero()[:, 0]
-
-    def _of_round(self, codes: Tensor, s: int) -> Tensor:
-        return self._logits(codes, self._positions(s))
 
     def _session(self) -> RoundSession:
         """Logits of each round in turn, by what the network remembers of those before."""
@@ -536,7 +494,7 @@ class RoundsCategorical(Distribution):
         total = torch.zeros(len(codes), device=codes.device)
         for s in range(first, self.num_rounds):
             visible = codes.masked_fill(self.rounds >= s, self.num_categories)
-            logits = self._with_ends(self._of_round(visible, s), visible)
+            logits = self._with_ends(self._logits(visible, self._positions(s)), visible)
             total = total + _log_prob_of(logits, codes[:, self._positions(s)]).sum(1)
         return total
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, gelu, linear
 
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.distributions.rounds import RoundSession
+from bgan_discrete.distributions.protocol import RoundSession
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.start import set_output_bias
@@ -157,7 +157,7 @@ class MaskedMLPGenerator(_ResidualGenerator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
         of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1, keepdim=True)
@@ -211,7 +211,7 @@ class CausalMLPGenerator(_ResidualGenerator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
         x = self._first(latents, labels) + self._read(codes, self._masked_rows(rounds))
         for module in self.blocks:
             block = cast(_Block, module)
@@ -222,7 +222,7 @@ class CausalMLPGenerator(_ResidualGenerator):
         return self._write(gelu(x), weight_VW, positions)
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`; what units give is remembered, each computed once."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; what units give is remembered."""
         read = self._first(latents, labels)
         given: list[Tensor] = [torch.zeros_like(read) for _ in range(2 * len(self.blocks) + 1)]  # by each layer
         rows = self._masked_rows(rounds)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.distributions.orders import cut_sizes, ranks_of
-from bgan_discrete.distributions.rounds import RoundsCategorical, RoundSession
+from bgan_discrete.distributions.protocol import RoundSession
+from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator, check_labels
 from bgan_discrete.space import SampleSpace
@@ -80,10 +81,10 @@ class RoundsGenerator(Generator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`; here nothing is remembered."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; here nothing is remembered."""
 
         def logits_of_round(codes: Tensor, s: int) -> Tensor:
             return self.logits(codes, latents, labels, rounds, (rounds == s).nonzero()[:, 0])

@@ -3,16 +3,18 @@
 Letters: B samples, P positions, R those of a round, K categories, W features.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast, final
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.distributions.rounds import RoundSession
+from bgan_discrete.distributions.protocol import RoundSession
 from bgan_discrete.errors import InputError
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.sequences import _Block
@@ -24,7 +26,11 @@ class _TransformerGenerator(RoundsGenerator):
     """What both have in common: codes and places as inputs, blocks of attention, logits as outputs.
 
     Positions that differ in their categories, as the columns of a table do, have embeddings and outputs of their own;
-    others share them.
+    others share them, and most heads look near at first: a logit of attention falls with the distance of two positions,
+    by a slope that is learnt.
+
+    Source:
+        The slopes are those of Press, Smith, Lewis, "Train short, test long" (2022), here on planes too.
     """
 
     def __init__(
@@ -53,6 +59,10 @@ class _TransformerGenerator(RoundsGenerator):
         self.project_latent = nn.Linear(latent_size, width)
         self.embed_label = None if num_classes is None else nn.Embedding(num_classes, width)
         self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
+        slopes = [2.0**-head for head in range(heads - 1)] + [0.0]
+        self.slopes = nn.Parameter(torch.tensor(slopes).repeat(depth, 1))
+        self.distances: Tensor
+        self.register_buffer("distances", _distances(space), persistent=False)
         self.norm = nn.LayerNorm(width)
         self.to_logits = nn.Linear(width, self.num_tables * num_categories, bias=False)
         self.position_bias = nn.Parameter(torch.zeros(num_positions, num_categories))
@@ -60,6 +70,10 @@ class _TransformerGenerator(RoundsGenerator):
     def set_output_bias(self, log_frequencies: Tensor) -> None:
         """Start at given distributions of the positions, ``[*event_shape, K]``."""
         set_output_bias(self.position_bias, self.to_logits, log_frequencies.flatten(0, -2))
+
+    def _bias(self, places: Tensor, of: Tensor) -> Tensor:
+        """What is added to logits of attention, ``[depth, heads, Q, T]``, of Q places to T others; place P is none."""
+        return -self.slopes[:, :, None, None] * self.distances[places[:, None], of]
 
     def _read(self, codes: Tensor, positions: Tensor | None = None) -> Tensor:
         """Features ``[B, R, W]`` of codes ``[B, R]`` at some positions, with their places; all if None."""
@@ -128,14 +142,13 @@ class MaskedTransformerGenerator(_TransformerGenerator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
         of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1)[:, None, None]
         x = self._read(codes) + of_label + of_latent * is_blank
-        for module in self.blocks:
-            block = cast(_Block, module)
-            x = block.finish(x, scaled_dot_product_attention(*block.queries_keys_values(x)))
+        places = torch.arange(codes.shape[1], device=codes.device)
+        x = _through(self.blocks, x, self._bias(places, places))
         return self._write(x if positions is None else x[:, positions], positions)
 
 
@@ -175,7 +188,7 @@ class CausalTransformerGenerator(_TransformerGenerator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
         of_latent, of_label = self._conditions(latents, labels)
         x = (
             self._one_by_one(codes, of_latent, of_label)
@@ -190,8 +203,8 @@ class CausalTransformerGenerator(_TransformerGenerator):
         held = self._read(codes[:, order[:-1]], order[:-1])
         start = self.start.expand(len(codes), 1, -1)
         x = torch.cat([start, held], dim=1) + self.place[order] + of_label
-        for module in self.blocks:
-            x = cast(_Block, module)(x)
+        bias = self._bias(order, torch.cat([torch.full_like(order[:1], len(order)), order[:-1]]))
+        x = _through(self.blocks, x, bias, torch.ones_like(bias[0, 0], dtype=torch.bool).tril())
         # Only now, since all that come later look at the first one.
         return torch.cat([x[:, :1] + of_latent, x[:, 1:]], dim=1)[:, self.ranks]
 
@@ -205,14 +218,13 @@ class CausalTransformerGenerator(_TransformerGenerator):
         # and at itself, so that the first one sees something.
         sees_held = torch.cat([rounds[:, None] >= rounds, rounds[:, None] > rounds])
         is_itself = torch.cat([torch.zeros_like(sees_held[:num_positions]), torch.eye(num_positions).to(sees_held)])
-        mask = torch.cat([sees_held, is_itself], dim=1)
-        for module in self.blocks:
-            block = cast(_Block, module)
-            x = block.finish(x, scaled_dot_product_attention(*block.queries_keys_values(x), attn_mask=mask))
-        return x[:, num_positions:]
+        places = torch.arange(num_positions, device=codes.device).repeat(2)
+        return _through(self.blocks, x, self._bias(places, places), torch.cat([sees_held, is_itself], dim=1))[
+            :, num_positions:
+        ]
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`; keys and values of what is drawn are remembered."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; keys and values of what is drawn are remembered."""
         return _Session(self, latents, labels, rounds)
 
 
@@ -226,7 +238,8 @@ class _Session:
         self.of_latent, self.of_label = generator._conditions(latents, labels)
         heads, width = generator.settings["heads"], generator.settings["width"]
         shape = (2, len(generator.blocks), len(latents), heads, len(rounds), width // heads)
-        self.cache, self.num_held = self.of_latent.new_empty(shape), 0
+        self.cache = self.of_latent.new_empty(shape)
+        self.held_places = torch.empty(0, dtype=torch.long, device=latents.device)
 
     def __call__(self, codes: Tensor, s: int) -> Tensor:
         """Logits ``[B, R, K]`` of round s of codes ``[B, P]``."""
@@ -235,36 +248,62 @@ class _Session:
         held = generator._read(codes[:, before], before)
         of_latent = self.of_latent if s == 0 else torch.zeros_like(self.of_latent)
         if generator.is_one_by_one:
-            start = generator.start.expand(len(codes), 1, -1)
-            x = self._look((held if s else start) + generator.place[positions] + self.of_label, num_held=1)
+            if s == 0:
+                held, before = generator.start.expand(len(codes), 1, -1), torch.full_like(positions, len(self.rounds))
+            x = self._look(held + generator.place[positions] + self.of_label, positions, before)
             return generator._write(x + of_latent, positions)
         asked = generator.start + generator.place[positions] + self.of_label + of_latent
-        x = self._look(torch.cat([held + self.of_label, asked], dim=1), num_held=len(before))
+        x = self._look(torch.cat([held + self.of_label, asked], dim=1), torch.cat([before, positions]), before)
         return generator._write(x[:, len(before) :], positions)
 
-    def _look(self, x: Tensor, num_held: int) -> Tensor:
-        """Features of tokens ``[B, T, W]``: the first see all that is held and are held from now on, the others see
-        that and themselves."""
-        end = self.num_held + num_held
+    def _look(self, x: Tensor, places: Tensor, held_places: Tensor) -> Tensor:
+        """Features of tokens ``[B, T, W]`` at places ``[T]``.
+
+        The first ones hold what is at further places, and see all that is held, from now on with these; the others see
+        that and themselves.
+        """
+        num_before, num_new = len(self.held_places), len(held_places)
+        self.held_places = torch.cat([self.held_places, held_places])
+        bias, end = self.generator._bias(places, self.held_places), len(self.held_places)
         for number, module in enumerate(self.generator.blocks):
             block = cast(_Block, module)
             q, k, v = block.queries_keys_values(x)
             for kept, new in zip(self.cache[:, number], (k, v), strict=True):
-                kept[:, :, self.num_held : end] = new[:, :, :num_held]
+                kept[:, :, num_before:end] = new[:, :, :num_new]
             keys, values = self.cache[:, number, :, :, :end]
-            held = scaled_dot_product_attention(q[:, :, :num_held], keys, values)
-            if num_held < q.shape[2]:
-                asked = _attend_to_self(q[:, :, num_held:], k[:, :, num_held:], v[:, :, num_held:], keys, values)
-                held = torch.cat([held, asked], dim=2)
-            x = block.finish(x, held)
-        self.num_held = end
+            of_held, of_asked = bias[number].split([num_new, len(places) - num_new], dim=1)
+            seen = scaled_dot_product_attention(q[:, :, :num_new], keys, values, attn_mask=of_held.to(q.dtype))
+            if num_new < len(places):
+                itself = (part[:, :, num_new:] for part in (q, k, v))
+                seen = torch.cat([seen, _attend_to_self(keys, values, of_asked, *itself)], dim=2)
+            x = block.finish(x, seen)
         return x
 
 
-def _attend_to_self(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of each query to all ``keys`` and to its own of ``k``."""
+def _distances(space: SampleSpace) -> Tensor:
+    """Of all pairs of positions along the axes, ``[P + 1, P + 1]``, from the last one 0; all 0 for columns."""
+    places = np.stack(np.unravel_index(np.arange(space.num_positions), space.event_shape))
+    distances = np.zeros((space.num_positions + 1,) * 2, np.float32)
+    if space.sizes is None:
+        distances[:-1, :-1] = np.abs(places[:, :, None] - places[:, None]).sum(0)
+    return torch.from_numpy(distances)  # on the CPU, even where the network is only measured
+
+
+def _through(blocks: nn.ModuleList, x: Tensor, bias: Tensor, sees: Tensor | None = None) -> Tensor:
+    """Features ``[B, T, W]`` after all blocks; ``bias`` is added in attention, ``sees [T, T]`` says who sees whom."""
+    if sees is not None:
+        bias = bias.masked_fill(~sees, -math.inf)
+    for module, of_block in zip(blocks, bias, strict=True):
+        block = cast(_Block, module)
+        q, k, v = block.queries_keys_values(x)
+        x = block.finish(x, scaled_dot_product_attention(q, k, v, attn_mask=of_block.to(q.dtype)))
+    return x
+
+
+def _attend_to_self(keys: Tensor, values: Tensor, bias: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of each query to all ``keys``, with a bias, and to its own of ``k``."""
     scale = q.shape[-1] ** -0.5
-    of_seen = torch.einsum("bhrc,bhtc->bhrt", q, keys)
-    of_itself = (q * k).sum(-1, keepdim=True)
-    weights = torch.softmax(torch.cat([of_seen, of_itself], dim=-1) * scale, dim=-1)
+    of_seen = torch.einsum("bhrc,bhtc->bhrt", q, keys) * scale + bias
+    of_itself = (q * k).sum(-1, keepdim=True) * scale
+    weights = torch.softmax(torch.cat([of_seen, of_itself], dim=-1), dim=-1)
     return torch.einsum("bhrt,bhtc->bhrc", weights[..., :-1], values) + weights[..., -1:] * v

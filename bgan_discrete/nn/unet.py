@@ -111,7 +111,7 @@ class MaskedConvGenerator(RoundsGenerator):
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
-        """See `bgan_discrete.distributions.rounds.RoundsNetwork`."""
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
         condition = () if labels is None else (labels,)
         x = self._patches(codes) + self.place
         passed = []
