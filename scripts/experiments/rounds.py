@@ -14,11 +14,10 @@ import fnmatch
 import functools
 import hashlib
 import json
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,115 +27,38 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
-from experiments.rounds_data import DATA_SETS, DataSet, Figures
+from experiments import rounds_report, rounds_speed
+from experiments.rounds_data import DATA_SETS, Figures
+from experiments.rounds_training import (
+    LATENT_SIZE,
+    TRAININGS,
+    Clock,
+    Likelihood,
+    Play,
+    by_game,
+    by_likelihood,
+    make_discriminator,
+    make_generator,
+    starts_of,
+)
 from torch import Tensor
 
 from bgan_discrete import __version__
 from bgan_discrete.command_line import run_script
 from bgan_discrete.command_line.flags import Parser
-from bgan_discrete.distributions.orders import ranks_by_information
 from bgan_discrete.errors import InputError, NonFiniteError
-from bgan_discrete.game.credit import make_credit
 from bgan_discrete.game.drawing import draw_latents
-from bgan_discrete.game.estimators import make_estimator
-from bgan_discrete.game.likelihood import likelihood_step
-from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.players import Discriminator, Generator, Players
+from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.game.resampling import sample_log_ratios
-from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import at_rest
-from bgan_discrete.game.step import adversarial_step, discriminator_step
-from bgan_discrete.metrics import log_frequencies
-from bgan_discrete.nn import (
-    AlternativesDiscriminator,
-    ConvDiscriminator,
-    ConvSequenceDiscriminator,
-    GRUGenerator,
-    MLPDiscriminator,
-)
-from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
-from bgan_discrete.space import SampleSpace
-from bgan_discrete.training.average import MovingAverage
-from bgan_discrete.training.batches import BatchOrder
+from bgan_discrete.nn import GRUGenerator
 
 COMMAND = "python scripts/experiments/rounds.py"
 EXAMPLES = ("--cells 'captions/likelihood/*/0' --seconds 300", "--report")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "laboratory" / "rounds.jsonl"
-LATENT_SIZE = 64
 DRAWN_AT_ONCE = 512
 SCORED = 256
 """Samples whose log-likelihood is taken, and latents of its mixture."""
-
-MASKED: dict[str, Callable[..., Generator]] = {"transformer": MaskedTransformerGenerator}
-"""Of a space, with rounds, order, cut and sizes."""
-
-DISCRIMINATORS: dict[str, Callable[[SampleSpace], Discriminator]] = {
-    "alternatives": lambda space: AlternativesDiscriminator(space, width=128, depth=3, partial=True),
-    "sequence": lambda space: ConvSequenceDiscriminator(space, width=128, depth=2, partial=True),
-    "mlp": lambda space: MLPDiscriminator(space, width=256, depth=2, partial=True),
-    "conv": lambda space: ConvDiscriminator(space, width=32, depth=1, partial=True),
-}
-
-
-@dataclass(frozen=True)
-class Likelihood:
-    """A training by maximum likelihood.
-
-    Attributes:
-        network: ``masked``, one training for every S; ``causal``, one for each S; or ``gru``, which has rounds of one
-            position.
-    """
-
-    network: str = "masked"
-    lr: float = 2e-3
-    batch_size: int = 64
-    latents: int = 32
-    is_game = False
-
-
-@dataclass(frozen=True)
-class Play:
-    """A training by the game, in three parts of its budget: discriminator alone, game, discriminator alone again.
-
-    The last part has the averaged generator, whose samples the discriminator then resamples.
-
-    Attributes:
-        starts: From the weights of the training ``likelihood``; else at the data's frequencies.
-        alone: Share of the budget of the first part.
-        after: Share of the budget of the last part.
-        credit: None for that of the data set.
-        discriminator: None for that of the data set.
-        draws: M; of the credit ``alternatives`` one draw is enough.
-    """
-
-    starts: bool = True
-    alone: float = 0.15
-    after: float = 0.1
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 1e-3
-    beta1: float = 0.5
-    batch_size: int = 64
-    estimator: str = "jeffreys"
-    credit: str | None = None
-    discriminator: str | None = None
-    draws: int | None = None
-    penalty_weight: float = 0.1
-    penalty_interval: int = 4
-    average: float = 0.999
-    is_game = True
-
-
-Training = Likelihood | Play
-
-TRAININGS: dict[str, Training] = {
-    "likelihood": Likelihood(),
-    "causal": Likelihood("causal"),
-    "gru": Likelihood("gru"),
-    "game": Play(),
-    "alone": Play(starts=False, alone=0.0, generator_lr=2e-3, discriminator_lr=2e-3, beta1=0.0, penalty_weight=0.3),
-    # A frozen likelihood generator with a discriminator: what resampling alone brings.
-    "choice": Play(alone=1.0, after=0.0),
-}
 
 
 @dataclass(frozen=True)
@@ -195,9 +117,12 @@ CELLS: tuple[Cell, ...] = (
 
 @dataclass(frozen=True)
 class Spending:
-    """How long a training may take: CPU seconds, or steps where there are any; ``start`` is that of a likelihood start.
+    """How long trainings may take, in CPU seconds or steps.
 
-    A training of the game has a budget of its own, in addition to that of its start.
+    Attributes:
+        own: Of a cell's own training.
+        start: Of the training by likelihood from which that of the game starts, in addition.
+        in_steps: Whether both are steps.
     """
 
     own: float
@@ -214,53 +139,6 @@ class Spending:
         return f"{self.start:g} + {self.own:g} {unit}" if starts_of(cell.trained_as) else f"{self.own:g} {unit}"
 
 
-def starts_of(training: str) -> bool:
-    """Whether a training begins with the weights of ``likelihood``."""
-    plan = TRAININGS[training]
-    return isinstance(plan, Play) and plan.starts
-
-
-class Clock:
-    """What of a budget is used up, in ``[0, 1]``."""
-
-    def __init__(self, amount: float, in_steps: bool) -> None:
-        self.amount, self.in_steps = amount, in_steps
-        self.steps, self.began = 0, time.process_time()
-
-    @property
-    def seconds(self) -> float:
-        """CPU seconds since the start."""
-        return time.process_time() - self.began
-
-    @property
-    def share(self) -> float:
-        """Of the budget."""
-        return min((self.steps if self.in_steps else self.seconds) / self.amount, 1.0)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
-    """A short rise, constant until half of the budget is used up, then down to 2 %."""
-    factor = min(1.0, share / 0.02 + 0.02) * (1.0 if share < 0.5 else 1 - 0.98 * (2 * share - 1))
-    for group in optimizer.param_groups:
-        group["lr"] = rate * factor
-
-
-def make_generator(dataset: DataSet, codes: Any, space: SampleSpace, network: str, rounds: int) -> Generator:
-    """A new network; ``masked``, ``causal`` or ``gru``."""
-    sizes = dict(dataset.sizes)
-    if network == "gru":
-        return GRUGenerator(space, LATENT_SIZE, width=256)
-    if network == "causal":
-        sizes = {key: value for key, value in sizes.items() if key in ("width", "depth", "heads")}
-        return CausalTransformerGenerator(space, LATENT_SIZE, rounds=rounds, **sizes)
-    generator: Any = MASKED[dataset.network](
-        space, LATENT_SIZE, rounds=rounds, order=dataset.order, cut=dataset.cut, **sizes
-    )
-    if dataset.order == "information":
-        generator.set_order(ranks_by_information(codes, space.num_categories))
-    return generator  # type: ignore[no-any-return]
-
-
 class Laboratory:
     """Trains what cells need, keeps it, and measures the cells.
 
@@ -271,46 +149,30 @@ class Laboratory:
     """
 
     def __init__(self, data_dir: Path, cache: Path, spending: Spending) -> None:
-        self.data_dir, self.cache, self.spending = data_dir, cache, spending
+        self.cache, self.spending = cache, spending
         self.data = functools.cache(lambda name: DATA_SETS[name].load(data_dir))
+        self.figures = functools.cache(self._figures)
         self.references = functools.cache(lambda name: self.figures(name).references())
 
-    @functools.cached_property
-    def _figures(self) -> dict[str, Figures]:
-        return {}
-
-    def figures(self, name: str) -> Figures:
-        """What measures samples of a data set."""
-        if name not in self._figures:
-            self._figures[name] = DATA_SETS[name].figures(self.data(name), DATA_SETS[name].samples)
-        return self._figures[name]
-
-    # Trainings.
+    def _figures(self, name: str) -> Figures:
+        return DATA_SETS[name].figures(self.data(name), DATA_SETS[name].samples)
 
     def trained(self, cell: Cell, training: str) -> dict[str, Any]:
         """Weights of a training, and facts of it; of a file of the cache where there is one."""
-        plan, dataset = TRAININGS[training], DATA_SETS[cell.data]
-        is_for_all = isinstance(plan, Likelihood) and plan.network == "masked"
-        starts = starts_of(training)
-        amount = self.spending.start if training == "likelihood" and starts_of(cell.trained_as) else self.spending.own
-        rounds = "all" if is_for_all else cell.rounds
-        facts = [training, asdict(plan), dataset.network, dataset.order, dict(dataset.sizes), LATENT_SIZE]
-        if not is_for_all:
-            facts += [dataset.cut, dataset.discriminator, dataset.credit]
-        if starts:
-            facts += [asdict(TRAININGS["likelihood"]), self.spending.start]
-        digest = hashlib.sha256(json.dumps([*facts, self.spending.in_steps], sort_keys=True).encode()).hexdigest()[:8]
-        data = cell.data.split("_")[0]
-        path = self.cache / f"{data}-{training}-{rounds}-{cell.seed}-{amount:g}-{digest}.pt"
+        plan, dataset, data = TRAININGS[training], DATA_SETS[cell.data], self.data(cell.data)
+        is_start = training == "likelihood" and starts_of(cell.trained_as)
+        amount = self.spending.start if is_start else self.spending.own
+        path = self.cache / f"{self._key(cell, training)}-{amount:g}{'steps' * self.spending.in_steps}.pt"
         if path.is_file():
             kept: dict[str, Any] = torch.load(path, weights_only=True)
             return kept
-        start = self.trained(cell, "likelihood") if starts else None
+        start = self.trained(cell, "likelihood") if starts_of(training) else None
         torch.manual_seed(cell.seed)
         clock = Clock(amount, self.spending.in_steps)
-        made = self._by_likelihood(cell, plan, clock) if isinstance(plan, Likelihood) else self._by_game(
-            cell, plan, clock, start
-        )  # fmt: skip
+        if isinstance(plan, Likelihood):
+            made = by_likelihood(dataset, data, plan, cell.rounds, cell.seed, clock)
+        else:
+            made = by_game(dataset, data, plan, cell.rounds, cell.seed, clock, start)
         made |= {"steps": clock.steps, "seconds": round(clock.seconds, 1)}
         self.cache.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -318,73 +180,18 @@ class Laboratory:
         temporary.replace(path)
         return made
 
-    def _by_likelihood(self, cell: Cell, plan: Likelihood, clock: Clock) -> dict[str, Any]:
-        data, rng = self.data(cell.data), torch.Generator().manual_seed(cell.seed)
-        generator = self.generator(cell, plan.network, training=True)
-        generator.set_output_bias(_start(data))
-        optimizer = torch.optim.Adam(generator.parameters(), plan.lr, betas=(0.9, 0.99), fused=True)
-        players, order = Players(generator, None, optimizer), BatchOrder(len(data.codes), plan.batch_size, cell.seed)
-        codes, losses = torch.from_numpy(np.ascontiguousarray(data.codes)), [math.nan]
-        while (share := clock.share) < 1:
-            set_rate(optimizer, plan.lr, share)
-            real = codes[torch.from_numpy(order.indices(clock.steps))]
-            count = len(real) if plan.network == "gru" else plan.latents
-            figures = likelihood_step(players, real, draw_latents(generator, count, rng), rng=rng)
-            losses.append(float(figures["likelihood_loss"]))
-            clock.steps += 1
-        recent = losses[-max(len(losses) // 10, 1) :]
-        return {"generator": generator.state_dict(), "seen": {"loss": float(np.mean(recent))}}
-
-    def _by_game(self, cell: Cell, plan: Play, clock: Clock, start: Mapping[str, Any] | None) -> dict[str, Any]:
-        dataset, data = DATA_SETS[cell.data], self.data(cell.data)
-        generator, discriminator = self.generator(cell, "masked"), self.discriminator(cell, plan)
-        if start is None:
-            generator.set_output_bias(_start(data))
-        else:
-            generator.load_state_dict(start["generator"])
-        players, game = make_game(generator, discriminator, plan, plan.credit or dataset.credit)
-        average = MovingAverage(generator, plan.average)
-        average.update_parameters(generator)
-        codes = torch.from_numpy(np.ascontiguousarray(data.codes))
-        order, rng = BatchOrder(len(codes), plan.batch_size, cell.seed), torch.Generator().manual_seed(cell.seed)
-        seen: dict[str, list[float]] = {}
-        is_over = False
-        while (share := clock.share) < 1:
-            if share >= 1 - plan.after and not is_over:
-                is_over = True
-                generator.load_state_dict(average.module.state_dict())
-            penalty_scale = plan.penalty_interval * float(clock.steps % plan.penalty_interval == 0)
-            real = codes[torch.from_numpy(order.indices(clock.steps))]
-            latents = draw_latents(generator, plan.batch_size, rng)
-            for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
-                assert optimizer is not None
-                rate = plan.generator_lr if optimizer is players.generator_optimizer else plan.discriminator_lr
-                set_rate(optimizer, rate, share)
-            step = discriminator_step if share < plan.alone or is_over else adversarial_step
-            figures = step(game, players, real, latents, penalty_scale=penalty_scale, rng=rng)
-            if step is adversarial_step:
-                average.update_parameters(generator)
-            for name, value in figures.items():
-                seen.setdefault(name, []).append(float(value))
-            clock.steps += 1
-        shown = ("d_real", "d_fake", "discriminator_loss", "ess")
-        return {
-            "generator": average.module.state_dict(),
-            "discriminator": discriminator.state_dict(),
-            "seen": {name: float(np.mean(seen[name][-100:])) for name in shown if name in seen},
-        }
-
-    def generator(self, cell: Cell, network: str, training: bool = False) -> Generator:
-        """A new generator; a masked one that is to learn every S must have several rounds."""
-        data = self.data(cell.data)
-        rounds = min(4, data.space.num_positions) if training and network == "masked" else cell.rounds
-        return make_generator(DATA_SETS[cell.data], data.codes, data.space, network, rounds)
-
-    def discriminator(self, cell: Cell, plan: Play) -> Discriminator:
-        """A new discriminator."""
-        return DISCRIMINATORS[plan.discriminator or DATA_SETS[cell.data].discriminator](self.data(cell.data).space)
-
-    # Measurements.
+    def _key(self, cell: Cell, training: str) -> str:
+        """What the weights of a training depend on, but for its budget."""
+        plan, dataset = TRAININGS[training], DATA_SETS[cell.data]
+        is_for_all = isinstance(plan, Likelihood) and plan.network == "masked"
+        facts: list[Any] = [asdict(plan), dataset.network, dataset.order, dict(dataset.sizes), LATENT_SIZE]
+        if not is_for_all:
+            facts += [dataset.cut, dataset.discriminator, dataset.credit]
+        if starts_of(training):
+            facts += [asdict(TRAININGS["likelihood"]), self.spending.start]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+        # Data sets that differ in the cut alone share a training by likelihood.
+        return f"{cell.data.split('_')[0]}-{training}-{'all' if is_for_all else cell.rounds}-{cell.seed}-{digest}"
 
     def measure(self, cell: Cell) -> dict[str, Any]:
         """The record of a cell."""
@@ -394,7 +201,13 @@ class Laboratory:
             "cell": cell.name,
             "budget": self.spending.describe(cell),
             "total": self.spending.total(cell),
-            "settings": {**asdict(plan), "order": dataset.order, "cut": dataset.cut, "sizes": dict(dataset.sizes)},
+            "settings": {
+                **asdict(plan),
+                "generator": dataset.network,
+                "order": dataset.order,
+                "cut": dataset.cut,
+                "sizes": dict(dataset.sizes),
+            },
             "count": measure.count,
             "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
             "version": __version__,
@@ -404,11 +217,12 @@ class Laboratory:
             trained = self.trained(cell, cell.trained_as)
         except NonFiniteError as error:
             return {**record, "failed": str(error)}
-        generator = self.generator(cell, plan.network if isinstance(plan, Likelihood) else "masked")
+        network = plan.network if isinstance(plan, Likelihood) else "masked"
+        generator = make_generator(dataset, self.data(cell.data), network, cell.rounds)
         generator.load_state_dict(trained["generator"])
         choice = None
         if isinstance(plan, Play):
-            choice = self.discriminator(cell, plan)
+            choice = make_discriminator(dataset, self.data(cell.data), plan)
             choice.load_state_dict(trained["discriminator"])
         began = time.process_time()
         codes = draw(generator, measure.count, cell.seed, choice, cell.candidates)
@@ -432,32 +246,6 @@ class Laboratory:
             "samples_per_second": round(measure.count / max(drawing, 1e-9), 1),
             "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         }
-
-
-def make_game(generator: Generator, discriminator: Discriminator, plan: Play, credit: Any) -> tuple[Players, Game]:
-    """The players with their optimisers, and the rules."""
-    betas = (plan.beta1, 0.99)
-    players = Players(
-        generator,
-        discriminator,
-        torch.optim.Adam(generator.parameters(), plan.generator_lr, betas, fused=True),
-        torch.optim.Adam(discriminator.parameters(), plan.discriminator_lr, betas, fused=True),
-        score_chunk=256,
-    )
-    draws = plan.draws or (1 if credit == "alternatives" else 16)
-    game = Game(
-        make_estimator(plan.estimator),
-        num_draws=draws,
-        penalty=get_penalty("r1"),
-        penalty_weight=plan.penalty_weight,
-        penalty_interval=plan.penalty_interval,
-        credit=make_credit(credit),
-    )
-    return players, game
-
-
-def _start(data: Any) -> Tensor:
-    return torch.from_numpy(log_frequencies(data.codes, data.num_categories))
 
 
 @torch.no_grad()
@@ -561,9 +349,9 @@ def main() -> int:
     if values["cells"]:
         run_cells(values["cells"], Laboratory(Path(values["data"]), Path(values["cache"]), spending), results)
     if values["speed"]:
-        pass
+        append_record(results, rounds_speed.measure(Path(values["data"])))
     if values["report"]:
-        text = ""
+        text = rounds_report.render(read_records(results))
         results.with_suffix(".md").write_text(text, encoding="utf-8")
         print(text)
     return 0

@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.players import CreditName
 from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.metrics.frechet import frechet_distance
 from bgan_discrete.metrics.marginals import independent_pixels
@@ -31,6 +32,7 @@ Codes = NDArray[Any]
 FOLDS = 5
 MARKOV_ORDER = 3
 NEIGHBOURS = 5
+CONVOLUTIONS = {"width": 32, "depth": 1}
 MAX_REFERENCE = 10_000
 """Real images whose features are compared, at most."""
 
@@ -41,9 +43,6 @@ class Figures(Protocol):
     count: int
     """Samples on each side of a comparison."""
 
-    better: Mapping[str, str]
-    """The figures of quality, and whether lower or higher is better."""
-
     def figures(self, codes: Codes) -> dict[str, float]:
         """Of codes ``[count, *event_shape]``."""
 
@@ -53,8 +52,6 @@ class Figures(Protocol):
 
 class TextFigures:
     """JSD of n-grams of characters against held-out texts (bits), entropy of 4-grams (bits), distinct texts."""
-
-    better: Mapping[str, str] = {"JSD-4": "lower", "JSD-6": "lower"}
 
     def __init__(self, data: Data[Any], count: int) -> None:
         self.codec, self.count = data.codec, min(count, len(data.codes))
@@ -88,7 +85,6 @@ class TextFigures:
 class LevelFigures:
     """Share of levels with the right counts, JSD of patterns of 3x3 signs against held-out levels (bits)."""
 
-    better: Mapping[str, str] = {"right counts": "higher", "JSD of 3x3": "lower"}
     WANTED: Mapping[int, int] = {2: 4, 3: 4, 4: 1}
     """Sign -> how often it is there: four boxes, four goals, one player."""
 
@@ -119,8 +115,6 @@ class LevelFigures:
 class TableFigures:
     """AUC of boosted trees that tell samples from held-out rows by their codes, in five folds; 0.5 is best."""
 
-    better: Mapping[str, str] = {"AUC": "lower"}
-
     def __init__(self, data: Data[Any], count: int) -> None:
         self.training = np.asarray(data.codes).astype(np.int64)
         self.heldout = np.asarray(data.heldout_codes).astype(np.int64)
@@ -150,8 +144,6 @@ class ImageFigures:
 
     As in `bgan_discrete.metrics.images`: blocks of as many samples as there are held-out images.
     """
-
-    better: Mapping[str, str] = {"features / floor": "lower"}
 
     def __init__(self, data: Data[Any], count: int) -> None:
         if data.labels is None:
@@ -266,8 +258,8 @@ class DataSet:
     Attributes:
         load: Folder of data -> codes.
         figures: (data, count) -> their figures.
-        network: Of the masked generator, a key of `experiments.rounds.MASKED`.
-        discriminator: A key of `experiments.rounds.DISCRIMINATORS`.
+        network: Of the masked generator, a key of `experiments.rounds_training.MASKED`.
+        discriminator: A key of `experiments.rounds_training.DISCRIMINATORS`.
         order: Of the masked generator; ``information`` is that of the training rows.
         cut: Likewise.
         credit: Of the game, where a training names none.
@@ -281,7 +273,7 @@ class DataSet:
     discriminator: str = "alternatives"
     order: str = "interleaved"
     cut: str = "halving"
-    credit: str = "alternatives"
+    credit: CreditName = "alternatives"
     sizes: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "depth": 3})
     samples: int = 2000
 
@@ -312,7 +304,13 @@ def _cifar10(folder: Path) -> Data[Any]:
 
 def _table_set(name: str) -> DataSet:
     return DataSet(
-        functools.partial(_table, name), TableFigures, discriminator="mlp", order="information", samples=5000
+        functools.partial(_table, name),
+        TableFigures,
+        "mlp",
+        "mlp",
+        "information",
+        sizes={"width": 256, "depth": 2},
+        samples=5000,
     )
 
 
@@ -330,14 +328,14 @@ DATA_SETS: dict[str, DataSet] = {
     "mushroom": _table_set("mushroom"),
     "nursery": _table_set("nursery"),
     "digits": DataSet(
-        lambda _: load_images("digits", codec=CodecOptions(name="levels")), ImageFigures, discriminator="conv",
-        order="coarse_to_fine", credit="sample",
+        lambda _: load_images("digits", codec=CodecOptions(name="levels")), ImageFigures, "conv", "conv",
+        order="coarse_to_fine", credit="sample", sizes=CONVOLUTIONS,
     ),
     "mnist": DataSet(
-        lambda folder: load_mnist(folder, CodecOptions(name="binary")), ImageFigures, discriminator="conv",
-        order="coarse_to_fine", credit="sample",
+        lambda folder: load_mnist(folder, CodecOptions(name="binary")), ImageFigures, "conv", "conv",
+        order="coarse_to_fine", credit="sample", sizes=CONVOLUTIONS,
     ),
     "cifar10": DataSet(
-        _cifar10, ImageFigures, discriminator="conv", order="coarse_to_fine", credit="sample"
+        _cifar10, ImageFigures, "conv", "conv", order="coarse_to_fine", credit="sample", sizes=CONVOLUTIONS
     ),
 }  # fmt: skip
