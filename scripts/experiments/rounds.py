@@ -9,7 +9,6 @@ cache folder: cells that differ in the sampling share one, and so do all S of a 
 are CPU seconds of this process, which has one thread, so that a busy machine changes a figure little; or steps.
 """
 
-import datetime
 import fnmatch
 import functools
 import hashlib
@@ -52,6 +51,7 @@ from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.game.resampling import sample_log_ratios
 from bgan_discrete.game.scoring import at_rest
 from bgan_discrete.nn import GRUGenerator
+from bgan_discrete.training.allocator import keep_freed_memory
 
 COMMAND = "python scripts/experiments/rounds.py"
 EXAMPLES = ("--cells 'captions/likelihood/*/0' --seconds 300", "--report")
@@ -209,7 +209,6 @@ class Laboratory:
                 "sizes": dict(dataset.sizes),
             },
             "count": measure.count,
-            "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
             "version": __version__,
             "torch": torch.__version__,
         }
@@ -341,6 +340,7 @@ def main() -> int:
     if not min(values["seconds"], 1 if values["start"] is None else values["start"]) > 0:
         raise InputError(f"seconds and start must be above 0, got {values['seconds']:g} and {values['start']}")
     torch.set_num_threads(1)
+    keep_freed_memory()
     results = Path(values["results"])
     start = values["seconds"] if values["start"] is None else values["start"]
     spending = Spending(values["seconds"], start, values["steps"])

@@ -274,7 +274,7 @@ class DataSet:
     order: str = "interleaved"
     cut: str = "halving"
     credit: CreditName = "alternatives"
-    sizes: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "depth": 3})
+    sizes: Mapping[str, int] = field(default_factory=lambda: {"width": 96, "depth": 3})
     samples: int = 2000
 
 
