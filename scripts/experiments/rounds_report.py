@@ -66,8 +66,7 @@ def _of_data(name: str, records: Sequence[Record]) -> list[str]:
     settings = {record["cell"].split("/")[1]: record for record in whole if record["cell"].split("/")[3] == "plain"}
     return [
         f"## {name}", "",
-        f"{whole[-1]['count']:,} samples; {', '.join(sorted({record['date'][:10] for record in whole}))}; torch "
-        f"{', '.join(sorted({record['torch'] for record in whole}))}.", "",
+        f"{whole[-1]['count']:,} samples; torch {', '.join(sorted({record['torch'] for record in whole}))}.", "",
         table.markdown(), "",
         *_findings(rows), *failed, "",
         *(
@@ -122,7 +121,7 @@ def _of_speed(record: Record) -> list[str]:
     return [
         f"## Speed, {record['cell'].split('/')[0]}",
         "",
-        f"{record['budget']}, {record['date']}.",
+        f"{record['budget']}.",
         "",
         table,
         "",

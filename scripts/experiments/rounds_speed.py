@@ -1,6 +1,5 @@
 """The speed of rounds: samples a second for each S, and a step of the game in many rounds against one."""
 
-import datetime
 import functools
 import time
 from collections.abc import Callable
@@ -63,7 +62,6 @@ def measure(folder: Path, name: str = "captions") -> dict[str, Any]:
     return {
         "cell": f"{name}/speed",
         "budget": f"{DRAWN} samples, {REPEATS} times, and {STEPS} steps of {plan.batch_size}, in turns; medians",
-        "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "rounds": rows,
         "steps": [[label, STEP_ROUNDS, of_steps[label, STEP_ROUNDS] / of_steps[label, 1]] for label in names],
     }
