@@ -142,11 +142,11 @@ class Arrays(Kind):
                 )
 
     def algorithm(self, config: ArrayTrainingConfig) -> ArrayAlgorithmConfig:
-        """The algorithm with its `escort`: `ESCORT` where none was asked for and credit goes by alternatives."""
+        """The algorithm with its `escort`: where none was asked for, `ESCORT` for alternatives of one-shot generators."""
         training = config.training
         if training.escort is not None or training.credit != "alternatives":
             return training
-        return dataclasses.replace(training, escort=ESCORT)
+        return dataclasses.replace(training, escort=1.0 if config.model.generator in IN_ROUNDS else ESCORT)
 
     def start(self, generator: Generator, config: ArrayTrainingConfig, data: ArrayData) -> None:
         """Give the data's frequencies for an output bias, and the logits their spread over latents."""
