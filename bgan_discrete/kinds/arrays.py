@@ -142,7 +142,7 @@ class Arrays(Kind):
                 )
 
     def algorithm(self, config: ArrayTrainingConfig) -> ArrayAlgorithmConfig:
-        """The algorithm with its `escort`: where none was asked for, `ESCORT` for alternatives of one-shot generators."""
+        """The algorithm with its `escort`: where none was asked for, `ESCORT` for alternatives of one-shot ones."""
         training = config.training
         if training.escort is not None or training.credit != "alternatives":
             return training
