@@ -193,7 +193,7 @@ class CausalMLPGenerator(_ResidualGenerator):
         self,
         space: SampleSpace,
         latent_size: int = 64,
-        width: int = 512,
+        width: int = 256,
         depth: int = 2,
         rounds: int = 4,
         order: str = "information",
