@@ -394,6 +394,29 @@ def sample_latents(
     return torch.randint(0, 2, (count, size), generator=rng, device=device) * 2.0 - 1.0
 
 
+def all_binary_latents(size: int, device: Any = None) -> Tensor:
+    """Every binary latent once, in the order of binary numbers.
+
+    Args:
+        size: Z, at most 16.
+        device: Where they are.
+
+    Returns:
+        ``[2^Z, Z]`` of -1 and 1, float32.
+
+    Raises:
+        InputError: If there are too many.
+
+    Examples:
+        >>> all_binary_latents(2).tolist()
+        [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+    """
+    if not 1 <= size <= 16:
+        raise InputError(f"size must be between 1 and 16 to take all 2^size latents, got {size}")
+    bits = torch.arange(2**size, device=device)[:, None] >> torch.arange(size - 1, -1, -1, device=device)
+    return (bits % 2) * 2.0 - 1.0
+
+
 def check_latent_kind(kind: str) -> str:
     """Raise InputError for latents of an unknown kind."""
     if kind not in get_args(LatentKind):

@@ -18,7 +18,7 @@ from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.given import codes_of_array, codes_of_columns
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options, with_likelihood
 from bgan_discrete.kinds.sample_files import on_one_line, write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -259,7 +259,7 @@ class Arrays(Kind):
         """Distances of columns and pairs of columns, nearest neighbours, a fresh critic."""
         refuse_options(self.name, options)
         self.check_counts(num_samples, data)
-        return evaluate_array(
+        report = evaluate_array(
             pipeline.generate(num_samples, seed=seed, resample=resample, rounds=rounds).codes,
             data.codes,
             data.heldout_codes,
@@ -269,6 +269,7 @@ class Arrays(Kind):
             neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
             extra=figures_of_example(data),
         )
+        return with_likelihood(report, pipeline.generator, data, rounds)
 
     def words(self, codec: ArrayCodec) -> Words:
         """Without a task, of which the Hub has none for rows."""

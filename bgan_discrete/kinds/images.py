@@ -16,7 +16,7 @@ from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.kinds.given import codes_of_images
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, refuse_options, with_likelihood
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.images import check_counts, evaluate_images
@@ -219,7 +219,7 @@ class Images(Kind):
                 f"dataset must have codes of the model's shape {made}, got {given}; bring its images to the model's "
                 f"size with --resize {'x'.join(map(str, made[-2:]))}"
             )
-        return evaluate_images(
+        report = evaluate_images(
             samples.codes,
             data.codes,
             data.heldout_codes,
@@ -231,6 +231,7 @@ class Images(Kind):
             class_names=data.class_names,
             sample_labels=labels,
         )
+        return with_likelihood(report, pipeline.generator, data, rounds)
 
     def words(self, codec: ImageCodec) -> Words:
         """With the Hub's task for images."""

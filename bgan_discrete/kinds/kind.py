@@ -20,6 +20,9 @@ from bgan_discrete.codecs import Codec
 from bgan_discrete.config import ScriptConfig, TrainingConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
+from bgan_discrete.metrics.figure import Evaluation, key_of
+from bgan_discrete.metrics.likelihood import likelihood_figure
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
 from bgan_discrete.space import SampleSpace
@@ -327,6 +330,14 @@ class Kind(ABC):
             Images, texts, an array or a table.
         """
         return samples.values
+
+
+def with_likelihood(report: Evaluation, generator: Generator, data: Any, rounds: int | None = None) -> Evaluation:
+    """An evaluation with the likelihood of held-out data too, where a generator without classes draws in rounds."""
+    if isinstance(generator, RoundsGenerator) and generator.num_classes is None:
+        figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds)
+        report.figures[key_of(figure.title)] = figure
+    return report
 
 
 def in_rounds(model: Any, space: SampleSpace, order: str) -> dict[str, Any]:

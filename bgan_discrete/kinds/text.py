@@ -23,7 +23,7 @@ from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.given import codes_of_tokens
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options, with_likelihood
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
@@ -258,6 +258,7 @@ class Text(Kind):
             others={name: other.generate(num_samples, seed=seed).values for name, other in others.items()},
             num_available=len(data.codes),
         )
+        with_likelihood(report, pipeline.generator, data, rounds)
         if protocol == "wgan-gp":
             few = num_samples < WGAN_GP_SAMPLES
             drawn = (

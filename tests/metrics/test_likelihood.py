@@ -1,0 +1,55 @@
+"""The likelihood of held-out data under generators that draw in rounds, against sums over everything."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from bgan_discrete import SampleSpace
+from bgan_discrete.distributions.sampling import all_binary_latents
+from bgan_discrete.metrics.likelihood import likelihood_figure
+from bgan_discrete.metrics.marginals import log_frequencies
+from bgan_discrete.nn import CausalMLPGenerator, MaskedTransformerGenerator
+from bgan_discrete.nn.rounds import RoundsGenerator
+
+SPACE = SampleSpace((3,), 2)
+TRAINING = np.random.default_rng(0).integers(0, 2, (50, 3)).astype(np.uint8)
+HELDOUT = np.array([[0, 1, 1], [1, 1, 0]], np.uint8)
+
+
+def small(kind: type[RoundsGenerator], latent_kind: str) -> RoundsGenerator:
+    torch.manual_seed(0)
+    generator = kind(SPACE, 2, width=8, depth=1, rounds=2, order="left_to_right", latent_kind=latent_kind)  # type: ignore[call-arg]
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter)
+    return generator
+
+
+@pytest.mark.parametrize("kind", [MaskedTransformerGenerator, CausalMLPGenerator])
+def test_with_few_binary_latents_the_figure_is_exact(kind: type[RoundsGenerator]) -> None:
+    generator = small(kind, "binary")
+    figure = likelihood_figure(generator, TRAINING, HELDOUT)
+    latents = all_binary_latents(2)
+    everything = torch.tensor(list(itertools.product((0, 1), repeat=3)))
+    with torch.no_grad():
+        log_prob = generator(latents).log_prob(everything[:, None].expand(-1, 4, -1))
+    probabilities = log_prob.exp().mean(1)
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    of_heldout = [int("".join(map(str, row)), 2) for row in HELDOUT.tolist()]
+    assert figure.value == pytest.approx(-float(probabilities[of_heldout].log().mean()), abs=1e-5)
+    assert figure.title == "held-out nats a sample" and figure.count == 2
+    independent = log_frequencies(TRAINING, 2)
+    wanted = -np.mean([sum(independent[place, code] for place, code in enumerate(row)) for row in HELDOUT])
+    assert figure.baseline == pytest.approx(float(wanted), abs=1e-5)
+
+
+def test_with_normal_latents_the_figure_is_a_bound_and_says_so() -> None:
+    assert likelihood_figure(small(MaskedTransformerGenerator, "normal"), TRAINING, HELDOUT).title.endswith("at most")
+
+
+def test_a_masked_generator_has_a_figure_for_every_number_of_rounds() -> None:
+    generator = small(MaskedTransformerGenerator, "binary")
+    values = {rounds: likelihood_figure(generator, TRAINING, HELDOUT, rounds).value for rounds in (1, 2, 3)}
+    assert len(set(values.values())) == 3
+    assert values[2] == likelihood_figure(generator, TRAINING, HELDOUT).value
