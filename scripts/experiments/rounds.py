@@ -40,7 +40,6 @@ from experiments.rounds_training import (
     make_generator,
     starts_of,
 )
-from torch import Tensor
 
 from bgan_discrete import __version__
 from bgan_discrete.command_line import run_script
@@ -48,7 +47,7 @@ from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.game.resampling import sample_log_ratios
+from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.scoring import at_rest
 from bgan_discrete.nn import GRUGenerator
 from bgan_discrete.training.allocator import keep_freed_memory
@@ -251,19 +250,14 @@ class Laboratory:
 def draw(generator: Generator, count: int, seed: int, choice: Discriminator | None, candidates: int) -> np.ndarray:
     """Samples ``[count, *event_shape]``; of C candidates of each round one is kept by the discriminator."""
     rng, batches, at_once = torch.Generator().manual_seed(1000 + seed), [], max(DRAWN_AT_ONCE // candidates, 1)
-
-    def choose(codes: Tensor, _: Tensor | None) -> Tensor:
-        assert choice is not None
-        log_w = sample_log_ratios(choice, codes).view(-1, candidates)
-        return torch.multinomial(log_w.softmax(1), 1, generator=rng)[:, 0]
-
+    resampler = None if choice is None else Resampler(choice, candidates)
     with at_rest(generator):
         for first in range(0, count, at_once):
             distribution: Any = generator(draw_latents(generator, min(at_once, count - first) * candidates, rng))
-            is_plain = candidates == 1
-            batches.append(
-                distribution.sample(1, rng)[0] if is_plain else distribution.resampled(choose, candidates, rng)
-            )
+            if resampler is None or candidates == 1:
+                batches.append(distribution.sample(1, rng)[0])
+            else:
+                batches.append(resampler.draw_in_rounds(distribution, rng))
     return torch.cat(batches).numpy()
 
 
