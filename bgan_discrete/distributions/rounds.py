@@ -387,7 +387,12 @@ class RoundsCategorical(Distribution):
     @torch.no_grad()
     def _drawn(self, codes: Tensor, numbers: Tensor, rng: torch.Generator | None) -> Tensor:
         """The samples with all rounds before those of the given ``numbers [N]`` drawn, one after the other."""
-        for s in range(int(numbers.max())):
+        count = int(numbers.max())
+        if self.network.is_causal:  # to remember what was computed saves more than to leave samples out
+            for drawn in self._each_round(codes, count, rng):
+                codes = drawn
+            return codes.masked_fill(self.rounds >= numbers[:, None], self.num_categories)
+        for s in range(count):
             rows = (numbers > s).nonzero()[:, 0]
             part, some = self._rows(rows), codes[rows]
             codes = codes.index_copy(0, rows, part._with_round(some, s, part._logits(some, self._positions(s)), rng))
