@@ -51,7 +51,7 @@ MASKED: dict[str, Callable[..., Generator]] = {
 CAUSAL: dict[str, Callable[..., Generator]] = {"transformer": CausalTransformerGenerator, "mlp": CausalMLPGenerator}
 
 DISCRIMINATORS: dict[str, Callable[[SampleSpace], Discriminator]] = {
-    "alternatives": lambda space: AlternativesDiscriminator(space, width=128, depth=3, partial=True),
+    "alternatives": lambda space: AlternativesDiscriminator(space, width=64, depth=4, partial=True),
     "sequence": lambda space: ConvSequenceDiscriminator(space, width=128, depth=2, partial=True),
     "mlp": lambda space: MLPDiscriminator(space, width=256, depth=2, partial=True),
     "conv": lambda space: ConvDiscriminator(space, width=32, depth=1, partial=True),
@@ -95,12 +95,12 @@ class Play:
     generator_lr: float = 2e-4
     discriminator_lr: float = 1e-3
     beta1: float = 0.5
-    batch_size: int = 64
+    batch_size: int = 32
     estimator: str = "jeffreys"
     credit: CreditName | None = None
     discriminator: str | None = None
     draws: int | None = None
-    penalty_weight: float = 0.1
+    penalty_weight: float = 0.0
     penalty_interval: int = 4
     average: float = 0.999
 
@@ -186,7 +186,7 @@ def make_game(
     game = Game(
         make_estimator(plan.estimator),
         num_draws=plan.draws or (1 if credit == "alternatives" else 16),
-        penalty=get_penalty("r1"),
+        penalty=get_penalty("r1") if plan.penalty_weight else None,
         penalty_weight=plan.penalty_weight,
         penalty_interval=plan.penalty_interval,
         credit=make_credit(credit),
