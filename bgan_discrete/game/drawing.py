@@ -17,6 +17,9 @@ from bgan_discrete.game.players import Generator
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.scoring import at_rest
 
+SMALLER_IN_ROUNDS = 10
+"""By how much batches are smaller where samples are drawn in rounds on a CPU."""
+
 
 def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -> Tensor:
     """Draw latents of a generator's kind, size and precision: float64, else torch's default.
@@ -33,6 +36,23 @@ def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -
     dtypes = (torch.promote_types(p.dtype, default) for p in generator.parameters() if p.is_floating_point())
     dtype = next(dtypes, default)
     return sample_latents(num_latents, generator.latent_size, generator.latent_kind, rng, rng.device).to(dtype)
+
+
+def kept_of_batch(generator: Generator, num_draws: int, device: torch.device, batch_size: int) -> int:
+    """How many samples are kept of a batch, which is always drawn as a whole.
+
+    Args:
+        generator: That draws; in rounds, on a CPU, a batch is smaller: few samples are not to cost a thousand passes.
+        num_draws: For each sample that is kept.
+        device: Where the generator is.
+        batch_size: Samples of a batch.
+
+    Returns:
+        At least 1.
+    """
+    if generator.num_rounds > 1 and device.type == "cpu":
+        batch_size = max(batch_size // SMALLER_IN_ROUNDS, 1)
+    return max(batch_size // num_draws, 1)
 
 
 @torch.no_grad()
@@ -75,7 +95,7 @@ def sample_codes(
     check_at_least_one(num_samples=num_samples)
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
     num_draws = 1 if resampler is None else resampler.num_draws
-    kept_at_once = max(batch_size // num_draws, 1)
+    kept_at_once = kept_of_batch(generator, num_draws, device, batch_size)
 
     def of_batch(values: Tensor | None, start: int) -> Tensor | None:
         """Those of a whole batch, of which the last one repeats its own."""

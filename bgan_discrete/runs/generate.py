@@ -12,6 +12,7 @@ from tqdm import tqdm
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.drawing import kept_of_batch
 from bgan_discrete.kinds.kind import GivenCodes, Samples
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.run_folder import check_output
@@ -86,7 +87,8 @@ def draw_in_parts(
     places = None if classes is None else labels_of_samples(np.arange(len(shared)), num_samples, len(shared))
     given = None if options.get("given") is None else pipeline.given_codes(options["given"])
     given_of = np.arange(0) if given is None else given.rows_of(num_samples)
-    size = max(PART // resample, 1)  # always whole batches, so that the samples are those of one call
+    # Always whole batches, so that the samples are those of one call.
+    size = kept_of_batch(pipeline.generator, resample, pipeline.device, PART)
     with tqdm(total=num_samples, desc="drawing", unit=" samples", file=sys.stderr, disable=None, leave=False) as bar:
         for start in range(0, num_samples, size):
             count = min(size, num_samples - start)
