@@ -247,11 +247,13 @@ class RoundsCategorical(Distribution):
         """An estimate of the log-likelihood with one pass of the network over the samples, for maximum likelihood.
 
         Of a causal network, and of one round, it is `mixture_log_prob`. A masked network learns every number of rounds
-        at once: k of P positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times
-        ``(P - 1)/k``. Where any may be hidden, this is unbiased for the log-likelihood of P - 1 positions, one after
-        the other in a random order, given the first; where the last k of the own order are (`OWN_ORDER_SHARE` of the
-        samples), for the sum over k of the mean log-probability of a hidden one. Added to it is the log-likelihood of
-        round 0 of a random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
+        at once, a part of the samples in its own order (`OWN_ORDER_SHARE`), the others in any. In any order k of P
+        positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times ``(P - 1)/k``:
+        unbiased for the log-likelihood of P - 1 positions, one after the other in a random order, given the first. In
+        its own order the first v = floor(P^u) are visible, u uniform, and the next v count, as in a cut by halves: of
+        each count of visible positions the network sees as much as sampling by halves asks of it. Unbiased for the
+        log-likelihood of each position given the first v, of its number n/2 <= v < n. Added to it is the
+        log-likelihood of round 0 of a random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
 
         Args:
             codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
@@ -272,15 +274,20 @@ class RoundsCategorical(Distribution):
         which = torch.randint(len(counts), (num_samples, 1), generator=rng, device=device)
         first_B = self._first_log_prob(codes_BP, self.ranks < first_sizes[which], labels)
 
-        # 2. Later positions: of each sample, the first ones of its own order or of any are visible.
+        # 2. Later positions: of some samples any are visible, and all others count ...
         ranks_BP = torch.rand(codes_BP.shape, generator=rng, device=device).argsort(1)
-        is_own = torch.rand((num_samples, 1), generator=rng, device=device) < OWN_ORDER_SHARE
         num_visible = torch.randint(1, num_positions, (num_samples, 1), generator=rng, device=device)
-        is_hidden = torch.where(is_own, self.ranks, ranks_BP) >= num_visible
+        weights = (ranks_BP >= num_visible) * ((num_positions - 1) / (num_positions - num_visible))
+        is_hidden = weights > 0
+        # ... of the others the first ones of their own order, and those count that the next round of halves would draw.
+        is_own = torch.rand((num_samples, 1), generator=rng, device=device) < OWN_ORDER_SHARE
+        uniform = torch.rand((num_samples, 1), generator=rng, device=device)
+        num_first = torch.exp(uniform * math.log(num_positions)).long().clamp(1, num_positions - 1)
+        is_hidden = torch.where(is_own, self.ranks >= num_first, is_hidden)
+        weights = torch.where(is_own, _halving_weights(self.ranks, num_first), weights)
         visible = codes_BP.masked_fill(is_hidden, self.num_categories)
         logits = self._of_samples(codes_BP, labels)._logits(visible)
-        later_B = (_log_prob_of(logits, codes_BP) * is_hidden).sum(1)
-        return first_B + later_B * (num_positions - 1) / (num_positions - num_visible[:, 0])
+        return first_B + (_log_prob_of(logits, codes_BP) * weights).sum(1)
 
     def at_round(
         self, numbers: Tensor | int, rng: torch.Generator | None = None, prefix: Tensor | None = None
@@ -507,3 +514,15 @@ class RoundsCategorical(Distribution):
 def _log_prob_of(logits: Tensor, codes: Tensor) -> Tensor:
     """``log softmax(logits)[code]`` of codes ``[B, R]`` under logits ``[B, R, K]``."""
     return logits.gather(-1, codes[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
+
+
+def _halving_weights(ranks: Tensor, num_visible: Tensor) -> Tensor:
+    """Weights ``[B, P]`` of the positions that come next where the first v ``[B, 1]`` of an order are visible.
+
+    Those up to the number 2 v count. With v = floor(P^u), u uniform, each position but the first weighs 1 on average.
+    """
+    numbers = ranks + 1
+    is_next = (numbers > num_visible) & (numbers <= 2 * num_visible)
+    # A position n counts where n/2 <= v < n, with probability log_P of n over n/2, rounded up.
+    ratio = numbers / ((numbers + 1) // 2)
+    return torch.where(is_next, math.log(len(ranks)) / ratio.log().clamp_min(1e-6), 0.0)
