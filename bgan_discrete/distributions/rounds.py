@@ -21,16 +21,13 @@ from torch import Tensor
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.autoregressive import Precision
 from bgan_discrete.distributions.endings import pad_after_end
+from bgan_discrete.distributions.hiding import random_first_sizes, random_hiding
 from bgan_discrete.distributions.one_round import RoundCategorical
 from bgan_discrete.distributions.orders import cut_sizes, round_numbers
 from bgan_discrete.distributions.protocol import Distribution, RoundSession, RoundsNetwork, check_logits
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
-
-OWN_ORDER_SHARE = 0.5
-"""Share of the samples of a likelihood step whose visible positions are the first ones of the order; of the others any
-may be visible, so that the same network fills whatever is missing."""
 
 
 class RoundsCategorical(Distribution):
@@ -247,13 +244,8 @@ class RoundsCategorical(Distribution):
         """An estimate of the log-likelihood with one pass of the network over the samples, for maximum likelihood.
 
         Of a causal network, and of one round, it is `mixture_log_prob`. A masked network learns every number of rounds
-        at once, a part of the samples in its own order (`OWN_ORDER_SHARE`), the others in any. In any order k of P
-        positions are hidden, k uniform in 1 .. P - 1, and their log-probabilities are summed, times ``(P - 1)/k``:
-        unbiased for the log-likelihood of P - 1 positions, one after the other in a random order, given the first. In
-        its own order the first v = floor(P^u) are visible, u uniform, and the next v count, as in a cut by halves: of
-        each count of visible positions the network sees as much as sampling by halves asks of it. Unbiased for the
-        log-likelihood of each position given the first v, of its number n/2 <= v < n. Added to it is the
-        log-likelihood of round 0 of a random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
+        at once: the log-probabilities of what `bgan_discrete.distributions.hiding` hides, and that of round 0 of a
+        random one of 1, 2, 4, ... P rounds. Padding is a category like the others here.
 
         Args:
             codes: Integers ``[B, *event_shape]`` in ``[0, K)``.
@@ -266,27 +258,10 @@ class RoundsCategorical(Distribution):
         if self.network.is_causal or self.num_rounds == 1:
             return self.mixture_log_prob(codes, labels)
         codes_BP = self._as_partial(codes)
-        (num_samples, num_positions), device = codes_BP.shape, codes_BP.device
-
-        # 1. Round 0, of some number of rounds: the mixture over the latents.
-        counts = [*(2**i for i in range(num_positions.bit_length()) if 2**i < num_positions), num_positions]
-        first_sizes = torch.tensor([cut_sizes(num_positions, count)[0] for count in counts], device=device)
-        which = torch.randint(len(counts), (num_samples, 1), generator=rng, device=device)
-        first_B = self._first_log_prob(codes_BP, self.ranks < first_sizes[which], labels)
-
-        # 2. Later positions: of some samples any are visible, and all others count ...
-        ranks_BP = torch.rand(codes_BP.shape, generator=rng, device=device).argsort(1)
-        num_visible = torch.randint(1, num_positions, (num_samples, 1), generator=rng, device=device)
-        weights = (ranks_BP >= num_visible) * ((num_positions - 1) / (num_positions - num_visible))
-        is_hidden = weights > 0
-        # ... of the others the first ones of their own order, and those count that the next round of halves would draw.
-        is_own = torch.rand((num_samples, 1), generator=rng, device=device) < OWN_ORDER_SHARE
-        uniform = torch.rand((num_samples, 1), generator=rng, device=device)
-        num_first = torch.exp(uniform * math.log(num_positions)).long().clamp(1, num_positions - 1)
-        is_hidden = torch.where(is_own, self.ranks >= num_first, is_hidden)
-        weights = torch.where(is_own, _halving_weights(self.ranks, num_first), weights)
-        visible = codes_BP.masked_fill(is_hidden, self.num_categories)
-        logits = self._of_samples(codes_BP, labels)._logits(visible)
+        is_first = self.ranks < random_first_sizes(codes_BP, rng)
+        is_hidden, weights = random_hiding(self.ranks, len(codes_BP), rng)
+        first_B = self._first_log_prob(codes_BP, is_first, labels)
+        logits = self._of_samples(codes_BP, labels)._logits(codes_BP.masked_fill(is_hidden, self.num_categories))
         return first_B + (_log_prob_of(logits, codes_BP) * weights).sum(1)
 
     def at_round(
@@ -514,15 +489,3 @@ class RoundsCategorical(Distribution):
 def _log_prob_of(logits: Tensor, codes: Tensor) -> Tensor:
     """``log softmax(logits)[code]`` of codes ``[B, R]`` under logits ``[B, R, K]``."""
     return logits.gather(-1, codes[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
-
-
-def _halving_weights(ranks: Tensor, num_visible: Tensor) -> Tensor:
-    """Weights ``[B, P]`` of the positions that come next where the first v ``[B, 1]`` of an order are visible.
-
-    Those up to the number 2 v count. With v = floor(P^u), u uniform, each position but the first weighs 1 on average.
-    """
-    numbers = ranks + 1
-    is_next = (numbers > num_visible) & (numbers <= 2 * num_visible)
-    # A position n counts where n/2 <= v < n, with probability log_P of n over n/2, rounded up.
-    ratio = numbers / ((numbers + 1) // 2)
-    return torch.where(is_next, math.log(len(ranks)) / ratio.log().clamp_min(1e-6), 0.0)

@@ -56,6 +56,9 @@ COMMAND = "python scripts/experiments/rounds.py"
 EXAMPLES = ("--cells 'captions/likelihood/*/0' --seconds 300", "--report")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "laboratory" / "rounds.jsonl"
 DRAWN_AT_ONCE = 512
+HIDDEN = "halves"
+"""What masked networks learn from in their own order: ``halves``, or, in earlier records, ``uniform`` counts."""
+
 SCORED = 256
 """Samples whose log-likelihood is taken, and latents of its mixture."""
 
@@ -183,7 +186,7 @@ class Laboratory:
         """What the weights of a training depend on, but for its budget."""
         plan, dataset = TRAININGS[training], DATA_SETS[cell.data]
         is_for_all = isinstance(plan, Likelihood) and plan.network == "masked"
-        facts: list[Any] = [asdict(plan), dataset.network, dataset.order, dict(dataset.sizes), LATENT_SIZE]
+        facts: list[Any] = [HIDDEN, asdict(plan), dataset.network, dataset.order, dict(dataset.sizes), LATENT_SIZE]
         if not is_for_all:
             facts += [dataset.cut, dataset.discriminator, dataset.credit]
         if starts_of(training):
@@ -202,6 +205,7 @@ class Laboratory:
             "total": self.spending.total(cell),
             "settings": {
                 **asdict(plan),
+                "hidden": HIDDEN,
                 "generator": dataset.network,
                 "order": dataset.order,
                 "cut": dataset.cut,

@@ -30,8 +30,8 @@ RELATIVE, ABSOLUTE = 1e-4, 1e-6
 """Tolerance of a figure, of which six digits are kept. Another order of a convolution's sums changes 1e-13 of it."""
 
 FIGURES = (
-    "likelihood_loss", "generator_loss", "discriminator_loss", "d_real", "d_fake", "log_beta", "ess_fraction", "log_weight_std",
-    "generator_gradient_norm", "discriminator_gradient_norm",
+    "likelihood_loss", "generator_loss", "discriminator_loss", "d_real", "d_fake", "log_beta", "ess_fraction",
+    "log_weight_std", "generator_gradient_norm", "discriminator_gradient_norm",
 )  # fmt: skip
 
 
