@@ -265,6 +265,8 @@ class DataSet:
         credit: Of the game, where a training names none.
         sizes: Further arguments of the masked generator, such as its width.
         samples: Drawn for the figures, at most.
+        batch_size: Of maximum likelihood.
+        stops_early: A tenth of the training data chooses the weights of maximum likelihood, among twenty looks.
     """
 
     load: Callable[[Path], Data[Any]]
@@ -276,6 +278,8 @@ class DataSet:
     credit: CreditName = "alternatives"
     sizes: Mapping[str, int] = field(default_factory=lambda: {"width": 96, "depth": 3})
     samples: int = 2000
+    batch_size: int = 64
+    stops_early: bool = False
 
 
 def _captions(folder: Path) -> Data[Any]:
@@ -311,6 +315,8 @@ def _table_set(name: str) -> DataSet:
         "information",
         sizes={"width": 256, "depth": 2},
         samples=5000,
+        batch_size=256,
+        stops_early=True,
     )
 
 

@@ -38,6 +38,9 @@ from bgan_discrete.training.batches import BatchOrder
 
 LATENT_SIZE = 64
 GRU_WIDTH = 256
+KEPT_BACK, LOOKS, LOOKED_AT = 10, 20, 1000
+"""One in so many samples is kept back where a training stops early, and looked at so often, so many of them."""
+
 LEARNT_ROUNDS = 4
 """Rounds in which a masked network is made that learns every number of rounds by likelihood; any but 1 will do."""
 
@@ -66,12 +69,13 @@ class Likelihood:
         network: ``masked``, one training for every S; ``causal``, one for each S; or ``gru``, which has rounds of one
             position.
         latents: Of the mixture in round 0.
+        average: Decay of the averaged weights, which are kept.
     """
 
     network: str = "masked"
     lr: float = 2e-3
-    batch_size: int = 64
-    latents: int = 32
+    latents: int = 16
+    average: float = 0.99
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ def make_game(
 
 
 def by_likelihood(dataset: DataSet, data: Data[Any], plan: Likelihood, rounds: int, seed: int, clock: Clock) -> Any:
-    """Weights and the mean loss of the last tenth of the steps."""
+    """Averaged weights, and the mean loss of the last tenth of the steps."""
     rng = torch.Generator().manual_seed(seed)
     is_for_all = plan.network == "masked"
     generator = make_generator(
@@ -203,17 +207,51 @@ def by_likelihood(dataset: DataSet, data: Data[Any], plan: Likelihood, rounds: i
     )
     generator.set_output_bias(_frequencies(data))
     optimizer = torch.optim.Adam(generator.parameters(), plan.lr, betas=(0.9, 0.99), fused=True)
-    players, order = Players(generator, None, optimizer), BatchOrder(len(data.codes), plan.batch_size, seed)
     codes, losses = torch.from_numpy(np.ascontiguousarray(data.codes)), [math.nan]
+    kept = Kept(codes[::KEPT_BACK]) if dataset.stops_early else None
+    if kept is not None:
+        codes = codes[torch.arange(len(codes)) % KEPT_BACK != 0]
+    players, order = Players(generator, None, optimizer), BatchOrder(len(codes), dataset.batch_size, seed)
+    average = MovingAverage(generator, plan.average)
     while (share := clock.share) < 1:
         _set_rate(optimizer, plan.lr, share)
+        if kept is not None:
+            kept.look(average, share)
         real = codes[torch.from_numpy(order.indices(clock.steps))]
         count = len(real) if plan.network == "gru" else plan.latents
         figures = likelihood_step(players, real, draw_latents(generator, count, rng), rng=rng)
         losses.append(float(figures["likelihood_loss"]))
+        average.update_parameters(generator)
         clock.steps += 1
     recent = losses[-max(len(losses) // 10, 1) :]
-    return {"generator": generator.state_dict(), "seen": {"loss": float(np.mean(recent))}}
+    seen = {"loss": float(np.mean(recent))}
+    if kept is not None:
+        kept.look(average, 1.0)
+        return {"generator": kept.weights, "seen": {**seen, "nats kept back": kept.nats, "best at": kept.share}}
+    return {"generator": average.module.state_dict(), "seen": seen}
+
+
+class Kept:
+    """The weights under which data that are kept back are most probable, among some looks."""
+
+    def __init__(self, codes: Tensor) -> None:
+        self.codes, self.nats, self.share = codes[:LOOKED_AT], math.inf, 0.0
+        self.weights: dict[str, Tensor] = {}
+        self.next_look = 1 / LOOKS
+
+    @torch.no_grad()
+    def look(self, average: MovingAverage, share: float) -> None:
+        """Compare the averaged weights with the best so far, where a look is due."""
+        if share < self.next_look:
+            return
+        self.next_look = share + 1 / LOOKS
+        generator: Any = average.module
+        rng = torch.Generator().manual_seed(0)
+        distribution = generator(draw_latents(generator, LATENT_SIZE, rng))
+        nats = -float(distribution.mixture_log_prob(self.codes).mean())
+        if nats < self.nats:
+            self.nats, self.share = nats, share
+            self.weights = {name: value.clone() for name, value in generator.state_dict().items()}
 
 
 def rounds_of(data: Data[Any]) -> int:
