@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from experiments.rounds_data import DataSet
+from experiments.rounds_trunk import TransformerDiscriminator
 from torch import Tensor
 
 from bgan_discrete.distributions.orders import ranks_by_information
@@ -30,7 +31,6 @@ from bgan_discrete.nn import (
 )
 from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
-from bgan_discrete.nn.trunks import TransformerDiscriminator
 from bgan_discrete.nn.unet import MaskedConvGenerator
 from bgan_discrete.sources.data import Data
 from bgan_discrete.space import SampleSpace

@@ -1,5 +1,6 @@
 """The discriminator with a generator's trunk: what it reads, its penalty's gradient, and whose weights it takes."""
 
+import importlib
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from torch.nn.functional import one_hot
 from bgan_discrete import SampleSpace
 from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.nn.transformers import MaskedTransformerGenerator
-from bgan_discrete.nn.trunks import TransformerDiscriminator
+
+TransformerDiscriminator: Any = importlib.import_module("experiments.rounds_trunk").TransformerDiscriminator
 
 P, K = 6, 4
 SIZES = (4, 2, 3, 4, 2, 4)
@@ -25,7 +27,7 @@ NETWORK: dict[str, Any] = {"width": 8, "depth": 2, "heads": 2}
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def made(space: SampleSpace, partial: bool = True, num_classes: int | None = None) -> TransformerDiscriminator:
+def made(space: SampleSpace, partial: bool = True, num_classes: int | None = None) -> Any:
     torch.manual_seed(0)
     discriminator = TransformerDiscriminator(space, num_classes=num_classes, partial=partial, **NETWORK)
     with torch.no_grad():
@@ -73,6 +75,8 @@ def test_every_position_counts_whether_visible_or_hidden() -> None:
 def test_the_loss_and_its_penalty_move_all_parameters(name: str, partial: bool) -> None:
     discriminator, codes = made(SPACES[name], partial, num_classes=3), codes_of(SPACES[name], partial)
     labels, parameters = torch.arange(4) % 3, dict(discriminator.named_parameters())
+    if name == "columns":  # which have no distance
+        del parameters["slopes"]
     for samples in (codes, soft(codes)):
         slopes = torch.autograd.grad(discriminator(samples, labels).square().sum(), list(parameters.values()))
         assert all(slope.abs().max() > 0 for slope in slopes)
@@ -80,8 +84,9 @@ def test_the_loss_and_its_penalty_move_all_parameters(name: str, partial: bool) 
     assert penalty is not None
     value = penalty(lambda x: discriminator(x, labels), codes, codes, K)
     assert value > 0
-    # A bias of the last layer is the same for all samples.
-    del parameters["to_log_ratio.2.bias"]
+    # The head is linear in pieces, so that F's slope in the sample does not depend on what is added there.
+    for key in ("norm.bias", "to_log_ratio.0.bias", "to_log_ratio.2.bias"):
+        del parameters[key]
     slopes = torch.autograd.grad(value, list(parameters.values()))
     assert all(slope.isfinite().all() and slope.abs().max() > 0 for slope in slopes)
 
@@ -99,7 +104,7 @@ def test_a_penalty_s_gradient_is_that_of_differences() -> None:
         values.append(penalty(discriminator, codes, codes, K).item())
         with torch.no_grad():
             weight.sub_(sign * step * direction)
-    assert (slope * direction).sum().item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)
+    assert (slope * direction).sum().item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5)
 
 
 def test_labels_repeat_over_the_draws() -> None:
