@@ -99,6 +99,7 @@ def cells(data: str, trainings: str, rounds: str, candidates: str = "1", seeds: 
 CELLS: tuple[Cell, ...] = (
     *cells("captions", "likelihood game alone", "1 2 4 8 16 32", "1 4 16"),
     *cells("captions", "causal gru", "32"),
+    *cells("captions", "trunk fresh", "4", seeds=1),
     *cells("sokoban", "likelihood game alone", "1 2 4 8 10 16 25", "1 4 16"),
     *cells("sokoban", "likelihood causal", "100"),
     *cells("sokoban_equal", "likelihood game", "4 10 25", "1 4 16"),

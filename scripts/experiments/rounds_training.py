@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from experiments.rounds_data import DataSet
+from experiments.rounds_trunk import TransformerDiscriminator
 from torch import Tensor
 
 from bgan_discrete.distributions.orders import ranks_by_information
@@ -52,6 +53,9 @@ MASKED: dict[str, Callable[..., Generator]] = {
 """Of a space, with rounds, order, cut and sizes."""
 
 CAUSAL: dict[str, Callable[..., Generator]] = {"transformer": CausalTransformerGenerator, "mlp": CausalMLPGenerator}
+
+TRUNK = "trunk"
+"""The discriminator that starts from the trunk of the generator by likelihood; ``transformer`` is the same, fresh."""
 
 DISCRIMINATORS: dict[str, Callable[[SampleSpace], Discriminator]] = {
     "alternatives": lambda space: AlternativesDiscriminator(space, width=64, depth=4, partial=True),
@@ -117,6 +121,8 @@ TRAININGS: dict[str, Training] = {
     "gru": Likelihood("gru"),
     "game": Play(),
     "alone": Play(starts=False, alone=0.0, generator_lr=2e-3, discriminator_lr=2e-3, beta1=0.0, penalty_weight=0.3),
+    TRUNK: Play(credit="sample", discriminator=TRUNK, draws=8),
+    "fresh": Play(credit="sample", discriminator="transformer", draws=8),
     # A frozen likelihood generator with a discriminator: what resampling alone brings.
     "choice": Play(alone=1.0, after=0.0),
 }
@@ -172,7 +178,10 @@ def make_generator(dataset: DataSet, data: Data[Any], network: str, rounds: int)
 
 def make_discriminator(dataset: DataSet, data: Data[Any], plan: Play) -> Discriminator:
     """A new discriminator."""
-    return DISCRIMINATORS[plan.discriminator or dataset.discriminator](data.space)
+    name = plan.discriminator or dataset.discriminator
+    if name in (TRUNK, "transformer"):
+        return TransformerDiscriminator(data.space, **dataset.sizes, partial=True)
+    return DISCRIMINATORS[name](data.space)
 
 
 def make_game(
@@ -268,6 +277,8 @@ def by_game(
         generator.set_output_bias(_frequencies(data))
     else:
         generator.load_state_dict(start["generator"])
+    if plan.discriminator == TRUNK:
+        discriminator.start_from(generator)  # type: ignore[operator]
     players, game = make_game(generator, discriminator, plan, plan.credit or dataset.credit)
     average = MovingAverage(generator, plan.average)
     average.update_parameters(generator)
