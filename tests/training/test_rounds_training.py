@@ -212,6 +212,7 @@ def test_likelihood_in_rounds_takes_a_share_of_the_latents() -> None:
         ("table", {"rounds": "some"}, "rounds must be an integer or auto or all, got 'some'"),
         ("table", {"rounds": 2, "cut": "1,2"}, "cut must be 2 sizes of at least 1 that sum to the 4 positions"),
         ("table", {"rounds": 2, "cut": "thirds"}, "cut must be halving, equal or sizes such as 4,4,8,16, got 'thirds'"),
+        ("table", {"rounds": 2, "cut": "9" * 5000}, "cut must be halving, equal or sizes such as 4,4,8,16, got '999"),
         ("table", {"order": "coarse_to_fine"}, "order 'coarse_to_fine' needs a plane"),
         ("text", {"order": "information"}, "order 'information' is for tables and arrays"),
         ("images", {"order": "information"}, "order 'information' is for tables and arrays"),
