@@ -317,6 +317,9 @@ def test_codes_that_are_fixed_and_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(Exception, match=words):
             draw(6, fixed=torch.tensor(fixed))
+    assert "fixed must be one sample, or one for each of 4, got 2" in refusal(
+        lambda: masked(BITS[[0, 1, 0, 1]]).sample(1, fixed=torch.tensor([[0, 1, 0]] * 2))
+    )
     assert "must be the first ones of the order for a causal" in refusal(
         lambda: causal(BITS).sample(1, fixed=torch.tensor([0, 2, 2]))
     )
@@ -339,6 +342,7 @@ def test_a_sharper_distribution_is_that_of_sharper_conditionals() -> None:
         found = plain(BITS).sharpened(**options)
         assert torch.allclose(found.mixture_log_prob(codes).exp(), exact(sharp).mean(1), atol=1e-13)
         assert torch.equal(found.sample(50, rng()), sharp(BITS).sample(50, rng()))
+        assert torch.equal(found.in_rounds(2).sample(50, rng()), sharp(BITS).in_rounds(2).sample(50, rng()))
     greedy = plain(BITS).sharpened(top_k=1)
     assert torch.equal(greedy.sample(1, rng(0)), greedy.sample(1, rng(9)))
     logits = torch.randn(2, 3)
@@ -383,6 +387,19 @@ def test_a_causal_network_ascends_its_likelihood_itself() -> None:
     generator = TabledRounds(SPACE, (1, 2), (2, 0, 1), causal=True)
     codes = every_code(generator)
     assert torch.equal(generator(BITS).estimated_log_prob(codes, rng=rng()), generator(BITS).mixture_log_prob(codes))
+    one_round = TabledRounds(SPACE, (P,))(BITS)
+    assert torch.equal(one_round.estimated_log_prob(codes, rng=rng()), one_round.mixture_log_prob(codes))
+
+
+@pytest.mark.parametrize(("positions", "counts"), [(2, [1, 2]), (4, [1, 2, 4]), (5, [1, 2, 4, 5])])
+def test_round_0_is_learnt_for_powers_of_two_and_for_a_position_a_round(
+    positions: int, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, randint = [], torch.randint
+    monkeypatch.setattr(torch, "randint", lambda *given, **named: asked.append(given[0]) or randint(*given, **named))
+    generator = TabledRounds(SampleSpace((positions,), K), (1, positions - 1))
+    generator(BITS).estimated_log_prob(torch.zeros(1, positions, dtype=torch.long), rng=rng())
+    assert asked[0] == len(counts)
 
 
 def test_an_estimate_is_of_the_sample_s_own_label() -> None:
