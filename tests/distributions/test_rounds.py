@@ -391,17 +391,6 @@ def test_a_causal_network_ascends_its_likelihood_itself() -> None:
     assert torch.equal(one_round.estimated_log_prob(codes, rng=rng()), one_round.mixture_log_prob(codes))
 
 
-@pytest.mark.parametrize(("positions", "counts"), [(2, [1, 2]), (4, [1, 2, 4]), (5, [1, 2, 4, 5])])
-def test_round_0_is_learnt_for_powers_of_two_and_for_a_position_a_round(
-    positions: int, counts: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, randint = [], torch.randint
-    monkeypatch.setattr(torch, "randint", lambda *given, **named: asked.append(given[0]) or randint(*given, **named))
-    generator = TabledRounds(SampleSpace((positions,), K), (1, positions - 1))
-    generator(BITS).estimated_log_prob(torch.zeros(1, positions, dtype=torch.long), rng=rng())
-    assert asked[0] == len(counts)
-
-
 def test_an_estimate_is_of_the_sample_s_own_label() -> None:
     generator = TabledRounds(SPACE, (1, 2), (2, 0, 1), num_classes=2)
     with torch.no_grad():
