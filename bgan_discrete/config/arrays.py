@@ -54,10 +54,12 @@ class ArrayDataConfig(Section):
 class ArrayModelConfig(RoundsConfig):
     """The two networks of arrays and tables."""
 
+    has_information: ClassVar[bool] = True
+
     generator: Literal["mlp", "conv", "masked", "causal"] = option(
         "mlp",
         "mlp: any array or table; conv: along sequences, or over planes of at least 8 x 8; both draw all positions at "
-        "once; masked, causal: in rounds, of which masked can be drawn in any number",
+        "once; masked, causal: in rounds, whose number can be chosen as samples of masked are drawn",
     )
     discriminator: Literal["auto", "positions", "mlp", "conv"] = option(
         "auto",

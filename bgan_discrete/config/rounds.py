@@ -1,7 +1,7 @@
 """The options of generators that draw in rounds: the same for every kind of data."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bgan_discrete.config.option import Section, option
 from bgan_discrete.errors import InputError
@@ -15,6 +15,9 @@ IN_ROUNDS = ("masked", "causal")
 class RoundsConfig(Section):
     """In which rounds a generator draws."""
 
+    has_information: ClassVar[bool] = False
+    """Whether the order may go by what positions tell of each other, which is counted for this kind of data."""
+
     rounds: int | Literal["auto", "all"] = option(
         "auto",
         "S, rounds in which generators masked and causal draw; all: a position a round (auto: masked 4, causal all)",
@@ -22,8 +25,9 @@ class RoundsConfig(Section):
     )
     order: OrderOption = option(
         "auto",
-        "in which masked and causal draw the positions; information: by what columns tell of each other (auto: "
-        "coarse_to_fine on planes, information for tables, else interleaved for masked, left_to_right for causal)",
+        "in which masked and causal draw the positions; information: by what columns tell of each other (auto: masked "
+        "coarse_to_fine on planes; both information for tables and other rows; else masked interleaved, causal "
+        "left_to_right)",
     )
     cut: str = option(
         "halving",
@@ -33,8 +37,12 @@ class RoundsConfig(Section):
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, or is for other generators."""
         super().check()
-        if self.cut not in ("halving", "equal") and not all(size.strip().isdecimal() for size in self.cut.split(",")):
-            raise InputError(f"cut must be halving, equal or sizes such as 4,4,8,16, got {self.cut!r}")
+        sizes = self.cut.split(",")
+        # Python does not read thousands of digits.
+        if self.cut not in ("halving", "equal") and not all(s.strip().isdecimal() and len(s) < 20 for s in sizes):
+            raise InputError(f"cut must be halving, equal or sizes such as 4,4,8,16, got {self.cut!r:.100}")
+        if self.order == "information" and not self.has_information:
+            raise InputError("order 'information' is for tables and arrays, whose positions are columns; leave it out")
         values: dict[str, Any] = vars(self)
         if values["generator"] in IN_ROUNDS:
             return

@@ -65,7 +65,7 @@ class TextModelConfig(RoundsConfig):
     generator: Literal["conv", "mlp", "gru", "transformer", "masked", "causal"] = option(
         "conv",
         "conv, mlp (short samples): all positions at once; gru, transformer: one token after the other; masked, "
-        "causal: in rounds, of which masked can be drawn in any number",
+        "causal: in rounds, whose number can be chosen as samples of masked are drawn",
     )
     discriminator: Literal["conv", "mlp", "gru"] = option(
         "conv", "how the discriminator reads a sample (mlp: short samples, with credit alternatives)"

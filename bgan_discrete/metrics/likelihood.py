@@ -7,7 +7,7 @@ from bgan_discrete.distributions.sampling import all_binary_latents, sample_late
 from bgan_discrete.game.scoring import at_rest
 from bgan_discrete.metrics.figure import Figure
 from bgan_discrete.metrics.marginals import log_frequencies
-from bgan_discrete.nn.rounds import RoundsGenerator
+from bgan_discrete.nn.rounds import RoundsGenerator, cut_in_other_rounds
 
 MAX_ROWS = 500
 """Held-out samples whose likelihood is taken, evenly spaced."""
@@ -46,7 +46,7 @@ def likelihood_figure(
     with at_rest(generator):
         distribution = generator(latents.to(device))
         if rounds is not None and rounds != generator.num_rounds:
-            distribution = distribution.in_rounds(rounds)
+            distribution = distribution.in_rounds(rounds, cut_in_other_rounds(generator))
         log_prob = torch.cat([distribution.mixture_log_prob(some) for some in codes.split(AT_ONCE)])
     independent = torch.from_numpy(log_frequencies(training, generator.space.num_categories)).flatten(0, -2)
     of_codes = independent.gather(1, codes.cpu().flatten(1).long().T).sum(0)

@@ -13,7 +13,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
 from bgan_discrete.models.format import shown
 from bgan_discrete.nn import ContinuousConvGenerator
-from bgan_discrete.nn.rounds import RoundsGenerator
+from bgan_discrete.nn.rounds import RoundsGenerator, cut_in_other_rounds
 from bgan_discrete.space import SampleSpace
 
 
@@ -40,11 +40,10 @@ def change_of(
     num_rounds = None if rounds == generator.num_rounds else rounds
     if not is_sharpened and num_rounds is None:
         return None
-    cut = generator.settings.get("cut")
 
     def change(distribution: Any) -> Any:
         if num_rounds is not None:
-            distribution = distribution.in_rounds(num_rounds, cut if isinstance(cut, str) else "halving")
+            distribution = distribution.in_rounds(num_rounds, cut_in_other_rounds(generator))
         return distribution.sharpened(temperature, top_k, top_p) if is_sharpened else distribution
 
     return change

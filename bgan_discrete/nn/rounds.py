@@ -90,3 +90,9 @@ class RoundsGenerator(Generator):
             return self.logits(codes, latents, labels, rounds, (rounds == s).nonzero()[:, 0])
 
         return logits_of_round
+
+
+def cut_in_other_rounds(generator: Generator) -> str:
+    """How an order is cut into other rounds than the generator's own: by the same name; of given sizes by halving."""
+    cut = generator.settings.get("cut")
+    return cut if isinstance(cut, str) else "halving"

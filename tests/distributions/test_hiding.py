@@ -58,3 +58,8 @@ def test_the_first_round_is_that_of_any_number_of_rounds() -> None:
     found, counts = torch.unique(sizes, return_counts=True)
     assert found.tolist() == [1, 6, 12]  # of 12, 8 and 4, of 2, and of 1 rounds
     assert sizes.shape == (3000, 1) and counts.min() > 400
+    # Of 8 positions in 8 and 4, in 2, and in 1 rounds: a number that is a power of two counts once.
+    found, counts = torch.unique(
+        random_first_sizes(torch.zeros(3000, 8), torch.Generator().manual_seed(0)), return_counts=True
+    )
+    assert found.tolist() == [1, 4, 8] and 1350 < counts[0] < 1650

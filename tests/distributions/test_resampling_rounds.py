@@ -184,6 +184,8 @@ def test_candidates_share_what_a_network_remembers(num_rounds: int, monkeypatch:
     generator = CausalTransformerGenerator(space, 4, 8, 2, 2, rounds=num_rounds).eval()
     judge = AlternativesDiscriminator(space, 8, 1, partial=True)
     latents = torch.randn(120, 4)
+    # The judge that chooses also tilts, not the mean over all judges.
+    monkeypatch.setattr(judge, "alternatives", lambda *_: pytest.fail("other judges"))
 
     def drawn() -> Tensor:
         return Resampler(judge, 3).draw_in_rounds(generator(latents), torch.Generator().manual_seed(1))

@@ -14,6 +14,7 @@ from bgan_discrete import FactorizedCategorical, SampleSpace
 from bgan_discrete.distributions import RoundCategorical, RoundsCategorical, rounds
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.sampling import sharpen
+from bgan_discrete.nn import MaskedMLPGenerator
 
 P, K = 3, 2
 SPACE = SampleSpace((P,), K)
@@ -316,6 +317,9 @@ def test_codes_that_are_fixed_and_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(Exception, match=words):
             draw(6, fixed=torch.tensor(fixed))
+    assert "fixed must be one sample, or one for each of 4, got 2" in refusal(
+        lambda: masked(BITS[[0, 1, 0, 1]]).sample(1, fixed=torch.tensor([[0, 1, 0]] * 2))
+    )
     assert "must be the first ones of the order for a causal" in refusal(
         lambda: causal(BITS).sample(1, fixed=torch.tensor([0, 2, 2]))
     )
@@ -338,6 +342,7 @@ def test_a_sharper_distribution_is_that_of_sharper_conditionals() -> None:
         found = plain(BITS).sharpened(**options)
         assert torch.allclose(found.mixture_log_prob(codes).exp(), exact(sharp).mean(1), atol=1e-13)
         assert torch.equal(found.sample(50, rng()), sharp(BITS).sample(50, rng()))
+        assert torch.equal(found.in_rounds(2).sample(50, rng()), sharp(BITS).in_rounds(2).sample(50, rng()))
     greedy = plain(BITS).sharpened(top_k=1)
     assert torch.equal(greedy.sample(1, rng(0)), greedy.sample(1, rng(9)))
     logits = torch.randn(2, 3)
@@ -382,6 +387,8 @@ def test_a_causal_network_ascends_its_likelihood_itself() -> None:
     generator = TabledRounds(SPACE, (1, 2), (2, 0, 1), causal=True)
     codes = every_code(generator)
     assert torch.equal(generator(BITS).estimated_log_prob(codes, rng=rng()), generator(BITS).mixture_log_prob(codes))
+    one_round = TabledRounds(SPACE, (P,))(BITS)
+    assert torch.equal(one_round.estimated_log_prob(codes, rng=rng()), one_round.mixture_log_prob(codes))
 
 
 def test_an_estimate_is_of_the_sample_s_own_label() -> None:
@@ -533,12 +540,73 @@ def test_candidates_are_next_to_each_other_and_the_kept_one_is_continued() -> No
     assert "num_candidates must be at least 1" in refusal(lambda: generator(latents, labels).resampled(choose, 0))
 
 
+def test_what_is_tilted_is_one_sample_of_each_group_with_its_label() -> None:
+    generator = TabledRounds(SPACE, (1, 1, 1), (2, 0, 1), num_classes=2)
+    asked = []
+
+    def tilt(codes: Tensor, labels: Tensor | None, position: int) -> Tensor:
+        assert labels is not None
+        asked.append((codes.tolist(), labels.tolist(), position))
+        return torch.tensor([0.0, 1e9]).expand(len(codes), K)
+
+    latents, labels = BITS[torch.randint(2, (6,), generator=rng())], torch.tensor([0, 0, 0, 1, 1, 1])
+    kept = generator(latents, labels).resampled(lambda *_: pytest.fail("no choice"), 3, rng(), tilt=tilt)
+    assert asked == [([row] * 2, [0, 1], p) for row, p in (([K, K, K], 1), ([K, 1, K], 2), ([K, 1, 1], 0))]
+    assert kept.tolist() == [[1, 1, 1]] * 2
+
+
+# Numbers and precision.
+
+
+def test_hidden_has_a_code_of_its_own_where_others_take_a_whole_byte() -> None:
+    generator = MaskedMLPGenerator(SampleSpace((2,), 256), latent_size=1, width=4, depth=1, rounds=2)
+    distribution = generator(torch.zeros(3, 1))
+    of_round = distribution.at_round(0, rng())
+    assert (of_round.prefix == 256).all()
+    assert ((of_round.sample(4) == 256).sum(-1) == 1).all()
+    assert ((of_round.hide(torch.full((3, 2), 255, dtype=torch.uint8)) == 256).sum(-1) == 1).all()
+    first, last = distribution.stages(rng())
+    assert ((first == 256).sum(-1) == 1).all() and last.max() < 256
+    shown: list[Tensor] = []
+    distribution.resampled(lambda codes, _: shown.append(codes) or torch.zeros(1, dtype=torch.long), 3, rng())
+    assert [int((codes == 256).sum()) for codes in shown] == [3, 0]
+
+
+def test_no_code_is_drawn_that_its_position_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Cumulated probabilities that end below 1 give the last code of all.
+    def last_code(logits: Tensor, num_draws: int, rng: Any = None) -> Tensor:
+        return torch.full((num_draws, *logits.shape[:-1]), logits.shape[-1] - 1, dtype=torch.uint8)
+
+    for module in ("rounds", "factorized"):
+        monkeypatch.setattr(f"bgan_discrete.distributions.{module}.sample_categorical", last_code)
+    distribution = TabledRounds(SampleSpace((P,), 3, sizes=(3, 1, 2)), (1, 2), (1, 2, 0))(BITS)
+    assert distribution.sample(4).unique(dim=1).tolist() == [[[2, 0, 1]]] * 4
+    of_round = distribution.at_round(1)
+    assert of_round.sample(4).unique(dim=1).tolist() == [[[2, 0, 1]]] * 4
+
+
+def test_later_passes_keep_the_precision_of_the_generator_s_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, seen = TabledRounds(SPACE, (1, 2)), []
+    logits = generator.logits
+    monkeypatch.setattr(
+        generator, "logits", lambda *given: seen.append(torch.is_autocast_enabled("cpu")) or logits(*given)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        distribution = generator(BITS)
+    for changed in (distribution, distribution.in_rounds(3), distribution.sharpened(temperature=0.5)):
+        changed.sample(2, rng())
+        changed.in_play(rng())
+        changed.mixture_log_prob(every_code(generator))
+    assert len(seen) > 9 and all(seen)
+
+
 # What is refused.
 
 
 def test_what_does_not_fit_is_refused() -> None:
     generator = TabledRounds(SPACE, (1, 2))
     distribution = generator(BITS)
+    of_round = distribution.at_round(1, rng())
     for call, words in (
         (lambda: distribution.log_prob(torch.zeros(4, 3, P).long()), "codes must have shape [M, 2, 3], got [4, 3, 3]"),
         (lambda: distribution.mixture_log_prob(torch.zeros(4, 2).long()), "codes must have shape [B, 3], got [4, 2]"),
@@ -550,6 +618,8 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: RoundsCategorical(generator, BITS, SPACE, torch.arange(P), (1, 1)), "cut must be 2 sizes"),
         (lambda: generator.set_order(torch.tensor([0, 1, 1])), "ranks must be a permutation of 0 .. 2, got [0, 1, 1]"),
         (lambda: generator(BITS, torch.zeros(2).long()), "this generator must be given no labels"),
+        (lambda: of_round.log_prob(torch.zeros(4, 1, P).long()), "codes must"),
+        (lambda: of_round.alternatives(torch.zeros(3, P).long()), "codes must"),
         (
             lambda: RoundCategorical(torch.zeros(2, P, K), torch.zeros(1, P), torch.zeros(2, P)),
             "prefix and is_drawn must have shape [2, 3], got [1, 3] and [2, 3]",

@@ -346,6 +346,18 @@ def test_likelihood_of_a_batch_moves_the_generator() -> None:
     assert fits(drawn, generator.law())
 
 
+def test_likelihood_of_labels_is_the_same_in_parts() -> None:
+    slopes = []
+    for parts in (1, 3):
+        generator = TabledRounds(ONE, (1, 2), causal=True, num_classes=2)
+        codes = torch.randint(K, (6, P), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+        labels = torch.tensor([0, 0, 1, 1, 1, 0])
+        likelihood_step(players(generator, None, parts=parts), codes, BITS[[0, 1, 0, 1, 1, 1]], labels)
+        slopes.append(generator.table.grad)
+    assert torch.allclose(slopes[0], slopes[1], atol=1e-12)
+    assert (slopes[0].flatten(1).abs().amax(1) > 0).all()
+
+
 # What is refused.
 
 

@@ -1,6 +1,7 @@
 """The likelihood of held-out data under generators that draw in rounds, against sums over everything."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ TRAINING = np.random.default_rng(0).integers(0, 2, (50, 3)).astype(np.uint8)
 HELDOUT = np.array([[0, 1, 1], [1, 1, 0]], np.uint8)
 
 
-def small(kind: type[RoundsGenerator], latent_kind: str) -> RoundsGenerator:
+def small(kind: type[RoundsGenerator], latent_kind: str, space: SampleSpace = SPACE, **cut: Any) -> RoundsGenerator:
     torch.manual_seed(0)
-    generator = kind(SPACE, 2, width=8, depth=1, rounds=2, order="left_to_right", latent_kind=latent_kind)  # type: ignore[call-arg]
+    settings: dict[str, Any] = {"rounds": 2, "order": "left_to_right", "latent_kind": latent_kind, **cut}
+    generator = kind(space, 2, width=8, depth=1, **settings)  # type: ignore[call-arg]
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter)
     return generator
@@ -53,3 +55,15 @@ def test_a_masked_generator_has_a_figure_for_every_number_of_rounds() -> None:
     values = {rounds: likelihood_figure(generator, TRAINING, HELDOUT, rounds).value for rounds in (1, 2, 3)}
     assert len(set(values.values())) == 3
     assert values[2] == likelihood_figure(generator, TRAINING, HELDOUT).value
+
+
+def test_other_rounds_are_cut_as_samples_are() -> None:
+    space, heldout = SampleSpace((6,), 2), np.array([[0, 1, 1, 0, 1, 0]], np.uint8)
+    generator = small(MaskedTransformerGenerator, "binary", space, cut="equal")
+    figure = likelihood_figure(generator, heldout, heldout, 4)
+    with torch.no_grad():
+        distribution = generator(all_binary_latents(2)).in_rounds(4, "equal")
+        wanted = distribution.mixture_log_prob(torch.from_numpy(heldout))
+        halved = distribution.in_rounds(4, "halving").mixture_log_prob(torch.from_numpy(heldout))
+    assert figure.value == pytest.approx(-float(wanted), abs=1e-5)
+    assert figure.value != pytest.approx(-float(halved), abs=1e-5)

@@ -18,6 +18,7 @@ from bgan_discrete.codecs import (
     PaletteCodec,
     TableCodec,
 )
+from bgan_discrete.models.sampling import change_of
 from bgan_discrete.nn import GRUGenerator
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 from bgan_discrete.runs.generate import draw_in_parts
@@ -68,6 +69,11 @@ def test_rounds_are_chosen_at_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
     # The rounds of the training keep their own cut.
     cut = text_model(cut=(4, 1, 1))
     assert cut.sample(9, seed=2, rounds=3) == cut.sample(9, seed=2)
+    # Others are cut by the same name, or, where sizes were given, by halving.
+    for cut, sizes in (("equal", (2, 1, 1, 2)), ((4, 1, 1), (1, 1, 1, 3)), ("halving", (1, 1, 1, 3))):
+        generator = text_model(cut=cut).generator
+        change = change_of(generator, 1.0, None, None, 4)
+        assert change is not None and change(generator(torch.zeros(1, 4))).sizes == sizes
 
 
 @pytest.mark.parametrize(
@@ -188,6 +194,13 @@ def test_pixels_that_are_not_transparent_are_given(codec: Any, event_shape: tupl
         image = Image.fromarray(np.where(picture[..., :1] > 0, 255, picture), "RGBA")
     for given in (image, [image], tmp_path / "picture.png", str(tmp_path / "picture.png")):
         assert np.array_equal(pipeline.generate(20, given=given).values, made)
+
+
+def test_pixels_are_drawn_where_they_are_rather_transparent() -> None:
+    edge = np.zeros((5, 4, 2), np.uint8)
+    edge[0, :2, 1] = 127, 128
+    codes = model(LevelsCodec(4), (5, 4)).given_codes(edge).codes.reshape(20)
+    assert (codes < 4).nonzero()[0].tolist() == [1]
 
 
 @pytest.mark.parametrize(

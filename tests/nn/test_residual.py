@@ -101,6 +101,19 @@ def test_a_masked_network_has_its_latent_where_nothing_is_visible() -> None:
         assert torch.equal(first, second) is not is_blank
 
 
+def test_what_is_hidden_differs_from_every_code() -> None:
+    sizes = (2, 3, 1, 3)
+    generator = build(MaskedMLPGenerator, sizes, 2)
+    latents = torch.zeros(1, 2).double()
+    for p, size in enumerate(sizes):
+        logits = []
+        for code in (*range(size), 3):
+            codes = torch.zeros(1, 4, dtype=torch.long)
+            codes[0, p] = code
+            logits.append(generator.logits(codes, latents, None, generator.ranks))
+        assert all((one - logits[-1]).abs().max() > 1e-6 for one in logits[:-1])
+
+
 def test_an_order_that_is_loaded_counts() -> None:
     first, second = build(CausalMLPGenerator, None, 3), build(CausalMLPGenerator, None, 3)
     first.set_order(torch.tensor([1, 3, 0, 2]))

@@ -162,7 +162,9 @@ def test_another_order_is_set_and_saved_with_the_weights(kind: Any, rounds: int)
     generator, codes, ranks = made(kind, rounds), every_code(), torch.tensor([3, 1, 0, 2])
     z = latents()
     before = generator(z).mixture_log_prob(codes)
-    generator.set_order(ranks)
+    given = ranks.clone()
+    generator.set_order(given)
+    given.zero_()  # it is the caller's
     distribution = generator(z)
     assert torch.equal(distribution.ranks, ranks)
     after = distribution.mixture_log_prob(codes)
@@ -195,6 +197,19 @@ def test_a_start_at_given_distributions(kind: Any, sizes: tuple[int, ...] | None
             limit = K if sizes is None else sizes[position]
             wanted = log_frequencies[position, :limit].softmax(0)
             assert torch.allclose(of_round.log_probs[0, position].exp()[:limit], wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_look_near_at_first_but_one(kind: Any) -> None:
+    settings: dict[str, Any] = {"latent_size": Z, "width": 8, "depth": 2, "heads": 4, "rounds": 2}
+    generator = kind(SampleSpace((2, 3), K), **settings)
+    # Steps along both axes from each place to the first one and to that in the middle below; the last is none.
+    steps = torch.tensor([[0, 2, 0], [1, 1, 0], [2, 2, 0], [1, 1, 0], [2, 0, 0], [3, 1, 0]])
+    wanted = torch.stack([-slope * steps for slope in (1.0, 0.5, 0.25, 0.0)])
+    bias = generator._bias(torch.arange(6), torch.tensor([0, 4, 6]))
+    assert torch.equal(bias, wanted.expand(2, -1, -1, -1))
+    columns = kind(SampleSpace((3,), K, sizes=(3, 2, 3)), **settings)
+    assert (columns._bias(torch.arange(3), torch.arange(3)) == 0).all(), "columns have no distance"
 
 
 @pytest.mark.parametrize("kind", KINDS)

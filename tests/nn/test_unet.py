@@ -82,6 +82,18 @@ def test_every_pixel_looks_at_every_visible_one() -> None:
     assert (difference > 1e-7).all()
 
 
+def test_what_is_seen_on_the_way_down_is_seen_on_the_way_up() -> None:
+    generator = _generator((16, 20))
+    with torch.no_grad():  # nothing comes from the coarsest maps
+        for parameter in generator.grow.parameters():
+            parameter.zero_()
+    codes = _partly_hidden(generator, 1)
+    changed = codes.clone()
+    changed[0, 0] = (codes[0, 0] + 1) % 3
+    latents = torch.zeros(1, 5)
+    assert not torch.equal(_logits(generator, codes, latents), _logits(generator, changed, latents))
+
+
 def test_labels_make_a_difference_once_they_are_learnt() -> None:
     generator = _generator(num_classes=4)
     codes, latents = _partly_hidden(generator, 2), torch.randn(2, 5)

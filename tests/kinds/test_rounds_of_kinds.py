@@ -1,0 +1,64 @@
+"""In which rounds, and in which order, the generators of each kind of data draw."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from bgan_discrete.kinds import get_kind
+from bgan_discrete.nn import CausalMLPGenerator, MaskedConvGenerator, MaskedMLPGenerator
+from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
+from bgan_discrete.space import SampleSpace
+
+ENDING = SampleSpace((8,), 3, end_id=0)
+
+
+def networks(kind: str, space: SampleSpace, **options: Any) -> tuple[Any, Any]:
+    """Both networks of a configuration, without memory."""
+    named = get_kind(kind)
+    with torch.device("meta"):
+        return named.networks(named.config_class.from_flat({"generator_width": 256, **options}), space)
+
+
+@pytest.mark.parametrize(
+    ("kind", "generator", "space", "network", "rounds", "order"),
+    [
+        ("arrays", "masked", SampleSpace((6,), 3), MaskedMLPGenerator, 4, "information"),
+        ("arrays", "masked", SampleSpace((3,), 3), MaskedMLPGenerator, 3, "information"),
+        ("arrays", "masked", SampleSpace((201,), 2), MaskedMLPGenerator, 4, "interleaved"),
+        ("arrays", "causal", SampleSpace((6,), 3), CausalMLPGenerator, 6, "information"),
+        ("arrays", "masked", SampleSpace((4, 5), 3), MaskedTransformerGenerator, 4, "coarse_to_fine"),
+        ("arrays", "causal", SampleSpace((4, 5), 3), CausalTransformerGenerator, 20, "left_to_right"),
+        ("arrays", "masked", SampleSpace((1, 5), 3), MaskedTransformerGenerator, 4, "information"),
+        ("text", "masked", ENDING, MaskedTransformerGenerator, 4, "interleaved"),
+        ("text", "causal", ENDING, CausalTransformerGenerator, 8, "left_to_right"),
+        ("images", "masked", SampleSpace((8, 8), 2), MaskedConvGenerator, 4, "coarse_to_fine"),
+    ],
+)
+def test_what_is_drawn_when_unless_it_is_asked_for(
+    kind: str, generator: str, space: SampleSpace, network: Any, rounds: int, order: str
+) -> None:
+    made, discriminator = networks(kind, space, generator=generator)
+    assert type(made) is network
+    assert {name: made.settings[name] for name in ("rounds", "order", "cut")} == {
+        "rounds": rounds, "order": order, "cut": "halving",
+    }  # fmt: skip
+    assert made.space == space
+    assert discriminator.partial and discriminator.space.end_id is None
+    assert not networks(kind, space)[1].partial
+
+
+@pytest.mark.parametrize(("kind", "space"), [("arrays", SampleSpace((6,), 3)), ("text", SampleSpace((6,), 3))])
+@pytest.mark.parametrize("generator", ["masked", "causal"])
+def test_what_is_asked_for_counts(kind: str, space: SampleSpace, generator: str) -> None:
+    made, _ = networks(kind, space, generator=generator, rounds="all", order="random", cut="equal")
+    assert made.sizes == (1,) * 6
+    assert (made.settings["order"], made.settings["cut"]) == ("random", "equal")
+    assert networks(kind, space, generator=generator, rounds=3, cut="1, 2,3")[0].sizes == (1, 2, 3)
+
+
+def test_rows_in_rounds_have_the_exact_gradient_of_alternatives() -> None:
+    arrays = get_kind("arrays")
+    for generator, escort in (("mlp", 0.5), ("masked", 1.0), ("causal", 1.0)):
+        config: Any = arrays.config_class.from_flat({"generator": generator})
+        assert arrays.algorithm(config).escort == escort
