@@ -16,8 +16,9 @@ ENDING = SampleSpace((8,), 3, end_id=0)
 def networks(kind: str, space: SampleSpace, **options: Any) -> tuple[Any, Any]:
     """Both networks of a configuration, without memory."""
     named = get_kind(kind)
+    config = named.config_class.from_flat({"generator_width": 256, **options})
     with torch.device("meta"):
-        return named.networks(named.config_class.from_flat({"generator_width": 256, **options}), space)
+        return named.networks(config, space)
 
 
 @pytest.mark.parametrize(
