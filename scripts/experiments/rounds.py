@@ -112,9 +112,9 @@ CELLS: tuple[Cell, ...] = (
     *cells("mushroom", "causal", "23"),
     *cells("nursery", "likelihood game", "1 2 4 9", "1 4"),
     *cells("nursery", "causal", "9"),
-    *cells("digits", "likelihood game", "1 2 4 8", "1 4"),
-    *cells("mnist", "likelihood game", "1 2 4 8", "1 4"),
-    *cells("cifar10", "likelihood game", "1 2 4 8", "1 4"),
+    *cells("digits", "likelihood game", "1 2 4 8 16 64", "1 4"),
+    *cells("mnist", "likelihood game", "1 2 4 8 16 64", "1 4"),
+    *cells("cifar10", "likelihood game", "1 2 4 8 16 64", "1 4"),
 )
 
 
