@@ -301,7 +301,9 @@ def _order(config: ArrayTrainingConfig, space: SampleSpace) -> str:
     """In which order positions are drawn unless another is asked for."""
     if len(space.event_shape) > 1 and min(space.event_shape[-2:]) > 1:
         return "coarse_to_fine" if config.model.generator == "masked" else "left_to_right"
-    return "information" if space.num_positions <= MAX_INFORMATION else "interleaved"
+    if space.num_positions <= MAX_INFORMATION:
+        return "information"
+    return "interleaved" if config.model.generator == "masked" else "left_to_right"
 
 
 def _check_shapes(config: ArrayTrainingConfig, discriminator_name: str, space: SampleSpace) -> None:

@@ -351,9 +351,10 @@ def in_rounds(model: Any, space: SampleSpace, order: str) -> dict[str, Any]:
     Returns:
         The arguments by their names.
     """
-    of_kind = space.num_positions if model.generator == "causal" else min(ROUNDS, space.num_positions)
-    rounds = {"auto": of_kind, "all": space.num_positions}.get(model.rounds, model.rounds)
     cut = model.cut if model.cut in ("halving", "equal") else [int(size) for size in model.cut.split(",")]
+    of_kind = space.num_positions if model.generator == "causal" else min(ROUNDS, space.num_positions)
+    of_kind = of_kind if isinstance(cut, str) else len(cut)
+    rounds = {"auto": of_kind, "all": space.num_positions}.get(model.rounds, model.rounds)
     return {"rounds": rounds, "order": order if model.order == "auto" else model.order, "cut": cut}
 
 

@@ -56,6 +56,7 @@ def test_what_is_asked_for_counts(kind: str, space: SampleSpace, generator: str)
     assert made.sizes == (1,) * 6
     assert (made.settings["order"], made.settings["cut"]) == ("random", "equal")
     assert networks(kind, space, generator=generator, rounds=3, cut="1, 2,3")[0].sizes == (1, 2, 3)
+    assert networks(kind, space, generator=generator, cut="1,5")[0].sizes == (1, 5), "as many rounds as sizes"
 
 
 def test_rows_in_rounds_have_the_exact_gradient_of_alternatives() -> None:
