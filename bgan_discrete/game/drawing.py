@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.distributions import Distribution
 from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
@@ -76,8 +77,7 @@ def sample_codes(
         seed: Of the latents and the draws; or a generator of random numbers, used from its present state.
         device: Where the generator is.
         batch_size: How many at once; the samples depend on it.
-        change: What is drawn from in place of the generator's own distribution, such as a sharpened one; None for that
-            itself.
+        change: Gives what is drawn from instead of the generator's distribution; None for that itself.
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
         resampler: Keeps one of every M draws, each of a latent of its own, or one of M candidates of every round; None
             keeps all.
@@ -96,20 +96,12 @@ def sample_codes(
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
     num_draws = 1 if resampler is None else resampler.num_draws
     kept_at_once = kept_of_batch(generator, num_draws, device, batch_size)
-
-    def of_batch(values: Tensor | None, start: int) -> Tensor | None:
-        """Those of a whole batch, of which the last one repeats its own."""
-        if values is None:
-            return None
-        wanted = values[start : start + kept_at_once]
-        return wanted[torch.arange(kept_at_once, device=wanted.device) % len(wanted)].to(device)
-
     batches = []
     with at_rest(generator):
         for start in range(0, num_samples, kept_at_once):
             # 1. Latents and labels, always of a whole batch: the first n samples then do not depend on num_samples.
             latents = draw_latents(generator, kept_at_once * num_draws, rng)
-            labels_of_draws = of_batch(labels, start)
+            labels_of_draws = _rows(labels, start, kept_at_once, device)
             if labels_of_draws is not None:
                 labels_of_draws = labels_of_draws.repeat_interleave(num_draws)
 
@@ -123,13 +115,37 @@ def sample_codes(
 
             # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
             if isinstance(distribution, RoundsCategorical):
-                fixed_of_batch = of_batch(fixed, start)
-                if resampler is not None:
-                    codes = resampler.draw_in_rounds(distribution, rng, fixed_of_batch)
-                else:
-                    codes = distribution.sample(1, rng, fixed_of_batch)[0]
+                fixed_of_batch = _rows(fixed, start, kept_at_once, device)
+                codes = _drawn_in_rounds(distribution, rng, resampler, fixed_of_batch)
             else:
-                drawn = distribution.sample(1, rng) if prompt is None else distribution.sample(1, rng, prompt=prompt)
-                codes = drawn[0] if resampler is None else resampler(drawn[0], labels_of_draws, rng)
+                codes = _drawn(distribution, rng, resampler, labels_of_draws, prompt)
             batches.append(codes[: num_samples - start].cpu())
     return torch.cat(batches)
+
+
+def _rows(values: Tensor | None, start: int, count: int, device: torch.device) -> Tensor | None:
+    """Those of a whole batch, of which the last one repeats its own."""
+    if values is None:
+        return None
+    wanted = values[start : start + count]
+    return wanted[torch.arange(count, device=wanted.device) % len(wanted)].to(device)
+
+
+def _drawn(
+    distribution: Distribution,
+    rng: torch.Generator,
+    resampler: Resampler | None,
+    labels: Tensor | None,
+    prompt: Tensor | None,
+) -> Tensor:
+    sampled: Callable[..., Tensor] = distribution.sample
+    codes = (sampled(1, rng) if prompt is None else sampled(1, rng, prompt=prompt))[0]
+    return codes if resampler is None else resampler(codes, labels, rng)
+
+
+def _drawn_in_rounds(
+    distribution: RoundsCategorical, rng: torch.Generator, resampler: Resampler | None, fixed: Tensor | None
+) -> Tensor:
+    if resampler is not None:
+        return resampler.draw_in_rounds(distribution, rng, fixed)
+    return distribution.sample(1, rng, fixed)[0]

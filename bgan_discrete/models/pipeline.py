@@ -167,22 +167,18 @@ class Pipeline:
 
         Args:
             num_samples: How many, >= 1.
-            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source, which
-                is used from its present state on.
+            seed: Of latents and draws: the same seed gives the same codes on the same machine. Or their source.
             batch_size: How many at once; the samples depend on it.
             labels: The classes to draw, of a model with classes: L <= ``num_samples`` numbers or names, among which the
-                samples are shared evenly, in their order: sample i has ``labels[i * L // num_samples]``. One label
-                alone is that of all samples. All classes once if None.
-            temperature: Divides the logits, > 0. 1 draws from the model's own distribution; below 1 the most probable
-                categories are drawn more often, and the samples are no longer those of the model.
+                samples are shared evenly: sample i has ``labels[i * L // num_samples]``. All classes once if None.
+            temperature: Divides the logits, > 0; below 1 the most probable categories are drawn more often.
             top_k: Draw only from the so many most probable categories of a position; None for all.
             top_p: Draw only from the most probable categories that have this share of the probability, in (0, 1].
             prompt: What every sample begins with; of generators of text that are autoregressive or draw in rounds.
-            given: What samples are to have, while the rest is drawn; of generators that draw in rounds. For a table a
-                dictionary or data frame of some columns, in which missing cells are drawn; for arrays an integer array
-                with -1 where it is drawn; for images a picture or pictures whose transparent pixels are drawn; for text
-                a list of tokens, with None where they are drawn (see the kind's ``given_codes``). L <= ``num_samples``
-                different ones are shared among the samples as labels are.
+            given: What samples are to have, while the rest is drawn; of generators that draw in rounds. For a table
+                some columns, in which missing cells are drawn; for arrays an array with -1 where it is drawn; for
+                images pictures whose transparent pixels are drawn; for text a list of tokens, None where they are
+                drawn. L <= ``num_samples`` different ones are shared among the samples as labels are.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             bin_ranges: Give a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
@@ -193,34 +189,34 @@ class Pipeline:
             Codes, what they stand for, and their labels.
 
         Raises:
-            InputError: If a number is out of its range, or an option is not for such a model: logits of a generator of
-                continuous grey levels, labels of a model without classes, more labels than samples, an unknown label or
-                character, a prompt that is too long, given values that the codec does not know, bins of what is no
-                table.
+            InputError: If a number is out of its range, or an option is not for such a model or not known to it.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
         decode = self.kind.decoder(self.codec, bin_ranges)
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
-        change = change_of(self.generator, temperature, top_k, top_p, rounds)
-        start = prompt_of(self.generator, self.codec, prompt)
-        if given is not None and start is not None:
-            raise InputError("prompt and given exclude each other: put the beginning into given")
-        fixed = None if given is None else self.given_codes(given).shared(num_samples)
-        if start is not None and isinstance(self.generator, RoundsGenerator):
-            fixed, start = beginning(start, self.generator.space, num_samples), None
+        start, fixed = self._fixed(prompt, given, num_samples)
         codes = sample_codes(
             self.generator,
             num_samples,
             seed,
             self.device,
             batch_size,
-            change,
+            change_of(self.generator, temperature, top_k, top_p, rounds),
             labels=None if of_samples is None else torch.from_numpy(of_samples),
             resampler=self._resampler(resample),
             prompt=start,
             fixed=fixed,
         ).numpy()
         return Samples(codes, decode(codes), of_samples)
+
+    def _fixed(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The codes of a prompt, and codes that samples in rounds are to have, by a prompt too."""
+        start = prompt_of(self.generator, self.codec, prompt)
+        if given is not None and start is not None:
+            raise InputError("prompt and given exclude each other: put the beginning into given")
+        if start is not None and isinstance(self.generator, RoundsGenerator):
+            return None, beginning(start, self.generator.space, num_samples)
+        return start, None if given is None else self.given_codes(given).shared(num_samples)
 
     def given_codes(self, given: Any) -> GivenCodes:
         """What samples are to have, in codes, so that many calls of `generate` need not read it again.
