@@ -81,9 +81,8 @@ def sample_codes(
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
         resampler: Keeps one of every M draws, each of a latent of its own, or one of M candidates of every round; None
             keeps all.
-        prompt: Codes ``[T]`` that every sequence begins with, of an autoregressive distribution; None for none.
-        fixed: Codes that samples are to have, ``[num_samples, *event_shape]``, K where they are drawn, of a
-            distribution in rounds; None for none.
+        prompt: Codes ``[T]`` that every sequence begins with, of an autoregressive distribution.
+        fixed: Codes that samples in rounds are to have, ``[num_samples, *event_shape]``, K where they are drawn.
 
     Returns:
         Codes ``[num_samples, *event_shape]``, on the CPU.
@@ -101,9 +100,8 @@ def sample_codes(
         for start in range(0, num_samples, kept_at_once):
             # 1. Latents and labels, always of a whole batch: the first n samples then do not depend on num_samples.
             latents = draw_latents(generator, kept_at_once * num_draws, rng)
-            labels_of_draws = _rows(labels, start, kept_at_once, device)
-            if labels_of_draws is not None:
-                labels_of_draws = labels_of_draws.repeat_interleave(num_draws)
+            labels_of_batch = _rows(labels, start, kept_at_once, device)
+            labels_of_draws = None if labels_of_batch is None else labels_of_batch.repeat_interleave(num_draws)
 
             # 2. The distribution of the draws.
             distribution = generator(latents) if labels_of_draws is None else generator(latents, labels_of_draws)
@@ -115,8 +113,7 @@ def sample_codes(
 
             # 3. One draw of each latent; of num_draws of them one is kept, and of the last batch what is missing.
             if isinstance(distribution, RoundsCategorical):
-                fixed_of_batch = _rows(fixed, start, kept_at_once, device)
-                codes = _drawn_in_rounds(distribution, rng, resampler, fixed_of_batch)
+                codes = _drawn_in_rounds(distribution, rng, resampler, _rows(fixed, start, kept_at_once, device))
             else:
                 codes = _drawn(distribution, rng, resampler, labels_of_draws, prompt)
             batches.append(codes[: num_samples - start].cpu())

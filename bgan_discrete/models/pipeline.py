@@ -182,8 +182,7 @@ class Pipeline:
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             bin_ranges: Give a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
-                pipeline's discriminator: nearer to the data, at so many times the cost
-                (`bgan_discrete.game.resampling.Resampler`).
+                pipeline's discriminator (`bgan_discrete.game.resampling.Resampler`).
 
         Returns:
             Codes, what they stand for, and their labels.

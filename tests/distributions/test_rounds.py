@@ -409,6 +409,15 @@ def test_an_estimate_is_of_the_sample_s_own_label() -> None:
 
 
 @pytest.mark.parametrize("causal", KINDS)
+def test_a_step_of_the_game_sees_padding_behind_an_end(causal: bool) -> None:
+    generator = TabledRounds(SampleSpace((P,), 3, end_id=0), (1, 1, 1), causal=causal)
+    prefix = generator(BITS[[0] * 400]).at_round(2, rng()).prefix
+    ended = prefix[:, 0] == 0
+    assert 20 < int(ended.sum()) < 380
+    assert (prefix[ended, 1] == 0).all() and (prefix[~ended, 1] != 0).any()
+
+
+@pytest.mark.parametrize("causal", KINDS)
 @pytest.mark.parametrize("end", [0, 1])
 def test_what_has_ended_is_padding_with_certainty(end: int, causal: bool) -> None:
     space = SampleSpace((P,), 3, end_id=end)
