@@ -79,8 +79,7 @@ def sample_codes(
         batch_size: How many at once; the samples depend on it.
         change: Gives what is drawn from instead of the generator's distribution; None for that itself.
         labels: Integers ``[num_samples]``, with which a conditional generator is called too; None for none.
-        resampler: Keeps one of every M draws, each of a latent of its own, or one of M candidates of every round; None
-            keeps all.
+        resampler: Keeps one of every M draws, each of a latent of its own, or of M candidates of every round.
         prompt: Codes ``[T]`` that every sequence begins with, of an autoregressive distribution.
         fixed: Codes that samples in rounds are to have, ``[num_samples, *event_shape]``, K where they are drawn.
 
