@@ -20,8 +20,8 @@ class RoundsConfig(Section):
 
     rounds: int | Literal["auto", "all"] = option(
         "auto",
-        "S, rounds in which generators masked and causal draw; all: a position a round (auto: masked 4, causal all; or "
-        "as many as sizes are given as cut)",
+        "S, rounds in which generators masked and causal draw; all: a position a round (auto: masked 4, of images "
+        "16; causal all; or as many as sizes are given as cut)",
         low=1,
     )
     order: OrderOption = option(

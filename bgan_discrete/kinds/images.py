@@ -31,6 +31,9 @@ from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.labels import SHOWN_CLASSES
 
 GRID_SAMPLES, GRID_OF_CLASS = 100, 10
+ROUNDS = 16
+"""In which masked generators draw unless others are asked for: then the first one has a pixel or two."""
+
 FEW_OF_CLASS = 10
 """Classes of fewer training images are a warning of conditional runs."""
 
@@ -106,7 +109,7 @@ class Images(Kind):
         sizes = (model.latent_size, model.generator_width, model.generator_depth)
         generator: Generator
         if is_partial:
-            own = in_rounds(model, space, "coarse_to_fine")
+            own = in_rounds(model, space, "coarse_to_fine", ROUNDS)
             generator = MaskedConvGenerator(space, *sizes, **own, num_classes=num_classes)
         else:
             generator = (ContinuousConvGenerator if is_continuous else ConvGenerator)(space, *sizes, num_classes)

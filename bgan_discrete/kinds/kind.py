@@ -340,19 +340,20 @@ def with_likelihood(report: Evaluation, generator: Generator, data: Any, rounds:
     return report
 
 
-def in_rounds(model: Any, space: SampleSpace, order: str) -> dict[str, Any]:
+def in_rounds(model: Any, space: SampleSpace, order: str, rounds_of_masked: int = ROUNDS) -> dict[str, Any]:
     """The arguments ``rounds``, ``order`` and ``cut`` of a generator that draws in rounds.
 
     Args:
         model: The section ``model`` of a configuration.
         space: Of the data.
         order: Of this kind of data, where none is asked for.
+        rounds_of_masked: Likewise of masked generators.
 
     Returns:
         The arguments by their names.
     """
     cut = model.cut if model.cut in ("halving", "equal") else [int(size) for size in model.cut.split(",")]
-    of_kind = space.num_positions if model.generator == "causal" else min(ROUNDS, space.num_positions)
+    of_kind = space.num_positions if model.generator == "causal" else min(rounds_of_masked, space.num_positions)
     of_kind = of_kind if isinstance(cut, str) else len(cut)
     rounds = {"auto": of_kind, "all": space.num_positions}.get(model.rounds, model.rounds)
     return {"rounds": rounds, "order": order if model.order == "auto" else model.order, "cut": cut}

@@ -330,7 +330,7 @@ def main() -> int:
     parser.add_argument("--start", type=float, default=None, help="of a likelihood start (default: as --seconds)")
     parser.add_argument("--steps", action="store_true", help="take both budgets as steps")
     parser.add_argument("--speed", action="store_true", help="measure passes, samples a second and steps of the game")
-    parser.add_argument("--report", action="store_true", help="render the results next to their file, as .md")
+    parser.add_argument("--report", action="store_true", help="print all results as tables")
     parser.add_argument("--list", action="store_true", help="print the names of all cells")
     parser.add_argument("--data", default="../shared/data", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--cache", default="runs/rounds", help="folder of trained weights (default: runs/rounds)")
@@ -350,9 +350,7 @@ def main() -> int:
     if values["speed"]:
         append_record(results, rounds_speed.measure(Path(values["data"])))
     if values["report"]:
-        text = rounds_report.render(read_records(results))
-        results.with_suffix(".md").write_text(text, encoding="utf-8")
-        print(text)
+        print(rounds_report.render(read_records(results)))
     return 0
 
 

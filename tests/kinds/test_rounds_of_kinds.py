@@ -33,7 +33,7 @@ def networks(kind: str, space: SampleSpace, **options: Any) -> tuple[Any, Any]:
         ("arrays", "masked", SampleSpace((1, 5), 3), MaskedTransformerGenerator, 4, "information"),
         ("text", "masked", ENDING, MaskedTransformerGenerator, 4, "interleaved"),
         ("text", "causal", ENDING, CausalTransformerGenerator, 8, "left_to_right"),
-        ("images", "masked", SampleSpace((8, 8), 2), MaskedConvGenerator, 4, "coarse_to_fine"),
+        ("images", "masked", SampleSpace((8, 8), 2), MaskedConvGenerator, 16, "coarse_to_fine"),
     ],
 )
 def test_what_is_drawn_when_unless_it_is_asked_for(
