@@ -8,6 +8,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
 from bgan_discrete.models.format import CONFIG_FILE
 from bgan_discrete.models.pipeline import Pipeline, load
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import check_checkpoint, find_checkpoint, list_checkpoints
 from bgan_discrete.training.trainer import Trainer
@@ -70,4 +71,6 @@ def give_start(config: Any, trainer: Trainer) -> str:
 def _described(generator: Generator) -> dict[str, Any]:
     """What a generator is, in plain values."""
     settings = dict(generator.settings)
+    if isinstance(generator, RoundsGenerator) and not generator.is_causal:
+        del settings["rounds"], settings["cut"]  # the same weights draw in any rounds
     return {"kind": type(generator).__name__, **settings.pop("space"), **settings}

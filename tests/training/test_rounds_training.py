@@ -232,3 +232,15 @@ def test_a_discriminator_of_whole_samples_is_refused() -> None:
     config = TrainingConfig(num_draws=2, batch_size=8, device="cpu", threads=1)
     with pytest.raises(InputError, match="make the MLPDiscriminator with partial=True"):
         Trainer(generator, MLPDiscriminator(SPACE, width=8, depth=1), CODES, config)
+
+
+def test_a_masked_generator_starts_the_game_in_other_rounds_and_a_causal_one_does_not(tmp_path: Path) -> None:
+    trained(tmp_path / "likelihood", "table", max_steps=PRETRAIN, pretrain_steps=PRETRAIN, warmup_steps=0)
+    start = {"start_from": str(tmp_path / "likelihood"), "pretrain_steps": 0, "warmup_steps": 1, "max_steps": 2}
+    done = trained(tmp_path / "game", "table", rounds=2, cut="equal", **start)
+    assert done.pipeline is not None
+    assert done.pipeline.generator.num_rounds == 2
+    trained(tmp_path / "causal", "table", generator="causal", rounds=4, max_steps=2, pretrain_steps=2, warmup_steps=0)
+    start["start_from"] = str(tmp_path / "causal")
+    with pytest.raises(InputError, match=r"changed: rounds: 4 -> 2"):
+        trained(tmp_path / "other", "table", generator="causal", rounds=2, **start)
