@@ -190,3 +190,21 @@ def test_samples_with_several_axes_are_flattened() -> None:
     codes = rng.integers(0, 3, (500, 2, 2))
     codes[:, 1, 1] = codes[:, 0, 1]
     assert set(drawn(ranks_by_information(codes, 3))[:2]) == {1, 3}
+
+
+def test_the_next_column_shares_most_with_a_single_one_that_is_there() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 2, (2, 4000))
+    noisy = np.where(rng.random(4000) < 0.05, 1 - one, one)
+    # The third tells of the first alone as much as can be; the fourth of the first and the second, of each less.
+    codes = np.stack([2 * one + two, one, two, noisy], axis=1)
+    assert ranks_by_information(codes, 4).tolist() == [0, 1, 2, 3]
+    assert ranks_by_information(codes[:, [3, 2, 1, 0]], 4).tolist()[3] == 0, "the one that tells most comes first"
+
+
+def test_many_categories_in_few_rows_do_not_look_like_information() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 2, 2000)
+    noisy = np.where(rng.random(2000) < 0.3, 1 - one, one)
+    codes = np.stack([rng.integers(0, 30, 2000), one, noisy, rng.integers(0, 30, 2000)], axis=1)
+    assert sorted(ranks_by_information(codes, 30)[[1, 2]].tolist()) == [0, 1]

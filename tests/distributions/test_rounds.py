@@ -645,3 +645,12 @@ def test_logits_that_are_not_finite_are_named_as_they_are_drawn() -> None:
     distribution.check_finite("average")
     with pytest.raises(ArithmeticError, match="the average's logits must be finite, got inf among them"):
         distribution.sample(200, rng())
+
+
+def test_a_round_is_chosen_by_the_given_dice_alone() -> None:
+    generator = TabledRounds(SPACE, (1, 2))
+    chosen = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        chosen.append(generator(BITS[[0, 1] * 20]).in_play(rng()))
+    assert torch.equal(chosen[0].is_drawn, chosen[1].is_drawn) and torch.equal(chosen[0].prefix, chosen[1].prefix)
