@@ -212,8 +212,8 @@ def chow_liu_samples(rows: Codes, count: int, rng: np.random.Generator) -> Codes
     while len(done) < num_columns:
         known = information[done].copy()
         known[:, done] = -1
-        parent, column = np.unravel_index(known.argmax(), known.shape)
-        parent = done[int(parent)]
+        row, column = np.unravel_index(known.argmax(), known.shape)
+        parent = done[int(row)]
         for value in np.unique(drawn[:, parent]):
             where = drawn[:, parent] == value
             drawn[where, column] = rng.choice(rows[rows[:, parent] == value, column], int(where.sum()))

@@ -13,12 +13,12 @@ from experiments.rounds_trunk import TransformerDiscriminator
 from torch import Tensor
 
 from bgan_discrete.distributions.orders import ranks_by_information
-from bgan_discrete.game.credit import CreditName, make_credit
+from bgan_discrete.game.credit import make_credit
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.penalties import get_penalty
-from bgan_discrete.game.players import Discriminator, Generator, Players
+from bgan_discrete.game.players import CreditName, Discriminator, Generator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.metrics import log_frequencies
@@ -173,7 +173,7 @@ def make_generator(dataset: DataSet, data: Data[Any], network: str, rounds: int)
         )
     if order == "information":
         generator.set_order(ranks_by_information(data.codes, space.num_categories))
-    return generator  # type: ignore[no-any-return]
+    return generator
 
 
 def make_discriminator(dataset: DataSet, data: Data[Any], plan: Play) -> Discriminator:
