@@ -12,7 +12,9 @@ from bgan_discrete.rivals.relaxations import RELAXATIONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-EXPERIMENTS = [path.stem for path in (ROOT / "scripts/experiments").glob("*.py") if path.stem != "laboratory"]
+FILES = [path.stem for path in (ROOT / "scripts/experiments").glob("*.py") if path.stem != "laboratory"]
+EXPERIMENTS = [name for name in FILES if "_" not in name]
+"""Those with an underscore are parts of the one before it."""
 
 
 @pytest.fixture(autouse=True)

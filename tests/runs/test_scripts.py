@@ -286,7 +286,8 @@ def script_of(options: dict[str, Any]) -> str:
     """The script that a recipe is for."""
     if "tokenizer" in options:
         return "train_text"
-    return "train_array" if options["dataset"] in ("records", "motifs", "table") else "train_images"
+    of_arrays = ("records", "motifs", "table", None)  # the recipe of levels names no data
+    return "train_array" if options.get("dataset") in of_arrays else "train_images"
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "scripts" / "recipes").glob("*.yaml")), ids=lambda path: path.name)

@@ -75,7 +75,7 @@ def trained(folder: Path, name: str, **options: Any) -> FinishedRun:
 @pytest.mark.parametrize(
     ("name", "generator", "rounds"),
     [("table", "masked", 4), ("table", "causal", 4), ("planes", "masked", 4), ("planes", "causal", 16),
-     ("text", "masked", 4), ("text", "causal", 8), ("images", "masked", 4)],
+     ("text", "masked", 4), ("text", "causal", 8), ("images", "masked", 16)],
 )  # fmt: skip
 def test_likelihood_the_discriminator_alone_and_the_game(
     name: str, generator: str, rounds: int, tmp_path: Path
