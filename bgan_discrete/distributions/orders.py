@@ -146,7 +146,7 @@ def _halving_ends(num_positions: int, num_rounds: int) -> list[int]:
     sums = np.cumsum([low**s for s in range(num_rounds)])
     ends = [round(float(value)) for value in sums / sums[-1] * num_positions]
     for s in range(num_rounds):  # at least one position each
-        ends[s] = min(max(ends[s], (ends[s - 1] if s else 0) + 1), num_positions - (num_rounds - 1 - s))
+        ends[s] = max(ends[s], (ends[s - 1] if s else 0) + 1)
     return ends
 
 

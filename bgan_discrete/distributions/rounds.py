@@ -470,7 +470,7 @@ class RoundsCategorical(Distribution):
             return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
         is_alike = labels[:, None] == self.labels
         log_sum = torch.logsumexp(log_probs_BN.masked_fill(~is_alike, -math.inf), dim=1)
-        return log_sum - is_alike.sum(1).log()
+        return log_sum - is_alike.sum(1).clamp_min(1).log()  # -inf for a label that no latent has
 
     def _log_prob_from(self, codes: Tensor, first: int) -> Tensor:
         """Of all rounds from the first one on, given those before it."""

@@ -109,6 +109,10 @@ class Resampler:
             return self.choose(codes, labels, rng)
 
         def tilt(codes: Tensor, labels: Tensor | None, position: int) -> Tensor:
+            # Alternatives are to a code that is there, whichever it is; of a hidden position they mean nothing.
+            is_there = torch.arange(codes[0].numel(), device=codes.device).view(codes.shape[1:]) == position
+            codes = codes.masked_fill(is_there, 0)
+
             def score(codes: Tensor, labels: Tensor | None) -> Tensor:
                 return self.discriminator.sample_alternatives(codes, labels).flatten(1, -2)[:, position]
 

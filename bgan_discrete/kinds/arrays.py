@@ -269,7 +269,7 @@ class Arrays(Kind):
             neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
             extra=figures_of_example(data),
         )
-        return with_likelihood(report, pipeline.generator, data, rounds)
+        return with_likelihood(report, pipeline.generator, data, rounds, resample)
 
     def words(self, codec: ArrayCodec) -> Words:
         """Without a task, of which the Hub has none for rows."""

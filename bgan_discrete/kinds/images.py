@@ -234,7 +234,7 @@ class Images(Kind):
             class_names=data.class_names,
             sample_labels=labels,
         )
-        return with_likelihood(report, pipeline.generator, data, rounds)
+        return with_likelihood(report, pipeline.generator, data, rounds, resample)
 
     def words(self, codec: ImageCodec) -> Words:
         """With the Hub's task for images."""

@@ -332,9 +332,14 @@ class Kind(ABC):
         return samples.values
 
 
-def with_likelihood(report: Evaluation, generator: Generator, data: Any, rounds: int | None = None) -> Evaluation:
-    """An evaluation with the likelihood of held-out data too, where a generator without classes draws in rounds."""
-    if isinstance(generator, RoundsGenerator) and generator.num_classes is None:
+def with_likelihood(
+    report: Evaluation, generator: Generator, data: Any, rounds: int | None = None, resample: int = 1
+) -> Evaluation:
+    """An evaluation with the likelihood of held-out data too, where a generator without classes draws in rounds.
+
+    Samples that a discriminator has chosen follow another law, whose likelihood is not known.
+    """
+    if isinstance(generator, RoundsGenerator) and generator.num_classes is None and resample == 1:
         figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds)
         report.figures[key_of(figure.title)] = figure
     return report

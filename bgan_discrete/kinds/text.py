@@ -258,7 +258,7 @@ class Text(Kind):
             others={name: other.generate(num_samples, seed=seed).values for name, other in others.items()},
             num_available=len(data.codes),
         )
-        with_likelihood(report, pipeline.generator, data, rounds)
+        with_likelihood(report, pipeline.generator, data, rounds, resample)
         if protocol == "wgan-gp":
             few = num_samples < WGAN_GP_SAMPLES
             drawn = (

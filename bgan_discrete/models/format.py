@@ -45,6 +45,7 @@ from bgan_discrete.nn import (
     MLPSequenceGenerator,
     TransformerGenerator,
 )
+from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.hub import ModelPlace
 
 FORMAT_VERSION = 3
@@ -213,6 +214,10 @@ def _load_generator(config: dict[str, Any], path: Path, weights: Path) -> Genera
     try:
         tensors = load_file(weights)
         generator.load_state_dict(tensors, strict=True)
+        if isinstance(generator, RoundsGenerator):
+            generator.set_order(tensors["ranks"])  # which must be a permutation
+    except InputError as error:
+        raise InputError(f"weights {str(weights)!r}: {error}") from None
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"weights {str(weights)!r} cannot be loaded: {one_line(error)}") from None
     for key, value in tensors.items():

@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import bgan_discrete.distributions.rounds as rounds_module
-from bgan_discrete import AlternativesDiscriminator, InputError, SampleSpace
+from bgan_discrete import AlternativesDiscriminator, InputError, MLPDiscriminator, SampleSpace
 from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.nn import MaskedMLPGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.transformers import CausalTransformerGenerator
 
@@ -193,3 +195,27 @@ def test_candidates_share_what_a_network_remembers(num_rounds: int, monkeypatch:
     quick = drawn()
     monkeypatch.setattr(CausalTransformerGenerator, "session", RoundsGenerator.session)
     assert torch.equal(quick, drawn()) and len(quick.unique(dim=0)) > 20
+
+
+@pytest.mark.parametrize("sizes", [None, (3, 2, 3)])
+def test_a_perceptron_tilts_by_f_of_the_sample_with_each_code(
+    sizes: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its alternatives exchange a code that is there, and know nothing of a hidden position.
+    space = SampleSpace((3,), 3, sizes=sizes)
+    torch.manual_seed(0)
+    judge = MLPDiscriminator(space, width=8, depth=1, partial=True)
+    resampler, found = Resampler(judge, 1), []
+
+    def resampled(choose: Any, num_candidates: int, rng: Any, fixed: Any, tilt: Any) -> torch.Tensor:
+        found.append(tilt(torch.tensor([[1, 3, 3], [0, 3, 3]], dtype=torch.uint8), None, 1))
+        return torch.empty(0)
+
+    generator = MaskedMLPGenerator(space, latent_size=2, width=8, depth=1, rounds=3)
+    distribution = generator(torch.zeros(1, 2))
+    monkeypatch.setattr(distribution, "resampled", resampled)
+    resampler.draw_in_rounds(distribution)
+    for first, scores in zip((1, 0), found[0], strict=True):
+        for code in range(2):
+            whole = torch.tensor([[first, code, 3]], dtype=torch.uint8)
+            assert torch.allclose(scores[code], judge.sample_log_ratio(whole).double(), atol=1e-6)

@@ -1,6 +1,7 @@
 """Samples of generators in rounds: other rounds, what samples are to have, prompts, and a choice after every round."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,23 @@ class Judge(Discriminator):
 
 
 # --- rounds ---
+
+
+def test_a_saved_order_that_is_none_is_refused(tmp_path: Path) -> None:
+    forged = text_model()
+    forged.generator.ranks.fill_(0)
+    forged.save(tmp_path / "model")
+    with pytest.raises(InputError, match=r"model.safetensors.*ranks must be a permutation"):
+        Pipeline.from_pretrained(tmp_path / "model")
+
+
+def test_a_chosen_sample_has_no_likelihood_in_the_figures() -> None:
+    pipeline = table_model()
+    pipeline.discriminator = Judge(pipeline.generator.space, partial=True)
+    frame = pandas.DataFrame(TABLE)
+    reports = {number: pipeline.evaluate(frame, 20, resample=number, holdout=0.5) for number in (1, 2)}
+    nats = {number: "held-out nats" in str(report) for number, report in reports.items()}
+    assert nats == {1: True, 2: False}
 
 
 def test_rounds_are_chosen_at_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
