@@ -367,6 +367,7 @@ TABLES_OF_MANY = st.tuples(
 def options_of(message: str) -> dict[str, Any]:
     """The options that an error ends with, as load_array takes them."""
     words = shlex.split(message.partition("; what works: ")[2])
+    words = [part for word in words for part in word.split("=", 1 if word.startswith("--") else 0)]
     given = dict(zip(words[::2], words[1::2], strict=True))
     return {
         "drop": split_names(given.get("--drop")) or (),
