@@ -5,6 +5,7 @@
 Everything else in the package is the same for images, text and arrays. A new kind is one subclass of `Kind`.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,10 +160,9 @@ class Kind(ABC):
     def check_networks(self, config: Any, data: Any) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raise InputError if the networks of ``config`` do not suit the ``data``."""
 
-    def algorithm(self, config: Any) -> TrainingConfig:
-        """The algorithm of a configuration, with what is left open decided by the networks."""
-        algorithm: TrainingConfig = config.training
-        return algorithm
+    def algorithm(self, config: Any) -> Any:
+        """The algorithm of a configuration, a `TrainingConfig`, with what is left open decided by the networks."""
+        return dataclasses.replace(config.training, phases=config.phases)
 
     @abstractmethod
     def start(self, generator: Generator, config: Any, data: Any) -> None:

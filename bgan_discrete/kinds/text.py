@@ -145,7 +145,7 @@ class Text(Kind):
         A generator that draws all positions at once has to become sharp at each of them to write a word at all, and
         there a wrong choice would stay. An autoregressive one learns better from the exact gradient.
         """
-        training = config.training
+        training: TextAlgorithmConfig = super().algorithm(config)
         if training.escort is not None or training.credit != "alternatives":
             return training
         return dataclasses.replace(training, escort=ESCORT if _is_one_shot(config) else 1.0)

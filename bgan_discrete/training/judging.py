@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_ROWS, LEAST_ROWS = 4000, 200
+
 Codes = NDArray[np.integer]
 """Codes ``[n, *event_shape]``."""
 
@@ -44,3 +46,22 @@ class Judge:
     title: str
     measure: Callable[[Codes, Codes], Verdict]
     num_samples: int
+
+
+def validation_rows(num_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Rows of the training data that a judge sees and the players do not, in two halves.
+
+    They are a tenth of the rows, at most 4,000, chosen by the seed. With fewer than 200 a judge cannot tell: None.
+
+    Args:
+        num_rows: Of the training data.
+        seed: Of the choice.
+
+    Returns:
+        Row numbers of the half that chooses and of the half that accepts, each in ascending order; None for too few.
+    """
+    count = min(num_rows // 10, MOST_ROWS)
+    if count < LEAST_ROWS:
+        return None
+    rows = np.random.default_rng(seed).permutation(num_rows)[:count]
+    return np.sort(rows[: count // 2]), np.sort(rows[count // 2 :])

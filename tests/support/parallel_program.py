@@ -63,9 +63,9 @@ CASES: dict[str, dict[str, Any]] = {
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
     "rounds": {"networks": "rounds", "credit": "alternatives", "estimator": "jeffreys"},
     "rounds causal": {"networks": "causal_rounds", "estimator": "bgan_centered"},
-    "likelihood of causal rounds": {"networks": "causal_rounds", "pretrain_steps": STEPS},
-    "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS},
-    "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "pretrain_steps": STEPS},
+    "likelihood of causal rounds": {"networks": "causal_rounds", "phases": "likelihood"},
+    "likelihood of a mixture": {"networks": "one_shot_draws", "phases": "likelihood"},
+    "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "phases": "likelihood"},
 }
 """Options of the training; under ``networks`` their kind, under ``over`` what weights are normalised over."""
 

@@ -67,8 +67,8 @@ def configuration(recipe: Path, folder: Path) -> ScriptConfig:
         "output_dir": str(folder / "run"), "log_interval": 1, "sample_interval": 0, "checkpoint_interval": 0,
         "num_samples": 0, "threads": 1, "device": "cpu", "max_steps": 10_000,
     }  # fmt: skip
-    if "pretrain_steps" in values:  # steps of each phase, the game last, and small ones
-        values |= {"pretrain_steps": 3, "warmup_steps": 2, "batch_size": 8}
+    if "phases" in values:  # steps of each phase, the game last, and small ones
+        values |= {"phases": "likelihood=0.0003,discriminator=0.0002,game", "batch_size": 8}
     if "dataset" not in values and "tokenizer" not in values:
         levels = np.random.default_rng(0).integers(0, 5, (60, 10, 10), dtype=np.uint8)
         np.save(folder / "levels.npy", levels)
