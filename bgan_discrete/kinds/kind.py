@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from bgan_discrete.codecs import Codec
-from bgan_discrete.config import ScriptConfig, TrainingConfig
+from bgan_discrete.config import ScriptConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation, key_of

@@ -15,6 +15,7 @@ from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 from bgan_discrete.reporting.charts import charts_of
+from bgan_discrete.reporting.course import course_of
 from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_in_row, pictures_of_pairs
 from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, ROUNDS, RunRecord, load_record, read_lines
 from bgan_discrete.reporting.rounds import MAX_LINES, hexadecimal, rgb_of_code, rgb_of_round
@@ -72,6 +73,8 @@ def report_page(record: RunRecord) -> str:
         ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
         ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
+    if isinstance(record.facts.get("course"), dict):
+        sections.insert(3, ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record))))
     if isinstance(record.facts.get("rounds"), dict):
         sections.insert(2, ("rounds", "Rounds: what is drawn when", _part("rounds.html", lambda: _rounds(record))))
     return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)
@@ -296,6 +299,11 @@ def _samples_beside(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
         picture = picture_of(record.root, "samples.png", f"A grid of samples of {name}")
         shown.append((name, picture, _lines(record.samples[:FRAME_LINES])))
     return {"runs": shown}
+
+
+def _course(record: RunRecord) -> dict[str, Any]:
+    """The phases, and the words of the judge."""
+    return course_of({**record.report, **record.facts}) or {"rows": [], "sentences": ["The training has not ended."]}
 
 
 def _progress(record: RunRecord) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Course:
             self._state.keep("start")
         if self.is_judged:
             self._choose()
+        elif self._judge is not None and "start" in self._state.kept:
+            self._state.choice = "start"  # a judge that failed accepts nothing
 
     def figures_since(self, step: int) -> dict[str, float]:
         """What the looks after a step have found, by the names of the log; of several of one phase the last."""
@@ -121,7 +123,7 @@ class Course:
     def _last_look(self) -> int:
         """The step of the last look; that at which the phase began before the first one."""
         looks = [look["step"] for look in self._state.looks]
-        return max([self._state.phase_step, *looks])
+        return max([self._state.phase_steps[self.phases.name], *looks])
 
     def _look(self) -> bool:
         """Look at what the phase is about; whether the phase is over."""
@@ -157,7 +159,7 @@ class Course:
                 self.phases.ended_by = "blindness"
                 return
         self.phases.advance(used)
-        state.phase_step = state.step
+        state.phase_steps[self.phases.name] = state.step
 
     def _end_likelihood(self) -> None:
         """Let the generator go on from the averaged weights, the best ones where they are known."""

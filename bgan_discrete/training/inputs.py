@@ -92,7 +92,7 @@ class TrainingData:
         return self.rows(torch.from_numpy(indices if self._learnt is None else self._learnt[indices]))
 
     def some_learnt(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Codes and labels, as `batch` gives them, of at most ``count`` rows that batches are made of, evenly spaced."""
+        """Codes and labels, as `batch` gives them, of ``count`` rows that batches are made of, or all, evenly spaced."""
         places = torch.linspace(0, self.num_learnt - 1, min(count, self.num_learnt), dtype=torch.float64).long()
         return self.rows(places if self._learnt is None else torch.from_numpy(self._learnt)[places])
 
@@ -192,4 +192,6 @@ def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | No
     has_likelihood = "likelihood" in shares_of_phases(config.phases) and not in_rounds
     without = config.continuous != "none" or has_likelihood or credit_name(game.credit) == "alternatives"
     if labels is not None and without:
-        raise InputError("labels do not go with continuous, phases with likelihood or credit 'alternatives'; leave these out")
+        raise InputError(
+            "labels do not go with continuous, phases with likelihood or credit 'alternatives'; leave these out"
+        )

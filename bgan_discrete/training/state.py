@@ -24,7 +24,7 @@ from bgan_discrete.training.figures import RunningMeans
 from bgan_discrete.training.inputs import TrainingData
 from bgan_discrete.training.phases import ADAM_BETA2, Phases
 
-COURSE = ("phase_step", "looks", "choice", "verdicts", "judge_failed")
+COURSE = ("phase_steps", "looks", "choice", "verdicts", "judge_failed")
 """Plain values of the state that a checkpoint holds as they are."""
 
 
@@ -81,7 +81,7 @@ class TrainingState:
     processes: Processes
     means: RunningMeans  # of the figures since the last line of the log
     phases: Phases
-    phase_step: int = 0  # at which the present phase began
+    phase_steps: dict[str, int] = field(default_factory=dict)  # after which each phase began
     looks: list[dict[str, Any]] = field(default_factory=list)  # at which steps, and what was found
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # weights: the "start" of the game, its "best"
     choice: str = ""  # which of the kept weights are the model; empty for the last ones
@@ -125,7 +125,8 @@ class TrainingState:
             streams=RandomStreams(config.seed, processes.rank, device),
             processes=processes,
             means=RunningMeans(),
-            phases=Phases.of(config),
+            phases=(phases := Phases.of(config)),
+            phase_steps={phases.name: 0},
             began_with=processes.size,
         )
 
@@ -214,6 +215,11 @@ class TrainingState:
             for who, network in networks.items()
         }
 
+    def facts_of_course(self) -> dict[str, Any]:
+        """The phases, what was found on the way, and which weights are the model, in plain values."""
+        plain = {name: vars(self)[name] for name in COURSE}
+        return {**plain, "ended_by": self.phases.ended_by, "shares": self.phases.shares}
+
     def kept_generator(self, name: str) -> Any:
         """A copy of the generator, in eval mode, with the weights that are kept under a name; the average for none."""
         generator = copy.deepcopy(self.average.module)
@@ -249,6 +255,16 @@ class TrainingState:
                 f"the processes of a training must have the same {', '.join(differing)}: give all of them the same "
                 "options and data, and the same checkpoint to resume from"
             )
+
+
+def kept_weights(saved: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights of the generator that is the model of a checkpoint, and of the discriminator that it played against."""
+    kept = saved["kept"].get(saved["course"]["choice"])
+    if kept is not None:
+        return kept["generator"], kept["discriminator"]
+    average = {name.removeprefix("module."): value for name, value in saved["average"].items()}
+    average.pop("n_averaged", None)
+    return average, saved["discriminator"]
 
 
 @contextmanager

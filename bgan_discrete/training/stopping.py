@@ -14,7 +14,6 @@ import torch.distributed as dist
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.parallel import Processes
 
-
 SIGNALS = ("SIGHUP", "SIGTERM", "SIGINT")
 """That interrupt a training."""
 

@@ -35,7 +35,7 @@ from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.phases import used_share
 from bgan_discrete.training.run_log import RunLog
 from bgan_discrete.training.setup import check_game, checked_config, make_game, make_players
-from bgan_discrete.training.state import TrainingState, fitting
+from bgan_discrete.training.state import TrainingState, fitting, kept_weights
 from bgan_discrete.training.stopping import SIGNALS, Ending, TrainingSummary, used_up
 
 ShowSamples = Callable[[int, np.ndarray], np.ndarray | str | None]
@@ -352,7 +352,8 @@ class Trainer:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
-            source: A checkpoint, or a run's folder, whose newest undamaged one is used: both networks and the average.
+            source: A checkpoint, or a run's folder, whose newest undamaged one is used: both networks and the average;
+                where a judge has chosen, the weights that it chose.
                 Or a generator, from which the average begins, too. Its codes must mean what those of the data do.
 
         Raises:
@@ -366,6 +367,11 @@ class Trainer:
         path = find_checkpoint(runs, "latest") if runs.is_dir() else Path(source)
         saved = load_checkpoint(path, self.device)
         with fitting(f"checkpoint {str(path)!r}"):
+            if saved["course"]["choice"]:
+                generator, discriminator = kept_weights(saved)
+                average = {f"module.{name}": weights for name, weights in generator.items()}
+                saved |= {"generator": generator, "discriminator": discriminator}
+                saved["average"] |= average
             self.state.load_weights(saved)
 
     def state_dict(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "kinds": (("registry",), ("kind", "finding"), ("sample_files", "given"), ("images", "text"), ("arrays",)),
     "models": (("format",), ("sampling",), ("pipeline",)),
     "runs": (("model_card", "starts", "discriminators", "rounds"), ("evaluate", "generate"), ("train",), ("fit",)),
-    "reporting": (("record", "neighbours", "charts", "rounds"), ("pictures",), ("page",), ("recording",)),
+    "reporting": (("record", "neighbours", "charts", "rounds", "course"), ("pictures",), ("page",), ("recording",)),
     "sources": (
         ("settings", "storage", "conservation", "parquet_files", "code_store", "holdout", "arithmetic", "examples"),
         ("data", "folders", "lines"),

@@ -27,7 +27,8 @@ from bgan_discrete.training.run_log import read_metrics
 PRETRAIN, WARMUP, STEPS = 3, 2, 7
 SMALL: dict[str, Any] = {
     "generator_width": 8, "generator_depth": 1, "discriminator_width": 8, "discriminator_depth": 1, "latent_size": 4,
-    "batch_size": 8, "num_draws": 2, "phases": f"likelihood={PRETRAIN / STEPS},discriminator={WARMUP / STEPS},game", "max_steps": STEPS,
+    "batch_size": 8, "num_draws": 2, "max_steps": STEPS,
+    "phases": f"likelihood={PRETRAIN / STEPS},discriminator={WARMUP / STEPS},game",
     "checkpoint_interval": 2, "keep_last": 9, "log_interval": 1, "sample_interval": 0, "num_samples": 0, "threads": 1,
     "device": "cpu",
 }  # fmt: skip
