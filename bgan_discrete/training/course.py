@@ -204,7 +204,6 @@ class Course:
                 nats.append(-log_likelihood(distribution, codes[rows], of_rows, rng))
         return _mean(torch.cat(nats))
 
-    @torch.no_grad()
     def _blindness(self) -> Verdict:
         """The discriminator's held-out loss without penalty, less that of F = 0; below 0 it sees a difference."""
         state, divergence, batch_size = self._state, self._game.divergence, self._config.batch_size
@@ -217,11 +216,12 @@ class Course:
             for rows in torch.arange(min(len(codes), LOOKED_AT), device=codes.device).split(batch_size):
                 of_rows = None if labels is None else labels[rows]
                 latents = draw_latents(state.generator, len(rows), rng)
-                distribution = generate(players, latents, of_rows).in_play(rng)
-                real = distribution.hide(codes[rows])
-                fake = draws_of(distribution, 1, latents, rng, real)[0]
-                sides = [F.flatten(1).mean(1) if F.ndim > 1 else F for F in discriminate(players, real, fake, of_rows)]
-                losses.append(divergence.fake_term(sides[1]) - divergence.real_term(sides[0]) - blind)
+                with torch.no_grad():
+                    distribution = generate(players, latents, of_rows).in_play(rng)
+                    fake = draws_of(distribution, 1, latents, rng, codes[rows])[0]
+                both = discriminate(players, distribution.hide(codes[rows]), fake, of_rows)
+                real_B, fake_B = (log_ratio.detach().reshape(len(rows), -1).mean(1) for log_ratio in both)
+                losses.append(divergence.fake_term(fake_B) - divergence.real_term(real_B) - blind)
         return _mean(torch.cat(losses))
 
     def _judged(self, half: int = 0, name: str | None = None) -> Verdict:
