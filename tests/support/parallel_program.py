@@ -179,7 +179,7 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     for part in ("generator", "discriminator", "average"):
         for key, value in getattr(trainer, part).state_dict().items():
             found[f"{part}.{key}"] = value.clone()
-    figures = trainer._figures(1.0)
+    figures = {key: value for key, value in trainer._figures("", 1.0).items() if key != "phase"}
     found["figures"] = torch.tensor([figures[key] for key in sorted(figures)])
     found["names of the figures"] = sorted(figures)
     return found
