@@ -14,17 +14,8 @@ from torch import Tensor
 from two_processes import by_two_processes
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.estimators import (
-    ESTIMATORS,
-    Estimator,
-    ReinforceEstimator,
-    as_estimator,
-    bgan,
-    bgan_centered,
-    make_estimator,
-    maligan,
-    reinforce,
-)
+from bgan_discrete.game.advantages import bgan, bgan_centered, maligan, reinforce
+from bgan_discrete.game.estimators import ESTIMATORS, Estimator, ReinforceEstimator, as_estimator, make_estimator
 from bgan_discrete.parallel import ALONE
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
