@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from bgan_discrete.game.divergences import Divergence
 from bgan_discrete.game.weights import Normalization, at_least_float32, check_draws, log_partition, normalized_weights
 from bgan_discrete.parallel import ALONE, Processes
 
@@ -125,6 +126,50 @@ def jeffreys(log_w_MN: Tensor) -> Tensor:
         tensor([[-0.7433, -0.0886,  0.8319]])
     """
     return bgan_centered(log_w_MN) + rloo(log_w_MN)
+
+
+def symmetric(log_w_MN: Tensor) -> Tensor:
+    """``softmax_m(F) - softmax_m(-F)``: the weights less those of -F, so that no advantage leaves [-1, 1].
+
+    At ``F = log p/q`` and for many draws, minus the gradient of ``KL(p||q) + 1/2 log E_q[q/p]``, where the second term
+    is half of a Renyi divergence of q from p. Small F move it as they move `jeffreys`; large ones do not blow it up.
+
+    Arguments, result and errors as in `vimco`.
+
+    Examples:
+        >>> symmetric(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
+        tensor([[-0.5752,  0.0000,  0.5752]])
+    """
+    return normalized_weights(log_w_MN) - normalized_weights(-log_w_MN)
+
+
+def matched(log_w_MN: Tensor, divergence: Divergence) -> Tensor:
+    """``(h(F_m) - mean h of the others) / M``, h the fake term: unbiased for minus the gradient of the divergence.
+
+    ``h(F) = f*(f'(e^F))`` is what the discriminator's bound subtracts on samples. With any F, this is minus the
+    gradient of that bound with respect to the generator; at ``F = log p/q`` minus that of the divergence, since the
+    derivative of ``q f(p/q)`` by q is ``-h``. For reverse KL h is F - 1, and this is `rloo`.
+
+    Args:
+        log_w_MN: Log weights ``[M, N]``, M >= 2.
+        divergence: The one that the discriminator is trained by.
+
+    Returns:
+        Advantages ``[M, N]``. Where h is beyond the dtype (float32: F above 44 with ``pearson_chi2``, 88 with ``kl``,
+        177 with ``squared_hellinger``, below -88 with ``neyman_chi2``) they are NaN, and the step is refused.
+
+    Raises:
+        InputError: If M = 1.
+
+    Source:
+        Nowozin, Cseke, Tomioka, "f-GAN" (2016), equation 6: the generator descends what the discriminator ascends.
+
+    Examples:
+        >>> from bgan_discrete import get_divergence
+        >>> matched(torch.tensor([[0.0], [1.0], [2.0]]), get_divergence("gan")).T  # three draws of one latent
+        tensor([[-0.3423, -0.0323,  0.3746]])
+    """
+    return rloo(divergence.fake_term(at_least_float32(log_w_MN)))
 
 
 def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:

@@ -16,11 +16,23 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.advantages import bgan, bgan_centered, jeffreys, loo, maligan, reinforce, rloo, vimco
+from bgan_discrete.game.advantages import (
+    bgan,
+    bgan_centered,
+    jeffreys,
+    loo,
+    maligan,
+    matched,
+    reinforce,
+    rloo,
+    symmetric,
+    vimco,
+)
+from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.weights import Normalization, at_least_float32, check_draws, log_partition
 from bgan_discrete.parallel import ALONE, Processes
 
-Limit = Literal["weight", "log_weight", "both"]
+Limit = Literal["weight", "log_weight", "both", "symmetric"]
 
 ZERO = 1e-4
 """Up to this, the sum of advantages is one of rounding."""
@@ -37,7 +49,8 @@ class Estimator:
             log-normalisers out, which is only right if they do.
         minimum_draws: The smallest M that carries a signal.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
-            ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
+            ``"log_weight"``, each less its mean, the sum of ``"both"``, or ``"symmetric"``: the normalised weight less
+            that of -F; None where draws of other latents enter.
         couples_latents: An advantage depends on the draws of other latents, so that the batch cannot be taken in parts.
         processes: Those that hold the parts of the batch, over which it is coupled.
     """
@@ -85,7 +98,7 @@ class Estimator:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
-        become ``w_k / sum_j q_j w_j - 1`` or ``F_k - sum_j q_j F_j``, or the sum of the two.
+        become ``w_k / sum_j q_j w_j - 1``, ``F_k - sum_j q_j F_j``, their sum, or the weight less that of -F.
 
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
@@ -115,13 +128,13 @@ class Estimator:
         q = log_q.exp()
         advantages = torch.zeros_like(q)
 
-        # 2. By the weights: q_k (w_k / sum_j q_j w_j - 1).
+        # 2. By the weights: q_k (w_k / sum_j q_j w_j - 1), or q_k (w_k / sum_j q_j w_j - 1/w_k / sum_j q_j/w_j).
         if self.limit != "log_weight":
-            relative_log_w = log_w - log_w.amax(-1, keepdim=True)
-            advantages = torch.softmax(log_q + relative_log_w, dim=-1) - q
+            weighted_less = _weighted(log_q, -log_w) if self.limit == "symmetric" else q
+            advantages = _weighted(log_q, log_w) - weighted_less
 
         # 3. By the log weights: q_k (F_k - sum_j q_j F_j).
-        if self.limit != "weight":
+        if self.limit in ("log_weight", "both"):
             # F relative to that of the most probable choice, so that equal F differ by exactly 0; a quarter of it, so
             # that no difference overflows.
             most_probable = q.argmax(-1, keepdim=True)
@@ -137,7 +150,7 @@ class Estimator:
             raise InputError(
                 f"credit 'alternatives' needs an estimator with a limit for infinitely many draws; {self.name!r} has "
                 "none, as one that weighs a batch; use bgan_centered or rloo with normalization 'latent', or give "
-                "your own one its limit: 'weight', 'log_weight' or 'both'"
+                "your own one its limit: {', '.join(get_args(Limit))}"
             )
 
     def check_rounds(self) -> None:
@@ -149,8 +162,11 @@ class Estimator:
         if self.couples_latents or not torch.allclose(self(log_w_MN), self(log_w_MN + 2), atol=ZERO):
             raise InputError(
                 f"the estimator {self.name!r} changes with a constant in F, which the rounds before a round add: use "
-                "bgan_centered, rloo or jeffreys for a generator that draws in rounds"
+                "bgan_centered, rloo, jeffreys or symmetric for a generator that draws in rounds"
             )
+
+    def check_divergence(self, divergence: Divergence) -> None:
+        """Raise InputError if the discriminator's divergence is not the one that the advantages are of."""
 
     def check_num_draws(self, num_draws: int) -> None:
         """Raise InputError if ``num_draws`` per latent carry no signal."""
@@ -172,6 +188,11 @@ class Estimator:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Load what `state_dict` returned."""
+
+
+def _weighted(log_q: Tensor, log_w: Tensor) -> Tensor:
+    """``q_k w_k / sum_j q_j w_j``; weights relative to the largest, so that equal ones leave q as it is."""
+    return torch.softmax(log_q + (log_w - log_w.amax(-1, keepdim=True)), dim=-1)
 
 
 @dataclass
@@ -200,6 +221,37 @@ class ReinforceEstimator(Estimator):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the moving average back."""
         self.log_beta_ema = state["log_beta_ema"].clone().reshape(())
+
+
+@dataclass
+class MatchedEstimator(Estimator):
+    """`matched` with its divergence, which must be that of the game.
+
+    Attributes:
+        divergence: The one that the discriminator is trained by.
+    """
+
+    divergence: Divergence = DIVERGENCES["gan"]
+
+    def advantages(self, log_w_MN: Tensor) -> Tensor:
+        """The function, with the divergence."""
+        return self.function(log_w_MN, self.divergence)
+
+    @torch.no_grad()
+    def over_alternatives(self, log_q: Tensor, log_w: Tensor, escort: float = 1.0) -> Tensor:
+        """As in `Estimator`, of the fake term h instead of F: ``q_k (h_k - sum_j q_j h_j)``."""
+        log_q, fake_term = at_least_float32(log_q), self.divergence.fake_term(at_least_float32(log_w))
+        # What is no choice may have any F, and h of it may be inf.
+        is_choice = log_q > torch.finfo(log_q.dtype).min / 4
+        return super().over_alternatives(log_q, torch.where(is_choice, fake_term, 0), escort)
+
+    def check_divergence(self, divergence: Divergence) -> None:
+        """Refuse another divergence."""
+        if divergence != self.divergence:
+            raise InputError(
+                f"the estimator {self.name!r} is of the divergence {self.divergence.name!r}, but the game's is "
+                f"{divergence.name!r}: make it with make_estimator({self.name!r}, divergence=...) of the game's own"
+            )
 
 
 def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator:
@@ -238,6 +290,8 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("loo", loo, limit="weight"),
         Estimator("rloo", rloo, zero_sum=True, limit="log_weight"),
         Estimator("jeffreys", jeffreys, zero_sum=True, limit="both"),
+        Estimator("symmetric", symmetric, zero_sum=True, limit="symmetric"),
+        MatchedEstimator("matched", matched, zero_sum=True, limit="log_weight"),
         ReinforceEstimator("reinforce", reinforce, minimum_draws=1, limit="log_weight", couples_latents=True),
         Estimator("maligan", maligan, minimum_draws=1, couples_latents=True),
     )
@@ -245,12 +299,19 @@ ESTIMATORS: dict[str, Estimator] = {
 """Every estimator by its name, as `make_estimator` copies it."""
 
 
-def make_estimator(name: str, *, normalization: Normalization = "latent", processes: Processes = ALONE) -> Estimator:
+def make_estimator(
+    name: str,
+    *,
+    normalization: Normalization = "latent",
+    divergence: Divergence = DIVERGENCES["gan"],
+    processes: Processes = ALONE,
+) -> Estimator:
     """Build an estimator by its name.
 
     Args:
         name: A key of `ESTIMATORS`.
         normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
+        divergence: Of the game; only `matched` depends on it.
         processes: Those that hold the parts of the batch, with as many latents each: what is taken over the batch is
             taken over all of them.
 
@@ -269,6 +330,8 @@ def make_estimator(name: str, *, normalization: Normalization = "latent", proces
         raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")
     check_draws(2, normalization)
     row = replace(ESTIMATORS[name], processes=processes)
+    if isinstance(row, MatchedEstimator):
+        row = replace(row, divergence=divergence)
     if normalization == "latent":
         return row
     if name not in ("bgan", "bgan_centered"):

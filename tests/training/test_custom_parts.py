@@ -41,8 +41,8 @@ from bgan_discrete.codecs import (
     register_codec,
 )
 from bgan_discrete.distributions import Distribution
-from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.advantages import rloo
+from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.models.format import GENERATORS
