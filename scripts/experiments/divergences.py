@@ -1,8 +1,8 @@
 """Discrete MNIST judged by critics that the generators never played against.
 
 BGAN with each divergence, its generator by the weights or by the divergence's own gradient (estimator `matched`, where
-neither side runs away), and WGAN-GP on soft outputs; their samples, their most probable pixels ("thresholded") and their
-mean outputs are judged apart, since a critic that sees grey where the data are black and white needs no more.
+neither side runs away), and WGAN-GP on soft outputs; their samples, their most probable pixels ("thresholded") and
+their mean outputs are judged apart, since a critic that sees grey where the data are black and white needs no more.
 """
 
 from dataclasses import dataclass

@@ -183,10 +183,15 @@ def test_what_does_not_apply_is_not_said() -> None:
     for options in (
         {"estimator": "rloo"},
         {"estimator": "reinforce"},
+        {"estimator": "matched"},
+        {"estimator": "matched", "divergence": "reverse_kl"},
         {"credit": "alternatives"},
         {"continuous": "boundary_seeking"},
     ):
         assert check_training(collapsed, {**OPTIONS, **options}) == []
+    for divergence in ("kl", "pearson_chi2"):
+        options = {"estimator": "matched", "divergence": divergence}
+        assert keys(check_training(collapsed, {**OPTIONS, **options})) == ["ess_collapsed"]
     likelihood = [{"step": 50 * i, "likelihood_loss": 3.0} for i in range(1, 40)]
     assert check_training(likelihood, OPTIONS) == []
     assert HealthWatch(OPTIONS).update(likelihood[0]) == []
