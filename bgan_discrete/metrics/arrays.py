@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.metrics import figure
-from bgan_discrete.metrics.chow_liu import baseline_tree
+from bgan_discrete.metrics.chow_liu import TREE, baseline_tree
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, key_of
 from bgan_discrete.metrics.marginals import category_counts, evenly_spaced, independent_pixels
@@ -52,7 +52,7 @@ _DENSE_JOINT = 2**16
 
 CRITIC = "divergence that a fresh critic finds (0 to 1)"
 AUC = "AUC of boosted trees"
-INDEPENDENT, TREE = "independent", "Chow-Liu tree"
+INDEPENDENT = "independent"
 
 Codes = NDArray[Any]
 Entry = tuple[float, Direction]

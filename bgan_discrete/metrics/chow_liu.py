@@ -13,6 +13,9 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.marginals import evenly_spaced
 from bgan_discrete.space import SampleSpace
 
+TREE = "Chow-Liu tree"
+"""Its name among baselines."""
+
 MAX_SUM_OF_SIZES = 2000
 """Categories of all columns together, up to which a tree is a baseline: its time grows with their square."""
 
