@@ -148,7 +148,7 @@ class MarkovModel:
         probability, of_end = self._probability(stream), self._probability(stream, of_end=True)
         of_characters = np.log(probability[is_character]) - np.log1p(-of_end[is_character])
         of_text = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-        return np.bincount(of_text, of_characters, len(texts))
+        return np.bincount(of_text, of_characters, len(texts)).astype(np.float64)
 
     def _probability(self, stream: Ids, of_end: bool = False) -> NDArray[np.float64]:
         """Of every character and end of a stream after its context, or of an end in its place."""

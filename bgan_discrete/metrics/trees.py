@@ -8,14 +8,14 @@ from bgan_discrete.errors import InputError
 FOLDS = 5
 LEARNING_RATE = 0.2
 MOST_TREES, FEWEST_TREES, ROWS_FOR_A_TREE = 50, 10, 40
-"""Trees of a fold: one for so many rows of both sides. More, at a smaller rate, cost much and find little more."""
+"""Trees of a fold, one for so many rows of both sides: more, at a smaller rate, cost much and find little more."""
 
 
 def boosted_tree_auc(samples: NDArray[np.integer], data: NDArray[np.integer], seed: int = 0) -> float:
-    """Area under the curve of boosted trees that tell samples from data by their codes, each row by trees of other rows.
+    """Area under the curve of boosted trees that tell samples from data by their codes.
 
-    Codes are read as numbers. The rows are cut into `FOLDS` folds; the trees of the other four score each, and the area
-    is that of all scores.
+    Codes are read as numbers. The rows are cut into `FOLDS` folds; trees of the other four score the rows of each, and
+    the area is that of all scores.
 
     Args:
         samples: Integers ``[n, *event_shape]``, n >= 5.
@@ -23,8 +23,8 @@ def boosted_tree_auc(samples: NDArray[np.integer], data: NDArray[np.integer], se
         seed: Of the folds.
 
     Returns:
-        0.5 where the trees see no difference, 1 where they see it in every row; of n samples and as many data of one
-        distribution it is 0.5 give or take about ``sqrt(1 / (6 n))``.
+        0.5 where the trees see no difference, 1 where they see it in every row. Of n samples and as many data from one
+        distribution it is near 0.5, with a standard error of about ``sqrt(1 / (6 n))``.
 
     Raises:
         InputError: If the event shapes differ, or there are fewer rows than folds.
