@@ -7,7 +7,9 @@ from typing import Literal
 from bgan_discrete.config.option import Section, option
 from bgan_discrete.errors import InputError
 
-EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
+EstimatorName = Literal[
+    "bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "symmetric", "matched", "reinforce", "maligan"
+]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 ContinuousName = Literal["none", "boundary_seeking", "non_saturating"]

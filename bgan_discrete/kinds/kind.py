@@ -333,14 +333,21 @@ class Kind(ABC):
 
 
 def with_likelihood(
-    report: Evaluation, generator: Generator, data: Any, rounds: int | None = None, resample: int = 1
+    report: Evaluation,
+    generator: Generator,
+    data: Any,
+    rounds: int | None = None,
+    resample: int = 1,
+    markov_order: int | None = None,
 ) -> Evaluation:
     """An evaluation with the likelihood of held-out data too, where a generator without classes draws in rounds.
+
+    The baseline of sequences is a Markov model of codes, where its order is given; of others a Chow-Liu tree.
 
     Samples that a discriminator has chosen follow another law, whose likelihood is not known.
     """
     if isinstance(generator, RoundsGenerator) and generator.num_classes is None and resample == 1:
-        figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds)
+        figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds, markov_order)
         report.figures[key_of(figure.title)] = figure
     return report
 

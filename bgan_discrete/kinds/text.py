@@ -27,7 +27,7 @@ from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
-from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
+from bgan_discrete.metrics.text import PERPLEXITY_ORDER, WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     CausalTransformerGenerator,
@@ -258,7 +258,7 @@ class Text(Kind):
             others={name: other.generate(num_samples, seed=seed).values for name, other in others.items()},
             num_available=len(data.codes),
         )
-        with_likelihood(report, pipeline.generator, data, rounds, resample)
+        with_likelihood(report, pipeline.generator, data, rounds, resample, PERPLEXITY_ORDER)
         if protocol == "wgan-gp":
             few = num_samples < WGAN_GP_SAMPLES
             drawn = (

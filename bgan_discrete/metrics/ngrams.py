@@ -1,9 +1,9 @@
-"""Character n-grams of texts: their divergence between two sets, and Markov models.
+"""Character n-grams of texts: their entropy, their divergence between two sets, and Markov models.
 
 Source of the divergence's use: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), section 5.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,27 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
     """
     if not len(texts_a) or not len(texts_b):
         raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")
-    points, position = _joined([*texts_a, *texts_b])
     first_of_b = sum(map(len, texts_a))
+    return [
+        _divergence(ids[places < first_of_b], ids[places >= first_of_b])
+        for ids, places in _numbered([*texts_a, *texts_b], max_order)
+    ]
+
+
+def ngram_entropy(texts: Sequence[str], order: int) -> float:
+    """Entropy of the frequencies of the n-grams of texts, in bits; 0 where there is none. Fewer texts have less."""
+    check_at_least_one(order=order)
+    *_, (ids, _) = _numbered(texts, order)
+    shares = np.bincount(ids) / max(len(ids), 1)
+    return float(-(shares * np.log2(shares, out=np.zeros_like(shares), where=shares > 0)).sum())
+
+
+def _numbered(texts: Sequence[str], max_order: int) -> Iterator[tuple[Ids, Ids]]:
+    """For n = 1 .. max_order, the number of each n-gram's kind and the place of its last character among all."""
+    points, position = _joined(texts)
     # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
     _, symbols = np.unique(points, return_inverse=True)
-    found, ids = [], symbols.astype(np.int64)
+    ids = symbols.astype(np.int64)
     alphabet = int(symbols.max(initial=0)) + 1
     places = previous_places = np.arange(len(points))
     for order in range(1, max_order + 1):
@@ -36,8 +52,7 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
             before[previous_places] = ids
             _, ids = np.unique(before[places - 1] * alphabet + symbols[places], return_inverse=True)
         previous_places = places
-        found.append(_divergence(ids[places < first_of_b], ids[places >= first_of_b]))
-    return found
+        yield ids, places
 
 
 def _divergence(ids_a: Ids, ids_b: Ids) -> float:
@@ -119,18 +134,35 @@ class MarkovModel:
     def perplexity(self, texts: Sequence[str], end: bool = True) -> float:
         """``exp`` of the mean negative log-probability of a character; with ``end`` the end of a text counts as one."""
         stream = self._stream(texts)
+        following = self._contexts(stream, 0)[1]
+        counted = np.ones(len(following), bool) if end else following != 1
+        return float(np.exp(-np.log(self._probability(stream)[counted]).mean()))
+
+    def log_prob(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Natural logarithms ``[n]`` of texts' probabilities as beginnings: each character's, given that one follows.
+
+        The probabilities of all texts of one length sum to 1, where a character that was never seen is one of them.
+        """
+        stream = self._stream(texts)
+        is_character = self._contexts(stream, 0)[1] != 1
+        probability, of_end = self._probability(stream), self._probability(stream, of_end=True)
+        of_characters = np.log(probability[is_character]) - np.log1p(-of_end[is_character])
+        of_text = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+        return np.bincount(of_text, of_characters, len(texts)).astype(np.float64)
+
+    def _probability(self, stream: Ids, of_end: bool = False) -> NDArray[np.float64]:
+        """Of every character and end of a stream after its context, or of an end in its place."""
         size = len(self._alphabet) + 2
         probability = np.full(len(self._contexts(stream, 0)[0]), 1 / size)
         for length in range(self.order + 1):
             keys, following = self._contexts(stream, length)
+            wanted = np.ones_like(following) if of_end else following
             total = _times(self._keys[length], keys)
-            seen = _times(self._pairs[length], _mix(keys, following.astype(np.uint64)))
+            seen = _times(self._pairs[length], _mix(keys, wanted.astype(np.uint64)))
             kinds = _times(self._kind_keys[length], keys)
             known = total > 0
             probability[known] = ((seen + kinds * probability) / np.maximum(total + kinds, 1))[known]
-        following = self._contexts(stream, 0)[1]
-        counted = np.ones(len(following), bool) if end else following != 1
-        return float(np.exp(-np.log(probability[counted]).mean()))
+        return probability
 
     def _stream(self, texts: Sequence[str]) -> Ids:
         """All texts behind one another, each after ``order`` starts and before its end."""

@@ -30,6 +30,9 @@ SHOWN_CLASSES = 20
 UNSURE = ("unfinished", "too_short")
 """Findings by which it is too early to say how good a run is."""
 
+UNLIKE = "far_from_data"
+"""The finding by which samples differ from the data, though no fault is known."""
+
 FILES = {"css": "page.css", "script": "page.js"}
 
 
@@ -182,6 +185,8 @@ def _verdict(found: Sequence[Finding]) -> dict[str, str]:
         return {"severity": "warning", "words": f"Use with care: {_counted(count['warning'], 'warning')}."}
     if any(finding.key in UNSURE for finding in found):
         return {"severity": "note", "words": "Too early to tell."}
+    if any(finding.key == UNLIKE for finding in found):
+        return {"severity": "note", "words": "No fault found, but the samples are not yet like the data."}
     return {"severity": "good", "words": "No fault found: every diagnostic and metric is in its safe range."}
 
 

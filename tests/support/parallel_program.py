@@ -23,7 +23,7 @@ from bgan_discrete.distributions import (
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.sampling import code_dtype
-from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     CausalTransformerGenerator,
@@ -45,10 +45,7 @@ from bgan_discrete.training.trainer import Trainer
 BATCH, STEPS, LENGTH, CATEGORIES = 8, 3, 6, 5
 
 CASES: dict[str, dict[str, Any]] = {
-    **{
-        f"images {name}": {"estimator": name, "penalty": "r1"}
-        for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")
-    },
+    **{f"images {name}": {"estimator": name, "penalty": "r1"} for name in ESTIMATORS},
     "images bgan over the batch": {"estimator": "bgan", "over": "batch"},
     "images bgan_centered over the batch": {"estimator": "bgan_centered", "over": "batch", "num_draws": 2},
     "convolutions": {"networks": "conv", "penalty": "roth", "discriminator_draws": 3, "discriminator_steps": 2},
