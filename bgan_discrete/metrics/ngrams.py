@@ -26,11 +26,11 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
     found = []
     for grams in numbered_ngrams([*texts_a, *texts_b], max_order):
         is_b = grams.places >= first_of_b
-        found.append(divergence(*(np.bincount(grams.ids[side], minlength=grams.count) for side in (~is_b, is_b))))
+        found.append(jensen_shannon(*(np.bincount(grams.ids[side], minlength=grams.count) for side in (~is_b, is_b))))
     return found
 
 
-def divergence(counts_a: Ids, counts_b: Ids) -> float:
+def jensen_shannon(counts_a: Ids, counts_b: Ids) -> float:
     """Jensen-Shannon divergence, in bits, of what was counted in two sets; 1 where there is nothing in one of them."""
     if not counts_a.any() or not counts_b.any():
         return 1.0
@@ -64,7 +64,8 @@ def numbered_ngrams(texts: Sequence[str], max_order: int) -> Iterator[Ngrams]:
     # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
     symbols = np.unique(points, return_inverse=True)[1].astype(np.int64)
     alphabet = int(symbols.max(initial=0)) + 1
-    places, contexts = np.arange(len(points)), np.zeros(len(points), np.int64)
+    places = np.arange(len(points))
+    ids = contexts = np.zeros(len(points), np.int64)
     for order in range(1, max_order + 1):
         if order > 1:
             before = np.full(len(points), -1, np.int64)
