@@ -79,6 +79,7 @@ def jackknife(statistic: Callable[[NDArray[np.bool_]], float], count: int) -> Ve
 
 FOLDS = 3
 TREES = 50
+BEST_AUC = 0.5
 MAX_BOOSTED = 100
 """Features up to which trees are boosted; with more, boosting takes too long, and trees are drawn at random."""
 
@@ -165,7 +166,7 @@ def _auc(of_samples: Floats, of_data: Floats) -> Verdict:
     value = float(above.mean())
     learnt_by_chance = min(2 * (1 - value), 1.0)
     own, other = above.var(ddof=1) / len(above), below.var(ddof=1) / len(below)
-    return Verdict(max(value, 0.5), math.sqrt((1 + learnt_by_chance) * own + 2 * learnt_by_chance * other))
+    return Verdict(max(value, BEST_AUC), math.sqrt((1 + learnt_by_chance) * own + 2 * learnt_by_chance * other))
 
 
 def _shares_below(scores: Floats, of: Floats) -> Floats:
