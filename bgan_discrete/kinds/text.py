@@ -280,7 +280,7 @@ class Text(Kind):
 
     def judge(self, config: TextTrainingConfig, data: TextData) -> Judge:
         """N-grams of decoded texts."""
-        return text_judge(data.codec.decode, data.space.length, data.codec.ends)
+        return text_judge(data.codec.decode, data.codes, data.codec.ends)
 
     def words(self, codec: TextCodec) -> Words:
         """With the Hub's task for text."""

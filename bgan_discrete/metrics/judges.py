@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bgan_discrete.errors import InputError, visible
 from bgan_discrete.metrics.frechet import frechet_distance
 from bgan_discrete.metrics.frozen import FrozenFeatures
-from bgan_discrete.metrics.ngrams import jensen_shannon, numbered_ngrams
+from bgan_discrete.metrics.ngrams import jensen_shannon, ngram_divergences, numbered_ngrams
 from bgan_discrete.metrics.verdict import Codes, Judge, Verdict
 from bgan_discrete.space import SampleSpace
 
@@ -177,9 +177,11 @@ def _shares_below(scores: Floats, of: Floats) -> Floats:
 
 # Text.
 
-DIVERGENCE_ORDERS = (4, 6)
-ENTROPY_ORDERS = range(1, 6)
-"""n-grams whose last character is predicted from those before it."""
+MAX_ORDER = 6
+"""The longest n-grams that are looked at."""
+
+MAX_FLOOR = 0.5
+"""JSD of n-grams between two sets of real texts, in bits, above which they are too rare to say anything."""
 
 MAX_CHARACTERS = 32_000
 """Of longer texts fewer are looked at, so that they are about so many characters."""
@@ -188,65 +190,68 @@ MIN_TEXTS = 100
 END = "\0"
 
 
-def text_judge(decode: Callable[[Codes], Sequence[str]], length: int, ends: bool) -> Judge:
-    """Mean of three figures in bits: JSD of 4-grams, JSD of 6-grams, and the reverse cross-entropy.
+def text_judge(decode: Callable[[Codes], Sequence[str]], training: Codes, ends: bool) -> Judge:
+    """Mean of two figures in bits: JSD of n-grams, and the reverse cross-entropy.
 
-    All are of characters of decoded texts, so that vocabularies compare. JSD of finitely many texts falls with their
+    Both are of characters of decoded texts, so that vocabularies compare. JSD of finitely many texts falls with their
     variety: of two real captions, the more probable one each time has lower JSD-4 and JSD-6 than real captions have.
     The reverse cross-entropy, bits a character of the data under an n-gram model of the samples, rises with lost
-    variety, but hardly by typos. Their mean rises with both.
+    variety, but hardly by typos. Their mean rises with both. n is the largest up to `MAX_ORDER` at which two sets of
+    training texts have a JSD of at most `MAX_FLOOR`.
 
     Args:
         decode: Codes -> texts.
-        length: Positions of the codes of a text.
+        training: Codes of training texts, ``[n, L]``.
         ends: Whether texts end by themselves, so that their ends count as a character.
 
     Returns:
-        The judge, of codes ``[n, length]``. With fewer than 20 samples or data it raises InputError.
+        The judge, of codes ``[n, L]``. With fewer than 20 samples or data it raises InputError.
 
     Source:
         Gulrajani et al., "Improved training of Wasserstein GANs" (2017), for JSD of n-grams; Zhao et al.,
         "Adversarially regularized autoencoders" (2018), for reverse perplexity.
     """
-    most = int(np.clip(MAX_CHARACTERS // length, MIN_TEXTS, NUM_SAMPLES))
+    most = int(np.clip(MAX_CHARACTERS // training.shape[1], MIN_TEXTS, NUM_SAMPLES))
+
+    def texts_of(codes: Codes) -> list[str]:
+        return [f"{text}{END}" if ends else text for text in decode(codes)]
+
+    real = texts_of(_evenly(training, 2 * most))
+    floors = ngram_divergences(real[::2], real[1::2], MAX_ORDER)
+    order = max((n for n, floor in enumerate(floors, 1) if floor <= MAX_FLOOR), default=1)
 
     def measure(samples: Codes, data: Codes) -> Verdict:
-        texts = [decode(_checked(name, codes, most)) for name, codes in (("samples", samples), ("data", data))]
-        return text_verdict(*([f"{text}{END}" for text in side] if ends else side for side in texts))
+        return text_verdict(
+            *(texts_of(_checked(name, codes, most)) for name, codes in (("samples", samples), ("data", data))), order
+        )
 
-    return Judge("mean of JSD-4, JSD-6 and reverse cross-entropy (bits)", measure, most)
+    return Judge(f"mean of JSD-{order} and reverse cross-entropy (bits)", measure, most)
 
 
-def text_verdict(samples: Sequence[str], data: Sequence[str]) -> Verdict:
-    """What `text_judge` says of texts, at least two of each, some of them not empty."""
+def text_verdict(samples: Sequence[str], data: Sequence[str], order: int) -> Verdict:
+    """What `text_judge` says of texts, at least two of each, some of them not empty, by n-grams of an order."""
     if not any(samples) or not any(data):
         raise InputError("a judge of texts must be given some that are not empty")
-    grams = list(numbered_ngrams([*samples, *data], max(*DIVERGENCE_ORDERS, *ENTROPY_ORDERS)))
+    grams = list(numbered_ngrams([*samples, *data], order))
     text_of = np.repeat(np.arange(len(samples) + len(data)), [len(text) for text in (*samples, *data)])
     is_data = text_of >= len(samples)
+    of_data = np.bincount(grams[-1].ids[is_data[grams[-1].places]], minlength=grams[-1].count)
 
     def value(is_kept: NDArray[np.bool_]) -> float:
         is_sample = ~is_data & np.append(is_kept, np.zeros(len(data), bool))[text_of]
-        own = [np.bincount(gram.ids[is_sample[gram.places]], minlength=gram.count) for gram in grams]
-        divergences = [
-            jensen_shannon(own[order - 1], np.bincount(gram.ids[is_data[gram.places]], minlength=gram.count))
-            for order, gram in enumerate(grams, 1)
-            if order in DIVERGENCE_ORDERS
-        ]
         # The rule of Witten and Bell, as in `MarkovModel`: each order is interpolated with the next lower one.
-        chance = np.full(len(text_of), 1 / grams[0].count)
-        for order in ENTROPY_ORDERS:
-            gram, counts = grams[order - 1], own[order - 1]
-            size = grams[order - 2].count if order > 1 else 1
+        chance, size = np.full(len(text_of), 1 / grams[0].count), 1
+        for gram in grams:
+            counts = np.bincount(gram.ids[is_sample[gram.places]], minlength=gram.count)
             context_of = np.empty(gram.count, np.int64)
             context_of[gram.ids] = gram.contexts
-            times = np.bincount(context_of, counts, size)
-            kinds = np.bincount(context_of, counts > 0, size)
+            times, kinds = (np.bincount(context_of, of_gram, size) for of_gram in (counts, counts > 0))
             asked = is_data[gram.places]
             asked[asked] = times[gram.contexts[asked]] > 0
             places, ids, contexts = gram.places[asked], gram.ids[asked], gram.contexts[asked]
             chance[places] = (counts[ids] + kinds[contexts] * chance[places]) / (times[contexts] + kinds[contexts])
-        return float(np.mean([*divergences, -np.log2(chance[is_data]).mean()]))
+            size = gram.count
+        return float((jensen_shannon(counts, of_data) - np.log2(chance[is_data]).mean()) / 2)
 
     return jackknife(value, len(samples))
 

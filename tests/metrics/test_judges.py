@@ -50,7 +50,7 @@ def pictures(count: int, seed: int, blur: float = 0.0) -> np.ndarray:
 
 
 TABLE = trees_judge(SampleSpace((6,), 4, sizes=(4,) * 5 + (3,)))
-TEXT = text_judge(texts_of, 32, ends=False)
+TEXT = text_judge(texts_of, chains(800, 99, 0.8, 32, 8), ends=False)
 IMAGES = image_judge(lambda codes: codes * np.uint8(255), pictures(1000, 99))
 
 
@@ -89,7 +89,7 @@ def test_the_noise_is_the_spread_over_new_samples(name: str, side: str, monkeypa
     monkeypatch.setattr(judges, "BEST_AUC", 0.0)  # else half of the real samples' values are the same
     judge, real, worse = CASES[name]
     draw, data = real if side == "real" else worse, real(300, 0)
-    times = 16 if name == "trees" else 40
+    times = 40 if name == "images" else 16
     check_noise([judge.measure(draw(300, seed), data) for seed in range(1, times + 1)])
 
 
@@ -178,11 +178,11 @@ def naive_cross_entropy(samples: list[str], data: list[str], order: int) -> floa
     return float(np.mean(bits))
 
 
-def test_the_figure_of_texts_is_the_mean_of_its_three_parts() -> None:
+@pytest.mark.parametrize("order", [1, 3, 5])
+def test_the_figure_of_texts_is_the_mean_of_its_parts(order: int) -> None:
     samples, data = ["abcabcabd", "bcabca", "x", "", "abcdefg"], ["abcabc", "bcabcabc", "zabcdefg"]
-    divergences = ngram_divergences(samples, data, 6)
-    expected = (divergences[3] + divergences[5] + naive_cross_entropy(samples, data, 5)) / 3
-    assert text_verdict(samples, data).value == pytest.approx(expected)
+    expected = (ngram_divergences(samples, data, order)[-1] + naive_cross_entropy(samples, data, order)) / 2
+    assert text_verdict(samples, data, order).value == pytest.approx(expected)
 
 
 def test_lost_variety_and_wrong_letters_both_make_texts_worse() -> None:
@@ -201,19 +201,23 @@ def test_where_texts_end_counts_only_if_they_end() -> None:
     def decode(rows: np.ndarray) -> list[str]:
         return [lookup[row.tobytes()] for row in rows]
 
-    apart, ending = (text_judge(decode, 8, ends).measure(codes[:150], codes[150:]) for ends in (False, True))
+    apart, ending = (text_judge(decode, codes, ends).measure(codes[:150], codes[150:]) for ends in (False, True))
     assert apart != ending
 
 
 def test_texts_without_a_letter_are_refused() -> None:
     with pytest.raises(InputError, match="some that are not empty"):
-        text_verdict(["", ""], ["a", "b"])
+        text_verdict(["", ""], ["a", "b"], 3)
 
 
 def test_of_long_texts_fewer_are_asked_for() -> None:
-    assert text_judge(texts_of, 32, ends=False).num_samples == 1000
-    assert text_judge(texts_of, 128, ends=False).num_samples == 250
-    assert text_judge(texts_of, 10_000, ends=False).num_samples == 100
+    for length, count in ((32, 1000), (128, 250), (2000, 100)):
+        assert text_judge(texts_of, chains(4, 0, 0.8, length, 8), ends=False).num_samples == count
+
+
+@pytest.mark.parametrize(("keep", "order"), [(1.0, 6), (0.0, 4)])
+def test_ngrams_that_do_not_repeat_are_not_compared(keep: float, order: int) -> None:
+    assert text_judge(texts_of, chains(400, 0, keep, 32, 8), ends=False).title.startswith(f"mean of JSD-{order} ")
 
 
 # Images.
