@@ -316,8 +316,8 @@ class Kind(ABC):
     def judge(self, config: Any, data: Any) -> Judge:
         """What tells a training of ``config`` on the ``data`` how good its samples are; by default trees, of any codes.
 
-        It belongs to neither player. The samples and rows that it is to compare are given to it by the training, and
-        those rows are not among ``data.codes``.
+        The training gives it samples, and rows that neither player has learnt from. Of ``data.codes``, from which those
+        rows are taken, it may learn what does not depend on a few rows, such as scales.
         """
         return trees_judge(data.space)
 

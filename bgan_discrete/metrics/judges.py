@@ -78,7 +78,7 @@ def jackknife(statistic: Callable[[NDArray[np.bool_]], float], count: int) -> Ve
 # Tables, arrays, and codes of any other kind.
 
 FOLDS = 3
-TREES = 50
+BOOSTED_TREES, RANDOM_TREES = 50, 20
 BEST_AUC = 0.5
 MAX_BOOSTED = 100
 """Features up to which trees are boosted; with more, boosting takes too long, and trees are drawn at random."""
@@ -145,10 +145,10 @@ def _held_out_scores(features: NDArray[np.float32], is_data: NDArray[np.bool_]) 
     for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, is_data):
         if features.shape[1] <= MAX_BOOSTED:
             trees: Any = HistGradientBoostingClassifier(
-                max_iter=TREES, early_stopping=False, class_weight="balanced", random_state=0
+                max_iter=BOOSTED_TREES, early_stopping=False, class_weight="balanced", random_state=0
             )
         else:
-            trees = ExtraTreesClassifier(TREES, min_samples_leaf=3, class_weight="balanced", random_state=0)
+            trees = ExtraTreesClassifier(RANDOM_TREES, min_samples_leaf=3, class_weight="balanced", random_state=0)
         scores[unseen] = trees.fit(features[seen], is_data[seen]).predict_proba(features[unseen])[:, 1]
     return scores
 
@@ -221,9 +221,8 @@ def text_judge(decode: Callable[[Codes], Sequence[str]], training: Codes, ends: 
     order = max((n for n, floor in enumerate(floors, 1) if floor <= MAX_FLOOR), default=1)
 
     def measure(samples: Codes, data: Codes) -> Verdict:
-        return text_verdict(
-            *(texts_of(_checked(name, codes, most)) for name, codes in (("samples", samples), ("data", data))), order
-        )
+        ours, theirs = (texts_of(_checked(*side, most)) for side in (("samples", samples), ("data", data)))
+        return text_verdict(ours, theirs, order)
 
     return Judge(f"mean of JSD-{order} and reverse cross-entropy (bits)", measure, most)
 

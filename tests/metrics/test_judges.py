@@ -85,7 +85,7 @@ def check_noise(verdicts: Sequence[Verdict]) -> None:
 @pytest.mark.parametrize("side", ["real", "worse"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_noise_is_the_spread_over_new_samples(name: str, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judges, "TREES", 20)  # the noise is the same, the time is not
+    monkeypatch.setattr(judges, "BOOSTED_TREES", 20)  # the noise is the same, the time is not
     monkeypatch.setattr(judges, "BEST_AUC", 0.0)  # else half of the real samples' values are the same
     judge, real, worse = CASES[name]
     draw, data = real if side == "real" else worse, real(300, 0)
