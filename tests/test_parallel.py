@@ -299,8 +299,8 @@ import numpy as np, torch
 from bgan_discrete import MLPDiscriminator, MLPGenerator, SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.parallel import join_processes
 from bgan_discrete.training import course, judging
-from bgan_discrete.training.judging import Judge, Verdict
-judging.LEAST_ROWS, course.LEAST_STEPS, course.SEEN, asked = 20, 1, -100.0, []
+from bgan_discrete.metrics.verdict import Judge, Verdict
+judging.MIN_HALF, course.LEAST_STEPS, course.SEEN, asked = 10, 1, -100.0, []
 with join_processes("cpu", 60) as processes:
     def measure(samples, data):
         asked.append(len(samples))

@@ -22,7 +22,9 @@ from bgan_discrete.config import ScriptConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation, key_of
+from bgan_discrete.metrics.judges import trees_judge
 from bgan_discrete.metrics.likelihood import likelihood_figure
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
@@ -310,6 +312,14 @@ class Kind(ABC):
         Raises:
             InputError: If data and model do not fit, or there are too few samples.
         """
+
+    def judge(self, config: Any, data: Any) -> Judge:
+        """What tells a training of ``config`` on the ``data`` how good its samples are; by default trees, of any codes.
+
+        The training gives it samples, and rows that neither player has learnt from. Of ``data.codes``, from which those
+        rows are taken, it may learn what does not depend on a few rows, such as scales.
+        """
+        return trees_judge(data.space)
 
     def remarks(self, report: Any, data: Any) -> list[str]:
         """What else is printed with the figures of a ``report`` on ``data``, a line each."""

@@ -4,6 +4,7 @@ Source of the divergence's use: Gulrajani et al., "Improved training of Wasserst
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,48 +23,65 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
     if not len(texts_a) or not len(texts_b):
         raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")
     first_of_b = sum(map(len, texts_a))
-    return [
-        _divergence(ids[places < first_of_b], ids[places >= first_of_b])
-        for ids, places in _numbered([*texts_a, *texts_b], max_order)
-    ]
+    found = []
+    for grams in numbered_ngrams([*texts_a, *texts_b], max_order):
+        is_b = grams.places >= first_of_b
+        found.append(jensen_shannon(*(np.bincount(grams.ids[side], minlength=grams.count) for side in (~is_b, is_b))))
+    return found
 
 
 def ngram_entropy(texts: Sequence[str], order: int) -> float:
     """Entropy of the frequencies of the n-grams of texts, in bits; 0 where there is none. Fewer texts have less."""
     check_at_least_one(order=order)
-    *_, (ids, _) = _numbered(texts, order)
-    shares = np.bincount(ids) / max(len(ids), 1)
+    *_, grams = numbered_ngrams(texts, order)
+    shares = np.bincount(grams.ids) / max(len(grams.ids), 1)
     return float(-(shares * np.log2(shares, out=np.zeros_like(shares), where=shares > 0)).sum())
 
 
-def _numbered(texts: Sequence[str], max_order: int) -> Iterator[tuple[Ids, Ids]]:
-    """For n = 1 .. max_order, the number of each n-gram's kind and the place of its last character among all."""
-    points, position = _joined(texts)
-    # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
-    _, symbols = np.unique(points, return_inverse=True)
-    ids = symbols.astype(np.int64)
-    alphabet = int(symbols.max(initial=0)) + 1
-    places = previous_places = np.arange(len(points))
-    for order in range(1, max_order + 1):
-        if order > 1:
-            long_enough = position[places] >= order - 1
-            places = places[long_enough]
-            before = np.full(len(points), -1, np.int64)
-            before[previous_places] = ids
-            _, ids = np.unique(before[places - 1] * alphabet + symbols[places], return_inverse=True)
-        previous_places = places
-        yield ids, places
-
-
-def _divergence(ids_a: Ids, ids_b: Ids) -> float:
-    if not len(ids_a) or not len(ids_b):
+def jensen_shannon(counts_a: Ids, counts_b: Ids) -> float:
+    """Jensen-Shannon divergence, in bits, of what was counted in two sets; 1 where there is nothing in one of them."""
+    if not counts_a.any() or not counts_b.any():
         return 1.0
-    size = int(max(ids_a.max(), ids_b.max())) + 1
-    p, q = (np.bincount(ids, minlength=size) / len(ids) for ids in (ids_a, ids_b))
+    p, q = (counts / counts.sum() for counts in (counts_a, counts_b))
     middle = (p + q) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
     return float(max(terms.sum() / 2, 0.0))
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """The n-grams of some texts, for one n.
+
+    Attributes:
+        places: Where each occurrence ends, among the characters of all texts behind one another, ``[m]``.
+        ids: Its number; equal n-grams have equal ones, ``[m]``.
+        contexts: The number of the (n-1)-gram that it begins with; 0 for n = 1, ``[m]``.
+        count: How many different ones there are.
+    """
+
+    places: Ids
+    ids: Ids
+    contexts: Ids
+    count: int
+
+
+def numbered_ngrams(texts: Sequence[str], max_order: int) -> Iterator[Ngrams]:
+    """Number the n-grams within texts, for n = 1 .. max_order."""
+    points, position = _joined(texts)
+    # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
+    symbols = np.unique(points, return_inverse=True)[1].astype(np.int64)
+    alphabet = int(symbols.max(initial=0)) + 1
+    places = np.arange(len(points))
+    ids = contexts = np.zeros(len(points), np.int64)
+    for order in range(1, max_order + 1):
+        if order > 1:
+            before = np.full(len(points), -1, np.int64)
+            before[places] = ids
+            places = places[position[places] >= order - 1]
+            contexts = before[places - 1]
+        different, ids = np.unique(contexts * alphabet + symbols[places], return_inverse=True)
+        yield Ngrams(places, ids, contexts, len(different))
 
 
 def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint32], Ids]:

@@ -31,6 +31,8 @@ from bgan_discrete.kinds.kind import Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_config
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import TABLE_WIDTH
+from bgan_discrete.metrics.judges import judge_of
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, join_processes
@@ -48,11 +50,14 @@ from bgan_discrete.sources.data import load_data, save_data
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say
 from bgan_discrete.training.checkpoint import step_of
-from bgan_discrete.training.judging import LEAST_ROWS, Judge, validation_rows
+from bgan_discrete.training.judging import MIN_ROWS, validation_rows
 from bgan_discrete.training.labels import shown_labels
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.stopping import TrainingSummary
 from bgan_discrete.training.trainer import Trainer
+
+OwnJudge = Callable[[Any, Any], float | tuple[float, float]]
+"""Of a user: (samples, data), decoded -> a number of which lower is better, or that and its standard error."""
 
 SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -86,12 +91,13 @@ def train(
     dataset: Any = None,
     progress: bool = True,
     is_kept: bool = True,
-    judge: Judge | None = None,
+    judge: Judge | OwnJudge | None = None,
 ) -> FinishedRun:
     """Train, from the data to the report, as ``bgan train`` does; `RunFolder` names what the run's folder then holds.
 
     The class of ``config`` says of which kind the data are; the files of a run that is not kept are not named. A run on
-    a ``dataset`` in memory cannot be resumed. A ``judge`` takes the place of that of the kind. InputError comes before
+    a ``dataset`` in memory cannot be resumed. A ``judge``, or a function of decoded samples and data, takes the place
+    of that of the kind. InputError comes before
     any training; where it diverges (NonFiniteError), the last checkpoint stays.
     """
     options: Any = config
@@ -126,7 +132,7 @@ class _Run:
         if self.progress and self.processes.is_first:
             say(line)
 
-    def carry_out(self, dataset: Any, judge: Judge | None = None) -> FinishedRun:
+    def carry_out(self, dataset: Any, judge: Judge | OwnJudge | None = None) -> FinishedRun:
         """The whole run."""
         # 1. Everything that could stop it, and the data, before any long work.
         checkpoint, data, classes = self._open(dataset)
@@ -140,7 +146,7 @@ class _Run:
         generator, discriminator, networks = self._networks(data, None if classes is None else classes[0])
         self.tell(f"networks: {networks}")
         self.kind.start(generator, self.config, data)
-        algorithm, judge = self._judged(data, judge)
+        algorithm, chooser = self._judged(data, judge)
         trainer = Trainer(
             generator,
             discriminator,
@@ -148,11 +154,11 @@ class _Run:
             algorithm,
             output_dir=self.folder.root,
             labels=None if classes is None else classes[1],
-            judge=judge,
+            judge=chooser,
             processes=self.processes,
         )
         facts = {"networks": networks, **self._begin(trainer, checkpoint)}
-        facts |= {} if judge is None else {"judge": judge.title}
+        facts |= {} if chooser is None else {"judge": chooser.title}
         if not self.processes.is_first:
             return FinishedRun(self.folder, trainer.train(progress=self.progress), None, None)
 
@@ -221,19 +227,20 @@ class _Run:
         sizes = _measured(self.kind, self.config, space, num_classes)
         return (*self.kind.networks(self.config, space, num_classes), sizes)
 
-    def _judged(self, data: Any, judge: Judge | None) -> tuple[TrainingConfig, Judge | None]:
+    def _judged(self, data: Any, own: Judge | OwnJudge | None) -> tuple[TrainingConfig, Judge | None]:
         """The algorithm, and who chooses the weights that are kept; None where the data are too few for a judge."""
         algorithm: TrainingConfig = self.kind.algorithm(self.config)
         if algorithm.keep == "last" or algorithm.continuous != "none":
             return algorithm, None
         if validation_rows(len(data.codes), algorithm.seed) is not None:
-            return algorithm, judge or self.kind.judge(self.config, data)
+            judge = self.kind.judge(self.config, data) if own is None else own
+            return algorithm, judge if isinstance(judge, Judge) else judge_of(judge, self.kind.decoder(data.codec))
         shares = shares_of_phases(algorithm.phases)
         if self.config.training.phases == "auto" and "likelihood" in shares:
             # A game that cannot prove itself is not played.
             algorithm = dataclasses.replace(algorithm, phases="likelihood")
         few = f"the last weights are kept: {len(data.codes):,} training {self.kind.noun} are too few for a judge"
-        self.tell(f"{few}, which needs {10 * LEAST_ROWS:,}")
+        self.tell(f"{few}, which needs {MIN_ROWS:,}")
         return algorithm, None
 
     def _begin(self, trainer: Trainer, checkpoint: Path | None) -> dict[str, str]:

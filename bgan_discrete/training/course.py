@@ -25,8 +25,8 @@ from bgan_discrete.game.likelihood import log_likelihood
 from bgan_discrete.game.players import Generator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import at_rest, discriminate, draws_of, generate
+from bgan_discrete.metrics.verdict import Judge, Verdict
 from bgan_discrete.training.inputs import TrainingData
-from bgan_discrete.training.judging import Judge, Verdict
 from bgan_discrete.training.phases import Phases
 from bgan_discrete.training.state import TrainingState
 

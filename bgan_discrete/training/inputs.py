@@ -92,7 +92,7 @@ class TrainingData:
         return self.rows(torch.from_numpy(indices if self._learnt is None else self._learnt[indices]))
 
     def some_learnt(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Codes and labels, as `batch` gives them, of ``count`` rows that batches are made of, or all, evenly spaced."""
+        """Codes and labels, as `batch` gives them, of at most ``count`` rows of batches, evenly spaced."""
         places = torch.linspace(0, self.num_learnt - 1, min(count, self.num_learnt), dtype=torch.float64).long()
         return self.rows(places if self._learnt is None else torch.from_numpy(self._learnt)[places])
 

@@ -19,6 +19,7 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.game.updates import Figures
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, current_processes
 from bgan_discrete.rivals.continuous import continuous_step, get_continuous_loss
@@ -29,7 +30,6 @@ from bgan_discrete.training.course import Course
 from bgan_discrete.training.faults import FaultFinder
 from bgan_discrete.training.figures import Pace
 from bgan_discrete.training.inputs import TrainingData, check_labels_go_with, check_networks, check_shares
-from bgan_discrete.training.judging import Judge
 from bgan_discrete.training.labels import SHOWN, labels_of_samples, shown_labels
 from bgan_discrete.training.latents import LatentSource
 from bgan_discrete.training.phases import used_share

@@ -11,9 +11,10 @@ import torch
 
 from bgan_discrete import InputError, MLPDiscriminator, MLPGenerator, SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.config.training import shares_of_phases
+from bgan_discrete.metrics.verdict import Judge, Verdict
 from bgan_discrete.training import course, judging
 from bgan_discrete.training.checkpoint import load_checkpoint
-from bgan_discrete.training.judging import Judge, Verdict, validation_rows
+from bgan_discrete.training.judging import validation_rows
 from bgan_discrete.training.phases import FINAL_LR_SHARE, FINISH_LR, LIKELIHOOD_LR, Phases
 from bgan_discrete.training.run_log import read_metrics
 from tests.support.comparing import equal
@@ -27,7 +28,7 @@ PHASES = "likelihood=0.4,discriminator=0.2,game"
 
 @pytest.fixture(autouse=True)
 def _small_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "LEAST_ROWS", 20)
+    monkeypatch.setattr(judging, "MIN_HALF", 10)
     monkeypatch.setattr(course, "LEAST_STEPS", 1)
     monkeypatch.setattr(course, "LOOKS", 4)
     monkeypatch.setattr(course, "PATIENCE", 3)
