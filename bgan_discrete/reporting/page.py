@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_outcome, check_training
+from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_judged, check_outcome, check_training
 from bgan_discrete.diagnosis.findings import split_options
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
@@ -63,7 +63,10 @@ def findings_of(record: RunRecord) -> list[Finding]:
     found = check_training(record.lines, record.values)
     was_ill = any(finding.severity == "critical" for finding in found)
     facts = {**record.report, **record.facts}
-    return by_severity(check_outcome(Outcome(record.figures, facts, record.values, record.samples, was_ill)) + found)
+    facts["last_d_real"] = next((line["d_real"] for line in reversed(record.lines) if "d_real" in line), None)
+    outcome = Outcome(record.figures, facts, record.values, record.samples, was_ill)
+    judged = check_judged(outcome) if isinstance(facts.get("course"), dict) else []
+    return by_severity(check_outcome(outcome) + judged + found)
 
 
 def report_page(record: RunRecord) -> str:
