@@ -207,15 +207,16 @@ class Course:
     def _blindness(self) -> Verdict:
         """The discriminator's held-out loss without penalty, less that of F = 0; below 0 it sees a difference."""
         state, divergence, batch_size = self._state, self._game.divergence, self._config.batch_size
-        players = Players(state.generator, state.discriminator, precision=self._players.precision)
+        generator: Any = state.generator
+        players = Players(generator, state.discriminator, precision=self._players.precision)
         codes, labels = self._data.kept_back(0)
         rng = torch.Generator(codes.device).manual_seed(self._config.seed)
         zero = torch.zeros((), device=codes.device)
         blind, losses = divergence.fake_term(zero) - divergence.real_term(zero), []
-        with at_rest(state.generator), at_rest(state.discriminator):
+        with at_rest(generator), at_rest(state.discriminator):
             for rows in torch.arange(min(len(codes), LOOKED_AT), device=codes.device).split(batch_size):
                 of_rows = None if labels is None else labels[rows]
-                latents = draw_latents(state.generator, len(rows), rng)
+                latents = draw_latents(generator, len(rows), rng)
                 with torch.no_grad():
                     distribution = generate(players, latents, of_rows).in_play(rng)
                     fake = draws_of(distribution, 1, latents, rng, codes[rows])[0]
