@@ -286,7 +286,7 @@ def goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(course, "SEEN", -100.0)
 
 
-@pytest.mark.parametrize("step", range(1, STEPS))
+@pytest.mark.parametrize("step", [1, 7, 8, 11, 12, 19])
 def test_a_run_resumes_bit_for_bit_within_every_phase(
     step: int, tmp_path_factory: pytest.TempPathFactory, goes_on: None
 ) -> None:
