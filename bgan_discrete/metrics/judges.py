@@ -291,7 +291,7 @@ def image_judge(decode: Callable[[Codes], NDArray[np.uint8]], training: Codes) -
 def judge_of(
     function: Callable[[Any, Any], float | tuple[float, float]],
     decode: Callable[[Codes], Any] = lambda codes: codes,
-    title: str | None = None,
+    title: str = "own judge",
 ) -> Judge:
     """Make a judge of a function of samples and data.
 
@@ -300,7 +300,7 @@ def judge_of(
             the function is also asked for each quarter of the samples, and half the quarters' standard deviation is
             the noise.
         decode: Codes -> what the function takes, such as ``codec.decode``.
-        title: What it measures; the function's name if None.
+        title: What it measures.
 
     Returns:
         The judge. It raises InputError if the function does not give finite numbers; what the function itself raises,
@@ -311,7 +311,7 @@ def judge_of(
         >>> judge.measure(np.ones((100, 3), int), np.zeros((100, 3), int))
         Verdict(value=1.0, noise=0.0)
     """
-    name = visible(title or str(getattr(function, "__name__", type(function).__name__)))
+    name = visible(title)
 
     def measure(samples: Codes, data: Codes) -> Verdict:
         values = decode(data)

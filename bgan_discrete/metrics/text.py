@@ -83,8 +83,7 @@ def evaluate_text(
     references, unseen = (shuffled[count:], shuffled[count:]) if enough else (training, shuffled)
     sets = {"model": samples, "floor": shuffled[:count], **(others or {})}
     for order in MARKOV_ORDERS if markov else ():
-        longest = max(map(len, training))
-        sets[f"Markov {order}"] = MarkovModel(training, order).sample(len(samples), longest, seed, ends)
+        sets[f"Markov {order}"] = MarkovModel(training, order).sample(len(samples), max(map(len, training)), seed, ends)
     forward = MarkovModel(training, PERPLEXITY_ORDER)
     values = {
         name: _figures(texts, training, references, unseen, forward, ends, valid, count) for name, texts in sets.items()

@@ -86,8 +86,10 @@ class Course:
         if is_over and not self.phases.is_last:
             self._move_on(used)
 
-    def finish(self) -> None:
+    def finish(self, is_interrupted: bool = False) -> None:
         """Look for the last time, and choose between the best weights of the game and its start."""
+        if is_interrupted:
+            return
         state = self._state
         if self.is_judged and self._last_look() < state.step:
             self._look()

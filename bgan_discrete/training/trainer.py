@@ -146,14 +146,13 @@ class Trainer:
         """Train up to ``max_steps`` or ``max_seconds``, whichever comes first, and write a last checkpoint.
 
         Runs repeat, and resume exactly, where ``max_steps`` is the only budget. SIGINT and SIGTERM pause the training
-        after the current step, with a checkpoint; a second SIGINT ends it at once. Several processes stop together.
+        after the current step, with a checkpoint; a second SIGINT ends it at once.
 
         Args:
             progress: Whether to report progress on stderr.
             tensorboard: Whether to write TensorBoard files into the folder.
             on_samples: Called with (step, codes ``[64, *event_shape]``) every ``config.sample_interval`` steps, of the
-                same latents; with labels, some codes of each of the first classes. May return a picture, uint8
-                ``[H, W, 3]``, or a text for TensorBoard.
+                same latents; may return a picture, uint8 ``[H, W, 3]``, or a text for TensorBoard.
 
         Returns:
             How it ended.
@@ -164,19 +163,18 @@ class Trainer:
             NonFiniteError: If a loss, a gradient or a weight is inf or NaN. No update is applied after that; on an
                 accelerator the error comes with the next figures, samples or checkpoint.
         """
-        # Only the first process writes and reports.
         config, state = self.config, self.state
         ending, pace = Ending(config, self.processes, state.step, state.seconds), Pace(state.step)
         ending.reason = self.used_up()
         state.check_alike(self.data, config)
-        claim = claim_folder(self.output_dir, state.is_new, self.processes)
-        state.is_new = False
+        # Only the first process writes and reports.
         folder, progress = (self.output_dir, progress) if self.processes.is_first else (None, False)
         with (
-            claim,
+            claim_folder(self.output_dir, state.is_new, self.processes),
             RunLog.of_training(folder, config, state.step, state.seconds, progress, tensorboard) as log,
             ending.catching_signals(),
         ):
+            state.is_new = False
             while ending.reason is None:
                 # 1. One step of the players, at learning rates that decay as the budgets are used.
                 phase = state.phases.name
@@ -192,17 +190,13 @@ class Trainer:
                 # 3. Whatever else is due: figures, samples, a checkpoint.
                 if state.step % config.log_interval == 0 or state.step == config.max_steps:
                     log.write(state.step, self._figures(phase, pace.since_last(state.step)))
-                if config.sample_interval and state.step % config.sample_interval == 0:
-                    self._show_samples(log, on_samples)
-                if config.checkpoint_interval and state.step % config.checkpoint_interval == 0:
-                    self.save()
+                self._show_and_save(log, on_samples)
 
                 # 4. The processes vote on whether to continue.
                 state.seconds = ending.after_step(state.step)
                 ending.reason = ending.reason or state.phases.ended_by or None
             state.seconds = ending.close()
-            if ending.reason not in SIGNALS:
-                self._course.finish()
+            self._course.finish(ending.reason in SIGNALS)
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
             self.save()
         return ending.summary(state.step)
@@ -272,6 +266,14 @@ class Trainer:
         if "log_beta" in means and config.continuous == "none":
             figures["draws_per_second"] = steps_per_second * config.batch_size * self.game.num_draws
         return figures
+
+    def _show_and_save(self, log: RunLog, on_samples: ShowSamples | None) -> None:
+        """Samples and a checkpoint, where they are due."""
+        config, step = self.config, self.state.step
+        if config.sample_interval and step % config.sample_interval == 0:
+            self._show_samples(log, on_samples)
+        if config.checkpoint_interval and step % config.checkpoint_interval == 0:
+            self.save()
 
     def _show_samples(self, log: RunLog, on_samples: ShowSamples | None) -> None:
         self._faults.check_finite()

@@ -250,11 +250,11 @@ def test_a_function_of_values_is_a_judge() -> None:
         asked.append((samples.dtype.kind, len(samples), len(data)))
         return abs(float(samples.mean() - data.mean()))
 
-    judge = judge_of(error_of_mean, decode=lambda codes: codes * 0.5)
+    judge = judge_of(error_of_mean, decode=lambda codes: codes * 0.5, title="error of the mean")
     rng = np.random.default_rng(0)
     data = np.zeros((50, 1), int)
     verdicts = [judge.measure(rng.integers(10, size=(400, 1)), data) for _ in range(50)]
-    assert judge.title == "error_of_mean" and asked[:2] == [("f", 400, 50), ("f", 100, 50)]
+    assert judge.title == "error of the mean" and asked[:2] == [("f", 400, 50), ("f", 100, 50)]
     check_noise(verdicts)
 
 
