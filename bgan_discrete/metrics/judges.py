@@ -18,6 +18,7 @@ from bgan_discrete.errors import InputError, visible
 from bgan_discrete.metrics.frechet import frechet_distance
 from bgan_discrete.metrics.frozen import FrozenFeatures
 from bgan_discrete.metrics.ngrams import jensen_shannon, ngram_divergences, numbered_ngrams
+from bgan_discrete.metrics.trees import held_out_scores
 from bgan_discrete.metrics.verdict import Codes, Judge, Verdict
 from bgan_discrete.space import SampleSpace
 
@@ -111,7 +112,7 @@ def trees_judge(space: SampleSpace) -> Judge:
         sides = _checked("samples", samples), _checked("data", data)
         features = np.concatenate([_features_of_codes(side, space.num_categories, longest) for side in sides])
         is_data = np.arange(len(features)) >= len(sides[0])
-        scores = _held_out_scores(features, is_data)
+        scores = held_out_scores(_trees(features.shape[1]), features, is_data, FOLDS)
         return _auc(scores[~is_data], scores[is_data])
 
     return Judge("AUC of trees that tell samples from data", measure, NUM_SAMPLES)
@@ -136,21 +137,15 @@ def _counts(numbers: Codes, size: int) -> NDArray[np.int64]:
     return np.bincount(flat.ravel(), minlength=len(numbers) * size).reshape(len(numbers), size)
 
 
-def _held_out_scores(features: NDArray[np.float32], is_data: NDArray[np.bool_]) -> Floats:
-    """How likely each row is of the data, by trees that have not seen it."""
+def _trees(num_features: int) -> Any:
+    """A classifier that takes about a second."""
     from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
 
-    scores = np.empty(len(features))
-    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, is_data):
-        if features.shape[1] <= MAX_BOOSTED:
-            trees: Any = HistGradientBoostingClassifier(
-                max_iter=BOOSTED_TREES, early_stopping=False, class_weight="balanced", random_state=0
-            )
-        else:
-            trees = ExtraTreesClassifier(RANDOM_TREES, min_samples_leaf=3, class_weight="balanced", random_state=0)
-        scores[unseen] = trees.fit(features[seen], is_data[seen]).predict_proba(features[unseen])[:, 1]
-    return scores
+    if num_features <= MAX_BOOSTED:
+        return HistGradientBoostingClassifier(
+            max_iter=BOOSTED_TREES, early_stopping=False, class_weight="balanced", random_state=0
+        )
+    return ExtraTreesClassifier(RANDOM_TREES, min_samples_leaf=3, class_weight="balanced", random_state=0)
 
 
 def _auc(of_samples: Floats, of_data: Floats) -> Verdict:

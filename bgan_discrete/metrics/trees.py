@@ -1,5 +1,7 @@
 """How well boosted trees tell samples from data: a judge that no player has met."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,10 +39,8 @@ def boosted_tree_auc(samples: NDArray[np.integer], data: NDArray[np.integer], se
             f"samples and data must be at least {FOLDS} rows of one shape, got {list(samples.shape)} and "
             f"{list(data.shape)}"
         )
-    # Here, because this part of the library takes seconds to import.
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     rows = np.concatenate([np.asarray(part).reshape(len(part), -1) for part in (samples, data)])
     is_real = np.arange(len(rows)) >= len(samples)
@@ -48,6 +48,24 @@ def boosted_tree_auc(samples: NDArray[np.integer], data: NDArray[np.integer], se
     trees = HistGradientBoostingClassifier(
         learning_rate=LEARNING_RATE, max_iter=count, early_stopping=False, random_state=seed
     )
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    chances = cross_val_predict(trees, rows.astype(np.float64), is_real, cv=folds, method="predict_proba")[:, 1]
-    return float(roc_auc_score(is_real, chances))
+    return float(roc_auc_score(is_real, held_out_scores(trees, rows.astype(np.float64), is_real, FOLDS, seed)))
+
+
+def held_out_scores(
+    trees: Any, features: NDArray[np.floating], is_data: NDArray[np.bool_], folds: int, seed: int = 0
+) -> NDArray[np.floating]:
+    """How likely each row is of the data, ``[n]``, by trees that are learnt from the other folds.
+
+    Args:
+        trees: A classifier of scikit-learn.
+        features: ``[n, d]``.
+        is_data: Which rows are of the data, ``[n]``.
+        folds: How many.
+        seed: Of the folds.
+    """
+    # Here, because this part of the library takes seconds to import.
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    scores: NDArray[np.floating] = cross_val_predict(trees, features, is_data, cv=parts, method="predict_proba")[:, 1]
+    return scores
