@@ -144,7 +144,7 @@ class Rival:
 
 
 class Judge:
-    """The first figure of quality of a data set, on rows that no player has seen; lower is better.
+    """The first figure of quality of a data set, on rows that no finisher learns from; lower is better.
 
     Args:
         task: Of the finisher.

@@ -199,6 +199,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setitem(finishers.DATA_SETS, name, dataclasses.replace(small, batch_size=8))
     few = generations.Generations(count=2, look_every=1, pool=30, seen_by_discriminator=10, sets=2, judged=12)
     monkeypatch.setitem(finishers.FINISHERS, "generations", finishers.Finisher(generations.by_generations, few))
+    monkeypatch.setattr(rounds, "SCORED", 8)
     torch.set_num_threads(1)
     return tmp_path
 
@@ -210,16 +211,13 @@ def run(data_dir: Path, *cells: str) -> list[dict[str, Any]]:
     return records
 
 
-@pytest.mark.parametrize(
-    "cell",
-    ["game_jeffreys", "anchored", "generations", "implicit"],
-)
+@pytest.mark.parametrize("cell", ["game_jeffreys", "anchored", "generations", "implicit"])
 @pytest.mark.parametrize("setup", ["sokoban_10", "nursery_causal"])
 def test_a_cell_is_measured_next_to_its_start_and_its_twin(data_dir: Path, setup: str, cell: str) -> None:
     [record] = run(data_dir, f"{setup}/{cell}/0")
     assert (record["budget"], record["total"], record["steps"]) == ("2 + 4 steps", 6, 4)
     assert record["figures"]["nats of held-out"] > 0 and "floor" in record["references"]
-    if setup == "sokoban_10":
+    if setup == "sokoban_10" and cell in ("generations", "implicit"):
         again = finishers.Laboratory(data_dir, data_dir / "cache", rounds.Spending(4, 2, in_steps=True))
         assert again.measure(finishers.Cell(setup, cell, 0))["figures"] == record["figures"]
 
