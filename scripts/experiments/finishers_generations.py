@@ -37,13 +37,16 @@ LATENTS = 16
 JUDGED_WITH, WEIGHED_WITH = 5_000, 10_000
 """Seeds of draws; those of the figures are others."""
 
+JUDGED_SHARE = 0.2
+"""The most of a budget that the judge may take: where it is too dear, there are fewer generations."""
+
 
 @dataclass(frozen=True)
 class Generations:
     """A frozen generator, a discriminator at its best, and a fit to what the frozen one drew, by importance.
 
     Attributes:
-        count: Generations of a budget.
+        count: Generations of a budget, at most.
         alone: The most of a generation that its discriminator may take.
         discriminator: Of text, where that of the data set scores positions rather than samples.
         look_every: Steps between looks at the discriminator's held-out loss.
@@ -172,6 +175,7 @@ class Lineage:
     Attributes:
         accepted: Weights of the generator that the judge likes best.
         verdict: On it.
+        count: Of generations, which divide the budget.
     """
 
     def __init__(self, task: Task, plan: Generations) -> None:
@@ -186,6 +190,8 @@ class Lineage:
         began = self.clock.share
         self.accepted, self.verdict = copy.deepcopy(self.generator.state_dict()), self.judge(self.generator)
         self.to_judge = self.clock.share - began
+        affordable = int(JUDGED_SHARE / self.to_judge) if self.to_judge else plan.count
+        self.count = max(min(plan.count, affordable), 1)
 
     def generation(self, number: int) -> dict[str, float]:
         """Train the discriminator, weigh, fit and judge; what was seen."""
@@ -193,17 +199,17 @@ class Lineage:
         self.generator.load_state_dict(self.accepted)
         drawn = torch.from_numpy(draw(self.generator, plan.pool, WEIGHED_WITH + 100 * self.task.seed + number))
         unseen, pool = drawn.split([plan.seen_by_discriminator, plan.pool - plan.seen_by_discriminator])
-        loss = self.rival.train(self._both_sides, unseen, (number + plan.alone) / plan.count)
+        loss = self.rival.train(self._both_sides, unseen, (number + plan.alone) / self.count)
         weights = importance_weights(sample_log_ratios(self.rival.network, pool))
-        fitted = self._fit(pool, weights, (number + 1) / plan.count - self.to_judge)
+        fitted = self._fit(pool, weights, (number + 1) / self.count - self.to_judge)
         now = self.judge(fitted)
-        is_better = now.beats(self.verdict)
+        before, is_better = self.verdict.value, now.beats(self.verdict)
         if is_better:
             self.accepted, self.verdict = copy.deepcopy(fitted.state_dict()), now
         ess = float(effective_sample_size(weights.log()[:, None]))
         return {
-            "heldout_loss": loss, "ess_fraction": ess / len(pool), "judged": now.value, "noise": now.noise,
-            "accepted": float(is_better),
+            "heldout_loss": loss, "ess_fraction": ess / len(pool), "before": before, "judged": now.value,
+            "noise": now.noise, "accepted": float(is_better),
         }  # fmt: skip
 
     def _of_data(self, count: int) -> Tensor:
@@ -236,7 +242,6 @@ class Lineage:
 def by_generations(task: Task, plan: Generations) -> dict[str, Any]:
     """Generations until the budget is used up; each is kept if the judge prefers it by more than its noise."""
     lineage, seen = Lineage(task, plan), []
-    for number in range(plan.count):
-        if task.clock.share < (number + 1) / plan.count:
-            seen.append(lineage.generation(number))
+    for number in range(lineage.count):
+        seen.append(lineage.generation(number))
     return {"generator": lineage.accepted, "seen": seen}
