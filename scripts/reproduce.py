@@ -15,6 +15,7 @@ EXAMPLES = (
 
 EXPERIMENTS = {
     "variance": "per-latent against batch normalisation, draws against latents; the variance of each estimator",
+    "toys": "the signal and the noise of each estimator in random games, without a training",
     "classifier": "a classifier of images trained adversarially, by every divergence",
     "divergences": "discrete images judged by freshly trained critics",
     "palette": "colour images in sixteen colours",

@@ -294,6 +294,39 @@ def test_processes_agree_on_the_time_used_and_start_from_the_same_weights(tmp_pa
     assert first.splitlines() == [f"max_seconds 9 18.0 {rates}", "True 2"]
 
 
+JUDGED = """
+import numpy as np, torch
+from bgan_discrete import MLPDiscriminator, MLPGenerator, SampleSpace, Trainer, TrainingConfig
+from bgan_discrete.parallel import join_processes
+from bgan_discrete.training import course, judging
+from bgan_discrete.metrics.verdict import Judge, Verdict
+judging.MIN_HALF, course.LEAST_STEPS, course.SEEN, asked = 10, 1, -100.0, []
+with join_processes("cpu", 60) as processes:
+    def measure(samples, data):
+        asked.append(len(samples))
+        return Verdict(float(np.random.rand()), 0.01)  # other numbers in each process, were it asked there
+    space = SampleSpace((6,), 3)
+    torch.manual_seed(0)
+    networks = MLPGenerator(space, 4, 8, 1), MLPDiscriminator(space, 8, 1)
+    config = TrainingConfig(
+        batch_size=4, num_draws=2, max_steps=20, threads=1, device="cpu", checkpoint_interval=0,
+        phases="likelihood=0.3,discriminator=0.2,game",
+    )
+    codes = np.random.default_rng(0).integers(0, 3, (400, 6)).astype(np.uint8)
+    trainer = Trainer(*networks, codes, config, judge=Judge("dice", measure, 8), processes=processes)
+    trainer.train(progress=False)
+    state = trainer.state
+    weights = [float(value.double().sum()) for value in trainer.kept_generator.state_dict().values()]
+    print(len(asked) > 3 if processes.is_first else not asked, state.looks, state.choice, state.verdicts, weights)
+"""
+
+
+def test_the_first_process_judges_for_all() -> None:
+    first, second = outputs(["-c", JUDGED])
+    assert first == second
+    assert first.startswith("True [{'step':")
+
+
 HANGING = """
 import dataclasses, os, sys, time
 from bgan_discrete import BGANError, parallel

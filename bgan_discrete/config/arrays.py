@@ -139,6 +139,13 @@ class ArrayTrainingConfig(ScriptConfig):
     model: ArrayModelConfig = field(default_factory=ArrayModelConfig)
     training: ArrayAlgorithmConfig = field(default_factory=ArrayAlgorithmConfig)
 
+    @property
+    def phases(self) -> str:
+        """By default likelihood alone, which is measured to be nearer to the data, except for convolutions."""
+        if self.training.phases != "auto" or self.model.generator == "conv":
+            return super().phases
+        return "likelihood"
+
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         training = self.training

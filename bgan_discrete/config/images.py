@@ -105,6 +105,11 @@ class ImageTrainingConfig(ScriptConfig):
     model: ImageModelConfig = field(default_factory=ImageModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    @property
+    def phases(self) -> str:
+        """By default the game alone, of generators in rounds likelihood."""
+        return "likelihood" if self.training.phases == "auto" and self.model.generator == "masked" else super().phases
+
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()

@@ -116,6 +116,12 @@ class ScriptConfig:
         if self.front.kind not in kinds and value != entry.default:
             raise InputError(f"{entry.name} is for {' and '.join(kinds)}; leave it out, got {value!r}")
 
+    @property
+    def phases(self) -> str:
+        """The phases of the training, with ``auto`` decided; by default the game alone."""
+        values: dict[str, Any] = self.to_flat()
+        return str({"auto": "game"}.get(values["phases"], values["phases"]))
+
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""
         return {k: v for section in dataclasses.asdict(self).values() for k, v in section.items()}
@@ -124,7 +130,8 @@ class ScriptConfig:
         """What stands in the way of resuming a run of ``other``: ``name: theirs -> ours`` of what is not free."""
         mine, theirs = self.to_flat(), other.to_flat()
         free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
-        if mine["lr_decay"] == "none":
+        # Otherwise phases, or the looks of a judge, depend on the budget.
+        if mine["lr_decay"] == "none" and mine["keep"] == "last" and "," not in self.phases:
             free |= {"max_steps", "max_seconds"}
         return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
 

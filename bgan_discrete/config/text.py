@@ -163,6 +163,14 @@ class TextTrainingConfig(ScriptConfig):
     model: TextModelConfig = field(default_factory=TextModelConfig)
     training: TextAlgorithmConfig = field(default_factory=TextAlgorithmConfig)
 
+    @property
+    def phases(self) -> str:
+        """By default likelihood first, where it is measured to help."""
+        generator = self.model.generator
+        if self.training.phases != "auto" or generator in ("conv", "mlp"):
+            return super().phases
+        return "likelihood" if generator == "masked" else "likelihood=0.7,discriminator=0.05,game"
+
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""
         super().check()

@@ -1,16 +1,24 @@
 """The options of the algorithm, its optimisers and the run: the same for every kind of data."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from bgan_discrete.config.option import Section, option
 from bgan_discrete.errors import InputError
 
-EstimatorName = Literal["bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan"]
+EstimatorName = Literal[
+    "bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "symmetric", "matched", "reinforce", "maligan"
+]
 DivergenceName = str  # not a Literal, so that total variation is refused with its reason
 PenaltyName = Literal["none", "r1", "roth", "wgan_gp"]
 ContinuousName = Literal["none", "boundary_seeking", "non_saturating"]
 CreditName = Literal["sample", "prefix", "alternatives"]
+PHASES = ("likelihood", "discriminator", "game")
+"""Of a training, in this order: the generator by maximum likelihood, the discriminator alone, both in the game."""
+
+ROUNDING = 1e-9
+"""By which shares of a budget may miss their sum."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,18 @@ class TrainingConfig(Section):
     lr_decay: Literal["none", "linear"] = option(
         "linear", "linear: constant for half of the budget, steps or seconds, that is used up first; then down to 2 %"
     )
-    pretrain_steps: int = option(0, "first so many of max_steps: train the generator by maximum likelihood", low=0)
-    warmup_steps: int = option(0, "then so many steps: train the discriminator alone", low=0)
+    phases: str = option(
+        "auto",
+        "phases of the training, some of likelihood, discriminator (alone) and game, in this order, each with its "
+        "share of the budget, such as likelihood=0.7,discriminator=0.05,game; what has no share gets the rest (auto: "
+        "for texts position by position likelihood=0.7,discriminator=0.05,game; for other generators in rounds, and "
+        "mlp of tables, likelihood; else game)",
+    )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "which weights are the model: those that a judge likes best on training data that are kept back for it (a "
+        "tenth, of 2,000 or more), or the last",
+    )
     credit: CreditName = option(
         "sample",
         "whose log-ratio F weighs a position of a draw: the sample's, that of the prefix that it ends, or that "
@@ -99,6 +117,7 @@ def _check_training(training: TrainingConfig) -> None:
     from bgan_discrete.game.estimators import make_estimator
     from bgan_discrete.game.penalties import get_penalty
 
+    shares_of_phases(training.phases)
     get_divergence(training.divergence)
     get_penalty(training.penalty)
     estimator = make_estimator(training.estimator)
@@ -106,18 +125,15 @@ def _check_training(training: TrainingConfig) -> None:
         estimator.check_alternatives()
     elif training.continuous == "none":
         estimator.check_num_draws(training.num_draws)
-    if training.continuous != "none" and training.pretrain_steps:
+    if training.continuous != "none" and "likelihood" in shares_of_phases(training.phases):
         raise InputError(
-            f"pretrain_steps needs probabilities, which a continuous generator has not; leave it out, got "
-            f"{training.pretrain_steps}"
+            f"phases with likelihood need probabilities, which a continuous generator has not; got {training.phases!r}"
         )
     if training.escort not in (None, 1) and training.credit != "alternatives":
         raise InputError(
             f"escort needs credit 'alternatives'; give that, or leave escort out; got {training.escort} and credit "
             f"{training.credit!r}"
         )
-    if training.pretrain_steps > training.max_steps:
-        raise InputError(f"pretrain_steps are some of max_steps = {training.max_steps}, got {training.pretrain_steps}")
     if training.gradient_accumulation_steps > training.batch_size:
         raise InputError(
             f"gradient_accumulation_steps must be at most batch_size = {training.batch_size}, got "
@@ -132,3 +148,31 @@ def _check_training(training: TrainingConfig) -> None:
         raise InputError(
             f"discriminator_draws must be at most num_draws = {training.num_draws}, got {training.discriminator_draws}"
         )
+
+
+def shares_of_phases(phases: str) -> dict[str, float]:
+    """Phases by their names, in their order, and the share of the budget of each; ``auto`` is the game alone.
+
+    Raises:
+        InputError: If a name is unknown, given twice or out of order, or the shares do not add up to 1.
+    """
+    parts = [part.strip() for part in ("game" if phases == "auto" else phases).split(",")]
+    pairs = [(name.strip(), share.strip()) for name, _, share in (part.partition("=") for part in parts)]
+    names = [name for name, _ in pairs]
+    if names != [name for name in PHASES if name in names]:
+        raise InputError(f"phases must be some of {', '.join(PHASES)}, in this order, got {phases!r:.100}")
+    shares: dict[str, float | None] = {}
+    for name, share in pairs:
+        try:
+            shares[name] = float(share) if share else None
+        except ValueError:
+            shares[name] = math.nan
+    given = [share for share in shares.values() if share is not None]
+    rest, open_ones = 1 - sum(given), len(shares) - len(given)
+    fits = rest > 0 if open_ones else abs(rest) < ROUNDING
+    if not fits or not all(0 < share <= 1 for share in given):
+        raise InputError(
+            f"phases must have shares of the budget above 0 that add up to 1, such as likelihood=0.7,game, got "
+            f"{phases!r:.100}"
+        )
+    return {name: rest / open_ones if share is None else share for name, share in shares.items()}

@@ -32,12 +32,14 @@ RETIRED = {
     "penalty_interval": "leave it out: it is 4; in Python, Game(penalty_interval=)",
     "pretrain_latents": "leave it out: it is batch_size",
     "pretrain_lr": "leave it out: it is 0.002",
+    "pretrain_steps": "give its share of the budget: phases likelihood=0.5,game",
     "report_to": "leave it out: in Python, Trainer.train(tensorboard=True)",
     "score_chunk": "leave it out: it is chosen by itself; gradient_accumulation_steps and num_draws set the memory",
     "score_dtype": "leave it out: dtype is that of the scoring too",
     "spectral_norm": "leave it out, and give a penalty",
     "tempering": "leave it out: it biased the gradient",
     "text_column": "give it as column",
+    "warmup_steps": "give its share of the budget: phases discriminator=0.1,game",
 }
 """Options that are no more, and what to do instead."""
 

@@ -7,6 +7,7 @@ beginning of the training.
 """
 
 from bgan_discrete.diagnosis.findings import Finding, Severity, by_severity, split_options
+from bgan_discrete.diagnosis.judge_rules import check_judged
 from bgan_discrete.diagnosis.outcome_rules import Outcome, check_outcome
 from bgan_discrete.diagnosis.watch import HealthWatch, check_training, check_window
 
@@ -16,6 +17,7 @@ __all__ = [
     "Outcome",
     "Severity",
     "by_severity",
+    "check_judged",
     "check_outcome",
     "check_training",
     "check_window",

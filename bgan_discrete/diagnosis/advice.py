@@ -18,9 +18,12 @@ def takes_alternatives(options: Options) -> bool:
 
 
 def weighs_draws(options: Options) -> bool:
-    """Whether the generator follows normalised weights of its draws."""
+    """Whether the generator follows weights of its draws, so that one of them can outweigh all others."""
     is_discrete = options.get("continuous", "none") == "none" and not takes_alternatives(options)
-    return is_discrete and options.get("estimator", "bgan_centered") not in ("rloo", "reinforce")
+    estimator = options.get("estimator", "bgan_centered")
+    if estimator == "matched":  # the fake terms of these are powers of the weights
+        return is_discrete and options.get("divergence", "gan") in ("kl", "pearson_chi2")
+    return is_discrete and estimator not in ("rloo", "reinforce")
 
 
 def _has_penalty(options: Options) -> bool:

@@ -34,6 +34,28 @@ PAIRS, LARGEST_PAIR = "total_variation_of_a_pair_dependent_tenth", "total_variat
 CRITIC = "divergence_that_a_fresh_critic_finds_0_to_1"
 """Figures by which columns that depend on each other differ from independent ones, if by so much at least."""
 
+AUC, TREE = "auc_of_boosted_trees", "Chow-Liu tree"
+TOLD_APART, ALWAYS_TOLD_APART, JUST_TOLD_APART = 0.9, 0.99, 0.6
+"""Areas under the curve of a judge from outside: from the first on a model needs care, from the second on it is of no
+use, and up to the third it is near the data."""
+
+TREE_MARGIN = 0.25
+"""What a figure of pairs must be above a tree's, as a part of the floor, so that it is not by chance."""
+
+MAIN_FIGURES = ("jsd_4", "frechet_features", "frechet_pixels", PAIRS)
+MOST_FLOORS = 2.0
+"""Distances that say how near samples are to the data, and up to how many times their floor they are so."""
+
+ENTROPY, ENTROPY_SHARE = "entropy_of_4_grams_bits", 0.95
+
+SAID_BY: Mapping[str, tuple[str, ...]] = {
+    "no_better_than_baseline": ("mode_collapse",),
+    "entropy_low": ("mode_collapse",),
+    "worse_than_tree": ("mode_collapse", "no_better_than_baseline"),
+    "far_from_data": ("mode_collapse", "no_better_than_baseline", "worse_than_tree", "told_apart"),
+}
+"""Findings that need not be reported next to others, which are more precise about the same fault."""
+
 MOST_EMPTY, MOST_UNKNOWN, MOST_BROKEN = 0.1, 0.01, 0.05
 UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 INTERRUPTIONS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -79,9 +101,8 @@ class Outcome:
 def check_outcome(outcome: Outcome) -> list[Finding]:
     """What is wrong with how a run ended, with its figures and samples, the worst first; one finding for one fault."""
     found = {finding.key: finding for finding in reversed(findings(OUTCOME_RULES, outcome))}
-    if "mode_collapse" in found:
-        found.pop("no_better_than_baseline", None)
-    return by_severity(list(reversed(found.values())))
+    kept = [finding for key, finding in found.items() if not found.keys() & set(SAID_BY.get(key, ()))]
+    return by_severity(list(reversed(kept)))
 
 
 def _steps(o: Outcome) -> str:
@@ -160,6 +181,47 @@ def _is_as_independent(o: Outcome, name: str) -> bool:
     """Whether a figure that tells independent columns from real rows hardly tells the samples from them."""
     floor, baseline = o.floor(name), o.baseline(name)
     return _depends(o, name) and o.figures[name].value - floor > BASELINE_SHARE * (baseline - floor)
+
+
+def _noise_of_auc(o: Outcome) -> float:
+    """Two standard errors of the difference of two areas near 1/2, each of so many rows on a side."""
+    return 2 / math.sqrt(3 * max(o.figures[AUC].count, 1))
+
+
+def _cost_of_auc(o: Outcome, of: str) -> float:
+    """How far the area of a baseline is from the best, beyond that of the model; NaN without it."""
+    return o.figures[AUC].cost(o.baseline(AUC, of)) - o.figures[AUC].cost(o.figures[AUC].value)
+
+
+def _has_worse_pairs_than_tree(o: Outcome) -> bool:
+    """By the pairs that a tree is made of, unless boosted trees, which see all columns at once, prefer the model."""
+    is_preferred = o.has(AUC) and _cost_of_auc(o, TREE) > _noise_of_auc(o)
+    margin = max(TREE_MARGIN * o.floor(PAIRS), LEAST_DEPENDENCE)
+    return not is_preferred and o.figures[PAIRS].value - o.baseline(PAIRS, TREE) > margin
+
+
+def _draw_in_turn(o: Outcome) -> str:
+    if o.options.get("generator") == "causal":
+        return _longer(o)
+    return f"take `generator causal`, which draws one column after the other, or {_longer(o)}"
+
+
+def _is_told_apart(o: Outcome, from_: float) -> bool:
+    """Whether an area is at least so large, or as far below 1/2, and more so than by chance or for real rows."""
+    figure = o.figures[AUC]
+    cost = figure.cost(figure.value)
+    return cost >= from_ - 0.5 and cost - figure.cost(figure.floor) > max(JUST_TOLD_APART - 0.5, _noise_of_auc(o))
+
+
+def _far(name: str) -> Rule[Outcome]:
+    """The rule of a distance: samples that are several times as far from the data as real ones are not like them."""
+    return Rule(
+        "far_from_data", "note", (name,), lambda o: (o.figures[name].ratio or 0.0) >= MOST_FLOORS,
+        f"The samples are not yet like the data: '{{{name}.title}}' is {{{name}.ratio:.1f}} times that of unseen real "
+        "{noun}",
+        "{better}",
+        {"better": _train_better},
+    )  # fmt: skip
 
 
 def _hardly(name: str) -> Callable[[Outcome], str]:
@@ -312,6 +374,44 @@ OUTCOME_RULES: tuple[Rule[Outcome], ...] = (
         "{better}",
         {"markov": lambda o: o.baseline("jsd_4", "Markov 1"), "better": _train_better},
     ),
+    Rule(
+        "told_apart", "warning", (AUC,), lambda o: _is_told_apart(o, TOLD_APART),
+        "A judge from outside tells the samples from unseen real {noun}: the AUC of boosted trees is "
+        f"{{{AUC}.value:.3f}} (0.5 is best), that of training {{noun}} {{{AUC}.floor:.3f}}",
+        "The columns do not depend on each other as in the data: {in_turn}.",
+        {"in_turn": _draw_in_turn},
+        is_critical=lambda o: _is_told_apart(o, ALWAYS_TOLD_APART),
+    ),
+    Rule(
+        "worse_than_tree", "warning", (AUC,), lambda o: -_cost_of_auc(o, TREE) > _noise_of_auc(o),
+        "The samples are worse than a Chow-Liu tree, which needs a second: the AUC of boosted trees is "
+        f"{{{AUC}.value:.3f}} (0.5 is best), that of the tree {{tree:.3f}}",
+        "To learn more than pairs of columns, {in_turn}.",
+        {"tree": lambda o: o.baseline(AUC, TREE), "in_turn": _draw_in_turn},
+    ),
+    Rule(
+        "worse_than_tree", "warning", (PAIRS,), _has_worse_pairs_than_tree,
+        "The samples are worse than a Chow-Liu tree, which needs a second: the total variation of the pairs that "
+        f"depend on each other most is {{{PAIRS}.value:.3f}}, that of the tree {{tree:.3f}} and of unseen real "
+        f"{{noun}} {{{PAIRS}.floor:.3f}}",
+        "To learn more than pairs of columns, {in_turn}.",
+        {"tree": lambda o: o.baseline(PAIRS, TREE), "in_turn": _draw_in_turn},
+    ),
+    Rule(
+        "entropy_low", "warning", (ENTROPY,), lambda o: o.figures[ENTROPY].value < ENTROPY_SHARE * o.floor(ENTROPY),
+        "The samples are less varied than the data: the entropy of their 4-grams is "
+        f"{{{ENTROPY}.value:.2f}} bits, that of as many unseen real {{noun}} {{{ENTROPY}.floor:.2f}}",
+        "To add variety, {variety}.",
+        {"variety": _add_variety},
+    ),
+    Rule(
+        "far_from_data", "note", (AUC,), lambda o: _is_told_apart(o, JUST_TOLD_APART),
+        "The samples are not yet like the data: the AUC of boosted trees is "
+        f"{{{AUC}.value:.3f}} (0.5 is best), that of training {{noun}} {{{AUC}.floor:.3f}}",
+        "{better}",
+        {"better": _train_better},
+    ),
+    *map(_far, MAIN_FIGURES),
     Rule(
         "critic_blind", "note", (CRITIC, LARGEST_PAIR),
         lambda o: _depends(o, LARGEST_PAIR) and o.baseline(CRITIC) - o.floor(CRITIC) <= LEAST_DEPENDENCE,

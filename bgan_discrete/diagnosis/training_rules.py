@@ -31,11 +31,12 @@ DIVERGED_LOSS_GROWTH, DIVERGED_NORM_GROWTH, DIVERGED_NORM = 10.0, 100.0, 100.0
 
 @dataclass(frozen=True)
 class Course:
-    """A whole training: the lines of its adversarial steps, and windows of them."""
+    """A whole training: the lines of its adversarial steps, windows of them, and how many lines there are in all."""
 
     lines: Sequence[Line]
     windows: Sequence[Window]
     options: Options
+    num_logged: int = 0
 
     def has(self, *names: str) -> bool:
         """Whether all these figures were logged, in the last window."""
@@ -128,6 +129,12 @@ def _never_saw_anything(course: Course) -> bool:
     return all(map(is_blind, course.windows)) and not _is_dead(course.windows[-1])
 
 
+def _was_too_short(course: Course) -> bool:
+    """Whether the game was too short to say anything of it, in a run of nothing else."""
+    is_all = len(course.lines) == course.num_logged
+    return is_all and bool(course.lines) and not course.windows and all_finite(course.lines)
+
+
 WINDOW_RULES: tuple[Rule[Window], ...] = (
     Rule(
         "diverging", "critical", (), lambda w: bool(_grown(w)),
@@ -190,7 +197,7 @@ COURSE_RULES: tuple[Rule[Course], ...] = (
         "there was no more to learn. Otherwise strengthen it: {strengthen}, or widen it (`discriminator_width`).",
     ),
     Rule(
-        "too_short", "note", (), lambda c: bool(c.lines) and not c.windows and all_finite(c.lines),
+        "too_short", "note", (), _was_too_short,
         "The run has logged {lines}: too few to assess the training",
         f"Train for at least {SKIPPED_STEPS + WINDOW_STEPS} steps and {SKIPPED_LINES + WINDOW_LINES} lines, or log "
         "more often with {log_interval}.",

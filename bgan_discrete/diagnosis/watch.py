@@ -26,9 +26,9 @@ _KEPT_FIRST, _KEPT_LAST = SKIPPED_LINES + WINDOW_LINES, WINDOW_STEPS + WINDOW_LI
 
 def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
     """What is wrong at the end of a run, or was for a large part of it; the worst first."""
-    lines = adversarial(lines)
+    num_logged, lines = len(lines), adversarial(lines)
     windows = windows_of(lines, options)
-    found = findings(COURSE_RULES, Course(lines, windows, options))
+    found = findings(COURSE_RULES, Course(lines, windows, options, num_logged))
     for rule in WINDOW_RULES:
         ill = [window for window in windows if rule.applies(window)]
         if ill and (ill[-1] is windows[-1] or len(ill) >= LASTING_SHARE * len(windows)):

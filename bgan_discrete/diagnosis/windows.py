@@ -37,7 +37,7 @@ class Window:
 
 
 def adversarial(lines: Sequence[Line]) -> list[Line]:
-    """The lines of steps in which both networks played; not those of pre-training or warm-up."""
+    """The lines of steps in which both networks played; not those of likelihood or of the discriminator alone."""
     return [line for line in lines if is_adversarial(line)]
 
 

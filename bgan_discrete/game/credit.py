@@ -137,7 +137,7 @@ class AlternativesCredit:
             log_w_NP = log_w_NPK.gather(-1, index_NP[..., None]).squeeze(-1)
             num_open: Tensor | int = draw[0].numel()
             if is_open_NP is not None:
-                advantages_NPK = advantages_NPK * is_open_NP[..., None]
+                advantages_NPK = advantages_NPK.masked_fill(~is_open_NP[..., None], 0)  # whatever F is there
                 log_w_NP = log_w_NP * is_open_NP
                 num_open = is_open_NP.flatten(1).sum(1, keepdim=True).clamp_min(1)
 

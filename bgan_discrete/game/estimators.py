@@ -1,16 +1,11 @@
-"""Policy-gradient estimators: log weights of the draws -> advantages.
+"""Estimators as the training step uses them: log weights of the draws -> advantages, with what a step must know.
 
-The generator's gradient is ``-1/N sum_n sum_m a[m, n] grad log g(x[m, n] | z_n)``; an estimator is the choice of
-the advantages ``a``. Each is a pure function of the log weights ``F(x[m, n])``; no gradient flows through it.
-
-With ``r = w_m / (mean weight of the other draws)``, three of them are monotone functions of one ratio:
-`bgan` ``r / (r + M - 1)``, `vimco` ``log(1 + r/(M-1)) - log(1 + 1/(M-1))`` and `loo` ``(r - 1) / M``: a dial from
-bounded and biased to unbounded and unbiased in direction.
+The formulas are in `bgan_discrete.game.advantages`; here are their properties, their form for alternatives that are
+all known, and the table of them by name.
 
 Letters: M draws, N latents, K alternatives of a position.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,183 +16,23 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.game.weights import Normalization, at_least_float32, check_draws, log_partition, normalized_weights
+from bgan_discrete.game.advantages import (
+    bgan,
+    bgan_centered,
+    jeffreys,
+    loo,
+    maligan,
+    matched,
+    reinforce,
+    rloo,
+    symmetric,
+    vimco,
+)
+from bgan_discrete.game.divergences import DIVERGENCES, Divergence
+from bgan_discrete.game.weights import Normalization, at_least_float32, check_draws, log_partition
 from bgan_discrete.parallel import ALONE, Processes
 
-Limit = Literal["weight", "log_weight", "both"]
-
-
-def bgan(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
-    """The paper's estimator: the normalised weights ``w~``; biased by O(1/M), without a baseline.
-
-    Args:
-        log_w_MN: Log weights ``[M, N]``, M >= 2 over the latent.
-        over: What the weights are normalised over; see `bgan_discrete.game.weights.log_normalized_weights`.
-        processes: Those that hold the parts of the batch; likewise.
-
-    Returns:
-        Advantages ``[M, N]``.
-
-    Raises:
-        InputError: If M = 1 with weights over the latent.
-
-    Source:
-        Hjelm et al. (2018), equation 10 and algorithm 1.
-
-    Examples:
-        >>> bgan(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[0.0900, 0.2447, 0.6652]])
-    """
-    return normalized_weights(log_w_MN, over, processes)
-
-
-def bgan_centered(log_w_MN: Tensor, over: Normalization = "latent", processes: Processes = ALONE) -> Tensor:
-    """``w~ - 1/M``: exactly the mean of `bgan`, since ``E grad log g = 0``, with less variance.
-
-    Arguments, result and errors as in `bgan`.
-
-    Examples:
-        >>> bgan_centered(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.2433, -0.0886,  0.3319]])
-    """
-    return normalized_weights(log_w_MN, over, processes) - 1 / log_w_MN.shape[0]
-
-
-def vimco(log_w_MN: Tensor) -> Tensor:
-    """``log Zhat - log Zhat without m``, where ``Zhat`` is the mean weight: unbiased for ``grad E[log Zhat_M]``.
-
-    Args:
-        log_w_MN: Log weights ``[M, N]``, M >= 2.
-
-    Returns:
-        Advantages ``[M, N]``.
-
-    Raises:
-        InputError: If M = 1.
-
-    Source:
-        Mnih and Rezende, "Variational inference for Monte Carlo objectives" (2016), with the arithmetic mean of the
-        other weights as the baseline.
-
-    Examples:
-        >>> vimco(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.3111, -0.1248,  0.6889]])
-    """
-    log_w_MN = _less_the_largest(log_w_MN)
-    return log_partition(log_w_MN, over="latent") - _log_mean_of_others(log_w_MN)
-
-
-def loo(log_w_MN: Tensor) -> Tensor:
-    """``(r - 1) / M`` with ``r = w_m / mean of the others``: in direction exactly unbiased for ``grad log Z``.
-
-    Its variance has no bound when the effective sample size is low. Arguments, result and errors as in `vimco`.
-
-    Examples:
-        >>> loo(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.2674, -0.1173,  0.9915]])
-    """
-    log_w_MN = _less_the_largest(log_w_MN)
-    return torch.expm1(log_w_MN - _log_mean_of_others(log_w_MN)) / log_w_MN.shape[0]
-
-
-def rloo(log_w_MN: Tensor) -> Tensor:
-    """``(F_m - mean of the others) / M``: unbiased for ``grad E_g[F]`` (reverse KL), with a free baseline.
-
-    Arguments, result and errors as in `vimco`.
-
-    Source:
-        Kool, van Hoof, Welling, "Buy 4 REINFORCE samples, get a baseline for free" (2019).
-
-    Examples:
-        >>> rloo(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.5000,  0.0000,  0.5000]])
-    """
-    num_draws = _at_least_two_draws(log_w_MN)
-    # F_m - (S - F_m)/(M - 1) = M/(M - 1) (F_m - S/M), so dividing by M leaves 1/(M - 1).
-    # A constant in F changes nothing; around the middle of its range no sum leaves that of the dtype.
-    low, high = torch.aminmax(at_least_float32(log_w_MN), dim=0)
-    scaled_MN = (log_w_MN - (low / 2 + high / 2)) / (num_draws - 1)
-    return scaled_MN - scaled_MN.mean(0)
-
-
-def jeffreys(log_w_MN: Tensor) -> Tensor:
-    """The sum of `bgan_centered` and `rloo`: forward and reverse KL, as in Jeffreys' symmetric divergence.
-
-    With log weights alone the choices become sharp, and the gradient of a code vanishes with its probability. The
-    weights keep good codes alive as long as ``exp F`` outweighs their small probability.
-
-    Arguments, result and errors as in `vimco`.
-
-    Examples:
-        >>> jeffreys(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.7433, -0.0886,  0.8319]])
-    """
-    return bgan_centered(log_w_MN) + rloo(log_w_MN)
-
-
-def reinforce(log_w_MN: Tensor, log_beta_ema: Tensor | float = 0.0) -> Tensor:
-    """``(F - log beta_EMA - 1) / M``: reverse KL with a moving-average baseline.
-
-    Args:
-        log_w_MN: Log weights ``[M, N]``, any M >= 1.
-        log_beta_ema: Moving average of ``log beta`` over the steps before this one (so that it stays independent of
-            this step's draws).
-
-    Returns:
-        Advantages ``[M, N]``.
-
-    Source:
-        Hjelm et al. (2018), section 2.3 and its appendix.
-
-    Examples:
-        >>> reinforce(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.3333,  0.0000,  0.3333]])
-    """
-    num_draws = log_w_MN.shape[0]
-    return at_least_float32(log_w_MN) / num_draws - (log_beta_ema + 1) / num_draws
-
-
-def maligan(log_w_MN: Tensor, processes: Processes = ALONE) -> Tensor:
-    """``N w / (sum of w over the batch) - 1/M``: one partition function for the batch, and a mean baseline.
-
-    The factor N gives the gradient the scale of the other estimators, which the average over latents divides by N.
-
-    Args:
-        log_w_MN: Log weights ``[M, N]``, any M >= 1.
-        processes: As in `bgan`.
-
-    Returns:
-        Advantages ``[M, N]``, summing to zero over the batch.
-
-    Source:
-        Che et al., "Maximum-likelihood augmented discrete GANs" (2017), section 3.2.
-
-    Examples:
-        >>> maligan(torch.tensor([[0.0], [1.0], [2.0]])).T  # three draws of one latent
-        tensor([[-0.2433, -0.0886,  0.3319]])
-    """
-    return bgan_centered(log_w_MN, "batch", processes)
-
-
-def _at_least_two_draws(log_w_MN: Tensor) -> int:
-    check_draws(log_w_MN.shape[0], "latent")
-    return log_w_MN.shape[0]
-
-
-def _less_the_largest(log_w_MN: Tensor) -> Tensor:
-    """Log weights less the largest of each latent: `vimco` and `loo` stay the same, and numbers near 0 keep digits."""
-    return at_least_float32(log_w_MN) - log_w_MN.amax(0)
-
-
-def _log_mean_of_others(log_w_MN: Tensor) -> Tensor:
-    """``log (1/(M-1) sum_{j != m} w[j, n])``, ``[M, N]``, by prefix and suffix sums."""
-    # Subtracting w_m from the total loses every digit once one weight dominates, and log(1 - w~) may be -inf.
-    num_draws = _at_least_two_draws(log_w_MN)
-    nothing = log_w_MN.new_full((1, log_w_MN.shape[1]), -math.inf)
-    before = torch.cat([nothing, torch.logcumsumexp(log_w_MN, dim=0)[:-1]])
-    after = torch.cat([torch.logcumsumexp(log_w_MN.flip(0), dim=0)[:-1].flip(0), nothing])
-    return torch.logaddexp(before, after) - math.log(num_draws - 1)
-
+Limit = Literal["weight", "log_weight", "both", "symmetric"]
 
 ZERO = 1e-4
 """Up to this, the sum of advantages is one of rounding."""
@@ -214,7 +49,8 @@ class Estimator:
             log-normalisers out, which is only right if they do.
         minimum_draws: The smallest M that carries a signal.
         limit: What M times the advantage becomes for infinitely many draws: the normalised ``"weight"`` or the
-            ``"log_weight"``, each less its mean, or the sum of ``"both"``; None where draws of other latents enter.
+            ``"log_weight"``, each less its mean, the sum of ``"both"``, or ``"symmetric"``: the normalised weight less
+            that of -F; None where draws of other latents enter.
         couples_latents: An advantage depends on the draws of other latents, so that the batch cannot be taken in parts.
         processes: Those that hold the parts of the batch, over which it is coupled.
     """
@@ -262,7 +98,7 @@ class Estimator:
         """Advantages of alternatives that are all known, times their probabilities: the limit of infinitely many draws.
 
         With one draw for each of the alternatives, as often as it is probable, and M growing, M times the advantages
-        become ``w_k / sum_j q_j w_j - 1`` or ``F_k - sum_j q_j F_j``, or the sum of the two.
+        become ``w_k / sum_j q_j w_j - 1``, ``F_k - sum_j q_j F_j``, their sum, or the weight less that of -F.
 
         Args:
             log_q: Log-probabilities ``[..., K]`` of the alternatives, normalised over the last axis.
@@ -292,13 +128,13 @@ class Estimator:
         q = log_q.exp()
         advantages = torch.zeros_like(q)
 
-        # 2. By the weights: q_k (w_k / sum_j q_j w_j - 1).
+        # 2. By the weights: q_k (w_k / sum_j q_j w_j - 1), or q_k (w_k / sum_j q_j w_j - 1/w_k / sum_j q_j/w_j).
         if self.limit != "log_weight":
-            relative_log_w = log_w - log_w.amax(-1, keepdim=True)
-            advantages = torch.softmax(log_q + relative_log_w, dim=-1) - q
+            weighted_less = _weighted(log_q, -log_w) if self.limit == "symmetric" else q
+            advantages = _weighted(log_q, log_w) - weighted_less
 
         # 3. By the log weights: q_k (F_k - sum_j q_j F_j).
-        if self.limit != "weight":
+        if self.limit in ("log_weight", "both"):
             # F relative to that of the most probable choice, so that equal F differ by exactly 0; a quarter of it, so
             # that no difference overflows.
             most_probable = q.argmax(-1, keepdim=True)
@@ -314,7 +150,7 @@ class Estimator:
             raise InputError(
                 f"credit 'alternatives' needs an estimator with a limit for infinitely many draws; {self.name!r} has "
                 "none, as one that weighs a batch; use bgan_centered or rloo with normalization 'latent', or give "
-                "your own one its limit: 'weight', 'log_weight' or 'both'"
+                "your own one its limit: {', '.join(get_args(Limit))}"
             )
 
     def check_rounds(self) -> None:
@@ -326,8 +162,11 @@ class Estimator:
         if self.couples_latents or not torch.allclose(self(log_w_MN), self(log_w_MN + 2), atol=ZERO):
             raise InputError(
                 f"the estimator {self.name!r} changes with a constant in F, which the rounds before a round add: use "
-                "bgan_centered, rloo or jeffreys for a generator that draws in rounds"
+                "bgan_centered, rloo, jeffreys or symmetric for a generator that draws in rounds"
             )
+
+    def check_divergence(self, divergence: Divergence) -> None:
+        """Raise InputError if the discriminator's divergence is not the one that the advantages are of."""
 
     def check_num_draws(self, num_draws: int) -> None:
         """Raise InputError if ``num_draws`` per latent carry no signal."""
@@ -349,6 +188,11 @@ class Estimator:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Load what `state_dict` returned."""
+
+
+def _weighted(log_q: Tensor, log_w: Tensor) -> Tensor:
+    """``q_k w_k / sum_j q_j w_j``; weights relative to the largest, so that equal ones leave q as it is."""
+    return torch.softmax(log_q + (log_w - log_w.amax(-1, keepdim=True)), dim=-1)
 
 
 @dataclass
@@ -377,6 +221,37 @@ class ReinforceEstimator(Estimator):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the moving average back."""
         self.log_beta_ema = state["log_beta_ema"].clone().reshape(())
+
+
+@dataclass
+class MatchedEstimator(Estimator):
+    """`matched` with its divergence, which must be that of the game.
+
+    Attributes:
+        divergence: The one that the discriminator is trained by.
+    """
+
+    divergence: Divergence = DIVERGENCES["gan"]
+
+    def advantages(self, log_w_MN: Tensor) -> Tensor:
+        """The function, with the divergence."""
+        return self.function(log_w_MN, self.divergence)
+
+    @torch.no_grad()
+    def over_alternatives(self, log_q: Tensor, log_w: Tensor, escort: float = 1.0) -> Tensor:
+        """As in `Estimator`, of the fake term h instead of F: ``q_k (h_k - sum_j q_j h_j)``."""
+        log_q, fake_term = at_least_float32(log_q), self.divergence.fake_term(at_least_float32(log_w))
+        # What is no choice may have any F, and h of it may be inf.
+        is_choice = log_q > torch.finfo(log_q.dtype).min / 4
+        return super().over_alternatives(log_q, torch.where(is_choice, fake_term, 0), escort)
+
+    def check_divergence(self, divergence: Divergence) -> None:
+        """Refuse another divergence."""
+        if divergence != self.divergence:
+            raise InputError(
+                f"the estimator {self.name!r} is of the divergence {self.divergence.name!r}, but the game's is "
+                f"{divergence.name!r}: make it with make_estimator({self.name!r}, divergence=...) of the game's own"
+            )
 
 
 def as_estimator(estimator: Estimator | Callable[[Tensor], Tensor]) -> Estimator:
@@ -415,6 +290,8 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("loo", loo, limit="weight"),
         Estimator("rloo", rloo, zero_sum=True, limit="log_weight"),
         Estimator("jeffreys", jeffreys, zero_sum=True, limit="both"),
+        Estimator("symmetric", symmetric, zero_sum=True, limit="symmetric"),
+        MatchedEstimator("matched", matched, zero_sum=True, limit="log_weight"),
         ReinforceEstimator("reinforce", reinforce, minimum_draws=1, limit="log_weight", couples_latents=True),
         Estimator("maligan", maligan, minimum_draws=1, couples_latents=True),
     )
@@ -422,12 +299,19 @@ ESTIMATORS: dict[str, Estimator] = {
 """Every estimator by its name, as `make_estimator` copies it."""
 
 
-def make_estimator(name: str, *, normalization: Normalization = "latent", processes: Processes = ALONE) -> Estimator:
+def make_estimator(
+    name: str,
+    *,
+    normalization: Normalization = "latent",
+    divergence: Divergence = DIVERGENCES["gan"],
+    processes: Processes = ALONE,
+) -> Estimator:
     """Build an estimator by its name.
 
     Args:
         name: A key of `ESTIMATORS`.
         normalization: For `bgan` and `bgan_centered`, what the weights are normalised over.
+        divergence: Of the game; only `matched` depends on it.
         processes: Those that hold the parts of the batch, with as many latents each: what is taken over the batch is
             taken over all of them.
 
@@ -446,6 +330,8 @@ def make_estimator(name: str, *, normalization: Normalization = "latent", proces
         raise InputError(f"estimator {name!r} is unknown; choose one of {', '.join(ESTIMATORS)}")
     check_draws(2, normalization)
     row = replace(ESTIMATORS[name], processes=processes)
+    if isinstance(row, MatchedEstimator):
+        row = replace(row, divergence=divergence)
     if normalization == "latent":
         return row
     if name not in ("bgan", "bgan_centered"):

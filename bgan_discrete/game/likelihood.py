@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Condition, Dice, Players
 from bgan_discrete.game.scoring import generate
@@ -37,16 +38,30 @@ def likelihood_step(
     num_samples = len(real)
 
     def loss_of(real: Tensor, rows: Tensor) -> Outcome:
+        of_part = None if condition is None else condition[rows]
         distribution = generate(players, latents, condition)
-        if distribution.is_mixture:
-            labels = None if condition is None else condition[rows]
-            loss = -distribution.estimated_log_prob(real, labels, rng).mean()
-        elif len(latents) != num_samples:
+        if not distribution.is_mixture and len(latents) != num_samples:
             raise InputError(f"latents must be one for each of {num_samples} samples, got {len(latents)}")
-        else:
-            if len(real) != len(latents):
-                distribution = generate(players, latents[rows])
-            loss = -distribution.log_prob(real[None]).mean()
+        if not distribution.is_mixture and len(real) != num_samples:
+            distribution = generate(players, latents[rows])
+        loss = -log_likelihood(distribution, real, of_part, rng).mean()
         return Outcome(loss, {"likelihood_loss": loss.detach()})
 
     return move(players, "generator", loss_of, real, torch.arange(len(real), device=real.device))
+
+
+def log_likelihood(distribution: Distribution, codes: Tensor, labels: Tensor | None = None, rng: Dice = None) -> Tensor:
+    """What maximum likelihood ascends, of each sample: at most its log-likelihood, in expectation.
+
+    Args:
+        distribution: A mixture over any latents; or any other, with a latent for each sample.
+        codes: ``[B, *event_shape]``.
+        labels: ``[B]``; None for none.
+        rng: Source of what is hidden from a generator that draws in rounds.
+
+    Returns:
+        Nats ``[B]``, differentiable.
+    """
+    if distribution.is_mixture:
+        return distribution.estimated_log_prob(codes, labels, rng)
+    return distribution.log_prob(codes[None])[0]

@@ -26,7 +26,8 @@ class Game:
         credit: Whose F weighs a position of a draw: the sample's, its prefix's, or each alternative's.
 
     Raises:
-        InputError: If a part is given by its name, or is no such object, or a number out of its range.
+        InputError: If a part is given by its name, or is no such object, or a number out of its range; if the estimator
+            is matched to another divergence.
 
     Examples:
         >>> from bgan_discrete import get_penalty, make_estimator
@@ -49,6 +50,7 @@ class Game:
         refuse_names(divergence=self.divergence, penalty=self.penalty, credit=self.credit)
         if not isinstance(self.divergence, Divergence):
             raise InputError(f"divergence must be a Divergence, such as get_divergence('kl'), got {self.divergence!r}")
+        self.estimator.check_divergence(self.divergence)
         for what, part in {"credit": self.credit, "penalty": self.penalty}.items():
             is_none = what == "penalty" and part is None
             if not is_none and (not callable(part) or isinstance(part, type)):

@@ -143,7 +143,7 @@ class Arrays(Kind):
 
     def algorithm(self, config: ArrayTrainingConfig) -> ArrayAlgorithmConfig:
         """The algorithm with its `escort`: where none was asked for, `ESCORT` for alternatives of one-shot ones."""
-        training = config.training
+        training: ArrayAlgorithmConfig = super().algorithm(config)
         if training.escort is not None or training.credit != "alternatives":
             return training
         return dataclasses.replace(training, escort=1.0 if config.model.generator in IN_ROUNDS else ESCORT)

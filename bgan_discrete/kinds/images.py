@@ -20,7 +20,9 @@ from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, ref
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.images import check_counts, evaluate_images
+from bgan_discrete.metrics.judges import image_judge
 from bgan_discrete.metrics.marginals import log_frequencies
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn import ContinuousConvGenerator, ConvDiscriminator, ConvGenerator, MaskedConvGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.neighbours import IMAGE_PAIRS, absent_classes, nearest_images
@@ -235,6 +237,10 @@ class Images(Kind):
             sample_labels=labels,
         )
         return with_likelihood(report, pipeline.generator, data, rounds, resample)
+
+    def judge(self, config: ImageTrainingConfig, data: ImageData) -> Judge:
+        """Features of a frozen random network."""
+        return image_judge(data.codec.decode, data.codes)
 
     def words(self, codec: ImageCodec) -> Words:
         """With the Hub's task for images."""

@@ -5,6 +5,7 @@
 Everything else in the package is the same for images, text and arrays. A new kind is one subclass of `Kind`.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from bgan_discrete.codecs import Codec
-from bgan_discrete.config import ScriptConfig, TrainingConfig
+from bgan_discrete.config import ScriptConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation, key_of
+from bgan_discrete.metrics.judges import trees_judge
 from bgan_discrete.metrics.likelihood import likelihood_figure
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
@@ -159,10 +162,9 @@ class Kind(ABC):
     def check_networks(self, config: Any, data: Any) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raise InputError if the networks of ``config`` do not suit the ``data``."""
 
-    def algorithm(self, config: Any) -> TrainingConfig:
-        """The algorithm of a configuration, with what is left open decided by the networks."""
-        algorithm: TrainingConfig = config.training
-        return algorithm
+    def algorithm(self, config: Any) -> Any:
+        """The algorithm of a configuration, a `TrainingConfig`, with what is left open decided by the networks."""
+        return dataclasses.replace(config.training, phases=config.phases)
 
     @abstractmethod
     def start(self, generator: Generator, config: Any, data: Any) -> None:
@@ -311,6 +313,14 @@ class Kind(ABC):
             InputError: If data and model do not fit, or there are too few samples.
         """
 
+    def judge(self, config: Any, data: Any) -> Judge:
+        """What tells a training of ``config`` on the ``data`` how good its samples are; by default trees, of any codes.
+
+        The training gives it samples, and rows that neither player has learnt from. Of ``data.codes``, from which those
+        rows are taken, it may learn what does not depend on a few rows, such as scales.
+        """
+        return trees_judge(data.space)
+
     def remarks(self, report: Any, data: Any) -> list[str]:
         """What else is printed with the figures of a ``report`` on ``data``, a line each."""
         return []
@@ -333,14 +343,21 @@ class Kind(ABC):
 
 
 def with_likelihood(
-    report: Evaluation, generator: Generator, data: Any, rounds: int | None = None, resample: int = 1
+    report: Evaluation,
+    generator: Generator,
+    data: Any,
+    rounds: int | None = None,
+    resample: int = 1,
+    markov_order: int | None = None,
 ) -> Evaluation:
     """An evaluation with the likelihood of held-out data too, where a generator without classes draws in rounds.
+
+    The baseline of sequences is a Markov model of codes, where its order is given; of others a Chow-Liu tree.
 
     Samples that a discriminator has chosen follow another law, whose likelihood is not known.
     """
     if isinstance(generator, RoundsGenerator) and generator.num_classes is None and resample == 1:
-        figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds)
+        figure = likelihood_figure(generator, data.codes, data.heldout_codes, rounds, markov_order)
         report.figures[key_of(figure.title)] = figure
     return report
 

@@ -26,8 +26,10 @@ from bgan_discrete.kinds.given import codes_of_tokens
 from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options, with_likelihood
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
+from bgan_discrete.metrics.judges import text_judge
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
-from bgan_discrete.metrics.text import WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
+from bgan_discrete.metrics.text import PERPLEXITY_ORDER, WGAN_GP_SAMPLES, evaluate_text, wgan_gp_divergences
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     CausalTransformerGenerator,
@@ -145,7 +147,7 @@ class Text(Kind):
         A generator that draws all positions at once has to become sharp at each of them to write a word at all, and
         there a wrong choice would stay. An autoregressive one learns better from the exact gradient.
         """
-        training = config.training
+        training: TextAlgorithmConfig = super().algorithm(config)
         if training.escort is not None or training.credit != "alternatives":
             return training
         return dataclasses.replace(training, escort=ESCORT if _is_one_shot(config) else 1.0)
@@ -258,7 +260,7 @@ class Text(Kind):
             others={name: other.generate(num_samples, seed=seed).values for name, other in others.items()},
             num_available=len(data.codes),
         )
-        with_likelihood(report, pipeline.generator, data, rounds, resample)
+        with_likelihood(report, pipeline.generator, data, rounds, resample, PERPLEXITY_ORDER)
         if protocol == "wgan-gp":
             few = num_samples < WGAN_GP_SAMPLES
             drawn = (
@@ -275,6 +277,10 @@ class Text(Kind):
                 for name, model in {"model": pipeline, **others}.items()
             }
         return report
+
+    def judge(self, config: TextTrainingConfig, data: TextData) -> Judge:
+        """N-grams of decoded texts."""
+        return text_judge(data.codec.decode, data.codes, data.codec.ends)
 
     def words(self, codec: TextCodec) -> Words:
         """With the Hub's task for text."""

@@ -7,10 +7,12 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "ChowLiuTree": "chow_liu",
     "Evaluation": "figure",
     "Figure": "figure",
     "ImageClassifier": "classifier",
     "TwoSampleAccuracy": "neighbours",
+    "boosted_tree_auc": "trees",
     "category_counts": "marginals",
     "critic_divergence": "critics",
     "evaluate_array": "arrays",

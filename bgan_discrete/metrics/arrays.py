@@ -1,4 +1,4 @@
-"""The figures of generated arrays and tables: columns by themselves, columns in pairs, copies, and a fresh critic.
+"""The figures of generated arrays and tables: columns by themselves, columns in pairs, copies, and judges from outside.
 
 Letters: n rows, P columns (the event shape, flattened), K categories.
 """
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.metrics import figure
+from bgan_discrete.metrics.chow_liu import TREE, baseline_tree
 from bgan_discrete.metrics.critics import critic_divergence
 from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, key_of
-from bgan_discrete.metrics.marginals import category_counts, independent_pixels
+from bgan_discrete.metrics.marginals import category_counts, evenly_spaced, independent_pixels
+from bgan_discrete.metrics.trees import boosted_tree_auc
 from bgan_discrete.nn.sequences import ConvSequenceDiscriminator
 from bgan_discrete.nn.vectors import MLPDiscriminator
 from bgan_discrete.space import SampleSpace
@@ -33,6 +35,12 @@ CRITIC_STEPS = 600
 CONVOLUTION_STEPS = 300
 """Of a critic of convolutions, whose steps take longer."""
 
+STEPS_A_ROW = 3
+"""Of a critic of few rows, at most, which more steps would only let it learn by heart."""
+
+LEAST_AUC_ROWS, MOST_AUC_CELLS = 100, 100_000
+"""Rows on a side below which trees see nothing but noise, and codes on a side above which they get fewer rows."""
+
 CRITIC_WIDTH = 64
 WORST_SHOWN = 5
 MISSING_SHOWN = 20
@@ -43,6 +51,8 @@ FEWEST_EXPECTED = 20
 _DENSE_JOINT = 2**16
 
 CRITIC = "divergence that a fresh critic finds (0 to 1)"
+AUC = "AUC of boosted trees"
+INDEPENDENT = "independent"
 
 Codes = NDArray[Any]
 Entry = tuple[float, Direction]
@@ -199,7 +209,7 @@ def evaluate_array(
             one.
         neighbours: The columns are an order, as the positions of a sequence: the critic is one of convolutions.
         extra: Further figures of the same rows, such as the share of those that keep a rule.
-        seed: Of the baseline, of the held-out rows where there are too many, and of the critics.
+        seed: Of the baselines, of the held-out rows where there are too many, of the critics and the boosted trees.
 
     Returns:
         The figures; the same for the same arguments.
@@ -214,15 +224,19 @@ def evaluate_array(
     rng = np.random.default_rng(seed)
     size = min(len(samples), len(heldout), MAX_BLOCK)
     real = np.asarray(heldout[np.sort(rng.permutation(len(heldout))[:size])])
-    baseline = independent_pixels(training, len(samples), rng)
-    comparison = _Comparison(training, real, space, neighbours, extra, seed)
-    values, baselines, floors = comparison.of(samples), comparison.of(baseline), comparison.of_block(real)
+    models = {INDEPENDENT: independent_pixels(training, len(samples), rng)}
     others = np.asarray(training[np.sort(rng.permutation(len(training))[:size])])
-    floors[CRITIC] = comparison.critic(others)
-    figures = {
-        key_of(title): Figure(title, value, direction, floors[title][0], {"independent": baselines[title][0]}, size)
-        for title, (value, direction) in values.items()
-    }
+    tree = baseline_tree(training, space)
+    if tree is not None:
+        models[TREE] = tree.sample(len(samples), rng)
+    comparison = _Comparison(training, real, space, neighbours, extra, seed)
+    values, floors = comparison.of(samples), comparison.of_block(real) | comparison.of_judges(others)
+    of_models = {name: comparison.of(codes) for name, codes in models.items()}
+    figures = {}
+    for title, (value, direction) in values.items():
+        baselines = {name: found[title][0] for name, found in of_models.items()}
+        count = comparison.auc_rows if title == AUC else size
+        figures[key_of(title)] = Figure(title, value, direction, floors[title][0], baselines, count)
     names = list(column_names or map(str, range(space.num_positions)))
     return _evaluation(figures, samples, training, len(heldout), comparison, names, category_names)
 
@@ -239,16 +253,25 @@ class _Comparison:
         # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
         information = _pair_information(training, self.pairs, space.num_categories)
         self.dependent = np.argsort(-information, kind="stable")[: -(-len(self.pairs) // 10)]
+        self.auc_rows = min(len(real), max(LEAST_AUC_ROWS, MOST_AUC_CELLS // space.num_positions))
 
     def of(self, codes: Codes) -> dict[str, Entry]:
-        """Means over the blocks, and what a critic finds in the first one; a shorter remainder is left out."""
+        """Means over the blocks, and what judges find in the first one; a shorter remainder is left out."""
         size = len(self.real)
         blocks = [codes[start : start + size] for start in range(0, len(codes) - size + 1, size)]
         parts = [self.of_block(block) for block in blocks]
         found = {title: (float(np.mean([part[title][0] for part in parts])), parts[0][title][1]) for title in parts[0]}
-        return {**found, CRITIC: self.critic(blocks[0])}
+        return found | self.of_judges(blocks[0])
 
-    def critic(self, codes: Codes) -> Entry:
+    def of_judges(self, codes: Codes) -> dict[str, Entry]:
+        """What a fresh critic and, of enough rows, boosted trees see of a difference between codes and real rows."""
+        found: dict[str, Entry] = {CRITIC: (self._critic(codes), "lower")}
+        if self.auc_rows >= LEAST_AUC_ROWS:
+            ours, theirs = (part[evenly_spaced(len(part), self.auc_rows)] for part in (codes, self.real))
+            found[AUC] = (boosted_tree_auc(ours, theirs, self.seed), "half")
+        return found
+
+    def _critic(self, codes: Codes) -> float:
         """The divergence of codes from real rows that a freshly trained critic finds, as a share of the largest."""
 
         def make() -> Discriminator:
@@ -256,12 +279,13 @@ class _Comparison:
                 return ConvSequenceDiscriminator(self.space, CRITIC_WIDTH // 2, 2)
             return MLPDiscriminator(self.space, CRITIC_WIDTH)
 
-        steps = min(CRITIC_STEPS, CONVOLUTION_STEPS) if self.neighbours else CRITIC_STEPS
+        most = min(CRITIC_STEPS, CONVOLUTION_STEPS) if self.neighbours else CRITIC_STEPS
+        steps = min(most, STEPS_A_ROW * len(self.real))
         found = critic_divergence(self.real, codes, self.space.num_categories, make, steps=steps, seed=self.seed)
-        return max(found, 0.0) / (2 * math.log(2)), "lower"
+        return max(found, 0.0) / (2 * math.log(2))
 
     def of_block(self, codes: Codes) -> dict[str, Entry]:
-        """The figures of one block, without those of a critic."""
+        """The figures of one block, without those of judges."""
         training, num_categories = self.training, self.space.num_categories
         columns = _column_variation(codes, training, num_categories)
         found: dict[str, Entry] = {
@@ -318,10 +342,13 @@ def _evaluation(
         )
         notes.append(f"Pairs farthest from the data{chosen}: {_listed(worst_pairs)}.")
     size = len(comparison.real)
+    if size < LEAST_AUC_ROWS:
+        notes.append(f"{AUC}: left out, since they need at least {LEAST_AUC_ROWS} rows on a side, and have {size}.")
     method = (
         f"{len(samples):,} samples in blocks of {size:,}, compared with {len(training):,} training and "
-        f"{num_heldout:,} held-out rows. The floor has held-out rows in the samples' place; the baseline 'independent' "
-        "draws every column by itself."
+        f"{num_heldout:,} held-out rows. The floor has held-out rows in the samples' place, of judges, which compare "
+        f"with held-out rows, training rows; the baseline '{INDEPENDENT}' draws every column by itself"
+        + (f", '{TREE}' by one other column." if TREE in next(iter(figures.values())).baselines else ".")
     )
     facts = {
         "num_samples": len(samples),

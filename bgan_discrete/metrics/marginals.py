@@ -35,6 +35,11 @@ def category_counts(codes: NDArray[np.integer], num_categories: int) -> NDArray[
     return counts.reshape(*codes.shape[1:], num_categories)
 
 
+def evenly_spaced(num_rows: int, most: int) -> NDArray[np.int64]:
+    """Places of ``most`` rows among ``num_rows``, from the first to the last; of all where there are no more."""
+    return np.linspace(0, num_rows - 1, min(num_rows, most)).astype(np.int64)
+
+
 def log_frequencies(codes: NDArray[np.integer], num_categories: int, pseudo_count: float = 1.0) -> NDArray[np.float32]:
     """Logarithms of the per-position frequencies, finite for categories that never occur.
 

@@ -1,9 +1,10 @@
-"""Character n-grams of texts: their divergence between two sets, and Markov models.
+"""Character n-grams of texts: their entropy, their divergence between two sets, and Markov models.
 
 Source of the divergence's use: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), section 5.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +22,66 @@ def ngram_divergences(texts_a: Sequence[str], texts_b: Sequence[str], max_order:
     """
     if not len(texts_a) or not len(texts_b):
         raise InputError(f"both sets of texts must hold some, got {len(texts_a)} and {len(texts_b)}")
-    points, position = _joined([*texts_a, *texts_b])
     first_of_b = sum(map(len, texts_a))
-    # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
-    _, symbols = np.unique(points, return_inverse=True)
-    found, ids = [], symbols.astype(np.int64)
-    alphabet = int(symbols.max(initial=0)) + 1
-    places = previous_places = np.arange(len(points))
-    for order in range(1, max_order + 1):
-        if order > 1:
-            long_enough = position[places] >= order - 1
-            places = places[long_enough]
-            before = np.full(len(points), -1, np.int64)
-            before[previous_places] = ids
-            _, ids = np.unique(before[places - 1] * alphabet + symbols[places], return_inverse=True)
-        previous_places = places
-        found.append(_divergence(ids[places < first_of_b], ids[places >= first_of_b]))
+    found = []
+    for grams in numbered_ngrams([*texts_a, *texts_b], max_order):
+        is_b = grams.places >= first_of_b
+        found.append(jensen_shannon(*(np.bincount(grams.ids[side], minlength=grams.count) for side in (~is_b, is_b))))
     return found
 
 
-def _divergence(ids_a: Ids, ids_b: Ids) -> float:
-    if not len(ids_a) or not len(ids_b):
+def ngram_entropy(texts: Sequence[str], order: int) -> float:
+    """Entropy of the frequencies of the n-grams of texts, in bits; 0 where there is none. Fewer texts have less."""
+    check_at_least_one(order=order)
+    *_, grams = numbered_ngrams(texts, order)
+    shares = np.bincount(grams.ids) / max(len(grams.ids), 1)
+    return float(-(shares * np.log2(shares, out=np.zeros_like(shares), where=shares > 0)).sum())
+
+
+def jensen_shannon(counts_a: Ids, counts_b: Ids) -> float:
+    """Jensen-Shannon divergence, in bits, of what was counted in two sets; 1 where there is nothing in one of them."""
+    if not counts_a.any() or not counts_b.any():
         return 1.0
-    size = int(max(ids_a.max(), ids_b.max())) + 1
-    p, q = (np.bincount(ids, minlength=size) / len(ids) for ids in (ids_a, ids_b))
+    p, q = (counts / counts.sum() for counts in (counts_a, counts_b))
     middle = (p + q) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
     return float(max(terms.sum() / 2, 0.0))
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """The n-grams of some texts, for one n.
+
+    Attributes:
+        places: Where each occurrence ends, among the characters of all texts behind one another, ``[m]``.
+        ids: Its number; equal n-grams have equal ones, ``[m]``.
+        contexts: The number of the (n-1)-gram that it begins with; 0 for n = 1, ``[m]``.
+        count: How many different ones there are.
+    """
+
+    places: Ids
+    ids: Ids
+    contexts: Ids
+    count: int
+
+
+def numbered_ngrams(texts: Sequence[str], max_order: int) -> Iterator[Ngrams]:
+    """Number the n-grams within texts, for n = 1 .. max_order."""
+    points, position = _joined(texts)
+    # Every n-gram gets a number: that of its first n-1 characters, combined with its last, and renumbered.
+    symbols = np.unique(points, return_inverse=True)[1].astype(np.int64)
+    alphabet = int(symbols.max(initial=0)) + 1
+    places = np.arange(len(points))
+    ids = contexts = np.zeros(len(points), np.int64)
+    for order in range(1, max_order + 1):
+        if order > 1:
+            before = np.full(len(points), -1, np.int64)
+            before[places] = ids
+            places = places[position[places] >= order - 1]
+            contexts = before[places - 1]
+        different, ids = np.unique(contexts * alphabet + symbols[places], return_inverse=True)
+        yield Ngrams(places, ids, contexts, len(different))
 
 
 def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint32], Ids]:
@@ -119,18 +152,35 @@ class MarkovModel:
     def perplexity(self, texts: Sequence[str], end: bool = True) -> float:
         """``exp`` of the mean negative log-probability of a character; with ``end`` the end of a text counts as one."""
         stream = self._stream(texts)
+        following = self._contexts(stream, 0)[1]
+        counted = np.ones(len(following), bool) if end else following != 1
+        return float(np.exp(-np.log(self._probability(stream)[counted]).mean()))
+
+    def log_prob(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Natural logarithms ``[n]`` of texts' probabilities as beginnings: each character's, given that one follows.
+
+        The probabilities of all texts of one length sum to 1, where a character that was never seen is one of them.
+        """
+        stream = self._stream(texts)
+        is_character = self._contexts(stream, 0)[1] != 1
+        probability, of_end = self._probability(stream), self._probability(stream, of_end=True)
+        of_characters = np.log(probability[is_character]) - np.log1p(-of_end[is_character])
+        of_text = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+        return np.bincount(of_text, of_characters, len(texts)).astype(np.float64)
+
+    def _probability(self, stream: Ids, of_end: bool = False) -> NDArray[np.float64]:
+        """Of every character and end of a stream after its context, or of an end in its place."""
         size = len(self._alphabet) + 2
         probability = np.full(len(self._contexts(stream, 0)[0]), 1 / size)
         for length in range(self.order + 1):
             keys, following = self._contexts(stream, length)
+            wanted = np.ones_like(following) if of_end else following
             total = _times(self._keys[length], keys)
-            seen = _times(self._pairs[length], _mix(keys, following.astype(np.uint64)))
+            seen = _times(self._pairs[length], _mix(keys, wanted.astype(np.uint64)))
             kinds = _times(self._kind_keys[length], keys)
             known = total > 0
             probability[known] = ((seen + kinds * probability) / np.maximum(total + kinds, 1))[known]
-        following = self._contexts(stream, 0)[1]
-        counted = np.ones(len(following), bool) if end else following != 1
-        return float(np.exp(-np.log(probability[counted]).mean()))
+        return probability
 
     def _stream(self, texts: Sequence[str]) -> Ids:
         """All texts behind one another, each after ``order`` starts and before its end."""

@@ -10,7 +10,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.bleu import bleu, self_bleu
 from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, key_of
 from bgan_discrete.metrics.neighbours import share_repeated
-from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
+from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences, ngram_entropy
 
 MARKOV_ORDERS = (1, 2, 3, 4, 5)
 PERPLEXITY_ORDER = 4
@@ -20,6 +20,7 @@ WGAN_GP_SAMPLES, WGAN_GP_LENGTH = 640, 32
 """The protocol of Gulrajani et al. (2017): so many samples of so many characters."""
 
 DIVERGENCE_ORDERS = (1, 2, 3, 4, 5, 6)
+ENTROPY_ORDER = 4
 FEWEST_WORDS = 1.5
 """Words of a training text, on average, from which on figures of words (BLEU, distinct n-grams) are taken."""
 
@@ -85,7 +86,9 @@ def evaluate_text(
         longest = max(map(len, training))
         sets[f"Markov {order}"] = MarkovModel(training, order).sample(len(samples), longest, seed, ends)
     forward = MarkovModel(training, PERPLEXITY_ORDER)
-    values = {name: _figures(texts, training, references, unseen, forward, ends, valid) for name, texts in sets.items()}
+    values = {
+        name: _figures(texts, training, references, unseen, forward, ends, valid, count) for name, texts in sets.items()
+    }
     facts = {
         "num_samples": len(samples),
         "num_training": len(training),
@@ -136,12 +139,16 @@ def _figures(
     forward: MarkovModel,
     ends: bool,
     valid: Sequence[str] | None,
+    count: int,
 ) -> dict[str, float]:
     figures = {}
     # Real texts that are too short for an n-gram say nothing of it.
     most = max(1, min(DIVERGENCE_ORDERS[-1], max(map(len, training))))
     for order, value in enumerate(ngram_divergences(texts, training, most), 1):
         figures[f"JSD-{order}"] = value
+    if most >= ENTROPY_ORDER:
+        # Of as many texts as the floor has: the entropy of more would be greater.
+        figures[f"entropy of {ENTROPY_ORDER}-grams (bits)"] = ngram_entropy(texts[:count], ENTROPY_ORDER)
     if valid is None and sum(len(text.split()) for text in training) >= FEWEST_WORDS * len(training):
         figures |= {f"BLEU-{order}": value for order, value in bleu(texts, references).items()}
         figures |= {f"Self-BLEU-{order}": value for order, value in self_bleu(texts).items()}

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_outcome, check_training
+from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_judged, check_outcome, check_training
 from bgan_discrete.diagnosis.findings import split_options
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
 from bgan_discrete.reporting.charts import charts_of
+from bgan_discrete.reporting.course import course_of
 from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_in_row, pictures_of_pairs
 from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, ROUNDS, RunRecord, load_record, read_lines
 from bgan_discrete.reporting.rounds import MAX_LINES, hexadecimal, rgb_of_code, rgb_of_round
@@ -28,6 +29,9 @@ FRAME_LINES, SHOWN_LINES, LINE_CHARACTERS = 20, 100, 200
 SHOWN_CLASSES = 20
 UNSURE = ("unfinished", "too_short")
 """Findings by which it is too early to say how good a run is."""
+
+UNLIKE = "far_from_data"
+"""The finding by which samples differ from the data, though no fault is known."""
 
 FILES = {"css": "page.css", "script": "page.js"}
 
@@ -59,7 +63,10 @@ def findings_of(record: RunRecord) -> list[Finding]:
     found = check_training(record.lines, record.values)
     was_ill = any(finding.severity == "critical" for finding in found)
     facts = {**record.report, **record.facts}
-    return by_severity(check_outcome(Outcome(record.figures, facts, record.values, record.samples, was_ill)) + found)
+    facts["last_d_real"] = next((line["d_real"] for line in reversed(record.lines) if "d_real" in line), None)
+    outcome = Outcome(record.figures, facts, record.values, record.samples, was_ill)
+    judged = check_judged(outcome) if isinstance(facts.get("course"), dict) else []
+    return by_severity(check_outcome(outcome) + judged + found)
 
 
 def report_page(record: RunRecord) -> str:
@@ -72,6 +79,8 @@ def report_page(record: RunRecord) -> str:
         ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
         ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
+    if isinstance(record.facts.get("course"), dict):
+        sections.insert(3, ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record))))
     if isinstance(record.facts.get("rounds"), dict):
         sections.insert(2, ("rounds", "Rounds: what is drawn when", _part("rounds.html", lambda: _rounds(record))))
     return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)
@@ -179,6 +188,8 @@ def _verdict(found: Sequence[Finding]) -> dict[str, str]:
         return {"severity": "warning", "words": f"Use with care: {_counted(count['warning'], 'warning')}."}
     if any(finding.key in UNSURE for finding in found):
         return {"severity": "note", "words": "Too early to tell."}
+    if any(finding.key == UNLIKE for finding in found):
+        return {"severity": "note", "words": "No fault found, but the samples are not yet like the data."}
     return {"severity": "good", "words": "No fault found: every diagnostic and metric is in its safe range."}
 
 
@@ -296,6 +307,11 @@ def _samples_beside(runs: Mapping[str, RunRecord]) -> dict[str, Any]:
         picture = picture_of(record.root, "samples.png", f"A grid of samples of {name}")
         shown.append((name, picture, _lines(record.samples[:FRAME_LINES])))
     return {"runs": shown}
+
+
+def _course(record: RunRecord) -> dict[str, Any]:
+    """The phases, and the words of the judge."""
+    return course_of({**record.report, **record.facts}) or {"rows": [], "sentences": ["The training has not ended."]}
 
 
 def _progress(record: RunRecord) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
+from bgan_discrete.training.state import kept_weights
 
 
 def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int) -> None:
@@ -41,8 +42,8 @@ def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int) -> 
         space = pipeline.generator.space
         _, discriminator = pipeline.kind.networks(config, space, pipeline.num_classes)
         state = load_checkpoint(path, torch.device("cpu"))
-        discriminator.load_state_dict(state["discriminator"])
-        theirs = {name.removeprefix("module."): value for name, value in state["average"].items()}
+        theirs, weights = kept_weights(state)
+        discriminator.load_state_dict(weights)
         is_its_own = all(
             torch.equal(theirs[name], value.cpu()) for name, value in pipeline.generator.state_dict().items()
         )

@@ -11,8 +11,9 @@ import numpy as np
 from bgan_discrete.errors import InputError
 from bgan_discrete.kinds.finding import kind_of_dataset
 from bgan_discrete.kinds.registry import get_kind
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.models.pipeline import Pipeline
-from bgan_discrete.runs.train import train
+from bgan_discrete.runs.train import OwnJudge, train
 
 IN_MEMORY = "(in memory)"
 """What a run's configuration names data that are no file."""
@@ -27,6 +28,7 @@ def fit(
     kind: str | None = None,
     output_dir: str | Path | None = None,
     progress: bool = True,
+    judge: OwnJudge | Judge | None = None,
     **options: Any,
 ) -> Pipeline:
     """Train a model on data of any kind.
@@ -39,6 +41,9 @@ def fit(
         output_dir: Folder of the run, which keeps its checkpoints, samples and report; None for a temporary folder that
             is deleted with the model.
         progress: Whether to report progress.
+        judge: Says how good samples are, to choose the weights that are kept: a function of samples and data, in the
+            form of the data, that gives a number of which lower is better, or that and its standard error; None for
+            the judge of the kind.
         **options: Options of ``bgan train`` for this kind, such as ``max_steps=2000``, ``max_seconds=60`` or
             ``overwrite=True``.
 
@@ -61,7 +66,7 @@ def fit(
     options = {name: _joined(value) if isinstance(value, (list, tuple)) else value for name, value in options.items()}
     values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
-    model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None).pipeline
+    model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None, judge=judge).pipeline
     if model is None:
         raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
     model.remember(folder / "model", model.data, in_memory, scratch)

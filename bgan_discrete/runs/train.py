@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,18 +22,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from bgan_discrete.config import CODEC_OPTIONS, ScriptConfig
+from bgan_discrete.config import CODEC_OPTIONS, ScriptConfig, TrainingConfig
+from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.durable import hold_folder, make_folder
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.kind import Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_config
 from bgan_discrete.kinds.sample_files import on_one_line
+from bgan_discrete.metrics.figure import TABLE_WIDTH
+from bgan_discrete.metrics.judges import judge_of
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.models.pipeline import Pipeline
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded
 from bgan_discrete.reporting.charts import plot_curves
+from bgan_discrete.reporting.course import sentences_of
 from bgan_discrete.run_folder import LOCK_FILE, RunFolder
 from bgan_discrete.runs.evaluate import say_evaluating, write_report
 from bgan_discrete.runs.model_card import write_run_card
@@ -44,10 +50,14 @@ from bgan_discrete.sources.data import load_data, save_data
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say
 from bgan_discrete.training.checkpoint import step_of
+from bgan_discrete.training.judging import MIN_ROWS, validation_rows
 from bgan_discrete.training.labels import shown_labels
 from bgan_discrete.training.run_log import read_metrics
 from bgan_discrete.training.stopping import TrainingSummary
 from bgan_discrete.training.trainer import Trainer
+
+OwnJudge = Callable[[Any, Any], float | tuple[float, float]]
+"""Of a user: (samples, data), decoded -> a number of which lower is better, or that and its standard error."""
 
 SIGNAL_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -75,19 +85,27 @@ class FinishedRun:
         return SIGNAL_EXIT_CODES.get(self.summary.stopped_by, 0)
 
 
-def train(config: ScriptConfig, *, dataset: Any = None, progress: bool = True, is_kept: bool = True) -> FinishedRun:
+def train(
+    config: ScriptConfig,
+    *,
+    dataset: Any = None,
+    progress: bool = True,
+    is_kept: bool = True,
+    judge: Judge | OwnJudge | None = None,
+) -> FinishedRun:
     """Train, from the data to the report, as ``bgan train`` does; `RunFolder` names what the run's folder then holds.
 
     The class of ``config`` says of which kind the data are; the files of a run that is not kept are not named. A run on
-    a ``dataset`` in memory cannot be resumed. InputError comes before any training; where it diverges (NonFiniteError),
-    the last checkpoint stays.
+    a ``dataset`` in memory cannot be resumed. A ``judge``, or a function of decoded samples and data, takes the place
+    of that of the kind. InputError comes before
+    any training; where it diverges (NonFiniteError), the last checkpoint stays.
     """
     options: Any = config
     with (
         join_processes(options.training.device) as processes,
         hold_run(config, processes),
     ):
-        return _Run(options, kind_of_config(config), processes, progress, is_kept).carry_out(dataset)
+        return _Run(options, kind_of_config(config), processes, progress, is_kept).carry_out(dataset, judge)
 
 
 def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
@@ -114,7 +132,7 @@ class _Run:
         if self.progress and self.processes.is_first:
             say(line)
 
-    def carry_out(self, dataset: Any) -> FinishedRun:
+    def carry_out(self, dataset: Any, judge: Judge | OwnJudge | None = None) -> FinishedRun:
         """The whole run."""
         # 1. Everything that could stop it, and the data, before any long work.
         checkpoint, data, classes = self._open(dataset)
@@ -128,16 +146,19 @@ class _Run:
         generator, discriminator, networks = self._networks(data, None if classes is None else classes[0])
         self.tell(f"networks: {networks}")
         self.kind.start(generator, self.config, data)
+        algorithm, chooser = self._judged(data, judge)
         trainer = Trainer(
             generator,
             discriminator,
             data.codes,
-            self.kind.algorithm(self.config),
+            algorithm,
             output_dir=self.folder.root,
             labels=None if classes is None else classes[1],
+            judge=chooser,
             processes=self.processes,
         )
         facts = {"networks": networks, **self._begin(trainer, checkpoint)}
+        facts |= {} if chooser is None else {"judge": chooser.title}
         if not self.processes.is_first:
             return FinishedRun(self.folder, trainer.train(progress=self.progress), None, None)
 
@@ -152,7 +173,7 @@ class _Run:
             )
             seconds = f"{summary.seconds:.0f} s"
             self.tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {seconds}")
-            pipeline, report = self._finish(data, trainer, summary)
+            pipeline, report = self._finish(data, trainer, facts.get("judge"), summary)
         if self.is_kept:
             self.tell(f"report:  {self.folder.page}")
         return FinishedRun(self.folder, summary, report, pipeline)
@@ -206,6 +227,22 @@ class _Run:
         sizes = _measured(self.kind, self.config, space, num_classes)
         return (*self.kind.networks(self.config, space, num_classes), sizes)
 
+    def _judged(self, data: Any, own: Judge | OwnJudge | None) -> tuple[TrainingConfig, Judge | None]:
+        """The algorithm, and who chooses the weights that are kept; None where the data are too few for a judge."""
+        algorithm: TrainingConfig = self.kind.algorithm(self.config)
+        if algorithm.keep == "last" or algorithm.continuous != "none":
+            return algorithm, None
+        if validation_rows(len(data.codes), algorithm.seed) is not None:
+            judge = self.kind.judge(self.config, data) if own is None else own
+            return algorithm, judge if isinstance(judge, Judge) else judge_of(judge, self.kind.decoder(data.codec))
+        shares = shares_of_phases(algorithm.phases)
+        if self.config.training.phases == "auto" and "likelihood" in shares:
+            # A game that cannot prove itself is not played.
+            algorithm = dataclasses.replace(algorithm, phases="likelihood")
+        few = f"the last weights are kept: {len(data.codes):,} training {self.kind.noun} are too few for a judge"
+        self.tell(f"{few}, which needs {MIN_ROWS:,}")
+        return algorithm, None
+
     def _begin(self, trainer: Trainer, checkpoint: Path | None) -> dict[str, str]:
         """Bring the trainer to where it begins; what the report says of that."""
         config = self.config
@@ -239,19 +276,23 @@ class _Run:
 
         return show
 
-    def _finish(self, data: Any, trainer: Trainer, summary: TrainingSummary) -> tuple[Pipeline, Any]:
+    def _finish(self, data: Any, trainer: Trainer, judge: str | None, summary: TrainingSummary) -> tuple[Pipeline, Any]:
         """Model, samples, curves, figures and card; of an interrupted training the model alone."""
         kind, folder, config = self.kind, self.folder, self.config
-        pipeline = Pipeline(trainer.averaged_generator, data.codec, str(trainer.device))
+        pipeline = Pipeline(trainer.kept_generator, data.codec, str(trainer.device))
         pipeline.save(folder.model)
         pipeline.remember(folder.model, data)
         ended = {**dataclasses.asdict(summary), "seconds": trainer.seconds}  # of all calls, where it was resumed
-        add_facts(folder.root, {"training": ended, "dataset_commit": data.commit})
+        course = trainer.state.facts_of_course()
+        facts = {"training": ended, "course": course, "dataset_commit": data.commit}
+        add_facts(folder.root, facts)
         if summary.stopped_by in SIGNAL_EXIT_CODES:
             more = f"--output-dir {shlex.quote(str(folder.root))} --resume latest"
             self.tell(f"interrupted: continue with {more}; the model so far is in {folder.model}")
             return pipeline, None
 
+        if trainer.state.verdicts:
+            self.tell("\n".join(textwrap.wrap(" ".join(sentences_of({**facts, "judge": judge})), TABLE_WIDTH)))
         samples = kind.to_show(pipeline.generate, pipeline.num_classes, config.training.seed)
         shown = folder.samples(kind.suffix)
         kind.save(samples, shown)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
+from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import credit_name
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training.batches import BatchOrder
+from bgan_discrete.training.judging import validation_rows
 from bgan_discrete.training.labels import checked_labels
 
 RESIDENT_BYTES = 2 * 1024**3
@@ -45,8 +47,9 @@ class TrainingData:
     """Codes and their labels, checked, in the order in which a training sees them.
 
     Codes, integers ``[S, *event_shape]`` in ``[0, K)``, may be memory-mapped; they are kept on an accelerator if they
-    fit, else their rows go there batch by batch. Labels ``[S]`` are int64 on the device, or None. Raises InputError if
-    codes or labels cannot be used, or do not fit the networks, ``players``.
+    fit, else their rows go there batch by batch. Labels ``[S]`` are int64 on the device, or None. For a judge some rows
+    are kept back, in two halves, ``validation``, where they are enough. Raises InputError if codes or labels cannot be
+    used, or do not fit the networks, ``players``.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class TrainingData:
         config: TrainingConfig,
         device: torch.device,
         processes: Processes,
+        for_judge: bool = False,
     ) -> None:
         space = players[0].space
         _check_codes(codes, space.num_categories)
@@ -67,15 +71,35 @@ class TrainingData:
         if self.labels is not None:
             self.labels = self.labels.to(device)
         self.codes = _resident(codes, device)
-        self.order = BatchOrder(len(codes), config.batch_size, config.seed)
+        self.validation = validation_rows(len(codes), config.seed) if for_judge else None
+        self._learnt = None
+        if self.validation is not None:
+            self._learnt = np.setdiff1d(np.arange(len(codes)), np.concatenate(self.validation))
+        self.order = BatchOrder(self.num_learnt, config.batch_size, config.seed)
         self._device, self._processes = device, processes
 
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def num_learnt(self) -> int:
+        """Rows that batches are made of."""
+        return len(self.codes) if self._learnt is None else len(self._learnt)
+
     def batch(self, number: int) -> tuple[Tensor, Tensor | None]:
         """This process's share of the batch ``number``, from 0: codes ``[N, *event_shape]``, and labels or None."""
-        return self.rows(torch.from_numpy(self._processes.part(self.order.indices(number))))
+        indices = self._processes.part(self.order.indices(number))
+        return self.rows(torch.from_numpy(indices if self._learnt is None else self._learnt[indices]))
+
+    def some_learnt(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Codes and labels, as `batch` gives them, of at most ``count`` rows of batches, evenly spaced."""
+        places = torch.linspace(0, self.num_learnt - 1, min(count, self.num_learnt), dtype=torch.float64).long()
+        return self.rows(places if self._learnt is None else torch.from_numpy(self._learnt)[places])
+
+    def kept_back(self, half: int) -> tuple[Tensor, Tensor | None]:
+        """Codes and labels, as `batch` gives them, of the first or the second ``half`` of the rows for the judge."""
+        assert self.validation is not None
+        return self.rows(torch.from_numpy(self.validation[half]))
 
     def rows(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Codes and labels, as `batch` gives them, of the rows ``indices``, int64 ``[N]`` on the CPU."""
@@ -165,7 +189,9 @@ def check_shares(config: TrainingConfig, processes: Processes) -> None:
 
 def check_labels_go_with(config: TrainingConfig, game: Game, labels: Tensor | None, in_rounds: bool) -> None:
     """Raise InputError for labels with continuous grey levels, alternatives, or a likelihood except of rounds."""
-    has_likelihood = config.pretrain_steps and not in_rounds
+    has_likelihood = "likelihood" in shares_of_phases(config.phases) and not in_rounds
     without = config.continuous != "none" or has_likelihood or credit_name(game.credit) == "alternatives"
     if labels is not None and without:
-        raise InputError("labels do not go with continuous, pretrain_steps or credit 'alternatives'; leave these out")
+        raise InputError(
+            "labels do not go with continuous, phases with likelihood or credit 'alternatives'; leave these out"
+        )

@@ -1,46 +1,43 @@
-"""A judge from outside of the game: what samples are worth against data that no player learns from.
+"""Which training data a judge is given.
 
-A judge is handed to a training, which asks it some ten times; it never sees the players, and they never see its data.
+A judge from outside of the game (`bgan_discrete.metrics.verdict`) is handed to a training, which asks it some ten
+times; it never sees the players, and they never see its data.
 """
-
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.integer]
-"""Codes ``[n, *event_shape]``."""
+SHARE, MAX_ROWS = 10, 4000
+"""A tenth of the rows are kept back, but no more than these."""
+
+MIN_HALF = 100
+"""Rows of a half, at the least: with fewer, a judge cannot tell one good model from another."""
+
+MIN_ROWS = SHARE * 2 * MIN_HALF
+"""Training rows with which there is a judge."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge says of samples.
+def validation_rows(num_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Choose the rows that are kept from training for a judge, in two halves: one chooses, the other accepts.
 
-    Attributes:
-        value: Lower is better.
-        noise: Its standard error over other samples of the same model.
+    They are a tenth of the rows, but at most `MAX_ROWS`. Where a half would have fewer than `MIN_HALF`, with fewer than
+    2,000 rows in all, there is no judge.
+
+    Args:
+        num_rows: Of the training data.
+        seed: Of the choice.
+
+    Returns:
+        The rows of the halves, ascending, equally many and different ones; None where there are too few rows.
+
+    Examples:
+        >>> [len(half) for half in validation_rows(30_000, seed=0)]
+        [1500, 1500]
+        >>> validation_rows(1900, seed=0) is None
+        True
     """
-
-    value: float
-    noise: float
-
-    def beats(self, other: "Verdict") -> bool:
-        """Whether it is better by more than the noise of both."""
-        return other.value - self.value > math.hypot(self.noise, other.noise)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A figure of samples against data, of which lower is better.
-
-    Attributes:
-        title: What it measures, in a few words, such as ``"AUC of boosted trees"``.
-        measure: (samples, data) -> verdict, of codes.
-        num_samples: Samples that it wants to see at a look; it may be given fewer data.
-    """
-
-    title: str
-    measure: Callable[[Codes, Codes], Verdict]
-    num_samples: int
+    half = min(num_rows // SHARE, MAX_ROWS) // 2
+    if half < MIN_HALF:
+        return None
+    chosen = np.random.default_rng(seed).permutation(num_rows)[: 2 * half]
+    return np.sort(chosen[:half]), np.sort(chosen[half:])

@@ -70,7 +70,8 @@ class RunLog:
                 raise storage_error(repr(str(self._file.name)), error) from None
         if self._writer is not None:
             for name, value in figures.items():
-                self._writer.add_scalar(name, value, step)
+                if not isinstance(value, str):
+                    self._writer.add_scalar(name, value, step)
         if not self._progress:
             return
         short = _short(figures)
@@ -126,11 +127,14 @@ class RunLog:
 
 def _short(figures: dict[str, Any]) -> str:
     formats = (
+        ("phase", "{}:"),
         ("likelihood_loss", "nats a sample {:.2f}"),
         ("d_real", "D(real) {:.3f}"),
         ("d_fake", "D(fake) {:.3f}"),
         ("log_beta", "log beta {:+.2f}"),
         ("ess_fraction", "ESS/M {:.2f}"),
+        ("heldout_nats", "held out {:.2f}"),
+        ("judge", "judge {:.3f}"),
     )
     return "  ".join(text.format(figures[name]) for name, text in formats if name in figures)
 

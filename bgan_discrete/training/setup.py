@@ -36,10 +36,11 @@ def make_game(config: TrainingConfig, processes: Processes = ALONE) -> Game:
         >>> make_game(TrainingConfig(num_draws=10)).num_draws
         10
     """
+    divergence = get_divergence(config.divergence)
     return Game(
-        estimator=make_estimator(config.estimator, processes=processes),
+        estimator=make_estimator(config.estimator, divergence=divergence, processes=processes),
         num_draws=config.num_draws,
-        divergence=get_divergence(config.divergence),
+        divergence=divergence,
         discriminator_draws=config.num_draws if config.discriminator_draws == "all" else config.discriminator_draws,
         penalty=get_penalty(config.penalty),
         penalty_weight=config.penalty_weight,

@@ -3,11 +3,12 @@
 A checkpoint holds all of it, so that an interrupted run resumes exactly, bit for bit.
 """
 
+import copy
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from bgan_discrete.parallel import Processes
 from bgan_discrete.training.average import MovingAverage
 from bgan_discrete.training.figures import RunningMeans
 from bgan_discrete.training.inputs import TrainingData
+from bgan_discrete.training.phases import ADAM_BETA2, Phases
 
-ADAM_BETA2 = 0.99
-"""Adam's decay of the mean square of the gradients, of both players."""
+COURSE = ("phase_steps", "looks", "choice", "verdicts", "judge_failed")
+"""Plain values of the state that a checkpoint holds as they are."""
 
 
 def stream_seed(seed: int, rank: int, step: int = 0) -> int:
@@ -78,6 +80,14 @@ class TrainingState:
     streams: RandomStreams
     processes: Processes
     means: RunningMeans  # of the figures since the last line of the log
+    phases: Phases
+    phase_steps: dict[str, int] = field(default_factory=dict)  # after which each phase began
+    looks: list[dict[str, Any]] = field(default_factory=list)  # at which steps, and what was found
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # weights: the "start" of the game, its "best"
+    choice: str = ""  # which of the kept weights are the model; empty for the last ones
+    verdicts: dict[str, list[float]] = field(default_factory=dict)  # by which they were chosen, and the floor
+    judge_failed: bool = False
+    seconds_of_looks: float = 0.0
     step: int = 0
     seconds: float = 0.0  # used of `max_seconds`, over all calls; the processes agree on it
     began_with: int = 1  # processes of the checkpoint from which the run was resumed
@@ -115,6 +125,8 @@ class TrainingState:
             streams=RandomStreams(config.seed, processes.rank, device),
             processes=processes,
             means=RunningMeans(),
+            phases=(phases := Phases.of(config)),
+            phase_steps={phases.name: 0},
             began_with=processes.size,
         )
 
@@ -135,10 +147,15 @@ class TrainingState:
             "estimator": self.estimator.state_dict(),
             "counts": self.means.counts,
             "num_processes": self.processes.size,
+            "course": {
+                **{name: vars(self.phases)[name] for name in ("name", "began", "ended_by")},
+                **{name: vars(self)[name] for name in COURSE},
+            },
+            "kept": self.kept,
             # What differs from one process to another, one row for each.
             "processes": {name: self.processes.gather(value.cpu()) for name, value in of_this_process.items()},
             # Without a budget in seconds nothing depends on them, and equal runs leave equal checkpoints.
-            **({"seconds": self.seconds} if has_time_limit else {}),
+            **({"seconds": self.seconds, "seconds_of_looks": self.seconds_of_looks} if has_time_limit else {}),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], data_digest: str, device: torch.device) -> None:
@@ -165,6 +182,13 @@ class TrainingState:
             self.streams.begin_at(saved["step"])
 
         self.step, self.seconds = saved["step"], float(saved.get("seconds", 0.0))
+        self.seconds_of_looks = float(saved.get("seconds_of_looks", 0.0))
+        for name in COURSE:
+            setattr(self, name, saved["course"][name])
+        self.phases = dataclasses.replace(
+            self.phases, **{name: saved["course"][name] for name in ("name", "began", "ended_by")}
+        )
+        self.kept = saved["kept"]
         self.began_with, self.is_new = began_with, False
 
     def load_weights(
@@ -182,6 +206,26 @@ class TrainingState:
                 if saved_weight.dtype != weight.dtype:
                     raise InputError(f"the {who}'s {name} is {saved_weight.dtype} there and {weight.dtype} here")
             network.load_state_dict(saved[who])
+
+    def keep(self, name: str) -> None:
+        """Keep the averaged weights, and those of the discriminator, under a name."""
+        networks = {"generator": self.average.module, "discriminator": self.discriminator}
+        self.kept[name] = {
+            who: {key: value.clone() for key, value in network.state_dict().items()}
+            for who, network in networks.items()
+        }
+
+    def facts_of_course(self) -> dict[str, Any]:
+        """The phases, what was found on the way, and which weights are the model, in plain values."""
+        plain = {name: vars(self)[name] for name in COURSE}
+        return {**plain, "ended_by": self.phases.ended_by, "shares": self.phases.shares}
+
+    def kept_generator(self, name: str) -> Any:
+        """A copy of the generator, in eval mode, with the weights that are kept under a name; the average for none."""
+        generator = copy.deepcopy(self.average.module)
+        if name:
+            generator.load_state_dict(self.kept[name]["generator"])
+        return generator
 
     def load_generator(self, generator: nn.Module) -> None:
         """Take the weights of a generator of the same architecture, with which the average begins, too."""
@@ -211,6 +255,16 @@ class TrainingState:
                 f"the processes of a training must have the same {', '.join(differing)}: give all of them the same "
                 "options and data, and the same checkpoint to resume from"
             )
+
+
+def kept_weights(saved: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights of the generator that is the model of a checkpoint, and of the discriminator that it played against."""
+    kept = saved["kept"].get(saved["course"]["choice"])
+    if kept is not None:
+        return kept["generator"], kept["discriminator"]
+    average = {name.removeprefix("module."): value for name, value in saved["average"].items()}
+    average.pop("n_averaged", None)
+    return average, saved["discriminator"]
 
 
 @contextmanager

@@ -14,6 +14,9 @@ import torch.distributed as dist
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.parallel import Processes
 
+SIGNALS = ("SIGHUP", "SIGTERM", "SIGINT")
+"""That interrupt a training."""
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
@@ -22,8 +25,10 @@ class TrainingSummary:
     Attributes:
         steps: Generator steps taken in all.
         seconds: Wall-clock time of this call.
-        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"SIGHUP"``, ``"SIGINT"`` or
-            ``"SIGTERM"``, from which it can be resumed.
+        stopped_by: ``"max_steps"`` or ``"max_seconds"``, which end the training; ``"patience"``, where nothing better
+            was found for half of its last phase; ``"blindness"``, where the discriminator found nothing to tell samples
+            from data by, and there was no game; or ``"SIGHUP"``, ``"SIGINT"`` or ``"SIGTERM"``, from which it can be
+            resumed.
     """
 
     steps: int
@@ -97,7 +102,7 @@ class _StopVote:
     """Lets processes end after the same step and agree on the time used: the largest count of all."""
 
     # A single process gets the answer at once, several get it one step later, so that none waits.
-    REASONS = (None, "SIGHUP", "SIGTERM", "SIGINT")
+    REASONS = (None, *SIGNALS)
 
     def __init__(self, processes: Processes, seconds: float) -> None:
         self._processes = processes

@@ -19,22 +19,24 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
 from bgan_discrete.game.updates import Figures
+from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, current_processes
 from bgan_discrete.rivals.continuous import continuous_step, get_continuous_loss
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from bgan_discrete.training.claim import claim_folder
+from bgan_discrete.training.course import Course
 from bgan_discrete.training.faults import FaultFinder
 from bgan_discrete.training.figures import Pace
 from bgan_discrete.training.inputs import TrainingData, check_labels_go_with, check_networks, check_shares
 from bgan_discrete.training.labels import SHOWN, labels_of_samples, shown_labels
 from bgan_discrete.training.latents import LatentSource
+from bgan_discrete.training.phases import used_share
 from bgan_discrete.training.run_log import RunLog
-from bgan_discrete.training.schedule import learning_rates
 from bgan_discrete.training.setup import check_game, checked_config, make_game, make_players
-from bgan_discrete.training.state import TrainingState, fitting
-from bgan_discrete.training.stopping import Ending, TrainingSummary, used_up
+from bgan_discrete.training.state import TrainingState, fitting, kept_weights
+from bgan_discrete.training.stopping import SIGNALS, Ending, TrainingSummary, used_up
 
 ShowSamples = Callable[[int, np.ndarray], np.ndarray | str | None]
 
@@ -54,6 +56,8 @@ class Trainer:
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
+        judge: Chooses the weights that are kept, unless `config` keeps the last ones, by codes that are kept back from
+            the training (`bgan_discrete.training.judging.validation_rows`); it may also end a phase. None for no judge.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
             those of torch.distributed's default group, if any. All create and call the Trainer alike; the first writes.
 
@@ -78,6 +82,7 @@ class Trainer:
         output_dir: str | Path | None = None,
         labels: np.ndarray | Tensor | None = None,
         game: Game | None = None,
+        judge: Judge | None = None,
         processes: Processes | None = None,
     ) -> None:
         # 1. The configuration, and the processes that share its batches.
@@ -95,7 +100,9 @@ class Trainer:
 
         # 3. The data and the networks, checked against each other, and the game.
         check_networks(generator, discriminator)
-        self.data = TrainingData(codes, labels, (generator, discriminator), config, self.device, processes)
+        is_judged = judge is not None and config.keep == "best" and config.continuous == "none"
+        networks = (generator, discriminator)
+        self.data = TrainingData(codes, labels, networks, config, self.device, processes, for_judge=is_judged)
         self.game = make_game(config, processes) if game is None else game
         check_game(self.game, config, generator, discriminator, processes)
         check_labels_go_with(config, self.game, self.data.labels, isinstance(generator, RoundsGenerator))
@@ -106,6 +113,7 @@ class Trainer:
         self.state = TrainingState.begin(generator, discriminator, self.game.estimator, config, self.device, processes)
         self.average = self.state.average
         self.players = make_players(config, self.state, self.device, math.prod(self.data.event_shape))
+        self._course = Course(config, self.game, self.data, self.state, self.players, judge if is_judged else None)
 
         # 5. A first look at what the networks give; which latents the steps need depends on it.
         self._faults = FaultFinder(self.data, config, self.players)
@@ -116,6 +124,11 @@ class Trainer:
     def averaged_generator(self) -> Generator:
         """The generator with the average of its weights, which samples are drawn from."""
         return cast(Generator, self.average.module)
+
+    @property
+    def kept_generator(self) -> Generator:
+        """A copy of the generator with the weights that are the model: those chosen by the judge, else the average."""
+        return cast(Generator, self.state.kept_generator(self.state.choice))
 
     @property
     def step(self) -> int:
@@ -154,6 +167,7 @@ class Trainer:
         # Only the first process writes and reports.
         config, state = self.config, self.state
         ending, pace = Ending(config, self.processes, state.step, state.seconds), Pace(state.step)
+        ending.reason = self.used_up()
         state.check_alike(self.data, config)
         claim = claim_folder(self.output_dir, state.is_new, self.processes)
         state.is_new = False
@@ -165,44 +179,50 @@ class Trainer:
         ):
             while ending.reason is None:
                 # 1. One step of the players, at learning rates that decay as the budgets are used.
+                phase = state.phases.name
                 self._set_learning_rates()
                 with self._faults.naming(state.step + 1):
                     state.means.add(self._train_step())
                 state.step += 1
                 log.advance(state.step)
 
-                # 2. Whatever is due after it: figures, samples, a checkpoint.
+                # 2. A look at what the phase is about, and perhaps the next phase.
+                self._course.after_step(used_share(config, state.step, state.seconds))
+
+                # 3. Whatever else is due: figures, samples, a checkpoint.
                 if state.step % config.log_interval == 0 or state.step == config.max_steps:
-                    log.write(state.step, self._figures(pace.since_last(state.step)))
+                    log.write(state.step, self._figures(phase, pace.since_last(state.step)))
                 if config.sample_interval and state.step % config.sample_interval == 0:
                     self._show_samples(log, on_samples)
                 if config.checkpoint_interval and state.step % config.checkpoint_interval == 0:
                     self.save()
 
-                # 3. The processes vote on whether to continue.
+                # 4. The processes vote on whether to continue.
                 state.seconds = ending.after_step(state.step)
+                ending.reason = ending.reason or state.phases.ended_by or None
             state.seconds = ending.close()
+            if ending.reason not in SIGNALS:
+                self._course.finish()
             # Still with the signals caught: a second SIGTERM, as launchers send, must not cost the last checkpoint.
             self.save()
         return ending.summary(state.step)
 
     def used_up(self) -> str | None:
         """The budget that has ended the training; None while some of each is left."""
-        return used_up(self.config, self.step, self.seconds)
+        return self.state.phases.ended_by or used_up(self.config, self.step, self.seconds)
 
     def _train_step(self) -> Figures:
-        """One step of likelihood, of the discriminator alone, or of the game, by how many were taken before."""
+        """One step of likelihood, of the discriminator alone, or of the game."""
         config, state = self.config, self.state
-        if state.step < config.pretrain_steps:
-            return self._pretrain_step()
+        if state.phases.name == "likelihood":
+            return self._likelihood_step()
 
-        # 1. Steps of the discriminator; with the last one the generator moves too, unless this is a warm-up.
-        is_warmup = state.step < config.pretrain_steps + config.warmup_steps
+        # 1. Steps of the discriminator; in the game the generator moves too, with the last one.
         for repeat in range(config.discriminator_steps):
             number = state.step * config.discriminator_steps + repeat
             real, labels = self.data.batch(number)
             latents, rng = self._latents.batch(), state.streams.rng
-            moves_both = not is_warmup and repeat + 1 == config.discriminator_steps
+            moves_both = state.phases.name == "game" and repeat + 1 == config.discriminator_steps
             # A penalty that is taken every k steps counts k times.
             is_penalized = (number + 1) % self.game.penalty_interval == 0
             scale = self.game.penalty_interval if is_penalized else 0
@@ -220,7 +240,7 @@ class Trainer:
             self.average.update_parameters(self.generator)
         return figures
 
-    def _pretrain_step(self) -> Figures:
+    def _likelihood_step(self) -> Figures:
         """One step of the generator by maximum likelihood, then the average."""
         real, labels = self.data.batch(self.step)
         latents = self._latents.of_likelihood(len(real), labels)
@@ -229,19 +249,23 @@ class Trainer:
         return figures
 
     def _set_learning_rates(self) -> None:
-        rates = learning_rates(self.config, self.step, self.seconds)
-        for optimizer, rate in zip(self.state.optimizers.values(), rates, strict=True):
+        state = self.state
+        rates = state.phases.rates(self.config, used_share(self.config, state.step, state.seconds))
+        optimizers = {"generator": state.generator_optimizer, "discriminator": state.discriminator_optimizer}
+        for who, optimizer in optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group.update(rates[who])
 
-    def _figures(self, steps_per_second: float) -> dict[str, float]:
-        """Means of the diagnostics since the last call, and throughput."""
+    def _figures(self, phase: str, steps_per_second: float) -> dict[str, Any]:
+        """The phase, means of the diagnostics since the last call, what was found by looks, and throughput."""
         self._faults.check_finite()
         config, means = self.config, self.state.means.take(self.processes)
         figures = {
-            "epoch": self.step * config.discriminator_steps * config.batch_size / len(self.data),
+            "phase": phase,
+            "epoch": self.step * config.discriminator_steps * config.batch_size / self.data.num_learnt,
             "learning_rate": self.state.generator_optimizer.param_groups[0]["lr"],
             **means,
+            **self._course.figures_since(self.step - config.log_interval),
             "steps_per_second": steps_per_second,
         }
         # Steps of maximum likelihood draw nothing.
@@ -328,7 +352,8 @@ class Trainer:
         """Begin with the weights of another training; steps, schedule, optimisers and random numbers begin anew.
 
         Args:
-            source: A checkpoint, or a run's folder, whose newest undamaged one is used: both networks and the average.
+            source: A checkpoint, or a run's folder, whose newest undamaged one is used: both networks and the average;
+                where a judge has chosen, the weights that it chose.
                 Or a generator, from which the average begins, too. Its codes must mean what those of the data do.
 
         Raises:
@@ -342,6 +367,11 @@ class Trainer:
         path = find_checkpoint(runs, "latest") if runs.is_dir() else Path(source)
         saved = load_checkpoint(path, self.device)
         with fitting(f"checkpoint {str(path)!r}"):
+            if saved["course"]["choice"]:
+                generator, discriminator = kept_weights(saved)
+                average = {f"module.{name}": weights for name, weights in generator.items()}
+                saved |= {"generator": generator, "discriminator": discriminator}
+                saved["average"] |= average
             self.state.load_weights(saved)
 
     def state_dict(self) -> dict[str, Any]:

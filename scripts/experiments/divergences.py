@@ -1,6 +1,7 @@
 """Discrete MNIST judged by critics that the generators never played against.
 
-BGAN with each divergence, and WGAN-GP on soft outputs; their samples, their most probable pixels ("thresholded") and
+BGAN with each divergence, its generator by the weights or by the divergence's own gradient (estimator `matched`, where
+neither side runs away), and WGAN-GP on soft outputs; their samples, their most probable pixels ("thresholded") and
 their mean outputs are judged apart, since a critic that sees grey where the data are black and white needs no more.
 """
 
@@ -35,7 +36,8 @@ QUESTION = (
 
 KINDS = ("jensen_shannon", "reverse_kl", "wasserstein")
 OUTPUTS = ("samples", "thresholded", "mean")
-CONTENDERS = (*(name for name in DIVERGENCES if name != "gan"), "wgan_gp")
+MATCHED = ("jensen_shannon", "kl", "reverse_kl", "squared_hellinger")
+CONTENDERS = (*(name for name in DIVERGENCES if name != "gan"), *(f"matched_{name}" for name in MATCHED), "wgan_gp")
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,12 @@ def _train(settings: Settings, data: ImageData, contender: str, seed: int) -> Co
     generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, 2)))
     discriminator = ConvDiscriminator(data.space, settings.width, 1)
     is_wgan = contender == "wgan_gp"
+    estimator = "matched" if contender.startswith("matched_") else "bgan_centered"
+    divergence = get_divergence("gan" if is_wgan else contender.removeprefix("matched_"))
     game = Game(
-        estimator=make_estimator("bgan_centered"),
+        estimator=make_estimator(estimator, divergence=divergence),
         num_draws=settings.num_draws,
-        divergence=get_divergence("gan" if is_wgan else contender),
+        divergence=divergence,
         penalty=get_penalty("r1"),
         penalty_weight=settings.penalty_weight,
     )

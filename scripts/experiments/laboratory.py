@@ -36,7 +36,7 @@ from bgan_discrete.imaging import image_grid
 from bgan_discrete.sources import ImageData, load_images
 from bgan_discrete.training.batches import BatchOrder
 
-EXPERIMENTS = ("variance", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
+EXPERIMENTS = ("variance", "toys", "classifier", "divergences", "palette", "rivals", "continuous", "boundary")
 SCALE_NAMES = ("smoke", "cpu", "full")
 
 

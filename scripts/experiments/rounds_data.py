@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from bgan_discrete.codecs import CodecOptions, TextCodecOptions
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import CreditName
+from bgan_discrete.metrics.chow_liu import ChowLiuTree
 from bgan_discrete.metrics.classifier import train_classifier
 from bgan_discrete.metrics.frechet import frechet_distance
 from bgan_discrete.metrics.marginals import independent_pixels
@@ -119,6 +120,7 @@ class TableFigures:
         self.training = np.asarray(data.codes).astype(np.int64)
         self.heldout = np.asarray(data.heldout_codes).astype(np.int64)
         self.count = min(count, len(self.heldout))
+        self.sizes = data.space.sizes or (data.num_categories,) * data.space.num_positions
 
     def figures(self, codes: Codes) -> dict[str, float]:
         """See `Figures`."""
@@ -134,7 +136,7 @@ class TableFigures:
         rng = np.random.default_rng(0)
         return {
             "floor": self.figures(_evenly(self.training, self.count)),
-            "Chow-Liu tree": self.figures(chow_liu_samples(self.training, self.count, rng)),
+            "Chow-Liu tree": self.figures(ChowLiuTree(self.training, self.sizes).sample(self.count, rng)),
             "independent columns": self.figures(independent_pixels(self.training, self.count, rng)),
         }
 
@@ -179,46 +181,6 @@ class ImageFigures:
 
     def _pixels(self, codes: Codes) -> NDArray[np.float64]:
         return np.asarray(self.codec.decode(codes) / 255).reshape(len(codes), -1)
-
-
-def chow_liu_samples(rows: Codes, count: int, rng: np.random.Generator) -> Codes:
-    """Draws of the tree of column pairs with the most mutual information, by the rows' own frequencies.
-
-    Args:
-        rows: Integers ``[n, P]``.
-        count: How many draws.
-        rng: Source of the draws.
-
-    Returns:
-        ``[count, P]``.
-
-    Source:
-        Chow and Liu (1968).
-    """
-    num_columns = rows.shape[1]
-    information = np.zeros((num_columns, num_columns))
-    for a in range(num_columns):
-        for b in range(a):
-            joint = np.zeros((rows[:, a].max() + 1, rows[:, b].max() + 1))
-            np.add.at(joint, (rows[:, a], rows[:, b]), 1 / len(rows))
-            independent = joint.sum(1, keepdims=True) * joint.sum(0)
-            is_there = joint > 0
-            information[a, b] = information[b, a] = (
-                joint[is_there] * np.log(joint[is_there] / independent[is_there])
-            ).sum()
-    drawn = np.zeros((count, num_columns), rows.dtype)
-    done = [0]
-    drawn[:, 0] = rng.choice(rows[:, 0], count)
-    while len(done) < num_columns:
-        known = information[done].copy()
-        known[:, done] = -1
-        row, column = np.unravel_index(known.argmax(), known.shape)
-        parent = done[int(row)]
-        for value in np.unique(drawn[:, parent]):
-            where = drawn[:, parent] == value
-            drawn[where, column] = rng.choice(rows[rows[:, parent] == value, column], int(where.sum()))
-        done.append(int(column))
-    return drawn
 
 
 def _evenly(rows: Any, count: int) -> Any:

@@ -60,7 +60,7 @@ SCALES = {
     "full": Settings(seeds=5, side=28, images=60_000, epochs=30, width=32, draws=(5, 10, 100), repeats=200),
 }
 
-OTHER_ESTIMATORS = ("bgan_centered", "vimco", "loo", "rloo")
+OTHER_ESTIMATORS = ("bgan_centered", "vimco", "loo", "rloo", "jeffreys", "symmetric", "matched")
 ALL_ESTIMATORS = ("bgan", *OTHER_ESTIMATORS, "reinforce", "maligan")
 
 

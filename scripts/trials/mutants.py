@@ -49,7 +49,8 @@ EXAMPLE = """\
   python scripts/trials/mutants.py game.step --again mutants.json"""
 
 TESTS = {
-    "game.estimators": "estimators alternatives steps step_faults gradients sequences",
+    "game.advantages": "advantages estimators alternatives steps gradients sequences",
+    "game.estimators": "estimators advantages alternatives steps step_faults gradients sequences",
     "game.divergences": "divergences steps",
     "game.weights": "weights estimators",
     "game.penalties": "penalties columns steps step_faults continuous",

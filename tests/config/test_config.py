@@ -97,8 +97,6 @@ def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], told: st
         ("gradient_accumulation_steps", (1, 16), (0, 17)),
         ("discriminator_draws", (1, 6, "all"), (0, 7)),
         ("discriminator_steps", (1,), (0,)),
-        ("pretrain_steps", (0, 30), (-1, 31)),
-        ("warmup_steps", (0, 31), (-1,)),
         ("penalty_weight", (0.0, 100.0), (-0.01, math.inf, math.nan)),
         ("escort", (0.01, 1.0), (0.0, 1.01)),
         ("adam_beta1", (0.0, 0.9), (-0.1, 1.0)),

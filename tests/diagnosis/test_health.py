@@ -183,10 +183,15 @@ def test_what_does_not_apply_is_not_said() -> None:
     for options in (
         {"estimator": "rloo"},
         {"estimator": "reinforce"},
+        {"estimator": "matched"},
+        {"estimator": "matched", "divergence": "reverse_kl"},
         {"credit": "alternatives"},
         {"continuous": "boundary_seeking"},
     ):
         assert check_training(collapsed, {**OPTIONS, **options}) == []
+    for divergence in ("kl", "pearson_chi2"):
+        options = {"estimator": "matched", "divergence": divergence}
+        assert keys(check_training(collapsed, {**OPTIONS, **options})) == ["ess_collapsed"]
     likelihood = [{"step": 50 * i, "likelihood_loss": 3.0} for i in range(1, 40)]
     assert check_training(likelihood, OPTIONS) == []
     assert HealthWatch(OPTIONS).update(likelihood[0]) == []
@@ -311,7 +316,7 @@ SHARES = {str(k): 0.1 for k in range(10)}
 
 
 def of_images(floors: dict[str, float] | None = None, options: dict[str, Any] | None = None, **changes: Any) -> Outcome:
-    known = {"recall": (0.8, 0.95, 0.9), "frechet_pixels": (0.2, 0.1, 1.8), "copies": (0.0, 0.0, 0.0)}
+    known = {"recall": (0.8, 0.95, 0.9), "frechet_pixels": (0.19, 0.1, 1.8), "copies": (0.0, 0.0, 0.0)}
     figures = {
         name: figure(changes.pop(name, value), (floors or {}).get(name, floor), baseline)
         for name, (value, floor, baseline) in known.items()
@@ -349,7 +354,8 @@ def test_where_the_rules_on_images_begin() -> None:
 
     assert found("recall", 0.2) == found("recall", 0.01, floor=0.29) == []
     assert found("recall", 0.18) == found("recall", 0.01, floor=0.31) == [("mode_collapse", "critical")]
-    assert found("frechet_pixels", 1.42) == []
+    assert found("frechet_pixels", 0.199) == []
+    assert found("frechet_pixels", 0.2) == found("frechet_pixels", 1.42) == [("far_from_data", "note")]
     assert found("frechet_pixels", 1.46) == [("no_better_than_baseline", "warning")]
     # Beyond four standard deviations of a share of 0.1 among 2000, and beyond 0.01 of none.
     assert found("copies", 0.126, floor=0.1) == found("copies", 0.0095) == []
@@ -411,6 +417,76 @@ def test_what_is_found_in_the_figures_of_rows() -> None:
     assert finding.severity == "critical" and "`generator_lr`" in finding.advice
 
 
+AUC, PAIRS = "auc_of_boosted_trees", "total_variation_of_a_pair_dependent_tenth"
+
+
+def of_rows(
+    auc: tuple[float, float, float] | None, pairs: tuple[float, float, float] | None = None, **options: Any
+) -> Outcome:
+    """A model's figures by value, floor and value of a Chow-Liu tree, 1,200 rows on a side."""
+    figures = {}
+    for name, direction, numbers in ((AUC, "half", auc), (PAIRS, "lower", pairs)):
+        if numbers is not None:
+            baselines = {"independent": 0.95, "Chow-Liu tree": numbers[2]}
+            figures[name] = Figure("a figure", numbers[0], direction, numbers[1], baselines, 1200)  # type: ignore[arg-type]
+    return outcome(figures, {**ArrayTrainingConfig().to_flat(), **options}, noun="rows")
+
+
+def test_a_judge_from_outside_has_its_say() -> None:
+    def found(value: float, floor: float = 0.5) -> list[tuple[str, str]]:
+        return found_in(of_rows((value, floor, 0.99)))
+
+    # A tree that is as bad, so that the judge alone is heard.
+    assert found(0.99) == found(1.0, floor=0.52) == [("told_apart", "critical")]
+    assert found(0.9) == found(0.989) == [("told_apart", "warning")]
+    assert found(0.61) == found(0.89) == found(0.39) == [("far_from_data", "note")]
+    assert found(0.59) == found(0.42) == found(0.65, floor=0.56) == [], "real rows are told apart as well"
+    (finding,) = check_outcome(of_rows((0.995, 0.5, 0.999)))
+    assert "0.995" in finding.seen and "unseen real rows" in finding.seen and "`generator causal`" in finding.advice
+    (finding,) = check_outcome(of_rows((0.995, 0.5, 0.999), generator="causal"))
+    assert "`generator causal`" not in finding.advice and "`max_steps`" in finding.advice
+    # Of few rows an area of 0.6 is chance.
+    few = Figure("a figure", 0.61, "half", 0.5, {}, 100)
+    assert found_in(outcome({AUC: few})) == []
+
+
+def test_what_is_worse_than_a_tree() -> None:
+    def found(auc: tuple[float, float, float] | None, pairs: tuple[float, float, float] | None = None) -> list[str]:
+        return keys(check_outcome(of_rows(auc, pairs)))
+
+    # Two standard errors of a difference are 0.033 of 1,200 rows.
+    assert found((0.58, 0.5, 0.55)) == []
+    assert found((0.59, 0.5, 0.55)) == ["worse_than_tree"]
+    assert found((0.95, 0.5, 0.6)) == ["told_apart", "worse_than_tree"]
+    # By the pairs, unless trees prefer the model.
+    assert found(None, (0.13, 0.1, 0.11)) == []
+    assert found(None, (0.14, 0.1, 0.11)) == ["worse_than_tree"]
+    assert found((0.55, 0.5, 0.58), (0.14, 0.1, 0.11)) == ["worse_than_tree"]
+    assert found((0.51, 0.5, 0.58), (0.14, 0.1, 0.11)) == []
+    assert found(None, (0.9, 0.1, 0.11)) == ["no_better_than_baseline"], "one finding for one fault"
+    (finding,) = check_outcome(of_rows((0.59, 0.5, 0.55)))
+    assert "Chow-Liu tree" in finding.seen and "0.550" in finding.seen and finding.severity == "warning"
+    assert found_in(outcome({AUC: Figure("a figure", 0.55, "half", 0.5, {"independent": 0.9}, 1200)})) == []
+
+
+def test_rows_far_from_the_data_are_not_called_good() -> None:
+    assert keys(check_outcome(of_rows((0.51, 0.5, 0.99), (0.199, 0.1, 0.3)))) == []
+    (finding,) = check_outcome(of_rows((0.51, 0.5, 0.99), (0.25, 0.1, 0.3)))
+    assert (finding.key, finding.severity) == ("far_from_data", "note")
+    assert "'a figure' is 2.5 times that of unseen real rows" in finding.seen
+
+
+def test_texts_whose_entropy_is_under_the_data_s() -> None:
+    def found(value: float, floor: float = 10.0) -> list[tuple[str, str]]:
+        return found_in(outcome({"entropy_of_4_grams_bits": Figure("a figure", value, "floor", floor, {}, 1000)}))
+
+    assert found(9.51) == found(12.0) == []
+    assert found(9.49) == [("entropy_low", "warning")]
+    figures = {"entropy_of_4_grams_bits": figure(5.0, 10.0, None), "unique_rate": figure(0.2, 0.9, None)}
+    (finding,) = check_outcome(outcome(figures))
+    assert finding.key == "mode_collapse", "one finding for one fault"
+
+
 def of_texts(
     samples: tuple[str, ...] = (), unknown: float = 0.0, floors: dict[str, float] | None = None, **model: Any
 ) -> Outcome:
@@ -453,7 +529,8 @@ def test_where_the_rules_on_texts_begin() -> None:
     assert found([], unique_rate=0.46) == []
     assert found([], unique_rate=0.44) == [("mode_collapse", "warning")]
     assert found([], unique_rate=0.08) == [("mode_collapse", "critical")]
-    assert found([], jsd_4=0.6) == []
+    assert found([], jsd_4=0.199) == []
+    assert found([], jsd_4=0.2) == found([], jsd_4=0.6) == [("far_from_data", "note")]
     assert found([], jsd_4=0.61) == [("no_better_than_baseline", "warning")]
     assert found([""] * 10 + ["a"] * 90) == found([""] * 2 + ["a"] * 8) == []
     assert found([""] * 11 + ["a"] * 89) == found([""] * 3 + ["a"] * 7) == [("empty_texts", "warning")]

@@ -16,7 +16,8 @@ from bgan_discrete.distributions.endings import counted_positions, pad_after_end
 from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import AlternativesCredit
-from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
+from bgan_discrete.game.estimators import ESTIMATORS, Estimator, make_estimator
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import discriminator_step, generator_loss, generator_step
@@ -71,11 +72,11 @@ def _no_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weighed(
-    distribution: Distribution, discriminator: nn.Module, codes: Tensor, name: str = "rloo", **options: float
+    distribution: Distribution, discriminator: nn.Module, codes: Tensor, estimator: str | Estimator = "rloo"
 ) -> tuple[Tensor, Tensor]:
     """The surrogate of draws by credit for alternatives, and their log weights."""
-    credit = AlternativesCredit(**options)
-    return credit(make_estimator(name), distribution, codes, Scorer(players(None, discriminator)))
+    estimator = make_estimator(estimator) if isinstance(estimator, str) else estimator
+    return AlternativesCredit()(estimator, distribution, codes, Scorer(players(None, discriminator)))
 
 
 def every_sample() -> Tensor:
@@ -127,16 +128,50 @@ def test_one_shot_gradient_by_enumeration(end: int | None) -> None:
     assert share < (0.5 if end is None else 0.9)
 
 
-def test_one_draw_is_enough_where_no_sample_ends() -> None:
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_one_draw_is_enough_where_no_sample_ends(name: str) -> None:
+    """Where F is log p/q, ``matched`` then gives minus the gradient of the divergence itself."""
+    divergence = get_divergence(name)
     module, make = factorised(None)
     discriminator, distribution, samples = TabledDiscriminator(None), make(), every_sample()
-    probability = distribution.log_prob(samples[:, None]).exp()[:, 0]
+    q = distribution.log_prob(samples[:, None]).exp()[:, 0]
+    p = discriminator.table.flatten().softmax(0)
+    discriminator.table = (p / q.detach()).log().view_as(discriminator.table)
+    estimator = make_estimator("matched", divergence=divergence)
     draws = [
-        (p, weighed(distribution, discriminator, sample[None, None])[0])
-        for p, sample in zip(probability, samples, strict=True)
+        (probability, weighed(distribution, discriminator, sample[None, None], estimator)[0])
+        for probability, sample in zip(q, samples, strict=True)
     ]
-    wanted = gradient((probability * discriminator.log_ratio(samples)).sum(), module)
+    wanted = -gradient((q * divergence.f(p / q)).sum(), module)
+    assert wanted.abs().max() > 1e-2
     assert torch.allclose(mean_and_variance(module, draws)[0], wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_matched_where_samples_end_is_rloo_of_the_fake_terms(name: str) -> None:
+    _, make = factorised(END)
+    distribution, divergence = make(), get_divergence(name)
+    codes = distribution.sample(40, torch.Generator().manual_seed(0))
+    assert (codes[:, :, :-1] == END).any()
+    of_f, of_h = TabledDiscriminator(END), TabledDiscriminator(END)
+    of_h.table = divergence.fake_term(of_f.table)
+    found, _ = weighed(distribution, of_f, codes, make_estimator("matched", divergence=divergence))
+    assert torch.allclose(found, weighed(distribution, of_h, codes)[0], atol=1e-12)
+
+
+def test_any_f_behind_an_end_counts_for_nothing() -> None:
+    class Wild(TabledDiscriminator):
+        def alternatives(self, codes: Tensor) -> Tensor:
+            closed = ~counted_positions(codes, END) | (codes == END)
+            return super().alternatives(codes).masked_fill(closed[..., None], 1e4)
+
+    distribution, kl = factorised(END)[1](), get_divergence("kl")
+    codes, estimator = (
+        distribution.sample(5, torch.Generator().manual_seed(0)),
+        make_estimator("matched", divergence=kl),
+    )
+    found, _ = weighed(distribution, Wild(END), codes, estimator)
+    assert torch.equal(found, weighed(distribution, TabledDiscriminator(END), codes, estimator)[0])
 
 
 @pytest.mark.parametrize("name", ["rloo", "bgan_centered"])
@@ -183,7 +218,7 @@ def test_known_alternatives_are_the_limit_of_many_draws(name: str) -> None:
     assert abs(found.sum()) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
+@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys", "symmetric", "matched"])
 @pytest.mark.parametrize("escort", [1.0, 0.4])
 def test_no_escort_chooses_what_is_no_choice(name: str, escort: float) -> None:
     log_q = torch.log_softmax(torch.tensor([0.3, -0.2, torch.finfo(torch.float64).min / 2]), -1)
@@ -193,7 +228,7 @@ def test_no_escort_chooses_what_is_no_choice(name: str, escort: float) -> None:
     assert abs(found.sum()) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys"])
+@pytest.mark.parametrize("name", ["bgan_centered", "rloo", "jeffreys", "symmetric", "matched"])
 def test_the_escort_brings_back_what_has_become_improbable(name: str) -> None:
     estimator = make_estimator(name)
     log_q = torch.log_softmax(torch.tensor([0.0, -40.0, -50.0, torch.finfo(torch.float64).min / 2]), -1)
@@ -217,7 +252,7 @@ def test_the_least_escort_still_knows_what_is_no_choice() -> None:
 
 def test_the_escort_rests_where_the_exact_gradient_does() -> None:
     log_q = torch.log_softmax(torch.randn(6), -1)
-    for name in ("bgan_centered", "rloo", "jeffreys"):
+    for name in ("bgan_centered", "rloo", "jeffreys", "symmetric", "matched"):
         assert make_estimator(name).over_alternatives(log_q, torch.full((6,), 1.7), escort=0.5).abs().max() < 1e-12
 
 

@@ -1,5 +1,6 @@
 """Exact means and variances of all estimators, by enumeration; their behaviour at the edges of float32."""
 
+import dataclasses
 import functools
 import math
 from decimal import Decimal
@@ -13,19 +14,21 @@ from large_numbers import large_log_weights, log_sum, sixty_digits
 from torch import Tensor
 from two_processes import by_two_processes
 
+from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.advantages import bgan, bgan_centered, maligan, reinforce
+from bgan_discrete.game.divergences import get_divergence
 from bgan_discrete.game.estimators import (
     ESTIMATORS,
     Estimator,
+    MatchedEstimator,
     ReinforceEstimator,
     as_estimator,
-    bgan,
-    bgan_centered,
     make_estimator,
-    maligan,
-    reinforce,
 )
+from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import ALONE
+from bgan_discrete.training.setup import make_game
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 CASES = [(random_case(seed, spread=spread), draws) for seed, spread in ((0, 0.5), (1, 2.0)) for draws in (2, 3)]
@@ -53,6 +56,10 @@ def naive(name: str, log_w: Tensor) -> Tensor:
         return torch.stack([(log_w[m] - mean_of_others(log_w, m)) / draws for m in range(draws)])
     if name == "jeffreys":
         return naive("bgan_centered", log_w) + naive("rloo", log_w)
+    if name == "symmetric":
+        return w / w.sum(0) - (1 / w) / (1 / w).sum(0)
+    if name == "matched":  # to the divergence of gan
+        return naive("rloo", (1 + w).log())
     if name == "reinforce":
         return (log_w - BASELINE - 1) / draws
     assert name == "maligan"
@@ -109,6 +116,10 @@ def expected_mean(name: str, case: Case, draws: int) -> Tensor:
         return gradient_of(case, lambda logits: mean_log_ratio(case, logits))
     if name == "jeffreys":
         return expected_mean("bgan", case, draws) + expected_mean("rloo", case, draws)
+    if name == "symmetric":
+        return expected_mean("bgan", case, draws) - expected_mean("bgan", Case(case.logits, -case.log_ratio), draws)
+    if name == "matched":
+        return expected_mean("rloo", Case(case.logits, (1 + case.log_ratio.exp()).log()), draws)
     assert name == "maligan"
     return gradient_of(case, lambda logits: batch_normalized(case, draws, logits))
 
@@ -129,7 +140,7 @@ def test_exact_mean_and_variance_over_two_latents(name: str) -> None:
     case, draws = random_case(3, latents=2, positions=2, categories=2), 2
     mean, variance = exact_moments(case, draws, lambda log_w: ours(name, log_w))
     _, naive_variance = exact_moments(case, draws, lambda log_w: naive(name, log_w))
-    if name in ("maligan", "rloo", "jeffreys", "reinforce", "bgan", "bgan_centered"):
+    if name not in ("vimco", "loo"):
         torch.testing.assert_close(mean, expected_mean(name, case, draws), **TIGHT)
     torch.testing.assert_close(variance, naive_variance, **TIGHT)
 
@@ -277,8 +288,22 @@ def test_bad_options_are_refused(arguments: dict, words: str) -> None:
         make_estimator(**arguments)
 
 
+def test_a_game_has_one_divergence() -> None:
+    kl, gan = get_divergence("kl"), get_divergence("gan")
+    assert Game(make_estimator("matched")).divergence is gan
+    with pytest.raises(InputError, match=r"^the estimator 'matched' is of .* 'gan', but the game's is 'kl': make"):
+        Game(make_estimator("matched"), divergence=kl)
+    game = make_game(TrainingConfig(estimator="matched", divergence="kl"))
+    assert isinstance(game.estimator, MatchedEstimator)
+    assert game.estimator.divergence is game.divergence is kl
+    with pytest.raises(InputError, match="is of the divergence 'kl', but the game's is 'gan'"):
+        dataclasses.replace(game, divergence=gan)
+    for name in ESTIMATORS.keys() - {"matched"}:
+        Game(make_estimator(name, divergence=kl), divergence=gan)
+
+
 def test_a_single_draw_is_refused_where_it_carries_no_signal() -> None:
-    for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys"):
+    for name in sorted(ESTIMATORS.keys() - {"reinforce", "maligan"}):
         with pytest.raises(InputError, match="num_draws must be at least 2"):
             make_estimator(name)(torch.zeros(1, 3))
         with pytest.raises(InputError, match="num_draws must be at least 2"):
@@ -297,6 +322,8 @@ def exact_advantages(name: str, log_w: Tensor) -> list[list[Decimal]]:
         draws = Decimal(len(column))
         others = [log_sum(column[:m] + column[m + 1 :]) - (draws - 1).ln() for m in range(len(column))]
         weights = [(value - log_sum(column)).exp() - 1 / draws for value in column]
+        inverse = [(-value - log_sum([-other for other in column])).exp() - 1 / draws for value in column]
+        softplus = [log_sum([value, Decimal(0)]) for value in column]
         reverse = [(value - sum(column) / draws) / (draws - 1) for value in column]
         found.append({
             "bgan": lambda c=column: [(value - log_sum(c)).exp() for value in c],
@@ -307,6 +334,8 @@ def exact_advantages(name: str, log_w: Tensor) -> list[list[Decimal]]:
             ],
             "rloo": lambda r=reverse: r,
             "jeffreys": lambda w=weights, r=reverse: [a + b for a, b in zip(w, r, strict=True)],
+            "symmetric": lambda w=weights, i=inverse: [a - b for a, b in zip(w, i, strict=True)],
+            "matched": lambda h=softplus, d=draws: [(value - sum(h) / d) / (d - 1) for value in h],
             "reinforce": lambda c=column: [(f - Decimal(BASELINE) - 1) / len(c) for f in c],
             "maligan": lambda c=column, d=draws: [
                 (f - log_sum(every)).exp() * log_w.shape[1] - 1 / d for f in c
@@ -326,7 +355,7 @@ def test_advantages_are_right_for_every_finite_f(log_w: Tensor, name: str) -> No
     bound = torch.finfo(log_w.dtype if log_w.dtype == torch.float64 else torch.float32).max
     for got, wanted in zip(found, expected, strict=True):
         # Sums of F are right to a share of F; functions of weights, to one of themselves.
-        scale = largest_f if name in ("rloo", "jeffreys", "reinforce") else 1.0
+        scale = largest_f if name in ("rloo", "jeffreys", "matched", "reinforce") else 1.0
         for a, b in zip(got, wanted, strict=True):
             assert not math.isnan(a)
             if abs(b) > Decimal(bound) / 2:
@@ -338,7 +367,7 @@ def test_advantages_are_right_for_every_finite_f(log_w: Tensor, name: str) -> No
 
 
 @settings(max_examples=100, deadline=None)
-@given(large_log_weights(), st.sampled_from(["bgan_centered", "rloo", "jeffreys"]))
+@given(large_log_weights(), st.sampled_from(["bgan_centered", "rloo", "jeffreys", "symmetric", "matched"]))
 def test_advantages_of_alternatives_are_right_for_every_finite_f(log_w: Tensor, name: str) -> None:
     log_w = log_w.T.contiguous()  # [N, K]
     log_q = torch.log_softmax(torch.linspace(-1, 2, log_w.shape[1]).expand_as(log_w).to(log_w.dtype).float(), -1)
@@ -348,11 +377,18 @@ def test_advantages_of_alternatives_are_right_for_every_finite_f(log_w: Tensor, 
         for row, q_row, found in zip(log_w.double().tolist(), log_q.double().tolist(), got.tolist(), strict=True):
             f, log_p = [Decimal(value) for value in row], [Decimal(value) for value in q_row]
             total = log_sum([a + b for a, b in zip(f, log_p, strict=True)])
+            inverse_total = log_sum([b - a for a, b in zip(f, log_p, strict=True)])
             mean = sum(a * b.exp() for a, b in zip(f, log_p, strict=True))
-            for a, b, value in zip(f, log_p, found, strict=True):
+            h = [log_sum([a, Decimal(0)]) for a in f]
+            mean_h = sum(a * b.exp() for a, b in zip(h, log_p, strict=True))
+            for a, b, of_h, value in zip(f, log_p, h, found, strict=True):
                 weight, reverse = (a + b - total).exp() - b.exp(), b.exp() * (a - mean)
-                wanted = {"bgan_centered": weight, "rloo": reverse, "jeffreys": weight + reverse}[name]
-                scale = 1.0 if name == "bgan_centered" else max(1.0, float(max(map(abs, f))))
+                wanted = {
+                    "bgan_centered": weight, "rloo": reverse, "jeffreys": weight + reverse,
+                    "symmetric": (a + b - total).exp() - (b - a - inverse_total).exp(),
+                    "matched": b.exp() * (of_h - mean_h),
+                }[name]  # fmt: skip
+                scale = 1.0 if name in ("bgan_centered", "symmetric") else max(1.0, float(max(map(abs, f))))
                 assert abs(value - float(wanted)) <= 2e-5 * scale
             if len(set(row)) == 1:
                 assert max(map(abs, found)) < 1e-5, "equal F move nothing, however large they are"
@@ -398,9 +434,10 @@ def test_a_baseline_of_a_checkpoint_is_used_in_the_precision_of_the_weights() ->
 def test_an_estimator_declares_its_name_its_function_and_its_fewest_draws(name: str, normalization: str) -> None:
     estimator = make_estimator(name, normalization=normalization)  # type: ignore[arg-type]
     assert estimator.name == name
-    assert estimator.limit in ("weight", "log_weight", "both", None)
+    assert estimator.limit in ("weight", "log_weight", "both", "symmetric", None)
     log_w = torch.randn(estimator.minimum_draws, 3, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(estimator.function(log_w), estimator(log_w))
+    arguments = (estimator.divergence,) if isinstance(estimator, MatchedEstimator) else ()
+    assert torch.equal(estimator.function(log_w, *arguments), estimator(log_w))
     assert estimator(log_w).abs().min() > 1e-3, "a signal"
     if estimator.minimum_draws > 1:
         with pytest.raises(InputError, match="num_draws must be at least 2"):

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from bgan_discrete import Game, MLPDiscriminator, SampleSpace, Trainer, TrainingConfig
 from bgan_discrete.game.credit import make_credit, prefix_credit
+from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.estimators import ESTIMATORS, Estimator, make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.game.scoring import Scorer
@@ -32,7 +33,7 @@ P, K = 3, 2
 ONE = SampleSpace((P,), K)
 CUTS = [(3,), (1, 2), (2, 1), (1, 1, 1)]
 RANKS = (2, 0, 1)
-PLAYED = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys")
+PLAYED = ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "symmetric")
 ROUNDS = [pytest.param(sizes, s, id=f"{sizes}-{s}") for sizes in CUTS for s in range(len(sizes))]
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -57,6 +58,8 @@ def advantages(name: str, log_w: Tensor) -> Tensor:
         return torch.stack([(w[m] / others(w, m) - 1) / len(w) for m in draws])
     if name == "rloo":
         return torch.stack([(log_w[m] - others(log_w, m)) / len(w) for m in draws])
+    if name == "symmetric":
+        return w / w.sum(0) - (1 / w) / (1 / w).sum(0)
     return advantages("bgan_centered", log_w) + advantages("rloo", log_w)
 
 
@@ -149,7 +152,8 @@ class Enumerated:
                 of_position = q[:, position]
                 weight = of_position * (f.exp() / (of_position * f.exp()).sum(1, keepdim=True) - 1)
                 log_weight = of_position * (f - (of_position * f).sum(1, keepdim=True))
-                kinds = {"rloo": log_weight, "jeffreys": weight + log_weight}
+                inverse = of_position * ((-f).exp() / (of_position * (-f).exp()).sum(1, keepdim=True) - 1)
+                kinds = {"rloo": log_weight, "jeffreys": weight + log_weight, "symmetric": weight - inverse}
                 total[:, position] += kinds.get(name, weight) / len(self.codes)
         return self.placed(total)
 
@@ -376,6 +380,15 @@ def test_estimators_that_a_constant_changes_are_refused(name: str) -> None:
     shift = torch.randn(3)
     if name in PLAYED:
         assert torch.allclose(estimator(log_w), estimator(log_w + shift), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_only_the_reverse_kl_is_matched_in_rounds(name: str) -> None:
+    estimator = make_estimator("matched", divergence=get_divergence(name))
+    if name == "reverse_kl":
+        estimator.check_rounds()
+    else:
+        assert "the estimator 'matched' changes with a constant in F" in refusal(estimator.check_rounds)
 
 
 def test_own_estimators_are_tried_out() -> None:

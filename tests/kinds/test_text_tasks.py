@@ -77,11 +77,11 @@ def test_the_escort_suits_the_generator_unless_it_is_given(
     training = TEXT.algorithm(small_config(generator=generator, escort=escort))
     assert make_game(training).credit == AlternativesCredit(expected)
     other = small_config(generator=generator, credit="sample", num_draws=2)
-    assert TEXT.algorithm(other) is other.training
+    assert TEXT.algorithm(other).escort is None
 
 
 def test_likelihood_takes_a_latent_for_each_sample(data: TextData) -> None:
-    config = small_config(pretrain_steps=1, max_steps=1, batch_size=4)
+    config = small_config(phases="likelihood", max_steps=1, batch_size=4)
     generator, judge = TEXT.networks(config, data.space)
     seen: list[int] = []
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))

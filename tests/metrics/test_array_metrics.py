@@ -115,7 +115,7 @@ def test_categories_that_samples_lack() -> None:
 
 
 def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "CRITIC_STEPS", 150)
+    monkeypatch.setattr(arrays, "CRITIC_STEPS", 120)
     training, heldout = rows(2000, seed=1), rows(400, seed=2)
     options: dict[str, Any] = {"space": SampleSpace((4,), 5, sizes=(5, 5, 2, 1)), "column_names": ["a", "b", "c", "d"]}
     perfect = evaluate_array(rows(1200, seed=3), training, heldout, **options)
@@ -133,6 +133,22 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     assert collapsed.figures["unique_rate"].value == 1 / 400
     assert collapsed.figures["copies"].value == 1
     assert collapsed.facts["num_missing_categories"] == 0  # of categories without names nobody asks
+    table = perfect.format_table()
+    for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
+        assert words in table
+    assert max(map(len, table.splitlines())) <= 125
+    document = perfect.to_dict()
+    assert document["figures"]["unique_rate"]["direction"] == "floor"
+    # The second column depends on the first alone: a tree is as good as real rows.
+    auc = perfect.figures["auc_of_boosted_trees"]
+    assert (auc.direction, auc.count) == ("half", 400)
+    assert abs(auc.value - 0.5) < 0.1 and abs(auc.floor - 0.5) < 0.1 and abs(auc.baselines["Chow-Liu tree"] - 0.5) < 0.1
+    assert auc.baseline > 0.7 and collapsed.figures["auc_of_boosted_trees"].value > 0.9
+    assert dependent.baselines["Chow-Liu tree"] < 0.2
+    again = evaluate_array(rows(1200, seed=3), training, heldout, **options)
+    assert again.to_dict() == document
+    monkeypatch.setattr(arrays, "critic_divergence", lambda *given, **named: 0.0)
+    monkeypatch.setattr(arrays, "boosted_tree_auc", lambda *given: 0.5)
     named = evaluate_array(
         np.repeat(training[:1], 1200, 0), training, heldout, **options, category_names=["vwxyz", "vwxyz", "no", "-"]
     )
@@ -140,14 +156,6 @@ def test_the_report_of_a_perfect_a_collapsed_and_an_independent_model(monkeypatc
     missing = named.facts["missing_categories"]
     assert {name for name in missing if name.startswith("a = ")} == {f"a = {name}" for name in first}
     assert "Categories missing from the samples: " in named.format_table()
-    table = perfect.format_table()
-    for words in ("model", "floor", "baseline", "6 pairs of columns", "1,200 samples in blocks of 400"):
-        assert words in table
-    assert max(map(len, table.splitlines())) <= 110
-    document = perfect.to_dict()
-    assert document["figures"]["unique_rate"]["direction"] == "floor"
-    again = evaluate_array(rows(1200, seed=3), training, heldout, **options)
-    assert again.to_dict() == document
 
 
 def shifted_rows(count: int, shift: int, seed: int = 0) -> np.ndarray:
@@ -189,8 +197,8 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     counts = [report.facts[name] for name in ("block_size", "num_samples", "num_training", "num_heldout")]
     assert counts == [50, 149, 400, 90]
     name = "divergence_that_a_fresh_critic_finds_0_to_1"
-    (real, first, options), (_, baseline, _), (_, others, _) = asked
-    assert options == {"steps": arrays.CRITIC_STEPS, "seed": 3}
+    (real, first, options), (_, others, _), (_, baseline, _), (_, of_tree, _) = asked
+    assert options == {"steps": 3 * 50, "seed": 3}
     known = {row.tobytes() for row in heldout}
     assert len(real) == 50 and all(row.tobytes() in known for row in real)
     assert all(np.array_equal(real, part) for part, _, _ in asked)
@@ -202,9 +210,11 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(others) == 50 and not np.array_equal(others, training[:50])
     assert all(sum(row.tobytes() == own.tobytes() for row in others) <= counts[own.tobytes()] for own in others)
     assert np.abs(baseline.mean(0) - training.mean(0)).max() < 0.25
+    assert np.abs(of_tree.mean(0) - training.mean(0)).max() < 0.25
     figure = report.figures[name]
     assert figure.value == pytest.approx(abs(real.mean() - first.mean()))
     assert figure.baseline == pytest.approx(abs(real.mean() - baseline.mean()))
+    assert figure.baselines["Chow-Liu tree"] == pytest.approx(abs(real.mean() - of_tree.mean()))
     assert figure.floor == pytest.approx(abs(real.mean() - others.mean()))
     assert figure.floor > 0.3, "real and training rows differ here"
     blocks = samples[:50], samples[50:100]
@@ -236,7 +246,7 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
         _pair_figures(real, training, pairs, 2)[0].mean()
     )
     other = evaluate_array(samples, training, heldout, SampleSpace((7,), 2), seed=4)
-    assert not np.array_equal(asked[3][0], real), "which held-out rows is a matter of the seed"
+    assert not np.array_equal(asked[4][0], real), "which held-out rows is a matter of the seed"
     assert other.figures["unique_rate"].value == report.figures["unique_rate"].value
 
 
@@ -246,18 +256,23 @@ def test_a_critic_of_a_sequence_is_one_of_convolutions_and_of_columns_knows_thei
     made: list[tuple[Any, int]] = []
 
     def critic(real: Any, codes: Any, num_categories: int, make: Any, *, steps: int, seed: int) -> float:
-        made.append((make(), steps))
+        made.append((make() if len(made) < 5 else None, steps))
         return -0.5
 
     monkeypatch.setattr(arrays, "critic_divergence", critic)
+    monkeypatch.setattr(arrays, "boosted_tree_auc", lambda *given: 0.5)
     codes = rows(60)
     report = evaluate_array(codes, codes, codes, SampleSpace((4,), 5, sizes=(5, 5, 2, 1)))
     evaluate_array(codes, codes, codes, SampleSpace((4,), 5), neighbours=True)
     assert report.figures["divergence_that_a_fresh_critic_finds_0_to_1"].value == 0, "never below"
-    (columns, many), *_, (sequence, few) = made
+    (columns, many), *_, (sequence, few) = made[::4]
     assert type(columns).__name__ == "MLPDiscriminator" and columns.space.sizes == (5, 5, 2, 1)
     assert type(sequence).__name__ == "ConvSequenceDiscriminator"
-    assert (many, few) == (arrays.CRITIC_STEPS, arrays.CONVOLUTION_STEPS)
+    assert (many, few) == (180, 180)
+    codes = np.repeat(codes, 4, axis=0)
+    evaluate_array(codes, codes, codes, SampleSpace((4,), 5))
+    evaluate_array(codes, codes, codes, SampleSpace((4,), 5), neighbours=True)
+    assert (made[8][1], made[12][1]) == (arrays.CRITIC_STEPS, arrays.CONVOLUTION_STEPS)
 
 
 def test_missing_categories_are_counted_in_all_and_the_most_frequent_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +305,35 @@ def test_binary_records_sequences_and_figures_of_ones_own(monkeypatch: pytest.Mo
     single = evaluate_array(codes[:100, 0, :1], codes[100:200, 0, :1], codes[200:, 0, :1], SampleSpace((1,), 2))
     assert single.facts["num_pairs"] == 0
     assert "pairs of columns" not in single.format_table()
+
+
+def test_trees_judge_enough_rows_and_are_not_given_too_many_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "critic_divergence", lambda *given, **named: 0.0)
+    judged: list[tuple[np.ndarray, np.ndarray, int]] = []
+    monkeypatch.setattr(arrays, "boosted_tree_auc", lambda *given: judged.append(given) or 0.25)
+    codes, space = shifted_rows(400, 0), SampleSpace((7,), 2)
+    few = evaluate_array(codes[:99], codes, codes, space)
+    assert "auc_of_boosted_trees" not in few.figures and not judged
+    assert "need at least 100 rows on a side, and have 99" in few.format_table()
+    enough = evaluate_array(codes[:100], codes, codes, space, seed=5)
+    assert len(judged) == 4 and all(len(part) == 100 for ours, theirs, _ in judged for part in (ours, theirs))
+    assert np.array_equal(judged[0][0], codes[:100]) and judged[0][2] == 5
+    assert enough.figures["auc_of_boosted_trees"].to_dict()["baselines"] == {"independent": 0.25, "Chow-Liu tree": 0.25}
+    assert "left out" not in enough.format_table()
+    monkeypatch.setattr(arrays, "MOST_AUC_CELLS", 7 * 150)
+    assert evaluate_array(codes, codes, codes, space).figures["auc_of_boosted_trees"].count == 150
+    wanted = codes[np.linspace(0, 399, 150).astype(int)]
+    assert np.array_equal(judged[4][0], wanted), "evenly spaced: data may be in an order"
+    assert all(np.array_equal(theirs, wanted) for _, theirs, _ in judged[4:])
+
+
+def test_without_a_tree_where_it_would_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "critic_divergence", lambda *given, **named: 0.0)
+    monkeypatch.setattr(arrays, "baseline_tree", lambda *given: None)
+    codes = shifted_rows(60, 0)
+    report = evaluate_array(codes, codes, codes, SampleSpace((7,), 2))
+    assert all(list(figure.baselines) == ["independent"] for figure in report.figures.values())
+    assert "Chow-Liu" not in report.format_table()
 
 
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:

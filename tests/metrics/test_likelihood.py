@@ -9,8 +9,10 @@ import torch
 
 from bgan_discrete import SampleSpace
 from bgan_discrete.distributions.sampling import all_binary_latents
-from bgan_discrete.metrics.likelihood import likelihood_figure
+from bgan_discrete.metrics.chow_liu import ChowLiuTree
+from bgan_discrete.metrics.likelihood import _baselines, likelihood_figure
 from bgan_discrete.metrics.marginals import log_frequencies
+from bgan_discrete.metrics.ngrams import MarkovModel
 from bgan_discrete.nn import CausalMLPGenerator, MaskedTransformerGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 
@@ -44,6 +46,32 @@ def test_with_few_binary_latents_the_figure_is_exact(kind: type[RoundsGenerator]
     independent = log_frequencies(TRAINING, 2)
     wanted = -np.mean([sum(independent[place, code] for place, code in enumerate(row)) for row in HELDOUT])
     assert figure.baseline == pytest.approx(float(wanted), abs=1e-5)
+
+
+def test_the_baselines_are_a_tree_or_of_sequences_a_markov_model() -> None:
+    generator = small(CausalMLPGenerator, "binary")
+    figure = likelihood_figure(generator, TRAINING, HELDOUT)
+    assert list(figure.baselines) == ["independent", "Chow-Liu tree"]
+    tree = ChowLiuTree(TRAINING, [2, 2, 2])
+    assert figure.baselines["Chow-Liu tree"] == pytest.approx(-tree.log_prob(HELDOUT).mean())
+    figure = likelihood_figure(generator, TRAINING, HELDOUT, markov_order=2)
+    assert list(figure.baselines) == ["independent", "Markov 2"]
+    texts = ["".join("ab"[code] for code in row) for row in TRAINING]
+    expected = -MarkovModel(texts, 2).log_prob(["abb", "bba"]).mean()
+    assert figure.baselines["Markov 2"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("end_id", [None, 2])
+def test_probabilities_of_a_markov_model_of_codes_sum_to_one(end_id: int | None) -> None:
+    """Of sequences that may end early too, each of which has one form: its end fills what is behind it."""
+    space = SampleSpace((3,), 3, end_id=end_id)
+    every = [row for row in itertools.product(range(3), repeat=3) if end_id is None or 2 not in row[:-1]]
+    every += [] if end_id is None else [(a, 2, 2) for a in (0, 1)] + [(2, 2, 2)]
+    rows = np.array(every, np.uint8)
+    training = rows[np.random.default_rng(0).integers(len(rows), size=40)]
+    nats = [_baselines(training, row[None], space, 2)["Markov 2"] for row in rows]
+    unknown = 0.02  # what a code that was never seen has at most, of each position
+    assert 1 - 3 * unknown < np.exp(-np.array(nats)).sum() < 1
 
 
 def test_with_normal_latents_the_figure_is_a_bound_and_says_so() -> None:

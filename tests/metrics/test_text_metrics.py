@@ -14,7 +14,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import text as text_metrics
 from bgan_discrete.metrics.bleu import bleu, self_bleu
 from bgan_discrete.metrics.figure import Evaluation
-from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences
+from bgan_discrete.metrics.ngrams import MarkovModel, ngram_divergences, ngram_entropy
 from bgan_discrete.metrics.text import (
     distinct_share,
     evaluate_text,
@@ -52,6 +52,15 @@ def test_divergences_equal_the_definition(a: list[str], b: list[str]) -> None:
     expected = [naive_divergence(a, b, order) for order in range(1, 7)]
     assert found == pytest.approx(expected, abs=1e-9)
     assert ngram_divergences(b, a) == pytest.approx(found, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_entropies_equal_the_definition(order: int) -> None:
+    texts = [*sentences(40, 0), "", "ab", "\U0001f642\U0001f642 cat"]
+    counts = Counter(text[i : i + order] for text in texts for i in range(len(text) - order + 1))
+    expected = -sum(n / counts.total() * math.log2(n / counts.total()) for n in counts.values())
+    assert ngram_entropy(texts, order) == pytest.approx(expected)
+    assert ngram_entropy(["abc", "x"], 4) == 0
 
 
 @pytest.mark.parametrize("order", [2, 3, 4, 5])
@@ -103,6 +112,17 @@ def test_markov_probabilities_sum_to_one_and_know_the_rule() -> None:
     zero_end = (3 + 4 * (1 / 5)) / (9 + 4)
     after_a = (0 + 2 * zero_end) / (3 + 2)
     assert model.perplexity(["a"]) == pytest.approx((after_start * after_a) ** -0.5)
+
+
+@pytest.mark.parametrize(("order", "length"), [(1, 1), (1, 3), (2, 4)])
+def test_markov_probabilities_of_texts_of_one_length_sum_to_one(order: int, length: int) -> None:
+    model = MarkovModel(["abca", "ab", "bac", "cccc", "a"], order)
+    # d was never seen, as any character but a, b and c.
+    everything = ["".join(parts) for parts in itertools.product("abcd", repeat=length)]
+    found = model.log_prob(everything)
+    assert np.exp(found).sum() == pytest.approx(1, abs=1e-12)
+    assert model.log_prob(["", everything[3]]) == pytest.approx([0, found[3]])
+    assert found[everything.index("d" * length)] == min(found)
 
 
 def test_perplexity_prefers_what_was_seen() -> None:
@@ -215,6 +235,9 @@ def test_each_figure_is_taken_of_the_texts_that_it_says(
         assert model[f"BLEU-{order}"] == own_bleu(made, wanted)[order]
         assert model[f"Self-BLEU-{order}"] == self_bleu(made)[order]
     assert model["forward perplexity"] == MarkovModel(training, 4).perplexity(made, False)
+    entropy = report.figures["entropy_of_4_grams_bits"]
+    assert (entropy.value, entropy.floor) == (ngram_entropy(made[:count], 4), ngram_entropy(floor, 4))
+    assert entropy.baselines["other"] == ngram_entropy(other["other"][:count], 4)
     again = evaluate_text(made, training, heldout, ends=False, markov=False, seed=4)
     assert judged[-4][1] == made and judged[-2][1] != floor, "which held-out texts is a matter of the seed"
     assert again.figures["jsd_3"].value == model["JSD-3"]

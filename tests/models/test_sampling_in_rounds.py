@@ -73,6 +73,13 @@ def test_a_chosen_sample_has_no_likelihood_in_the_figures() -> None:
     reports = {number: pipeline.evaluate(frame, 20, resample=number, holdout=0.5) for number in (1, 2)}
     nats = {number: "held-out nats" in str(report) for number, report in reports.items()}
     assert nats == {1: True, 2: False}
+    assert list(reports[1].figures["held_out_nats_a_sample_at_most"].baselines) == ["independent", "Chow-Liu tree"]
+
+
+def test_the_likelihood_of_texts_is_next_to_that_of_a_markov_model() -> None:
+    report = text_model().evaluate(["abab", "abba", "baab", "bbaa"] * 5, 4, holdout=0.5)
+    (figure,) = (figure for figure in report.figures.values() if figure.title.startswith("held-out nats"))
+    assert list(figure.baselines) == ["independent", "Markov 4"]
 
 
 def test_rounds_are_chosen_at_sampling(monkeypatch: pytest.MonkeyPatch) -> None:

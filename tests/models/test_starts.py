@@ -47,7 +47,7 @@ def test_other_data_are_encoded_as_those_of_the_first_run(
     """Categories in another order of frequency, and one that does not occur: the codes still mean the same."""
     options = {"dataset": str(place / "others.csv"), "start_from": str(place / "run")}
     # A rate that moves nothing: what the run ends with is what it began with.
-    train(array(tmp_path / "new", **options, generator_lr=1e-30, discriminator_lr=1e-30))
+    train(array(tmp_path / "new", **options, generator_lr=1e-30, discriminator_lr=1e-30, phases="game"))
     assert "started from the weights of" in capsys.readouterr().out
     for name in ("codec.json", "config.json"):
         assert (tmp_path / "new" / "model" / name).read_bytes() == (place / "run" / "model" / name).read_bytes()

@@ -98,17 +98,6 @@ def test_a_later_record_takes_the_place_of_an_earlier_one(tmp_path: Path) -> Non
     assert [kept["figures"]["AUC"] for kept in rounds.read_records(path)] == [0.8, 0.7]
 
 
-def test_a_tree_of_columns_has_the_data_s_pairs() -> None:
-    rng = np.random.default_rng(0)
-    first = rng.integers(0, 3, 6000)
-    rows = np.stack([first, rng.integers(0, 2, 6000), (first + rng.integers(0, 2, 6000)) % 3], axis=1)
-    drawn = rounds_data.chow_liu_samples(rows, 6000, rng)
-    assert ((drawn[:, 2] - drawn[:, 0]) % 3 < 2).all()
-    for column in range(3):
-        shares = [np.bincount(part[:, column], minlength=3) / 6000 for part in (rows, drawn)]
-        assert np.abs(shares[0] - shares[1]).max() < 0.03
-
-
 def test_a_budget_of_seconds_is_of_this_process_s_own_time() -> None:
     clock = rounds_training.Clock(1000.0, in_steps=False)
     assert 0 <= clock.share < 0.1

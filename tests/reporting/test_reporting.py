@@ -25,6 +25,7 @@ from PIL import Image
 
 import bgan_discrete.runs.train
 from bgan_discrete.config import ImageTrainingConfig, TextTrainingConfig
+from bgan_discrete.diagnosis import Outcome, check_outcome
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.metrics.figure import Direction, Evaluation, Figure, figures_of, readable
 from bgan_discrete.reporting import (
@@ -42,7 +43,7 @@ from bgan_discrete.reporting.neighbours import (
     nearest_rows,
     nearest_texts,
 )
-from bgan_discrete.reporting.page import MAX_FRAMES, best_of
+from bgan_discrete.reporting.page import MAX_FRAMES, _verdict, best_of
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.templating import TEMPLATES, markup, render
 
@@ -444,6 +445,22 @@ def test_runs_of_one_name_are_told_apart(images: Path, tmp_path: Path) -> None:
     page = check_page(write_comparison_page(runs, tmp_path / "both.html").read_text(encoding="utf-8"))
     assert "a/run: D(real)" in page.text
     assert "All options are the same." in page.text
+
+
+def test_no_verdict_is_green_over_samples_that_a_judge_tells_from_data() -> None:
+    def severity(key: str, value: float, floor: float, direction: Direction = "lower") -> str:
+        figures = {key: Figure("a figure", value, direction, floor, {}, 1200)}
+        found = check_outcome(Outcome(figures, {"training": {"steps": 8, "stopped_by": "max_steps"}}, {}))
+        return _verdict(found)["severity"]
+
+    auc = "auc_of_boosted_trees"
+    assert severity(auc, 0.52, 0.5, direction="half") == "good"
+    assert severity(auc, 0.7, 0.5, direction="half") == "note"
+    assert severity(auc, 0.9, 0.5, direction="half") == "warning"
+    assert severity(auc, 0.99, 0.5, direction="half") == "critical"
+    for key in ("jsd_4", "frechet_pixels", "frechet_features", "total_variation_of_a_pair_dependent_tenth"):
+        assert severity(key, 1.9, 1.0) == "good"
+        assert severity(key, 2.0, 1.0) == "note"
 
 
 class TestPlantedIllnesses:

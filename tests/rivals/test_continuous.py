@@ -174,7 +174,7 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
         continuous="boundary_seeking",
         batch_size=8,
         discriminator_steps=3,
-        warmup_steps=2,
+        phases="discriminator=0.5,game",
         max_steps=4,
         threads=1,
         lr_decay="none",
@@ -185,6 +185,7 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
         before = [[p.detach().clone() for p in network.parameters()] for network in (generator, discriminator)]
         found = trainer._train_step()
         trainer.state.step += 1
+        trainer._course.after_step(trainer.state.step / 4)
         for list_, network, old in zip((moved, learnt), (generator, discriminator), before, strict=True):
             list_.append(any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True)))
         averaged.append(int(trainer.average.n_averaged))
@@ -192,7 +193,7 @@ def test_the_trainer_moves_the_generator_and_its_average_only_when_it_is_its_tur
     assert moved == [False, False, True, True] and all(learnt) and averaged == [0, 0, 1, 2]
     steps = {name: state["step"] for name, state in _first_states(trainer).items()}
     assert steps == {"generator": 2, "discriminator": 12}
-    assert "draws_per_second" not in trainer._figures(1.0) and "log_beta" in found
+    assert "draws_per_second" not in trainer._figures("game", 1.0) and "log_beta" in found
 
 
 def _first_states(trainer: Trainer) -> dict[str, Any]:

@@ -163,8 +163,8 @@ def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
-    common = (*kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1", "--lr-decay", "none", "--keep-last",
-              "9", "--log-interval", "9")  # fmt: skip
+    common = (*kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1", "--lr-decay", "none", "--keep", "last",
+              "--phases", "game", "--keep-last", "9", "--log-interval", "9")  # fmt: skip
     run("train_array", *common, "--output-dir", "whole", cwd=tmp_path)
     run("train_array", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
     run("train_array", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
@@ -238,7 +238,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--generator", "conv"), "the columns of a table have none"),
         (("--estimator", "maligan"), "needs an estimator with a limit"),
         (("--generator", "gru"), "--generator"),
-        (("--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
+        (("--phases", "game,likelihood"), "in this order"),
     ):
         assert words in refused("train_array", *arguments, "--output-dir", "none", cwd=place), arguments
     assert not (place / "none").exists()

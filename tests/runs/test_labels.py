@@ -256,7 +256,7 @@ def test_the_real_samples_of_a_step_come_with_their_own_labels() -> None:
     [
         *({"penalty": name} for name in PENALTIES),
         {"gradient_accumulation_steps": 3, "penalty": "roth", "discriminator_draws": 2},
-        {"discriminator_steps": 2, "warmup_steps": 1, "estimator": "maligan"},
+        {"discriminator_steps": 2, "phases": "discriminator=0.01,game", "estimator": "maligan"},
     ],
     ids=str,
 )
@@ -314,8 +314,8 @@ BAD_LABELS: list[tuple[dict[str, Any], str]] = [
     ({"labels": torch.zeros(64, 1, dtype=torch.int32)}, r"got int32 \[64, 1\]"),
     ({"labels": np.full(64, 3)}, r"labels must be in \[0, 3\), got 3"),
     ({"labels": np.full(64, -1)}, r"labels must be in \[0, 3\), got -1"),
-    ({"continuous": "boundary_seeking"}, "labels do not go with continuous, pretrain_steps or credit"),
-    ({"pretrain_steps": 2}, "labels do not go with continuous, pretrain_steps or credit"),
+    ({"continuous": "boundary_seeking"}, "labels do not go with continuous, phases with likelihood or credit"),
+    ({"phases": "likelihood,game"}, "labels do not go with continuous, phases with likelihood or credit"),
 ]
 
 

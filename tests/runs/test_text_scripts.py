@@ -22,7 +22,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
          "--device", "cpu", "--num-samples", "60")  # fmt: skip
 WINDOWS = ("--layout", "window", "--length", "8")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
-       "--credit", "prefix", "--pretrain-steps", "2", "--warmup-steps", "1")  # fmt: skip
+       "--credit", "prefix", "--phases", "likelihood=0.34,discriminator=0.16,game")  # fmt: skip
 MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary",
        "--latent-size", "6", "--logit-spread", "2")  # fmt: skip
 
@@ -62,14 +62,15 @@ def test_a_run_leaves_all_that_it_promises(place: Path, name: str) -> None:
     "kind",
     [
         (),
-        pytest.param(GRU, marks=pytest.mark.long),
+        pytest.param(GRU[:-2], marks=pytest.mark.long),
         pytest.param(MLP, marks=pytest.mark.long),
         pytest.param((*MLP[2:-2], "--generator", "gru"), marks=pytest.mark.long),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[str, ...]) -> None:
     common = ("--dataset", "arithmetic", *WINDOWS, *kind, *QUICK, "--num-samples", "0", "--checkpoint-interval", "1",
-              "--lr-decay", "none", "--keep-last", "9", "--log-interval", "9")  # fmt: skip
+              "--lr-decay", "none", "--keep", "last", "--phases", "game", "--keep-last", "9", "--log-interval",
+              "9")  # fmt: skip
     ran("train_text", *common, "--output-dir", "whole", cwd=tmp_path)
     ran("train_text", *common, "--output-dir", "parts", "--max-steps", "2", cwd=tmp_path)
     ran("train_text", "--output-dir", "parts", "--resume", "latest", "--max-steps", "6", cwd=tmp_path)
@@ -177,7 +178,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
         (("--logit-spread", "0"), "logit_spread must be above 0"),
-        (("--generator", "gru", "--pretrain-steps", "9", "--max-steps", "8"), "some of max_steps = 8"),
+        (("--generator", "gru", "--phases", "likelihood=1,game"), "above 0 that add up to 1"),
         (("--tokenizer", "words"), "tokenizer must be 'char', 'sentencepiece' or a .model file, got 'words'"),
         (("--column", "text"), "column is for data sets of the Hub"),
         (("--num-samples", "1"), "num_samples must be 0"),

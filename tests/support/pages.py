@@ -36,11 +36,7 @@ def shortened(command: str) -> str:
         return f"{command} --num-samples 0"
     if "--start-from" in command:
         return f"{command} --max-steps 2 --num-samples 0"
-    if "pretrain" in command:
-        command = re.sub(r"(--pretrain-steps|--warmup-steps) \d+", r"\1 2", command)
     recipe = re.search(r"--config (\S+)", command)
-    if recipe is not None and "pretrain_steps" in (ROOT / recipe[1]).read_text(encoding="utf-8"):
-        command = f"{command} --pretrain-steps 2"
     # A causal perceptron has a unit for each round at least.
     wider = " --generator-width 16" if recipe is not None and "columns" in recipe[1] else ""
     if "benchmark" in command:

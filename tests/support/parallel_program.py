@@ -23,7 +23,7 @@ from bgan_discrete.distributions import (
 from bgan_discrete.distributions.autoregressive import AutoregressiveCategorical
 from bgan_discrete.distributions.endings import pad_after_end
 from bgan_discrete.distributions.sampling import code_dtype
-from bgan_discrete.game.estimators import make_estimator
+from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     CausalTransformerGenerator,
@@ -45,10 +45,7 @@ from bgan_discrete.training.trainer import Trainer
 BATCH, STEPS, LENGTH, CATEGORIES = 8, 3, 6, 5
 
 CASES: dict[str, dict[str, Any]] = {
-    **{
-        f"images {name}": {"estimator": name, "penalty": "r1"}
-        for name in ("bgan", "bgan_centered", "vimco", "loo", "rloo", "jeffreys", "reinforce", "maligan")
-    },
+    **{f"images {name}": {"estimator": name, "penalty": "r1"} for name in ESTIMATORS},
     "images bgan over the batch": {"estimator": "bgan", "over": "batch"},
     "images bgan_centered over the batch": {"estimator": "bgan_centered", "over": "batch", "num_draws": 2},
     "convolutions": {"networks": "conv", "penalty": "roth", "discriminator_draws": 3, "discriminator_steps": 2},
@@ -63,9 +60,9 @@ CASES: dict[str, dict[str, Any]] = {
     "text autoregressive alternatives": {"networks": "recurrent_alternatives", "credit": "alternatives"},
     "rounds": {"networks": "rounds", "credit": "alternatives", "estimator": "jeffreys"},
     "rounds causal": {"networks": "causal_rounds", "estimator": "bgan_centered"},
-    "likelihood of causal rounds": {"networks": "causal_rounds", "pretrain_steps": STEPS},
-    "likelihood of a mixture": {"networks": "one_shot_draws", "pretrain_steps": STEPS},
-    "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "pretrain_steps": STEPS},
+    "likelihood of causal rounds": {"networks": "causal_rounds", "phases": "likelihood"},
+    "likelihood of a mixture": {"networks": "one_shot_draws", "phases": "likelihood"},
+    "likelihood of a recurrence": {"networks": "recurrent", "credit": "prefix", "phases": "likelihood"},
 }
 """Options of the training; under ``networks`` their kind, under ``over`` what weights are normalised over."""
 
@@ -179,7 +176,7 @@ def run_case(name: str, processes: Processes, accumulation_steps: int = 1) -> di
     for part in ("generator", "discriminator", "average"):
         for key, value in getattr(trainer, part).state_dict().items():
             found[f"{part}.{key}"] = value.clone()
-    figures = trainer._figures(1.0)
+    figures = {key: value for key, value in trainer._figures("", 1.0).items() if key != "phase"}
     found["figures"] = torch.tensor([figures[key] for key in sorted(figures)])
     found["names of the figures"] = sorted(figures)
     return found

@@ -41,8 +41,8 @@ from bgan_discrete.codecs import (
     register_codec,
 )
 from bgan_discrete.distributions import Distribution
+from bgan_discrete.game.advantages import rloo
 from bgan_discrete.game.credit import AlternativesCredit
-from bgan_discrete.game.estimators import rloo
 from bgan_discrete.game.guard import FiniteGuard
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.models.format import GENERATORS
@@ -253,7 +253,9 @@ def test_a_game_refuses_what_is_no_part_of_it(wrong: dict[str, Any], words: str)
 
 
 def test_an_estimator_has_a_limit_of_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"^limit must be one of weight, log_weight, both or None, got 'weights'"):
+    with pytest.raises(
+        InputError, match=r"^limit must be one of weight, log_weight, both, symmetric or None, got 'weights'"
+    ):
         Estimator("own", rloo, limit="weights")  # type: ignore[arg-type]
 
 

@@ -27,7 +27,8 @@ from bgan_discrete.training.run_log import read_metrics
 PRETRAIN, WARMUP, STEPS = 3, 2, 7
 SMALL: dict[str, Any] = {
     "generator_width": 8, "generator_depth": 1, "discriminator_width": 8, "discriminator_depth": 1, "latent_size": 4,
-    "batch_size": 8, "num_draws": 2, "pretrain_steps": PRETRAIN, "warmup_steps": WARMUP, "max_steps": STEPS,
+    "batch_size": 8, "num_draws": 2, "max_steps": STEPS,
+    "phases": f"likelihood={PRETRAIN / STEPS},discriminator={WARMUP / STEPS},game",
     "checkpoint_interval": 2, "keep_last": 9, "log_interval": 1, "sample_interval": 0, "num_samples": 0, "threads": 1,
     "device": "cpu",
 }  # fmt: skip
@@ -235,12 +236,12 @@ def test_a_discriminator_of_whole_samples_is_refused() -> None:
 
 
 def test_a_masked_generator_starts_the_game_in_other_rounds_and_a_causal_one_does_not(tmp_path: Path) -> None:
-    trained(tmp_path / "likelihood", "table", max_steps=PRETRAIN, pretrain_steps=PRETRAIN, warmup_steps=0)
-    start = {"start_from": str(tmp_path / "likelihood"), "pretrain_steps": 0, "warmup_steps": 1, "max_steps": 2}
+    trained(tmp_path / "likelihood", "table", max_steps=PRETRAIN, phases="likelihood")
+    start = {"start_from": str(tmp_path / "likelihood"), "phases": "discriminator=0.5,game", "max_steps": 2}
     done = trained(tmp_path / "game", "table", rounds=2, cut="equal", **start)
     assert done.pipeline is not None
     assert done.pipeline.generator.num_rounds == 2
-    trained(tmp_path / "causal", "table", generator="causal", rounds=4, max_steps=2, pretrain_steps=2, warmup_steps=0)
+    trained(tmp_path / "causal", "table", generator="causal", rounds=4, max_steps=2, phases="likelihood")
     start["start_from"] = str(tmp_path / "causal")
     with pytest.raises(InputError, match=r"changed: rounds: 4 -> 2"):
         trained(tmp_path / "other", "table", generator="causal", rounds=2, **start)

@@ -280,8 +280,8 @@ def test_the_average_takes_buffers_too_whole_numbers_as_they_are() -> None:
 
 PHASES = [  # what each step calls, with the generator's and the discriminator's rates
     (["likelihood"], 2e-3, 5e-4), (["likelihood"], 2e-3, 5e-4),
-    (["discriminator"] * 2, 1e-3, 5e-4), (["discriminator"] * 2, 1e-3, 5e-4),
-    (["discriminator", "both"], 1e-3, 5e-4), (["discriminator", "both"], 1e-3, 5e-4),
+    (["discriminator"] * 2, 5e-5, 2.5e-4), (["discriminator"] * 2, 5e-5, 2.5e-4),
+    (["discriminator", "both"], 5e-5, 2.5e-4), (["discriminator", "both"], 5e-5, 2.5e-4),
 ]  # fmt: skip
 
 
@@ -291,8 +291,8 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
 ) -> None:
     """Two steps of likelihood, two of the discriminator alone, two of the game; the average sees what moves."""
     config = small_config(
-        pretrain_steps=2, warmup_steps=2, max_steps=6, lr_decay="none", generator_lr=1e-3, discriminator_lr=5e-4,
-        discriminator_steps=2,
+        phases=f"likelihood={1 / 3},discriminator={1 / 3},game", max_steps=6, lr_decay="none", generator_lr=1e-3,
+        discriminator_lr=5e-4, discriminator_steps=2,
     )  # fmt: skip
     trainer = small_trainer(config, game=replace(make_game(config), penalty_interval=penalty_interval))
     called: list[tuple[str, dict[str, Any]]] = []
@@ -310,8 +310,10 @@ def test_each_phase_takes_its_own_steps_rates_and_batches(
     for step, (kinds, *wanted) in enumerate(PHASES):
         called.clear()
         before = [parameter.detach().clone() for parameter in trainer.average.parameters()]
-        assert rates(trainer, step) == wanted
+        assert rates(trainer, step) == pytest.approx(wanted)
+        trainer.state.step = step
         trainer._train_step()
+        trainer._course.after_step((step + 1) / 6)
         assert [kind for kind, _ in called] == kinds
         stays = all(torch.equal(a, b) for a, b in zip(before, trainer.average.parameters(), strict=True))
         assert stays == (kinds == ["discriminator"] * 2)
@@ -371,7 +373,7 @@ SETTINGS: dict[str, tuple[Any, Callable[[Trainer], Any], Any]] = {
 }  # fmt: skip
 ELSEWHERE = {
     # Options of which other tests here show what they do.
-    "max_seconds", "discriminator_steps", "pretrain_steps", "warmup_steps", "continuous", "ema_decay", "device",
+    "max_seconds", "discriminator_steps", "phases", "keep", "continuous", "ema_decay", "device",
     "log_interval", "sample_interval", "checkpoint_interval", "keep_last",
 }  # fmt: skip
 
@@ -768,7 +770,7 @@ def test_asking_for_the_kind_of_likelihood_takes_a_batch_of_one_and_leaves_no_tr
         def gather(self, values: Tensor) -> Tensor:
             return torch.stack([values, values])
 
-    config = small_config(pretrain_steps=3)
+    config = small_config(phases="likelihood")
     trainer = Trainer(Normalised(), MLPDiscriminator(SPACE, width=8), CODES, config)
     latents = LatentSource(trainer.generator, config, Two(0, 2), trainer.state.streams.rng, is_mixture=True)
     before, randomness = {k: v.clone() for k, v in trainer.generator.state_dict().items()}, torch.get_rng_state()

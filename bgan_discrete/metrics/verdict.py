@@ -1,0 +1,43 @@
+"""What a judge from outside of the game says of samples, and what such a judge is."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.integer]
+"""Codes ``[n, *event_shape]``."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of samples.
+
+    Attributes:
+        value: Lower is better.
+        noise: Its standard error over other samples of the same model.
+    """
+
+    value: float
+    noise: float
+
+    def beats(self, other: "Verdict") -> bool:
+        """Whether it is better by more than the noise of both."""
+        return other.value - self.value > math.hypot(self.noise, other.noise)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A figure of samples against data, of which lower is better.
+
+    Attributes:
+        title: What it measures, in a few words, such as ``"AUC of trees"``.
+        measure: (samples, data) -> verdict, of codes.
+        num_samples: Samples that it wants to see at a look; it may be given fewer data.
+    """
+
+    title: str
+    measure: Callable[[Codes, Codes], Verdict]
+    num_samples: int
