@@ -25,9 +25,9 @@ from bgan_discrete.game.resampling import sample_log_ratios
 from bgan_discrete.game.scoring import at_rest
 from bgan_discrete.game.updates import Outcome, move
 from bgan_discrete.game.weights import effective_sample_size
+from bgan_discrete.metrics.verdict import Verdict
 from bgan_discrete.training.average import MovingAverage
 from bgan_discrete.training.batches import BatchOrder
-from bgan_discrete.training.judging import Verdict
 
 GAN = DIVERGENCES["gan"]
 BETAS = (0.9, 0.99)

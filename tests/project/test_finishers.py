@@ -14,8 +14,8 @@ from bgan_discrete import Game, MLPDiscriminator, Players, SampleSpace, discrimi
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.estimators import make_estimator
 from bgan_discrete.game.likelihood import likelihood_step
+from bgan_discrete.metrics.verdict import Verdict
 from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
-from bgan_discrete.training.judging import Verdict
 
 finishers: Any = importlib.import_module("experiments.finishers")
 finishers_game: Any = importlib.import_module("experiments.finishers_game")
