@@ -36,10 +36,12 @@ from experiments.rounds_training import (
     Play,
     by_game,
     by_likelihood,
+    latents_of,
     make_discriminator,
     make_generator,
     starts_of,
 )
+from torch import Tensor
 
 from bgan_discrete import __version__
 from bgan_discrete.command_line import run_script
@@ -196,13 +198,17 @@ class Laboratory:
         # Data sets that differ in the cut alone share a training by likelihood.
         return f"{cell.data.split('_')[0]}-{training}-{'all' if is_for_all else cell.rounds}-{cell.seed}-{digest}"
 
+    def budget(self, cell: Cell) -> str:
+        """What all trainings behind a cell may take."""
+        return self.spending.describe(cell)
+
     def measure(self, cell: Cell) -> dict[str, Any]:
         """The record of a cell."""
         plan, dataset = TRAININGS[cell.trained_as], DATA_SETS[cell.data]
         measure = self.figures(cell.data)
         record: dict[str, Any] = {
             "cell": cell.name,
-            "budget": self.spending.describe(cell),
+            "budget": self.budget(cell),
             "total": self.spending.total(cell),
             "settings": {
                 **asdict(plan),
@@ -220,8 +226,7 @@ class Laboratory:
             trained = self.trained(cell, cell.trained_as)
         except NonFiniteError as error:
             return {**record, "failed": str(error)}
-        network = plan.network if isinstance(plan, Likelihood) else "masked"
-        generator = make_generator(dataset, self.data(cell.data), network, cell.rounds)
+        generator = make_generator(dataset, self.data(cell.data), plan.network, cell.rounds)
         generator.load_state_dict(trained["generator"])
         choice = None
         if isinstance(plan, Play):
@@ -252,13 +257,23 @@ class Laboratory:
 
 
 @torch.no_grad()
-def draw(generator: Generator, count: int, seed: int, choice: Discriminator | None, candidates: int) -> np.ndarray:
-    """Samples ``[count, *event_shape]``; of C candidates of each round one is kept by the discriminator."""
+def draw(
+    generator: Generator,
+    count: int,
+    seed: int,
+    choice: Discriminator | None = None,
+    candidates: int = 1,
+    among: Tensor | None = None,
+) -> np.ndarray:
+    """Samples ``[count, *event_shape]``; of C candidates of each round one is kept by the discriminator.
+
+    Latents are drawn, or taken ``among [L, Z]``.
+    """
     rng, batches, at_once = torch.Generator().manual_seed(1000 + seed), [], max(DRAWN_AT_ONCE // candidates, 1)
     resampler = None if choice is None else Resampler(choice, candidates)
     with at_rest(generator):
         for first in range(0, count, at_once):
-            distribution: Any = generator(draw_latents(generator, min(at_once, count - first) * candidates, rng))
+            distribution: Any = generator(latents_of(generator, min(at_once, count - first) * candidates, rng, among))
             if resampler is None or candidates == 1:
                 batches.append(distribution.sample(1, rng)[0])
             else:
@@ -267,12 +282,13 @@ def draw(generator: Generator, count: int, seed: int, choice: Discriminator | No
 
 
 @torch.no_grad()
-def negative_log_prob(generator: Generator, codes: np.ndarray) -> float:
-    """Nats a sample, by a mixture over latents, which is at least the true figure."""
+def negative_log_prob(generator: Generator, codes: np.ndarray, among: Tensor | None = None) -> float:
+    """Nats a sample, by a mixture over latents, which is at least the true figure, and equal for all there are."""
     rng, rows = torch.Generator().manual_seed(0), torch.from_numpy(np.ascontiguousarray(codes))
     is_gru = isinstance(generator, GRUGenerator)
     with at_rest(generator):
-        distribution: Any = generator(draw_latents(generator, len(rows) if is_gru else SCORED, rng))
+        drawn = draw_latents(generator, len(rows) if is_gru else SCORED, rng) if among is None else among
+        distribution: Any = generator(drawn)
         log_prob = distribution.log_prob(rows[None]) if is_gru else distribution.mixture_log_prob(rows)
     return -float(log_prob.mean())
 
@@ -297,20 +313,24 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
         file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
-def run_cells(patterns: Sequence[str], laboratory: Laboratory, results: Path) -> None:
+def run_cells(patterns: Sequence[str], laboratory: Any, results: Path, cells: Sequence[Any] = CELLS) -> None:
     """Measure the cells that a pattern matches and that are not in the results file yet.
+
+    Args:
+        patterns: Globs of the names of cells.
+        laboratory: Its ``budget`` and ``measure`` are asked of a cell.
+        results: The results file.
+        cells: All that there are; each has a ``name``.
 
     Raises:
         InputError: If a pattern matches none.
     """
     for pattern in patterns:
-        if not any(fnmatch.fnmatch(cell.name, pattern) for cell in CELLS):
-            raise InputError(
-                f"cells must match data/training/S/sampling/seed, such as {CELLS[0].name}, got {pattern!r}"
-            )
-    chosen = [cell for cell in CELLS if any(fnmatch.fnmatch(cell.name, pattern) for pattern in patterns)]
+        if not any(fnmatch.fnmatch(cell.name, pattern) for cell in cells):
+            raise InputError(f"cells must match names such as {cells[0].name} (see --list), got {pattern!r}")
+    chosen = [cell for cell in cells if any(fnmatch.fnmatch(cell.name, pattern) for pattern in patterns)]
     done = {key_of(record) for record in read_records(results)}
-    wanted = [cell for cell in chosen if (cell.name, laboratory.spending.describe(cell)) not in done]
+    wanted = [cell for cell in chosen if (cell.name, laboratory.budget(cell)) not in done]
     if len(wanted) < len(chosen):
         print(f"{len(chosen) - len(wanted)} of {len(chosen)} cells are there already", flush=True)
     for number, cell in enumerate(wanted, 1):
@@ -320,29 +340,50 @@ def run_cells(patterns: Sequence[str], laboratory: Laboratory, results: Path) ->
         print(f"cell {number} of {len(wanted)}: {cell.name}, {record['budget']}: {shown}", flush=True)
 
 
-def main() -> int:
-    """Run cells, measure speeds, or render the report."""
-    parser = Parser("Run cells of the table of rounds, or render it.", EXAMPLES, COMMAND)
-    parser.add_argument(
-        "--cells", nargs="+", default=[], metavar="PATTERN", help="data/training/S/sampling/seed, globs"
-    )
+def make_parser(description: str, examples: Sequence[str], command: str, form: str, results: Path) -> Parser:
+    """The flags of a table of cells.
+
+    Args:
+        description: See `Parser`, and so the next two.
+        examples: Arguments that work.
+        command: By which it is called.
+        form: Of the names of cells.
+        results: The results file by default.
+    """
+    parser = Parser(description, examples, command)
+    parser.add_argument("--cells", nargs="+", default=[], metavar="PATTERN", help=f"{form}, globs")
     parser.add_argument("--seconds", type=float, default=300.0, help="CPU seconds of a training (default: 300)")
     parser.add_argument("--start", type=float, default=None, help="of a likelihood start (default: as --seconds)")
     parser.add_argument("--steps", action="store_true", help="take both budgets as steps")
-    parser.add_argument("--speed", action="store_true", help="measure passes, samples a second and steps of the game")
     parser.add_argument("--report", action="store_true", help="print all results as tables")
     parser.add_argument("--list", action="store_true", help="print the names of all cells")
     parser.add_argument("--data", default="../shared/data", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--cache", default="runs/rounds", help="folder of trained weights (default: runs/rounds)")
-    parser.add_argument("--results", default=str(RESULTS), help="the results file (default: docs/laboratory/)")
+    parser.add_argument("--results", default=str(results), help="the results file (default: docs/laboratory/)")
+    return parser
+
+
+def spending_of(values: Mapping[str, Any]) -> Spending:
+    """The budgets of a command line.
+
+    Raises:
+        InputError: If one is not above 0.
+    """
+    start = values["seconds"] if values["start"] is None else values["start"]
+    if not min(values["seconds"], start) > 0:
+        raise InputError(f"seconds and start must be above 0, got {values['seconds']:g} and {start:g}")
+    return Spending(values["seconds"], start, values["steps"])
+
+
+def main() -> int:
+    """Run cells, measure speeds, or render the report."""
+    form = "data/training/S/sampling/seed"
+    parser = make_parser("Run cells of the table of rounds, or render it.", EXAMPLES, COMMAND, form, RESULTS)
+    parser.add_argument("--speed", action="store_true", help="measure passes, samples a second and steps of the game")
     values = parser.values(sys.argv[1:])
-    if not min(values["seconds"], 1 if values["start"] is None else values["start"]) > 0:
-        raise InputError(f"seconds and start must be above 0, got {values['seconds']:g} and {values['start']}")
+    spending, results = spending_of(values), Path(values["results"])
     torch.set_num_threads(1)
     keep_freed_memory()
-    results = Path(values["results"])
-    start = values["seconds"] if values["start"] is None else values["start"]
-    spending = Spending(values["seconds"], start, values["steps"])
     if values["list"]:
         print("\n".join(cell.name for cell in CELLS))
     if values["cells"]:

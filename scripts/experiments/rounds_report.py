@@ -59,7 +59,7 @@ def _of_data(name: str, records: Sequence[Record]) -> list[str]:
         sampling = "plain" if candidates == 1 else f"C = {candidates}"
         seeds = ", ".join(sorted(record["cell"].split("/")[-1] for record in found))
         steps = f"{np.mean([record['steps'] for record in found]):.0f}"
-        figures = [_mean([record["figures"].get(title) for record in found]) for title in titles]
+        figures = [mean_of([record["figures"].get(title) for record in found]) for title in titles]
         speed = f"{np.mean([record['samples_per_second'] for record in found]):.0f}"
         cells.append([training, str(rounds), sampling, budget, steps, seeds, *figures, speed])
     table = Table(name, columns, cells)
@@ -77,7 +77,8 @@ def _of_data(name: str, records: Sequence[Record]) -> list[str]:
     ]  # fmt: skip
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def mean_of(values: Sequence[float | None]) -> str:
+    """Of seeds, with their spread where there are several; nothing for none."""
     there = [value for value in values if value is not None]
     if not there:
         return ""
@@ -96,14 +97,22 @@ def _findings(rows: Mapping[Row, Sequence[Record]]) -> list[str]:
         ]  # fmt: skip
         for twin in twins:
             for title in [title for title in BETTER if title in found[0]["figures"]]:
-                lines.append(f"- S = {rounds}, C = {candidates}, {budget}: {_compared(training, title, found, twin)}")
+                lines.append(f"- S = {rounds}, C = {candidates}, {budget}: {compared(training, title, found, twin)}")
     return lines
 
 
-def _compared(training: str, title: str, found: Sequence[Record], twin: Sequence[Record]) -> str:
+def compared(
+    training: str,
+    title: str,
+    found: Sequence[Record],
+    twin: Sequence[Record],
+    of: str = "likelihood",
+    budget: str = " of the same total budget",
+) -> str:
+    """A figure of a training against that of a twin, by the larger spread of their seeds."""
     ours, theirs = ([record["figures"][title] for record in records] for records in (found, twin))
     gain = (np.mean(theirs) - np.mean(ours)) * (1 if BETTER[title] == "lower" else -1)
-    shown = f"{training} {_mean(ours)}, likelihood {_mean(theirs)} of the same total budget"
+    shown = f"{training} {mean_of(ours)}, {of} {mean_of(theirs)}{budget}"
     if min(len(ours), len(theirs)) < 2:
         return f"{title} of {shown} (too few seeds for a spread)."
     spread = max(np.std(ours, ddof=1), np.std(theirs, ddof=1))

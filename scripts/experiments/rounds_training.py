@@ -21,6 +21,7 @@ from bgan_discrete.game.penalties import get_penalty
 from bgan_discrete.game.players import CreditName, Discriminator, Generator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
+from bgan_discrete.game.updates import Figures
 from bgan_discrete.metrics import log_frequencies
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
@@ -89,6 +90,7 @@ class Play:
     The last part has the averaged generator, whose samples the discriminator then resamples.
 
     Attributes:
+        network: ``masked`` or ``causal``.
         starts: From the weights of the training ``likelihood``; else at the data's frequencies.
         alone: Share of the budget of the first part.
         after: Share of the budget of the last part.
@@ -97,6 +99,7 @@ class Play:
         draws: M; None for 1 with the credit ``alternatives``, else 16.
     """
 
+    network: str = "masked"
     starts: bool = True
     alone: float = 0.15
     after: float = 0.1
@@ -223,7 +226,7 @@ def by_likelihood(dataset: DataSet, data: Data[Any], plan: Likelihood, rounds: i
     players, order = Players(generator, None, optimizer), BatchOrder(len(codes), dataset.batch_size, seed)
     average = MovingAverage(generator, plan.average)
     while (share := clock.share) < 1:
-        _set_rate(optimizer, plan.lr, share)
+        set_rate(optimizer, plan.lr, share)
         if kept is not None:
             kept.look(average, share)
         real = codes[torch.from_numpy(order.indices(clock.steps))]
@@ -269,10 +272,18 @@ def rounds_of(data: Data[Any]) -> int:
 
 
 def by_game(
-    dataset: DataSet, data: Data[Any], plan: Play, rounds: int, seed: int, clock: Clock, start: Mapping[str, Any] | None
+    dataset: DataSet,
+    data: Data[Any],
+    plan: Play,
+    rounds: int,
+    seed: int,
+    clock: Clock,
+    start: Mapping[str, Any] | None,
+    game_step: Callable[..., Figures] = adversarial_step,
 ) -> dict[str, Any]:
     """Averaged weights of the generator, those of the discriminator, and means of the last 100 steps."""
-    generator, discriminator = make_generator(dataset, data, "masked", rounds), make_discriminator(dataset, data, plan)
+    generator = make_generator(dataset, data, plan.network, rounds)
+    discriminator = make_discriminator(dataset, data, plan)
     if start is None:
         generator.set_output_bias(_frequencies(data))
     else:
@@ -292,11 +303,11 @@ def by_game(
             generator.load_state_dict(average.module.state_dict())
         is_alone = share < plan.alone or is_over
         for who, rate in (("generator", plan.generator_lr), ("discriminator", plan.discriminator_lr)):
-            _set_rate(players.side(who)[1], rate, share)  # type: ignore[arg-type]
+            set_rate(players.side(who)[1], rate, share)  # type: ignore[arg-type]
         real = codes[torch.from_numpy(order.indices(clock.steps))]
         latents = draw_latents(generator, plan.batch_size, rng)
         penalty_scale = plan.penalty_interval * float(clock.steps % plan.penalty_interval == 0)
-        step = discriminator_step if is_alone else adversarial_step
+        step = discriminator_step if is_alone else game_step
         for name, value in step(game, players, real, latents, penalty_scale=penalty_scale, rng=rng).items():
             seen.setdefault(name, []).append(float(value))
         if not is_alone:
@@ -310,11 +321,18 @@ def by_game(
     }
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
-    """A short rise, constant until half of the budget is used up, then down to 2 %."""
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
+    """Of a step of a training: a short rise, constant until half of the budget is used up, then down to 2 %."""
     factor = min(1.0, share / 0.02 + 0.02) * (1.0 if share < 0.5 else 1 - 0.98 * (2 * share - 1))
     for group in optimizer.param_groups:
         group["lr"] = rate * factor
+
+
+def latents_of(generator: Generator, count: int, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
+    """Latents ``[count, Z]``, of the generator's kind; or some ``among [L, Z]``, all as probable."""
+    if among is None:
+        return draw_latents(generator, count, rng)
+    return among[torch.randint(len(among), (count,), generator=rng)]
 
 
 def _frequencies(data: Data[Any]) -> Tensor:

@@ -66,7 +66,7 @@ def test_cells_are_measured_once_share_trainings_and_repeat(data_dir: Path, caps
 
 def test_unknown_cells_are_refused(data_dir: Path) -> None:
     laboratory = rounds.Laboratory(data_dir, data_dir / "cache", rounds.Spending(1, 1))
-    with pytest.raises(InputError, match=r"cells must match data/training/S/sampling/seed, such as .*, got 'mars/\*'"):
+    with pytest.raises(InputError, match=r"cells must match names such as captions/.* \(see --list\), got 'mars/\*'"):
         rounds.run_cells(["mars/*"], laboratory, data_dir / "results.jsonl")
 
 
