@@ -81,7 +81,7 @@ class Course:
     def after_step(self, used: float) -> None:
         """Look where a look is due, and move on where the phase is over; ``used`` is the used share of the budget."""
         is_over = self.phases.is_over(used)
-        if self.is_judged and self._is_look_due(used):
+        if self.is_judged and (self._is_look_due(used) or (is_over and self._ends_with_a_look())):
             is_over |= self._look()
         if is_over and not self.phases.is_last:
             self._move_on(used)
@@ -90,15 +90,16 @@ class Course:
         """Look for the last time, and choose between the best weights of the game and its start."""
         if is_interrupted:
             return
-        state = self._state
+        state, ended_by = self._state, self.phases.ended_by
         if self.is_judged and self._last_look() < state.step:
             self._look()
+            self.phases.ended_by = ended_by  # the budget did
         if self.phases.name == "discriminator":
-            self._state.keep("start")
+            state.keep("start")
         if self.is_judged:
             self._choose()
-        elif self._judge is not None and "start" in self._state.kept:
-            self._state.choice = "start"  # a judge that failed accepts nothing
+        elif self._judge is not None and "start" in state.kept:
+            state.choice = "start"  # a judge that failed accepts nothing
 
     def figures_since(self, step: int) -> dict[str, float]:
         """What the looks after a step have found, by the names of the log; of several of one phase the last."""
@@ -121,6 +122,15 @@ class Course:
                 return False
         done = sum(look["phase"] == phases.name for look in state.looks)
         return phases.progress(used) >= min((done + 1) / LOOKS, 1.0)
+
+    def _ends_with_a_look(self) -> bool:
+        """Whether the present phase does: what follows begins with its last weights, or depends on what it sees.
+
+        Of a discriminator that was alone for a few steps nothing can be said.
+        """
+        steps = self._state.step - self._state.phase_steps[self.phases.name]
+        is_enough = self.phases.name == "likelihood" or steps >= LEAST_STEPS
+        return not self.phases.is_last and is_enough
 
     def _last_look(self) -> int:
         """The step of the last look; that at which the phase began before the first one."""

@@ -204,6 +204,20 @@ def test_the_game_begins_with_the_averaged_weights_that_are_most_likely_on_data_
     assert equal(dict(trainer.state.kept["start"]["generator"]), weights[1])
 
 
+def test_a_phase_that_others_follow_ends_with_a_look(sees: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "LEAST_STEPS", 6)
+    trainer = a_trainer(judge=Says([5.0] * 20).judge, phases="likelihood=0.4,discriminator=0.35,game")
+    trainer.train(progress=False)
+    assert [(look["step"], look["phase"]) for look in trainer.state.looks] == [
+        (6, "likelihood"), (8, "likelihood"), (14, "discriminator"), (20, "game"),
+    ]  # fmt: skip
+    assert trainer.state.phase_steps == {"likelihood": 0, "discriminator": 8, "game": 14}
+    monkeypatch.setattr(course, "LEAST_STEPS", 100)
+    trainer = a_trainer(judge=Says([5.0] * 20).judge)
+    trainer.train(progress=False)
+    assert [look["phase"] for look in trainer.state.looks] == ["likelihood", "game"], "too few steps to call it blind"
+
+
 def test_looks_that_find_nothing_better_end_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(course, "LOOKS", 10)
     trainer = a_trainer(judge=Says([3.0, 1.0, 2.0, 1.0, 1.0, 7.0, 8.0]).judge, phases="game")
