@@ -221,7 +221,8 @@ def options() -> dict[str, set[str]]:
     """The flags of each script."""
     found = {}
     scripts = ROOT / "scripts"
-    for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py"), scripts / "experiments/rounds.py"]):
+    tables = [scripts / f"experiments/{name}.py" for name in ("rounds", "finishers")]
+    for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py"), *tables]):
         name = path.relative_to(scripts).with_suffix("").as_posix()
         found[name] = _flags(str(path))
     found["bgan"] = set().union(*(_flags(BGAN, verb) for verb in ("train", "generate", "evaluate", "report", "push")))
