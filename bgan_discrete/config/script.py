@@ -130,9 +130,10 @@ class ScriptConfig:
         """What stands in the way of resuming a run of ``other``: ``name: theirs -> ours`` of what is not free."""
         mine, theirs = self.to_flat(), other.to_flat()
         free = {f.name for section in fields(self) for f in fields(section.default_factory) if f.metadata["free"]}  # type: ignore[arg-type]
-        # Otherwise phases, or the looks of a judge, depend on the budget.
-        if mine["lr_decay"] == "none" and mine["keep"] == "last" and "," not in self.phases:
-            free |= {"max_steps", "max_seconds"}
+        if mine["lr_decay"] == "none" and "," not in self.phases:
+            free.add("max_seconds")
+            # The looks of a judge are at tenths of the budget.
+            free |= {"max_steps"} if mine["keep"] == "last" or mine["continuous"] != "none" else set()
         return [f"{k}: {theirs[k]} -> {mine[k]}" for k in mine if k not in free and mine[k] != theirs[k]]
 
     def save(self, path: str | Path) -> None:

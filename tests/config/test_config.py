@@ -125,12 +125,17 @@ def test_every_estimator_is_a_choice() -> None:
 
 
 def test_what_may_change_on_resume() -> None:
-    before = ImageTrainingConfig.from_flat({"lr_decay": "none"})
-    assert (
-        before.differences(ImageTrainingConfig.from_flat({"lr_decay": "none", "max_steps": 9, "log_interval": 3})) == []
-    )
-    changed = ImageTrainingConfig.from_flat({"lr_decay": "none", "seed": 5}).differences(before)
-    assert changed == ["seed: 0 -> 5"]
+    same = {"lr_decay": "none", "keep": "last"}
+    before = ImageTrainingConfig.from_flat(same)
+    assert before.differences(ImageTrainingConfig.from_flat({**same, "max_steps": 9, "log_interval": 3})) == []
+    assert ImageTrainingConfig.from_flat({**same, "seed": 5}).differences(before) == ["seed: 0 -> 5"]
+    for other in ({"keep": "best"}, {"phases": "discriminator=0.1,game"}):
+        before = ImageTrainingConfig.from_flat({**same, **other})
+        after = ImageTrainingConfig.from_flat({**same, **other, "max_steps": 9})
+        assert after.differences(before) == ["max_steps: 8000 -> 9"], "a judge looks, or a phase ends, at other steps"
+    same |= {"keep": "best", "continuous": "non_saturating"}
+    before = ImageTrainingConfig.from_flat(same)
+    assert before.differences(ImageTrainingConfig.from_flat({**same, "max_steps": 9})) == [], "there is no judge"
 
 
 def test_a_decaying_learning_rate_ties_the_run_to_its_length() -> None:
