@@ -232,9 +232,14 @@ class _Run:
         algorithm: TrainingConfig = self.kind.algorithm(self.config)
         if algorithm.keep == "last" or algorithm.continuous != "none":
             return algorithm, None
-        if validation_rows(len(data.codes), algorithm.seed) is not None:
-            judge = self.kind.judge(self.config, data) if own is None else own
-            return algorithm, judge if isinstance(judge, Judge) else judge_of(judge, self.kind.decoder(data.codec))
+        halves = validation_rows(len(data.codes), algorithm.seed)
+        if halves is not None:
+            named = self.kind.judge(self.config, data) if own is None else own
+            judge = named if isinstance(named, Judge) else judge_of(named, self.kind.decoder(data.codec))
+            count = sum(map(len, halves))
+            kept_back = f"{count:,} of the {len(data.codes):,} training {self.kind.noun} are kept back for it"
+            self.tell(f"judge:       {judge.title}; {kept_back} (--keep last trains on all)")
+            return algorithm, judge
         shares = shares_of_phases(algorithm.phases)
         if self.config.training.phases == "auto" and "likelihood" in shares:
             # A game that cannot prove itself is not played.

@@ -198,6 +198,8 @@ class Course:
         found = measure() if processes.is_first else FAILED
         numbers = torch.tensor([found.value, found.noise, time.monotonic() - began], dtype=torch.float64)
         value, noise, seconds = processes.gather(numbers)[0].tolist()
+        if math.isnan(value) and found is not FAILED:
+            _log.warning("a look found no number (NaN), and there are no further ones")
         self._state.judge_failed |= math.isnan(value)
         self._state.seconds_of_looks += seconds
         return Verdict(value, noise)

@@ -96,3 +96,19 @@ def test_names_of_columns_may_be_a_list_and_files_that_go_are_not_named(capsys: 
     said = capsys.readouterr().out
     assert "networks:" in said and "report:" not in said and "bgan-" not in said
     assert str(model.evaluate(num_samples=50)).startswith(" ")
+
+
+def test_a_judge_of_ones_own_sees_values_and_rows_that_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    colours = RNG.choice(["red", "blue"], 2400).tolist()
+    shown: list[tuple[set[str], int]] = []
+
+    def judge(samples: Any, data: Any) -> tuple[float, float]:
+        shown.append((set(samples["colour"]) | set(data["colour"]), len(data["colour"])))
+        return 1.0 / len(shown), 0.01
+
+    fit({"colour": colours, "again": colours}, judge=judge, progress=True)
+    assert "216 of the 2,160 training rows are kept back for it (--keep last trains on all)" in capsys.readouterr().out
+    assert shown and all(values <= {"red", "blue"} and count == 108 for values, count in shown)
+    shown.clear()
+    fit({"colour": colours, "again": colours}, judge=judge, keep="last")
+    assert not shown
