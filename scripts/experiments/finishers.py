@@ -187,17 +187,7 @@ class Laboratory:
             "nats of held-out": rounds.negative_log_prob(generator, heldout, among),
             "nats of own": rounds.negative_log_prob(generator, codes[: rounds.SCORED], among),
         }
-        return {
-            **record,
-            "steps": trained["steps"],
-            "trained": trained["seconds"],
-            "seen": trained["seen"],
-            "figures": {name: round(value, 4) for name, value in figures.items()},
-            "references": {
-                name: {title: round(value, 4) for title, value in values.items()}
-                for name, values in self.rounds.references(setup.data).items()
-            },
-        }
+        return rounds.measured(record, trained, figures, self.rounds.references(setup.data))
 
 
 INTRODUCTION = """# Finishers

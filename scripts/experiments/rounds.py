@@ -241,19 +241,30 @@ class Laboratory:
             figures["nats of held-out"] = negative_log_prob(generator, heldout)
             figures["nats of own"] = negative_log_prob(generator, codes[:SCORED])
         return {
-            **record,
-            "steps": trained["steps"],
-            "trained": trained["seconds"],
-            "seen": trained["seen"],
-            "figures": {name: round(value, 4) for name, value in figures.items()},
-            "references": {
-                name: {title: round(value, 4) for title, value in values.items()}
-                for name, values in self.references(cell.data).items()
-            },
+            **measured(record, trained, figures, self.references(cell.data)),
             "passes": cell.rounds,
             "samples_per_second": round(measure.count / max(drawing, 1e-9), 1),
             "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         }
+
+
+def measured(
+    record: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    figures: Mapping[str, float],
+    references: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """A record with what its training took, its figures and those of floor and baselines."""
+    return {
+        **record,
+        "steps": trained["steps"],
+        "trained": trained["seconds"],
+        "seen": trained["seen"],
+        "figures": {name: round(value, 4) for name, value in figures.items()},
+        "references": {
+            name: {title: round(value, 4) for title, value in values.items()} for name, values in references.items()
+        },
+    }
 
 
 @torch.no_grad()
