@@ -142,6 +142,9 @@ def test_the_judge_sees_data_that_no_step_learns_from(sees: None) -> None:
     assert len(first) == len(second) == 20
     learnt = {int(row) for number in range(60) for row in trainer.data._learnt[trainer.data.order.indices(number)]}  # type: ignore[index]
     assert learnt == {*range(400)} - {*first.tolist(), *second.tolist()}
+    for number in range(5):
+        rows = trainer.data._learnt[trainer.data.order.indices(number)]  # type: ignore[index]
+        assert trainer.data.batch(number)[0].tolist() == CODES[rows].tolist()
     trainer.train(progress=False)
     halves = [data.tolist() for _, data in says.shown]
     *chosen, of_start, of_best, floor = halves
@@ -202,6 +205,8 @@ def test_the_game_begins_with_the_averaged_weights_that_are_most_likely_on_data_
     trainer.train(progress=False)
     assert len(weights) == 4
     assert equal(dict(trainer.state.kept["start"]["generator"]), weights[1])
+    moments = trainer.state.generator_optimizer.state_dict()["state"].values()
+    assert {int(state["step"]) for state in moments} == {trainer.state.step - trainer.state.phase_steps["game"]}
 
 
 def test_a_phase_that_others_follow_ends_with_a_look(sees: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +245,7 @@ def test_without_a_difference_that_the_discriminator_sees_there_is_no_game(
 
 
 def test_a_discriminator_of_zeros_is_blind_and_one_that_knows_is_not() -> None:
-    trainer = a_trainer(judge=Says([]).judge, divergence="jensen_shannon")
+    trainer = a_trainer(judge=Says([]).judge, divergence="gan")
     for parameter in trainer.discriminator.parameters():
         parameter.data.zero_()
     found = trainer._course._blindness()
