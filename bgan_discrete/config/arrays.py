@@ -56,10 +56,11 @@ class ArrayModelConfig(RoundsConfig):
 
     has_information: ClassVar[bool] = True
 
-    generator: Literal["mlp", "conv", "masked", "causal"] = option(
-        "mlp",
-        "mlp: any array or table; conv: along sequences, or over planes of at least 8 x 8; both draw all positions at "
-        "once; masked, causal: in rounds, whose number can be chosen as samples of masked are drawn",
+    generator: Literal["auto", "mlp", "conv", "masked", "causal"] = option(
+        "auto",
+        "masked, causal: in rounds, whose number can be chosen as samples of masked are drawn; mlp: all positions of "
+        "any array or table at once; conv: likewise, along sequences or over planes of at least 8 x 8 (auto: causal, of "
+        "samples of more than 512 positions mlp)",
     )
     discriminator: Literal["auto", "positions", "mlp", "conv"] = option(
         "auto",
@@ -70,7 +71,9 @@ class ArrayModelConfig(RoundsConfig):
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
     latent_size: int = option(32, "Z, width of the latent", low=1, high=65536)
-    generator_width: int = option(256, "units or channels of the generator", low=1, high=4096)
+    generator_width: int = option(
+        256, "units or channels of the generator; of causal for rows at least one for each round", low=1, high=4096
+    )
     generator_depth: int = option(2, "hidden layers or blocks of the generator", low=1, high=64)
     discriminator_width: int = option(64, "units or channels of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator", low=1, high=64)

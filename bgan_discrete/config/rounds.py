@@ -35,6 +35,11 @@ class RoundsConfig(Section):
         "how an order is cut into rounds: halving (each round as large as all before it), equal, or sizes as 4,4,8,16",
     )
 
+    @property
+    def asks_for_rounds(self) -> bool:
+        """Whether a value is given that a generator in rounds alone has."""
+        return (self.rounds, self.order, self.cut) != ("auto", "auto", "halving")
+
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, or is for other generators."""
         super().check()
@@ -45,7 +50,7 @@ class RoundsConfig(Section):
         if self.order == "information" and not self.has_information:
             raise InputError("order 'information' is for tables and arrays, whose positions are columns; leave it out")
         values: dict[str, Any] = vars(self)
-        if values["generator"] in IN_ROUNDS:
+        if values["generator"] in ("auto", *IN_ROUNDS):
             return
         for name, default in {"rounds": "auto", "order": "auto", "cut": "halving"}.items():
             if values[name] != default:

@@ -55,6 +55,9 @@ from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_c
 from bgan_discrete.space import SampleSpace
 
 SHOWN_ROWS = 10
+MAX_ONE_BY_ONE = 512
+"""Positions of samples that are drawn one after the other by default; with more, that takes too long."""
+
 MAX_INFORMATION = 200
 """Positions of samples up to which the order goes by their mutual information, which is counted for all pairs."""
 
@@ -102,6 +105,7 @@ class Arrays(Kind):
         self, config: ArrayTrainingConfig, space: SampleSpace, num_classes: int | None = None
     ) -> tuple[Generator, Discriminator]:
         """Perceptrons, or convolutions along sequences or over planes."""
+        config = _settled(config, space)
         model, alternatives = config.model, config.training.credit == "alternatives"
         discriminator_name = _discriminator_name(config, space)
         _check_shapes(config, discriminator_name, space)
@@ -111,6 +115,8 @@ class Arrays(Kind):
         is_sequence, is_partial = len(space.event_shape) == 1, model.generator in IN_ROUNDS
         if is_partial:
             own = {**in_rounds(model, space, _order(config, space)), "latent_kind": model.latent_kind}
+            if model.generator == "causal" and is_sequence:
+                sizes = (model.latent_size, max(model.generator_width, own["rounds"]), model.generator_depth)
             generator = ROUNDS_GENERATORS[model.generator][not is_sequence](space, *sizes, **own)
         elif model.generator == "mlp":
             generator = MLPGenerator(space, *sizes, model.latent_kind)
@@ -141,12 +147,12 @@ class Arrays(Kind):
                     f"{part} 'conv' needs neighbours along an array; the columns of a table have none: use mlp"
                 )
 
-    def algorithm(self, config: ArrayTrainingConfig) -> ArrayAlgorithmConfig:
+    def algorithm(self, config: ArrayTrainingConfig, space: SampleSpace) -> ArrayAlgorithmConfig:
         """The algorithm with its `escort`: where none was asked for, `ESCORT` for alternatives of one-shot ones."""
-        training: ArrayAlgorithmConfig = super().algorithm(config)
+        training: ArrayAlgorithmConfig = super().algorithm(config, space)
         if training.escort is not None or training.credit != "alternatives":
             return training
-        return dataclasses.replace(training, escort=1.0 if config.model.generator in IN_ROUNDS else ESCORT)
+        return dataclasses.replace(training, escort=1.0 if _generator_name(config, space) in IN_ROUNDS else ESCORT)
 
     def start(self, generator: Generator, config: ArrayTrainingConfig, data: ArrayData) -> None:
         """Give the data's frequencies for an output bias, and the logits their spread over latents."""
@@ -284,6 +290,20 @@ class Arrays(Kind):
         import pandas
 
         return pandas.DataFrame(samples.values)
+
+
+def _generator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:
+    model = config.model
+    if model.generator != "auto":
+        return model.generator
+    return "causal" if model.asks_for_rounds or space.num_positions <= MAX_ONE_BY_ONE else "mlp"
+
+
+def _settled(config: ArrayTrainingConfig, space: SampleSpace) -> ArrayTrainingConfig:
+    """The configuration with the generator's name."""
+    return dataclasses.replace(
+        config, model=dataclasses.replace(config.model, generator=_generator_name(config, space))
+    )
 
 
 def _discriminator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:

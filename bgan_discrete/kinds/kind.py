@@ -162,7 +162,7 @@ class Kind(ABC):
     def check_networks(self, config: Any, data: Any) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raise InputError if the networks of ``config`` do not suit the ``data``."""
 
-    def algorithm(self, config: Any) -> Any:
+    def algorithm(self, config: Any, space: SampleSpace) -> Any:
         """The algorithm of a configuration, a `TrainingConfig`, with what is left open decided by the networks."""
         return dataclasses.replace(config.training, phases=config.phases)
 

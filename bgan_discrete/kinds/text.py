@@ -141,13 +141,13 @@ class Text(Kind):
             discriminator = DISCRIMINATORS[model.discriminator](read, *sizes, per_prefix=per_prefix, partial=is_partial)
         return generator, discriminator
 
-    def algorithm(self, config: TextTrainingConfig) -> TextAlgorithmConfig:
+    def algorithm(self, config: TextTrainingConfig, space: SampleSpace) -> TextAlgorithmConfig:
         """The algorithm with its `escort`: where none was asked for, what suits the generator.
 
         A generator that draws all positions at once has to become sharp at each of them to write a word at all, and
         there a wrong choice would stay. An autoregressive one learns better from the exact gradient.
         """
-        training: TextAlgorithmConfig = super().algorithm(config)
+        training: TextAlgorithmConfig = super().algorithm(config, space)
         if training.escort is not None or training.credit != "alternatives":
             return training
         return dataclasses.replace(training, escort=ESCORT if _is_one_shot(config) else 1.0)

@@ -229,7 +229,7 @@ class _Run:
 
     def _judged(self, data: Any, own: Judge | OwnJudge | None) -> tuple[TrainingConfig, Judge | None]:
         """The algorithm, and who chooses the weights that are kept; None where the data are too few for a judge."""
-        algorithm: TrainingConfig = self.kind.algorithm(self.config)
+        algorithm: TrainingConfig = self.kind.algorithm(self.config, data.space)
         if algorithm.keep == "last" or algorithm.continuous != "none":
             return algorithm, None
         halves = validation_rows(len(data.codes), algorithm.seed)

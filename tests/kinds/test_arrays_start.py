@@ -12,7 +12,7 @@ def test_what_never_occurs_at_a_position_is_not_drawn_there() -> None:
     rows = np.random.default_rng(0).choice(3, (900, 4), p=[0.6, 0.3, 0.1])
     rows[:, 0] = np.minimum(rows[:, 0], 1)  # no 2 at the first position
     data, arrays = load_array(rows), get_kind("arrays")
-    config = ArrayTrainingConfig.from_flat({"logit_spread": 0.01})
+    config = ArrayTrainingConfig.from_flat({"generator": "mlp", "logit_spread": 0.01})
     generator = arrays.networks(config, data.space)[0]
     arrays.start(generator, config, data)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bgan_discrete.kinds import get_kind
-from bgan_discrete.nn import CausalMLPGenerator, MaskedConvGenerator, MaskedMLPGenerator
+from bgan_discrete.nn import CausalMLPGenerator, MaskedConvGenerator, MaskedMLPGenerator, MLPGenerator
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 from bgan_discrete.space import SampleSpace
 
@@ -46,7 +46,8 @@ def test_what_is_drawn_when_unless_it_is_asked_for(
     }  # fmt: skip
     assert made.space == space
     assert discriminator.partial and discriminator.space.end_id is None
-    assert not networks(kind, space)[1].partial
+    one_shot = "mlp" if kind == "arrays" else "conv"
+    assert not networks(kind, space, generator=one_shot)[1].partial
 
 
 @pytest.mark.parametrize(("kind", "space"), [("arrays", SampleSpace((6,), 3)), ("text", SampleSpace((6,), 3))])
@@ -59,8 +60,34 @@ def test_what_is_asked_for_counts(kind: str, space: SampleSpace, generator: str)
     assert networks(kind, space, generator=generator, cut="1,5")[0].sizes == (1, 5), "as many rounds as sizes"
 
 
-def test_rows_in_rounds_have_the_exact_gradient_of_alternatives() -> None:
+@pytest.mark.parametrize(
+    ("space", "options", "network"),
+    [
+        (SampleSpace((512,), 2), {}, CausalMLPGenerator),
+        (SampleSpace((513,), 2), {}, MLPGenerator),
+        (SampleSpace((513,), 2), {"rounds": 4}, CausalMLPGenerator),
+        (SampleSpace((513,), 2), {"cut": "equal"}, CausalMLPGenerator),
+        (SampleSpace((513,), 2), {"order": "random"}, CausalMLPGenerator),
+        (SampleSpace((16, 32), 2), {}, CausalTransformerGenerator),
+        (SampleSpace((16, 33), 2), {}, MLPGenerator),
+    ],
+)
+def test_arrays_are_drawn_one_position_after_the_other_as_long_as_they_are_few(
+    space: SampleSpace, options: dict[str, Any], network: Any
+) -> None:
+    made, discriminator = networks("arrays", space, **options)
+    assert type(made) is network
+    assert discriminator.partial == (network is not MLPGenerator)
+    assert made.settings["width"] == max(256, getattr(made, "num_rounds", 1)) or network is CausalTransformerGenerator
+
+
+@pytest.mark.parametrize(
+    ("generator", "num_positions", "escort"),
+    [("mlp", 6, 0.5), ("masked", 6, 1.0), ("causal", 6, 1.0), ("auto", 6, 1.0), ("auto", 600, 0.5)],
+)
+def test_rows_in_rounds_have_the_exact_gradient_of_alternatives(
+    generator: str, num_positions: int, escort: float
+) -> None:
     arrays = get_kind("arrays")
-    for generator, escort in (("mlp", 0.5), ("masked", 1.0), ("causal", 1.0)):
-        config: Any = arrays.config_class.from_flat({"generator": generator})
-        assert arrays.algorithm(config).escort == escort
+    config: Any = arrays.config_class.from_flat({"generator": generator})
+    assert arrays.algorithm(config, SampleSpace((num_positions,), 3)).escort == escort

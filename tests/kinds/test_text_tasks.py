@@ -14,11 +14,13 @@ from bgan_discrete.kinds import get_kind
 from bgan_discrete.kinds import text as text_kind
 from bgan_discrete.nn import AlternativesDiscriminator
 from bgan_discrete.sources import TextData, load_text
+from bgan_discrete.space import SampleSpace
 from bgan_discrete.training.setup import make_game
 from bgan_discrete.training.trainer import Trainer
 
 TEXT = get_kind("text")
 WINDOW = TextCodecOptions(length=8, ends=False)
+SPACE = SampleSpace((8,), 16)
 
 
 def small_config(**changes: Any) -> TextTrainingConfig:
@@ -74,10 +76,10 @@ def test_text_is_not_continuous() -> None:
 def test_the_escort_suits_the_generator_unless_it_is_given(
     generator: str, escort: float | None, expected: float
 ) -> None:
-    training = TEXT.algorithm(small_config(generator=generator, escort=escort))
+    training = TEXT.algorithm(small_config(generator=generator, escort=escort), SPACE)
     assert make_game(training).credit == AlternativesCredit(expected)
     other = small_config(generator=generator, credit="sample", num_draws=2)
-    assert TEXT.algorithm(other).escort is None
+    assert TEXT.algorithm(other, SPACE).escort is None
 
 
 def test_likelihood_takes_a_latent_for_each_sample(data: TextData) -> None:
