@@ -71,10 +71,19 @@ class ArrayModelConfig(RoundsConfig):
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
     latent_size: int = option(32, "Z, width of the latent", low=1, high=65536)
-    generator_width: int = option(
-        256, "units or channels of the generator; of causal for rows at least one for each round", low=1, high=4096
+    generator_width: int | None = option(
+        None,
+        "units or channels of the generator; of causal for rows at least one for each round (default: 256, of "
+        "masked and causal over planes 96)",
+        low=1,
+        high=4096,
     )
-    generator_depth: int = option(2, "hidden layers or blocks of the generator", low=1, high=64)
+    generator_depth: int | None = option(
+        None,
+        "hidden layers or blocks of the generator (default: 2, of masked and causal over planes 3)",
+        low=1,
+        high=64,
+    )
     discriminator_width: int = option(64, "units or channels of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(2, "hidden layers or blocks of the discriminator", low=1, high=64)
     log_ratio_bound: float = option(

@@ -63,9 +63,9 @@ class TextModelConfig(RoundsConfig):
     """The two networks of text."""
 
     generator: Literal["conv", "mlp", "gru", "transformer", "masked", "causal"] = option(
-        "conv",
-        "conv, mlp (short samples): all positions at once; gru, transformer: one token after the other; masked, "
-        "causal: in rounds, whose number can be chosen as samples of masked are drawn",
+        "gru",
+        "gru, transformer: one token after the other; masked, causal: in rounds, whose number can be chosen as samples "
+        "of masked are drawn; conv, mlp (short samples): all positions at once",
     )
     discriminator: Literal["conv", "mlp", "gru"] = option(
         "conv", "how the discriminator reads a sample (mlp: short samples, with credit alternatives)"
@@ -74,8 +74,12 @@ class TextModelConfig(RoundsConfig):
         "normal", "numbers of the latent: standard normal, or -1 and 1: then there are 2^Z latents"
     )
     latent_size: int = option(64, "Z, width of the latent", low=1, high=65536)
-    generator_width: int = option(128, "channels or units of the generator", low=1, high=4096)
-    generator_depth: int = option(3, "residual blocks or layers of the generator", low=1, high=64)
+    generator_width: int | None = option(
+        None, "channels or units of the generator (default: 128, of gru 256)", low=1, high=4096
+    )
+    generator_depth: int | None = option(
+        None, "residual blocks or layers of the generator (default: 3, of gru 1)", low=1, high=64
+    )
     discriminator_width: int = option(64, "channels or units of the discriminator", low=1, high=4096)
     discriminator_depth: int = option(
         4,
@@ -105,7 +109,6 @@ class TextAlgorithmConfig(TrainingConfig):
 
     estimator: EstimatorName = other_default(TrainingConfig, "estimator", "jeffreys")
     num_draws: int = other_default(TrainingConfig, "num_draws", 2)
-    batch_size: int = other_default(TrainingConfig, "batch_size", 32)
     penalty: PenaltyName = other_default(TrainingConfig, "penalty", "none")
     penalty_weight: float = other_default(TrainingConfig, "penalty_weight", 0.1)
     generator_lr: float = other_default(TrainingConfig, "generator_lr", 2e-3)

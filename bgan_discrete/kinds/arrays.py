@@ -58,6 +58,9 @@ SHOWN_ROWS = 10
 MAX_ONE_BY_ONE = 512
 """Positions of samples that are drawn one after the other by default; with more, that takes too long."""
 
+ROW_SIZES, PLANE_SIZES = (256, 2), (96, 3)
+"""Width and depth of generators, unless others are asked for; those of planes are Transformers."""
+
 MAX_INFORMATION = 200
 """Positions of samples up to which the order goes by their mutual information, which is counted for all pairs."""
 
@@ -110,13 +113,14 @@ class Arrays(Kind):
         discriminator_name = _discriminator_name(config, space)
         _check_shapes(config, discriminator_name, space)
         torch.manual_seed(config.training.seed)
-        sizes = (model.latent_size, model.generator_width, model.generator_depth)
-        generator: Generator
         is_sequence, is_partial = len(space.event_shape) == 1, model.generator in IN_ROUNDS
+        width, depth = PLANE_SIZES if is_partial and not is_sequence else ROW_SIZES
+        sizes = (model.latent_size, model.generator_width or width, model.generator_depth or depth)
+        generator: Generator
         if is_partial:
             own = {**in_rounds(model, space, _order(config, space)), "latent_kind": model.latent_kind}
             if model.generator == "causal" and is_sequence:
-                sizes = (model.latent_size, max(model.generator_width, own["rounds"]), model.generator_depth)
+                sizes = (sizes[0], max(sizes[1], own["rounds"]), sizes[2])
             generator = ROUNDS_GENERATORS[model.generator][not is_sequence](space, *sizes, **own)
         elif model.generator == "mlp":
             generator = MLPGenerator(space, *sizes, model.latent_kind)
@@ -301,9 +305,8 @@ def _generator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:
 
 def _settled(config: ArrayTrainingConfig, space: SampleSpace) -> ArrayTrainingConfig:
     """The configuration with the generator's name."""
-    return dataclasses.replace(
-        config, model=dataclasses.replace(config.model, generator=_generator_name(config, space))
-    )
+    name: Any = _generator_name(config, space)
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, generator=name))
 
 
 def _discriminator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:

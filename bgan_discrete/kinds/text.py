@@ -68,6 +68,9 @@ MAX_EVALUATED_TEXTS = 200_000
 
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
+GRU_SIZES, OTHER_SIZES = (256, 1), (128, 3)
+"""Width and depth of generators, unless others are asked for."""
+
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "conv": ConvSequenceGenerator,
     "mlp": MLPSequenceGenerator,
@@ -125,8 +128,9 @@ class Text(Kind):
         if is_partial:
             order = "interleaved" if model.generator == "masked" else "left_to_right"
             own |= in_rounds(model, space, order)
+        width, depth = GRU_SIZES if model.generator == "gru" else OTHER_SIZES
         generator = GENERATORS[model.generator](
-            space, model.latent_size, model.generator_width, model.generator_depth, **own
+            space, model.latent_size, model.generator_width or width, model.generator_depth or depth, **own
         )
         sizes = (model.discriminator_width, model.discriminator_depth)
         read = dataclasses.replace(space, end_id=None) if is_partial else space  # there padding is a token like others

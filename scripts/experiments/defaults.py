@@ -136,9 +136,14 @@ VARIANTS: dict[str, Variant] = {
 }
 for _generator, _width, _depth, _batch in (
     ("gru", 128, 3, 32),
+    ("gru", 256, 1, 32),
     ("gru", 256, 1, 64),
+    ("gru", 256, 1, 128),
     ("gru", 256, 2, 64),
     ("gru", 512, 1, 64),
+    ("causal", 64, 3, 32),
+    ("causal", 96, 3, 16),
+    ("causal", 96, 3, 32),
     ("causal", 96, 3, 64),
     ("causal", 128, 3, 32),
     ("causal", 128, 3, 64),
