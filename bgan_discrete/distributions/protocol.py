@@ -180,6 +180,9 @@ class RoundsNetwork(Protocol):
             ``[B, R, K]``.
         """
 
+    def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """Logits ``[B, R, K]`` of the R positions of round 0, to which nothing is visible; arguments as in `logits`."""
+
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""
 

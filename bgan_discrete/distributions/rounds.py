@@ -235,7 +235,10 @@ class RoundsCategorical(Distribution):
             InputError: If the codes have another event shape.
         """
         codes_BP = self._as_partial(codes)
-        first_B = self._first_log_prob(codes_BP, self.rounds == 0, labels)
+        positions = self._positions(0)
+        with self._precision.autocast():
+            logits = self.network.first_logits(self.latents, self.labels, self.rounds)
+        first_B = self._mixture(self._checked(logits, positions), codes_BP[:, positions], labels)
         return first_B + self._of_samples(codes_BP, labels)._log_prob_from(codes_BP, 1)
 
     def estimated_log_prob(
@@ -260,7 +263,8 @@ class RoundsCategorical(Distribution):
         codes_BP = self._as_partial(codes)
         is_first = self.ranks < random_first_sizes(codes_BP, rng)
         is_hidden, weights = random_hiding(self.ranks, len(codes_BP), rng)
-        first_B = self._first_log_prob(codes_BP, is_first, labels)
+        shown = codes_BP.masked_fill(~is_first, self.num_categories)  # what is hidden counts for nothing
+        first_B = self._mixture(self._logits(self._start(None)), shown, labels)
         logits = self._of_samples(codes_BP, labels)._logits(codes_BP.masked_fill(is_hidden, self.num_categories))
         return first_B + (_log_prob_of(logits, codes_BP) * weights).sum(1)
 
@@ -460,12 +464,11 @@ class RoundsCategorical(Distribution):
 
     # Log-probabilities of samples, [B].
 
-    def _first_log_prob(self, codes: Tensor, is_first: Tensor, labels: Tensor | None) -> Tensor:
-        """Of the positions ``is_first``, ``[P]`` or ``[B, P]``, under the mixture over the latents of the label."""
-        log_probs_NPK = torch.log_softmax(self._logits(self._start(None)), dim=-1)
-        categories = torch.arange(self.num_categories, device=codes.device)
-        is_code = (codes[..., None] == categories) & is_first[..., None]
-        log_probs_BN = is_code.to(log_probs_NPK.dtype).flatten(1) @ log_probs_NPK.flatten(1).T
+    def _mixture(self, logits_NRK: Tensor, codes: Tensor, labels: Tensor | None) -> Tensor:
+        """Of codes ``[B, R]``, K where they do not count, under the mixture over the latents of the label."""
+        log_probs_NRK = torch.log_softmax(logits_NRK, dim=-1)
+        is_code = codes[..., None] == torch.arange(self.num_categories, device=codes.device)
+        log_probs_BN = is_code.to(log_probs_NRK.dtype).flatten(1) @ log_probs_NRK.flatten(1).T
         if labels is None or self.labels is None:
             return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
         is_alike = labels[:, None] == self.labels
@@ -488,4 +491,4 @@ class RoundsCategorical(Distribution):
 
 def _log_prob_of(logits: Tensor, codes: Tensor) -> Tensor:
     """``log softmax(logits)[code]`` of codes ``[B, R]`` under logits ``[B, R, K]``."""
-    return logits.gather(-1, codes[..., None]).squeeze(-1) - torch.logsumexp(logits, dim=-1)
+    return torch.log_softmax(logits, dim=-1).gather(-1, codes[..., None]).squeeze(-1)  # quicker than by logsumexp

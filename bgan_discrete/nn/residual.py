@@ -221,6 +221,15 @@ class CausalMLPGenerator(_ResidualGenerator):
         weight_VW = self.to_logits.weight * _may_see(rounds_V, self.degrees)
         return self._write(gelu(x), weight_VW, positions)
 
+    def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; only the units that see the latent count."""
+        units = slice(int((self.degrees == 0).sum()))
+        x = self._first(latents, labels)[:, units]
+        for module in self.blocks:
+            block = cast(_Block, module)
+            x = x + linear(gelu(linear(gelu(x), *_part(block.first, units, units))), *_part(block.second, units, units))
+        return self._write(gelu(x), self.to_logits.weight[:, units], (rounds == 0).nonzero()[:, 0])
+
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; what units give is remembered."""
         read = self._first(latents, labels)

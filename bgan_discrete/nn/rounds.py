@@ -83,6 +83,11 @@ class RoundsGenerator(Generator):
     ) -> Tensor:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
 
+    def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; here by a pass over all positions."""
+        hidden = torch.full((len(latents), len(rounds)), self.space.num_categories, device=latents.device)
+        return self.logits(hidden, latents, labels, rounds, (rounds == 0).nonzero()[:, 0])
+
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; here nothing is remembered."""
 

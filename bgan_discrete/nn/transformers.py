@@ -223,6 +223,18 @@ class CausalTransformerGenerator(_TransformerGenerator):
             :, num_positions:
         ]
 
+    def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`; the positions see nothing but themselves."""
+        of_latent, of_label = self._conditions(latents, labels)
+        positions = (rounds == 0).nonzero()[:, 0]
+        x, seen = self.start + self.place[positions] + of_label, positions
+        if self.is_one_by_one:
+            x, seen = x.expand(len(latents), -1, -1), torch.full_like(positions, len(rounds))
+        else:
+            x = x + of_latent
+        x = _through(self.blocks, x, self._bias(positions, seen), torch.eye(len(positions)).to(positions) > 0)
+        return self._write(x + of_latent if self.is_one_by_one else x, positions)
+
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; keys and values of what is drawn are remembered."""
         return _Session(self, latents, labels, rounds)

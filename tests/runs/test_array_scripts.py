@@ -310,9 +310,10 @@ def test_networks_fit_the_data() -> None:
     def names(space: SampleSpace, **options: Any) -> tuple[str, ...]:
         return tuple(type(part).__name__ for part in ARRAYS.networks(ArrayTrainingConfig.from_flat(options), space))
 
-    assert names(SampleSpace((400,), 5)) == ("MLPGenerator", "MLPDiscriminator")
+    assert names(SampleSpace((400,), 5)) == ("CausalMLPGenerator", "MLPDiscriminator")
     short = SampleSpace((12,), 5)
-    assert names(short) == ("MLPGenerator", "AlternativesDiscriminator")
+    assert names(short) == ("CausalMLPGenerator", "AlternativesDiscriminator")
+    assert names(short, generator="mlp") == ("MLPGenerator", "AlternativesDiscriminator")
     sample = {"generator": "conv", "credit": "sample", "estimator": "bgan_centered", "num_draws": 2}
     assert names(short, **sample) == ("ConvSequenceGenerator", "ConvSequenceDiscriminator")
 

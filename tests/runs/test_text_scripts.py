@@ -21,6 +21,7 @@ QUICK = ("--max-steps", "6", "--num-draws", "3", "--batch-size", "8", "--generat
          "--discriminator-width", "8", "--log-interval", "2", "--sample-interval", "3", "--threads", "1",
          "--device", "cpu", "--num-samples", "60")  # fmt: skip
 WINDOWS = ("--layout", "window", "--length", "8")
+SHOT = ("--generator", "conv")
 GRU = ("--generator", "gru", "--generator-depth", "1", "--discriminator", "gru", "--discriminator-depth", "1",
        "--credit", "prefix", "--phases", "likelihood=0.34,discriminator=0.16,game")  # fmt: skip
 MLP = ("--generator", "mlp", "--discriminator", "mlp", "--latent-kind", "binary",
@@ -32,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a one-shot run of windows, and an autoregressive run of lines in pieces."""
     folder = tmp_path_factory.mktemp("a folder")
     (folder / "lines.txt").write_text("".join(f"the {n} red cats of {n * 7}\n" for n in range(300)), encoding="utf-8")
-    ran("train_text", "--dataset", "arithmetic", *WINDOWS, "--output-dir", "shot", *QUICK, cwd=folder)
+    ran("train_text", "--dataset", "arithmetic", *WINDOWS, *SHOT, "--output-dir", "shot", *QUICK, cwd=folder)
     ran("train_text", "--dataset", "lines.txt", "--tokenizer", "sentencepiece", "--vocabulary-size", "300", "--length",
         "12", "--output-dir", "gru", *GRU, *QUICK, cwd=folder)  # fmt: skip
     return folder
@@ -175,7 +176,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--generator", "lstm"), "--generator"),
         (("--credit", "sample", "--discriminator", "mlp"), "discriminator 'mlp' needs credit 'alternatives'"),
         (("--estimator", "maligan"), "needs an estimator with a limit"),
-        (("--num-draws", "1"), "num_draws must be at least 2"),
+        ((*SHOT, "--num-draws", "1"), "num_draws must be at least 2"),
         (("--generator", "gru", "--logit-spread", "1"), "logit_spread applies to the generators conv and mlp"),
         (("--logit-spread", "0"), "logit_spread must be above 0"),
         (("--generator", "gru", "--phases", "likelihood=1,game"), "above 0 that add up to 1"),
