@@ -164,6 +164,10 @@ class RoundsNetwork(Protocol):
     """Whether one pass gives the logits of every position given the rounds before its own, whatever is visible; else
     those of hidden positions given all visible ones."""
 
+    is_ragged: bool
+    """Whether its positions differ so much in their numbers of categories that log-probabilities are computed without
+    padding."""
+
     def logits(
         self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
     ) -> Tensor:
@@ -181,7 +185,16 @@ class RoundsNetwork(Protocol):
         """
 
     def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
-        """Logits ``[B, R, K]`` of the R positions of round 0, to which nothing is visible; arguments as in `logits`."""
+        """Logits ``[B, R, K]`` of the R positions of round 0, to which nothing is visible; arguments as in `logits`.
+
+        As in a session, K is at least the largest number of categories of these positions.
+        """
+
+    def log_probs(self, shown: Tensor, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """Log-probabilities ``[B, P]`` of ``codes [B, P]`` given what is ``shown``, by the logits as they are.
+
+        Asked only where the network `is_ragged`; other arguments as in `logits`.
+        """
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """A way to draw all rounds in turn, which may remember what it has computed; arguments as in `logits`."""

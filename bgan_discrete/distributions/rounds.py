@@ -265,8 +265,8 @@ class RoundsCategorical(Distribution):
         is_hidden, weights = random_hiding(self.ranks, len(codes_BP), rng)
         shown = codes_BP.masked_fill(~is_first, self.num_categories)  # what is hidden counts for nothing
         first_B = self._mixture(self._logits(self._start(None)), shown, labels)
-        logits = self._of_samples(codes_BP, labels)._logits(codes_BP.masked_fill(is_hidden, self.num_categories))
-        return first_B + (_log_prob_of(logits, codes_BP) * weights).sum(1)
+        shown = codes_BP.masked_fill(is_hidden, self.num_categories)
+        return first_B + (self._of_samples(codes_BP, labels)._log_probs(shown, codes_BP) * weights).sum(1)
 
     def at_round(
         self, numbers: Tensor | int, rng: torch.Generator | None = None, prefix: Tensor | None = None
@@ -412,7 +412,7 @@ class RoundsCategorical(Distribution):
         The logits ``[B C, 1, K]`` are those of the C candidates of each sample, over which q is the mixture.
         """
         log_probs = torch.log_softmax(logits, dim=-1).unflatten(0, (len(codes), -1))
-        log_ratios = tilt(self._shown(codes), self.labels, int(self._positions(s)))
+        log_ratios = tilt(self._shown(codes), self.labels, int(self._positions(s)))[:, : logits.shape[-1]]
         return self._with_round(codes, s, torch.logsumexp(log_probs, dim=1) + log_ratios[:, None].to(logits), rng)
 
     # Logits, in float32 at least, [B, P, K] or those of a round's positions [B, R, K].
@@ -444,7 +444,7 @@ class RoundsCategorical(Distribution):
             check_logits(logits, self._checked_as)
         if self.space.sizes is not None:
             limits = self._category_sizes() if positions is None else self._category_sizes()[positions]
-            categories = torch.arange(self.num_categories, device=logits.device)
+            categories = torch.arange(logits.shape[-1], device=logits.device)
             logits = logits.masked_fill(categories >= limits[:, None], torch.finfo(logits.dtype).min / 2)
         return sharpen(logits, *self._sharpening) if self._sharpening != (1.0, None, None) else logits
 
@@ -464,10 +464,21 @@ class RoundsCategorical(Distribution):
 
     # Log-probabilities of samples, [B].
 
+    def _log_probs(self, shown: Tensor, codes: Tensor, before: Tensor | None = None) -> Tensor:
+        """Of each position's code, ``[B, P]``, given what is shown; with ``before``, padding follows an end."""
+        if not self.network.is_ragged or self._end_id is not None or self._sharpening != (1.0, None, None):
+            logits = self._logits(shown)
+            return _log_prob_of(logits if before is None else self._with_ends(logits, codes, before), codes)
+        with self._precision.autocast():
+            log_probs = self.network.log_probs(shown, codes, self.latents, self.labels, self.rounds)
+        if self._checked_as is not None:
+            check_logits(log_probs, self._checked_as)
+        return log_probs
+
     def _mixture(self, logits_NRK: Tensor, codes: Tensor, labels: Tensor | None) -> Tensor:
         """Of codes ``[B, R]``, K where they do not count, under the mixture over the latents of the label."""
         log_probs_NRK = torch.log_softmax(logits_NRK, dim=-1)
-        is_code = codes[..., None] == torch.arange(self.num_categories, device=codes.device)
+        is_code = codes[..., None] == torch.arange(logits_NRK.shape[-1], device=codes.device)
         log_probs_BN = is_code.to(log_probs_NRK.dtype).flatten(1) @ log_probs_NRK.flatten(1).T
         if labels is None or self.labels is None:
             return torch.logsumexp(log_probs_BN, dim=1) - math.log(self.batch_size)
@@ -479,8 +490,7 @@ class RoundsCategorical(Distribution):
         """Of all rounds from the first one on, given those before it."""
         if self.network.is_causal:
             before = self.rounds[:, None] < self.rounds
-            logits = self._with_ends(self._logits(codes), codes, before)
-            return (_log_prob_of(logits, codes) * (self.rounds >= first)).sum(1)
+            return (self._log_probs(codes, codes, before) * (self.rounds >= first)).sum(1)
         total = torch.zeros(len(codes), device=codes.device)
         for s in range(first, self.num_rounds):
             visible = codes.masked_fill(self.rounds >= s, self.num_categories)

@@ -1,16 +1,18 @@
 """Residual perceptrons that draw in rounds: tables, and arrays of any event shape.
 
 Letters: B samples, P positions, R those of a round, K categories, V pairs of a position and a code that it can have,
-W units.
+W units, J factors.
 """
 
+import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, gelu, linear
+from torch.nn.functional import cross_entropy, embedding, embedding_bag, gelu, linear
 
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.protocol import RoundSession
@@ -18,6 +20,12 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.nn.start import set_output_bias
 from bgan_discrete.space import SampleSpace
+
+WIDE, FACTORS = 1024, 32
+"""What is learnt of the codes of a position that has more than so many is a product with so many factors."""
+
+MOSTLY_PADDING = 2
+"""Log-probabilities are computed position by position where padding would make so many times more logits."""
 
 
 class _Block(nn.Module):
@@ -29,10 +37,34 @@ class _Block(nn.Module):
         nn.init.zeros_(self.second.weight)
 
 
+class _WideColumn(nn.Module):
+    """A position of many codes: their rows, and the weights of their logits, as products of V x J and J x W numbers."""
+
+    def __init__(self, size: int, width: int, num_positions: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(size, FACTORS) * num_positions**-0.5)
+        self.to_units = nn.Linear(FACTORS, width, bias=False)
+        self.to_factors, self.to_logits = nn.Linear(width, FACTORS, bias=False), nn.Linear(FACTORS, size)
+
+    def read(self, codes: Tensor, may_see: Tensor | None) -> Tensor:
+        """What codes ``[B]`` add to the units, ``[B, W]``; nothing where hidden."""
+        is_hidden = codes >= len(self.rows)
+        factors = embedding(codes.masked_fill(is_hidden, 0), self.rows).masked_fill(is_hidden[:, None], 0)
+        units = cast(Tensor, self.to_units(factors))
+        return units if may_see is None else units * may_see
+
+    def write(self, x: Tensor, seen: slice, may_see: Tensor | None) -> Tensor:
+        """Logits ``[B, V]`` of some units ``[B, U]``."""
+        return cast(
+            Tensor, self.to_logits(linear(x if may_see is None else x * may_see, self.to_factors.weight[:, seen]))
+        )
+
+
 class _ResidualGenerator(RoundsGenerator):
     """What both have in common: codes as a sum of rows, residual blocks, and logits without padding.
 
-    A position has a row for each code that it can have, and one for a hidden code.
+    A position has a row for each code that it can have, and one for a hidden code; one of more than `WIDE` codes is a
+    `_WideColumn`, and has here the row for a hidden code alone.
     """
 
     column_sizes: Tensor
@@ -55,7 +87,11 @@ class _ResidualGenerator(RoundsGenerator):
         super().__init__(space, latent_size, rounds, order, cut, latent_kind, num_classes, width=width, depth=depth)
         check_at_least_one(width=width, depth=depth)
         sizes = space.sizes or (space.num_categories,) * space.num_positions
+        self.wide = nn.ModuleDict({str(p): _WideColumn(k, width, len(sizes)) for p, k in enumerate(sizes) if k > WIDE})
+        self.sizes_of_positions = sizes
+        sizes = tuple(0 if size > WIDE else size for size in sizes)
         num_codes, num_rows = sum(sizes), sum(sizes) + len(sizes)
+        self.is_ragged = space.num_positions * space.num_categories >= MOSTLY_PADDING * sum(self.sizes_of_positions)
         # On the CPU even where the network is only measured, on a device without memory.
         positions = torch.arange(len(sizes), device="cpu")
         column_sizes = torch.tensor(sizes, device="cpu")
@@ -73,7 +109,9 @@ class _ResidualGenerator(RoundsGenerator):
         self.project_latent = nn.Linear(latent_size, width, bias=False)
         self.embed_label = None if num_classes is None else nn.Embedding(num_classes, width)
         self.blocks = nn.ModuleList([_Block(width) for _ in range(depth)])
-        self.to_logits = nn.Linear(width, num_codes, bias=False)
+        with warnings.catch_warnings():  # of no weights at all, where every position has many codes
+            warnings.simplefilter("ignore")
+            self.to_logits = nn.Linear(width, num_codes, bias=False)
         self.code_bias = nn.Parameter(torch.zeros(num_codes))
 
     def set_output_bias(self, log_frequencies: Tensor) -> None:
@@ -86,24 +124,95 @@ class _ResidualGenerator(RoundsGenerator):
         if log_frequencies.shape != wanted:
             raise InputError(f"log_frequencies must have shape {list(wanted)}, got {list(log_frequencies.shape)}")
         set_output_bias(self.code_bias, self.to_logits, log_frequencies.flatten()[self.possible])
+        for p, column in self._wide_columns():
+            of_column = log_frequencies.flatten(0, -2)[p, : self.sizes_of_positions[p]]
+            set_output_bias(column.to_logits.bias, column.to_factors, of_column)
 
-    def _read(self, codes: Tensor, rows: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
-        """The sums ``[B, W]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default."""
+    def logits(
+        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
+        sees_PW = self._sees(rounds)
+        return self._write(
+            self._features(codes, latents, labels, rounds), self._weight(sees_PW), positions, sees_PW=sees_PW
+        )
+
+    def log_probs(self, shown: Tensor, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
+        x, sees_PW = self._features(shown, latents, labels, rounds), self._sees(rounds)
+        logits_BV = linear(x, self._weight(sees_PW), self.code_bias)
+        logits_of = list(logits_BV.split(self.column_sizes.tolist(), dim=1))
+        for p, column in self._wide_columns():
+            logits_of[p] = column.write(x, slice(None), None if sees_PW is None else sees_PW[p])
+        pairs = zip(logits_of, codes.unbind(1), strict=True)
+        return -torch.stack([cross_entropy(_exact(of), code, reduction="none") for of, code in pairs], dim=1)
+
+    @abstractmethod
+    def _features(self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """The last units, ``[B, W]``, of codes ``[B, P]``."""
+
+    def _sees(self, rounds: Tensor) -> Tensor | None:
+        """Which of the last units the logits of each position see, ``[P, W]`` of 0 and 1; None for all."""
+        return None
+
+    def _weight(self, sees_PW: Tensor | None) -> Tensor:
+        """The weights ``[V, W]`` of the logits, 0 for units that their position does not see."""
+        weight: Tensor = self.to_logits.weight
+        return weight if sees_PW is None else weight * sees_PW[self.possible // self.space.num_categories]
+
+    def _wide_columns(self) -> list[tuple[int, _WideColumn]]:
+        return [(int(p), cast(_WideColumn, column)) for p, column in self.wide.items()]
+
+    def _read(
+        self,
+        codes: Tensor,
+        rows: Tensor,
+        positions: Tensor | None = None,
+        may_see_PW: Tensor | None = None,
+    ) -> Tensor:
+        """The sums ``[B, W]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default.
+
+        ``may_see_PW`` says which units the code of each position may count for; the ``rows`` know it already.
+        """
+        asked: Any = slice(None) if positions is None else positions
         # The hidden code K comes last at every position.
-        places = torch.minimum(codes, self.column_sizes[positions]) + self.first_rows[positions]
-        return embedding_bag(places, rows, mode="sum")
+        places = torch.minimum(codes, self.column_sizes[asked]) + self.first_rows[asked]
+        if not self.wide:
+            return embedding_bag(places, rows, mode="sum")
+        is_of_wide = (self.column_sizes[asked] == 0) & (codes < self.space.num_categories)
+        read = embedding_bag(places, rows, mode="sum", per_sample_weights=(~is_of_wide).to(rows.dtype))
+        where = {p: p for p in range(codes.shape[1])}
+        if positions is not None:
+            where = {p: row for row, p in enumerate(positions.tolist())}
+        for p, column in self._wide_columns():
+            if p in where:
+                read = read + column.read(codes[:, where[p]], None if may_see_PW is None else may_see_PW[p])
+        return read
 
     def _conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the latent, and what the label, add to the first units, ``[B, W]`` and ``[B, W]`` or ``[W]``."""
         of_label = self.start if self.embed_label is None else self.start + self.embed_label(labels)
         return self.project_latent(latents), of_label
 
-    def _write(self, x: Tensor, weight_VW: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Logits ``[B, R, K]`` of features ``[B, W]`` at some positions, 0 for codes that a position cannot have."""
+    def _write(
+        self,
+        x: Tensor,
+        weight_VW: Tensor,
+        positions: Tensor | None = None,
+        seen: slice = slice(None),
+        sees_PW: Tensor | None = None,
+    ) -> Tensor:
+        """Logits ``[B, R, K]`` of features ``[B, U]`` at some positions, 0 for codes that a position cannot have.
+
+        At some positions, K is that of the largest of them. The features are those that are ``seen``; the weights are 0
+        where a position does not see all of them, and ``sees_PW`` says the same of the positions of many codes.
+        """
         bias_V: Tensor = self.code_bias
         possible, num_categories = self.possible, self.space.num_categories
-        num_logits = self.space.num_positions * num_categories
+        num_logits, places = self.space.num_positions * num_categories, list(range(self.space.num_positions))
         if positions is not None:
+            places = positions.tolist()
+            num_categories = max(self.sizes_of_positions[p] for p in places)
             is_code = torch.arange(num_categories, device=x.device) < self.column_sizes[positions, None]
             first = self.first_rows[positions] - positions  # without the rows of hidden codes
             chosen = (first[:, None] + torch.arange(num_categories, device=x.device))[is_code]
@@ -112,7 +221,12 @@ class _ResidualGenerator(RoundsGenerator):
         logits_BV = linear(x, weight_VW, bias_V)
         if logits_BV.shape[1] < num_logits:
             logits_BV = logits_BV.new_zeros(len(x), num_logits).index_copy(1, possible, logits_BV)
-        return logits_BV.unflatten(1, (-1, num_categories))
+        logits = logits_BV.unflatten(1, (-1, num_categories))
+        for p, column in self._wide_columns():
+            if p in places:
+                of_column = column.write(x, seen, None if sees_PW is None else sees_PW[p])
+                logits[:, places.index(p), : self.sizes_of_positions[p]] = of_column
+        return logits
 
 
 @final
@@ -154,10 +268,7 @@ class MaskedMLPGenerator(_ResidualGenerator):
         super().__init__(space, latent_size, width, depth, rounds, order, cut, latent_kind, num_classes)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(depth + 1)])
 
-    def logits(
-        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
-    ) -> Tensor:
-        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
+    def _features(self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
         of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1, keepdim=True)
@@ -165,7 +276,7 @@ class MaskedMLPGenerator(_ResidualGenerator):
         for module, norm in zip(self.blocks, self.norms, strict=False):
             block = cast(_Block, module)
             x = x + block.second(gelu(block.first(norm(x))))
-        return self._write(self.norms[-1](x), self.to_logits.weight, positions)
+        return cast(Tensor, self.norms[-1](x))
 
 
 @final
@@ -208,18 +319,17 @@ class CausalMLPGenerator(_ResidualGenerator):
         self.register_buffer("degrees", degrees, persistent=False)
         self.register_buffer("unit_mask", _may_see(degrees, degrees), persistent=False)
 
-    def logits(
-        self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor, positions: Tensor | None = None
-    ) -> Tensor:
-        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
-        x = self._first(latents, labels) + self._read(codes, self._masked_rows(rounds))
+    def _features(self, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        read = self._read(codes, self._masked_rows(rounds), None, rounds[:, None] < self.degrees)
+        x = self._first(latents, labels) + read
         for module in self.blocks:
             block = cast(_Block, module)
             hidden = linear(gelu(x), block.first.weight * self.unit_mask, block.first.bias)
             x = x + linear(gelu(hidden), block.second.weight * self.unit_mask, block.second.bias)
-        rounds_V = rounds[self.possible // self.space.num_categories]
-        weight_VW = self.to_logits.weight * _may_see(rounds_V, self.degrees)
-        return self._write(gelu(x), weight_VW, positions)
+        return gelu(x)
+
+    def _sees(self, rounds: Tensor) -> Tensor:
+        return _may_see(rounds, self.degrees)
 
     def first_logits(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; only the units that see the latent count."""
@@ -228,13 +338,13 @@ class CausalMLPGenerator(_ResidualGenerator):
         for module in self.blocks:
             block = cast(_Block, module)
             x = x + linear(gelu(linear(gelu(x), *_part(block.first, units, units))), *_part(block.second, units, units))
-        return self._write(gelu(x), self.to_logits.weight[:, units], (rounds == 0).nonzero()[:, 0])
+        return self._write(gelu(x), self.to_logits.weight[:, units], (rounds == 0).nonzero()[:, 0], units)
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; what units give is remembered."""
         read = self._first(latents, labels)
         given: list[Tensor] = [torch.zeros_like(read) for _ in range(2 * len(self.blocks) + 1)]  # by each layer
-        rows = self._masked_rows(rounds)
+        rows, may_see_PW = self._masked_rows(rounds), rounds[:, None] < self.degrees
         ends = torch.searchsorted(self.degrees, torch.arange(self.num_rounds).to(rounds), right=True).tolist()
 
         def logits_of_round(codes: Tensor, s: int) -> Tensor:
@@ -242,7 +352,7 @@ class CausalMLPGenerator(_ResidualGenerator):
             seen = slice(ends[0] if s else 0, ends[s])
             if s:
                 before = (rounds == s - 1).nonzero()[:, 0]
-                read.add_(self._read(codes[:, before], rows, before))
+                read.add_(self._read(codes[:, before], rows, before, may_see_PW))
             x = read[:, units]
             layers = iter(given)
             for module in self.blocks:
@@ -250,7 +360,7 @@ class CausalMLPGenerator(_ResidualGenerator):
                 hidden = linear(_kept(next(layers), gelu(x), units)[:, seen], *_part(block.first, units, seen))
                 x = x + linear(_kept(next(layers), gelu(hidden), units)[:, seen], *_part(block.second, units, seen))
             last = _kept(next(layers), gelu(x), units)[:, seen]
-            return self._write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0])
+            return self._write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0], seen)
 
         return logits_of_round
 
@@ -262,6 +372,11 @@ class CausalMLPGenerator(_ResidualGenerator):
     def _masked_rows(self, rounds: Tensor) -> Tensor:
         """The rows of codes, 0 at units that do not see their round."""
         return self.rows * (rounds[self.row_positions, None] < self.degrees)
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """Logits in 32 bits at least."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _may_see(degrees: Tensor, others: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class RoundsGenerator(Generator):
 
     takes_prompt = True
     is_causal = False
+    is_ragged = False
     ranks: Tensor
 
     def __init__(
@@ -87,6 +88,11 @@ class RoundsGenerator(Generator):
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; here by a pass over all positions."""
         hidden = torch.full((len(latents), len(rounds)), self.space.num_categories, device=latents.device)
         return self.logits(hidden, latents, labels, rounds, (rounds == 0).nonzero()[:, 0])
+
+    def log_probs(self, shown: Tensor, codes: Tensor, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> Tensor:
+        """See `bgan_discrete.distributions.protocol.RoundsNetwork`."""
+        logits = self.logits(shown, latents, labels, rounds)
+        return torch.log_softmax(logits, dim=-1).gather(-1, codes[..., None]).squeeze(-1)
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; here nothing is remembered."""

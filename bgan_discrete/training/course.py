@@ -42,6 +42,12 @@ LEAST_STEPS = 100
 MOST_JUDGING = 0.05
 """Share of a budget in seconds that looks may take."""
 
+ASKS = 8
+"""So many questions to the judge, at looks and at the end, share that time."""
+
+TIMED, LEAST_SAMPLES = 50, 100
+"""Samples by which the time of drawing is measured, and those that the judge sees at the least."""
+
 LOOKED_AT = 500
 """Rows that are kept back of which the likelihood is taken, or the discriminator's loss."""
 
@@ -242,16 +248,30 @@ class Course:
     def _judged(self, half: int = 0, name: str | None = None) -> Verdict:
         """What the judge says of samples of the averaged weights, or of the kept ones of this ``name``."""
         generator = self._averaged() if name is None else self._state.kept_generator(name)
+        return self._ask(self._drawn(generator, self._num_samples(), half), self._data.kept_back(half)[0])
+
+    def _drawn(self, generator: Generator, count: int, half: int) -> Tensor:
+        """Samples, with the labels of a half of what is kept back."""
         codes, labels = self._data.kept_back(half)
-        count = 1 if self._judge is None else self._judge.num_samples
         wanted = None if labels is None else labels[torch.arange(count, device=labels.device) % len(labels)]
-        seed = self._config.seed + 1 + half
-        return self._ask(sample_codes(generator, count, seed, codes.device, labels=wanted), codes)
+        return sample_codes(generator, count, self._config.seed + 1 + half, codes.device, labels=wanted)
+
+    def _num_samples(self) -> int:
+        """How many samples the judge sees, the same at every look: fewer where drawing would take too long."""
+        state, budget = self._state, self._config.max_seconds
+        most = 1 if self._judge is None else self._judge.num_samples
+        if budget is None:
+            return most
+        if not state.judged_samples:
+            began = time.monotonic()
+            self._drawn(self._averaged(), TIMED, 0)
+            affordable = MOST_JUDGING * budget / ASKS / max((time.monotonic() - began) / TIMED, 1e-9)
+            state.judged_samples = min(max(int(affordable), LEAST_SAMPLES), most)
+        return state.judged_samples
 
     def _floor(self) -> Verdict:
         """What the judge says of training rows in the place of the samples."""
-        count = 1 if self._judge is None else self._judge.num_samples
-        return self._ask(self._data.some_learnt(count)[0], self._data.kept_back(1)[0])
+        return self._ask(self._data.some_learnt(self._num_samples())[0], self._data.kept_back(1)[0])
 
     def _ask(self, samples: Tensor, codes: Tensor) -> Verdict:
         """What the judge says; `FAILED`, with a warning, where it raises or gives no numbers."""

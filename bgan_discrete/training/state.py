@@ -24,6 +24,9 @@ from bgan_discrete.training.figures import RunningMeans
 from bgan_discrete.training.inputs import TrainingData
 from bgan_discrete.training.phases import ADAM_BETA2, Phases
 
+TIMES = ("seconds", "seconds_of_looks", "judged_samples")
+"""What is part of a checkpoint only where the budget is one of seconds."""
+
 COURSE = ("phase_steps", "looks", "choice", "verdicts", "judge_failed")
 """Plain values of the state that a checkpoint holds as they are."""
 
@@ -88,6 +91,7 @@ class TrainingState:
     verdicts: dict[str, list[float]] = field(default_factory=dict)  # by which they were chosen, and the floor
     judge_failed: bool = False
     seconds_of_looks: float = 0.0
+    judged_samples: int = 0  # at a look of the judge, as far as a budget in seconds allows; 0 for all that it wants
     step: int = 0
     seconds: float = 0.0  # used of `max_seconds`, over all calls; the processes agree on it
     began_with: int = 1  # processes of the checkpoint from which the run was resumed
@@ -155,7 +159,7 @@ class TrainingState:
             # What differs from one process to another, one row for each.
             "processes": {name: self.processes.gather(value.cpu()) for name, value in of_this_process.items()},
             # Without a budget in seconds nothing depends on them, and equal runs leave equal checkpoints.
-            **({"seconds": self.seconds, "seconds_of_looks": self.seconds_of_looks} if has_time_limit else {}),
+            **({name: vars(self)[name] for name in TIMES} if has_time_limit else {}),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], data_digest: str, device: torch.device) -> None:
@@ -181,8 +185,9 @@ class TrainingState:
         else:
             self.streams.begin_at(saved["step"])
 
-        self.step, self.seconds = saved["step"], float(saved.get("seconds", 0.0))
-        self.seconds_of_looks = float(saved.get("seconds_of_looks", 0.0))
+        self.step = saved["step"]
+        for name in TIMES:
+            setattr(self, name, saved.get(name, vars(self)[name]))
         for name in COURSE:
             setattr(self, name, saved["course"][name])
         self.phases = dataclasses.replace(

@@ -8,12 +8,21 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.nn import residual
 from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
 from bgan_discrete.space import SampleSpace
 
 BOTH = [MaskedMLPGenerator, CausalMLPGenerator]
 SIZES = [None, (2, 3, 2, 1)]
 SHAPES = [(7,), (3, 2), (2, 3, 2)]
+
+
+@pytest.fixture(params=[1024, 2], ids=["narrow", "wide"])
+def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """From how many codes on a position's rows and weights are products of factors."""
+    monkeypatch.setattr(residual, "WIDE", request.param)
+    monkeypatch.setattr(residual, "FACTORS", 3)
+    return int(request.param)
 
 
 def any_weights(generator: torch.nn.Module) -> None:
@@ -35,6 +44,7 @@ def all_samples(sizes: tuple[int, ...] | None) -> Tensor:
     return torch.tensor(list(itertools.product(*(range(size) for size in sizes or (3,) * 4))))
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("build_class", BOTH)
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("order", ["left_to_right", "interleaved", "random"])
@@ -48,6 +58,7 @@ def test_probabilities_sum_to_one_and_a_mixture_is_their_mean(build_class, sizes
     torch.testing.assert_close(distribution.mixture_log_prob(samples), log_prob.logsumexp(1) - math.log(5))
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("build_class", BOTH)
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4])
@@ -73,6 +84,7 @@ def test_drawing_with_memory_gives_the_same_logits(build_class, sizes, rounds: i
             codes[:, positions] = samples[:, positions]
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4])
 def test_a_causal_network_sees_all_rounds_before_and_nothing_else(rounds: int) -> None:
     generator = build(CausalMLPGenerator, None, rounds)
@@ -122,6 +134,7 @@ def test_an_order_that_is_loaded_counts() -> None:
     torch.testing.assert_close(first(latents).log_prob(samples), second(latents).log_prob(samples))
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("build_class", BOTH)
 @pytest.mark.parametrize("event_shape", SHAPES)
 @pytest.mark.parametrize("rounds", [1, 2, 6])
@@ -146,6 +159,7 @@ def test_all_parameters_learn_for_any_event_shape(build_class, event_shape: tupl
         assert without == []
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("build_class", BOTH)
 def test_it_starts_at_given_frequencies_and_is_rebuilt_from_its_settings(build_class) -> None:
     space = SampleSpace((2, 2), 3, sizes=(3, 2, 3, 1))
@@ -175,3 +189,34 @@ def test_a_causal_network_needs_a_unit_for_each_round_and_manages_with_it() -> N
     changed[:, 50] = 1 - changed[:, 50]
     moves = (generator.logits(changed, torch.zeros(4, 2), None, of_position) - before).abs().amax((0, 2)) > 1e-6
     assert not moves[:51].any() and moves[51:].all()
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+@pytest.mark.usefixtures("wide")
+def test_log_probabilities_without_padding_are_those_with_it(build_class) -> None:
+    sizes = (2, 30, 2, 1)
+    generator = build_class(SampleSpace((4,), 30, sizes=sizes), latent_size=2, width=9, depth=2, rounds=2).double()
+    any_weights(generator)
+    assert generator.is_ragged
+    assert not build_class(SampleSpace((4,), 30, sizes=(30, 30, 30, 1)), 2, 9, 2, rounds=2).is_ragged
+    codes, latents, weights = all_samples((2, 3, 2, 1)), torch.randn(12, 2).double(), torch.randn(12, 4).double()
+    codes[:, 1] *= 14
+    shown = codes.masked_fill(torch.rand(codes.shape) < 0.4, 30)
+    rounds = generator(latents).rounds
+    impossible = torch.arange(30) >= torch.tensor(sizes)[:, None]
+    padded = generator.logits(shown, latents, None, rounds).masked_fill(impossible, -1e300)
+    expected = padded.log_softmax(-1).gather(-1, codes[..., None]).squeeze(-1)
+    found = generator.log_probs(shown, codes, latents, None, rounds)
+    torch.testing.assert_close(found, expected)
+    parameters = list(generator.parameters())
+    both = [torch.autograd.grad((of * weights).sum(), parameters, allow_unused=True) for of in (found, expected)]
+    for one, other in zip(*both, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other)
+
+
+def test_a_position_of_many_codes_takes_memory_for_its_factors_alone() -> None:
+    with torch.device("meta"):
+        generator = CausalMLPGenerator(SampleSpace((3,), 100_000, sizes=(100_000, 5, 3)), width=256, rounds=3)
+    weights = sum(parameter.numel() for parameter in generator.parameters())
+    assert weights < 100_000 * (2 * 32 + 1) + 500_000

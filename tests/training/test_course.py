@@ -357,3 +357,37 @@ def test_looks_take_a_small_share_of_a_budget_in_seconds(monkeypatch: pytest.Mon
             state.seconds_of_looks += 2.0
             taken += 1
     assert taken == 2, "four seconds of a hundred"
+
+
+@pytest.mark.parametrize(
+    ("seconds_of_a_sample", "budget", "seen"),
+    [(0.002, 64.0, 200), (0.0, 64.0, 1000), (1.0, 64.0, 100), (1.0, None, 1000)],
+)
+def test_a_judge_sees_fewer_samples_where_drawing_takes_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds_of_a_sample: float, budget: float | None, seen: int
+) -> None:
+    clock, drawn = [0.0], []
+    draw = course.sample_codes
+
+    def slowly(generator: Any, count: int, *rest: Any, **options: Any) -> Any:
+        clock[0] += count * seconds_of_a_sample
+        drawn.append(count)
+        return draw(generator, count, *rest, **options)
+
+    monkeypatch.setattr(course, "sample_codes", slowly)
+    monkeypatch.setattr(course.time, "monotonic", lambda: clock[0])
+    said = Says([5.0] * 99)
+    trainer = a_trainer(tmp_path, Judge("a list", said, 1000), phases="game", max_steps=4, max_seconds=budget)
+    trainer._course._judged()
+    trainer._course._judged(1)
+    trainer._course._floor()
+    shown = [len(samples) for samples, _ in said.shown]
+    assert shown == [seen, seen, min(seen, trainer.data.num_learnt)]
+    assert drawn == [*([50] if budget else []), seen, seen], "the time is taken once"
+    saved = trainer.save()
+    assert saved is not None
+    resumed = a_trainer(tmp_path, Judge("a list", said, 1000), phases="game", max_steps=4, max_seconds=budget)
+    resumed.resume(saved)
+    resumed._course._judged()
+    assert drawn[-1] == seen
+    assert drawn.count(50) == (budget is not None)
