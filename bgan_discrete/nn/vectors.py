@@ -7,6 +7,7 @@ from typing import cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions import FactorizedCategorical
@@ -126,6 +127,7 @@ class MLPDiscriminator(Discriminator):
 
     credits = ("sample", "alternatives")
     possible: Tensor
+    first_inputs: Tensor
 
     def __init__(
         self,
@@ -145,6 +147,7 @@ class MLPDiscriminator(Discriminator):
             limits = torch.tensor(space.sizes, device="cpu")
             codes = torch.arange(space.num_categories, device="cpu")
             possible = (codes < limits[:, None]).flatten().nonzero().squeeze(1)
+            self.register_buffer("first_inputs", limits.cumsum(0) - limits, persistent=False)
         self.register_buffer("possible", possible, persistent=False)
         inputs = space.num_positions * self.read.num_features
         if space.sizes is not None:
@@ -155,7 +158,7 @@ class MLPDiscriminator(Discriminator):
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of codes ``[B, *event_shape]`` or soft one-hots ``[B, *event_shape, K]``: ``[B]``; no ``labels``."""
         check_labels(self, labels)
-        return self.to_log_ratio(self.hidden(self._features(codes))).squeeze(1)
+        return self.to_log_ratio(self.hidden[1:](self._first_sums(codes))).squeeze(1)
 
     def alternatives(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of samples with the code at each position exchanged for each category.
@@ -173,7 +176,7 @@ class MLPDiscriminator(Discriminator):
         check_labels(self, labels)
         # 1. The first layer's sums, and what each code at each position adds to them.
         first = cast(nn.Linear, self.hidden[0])
-        sums_BW = first(self._features(codes))
+        sums_BW = self._first_sums(codes)
         added = self._sums_of_codes(first.weight)  # [P K, W]
 
         # 2. The sums without the code that is there, and with each one that could be.
@@ -188,6 +191,18 @@ class MLPDiscriminator(Discriminator):
         if self.space.sizes is not None:
             log_ratios = log_ratios.new_zeros(len(codes), len(added)).index_copy(1, self.possible, log_ratios)
         return log_ratios.unflatten(1, (*self.space.event_shape, num_categories))
+
+    def _first_sums(self, codes: Tensor) -> Tensor:
+        """What the first layer gives, ``[B, W]``; of integer codes of columns without their one-hots."""
+        first = cast(nn.Linear, self.hidden[0])
+        if self.space.sizes is None or codes.is_floating_point():
+            return cast(Tensor, first(self._features(codes)))
+        index_BP = as_index(codes).flatten(1)
+        places = torch.arange(index_BP.shape[1], device=codes.device)
+        rows = index_BP + self.first_inputs
+        if self.partial:
+            rows = torch.where(index_BP == self.space.num_categories, len(self.possible) + places, rows)
+        return embedding_bag(rows, first.weight.t().contiguous(), mode="sum") + first.bias
 
     def _features(self, codes: Tensor) -> Tensor:
         features = self.read(codes, len(self.space.event_shape))
