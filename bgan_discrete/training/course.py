@@ -45,8 +45,8 @@ MOST_JUDGING = 0.05
 ASKS = 8
 """So many questions to the judge, at looks and at the end, share that time."""
 
-TIMED, LEAST_SAMPLES = 50, 100
-"""Samples by which the time of drawing is measured, and those that the judge sees at the least."""
+FIRST_TIMED, LEAST_SAMPLES = 25, 100
+"""Half of the samples by which drawing is timed first, and those that the judge sees at the least."""
 
 LOOKED_AT = 500
 """Rows that are kept back of which the likelihood is taken, or the discriminator's loss."""
@@ -263,10 +263,12 @@ class Course:
         if budget is None:
             return most
         if not state.judged_samples:
-            began = time.monotonic()
-            self._drawn(self._averaged(), TIMED, 0)
-            affordable = MOST_JUDGING * budget / ASKS / max((time.monotonic() - began) / TIMED, 1e-9)
-            state.judged_samples = min(max(int(affordable), LEAST_SAMPLES), most)
+            count, took = FIRST_TIMED, 0.0
+            while count < most and 2 * took <= MOST_JUDGING * budget / ASKS:
+                count, began = min(2 * count, most), time.monotonic()
+                self._drawn(self._averaged(), count, 0)
+                took = time.monotonic() - began
+            state.judged_samples = min(max(count, LEAST_SAMPLES), most)
         return state.judged_samples
 
     def _floor(self) -> Verdict:
