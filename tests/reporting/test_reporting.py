@@ -310,7 +310,7 @@ JSON = st.recursive(
     st.sampled_from(["dataset: digits", "dataset: x\ntokenizer: characters", "dataset: x\nmax_categories: null"]),
     *[st.dictionaries(st.sampled_from(FACTS), JSON, max_size=6) for _ in range(3)],
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_its_json_files_hold_a_run_has_a_page_or_one_line(
     tmp_path: Path, options: str, facts: Any, report: Any, line: Any
 ) -> None:
