@@ -172,7 +172,7 @@ class TextTrainingConfig(ScriptConfig):
         generator = self.model.generator
         if self.training.phases != "auto" or generator in ("conv", "mlp"):
             return super().phases
-        return "likelihood" if generator == "masked" else "likelihood=0.7,discriminator=0.05,game"
+        return "likelihood" if generator == "masked" else "likelihood=0.85,discriminator=0.05,game"
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""

@@ -51,8 +51,8 @@ class TrainingConfig(Section):
     phases: str = option(
         "auto",
         "phases of the training, some of likelihood, discriminator (alone) and game, in this order, each with its "
-        "share of the budget, such as likelihood=0.7,discriminator=0.05,game; what has no share gets the rest (auto: "
-        "for texts position by position likelihood=0.7,discriminator=0.05,game; for other generators in rounds, and "
+        "share of the budget, such as likelihood=0.85,discriminator=0.05,game; what has no share gets the rest (auto: "
+        "for texts position by position likelihood=0.85,discriminator=0.05,game; for other generators in rounds, and "
         "mlp of tables, likelihood; else game)",
     )
     keep: Literal["best", "last"] = option(
