@@ -248,7 +248,7 @@ class Laboratory:
             "steps": facts["training"]["steps"],
             "stopped_by": facts["training"]["stopped_by"],
             "took": round(took, 1),
-            "course": {name: course[name] for name in ("choice", "verdicts", "looks", "phase_steps")},
+            "course": {name: course[name] for name in ("choice", "verdicts", "phase_steps")},
             "seconds_of_looks": round(float(saved["seconds_of_looks"]), 2),
             "count": measure.count,
             "version": __version__,
