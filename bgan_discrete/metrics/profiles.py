@@ -1,12 +1,13 @@
 """What a report draws of a table: shares of each column and of pairs of columns, real and of samples, worst first."""
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.metrics.figure import readable
 from bgan_discrete.metrics.table_rows import TableColumns, TableRows
 
 MAX_BARS, MAX_SIDE = 12, 10
@@ -23,6 +24,7 @@ OUTER = 0.005
 
 OTHERS = "all others"
 _LETTERS = 24
+_BIN = re.compile(r"\[(\S+), (\S+[)\]])")
 
 Groups = NDArray[np.int64]
 
@@ -130,8 +132,14 @@ def _neighbours(training: TableRows, columns: TableColumns, place: int, most: in
         middle = (np.cumsum(counts) - counts / 2) / counts.sum()
         group = np.unique(np.minimum((middle * most).astype(np.int64), most - 1), return_inverse=True)[1]
     of_group = [[names[code] for code in np.flatnonzero(group == number)] for number in range(int(group.max()) + 1)]
-    joined = [_short(own[0] if len(own) == 1 else f"{own[0]} … {own[-1]}") for own in of_group]
+    joined = [_short(own[0] if len(own) == 1 else _from_to(own[0], own[-1])) for own in of_group]
     return joined, lambda rows: group[rows.codes[:, place].astype(np.int64)]
+
+
+def _from_to(first: str, last: str) -> str:
+    """The name of neighbours: of bins, such as ``[10, 25)``, one that reaches over all of them."""
+    ends = [_BIN.fullmatch(name) for name in (first, last)]
+    return f"[{ends[0][1]}, {ends[1][2]}" if ends[0] and ends[1] else f"{first} … {last}"
 
 
 def _intervals(training: TableRows, columns: TableColumns, place: int) -> tuple[list[str], Any]:
@@ -141,16 +149,30 @@ def _intervals(training: TableRows, columns: TableColumns, place: int) -> tuple[
     low, high = np.quantile(known, [OUTER, 1 - OUTER]) if len(known) else (0.0, 1.0)
     if low == high:
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    edges = np.linspace(low, high, NUM_INTERVALS + 1)
-    names = [f"{readable(float(a))} … {readable(float(b))}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    if len(known) and (known == np.round(known)).all():
+        # As many integers in each interval.
+        step = max(1, math.ceil((high - low + 1) / NUM_INTERVALS))
+        edges = np.arange(low, high + step + 1, step)
+    else:
+        edges = np.linspace(low, high, NUM_INTERVALS + 1)
+    write = _day if columns.is_date and columns.is_date[place] else _number
+    names = [f"{write(float(a))} … {write(float(b))}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
     has_missing = len(known) < len(training)
 
     def of(rows: TableRows) -> Groups:
         values = rows.values[:, place]
         group = np.searchsorted(edges[1:-1], np.nan_to_num(values), side="right")
-        return np.where(np.isnan(values), NUM_INTERVALS if has_missing else 0, group)
+        return np.where(np.isnan(values), len(names) if has_missing else 0, group)
 
     return [*names, *(["(missing)"] if has_missing else [])], of
+
+
+def _number(number: float) -> str:
+    return f"{number:,.6g}"
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(int(seconds), "s"))[:10]
 
 
 def _shares(groups: Groups, size: int) -> NDArray[np.float64]:

@@ -23,12 +23,14 @@ class TableColumns:
         categories: P times the names of the codes, in their order.
         is_number: Whether the values of a column are numbers, P times.
         as_written: Whether values are those of the data; else there is one for each code, such as the middle of a bin.
+        is_date: Whether numbers are dates, in seconds since 1970, P times; empty where none are.
     """
 
     names: tuple[str, ...]
     categories: tuple[tuple[str, ...], ...]
     is_number: tuple[bool, ...]
     as_written: bool = False
+    is_date: tuple[bool, ...] = ()
 
     @property
     def sizes(self) -> list[int]:

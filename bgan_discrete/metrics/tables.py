@@ -49,7 +49,8 @@ DEPENDENCIES_SHOWN = 5
 SHAPES = "column shapes, as sdmetrics"
 TRENDS = "column pair trends, as sdmetrics"
 BROKEN = "rows that break a dependency between columns"
-ONCE = "copies of training rows that are there once"
+ONCE = "rows that equal a training row that occurs once"
+UNKNOWN = "rows with a value that no training row has"
 RARE = f"rare values (in 1 to {privacy.RARE_ROWS} training rows) that are shown"
 NEAR = f"rows as near to training rows as the nearest {privacy.NEAR:.0%} of held-out rows"
 NEARER = "rows nearer to training than to held-out rows"
@@ -178,6 +179,13 @@ class _Table:
                 floor=share(self.real.keys()),
                 baselines={name: share(rows.keys()) for name, rows in self.models.items()},
             )
+        known = [np.unique(codes) for codes in training.codes.T]
+
+        def unknown(rows: TableRows) -> float:
+            is_known = [np.isin(codes, found) for codes, found in zip(rows.codes.T, known, strict=True)]
+            return float(1 - np.all(is_known, axis=0).mean())
+
+        self.add(UNKNOWN, "floor", unknown, self.real)
 
     def add_trends(self) -> None:
         """Column shapes and column pair trends."""
