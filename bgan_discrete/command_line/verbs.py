@@ -304,7 +304,6 @@ FILES_EXAMPLE = "--real real.csv --synthetic synthetic.csv --holdout unseen.csv 
 
 def _evaluate_files(call: Call) -> int:
     """Compare a synthetic table with a real one."""
-    verb = VERBS[call.verb]
     parser = Parser(FILES_PURPOSE, [FILES_EXAMPLE], call.command)
     add = parser.add_argument
     for name, text in FILES.items():
@@ -326,8 +325,8 @@ def _evaluate_files(call: Call) -> int:
     from bgan_discrete.sources.arrays import split_names
 
     names = {name: split_names(values.pop(name)) for name in ("columns", "drop", "missing", "targets")}
-    given = {name: found for name, found in names.items() if found is not None}
-    evaluate_files(output=None if output is None else Path(output), **given, **values)
+    values |= {name: found for name, found in names.items() if found is not None}
+    evaluate_files(output=None if output is None else Path(output), **values)
     return 0
 
 

@@ -317,7 +317,7 @@ def numbers_of_codes(codec: TableCodec) -> list[list[float] | None]:
 def columns_of_codec(codec: TableCodec, is_number: Sequence[bool], as_written: bool = False) -> TableColumns:
     """What the columns of a codec are, for the figures of tables."""
     names = tuple(tuple(of_column) for of_column in codec.category_names())
-    return TableColumns(codec.column_names, names, tuple(is_number), as_written)
+    return TableColumns(tuple(column.name for column in codec.columns), names, tuple(is_number), as_written)
 
 
 def _generator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:

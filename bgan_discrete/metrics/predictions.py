@@ -1,6 +1,7 @@
 """Train on synthetic, test on real: how well models that learnt from samples predict a column of held-out rows.
 
-Source: Esteban et al., "Real-valued (medical) time series generation with recurrent conditional GANs" (2017), section 4.
+Source: Esteban et al., "Real-valued (medical) time series generation with recurrent conditional GANs"
+(2017), section 4.
 """
 
 import warnings
@@ -116,14 +117,14 @@ def predict(
     """
     indicators = _Indicators(training, columns, others)
     trees = [rows.features(columns)[:, others] for rows in (heldout, *contenders)]
-    sparse = [indicators.of(rows) for rows in (heldout, *contenders)]
+    plain = [indicators.of(rows) for rows in (heldout, *contenders)]
     wanted = target.of(heldout)
     found = []
     for place, rows in enumerate(contenders, 1):
         labels = target.of(rows)
         scores = []
         for name in model_names():
-            inputs = sparse if name == "logistic regression" else trees
+            inputs = plain if name == "logistic regression" else trees
             chances = _learn(name, inputs[place], labels, inputs[0], len(target.names), seed)
             scores.append(Score(_auc(wanted, chances), float((chances.argmax(1) == wanted).mean())))
         found.append(scores)
@@ -165,13 +166,13 @@ def _auc(wanted: Labels, chances: Floats) -> float:
     for code in present:
         is_it, scores = wanted == code, chances[:, code]
         ordered = np.sort(scores[~is_it])
-        sides = [np.searchsorted(ordered, scores[is_it], side) for side in ("left", "right")]  # type: ignore[call-overload]
+        sides = [np.searchsorted(ordered, scores[is_it], side) for side in ("left", "right")]
         areas.append((sides[0] + sides[1]).mean() / (2 * len(ordered)))
     return float(np.average(areas, weights=counts[present]))
 
 
 class _Indicators:
-    """Features of a logistic regression: an indicator of each frequent value; numbers by their rank among training rows."""
+    """Features of a regression: indicators of frequent values; numbers by their rank among training rows."""
 
     def __init__(self, training: TableRows, columns: TableColumns, places: NDArray[np.int64]) -> None:
         self._columns, self._places = columns, places
@@ -187,20 +188,17 @@ class _Indicators:
                 self._position[place] = np.full(len(counts), -1)
                 self._position[place][order[:MAX_INDICATORS]] = np.arange(min(len(counts), MAX_INDICATORS))
 
-    def of(self, rows: TableRows) -> Any:
-        """A sparse matrix with a row for each."""
-        from scipy import sparse
-
+    def of(self, rows: TableRows) -> NDArray[np.float32]:
+        """A row of features for each."""
         parts = []
         for place in self._places.tolist():
             if place in self._ranks:
                 values, known = rows.values[:, place], self._ranks[place]
                 ranks = np.searchsorted(known, np.nan_to_num(values), side="right") / max(len(known), 1)
                 missing = np.isnan(values)
-                parts.append(sparse.csr_matrix(np.stack([np.where(missing, 0.5, ranks) * 2 - 1, missing], axis=1)))
+                parts.append(np.stack([np.where(missing, 0.0, 2 * ranks - 1), missing], axis=1).astype(np.float32))
             else:
-                position = self._position[place][rows.codes[:, place].astype(np.int64)]
-                known_rows = np.flatnonzero(position >= 0)
-                cells = (np.ones(len(known_rows)), (known_rows, position[known_rows]))
-                parts.append(sparse.csr_matrix(cells, shape=(len(rows), MAX_INDICATORS)))
-        return sparse.hstack(parts).tocsr()
+                position = self._position[place]
+                is_it = np.arange(position.max() + 1) == position[rows.codes[:, place].astype(np.int64)][:, None]
+                parts.append(is_it.astype(np.float32))
+        return np.concatenate(parts, axis=1)

@@ -40,8 +40,8 @@ WORDS = (
 WORDS_WITHOUT_HOLDOUT = (
     "No rows are known that the samples' maker has not seen: whether samples tell training rows from others cannot be "
     "measured, and is left out. Compared are two halves of the real rows: how near samples come to one half, and how "
-    "near the other half does. Samples that copy real rows are nearer; of samples that are not, nothing follows for "
-    "single rows. Give rows that were kept back from the training, as --holdout."
+    "near the other half does. Samples that copy real rows are nearer; where samples are not, nothing follows for "
+    "single rows. Real rows that were kept from the samples' maker, given as the hold-out, would tell more."
 )
 
 Floats = NDArray[np.float64]
@@ -64,8 +64,8 @@ class Attack:
 class Distances:
     """How far rows are from each other: the mean over the columns of a difference between 0 and 1.
 
-    Of two numbers it is the share of the training rows that lie between them, of other values 0 where they are equal and
-    1 where not, as of a number and a missing one.
+    Of two numbers it is the share of the training rows that lie between them, of other values 0 where they are equal
+    and 1 where not, as of a number and a missing one.
 
     Args:
         training: Rows by which numbers are scaled.
@@ -88,7 +88,7 @@ class Distances:
         for place, known in enumerate(self._known):
             values = rows.values[:, place]
             if self._is_number[place]:
-                sides = [np.searchsorted(known, np.nan_to_num(values), side) for side in ("left", "right")]  # type: ignore[call-overload]
+                sides = [np.searchsorted(known, np.nan_to_num(values), side) for side in ("left", "right")]
                 found[place] = np.where(np.isnan(values), 3, (sides[0] + sides[1]) / (2 * max(len(known), 1)))
             else:
                 found[place] = values
@@ -151,9 +151,9 @@ def spread(rows: TableRows, most: int) -> TableRows:
 def share_copied(rows: TableRows, training: TableRows) -> tuple[float, float]:
     """Shares of rows that equal a training row, and that equal one which the training data hold once."""
     counts: dict[bytes, int] = {}
-    for key in training.keys():
+    for key in training.row_keys():
         counts[key] = counts.get(key, 0) + 1
-    found = [counts.get(key, 0) for key in rows.keys()]
+    found = [counts.get(key, 0) for key in rows.row_keys()]
     return sum(count > 0 for count in found) / len(found), sum(count == 1 for count in found) / len(found)
 
 

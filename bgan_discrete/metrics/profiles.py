@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ NUM_INTERVALS = 24
 
 MAX_COLUMNS, MAX_PICTURES = 60, 9
 """Columns, and pairs of them, that a report draws."""
+
+MAX_OF_COLUMN = 3
+"""Pairs that a column is drawn in: where it is bad by itself, all of its pairs are."""
 
 OUTER = 0.005
 """Share of the real numbers on each side that the outermost intervals hold."""
@@ -44,7 +48,7 @@ def column_profiles(
         For each of at most `MAX_COLUMNS` columns plain JSON types: ``name``, ``is_number``, ``variation`` of the groups
         that are drawn, its ``floor``, and ``bars``: name, real share and share of the samples of each group.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for place, name in enumerate(columns.names):
         names, of = _bars(training, columns, place)
         real, own, floor = (_shares(of(rows), len(names)) for rows in (training, samples, heldout))
@@ -66,9 +70,9 @@ def pair_profiles(
     """Differences of the joint shares of pairs of columns, the worst first; arguments as of `column_profiles`.
 
     Returns:
-        For each of at most `MAX_PICTURES` pairs plain JSON types: ``names`` of the two columns, ``variation`` of what is
-        drawn, its ``floor``, ``rows`` and ``columns``, the names of the groups, and ``difference`` and ``real``: for each
-        row its cells, as shares of all rows.
+        For each of at most `MAX_PICTURES` pairs plain JSON types: ``names`` of the two columns, ``variation`` of what
+        is drawn, its ``floor``, ``rows`` and ``columns``, the names of the groups, and ``difference`` and ``real``:
+        for each row its cells, as shares of all rows.
     """
     groups = [_sides(training, columns, place) for place in range(len(columns.names))]
     grouped = [[of(rows) for _, of in groups] for rows in (training, samples, heldout)]
@@ -78,8 +82,12 @@ def pair_profiles(
         real, own, floor = (_shares(g[i] * len(groups[j][0]) + g[j], size) for g in grouped)
         variation, least = 0.5 * np.abs(own - real).sum(), 0.5 * np.abs(floor - real).sum()
         scored.append((least - variation, i, j, variation, least, own - real, real))
-    found = []
-    for _, i, j, variation, least, difference, real in sorted(scored, key=lambda entry: entry[:3])[:MAX_PICTURES]:
+    found: list[dict[str, Any]] = []
+    drawn = np.zeros(len(groups), np.int64)
+    for _, i, j, variation, least, difference, real in sorted(scored, key=lambda entry: entry[:3]):
+        if len(found) == MAX_PICTURES or max(drawn[i], drawn[j]) == MAX_OF_COLUMN:
+            continue
+        drawn[[i, j]] += 1
         shape = len(groups[i][0]), len(groups[j][0])
         found.append(
             {
@@ -111,7 +119,7 @@ def _sides(training: TableRows, columns: TableColumns, place: int) -> tuple[list
 
 
 def _frequent(training: TableRows, columns: TableColumns, place: int, most: int) -> tuple[list[str], Any]:
-    """The most frequent values, in the order of their codes where all are shown, else by how frequent they are."""
+    """The most frequent values, in the order of their codes where all are shown; else by how frequent they are."""
     names = columns.categories[place]
     counts = np.bincount(training.codes[:, place].astype(np.int64), minlength=len(names))
     present = np.flatnonzero(counts)
@@ -156,7 +164,7 @@ def _intervals(training: TableRows, columns: TableColumns, place: int) -> tuple[
     else:
         edges = np.linspace(low, high, NUM_INTERVALS + 1)
     write = _day if columns.is_date and columns.is_date[place] else _number
-    names = [f"{write(float(a))} … {write(float(b))}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{write(float(a))} … {write(float(b))}" for a, b in pairwise(edges)]
     has_missing = len(known) < len(training)
 
     def of(rows: TableRows) -> Groups:

@@ -69,7 +69,7 @@ class TableRows:
         """What trees read, ``[n, P]``: numbers, and of other columns the codes."""
         return np.where(columns.is_number, self.values, self.codes)
 
-    def keys(self) -> list[bytes]:
+    def row_keys(self) -> list[bytes]:
         """What tells rows apart, by their values."""
         plain = np.ascontiguousarray(np.where(np.isnan(self.values), -np.inf, self.values + 0.0))
         return [row.tobytes() for row in plain]

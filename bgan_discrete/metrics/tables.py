@@ -80,8 +80,8 @@ def evaluate_table(
         columns: What the columns are.
         space: Of the codes of one row.
         targets: Names of columns to predict; None for the last one, and the two that others tell most of.
-        is_unseen: Whether the held-out rows were kept from what made the samples; if not, nothing can tell training rows
-            from others.
+        is_unseen: Whether the held-out rows were kept from what made the samples; if not, nothing can tell training
+            rows from others.
         extra: See `evaluate_array`.
         seed: Of all that is drawn.
 
@@ -120,6 +120,10 @@ def evaluate_table(
     table.add_privacy(training, is_unseen)
     evaluation.figures |= table.figures
     evaluation.notes += table.notes
+    if not is_unseen:
+        evaluation.method += (
+            " Training and held-out rows are two halves of the real rows; the samples' maker knew both."
+        )
     evaluation.facts["table"] = {
         "columns": column_profiles(table.samples, table.real, known, columns),
         "pairs": pair_profiles(table.samples, table.real, known, columns, table.pairs),
@@ -167,7 +171,7 @@ class _Table:
 
         if count >= LEAST_AUC_ROWS:
             self.add(f"{AUC}, numbers as written", "half", trees, self.others, count)
-        keys = set(training.keys())
+        keys = set(training.row_keys())
         by_values: dict[str, Callable[[list[bytes]], float]] = {
             "unique_rate": lambda own: len(set(own)) / len(own),
             "copies": lambda own: sum(key in keys for key in own) / len(own),
@@ -175,9 +179,9 @@ class _Table:
         for key, share in by_values.items():
             evaluation.figures[key] = replace(
                 evaluation.figures[key],
-                value=share(self.samples.keys()),
-                floor=share(self.real.keys()),
-                baselines={name: share(rows.keys()) for name, rows in self.models.items()},
+                value=share(self.samples.row_keys()),
+                floor=share(self.real.row_keys()),
+                baselines={name: share(rows.row_keys()) for name, rows in self.models.items()},
             )
         known = [np.unique(codes) for codes in training.codes.T]
 
@@ -227,7 +231,7 @@ class _Table:
             return
         self.add(BROKEN, "lower", lambda rows: share_broken(rows.codes, found), self.real)
         shown = ", ".join(
-            f"{entry['cause']} decides {entry['effect']}: {entry['samples']:.2%} ({entry['heldout']:.2%} of held-out rows)"
+            f"{entry['cause']} decides {entry['effect']}: {entry['samples']:.2%} (held-out rows {entry['heldout']:.2%})"
             for entry in listed[:DEPENDENCIES_SHOWN]
         )
         more = f"; {len(listed) - DEPENDENCIES_SHOWN} more" if len(listed) > DEPENDENCIES_SHOWN else ""
@@ -292,7 +296,7 @@ class _Table:
         self.facts["predictions"].append(
             {
                 "target": name,
-                "classes": list(target.names),
+                "classes": [target.names[number] for number in np.unique(target.of(self.training))],
                 "most_frequent": float(np.bincount(target.of(self.real)).max() / len(self.real)),
                 "num_rows": count,
                 "models": [

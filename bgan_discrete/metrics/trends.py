@@ -34,9 +34,9 @@ def column_shapes(rows: TableRows, real: TableRows, columns: TableColumns) -> Fl
     found = np.empty(len(columns.names))
     for place, (is_number, size) in enumerate(zip(columns.is_number, columns.sizes, strict=True)):
         if is_number:
-            found[place] = 1 - _largest_gap(*(side.values[:, place] for side in (rows, real)))
+            found[place] = 1 - _largest_gap(rows.values[:, place], real.values[:, place])
         else:
-            found[place] = 1 - _variation(*(side.codes[:, place].astype(np.int64) for side in (rows, real)), size)
+            found[place] = 1 - _variation(rows.codes[:, place], real.codes[:, place], size)
     return found
 
 
@@ -51,8 +51,8 @@ def pair_trends(rows: TableRows, real: TableRows, columns: TableColumns, pairs: 
 
     Returns:
         ``[pairs]``: of two columns of numbers 1 minus half the difference of their correlations, NaN where one of them
-        is constant; else 1 minus the total variation of both columns together, numbers cut into `NUM_BINS` bins of equal
-        width over the real ones.
+        is constant; else 1 minus the total variation of both columns together, numbers cut into `NUM_BINS` bins of
+        equal width over the real ones.
     """
     sides = [[_categories(side, real, columns, place) for place in range(len(columns.names))] for side in (rows, real)]
     sizes = [NUM_BINS + 1 if known else size for known, size in zip(columns.is_number, columns.sizes, strict=True)]
@@ -89,7 +89,8 @@ def _largest_gap(a: Floats, b: Floats) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
-def _variation(a: NDArray[np.int64], b: NDArray[np.int64], size: int) -> float:
+def _variation(a: NDArray[np.integer], b: NDArray[np.integer], size: int) -> float:
+    a, b = a.astype(np.int64), b.astype(np.int64)
     if size > 2**18:
         known, places = np.unique(np.concatenate([a, b]), return_inverse=True)
         size, (a, b) = len(known), np.split(places, [len(a)])

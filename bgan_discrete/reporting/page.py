@@ -85,10 +85,14 @@ def report_page(record: RunRecord) -> str:
         ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
         ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
-    of_table = [(id_, title, _part(template, build)) for id_, title, template, build in sections_of_table(record.report)]
+    of_table = [
+        (id_, title, _part(template, build)) for id_, title, template, build in sections_of_table(record.report)
+    ]
     sections[3:3] = of_table
     if isinstance(record.facts.get("course"), dict):
-        sections.insert(3 + len(of_table), ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record))))
+        sections.insert(
+            3 + len(of_table), ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record)))
+        )
     if isinstance(record.facts.get("rounds"), dict):
         sections.insert(2, ("rounds", "Rounds: what is drawn when", _part("rounds.html", lambda: _rounds(record))))
     return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)

@@ -165,7 +165,7 @@ def _code_column(
     own = [*sides[0], *(value for side in sides[2:] for value in side)]
     numbers = _numbers(own)
     if numbers is None:
-        plain = [[None if value is None else str(value) for value in side] for side in sides]
+        plain: list[list[Value]] = [[None if value is None else str(value) for value in side] for side in sides]
         return _coded(name, plain, options, None, max_categories, notes)
     read = _date if any(isinstance(value, str) and number_of(value) is None for value in own) else number_of
     found: list[list[Value]] = []

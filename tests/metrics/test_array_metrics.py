@@ -13,16 +13,16 @@ from sklearn.metrics import mutual_info_score, r2_score
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import arrays
 from bgan_discrete.metrics.arrays import (
-    choose_pairs,
     _column_variation,
     _frequency_agreement,
     _missing_categories,
     _pair_figures,
-    pair_information,
     _share_of_copies,
     _unique_rate,
+    choose_pairs,
     evaluate_array,
     kmer_divergence,
+    pair_information,
 )
 from bgan_discrete.space import SampleSpace
 
