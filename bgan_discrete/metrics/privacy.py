@@ -14,10 +14,10 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics.marginals import evenly_spaced
 from bgan_discrete.metrics.table_rows import TableColumns, TableRows
 
-QUERIES, REFERENCES = 1000, 5000
+QUERIES, REFERENCES = 1000, 20_000
 """The most rows whose nearest neighbour is looked for, and among how many."""
 
-MOST_CELLS = 4e8
+MOST_CELLS = 3e8
 """Values that one search compares, at most; of wide tables there are fewer rows."""
 
 NEAR = 0.05
@@ -74,24 +74,23 @@ class Distances:
 
     def __init__(self, training: TableRows, columns: TableColumns) -> None:
         self._is_number = columns.is_number
-        self._known = []
+        self._scales = []
         for place, is_number in enumerate(columns.is_number):
             values = training.values[:, place] if is_number else np.zeros(0)
-            self._known.append(np.sort(values[~np.isnan(values)]))
+            known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+            self._scales.append((known, (np.cumsum(counts) - counts / 2) / max(counts.sum(), 1)))
         width = len(columns.names)
         self.most_queries = int(np.clip(math.sqrt(MOST_CELLS * QUERIES / (REFERENCES * width)), 20, QUERIES))
         self.most_references = self.most_queries * REFERENCES // QUERIES
 
     def scaled(self, rows: TableRows) -> NDArray[np.float32]:
         """Numbers as shares of the training rows below them, 3 where one is missing; other values as they are."""
-        found = np.empty((len(self._known), len(rows)), np.float32)
-        for place, known in enumerate(self._known):
+        found = np.empty((len(self._scales), len(rows)), np.float32)
+        for place, (known, shares) in enumerate(self._scales):
             values = rows.values[:, place]
-            if self._is_number[place]:
-                sides = [np.searchsorted(known, np.nan_to_num(values), side) for side in ("left", "right")]
-                found[place] = np.where(np.isnan(values), 3, (sides[0] + sides[1]) / (2 * max(len(known), 1)))
-            else:
-                found[place] = values
+            if self._is_number[place] and len(known):
+                values = np.where(np.isnan(values), 3, np.interp(values, known, shares))
+            found[place] = np.nan_to_num(values, nan=3)
         return found
 
     def nearest(self, queries: TableRows, references: TableRows) -> Floats:

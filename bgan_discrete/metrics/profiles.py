@@ -197,4 +197,4 @@ def _rounded(number: float) -> float:
 
 def quantiles(numbers: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
     """Quantiles as plain numbers."""
-    return [round(float(number), 5) for number in np.quantile(numbers, shares)]
+    return [round(float(number), 7) for number in np.quantile(numbers, shares)]

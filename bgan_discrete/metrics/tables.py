@@ -318,13 +318,11 @@ class _Table:
         rare = privacy.rare_values(self.training)
         if any(map(len, rare)):
             self.add(RARE, "floor", lambda rows: share_of_rare_shown(rows, rare), self.real)
-        # As many of both, so that nearest ones of them can be compared.
-        count = min(references, len(self.real)) if is_unseen else references
-        known, unseen = spread(self.training, count), spread(self.real, count)
+        known = spread(self.training, references)
         asked = {id(rows): spread(rows, queries) for rows in (self.samples, self.real, *self.models.values())}
         to_known = {key: distances.nearest(rows, known) for key, rows in asked.items()}
         of_real, of_samples = to_known[id(self.real)], to_known[id(self.samples)]
-        near = float(np.quantile(of_real, privacy.NEAR, method="inverted_cdf")) + 1e-7
+        near = float(np.quantile(of_real, privacy.NEAR, method="inverted_cdf"))
         num = len(asked[id(self.samples)])
         self.add(NEAR, "floor", lambda rows: float((to_known[id(rows)] <= near).mean()), self.real, num)
         self.facts["privacy"] = {
@@ -343,17 +341,21 @@ class _Table:
             self.notes.append(privacy.WORDS[0])
             return
 
+        # As many of both, so that the nearest ones can be compared.
+        count = min(len(known), len(self.real))
+        seen, unseen = spread(self.training, count), spread(self.real, count)
+
         def nearer(rows: TableRows) -> float:
-            gap = to_known[id(rows)] - distances.nearest(asked[id(rows)], unseen)
-            return float((gap < -1e-7).mean() + 0.5 * (np.abs(gap) <= 1e-7).mean())
+            gap = distances.nearest(asked[id(rows)], seen) - distances.nearest(asked[id(rows)], unseen)
+            return float((gap < -1e-9).mean() + 0.5 * (np.abs(gap) <= 1e-9).mean())
 
         self.add(NEARER, "half", nearer, 0.5, num)
         members = spread(training, queries)
         attacks = {}
 
         def attack(rows: TableRows) -> float:
-            known = spread(rows, references)
-            sides = [distances.nearest(side, known) for side in (members, asked[id(self.real)])]
+            samples = spread(rows, references)
+            sides = [distances.nearest(side, samples) for side in (members, asked[id(self.real)])]
             attacks[id(rows)] = attack_membership(*sides)
             return attacks[id(rows)].auc
 
