@@ -22,6 +22,8 @@ from bgan_discrete.sources.tables import Columns
 
 UNKNOWN_NAME = "(not in the real rows)"
 MAX_CATEGORIES = 256
+FEW = 50
+"""A column of more different values, and of more than half as many as rows, names the rows, and is left out."""
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -165,6 +167,9 @@ def _code_column(
     own = [*sides[0], *(value for side in sides[2:] for value in side)]
     numbers = _numbers(own)
     if numbers is None:
+        different = len(set(sides[0]) - {None})
+        if different > FEW and 2 * different > len(sides[0]):
+            raise InputError(f"column {name!r} has {different:,} different values in {len(sides[0]):,} real rows")
         plain: list[list[Value]] = [[None if value is None else str(value) for value in side] for side in sides]
         return _coded(name, plain, options, None, max_categories, notes)
     read = _date if any(isinstance(value, str) and number_of(value) is None for value in own) else number_of

@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from bgan_discrete.errors import InputError
-from bgan_discrete.metrics import arrays, predictions, tables
+from bgan_discrete.metrics import arrays, predictions, tables, trees
 from bgan_discrete.metrics.dependencies import find_dependencies, share_broken
 from bgan_discrete.metrics.figure import Evaluation, Figure, key_of
 from bgan_discrete.metrics.privacy import (
@@ -65,6 +65,8 @@ TRAINING, HELDOUT = rows(1500, 1), rows(400, 2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 10)
+    monkeypatch.setattr(trees, "MOST_TREES", 10)
+    monkeypatch.setattr(predictions, "MOST_TREES", 10)
 
 
 def evaluated(samples: TableRows, **options: Any) -> Evaluation:

@@ -1,4 +1,4 @@
-"""`bgan evaluate --real a.csv --synthetic b.csv`: the comparison of any synthetic table, and the page that it leaves."""
+"""`bgan evaluate --real a.csv --synthetic b.csv`: the comparison of any synthetic table, and the page it leaves."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from bgan_discrete.command_line.verbs import call_verb
 from bgan_discrete.errors import InputError
-from bgan_discrete.metrics import arrays
+from bgan_discrete.metrics import arrays, predictions, trees
 from bgan_discrete.runs.compare_tables import compare_tables
 
 
@@ -23,6 +23,8 @@ def table(count: int, seed: int) -> pandas.DataFrame:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "CRITIC_STEPS", 5)
+    monkeypatch.setattr(trees, "MOST_TREES", 10)
+    monkeypatch.setattr(predictions, "MOST_TREES", 10)
 
 
 def test_files_are_compared_by_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

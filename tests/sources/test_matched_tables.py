@@ -80,7 +80,7 @@ def test_what_cannot_be_matched_is_refused(tmp_path: Path) -> None:
         match_tables({"a": [1, 2]}, {"b": [1, 2]})
     with pytest.raises(InputError, match="no usable column in common: column 'a' has no values"):
         match_tables({"a": [None, None]}, {"a": [1, 2]})
-    with pytest.raises(InputError, match="synthetic 'none.csv' is neither"):
+    with pytest.raises(InputError, match=r"synthetic 'none\.csv' is neither"):
         match_tables({"a": [1, 2]}, "none.csv")
     with pytest.raises(InputError, match="drop 'z' is not in the table"):
         match_tables({"a": [1, 2]}, {"a": [1, 2]}, drop=["z"])
