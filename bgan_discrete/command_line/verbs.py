@@ -310,7 +310,8 @@ def _evaluate_files(call: Call) -> int:
         add(f"--{name}", required=True, metavar="FILE", help=text)
     text = "real rows that were kept from what made the synthetic ones (default: half of the real rows are the floor)"
     add("--holdout", metavar="FILE", help=text)
-    add("--targets", metavar="STR", help="columns that models learn to predict (default: the last, and two others)")
+    for flag, arguments in CONFIGS["arrays"].front.evaluating.items():
+        add(flag, **arguments)
     add("--output", metavar="FILE", help="the report as JSON, and a page beside it, .html; replaced if there")
     add("--seed", type=int, default=0, metavar="INT", help="of all that is drawn")
     add("--threads", type=int, metavar="INT", help="threads of the CPU (default: torch's choice)")

@@ -265,20 +265,28 @@ class Arrays(Kind):
         rounds: int | None = None,
         **options: Any,
     ) -> Evaluation:
-        """Distances of columns and pairs of columns, nearest neighbours, a fresh critic."""
+        """Distances of columns and pairs of columns, a fresh critic; of tables also what only these have.
+
+        ``targets`` are the names of columns of a table that models learn to predict, with commas between them.
+        """
+        targets = split_names(options.pop("targets", None))
         refuse_options(self.name, options)
+        if targets is not None and not isinstance(data.codec, TableCodec):
+            raise InputError(f"targets are columns of a table, and the model is one of arrays; got {targets}")
         self.check_counts(num_samples, data)
-        samples = pipeline.generate(num_samples, seed=seed, resample=resample, rounds=rounds).codes
+        draw = partial(pipeline.generate, num_samples, seed=seed, resample=resample, rounds=rounds)
         if isinstance(data.codec, TableCodec):
             numbers = numbers_of_codes(data.codec)
-            sides = [rows_of_codes(codes, numbers) for codes in (samples, data.codes, data.heldout_codes)]
             columns = columns_of_codec(data.codec, [known is not None for known in numbers])
+            for name in targets or ():
+                columns.place_of(name)
+            sides = [rows_of_codes(codes, numbers) for codes in (draw().codes, data.codes, data.heldout_codes)]
             extra = figures_of_example(data)
-            report = evaluate_table(sides[0], sides[1], sides[2], columns, data.space, extra=extra)
+            report = evaluate_table(sides[0], sides[1], sides[2], columns, data.space, targets=targets, extra=extra)
         else:
             is_sequence = isinstance(pipeline.generator, ConvSequenceGenerator)
             report = evaluate_array(
-                samples,
+                draw().codes,
                 data.codes,
                 data.heldout_codes,
                 data.space,
