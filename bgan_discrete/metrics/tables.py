@@ -92,10 +92,11 @@ def evaluate_table(
         InputError: If there are too few rows, or a target is no column.
     """
     places = None if targets is None else [columns.place_of(name) for name in targets]
-    sides = draw_sides(samples.codes, training.codes, heldout.codes, space, seed)
+    known = spread(training, MAX_TRAINING)
+    sides = draw_sides(samples.codes, known.codes, heldout.codes, space, seed)
     evaluation = compare_rows(
         samples.codes,
-        training.codes,
+        known.codes,
         heldout.codes,
         space,
         sides,
@@ -106,18 +107,25 @@ def evaluate_table(
         has_trees=not columns.as_written,
     )
     rng = np.random.default_rng(seed)
-    known = spread(training, MAX_TRAINING)
     block = slice(0, sides.size)
-    models = {name: with_values(codes[block], training, rng) for name, codes in sides.models.items()}
+    models = {name: with_values(codes[block], known, rng) for name, codes in sides.models.items()}
     table = _Table(
-        samples.take(block), known, heldout.take(sides.heldout), training.take(sides.others), models, columns, seed
+        samples.take(block), known, heldout.take(sides.heldout), known.take(sides.others), models, columns, seed
     )
     if columns.as_written:
-        table.add_as_written(evaluation, training)
+        table.add_as_written()
+    if columns.as_written or len(known) < len(training):
+        table.count_copies(evaluation, training)
+    if len(known) < len(training):
+        evaluation.facts["num_training"] = len(training)
+        evaluation.notes.append(
+            f"Of {len(training):,} training rows {len(known):,}, evenly spaced, are compared; copies "
+            "are looked for among all."
+        )
     table.add_trends()
     table.add_dependencies()
     table.add_predictions(places)
-    table.add_privacy(training, is_unseen)
+    table.add_privacy(is_unseen)
     evaluation.figures |= table.figures
     evaluation.notes += table.notes
     if not is_unseen:
@@ -161,8 +169,8 @@ class _Table:
         count = count or len(self.samples)
         self.figures[key_of(title)] = Figure(title, measure(self.samples), direction, least, baselines, count)
 
-    def add_as_written(self, evaluation: Evaluation, training: TableRows) -> None:
-        """Trees that read numbers as they are written, and what is told apart by values."""
+    def add_as_written(self) -> None:
+        """Trees that read numbers as they are written, and values that are not in the training rows."""
         count = rows_for_trees(len(self.real), len(self.columns.names))
 
         def trees(rows: TableRows) -> float:
@@ -171,6 +179,16 @@ class _Table:
 
         if count >= LEAST_AUC_ROWS:
             self.add(f"{AUC}, numbers as written", "half", trees, self.others, count)
+        known = [np.unique(codes) for codes in self.training.codes.T]
+
+        def unknown(rows: TableRows) -> float:
+            is_known = [np.isin(codes, found) for codes, found in zip(rows.codes.T, known, strict=True)]
+            return float(1 - np.all(is_known, axis=0).mean())
+
+        self.add(UNKNOWN, "floor", unknown, self.real)
+
+    def count_copies(self, evaluation: Evaluation, training: TableRows) -> None:
+        """Different rows, and copies of all training rows, told apart by their values."""
         keys = set(training.row_keys())
         by_values: dict[str, Callable[[list[bytes]], float]] = {
             "unique_rate": lambda own: len(set(own)) / len(own),
@@ -183,13 +201,6 @@ class _Table:
                 floor=share(self.real.row_keys()),
                 baselines={name: share(rows.row_keys()) for name, rows in self.models.items()},
             )
-        known = [np.unique(codes) for codes in training.codes.T]
-
-        def unknown(rows: TableRows) -> float:
-            is_known = [np.isin(codes, found) for codes, found in zip(rows.codes.T, known, strict=True)]
-            return float(1 - np.all(is_known, axis=0).mean())
-
-        self.add(UNKNOWN, "floor", unknown, self.real)
 
     def add_trends(self) -> None:
         """Column shapes and column pair trends."""
@@ -310,7 +321,7 @@ class _Table:
             }
         )
 
-    def add_privacy(self, training: TableRows, is_unseen: bool) -> None:
+    def add_privacy(self, is_unseen: bool) -> None:
         """Copies, rare values, distances to training rows, and an attack on membership."""
         distances = Distances(self.training, self.columns)
         queries, references = distances.most_queries, distances.most_references
@@ -350,7 +361,7 @@ class _Table:
             return float((gap < -1e-9).mean() + 0.5 * (np.abs(gap) <= 1e-9).mean())
 
         self.add(NEARER, "half", nearer, 0.5, num)
-        members = spread(training, queries)
+        members = spread(self.training, queries)
         attacks = {}
 
         def attack(rows: TableRows) -> float:

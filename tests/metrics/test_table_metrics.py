@@ -12,6 +12,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import arrays, predictions, tables, trees
 from bgan_discrete.metrics.dependencies import find_dependencies, share_broken
 from bgan_discrete.metrics.figure import Evaluation, Figure, key_of
+from bgan_discrete.metrics.marginals import evenly_spaced
 from bgan_discrete.metrics.privacy import (
     Distances,
     attack_membership,
@@ -314,3 +315,12 @@ def test_profiles_have_the_worst_first_and_shares_that_sum_to_one() -> None:
     by_name = {column["name"]: column["bars"] for column in column_profiles(table, table, table, many)}
     assert [bar[0] for bar in by_name["c"]][-1] == OTHERS and len(by_name["c"]) == 12
     assert by_name["n"][0][0].startswith("[0, ") and len(by_name["n"]) <= 24
+
+
+def test_of_many_training_rows_some_are_compared_and_all_searched_for_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_TRAINING", 500)
+    # Rows that an even choice of 500 leaves out.
+    left = np.setdiff1d(np.arange(1500), evenly_spaced(1500, 500))[:90]
+    report = evaluated(TRAINING.take(left), targets=["noise"])
+    assert (report.figures["copies"].value, report.facts["num_training"]) == (1, 1500)
+    assert "Of 1,500 training rows 500, evenly spaced, are compared" in " ".join(report.notes)
