@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from bgan_discrete.metrics.table_rows import TableColumns, TableRows
 
 MAX_CLASSES = 10
-"""Of a column of more values the rest is one class; one of more different numbers is above its median, or not."""
+"""Of a column of more values the others are one class more; of more numbers, those above the median and the rest are."""
+
+LEAST_SHARE = 0.01
+"""Of the rows, which a class has at least; rarer values are one class, or part of the rarest."""
 
 MAX_INDICATORS = 50
 """Values of a column that a logistic regression knows apart."""
@@ -66,11 +69,20 @@ def make_target(training: TableRows, columns: TableColumns, place: int) -> Targe
         target = Target(place, threshold, np.zeros(0, np.int64), (f"at most {threshold:g}", f"above {threshold:g}"))
     else:
         counts = np.bincount(codes, minlength=len(names))
-        kept = np.argsort(-counts, kind="stable")[: MAX_CLASSES if len(names) <= MAX_CLASSES else MAX_CLASSES - 1]
-        kept = np.sort(kept[counts[kept] > 0])
+        # Trees of a class of a few rows blow up; but of two values the rarer one may be what matters.
+        count = max(int((counts >= LEAST_SHARE * len(codes)).sum()), min(2, int((counts > 0).sum())))
+        kept = np.sort(np.argsort(-counts, kind="stable")[: min(count, MAX_CLASSES)])
+        rest = len(codes) - counts[kept].sum()
+        found = [names[code] for code in kept]
         classes = np.full(len(names), len(kept))
+        if rest < LEAST_SHARE * len(codes):
+            rarest = int(counts[kept].argmin())
+            classes[:] = rarest
+            found[rarest] += " or a rarer one" if rest else ""
+        else:
+            found.append("all others")
         classes[kept] = np.arange(len(kept))
-        target = Target(place, None, classes, (*(names[code] for code in kept), "all others"))
+        target = Target(place, None, classes, tuple(found))
     return target if len(np.unique(target.of(training))) > 1 else None
 
 
@@ -146,7 +158,12 @@ def _learn(name: str, inputs: Any, labels: Labels, unseen: Any, num_classes: int
         "logistic regression": lambda: LogisticRegression(max_iter=100, tol=1e-3),
         "random forest": lambda: RandomForestClassifier(MOST_TREES // 2, min_samples_leaf=2, random_state=seed),
         "boosted trees": lambda: HistGradientBoostingClassifier(
-            max_iter=count, learning_rate=0.2, max_leaf_nodes=15, early_stopping=False, random_state=seed
+            max_iter=count,
+            learning_rate=0.2,
+            max_leaf_nodes=15,
+            l2_regularization=1.0,
+            early_stopping=False,
+            random_state=seed,
         ),
     }[name]()
     with warnings.catch_warnings():

@@ -170,9 +170,16 @@ def test_targets_have_few_classes() -> None:
     assert of_numbers is not None and of_numbers.threshold == np.median(codes[:, 0])
     assert of_numbers.of(table).tolist() == (codes[:, 0] > of_numbers.threshold).astype(int).tolist()
     of_names = predictions.make_target(table, number, 1)
-    assert of_names is not None and of_names.names == (*map(str, range(1, 10)), "all others")
-    assert of_names.of(table).tolist() == [min(code, 10) - 1 for code in codes[:, 1]]
+    assert of_names is not None and of_names.names == (*map(str, range(1, 11)), "all others")
+    assert of_names.of(table).tolist() == [min(code, 11) - 1 for code in codes[:, 1]]
     assert predictions.make_target(table.take(codes[:, 1] == 3), number, 1) is None
+    # A class of a few rows goes to the rarest, unless there are but two.
+    few = rows_of_codes(np.repeat([[0, 0], [0, 1], [0, 2], [0, 3]], [500, 400, 98, 2], axis=0), [None, None])
+    of_few = predictions.make_target(few, number, 1)
+    assert of_few is not None and of_few.names == ("0", "1", "2 or a rarer one")
+    assert np.bincount(of_few.of(few)).tolist() == [500, 400, 100]
+    of_two = predictions.make_target(few.take(few.codes[:, 1] % 3 == 0), number, 1)
+    assert of_two is not None and of_two.names == ("0", "3")
 
 
 def test_areas_are_those_of_scikit_learn() -> None:
