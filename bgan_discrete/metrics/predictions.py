@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bgan_discrete.metrics.table_rows import TableColumns, TableRows
 
 MAX_CLASSES = 10
-"""Of a column of more values the others are one class more; of more numbers, those above the median and the rest are."""
+"""Of a column of more values the others are one class more; more numbers are cut at their median."""
 
 LEAST_SHARE = 0.01
 """Of the rows, which a class has at least; rarer values are one class, or part of the rarest."""

@@ -164,7 +164,8 @@ def test_large_columns_are_counted_too() -> None:
 def test_targets_have_few_classes() -> None:
     rng = np.random.default_rng(0)
     number = TableColumns(("n", "c"), (tuple(map(str, range(20))), tuple(map(str, range(30)))), (True, False))
-    codes = np.stack([rng.integers(0, 20, 500), np.minimum(rng.geometric(0.2, 500), 29)], axis=1)
+    names = np.repeat(np.arange(1, 13), [120, 90, 70, 50, 40, 30, 25, 20, 18, 15, 12, 10])
+    codes = np.stack([rng.integers(0, 20, 500), names], axis=1)
     table = rows_of_codes(codes, [[*map(float, range(20))], None])
     of_numbers = predictions.make_target(table, number, 0)
     assert of_numbers is not None and of_numbers.threshold == np.median(codes[:, 0])
