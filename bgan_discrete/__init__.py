@@ -71,6 +71,7 @@ _HOMES = {
     "register_kind": "kinds",
     "fit": "runs.fit",
     "load": "models.pipeline",
+    "compare_tables": "runs.compare_tables",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -273,9 +273,13 @@ def _use_threads(threads: int | None) -> None:
 
 
 def _evaluate(call: Call) -> int:
+    if call.value("--real") is not None or call.value("--synthetic") is not None:
+        return _evaluate_files(call)
     kind = _kind_or_help(call)
     section = section_of(kind, "data")
     values = parse_evaluation(parser_of(call, kind), call.argv, kind)
+    for name in FILES:
+        values.pop(name, None)
     names = section.__dataclass_fields__.keys() & values.keys()  # type: ignore[attr-defined]
     data = section(**{name: values.pop(name) for name in names})
     data.check()
@@ -288,7 +292,50 @@ def _evaluate(call: Call) -> int:
     return 0
 
 
+FILES = {
+    "real": "a table that somebody made a synthetic one from: compared without a model, with --synthetic",
+    "synthetic": "the synthetic table, of the same columns: .csv, .tsv, .parquet or .npy",
+}
+"""The flags by which tables are evaluated without a model."""
+
+FILES_PURPOSE = "Compare a synthetic table with the real one that it was made from, whatever made it."
+FILES_EXAMPLE = "--real real.csv --synthetic synthetic.csv --holdout unseen.csv --output report.json"
+
+
+def _evaluate_files(call: Call) -> int:
+    """Compare a synthetic table with a real one."""
+    parser = Parser(FILES_PURPOSE, [FILES_EXAMPLE], call.command)
+    add = parser.add_argument
+    for name, text in FILES.items():
+        add(f"--{name}", required=True, metavar="FILE", help=text)
+    text = "real rows that were kept from what made the synthetic ones (default: half of the real rows are the floor)"
+    add("--holdout", metavar="FILE", help=text)
+    for flag, arguments in CONFIGS["arrays"].front.evaluating.items():
+        add(flag, **arguments)
+    add("--output", metavar="FILE", help="the report as JSON, and a page beside it, .html; replaced if there")
+    add("--seed", type=int, default=0, metavar="INT", help="of all that is drawn")
+    add("--threads", type=int, metavar="INT", help="threads of the CPU (default: torch's choice)")
+    for name in ("columns", "drop", "missing", "delimiter", "header"):
+        entry, hint = options_of("arrays")[name]
+        add_option(parser, entry, hint, entry.metadata["help"])
+    values = parser.values(call.argv)
+    _use_threads(values.pop("threads"))
+    output = values.pop("output")
+
+    from bgan_discrete.runs.compare_tables import evaluate_files
+    from bgan_discrete.sources.arrays import split_names
+
+    names = {name: split_names(values.pop(name)) for name in ("columns", "drop", "missing", "targets")}
+    values |= {name: found for name, found in names.items() if found is not None}
+    evaluate_files(output=None if output is None else Path(output), **values)
+    return 0
+
+
 def _add_evaluating(parser: Parser, kind: str | None) -> None:
+    if kind in (None, "arrays"):
+        group = parser.add_argument_group("tables without a model (all options: bgan evaluate --real real.csv --help)")
+        for name, text in FILES.items():
+            group.add_argument(f"--{name}", metavar="FILE", help=text)
     fronts = _fronts(kind)
     _add_model(parser, kind, {name: front.num_evaluated for name, front in fronts.items()}, seed=1)
     for flag, arguments in (item for front in fronts.values() for item in front.evaluating.items()):

@@ -9,6 +9,8 @@ from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig
 from bgan_discrete.errors import InputError
 
+TARGETS_HELP = "columns of a table that models learn to predict (default: the last, and two that others tell most of)"
+
 
 @dataclass(frozen=True)
 class ArrayDataConfig(Section):
@@ -144,6 +146,7 @@ class ArrayTrainingConfig(ScriptConfig):
                 "drawn; of an array a .npy file, -1 where it is drawn; several are shared evenly among the samples",
             },
         },
+        evaluating={"--targets": {"metavar": "STR", "help": TARGETS_HELP}},
     )
 
     run: ArrayRunConfig = field(default_factory=ArrayRunConfig)

@@ -39,6 +39,12 @@ TOLD_APART, ALWAYS_TOLD_APART, JUST_TOLD_APART = 0.9, 0.99, 0.6
 """Areas under the curve of a judge from outside: from the first on a model needs care, from the second on it is of no
 use, and up to the third it is near the data."""
 
+MEMBERSHIP, LEAST_MEMBERSHIP = "auc_of_an_attack_on_membership", 0.05
+"""What an attack that takes rows near to samples for training rows must gain on chance, for a page to warn of it."""
+
+DEPENDENCIES, MANY_BREAK = "rows_that_break_a_dependency_between_columns", 0.05
+"""Share of samples beyond that of unseen rows that may break what one column decides of another."""
+
 TREE_MARGIN = 0.25
 """What a figure of pairs must be above a tree's, as a part of the floor, so that it is not by chance."""
 
@@ -188,6 +194,11 @@ def _noise_of_auc(o: Outcome) -> float:
     return 2 / math.sqrt(3 * max(o.figures[AUC].count, 1))
 
 
+def _noise_of_attack(o: Outcome) -> float:
+    """The standard error of an area of 1/2, of so many rows on a side."""
+    return 1 / math.sqrt(6 * max(o.figures[MEMBERSHIP].count, 1))
+
+
 def _cost_of_auc(o: Outcome, of: str) -> float:
     """How far the area of a baseline is from the best, beyond that of the model; NaN without it."""
     return o.figures[AUC].cost(o.baseline(AUC, of)) - o.figures[AUC].cost(o.figures[AUC].value)
@@ -319,6 +330,22 @@ OUTCOME_RULES: tuple[Rule[Outcome], ...] = (
         "(`generator_width`, `latent_size`).",
         {"expected": _copies_expected},
         is_critical=lambda o: o.figures["copies"].value > _copies_expected(o) + 0.5,
+    ),
+    Rule(
+        "membership", "warning", (MEMBERSHIP,),
+        lambda o: o.figures[MEMBERSHIP].value - 0.5 > max(LEAST_MEMBERSHIP, 3 * _noise_of_attack(o)),
+        "The samples give away which {noun} the model was trained on: an attack that takes {noun} near to a sample for "
+        f"training {{noun}} has an AUC of {{{MEMBERSHIP}.value:.3f}} (0.5: it sees nothing)",
+        "Train on more data (`limit`, `dataset`), for fewer steps (`max_steps`), or with a smaller generator "
+        "(`generator_width`, `latent_size`).",
+    ),
+    Rule(
+        "dependencies_broken", "warning", (DEPENDENCIES,),
+        lambda o: o.figures[DEPENDENCIES].value - o.floor(DEPENDENCIES) > MANY_BREAK,
+        f"{{{DEPENDENCIES}.value:.1%}} of the samples break what one column decides of another, of unseen real "
+        f"{{noun}} {{{DEPENDENCIES}.floor:.1%}}: the report names the columns",
+        "To keep what columns decide, {in_turn}.",
+        {"in_turn": _draw_in_turn},
     ),
     Rule(
         "data_repeat", "note", ("copies", "training_repeated"), _read_by_repeats,

@@ -1,7 +1,7 @@
 """Integer arrays and tables: rows of columns, sequences of integers, levels on a plane."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
 from bgan_discrete.codecs.columns import CategoryColumn
+from bgan_discrete.codecs.values import number_of
 from bgan_discrete.config import IN_ROUNDS, ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
 from bgan_discrete.distributions.orders import ranks_by_information
 from bgan_discrete.distributions.sampling import sample_latents
@@ -24,6 +25,8 @@ from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
+from bgan_discrete.metrics.table_rows import TableColumns, rows_of_codes
+from bgan_discrete.metrics.tables import evaluate_table
 from bgan_discrete.nn import (
     AlternativesDiscriminator,
     CausalMLPGenerator,
@@ -266,19 +269,35 @@ class Arrays(Kind):
         rounds: int | None = None,
         **options: Any,
     ) -> Evaluation:
-        """Distances of columns and pairs of columns, nearest neighbours, a fresh critic."""
+        """Distances of columns and pairs of columns, a fresh critic; of tables also what only these have.
+
+        ``targets`` are the names of columns of a table that models learn to predict, with commas between them.
+        """
+        targets = split_names(options.pop("targets", None))
         refuse_options(self.name, options)
+        if targets is not None and not isinstance(data.codec, TableCodec):
+            raise InputError(f"targets are columns of a table, and the model is one of arrays; got {targets}")
         self.check_counts(num_samples, data)
-        report = evaluate_array(
-            pipeline.generate(num_samples, seed=seed, resample=resample, rounds=rounds).codes,
-            data.codes,
-            data.heldout_codes,
-            data.space,
-            column_names=data.codec.column_names,
-            category_names=data.codec.category_names() if isinstance(data.codec, TableCodec) else None,
-            neighbours=isinstance(pipeline.generator, ConvSequenceGenerator),
-            extra=figures_of_example(data),
-        )
+        draw = partial(pipeline.generate, num_samples, seed=seed, resample=resample, rounds=rounds)
+        if isinstance(data.codec, TableCodec):
+            numbers = numbers_of_codes(data.codec)
+            columns = columns_of_codec(data.codec, [known is not None for known in numbers])
+            for name in targets or ():
+                columns.place_of(name)
+            sides = [rows_of_codes(codes, numbers) for codes in (draw().codes, data.codes, data.heldout_codes)]
+            extra = figures_of_example(data)
+            report = evaluate_table(sides[0], sides[1], sides[2], columns, data.space, targets=targets, extra=extra)
+        else:
+            is_sequence = isinstance(pipeline.generator, ConvSequenceGenerator)
+            report = evaluate_array(
+                draw().codes,
+                data.codes,
+                data.heldout_codes,
+                data.space,
+                column_names=data.codec.column_names,
+                neighbours=is_sequence,
+                extra=figures_of_example(data),
+            )
         return with_likelihood(report, pipeline.generator, data, rounds, resample)
 
     def words(self, codec: ArrayCodec) -> Words:
@@ -294,6 +313,23 @@ class Arrays(Kind):
         import pandas
 
         return pandas.DataFrame(samples.values)
+
+
+def numbers_of_codes(codec: TableCodec) -> list[list[float] | None]:
+    """Of each column the number that each code stands for, NaN for a missing one; None where values are no numbers."""
+    found: list[list[float] | None] = []
+    for column in codec.columns:
+        values = column.decode(np.arange(column.size))
+        numbers = [np.nan if value is None else number_of(value) for value in values]
+        is_number = any(number == number for number in numbers) and None not in numbers  # noqa: PLR0124 - NaN
+        found.append([float(number) for number in numbers if number is not None] if is_number else None)
+    return found
+
+
+def columns_of_codec(codec: TableCodec, is_number: Sequence[bool], as_written: bool = False) -> TableColumns:
+    """What the columns of a codec are, for the figures of tables."""
+    names = tuple(tuple(of_column) for of_column in codec.category_names())
+    return TableColumns(tuple(column.name for column in codec.columns), names, tuple(is_number), as_written)
 
 
 def _generator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:

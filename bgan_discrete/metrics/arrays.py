@@ -5,6 +5,7 @@ Letters: n rows, P columns (the event shape, flattened), K categories.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,18 @@ def _column_variation(a: Codes, b: Codes, num_categories: int) -> NDArray[np.flo
     return 0.5 * np.abs(shares[0] - shares[1]).sum(-1).ravel()
 
 
-def _choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
+def choose_pairs(num_columns: int, most: int = MAX_PAIRS) -> NDArray[np.int64]:
     """Pairs of different columns ``[pairs, 2]``: all, or so many evenly spaced in the order (0, 1), (0, 2), ..."""
     begins = np.concatenate([[0], np.cumsum(np.arange(num_columns - 1, 0, -1))])
     in_all = int(begins[-1])
     ranks = np.linspace(0, in_all - 1, min(in_all, most)).astype(np.int64)
     first = np.searchsorted(begins, ranks, side="right") - 1
     return np.stack([first, ranks - begins[first] + first + 1], axis=1)
+
+
+def rows_for_trees(num_rows: int, num_columns: int) -> int:
+    """How many rows on a side boosted trees are given, of which fewer than `LEAST_AUC_ROWS` are too few."""
+    return min(num_rows, max(LEAST_AUC_ROWS, MOST_AUC_CELLS // num_columns))
 
 
 def _pair_figures(
@@ -92,7 +98,7 @@ def _pair_figures(
     return variation, information
 
 
-def _pair_information(codes: Codes, pairs: NDArray[np.int64], num_categories: int) -> NDArray[np.float64]:
+def pair_information(codes: Codes, pairs: NDArray[np.int64], num_categories: int) -> NDArray[np.float64]:
     """Mutual information of pairs of columns, in nats; of few rows it is above that of their distribution."""
     flat, found = _flat(codes), []
     for i, j in pairs:
@@ -217,27 +223,74 @@ def evaluate_array(
     Raises:
         InputError: If the arrays are not of the space's shape, or there are too few rows.
     """
+    sides = draw_sides(samples, training, heldout, space, seed)
+    names = list(column_names or map(str, range(space.num_positions)))
+    return compare_rows(samples, training, heldout, space, sides, names, category_names, neighbours, extra, seed)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What samples are compared with, as well as other rows in their place.
+
+    Attributes:
+        heldout: Places of as many held-out rows as a block of samples has, ascending.
+        others: Places of as many training rows, which are in the samples' place where held-out rows judge.
+        models: Codes of baselines by their names, as many as samples.
+    """
+
+    heldout: NDArray[np.int64]
+    others: NDArray[np.int64]
+    models: dict[str, Codes]
+
+    @property
+    def size(self) -> int:
+        """Rows of a block."""
+        return len(self.heldout)
+
+
+def draw_sides(samples: Codes, training: Codes, heldout: Codes, space: SampleSpace, seed: int) -> Sides:
+    """Draw the rows to compare with, and those of baselines; arguments and errors as in `evaluate_array`."""
     check_row_counts(len(samples), len(training), len(heldout))
     for name, codes in (("samples", samples), ("training", training), ("heldout", heldout)):
         if codes.shape[1:] != space.event_shape:
             raise InputError(f"{name} must have the event shape {space.event_shape}, got {codes.shape[1:]}")
     rng = np.random.default_rng(seed)
     size = min(len(samples), len(heldout), MAX_BLOCK)
-    real = np.asarray(heldout[np.sort(rng.permutation(len(heldout))[:size])])
+    real = np.sort(rng.permutation(len(heldout))[:size])
     models = {INDEPENDENT: independent_pixels(training, len(samples), rng)}
-    others = np.asarray(training[np.sort(rng.permutation(len(training))[:size])])
+    others = np.sort(rng.permutation(len(training))[:size])
     tree = baseline_tree(training, space)
     if tree is not None:
         models[TREE] = tree.sample(len(samples), rng)
-    comparison = _Comparison(training, real, space, neighbours, extra, seed)
+    return Sides(real, others, models)
+
+
+def compare_rows(
+    samples: Codes,
+    training: Codes,
+    heldout: Codes,
+    space: SampleSpace,
+    sides: Sides,
+    names: Sequence[str],
+    category_names: Sequence[Sequence[str]] | None = None,
+    neighbours: bool = False,
+    extra: Extra | None = None,
+    seed: int = 0,
+    has_trees: bool = True,
+) -> Evaluation:
+    """Compare samples with the rows that `draw_sides` gave; the other arguments are as in `evaluate_array`.
+
+    Without ``has_trees`` the boosted trees are left to the caller, who knows more than codes.
+    """
+    real, others = np.asarray(heldout[sides.heldout]), np.asarray(training[sides.others])
+    comparison = _Comparison(training, real, space, neighbours, extra, seed, has_trees)
     values, floors = comparison.of(samples), comparison.of_block(real) | comparison.of_judges(others)
-    of_models = {name: comparison.of(codes) for name, codes in models.items()}
+    of_models = {name: comparison.of(codes) for name, codes in sides.models.items()}
     figures = {}
     for title, (value, direction) in values.items():
         baselines = {name: found[title][0] for name, found in of_models.items()}
-        count = comparison.auc_rows if title == AUC else size
+        count = comparison.auc_rows if title == AUC else sides.size
         figures[key_of(title)] = Figure(title, value, direction, floors[title][0], baselines, count)
-    names = list(column_names or map(str, range(space.num_positions)))
     return _evaluation(figures, samples, training, len(heldout), comparison, names, category_names)
 
 
@@ -245,15 +298,22 @@ class _Comparison:
     """Computes the figures of sets of rows, block by block."""
 
     def __init__(
-        self, training: Codes, real: Codes, space: SampleSpace, neighbours: bool, extra: Extra | None, seed: int
+        self,
+        training: Codes,
+        real: Codes,
+        space: SampleSpace,
+        neighbours: bool,
+        extra: Extra | None,
+        seed: int,
+        has_trees: bool = True,
     ) -> None:
         self.training, self.real, self.space = training, real, space
-        self.neighbours, self.extra, self.seed = neighbours, extra, seed
-        self.pairs = _choose_pairs(space.num_positions)
+        self.neighbours, self.extra, self.seed, self.has_trees = neighbours, extra, seed, has_trees
+        self.pairs = choose_pairs(space.num_positions)
         # In wide data most pairs have nothing to do with each other, and say little of what was learnt.
-        information = _pair_information(training, self.pairs, space.num_categories)
+        information = pair_information(training, self.pairs, space.num_categories)
         self.dependent = np.argsort(-information, kind="stable")[: -(-len(self.pairs) // 10)]
-        self.auc_rows = min(len(real), max(LEAST_AUC_ROWS, MOST_AUC_CELLS // space.num_positions))
+        self.auc_rows = rows_for_trees(len(real), space.num_positions)
 
     def of(self, codes: Codes) -> dict[str, Entry]:
         """Means over the blocks, and what judges find in the first one; a shorter remainder is left out."""
@@ -266,7 +326,7 @@ class _Comparison:
     def of_judges(self, codes: Codes) -> dict[str, Entry]:
         """What a fresh critic and, of enough rows, boosted trees see of a difference between codes and real rows."""
         found: dict[str, Entry] = {CRITIC: (self._critic(codes), "lower")}
-        if self.auc_rows >= LEAST_AUC_ROWS:
+        if self.has_trees and self.auc_rows >= LEAST_AUC_ROWS:
             ours, theirs = (part[evenly_spaced(len(part), self.auc_rows)] for part in (codes, self.real))
             found[AUC] = (boosted_tree_auc(ours, theirs, self.seed), "half")
         return found

@@ -13,12 +13,13 @@ from bgan_discrete.diagnosis import Finding, Outcome, by_severity, check_judged,
 from bgan_discrete.diagnosis.findings import split_options
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of
+from bgan_discrete.metrics.figure import WORDS, Figure, baselines_of, figures_of
 from bgan_discrete.reporting.charts import charts_of
 from bgan_discrete.reporting.course import course_of
 from bgan_discrete.reporting.pictures import LARGE_BYTES, Picture, picture_of, pictures_in_row, pictures_of_pairs
 from bgan_discrete.reporting.record import NEIGHBOURS, NOT_OPTIONS, PAGE, ROUNDS, RunRecord, load_record, read_lines
 from bgan_discrete.reporting.rounds import MAX_LINES, hexadecimal, rgb_of_code, rgb_of_round
+from bgan_discrete.reporting.table_parts import sections_of_table
 from bgan_discrete.templating import TEMPLATES, markup, render
 
 MAX_FRAMES = 24
@@ -50,6 +51,11 @@ def write_comparison_page(runs: Sequence[str | Path], output: str | Path) -> Pat
     return _write(path, comparison_page(records))
 
 
+def write_evaluation_page(document: Mapping[str, Any], output: str | Path) -> Path:
+    """Write an evaluation of synthetic tables without a model, of the form of its ``report.json``, as an HTML page."""
+    return _write(check_output(output), evaluation_page(document))
+
+
 def check_output(output: str | Path) -> Path:
     """The path of an HTML file; InputError if it does not end in .html, or is a folder."""
     path = Path(output)
@@ -79,11 +85,29 @@ def report_page(record: RunRecord) -> str:
         ("progress", "Samples as the training went", _part("progress.html", lambda: _progress(record))),
         ("options", "What was trained, and how", _part("origin.html", lambda: _origin(record))),
     ]
+    of_table = [
+        (id_, title, _part(template, build)) for id_, title, template, build in sections_of_table(record.report)
+    ]
+    sections[3:3] = of_table
     if isinstance(record.facts.get("course"), dict):
-        sections.insert(3, ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record))))
+        sections.insert(
+            3 + len(of_table), ("course", "Phases, and what was kept", _part("course.html", lambda: _course(record)))
+        )
     if isinstance(record.facts.get("rounds"), dict):
         sections.insert(2, ("rounds", "Rounds: what is drawn when", _part("rounds.html", lambda: _rounds(record))))
     return _page(f"Run {record.name}", _part("summary.html", lambda: _summary(record)), sections)
+
+
+def evaluation_page(document: Mapping[str, Any]) -> str:
+    """The HTML of an evaluation of synthetic rows, without a model."""
+    figures = figures_of(document)
+    sentences = [f"real rows: {document['real']}", f"held-out rows: {document['held_out'] or 'half of the real rows'}"]
+    sections = [
+        ("metrics", "Metrics", _part("metrics.html", lambda: metrics_of(document, figures))),
+        *((id_, title, _part(template, build)) for id_, title, template, build in sections_of_table(document)),
+    ]
+    summary = _part("summary.html", lambda: {"sentences": [*sentences, _nearness(figures.values()).rstrip(".")]})
+    return _page(f"Synthetic table {document['synthetic']}", summary, sections)
 
 
 def comparison_page(records: Sequence[RunRecord]) -> str:
@@ -215,7 +239,11 @@ def _verdicts(runs: Mapping[str, RunRecord]) -> list[dict[str, Any]]:
 
 
 def _metrics(record: RunRecord) -> dict[str, Any]:
-    report = record.report
+    return metrics_of(record.report, record.figures)
+
+
+def metrics_of(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """The figures of a report with their floors and baselines."""
     made, shares = report.get("class_histogram"), report.get("class_shares")
     classes = []
     if isinstance(made, dict) and isinstance(shares, dict):
@@ -223,13 +251,13 @@ def _metrics(record: RunRecord) -> dict[str, Any]:
         classes = [(name, made.get(name, 0.0), share, largest) for name, share in list(shares.items())[:100]]
     notes = report.get("notes")
     return {
-        "figures": record.figures,
-        "baselines": baselines_of(record.figures.values()),
+        "figures": figures,
+        "baselines": baselines_of(figures.values()),
         "words": WORDS,
         "method": str(report.get("method", "")),
         "notes": notes if isinstance(notes, list) else [],
         "classes": classes,
-        "noun": record.noun,
+        "noun": str(report.get("noun") or "samples"),
         "accuracy": report.get("classifier_accuracy"),
     }
 

@@ -18,7 +18,7 @@ from bgan_discrete.diagnosis import (
     check_window,
     split_options,
 )
-from bgan_discrete.diagnosis.outcome_rules import OUTCOME_RULES
+from bgan_discrete.diagnosis.outcome_rules import DEPENDENCIES, MEMBERSHIP, OUTCOME_RULES
 from bgan_discrete.diagnosis.training_rules import COURSE_RULES, WINDOW_RULES
 from bgan_discrete.diagnosis.watch import REPEAT_STEPS
 from bgan_discrete.metrics.figure import Figure
@@ -448,6 +448,17 @@ def test_a_judge_from_outside_has_its_say() -> None:
     # Of few rows an area of 0.6 is chance.
     few = Figure("a figure", 0.61, "half", 0.5, {}, 100)
     assert found_in(outcome({AUC: few})) == []
+
+
+def test_what_tables_give_away_and_what_they_break() -> None:
+    def found(name: str, value: float, floor: float, count: int = 1000) -> list[tuple[str, str]]:
+        return found_in(outcome({name: Figure("a figure", value, "lower", floor, {}, count)}))
+
+    # Three standard errors of 1,000 rows are 0.039, of 100 they are 0.12.
+    assert found(MEMBERSHIP, 0.56, 0.5) == [("membership", "warning")]
+    assert found(MEMBERSHIP, 0.54, 0.5) == found(MEMBERSHIP, 0.6, 0.5, count=100) == found(MEMBERSHIP, 0.3, 0.5) == []
+    assert found(DEPENDENCIES, 0.08, 0.02) == [("dependencies_broken", "warning")]
+    assert found(DEPENDENCIES, 0.06, 0.02) == []
 
 
 def test_what_is_worse_than_a_tree() -> None:

@@ -13,16 +13,16 @@ from sklearn.metrics import mutual_info_score, r2_score
 from bgan_discrete.errors import InputError
 from bgan_discrete.metrics import arrays
 from bgan_discrete.metrics.arrays import (
-    _choose_pairs,
     _column_variation,
     _frequency_agreement,
     _missing_categories,
     _pair_figures,
-    _pair_information,
     _share_of_copies,
     _unique_rate,
+    choose_pairs,
     evaluate_array,
     kmer_divergence,
+    pair_information,
 )
 from bgan_discrete.space import SampleSpace
 
@@ -40,7 +40,7 @@ def rows(count: int, categories: int = 5, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("categories", [5, 300])
 def test_columns_and_pairs_equal_a_naive_version(categories: int) -> None:
     a, b = (rows(n, categories, n).astype(np.int16) for n in (200, 150))
-    pairs = _choose_pairs(4)
+    pairs = choose_pairs(4)
     assert pairs.tolist() == [list(pair) for pair in itertools.combinations(range(4), 2)]
     for column, found in enumerate(_column_variation(a, b, categories)):
         wanted = sum(abs((a[:, column] == k).mean() - (b[:, column] == k).mean()) for k in range(categories)) / 2
@@ -52,20 +52,20 @@ def test_columns_and_pairs_equal_a_naive_version(categories: int) -> None:
         assert variation[place] == pytest.approx(wanted)
         difference = mutual_info_score(a[:, i], a[:, j]) - mutual_info_score(b[:, i], b[:, j])
         assert information[place] == pytest.approx(abs(difference), abs=1e-9)
-        assert _pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
+        assert pair_information(a, pairs, categories)[place] == pytest.approx(mutual_info_score(a[:, i], a[:, j]))
 
 
 def test_pairs_are_chosen_evenly_and_are_all_different() -> None:
     everything = [list(pair) for pair in itertools.combinations(range(30), 2)]
-    assert _choose_pairs(30).tolist() == everything
-    some = _choose_pairs(30, 50).tolist()
+    assert choose_pairs(30).tolist() == everything
+    some = choose_pairs(30, 50).tolist()
     assert len({tuple(pair) for pair in some}) == 50
     assert all(pair in everything for pair in some)
     assert (some[0], some[-1]) == (everything[0], everything[-1])
     places = np.diff([everything.index(pair) for pair in some])
     assert places.max() - places.min() <= 1
-    assert _choose_pairs(1).shape == (0, 2)
-    assert _choose_pairs(5000, 10)[-1].tolist() == [4998, 4999]
+    assert choose_pairs(1).shape == (0, 2)
+    assert choose_pairs(5000, 10)[-1].tolist() == [4998, 4999]
 
 
 def test_frequencies_of_binary_records() -> None:
@@ -173,7 +173,7 @@ def test_the_worst_columns_and_pairs_come_worst_first_and_only_so_many(monkeypat
     order = np.argsort(-variation, kind="stable")
     assert list(report.facts["worst_columns"]) == ["abcdefg"[place] for place in order[:5]]
     assert list(report.facts["worst_columns"].values()) == [round(float(variation[place]), 4) for place in order[:5]]
-    pairs = _choose_pairs(7)
+    pairs = choose_pairs(7)
     variation = _pair_figures(samples, training, pairs, 2)[0]
     order = np.argsort(-variation, kind="stable")[:5]
     worst = report.facts["worst_pairs"]
@@ -220,9 +220,9 @@ def test_each_figure_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> N
     blocks = samples[:50], samples[50:100]
     variations = [_column_variation(block, training, 2) for block in blocks]
     of_floor = _column_variation(real, training, 2)
-    pairs = _choose_pairs(7)
+    pairs = choose_pairs(7)
     joint = [_pair_figures(block, training, pairs, 2) for block in blocks]
-    dependent = np.argsort(-_pair_information(training, pairs, 2), kind="stable")[:3]
+    dependent = np.argsort(-pair_information(training, pairs, 2), kind="stable")[:3]
     wanted = {
         "total_variation_of_a_column_mean": [v.mean() for v in variations],
         "total_variation_of_a_column_largest": [v.max() for v in variations],

@@ -43,7 +43,7 @@ def shortened(command: str) -> str:
         return f"{command} --scale smoke --suite memory --threads 1"
     if command.startswith(("bgan train", "python scripts/train_")):
         return f"{command} --limit 600 {QUICK}{wider}"
-    if "evaluate" in command:
+    if "evaluate" in command and "--real" not in command:
         return f"{command} --num-samples 40"
     return command.replace("5000", "50").replace("1000", "50")
 
