@@ -3,7 +3,7 @@
 import datetime
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bgan_discrete.errors import InputError
@@ -22,7 +22,8 @@ _TOKEN = re.compile(r"YYYY|MM|DD|hh|mm|ss|\[\.ffffff\]|\.f+|M|D|[^YMDhmsf]")
 _DAYS = ("YYYY-MM-DD", "YYYY/MM/DD", "DD.MM.YYYY", "MM/DD/YYYY", "DD/MM/YYYY", "MM-DD-YYYY", "DD-MM-YYYY",
          "D.M.YYYY", "M/D/YYYY", "D/M/YYYY")  # fmt: skip
 _TIMES = ("hh:mm", "hh:mm:ss", "hh:mm:ss[.ffffff]", "hh:mm:ss.fff", "hh:mm:ss.ffffff", "hh:mm:ss.fffffffff")
-_ZONE = re.compile(r"(Z|[+-][0-9]{2}:?[0-9]{2})$")
+_ANY_ZONE = "±hh:mm"
+_ZONE = re.compile(rf"(Z|[+-][0-9]{{2}}:?[0-9]{{2}}|{_ANY_ZONE})$")
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 MOST_CHARACTERS = 40
 
@@ -32,11 +33,12 @@ class DateForm:
     """How dates, times, or both are written.
 
     Numbers count from 1970-01-01, or from midnight where there is no date: days, or else minutes, seconds or parts of a
-    second, whichever is the smallest part that is written. A zone, which is the same in all texts, is no part of them.
+    second, whichever is the smallest part that is written. A zone that is the same in all texts is no part of them.
 
     Args:
-        pattern: Such as ``DD.MM.YYYY`` or ``YYYY-MM-DD hh:mm:ss``; ``M`` and ``D`` are written without a leading 0, and
-            ``[.ffffff]`` only where it is not 0. All else stands for itself.
+        pattern: Such as ``DD.MM.YYYY`` or ``YYYY-MM-DD hh:mm:ss``; ``M`` and ``D`` are written without a leading 0,
+            ``[.ffffff]`` only where it is not 0, and ``±hh:mm`` reads any zone and is written ``+00:00``. All else
+            stands for itself.
 
     Raises:
         InputError: If the pattern is none of those.
@@ -69,6 +71,9 @@ class DateForm:
         if hour > 23 or minute > 59 or second > 59:
             return None
         minutes = (days * 24 + hour) * 60 + minute
+        if "zone" in found:
+            hours, rest = found["zone"][1:].split(":")
+            minutes -= (int(hours) * 60 + int(rest)) * (-1 if found["zone"][0] == "-" else 1)
         if self._parts_of_day == 24 * 60:
             return minutes
         return (minutes * 60 + second) * self._parts_of_second + int((found.get("part") or "").ljust(1, "0"))
@@ -90,7 +95,7 @@ class DateForm:
                 digits = token.count("f")
                 pieces.append(f".{part:0{digits}d}" if part or token[0] == "." else "")
             else:
-                pieces.append(token)
+                pieces.append("+00:00" if token == _ANY_ZONE else token)
         return "".join(pieces)
 
     @property
@@ -122,7 +127,9 @@ def _regex_of(pattern: str) -> "re.Pattern[str]":
     parts = []
     for token in _tokens_of(pattern):
         digits = token.count("f")
-        if token.startswith("["):
+        if token == _ANY_ZONE:
+            parts.append(r"(?P<zone>[+-][0-9]{2}:[0-9]{2})")
+        elif token.startswith("["):
             parts.append(r"(\.(?P<part>[0-9]{6}))?")
         elif digits:
             parts.append(rf"\.(?P<part>[0-9]{{{digits}}})")
@@ -131,8 +138,8 @@ def _regex_of(pattern: str) -> "re.Pattern[str]":
     return re.compile("".join(parts))
 
 
-def forms_of(texts: Iterable[str]) -> list[DateForm]:
-    """The forms in which each of some texts is a date or a time, and written again as it was.
+def forms_of(texts: Sequence[str]) -> list[DateForm]:
+    """The forms in which each of some texts is a date or a time, and is written again as it was, but for its zone.
 
     There is more than one only where day and month cannot be told apart.
 
@@ -144,9 +151,13 @@ def forms_of(texts: Iterable[str]) -> list[DateForm]:
     """
     remaining = iter(texts)
     first = next(remaining)
-    zone = _ZONE.search(first) if ":" in first else None
     patterns = (*_all_patterns(), *_TIMES)
-    forms = [DateForm(pattern + (zone[0] if zone else "")) for pattern in patterns] if len(first) <= 40 else []
+    zone = _ZONE.search(first) if ":" in first else None
+    if zone is not None and not all(text.endswith(zone[0]) for text in texts):
+        patterns = tuple(f"{pattern}{_ANY_ZONE}" for pattern in _all_patterns() if "hh" in pattern)
+    elif zone is not None:
+        patterns = tuple(f"{pattern}{zone[0]}" for pattern in patterns)
+    forms = [DateForm(pattern) for pattern in patterns] if len(first) <= MOST_CHARACTERS else []
     forms = [form for form in forms if _comes_back(form, first)]
     for text in remaining:
         forms = [form for form in forms if _comes_back(form, text)]
@@ -159,7 +170,7 @@ def forms_of(texts: Iterable[str]) -> list[DateForm]:
 
 def _comes_back(form: DateForm, text: str) -> bool:
     number = form.number_of(text)
-    return number is not None and form.text_of(number) == text
+    return number is not None and (form.text_of(number) == text or form.pattern.endswith(_ANY_ZONE))
 
 
 def _is_wider(pattern: str, others: Sequence[str] | set[str]) -> bool:

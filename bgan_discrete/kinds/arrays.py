@@ -223,7 +223,8 @@ class Arrays(Kind):
                 write_npz(file, parts, num_samples, {"rows": codec.decode})
             elif isinstance(codec, TableCodec):
                 possible = {column.name: column.possible(decode) for column in codec.columns}
-                write_table_parts(file, suffix, (part.values for part in parts), num_samples, possible)
+                tables = (part.values for part in parts)
+                write_table_parts(file, suffix, tables, num_samples, possible, codec.dtypes)
             elif suffix == ".npy":
                 write_npy(file, (part.values for part in parts), num_samples)
             else:

@@ -62,7 +62,7 @@ def fit(
         scratch = tempfile.TemporaryDirectory(prefix="bgan-")
         output_dir = Path(scratch.name) / "run"
     folder = Path(output_dir)
-    # Names of columns may be a list here, and their kinds a dictionary; on a command line they have commas between them.
+    # Names of columns may be a list here, and their kinds a dictionary; on a command line they are one text.
     options = {
         name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
     }

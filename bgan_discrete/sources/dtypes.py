@@ -27,6 +27,11 @@ def dtypes_of(columns: Mapping[str, Any]) -> dict[str, Dtype]:
     return found
 
 
+def is_time(dtype: Dtype) -> bool:
+    """Whether a type is one of dates with times."""
+    return isinstance(dtype, str) and dtype.startswith(("datetime64", "timestamp"))
+
+
 def frame_of(table: Table, dtypes: Mapping[str, Dtype]) -> Any:
     """A data frame of pandas, whose columns have these types where their values allow it, and else pandas' choice."""
     import pandas
@@ -42,8 +47,9 @@ def _series(values: Any, dtype: Dtype | None) -> Any:
             known = {(type(value), value) for value in dtype["categories"]}
             new = dict.fromkeys(value for value in values if value is not None and (type(value), value) not in known)
             return pandas.Series(pandas.Categorical(values, [*dtype["categories"], *new], dtype["ordered"]))
-        if dtype is not None and dtype.startswith(("datetime64", "timestamp")):
-            return pandas.to_datetime(pandas.Series(_texts(values)), format="ISO8601", utc="," in dtype).astype(dtype)
+        if dtype is not None and is_time(dtype):
+            texts = pandas.Series(_texts(values))
+            return pandas.to_datetime(texts, format="ISO8601", utc="," in str(dtype)).astype(dtype)
         if dtype is not None and dtype.startswith("timedelta64"):
             return pandas.to_timedelta(pandas.Series(_texts(values))).astype(dtype)
         if dtype is not None:

@@ -136,7 +136,7 @@ def read_parquet(path: Path, place: str, missing: Sequence[str], is_wanted: Want
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
     if findings.dtypes is None:
-        findings.dtypes = dtypes_of(table.schema.empty_table().to_pandas())
+        findings.dtypes = dtypes_of(table.slice(0, 1).to_pandas())
     return plain_columns(columns_of(frame, place), place, missing, is_wanted, findings)
 
 
