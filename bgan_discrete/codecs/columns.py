@@ -110,10 +110,10 @@ class CategoryColumn:
         values = [*self.categories, *([] if self.other is None else [self.other])]
         found = [values[code] for code in codes.tolist()]
         if uniforms is not None and self.lumped and not ranges:
-            ends = self._ends_of_lumped
-            for row in np.flatnonzero(codes == len(self.categories)).tolist():
-                place = int(np.searchsorted(ends, uniforms[row] * ends[-1], side="right"))
-                found[row] = self.lumped[min(place, len(self.lumped) - 1)][0]
+            rows, ends = np.flatnonzero(codes == len(self.categories)), self._ends_of_lumped
+            places = np.minimum(np.searchsorted(ends, uniforms[rows] * ends[-1], side="right"), len(ends) - 1)
+            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+                found[row] = self.lumped[place][0]
         return found
 
     def possible(self, decode: str = "median") -> list[Value]:
@@ -229,7 +229,8 @@ class BinnedColumn:
         """Codes ``[N]``."""
         others = {value: len(self.values) + place for place, value in enumerate(self._others)}
         texts = {value for value in values if isinstance(value, str)}
-        number_by = {value: self.number_of(value) for value in texts}
+        numbers_of_texts = map(number_of, texts) if self._form is None else self._form.numbers_of([*texts])
+        number_by = dict(zip(texts, numbers_of_texts, strict=True))
         number_by |= dict.fromkeys(others, self.edges[0])  # type: ignore[arg-type]
         numbers = [
             number_by.get(value) if value is None or isinstance(value, str) else self.number_of(value)  # type: ignore[arg-type]
@@ -278,7 +279,7 @@ class BinnedColumn:
 
     def _written(self, numbers: Sequence[float]) -> list[Value]:
         form = self._form
-        return list(numbers) if form is None else [form.text_of(int(number)) for number in numbers]
+        return list(numbers) if form is None else [*form.texts_of([int(number) for number in numbers])]
 
     @functools.cached_property
     def _quantiles(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:

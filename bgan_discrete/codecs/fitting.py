@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bgan_discrete.checks import check_choice, check_integer
@@ -156,12 +156,11 @@ def _fit_column(
         bins = (kind and kind.count) or options.bins or default_bins(rows)
         few = max(FEW_NUMBERS, min(MAX_COLUMN_CATEGORIES, rows // ROWS_OF_A_NUMBER))
         most = options.bins or min(few, options.max_categories or few) if kind is None else bins
-        if len(numbers.of) > most and len({*numbers.of.values()}) > 1:
-            if kind is None and numbers.form is None and _is_numbering([*numbers.of.values()], rows):
+        if len(found) - len(numbers.marks) > most and numbers.different > 1:
+            if kind is None and numbers.form is None and _is_numbering(numbers.among(found), rows):
                 raise _unusable(name, "numbers the rows, of which nothing can be learnt")
-            given = [identity(value) for value in (values if training is None else [values[row] for row in training])]
-            known = [numbers.of[key] for key in given if key in numbers.of]
-            return cut_column(name, known or [*numbers.of.values()], bins, missing, numbers.form, numbers.marks)
+            known = numbers.among(values if training is None else [values[row] for row in training])
+            return cut_column(name, known or numbers.among(found), bins, missing, numbers.form, numbers.marks)
     elif kind is None and _is_identifier(found, rows):
         fault = f"has {len(found):,} different values in {rows:,} rows, as identifiers do: nothing can be learnt of it"
         raise _unusable(name, fault + _advice(found))
@@ -219,37 +218,53 @@ def _is_identifier(found: Sequence[Value], rows: int) -> bool:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """The numbers of a column's values, by what tells these apart; the form of dates; and texts that are none."""
+    """The numbers of a column.
 
-    of: dict[tuple[str, Value], float]
+    Attributes:
+        texts: Of values that are texts; all other values are numbers themselves.
+        different: How many different ones there are.
+        form: Of dates.
+        marks: Texts that are no numbers.
+        whole: Whether all are to be integers.
+    """
+
+    texts: Mapping[str, float]
+    different: int
     form: str | None = None
     marks: tuple[str, ...] = ()
+    whole: bool = False
+
+    def among(self, values: Iterable[Value]) -> list[Any]:
+        """The numbers among some values of the column."""
+        numbers = [self.texts.get(value) if isinstance(value, str) else value for value in values if value is not None]
+        known = [number for number in numbers if number is not None] if self.marks else numbers
+        return [int(number) for number in known] if self.whole else known  # type: ignore[arg-type]
 
 
 def _numbers_of(found: Sequence[Value]) -> _Numbers | None:
     """The numbers of different values, if all are numbers or all are dates, but for few marks; None else."""
-    numbers = {identity(value): number for value in found if (number := number_of(value)) is not None}
-    marks = [value for value in found if identity(value) not in numbers]
-    if numbers and _are_marks(marks, found):
-        return _Numbers(numbers, None, tuple(marks))  # type: ignore[arg-type]
-    if not all(isinstance(value, str) for value in found):
+    if any(value is True or value is False for value in found):
         return None
-    texts: list[str] = [*map(str, found)]
-    forms = forms_of(texts) if texts else []
-    marks = []
+    texts = [value for value in found if isinstance(value, str)]
+    of_texts = {text: number for text in texts if (number := number_of(text)) is not None}
+    marks = [text for text in texts if text not in of_texts]
+    if len(marks) < len(found) and _are_marks(marks, found):
+        return _Numbers(
+            of_texts, len({*of_texts.values(), *(v for v in found if v not in of_texts)} - {*marks}), None, tuple(marks)
+        )
+    if not texts or len(texts) < len(found):
+        return None
+    forms, marks = forms_of(texts), []
     if not forms and (dates := mostly_dates(texts)) is not None and _are_marks(dates[1], texts):
-        marks = [*dates[1]]
+        marks = dates[1]
         forms = forms_of([text for text in texts if text not in marks])
-    if len(forms) != 1:
-        return None
-    return _dates(forms[0], texts, marks)
+    return _dates(forms[0], texts, marks) if len(forms) == 1 else None
 
 
-def _dates(form: DateForm, texts: Sequence[str], marks: Sequence[Value] = ()) -> _Numbers:
-    numbers: dict[tuple[str, Value], float] = {
-        identity(text): number for text in texts if (number := form.number_of(text)) is not None
-    }
-    return _Numbers(numbers, form.pattern, tuple(map(str, marks)))
+def _dates(form: DateForm, texts: Sequence[str], marks: Sequence[str]) -> _Numbers:
+    pairs = zip(texts, form.numbers_of(texts), strict=True)
+    numbers = {text: number for text, number in pairs if number is not None}
+    return _Numbers(numbers, len({*numbers.values()}), form.pattern, tuple(marks))
 
 
 def _are_marks(marks: Sequence[Value], found: Sequence[Value]) -> bool:
@@ -267,8 +282,8 @@ def _numbers_of_kind(name: str, found: Sequence[Value], kind: str, values: Seque
     if numbers is not None and (numbers.form is not None) == of_dates:
         if kind != "integer":
             return numbers
-        if all(number % 1 == 0 for number in numbers.of.values()):
-            return _Numbers({key: int(number) for key, number in numbers.of.items()}, None, numbers.marks)
+        if all(number % 1 == 0 for number in numbers.among(found)):
+            return replace(numbers, whole=True)
     texts = [value for value in found if isinstance(value, str)]
     if of_dates and len(forms := forms_of(texts) if len(texts) == len(found) and texts else []) > 1:
         both = " and ".join(form.pattern for form in forms)
