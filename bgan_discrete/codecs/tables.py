@@ -164,4 +164,5 @@ def _description(column: Column) -> str:
         else str(len(column.categories) - column.has_missing)
     )
     other = f" + {column.other}" if isinstance(column, CategoryColumn) and column.other is not None else ""
-    return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "")
+    marks = f" + {', '.join(column.marks)}" if isinstance(column, BinnedColumn) and column.marks else ""
+    return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "") + marks

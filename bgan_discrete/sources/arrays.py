@@ -122,6 +122,7 @@ def _load(
     name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else "data in memory"
     total = len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))
     draw = partial(draw_rows, total, count, holdout if heldout is None else None, seed, name)
+    is_asked = codec is not None or options.max_categories is not None or bool(options.column)
     if codec is None:
         training = None
         with suppress(InputError):  # of too few rows, which is said after what is wrong with the columns
@@ -131,7 +132,7 @@ def _load(
         raise next(iter(findings.refused.values()))
     codes = codec.encode(rows)
     if isinstance(codec, TableCodec) and not isinstance(rows, np.ndarray):
-        _count_values(rows, codec, codes, place, findings, options)
+        _count_values(rows, codec, codes, place, findings, is_asked)
     places = draw()
     training, evaluated = (np.ascontiguousarray(codes[part]) for part in places)
     classes, numbers = (None, None) if labels is None else _classes(labels, str(request.label_column), place, findings)
@@ -180,9 +181,9 @@ def kinds_of_columns(text: str) -> dict[str, str]:
 
 
 def _count_values(
-    table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings, options: FitOptions
+    table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings, is_asked: bool
 ) -> None:
-    """Note different values of one code, and columns of a single value."""
+    """Note different values of one code, and columns of a single value; ``is_asked`` is that rare ones become one."""
     pairs = {
         column.name: (table[column.name], column.decode(found))
         for column, found in zip(codec.columns, codes.T, strict=True)
@@ -194,7 +195,6 @@ def _count_values(
     lumped = {column.name: pairs.pop(column.name) for column in lumping}
     are_drawn = any(column.lumped for column in lumping)
     reason = "the rare ones are learnt as one, and drawn as often as in the data" if are_drawn else "rare ones are one"
-    is_asked = options.max_categories is not None or bool(options.column)
     (findings.asked if is_asked else findings.warnings).extend(conservation.merges("values", place, lumped, reason))
     findings.warnings += conservation.merges("values", place, pairs, "write them alike, or as text")
     if single := [column.name for column in codec.columns if column.size == 1]:
