@@ -110,7 +110,7 @@ class DateForm:
         letters = np.array(texts, f"U{width + 1}").view(np.uint32).reshape(len(texts), width + 1).astype(np.int64)
         is_right = letters[:, width] == 0
         digits = letters - ord("0")
-        fields: dict[str, Any] = dict.fromkeys(("year", "month", "day", "hour", "minute", "second", "part"), np.int64(0))
+        fields: dict[str, Any] = dict.fromkeys((*_NAMES.values(), "part"), np.int64(0))
         begin = 0
         for token in _tokens_of(pattern):
             name = _NAMES.get(token, "part" if "f" in token and token != (zone and zone[0]) else "")

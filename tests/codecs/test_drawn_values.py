@@ -224,7 +224,7 @@ def test_a_forged_column_is_refused(change: dict[str, Any]) -> None:
     if change.get("pieces") == [[[0, 4, 3]], [[5, 99, 1]]]:
         column_from_config({**right, **change})  # the last bin holds what is above it
         return
-    with pytest.raises(InputError, match="x|a column must have"):
+    with pytest.raises(InputError, match=r"x|a column must have"):
         column_from_config({**right, **change})
 
 
@@ -260,8 +260,9 @@ def test_dates_and_times_are_numbers_in_their_form(texts: list[str], pattern: st
 @pytest.mark.parametrize(
     "texts",
     [
-        ["2023-02-29"], ["2024-13-01"], ["0000-01-01"], ["24:00"], ["12:60"], ["2024-1-1"], ["2024-01-01", "01.01.2024"],
-        ["1970-01-01 00:00:00.000000", "1970-01-01 00:00:00"], ["today"], ["2024-01-01 "], ["\u0662024-01-01"], ["20240101"],
+        ["2023-02-29"], ["2024-13-01"], ["0000-01-01"], ["24:00"], ["12:60"], ["2024-1-1"],
+        ["\u0662024-01-01"], ["2024-01-01", "01.01.2024"],
+        ["1970-01-01 00:00:00.000000", "1970-01-01 00:00:00"], ["today"], ["2024-01-01 "], ["20240101"],
     ],
 )  # fmt: skip
 def test_what_is_no_date_or_of_two_forms_stays_text(texts: list[str]) -> None:
@@ -305,7 +306,7 @@ def test_a_column_of_dates_is_cut_and_drawn_in_its_form() -> None:
     assert column.decode(np.zeros(1, int), ranges=True)[0].startswith("[0")  # type: ignore[union-attr]
     with pytest.raises(InputError, match=r"dates or times such as .* \(DD.MM.YYYY hh:mm\), but 'soon' stands in row 2"):
         column.encode([hours[0], "soon"], np.dtype(int))
-    with pytest.raises(InputError, match="but 7 stands in row 1$"):
+    with pytest.raises(InputError, match=r"but 7 stands in row 1$"):
         column.encode([7], np.dtype(int))
     codec = TableCodec((column,))
     assert codec_from_config(codec.to_config()).fingerprint() == codec.fingerprint()

@@ -371,7 +371,7 @@ def loads_without_options(path: Path) -> Callable[[Any], None]:
             data = loaded(path)
         except InputError as error:
             # Only where no column is left.
-            assert all(f"column {name!r}" in str(error) or f" {name!r}" in str(error) for name in table)  # noqa: PT017
+            assert all(f"column {name!r}" in str(error) or f" {name!r}" in str(error) for name in table)
             return
         left_out = [name for name in table if name not in (data.codec.column_names or ())]
         for name in left_out:
