@@ -103,7 +103,7 @@ def fit_columns(
         refused: Other columns that could not be read, and why.
         dropped: Columns that an option leaves out.
         left_out: Where columns are put of which nothing can be learnt, with the reason; None to refuse them.
-        wanted: Columns that are asked for by name, and never left out.
+        wanted: Columns that are asked for by name: they are learnt as far as they can be, and never left out.
 
     Returns:
         The columns.
@@ -122,7 +122,7 @@ def fit_columns(
     for name, values in table.items():
         check_name(name)
         try:
-            columns.append(_fit_column(name, values, options, kinds.get(name), training))
+            columns.append(_fit_column(name, values, options, kinds.get(name), training, name in wanted))
         except UnusableColumnError as error:
             if left_out is None or name in kinds or name in wanted:
                 refused[name] = error
@@ -143,7 +143,12 @@ def fit_columns(
 
 
 def _fit_column(
-    name: str, values: Sequence[Value], options: FitOptions, kind: ColumnKind | None, training: Sequence[int] | None
+    name: str,
+    values: Sequence[Value],
+    options: FitOptions,
+    kind: ColumnKind | None,
+    training: Sequence[int] | None,
+    is_wanted: bool,
 ) -> Column:
     counts = _count_values(name, values)
     missing = counts.pop(identity(None), 0) > 0
@@ -157,11 +162,12 @@ def _fit_column(
         few = max(FEW_NUMBERS, min(MAX_COLUMN_CATEGORIES, rows // ROWS_OF_A_NUMBER))
         most = options.bins or min(few, options.max_categories or few) if kind is None else bins
         if len(found) - len(numbers.marks) > most and numbers.different > 1:
-            if kind is None and numbers.form is None and _is_numbering(numbers.among(found), rows):
+            is_asked = kind is not None or is_wanted
+            if not is_asked and numbers.form is None and _is_numbering(numbers.among(found), rows):
                 raise _unusable(name, "numbers the rows, of which nothing can be learnt")
             known = numbers.among(values if training is None else [values[row] for row in training])
             return cut_column(name, known or numbers.among(found), bins, missing, numbers.form, numbers.marks)
-    elif kind is None and _is_identifier(found, rows):
+    elif kind is None and not is_wanted and _is_identifier(found, rows):
         fault = f"has {len(found):,} different values in {rows:,} rows, as identifiers do: nothing can be learnt of it"
         raise _unusable(name, fault + _advice(found))
     most = (kind and kind.count) or options.max_categories or MAX_COLUMN_CATEGORIES

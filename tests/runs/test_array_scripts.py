@@ -217,11 +217,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[s
 
 def test_a_process_ends_with_a_code_and_one_line(place: Path) -> None:
     script = str(ROOT / "scripts/train_array.py")
-    done = warm_start.run([script, "--dataset", "flats.csv", "--columns", "id", "--output-dir", "none"], place)
+    done = warm_start.run([script, "--dataset", "flats.csv", "--column", "id=date", "--output-dir", "none"], place)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("train_array.py: error: column 'id' numbers the rows, of which nothing")
+    assert line.startswith("train_array.py: error: column 'id' cannot be of kind date (kinds: ")
     said = run("generate_array", "--model", "flats/model", "--num-samples", "3", "--output", "s.csv", cwd=place)
     assert said == "3 samples: s.csv\n"
 
@@ -264,7 +264,7 @@ def test_convolutions_over_planes(tmp_path: Path) -> None:
 def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
     (place / "ragged.csv").write_text("a,b\n1,2\n3\n")
     for arguments, words in (
-        (("--dataset", "flats.csv", "--columns", "id,price"), "column 'id' numbers the rows"),
+        (("--dataset", "flats.csv", "--column", "id=date"), "column 'id' cannot be of kind date"),
         (("--dataset", "flats.csv", "--column", "price=integer"), "column 'price' cannot be of kind integer"),
         (("--dataset", "flats.csv", "--column", "price"), "column must be such as age=integer:32,zip=category"),
         (("--dataset", "flats.csv", "--column", "price=float"), "must be of a kind category, integer, number, date"),
