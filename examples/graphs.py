@@ -97,7 +97,7 @@ class Graphs(Kind):
     ) -> tuple[Generator, Discriminator]:
         torch.manual_seed(config.training.seed)
         model = config.model
-        generator = MLPGenerator(space, model.latent_size, model.generator_width, model.generator_depth)
+        generator = MLPGenerator(space, model.latent_size, model.generator_width or 256, model.generator_depth or 2)
         sizes = (model.discriminator_width, model.discriminator_depth)
         return generator, AlternativesDiscriminator(space, *sizes, "rest", "mlp", 5.0)
 

@@ -141,8 +141,8 @@ _KINDS: dict[str, type[Codec]] = {
     kind.name: kind
     for kind in (BinaryCodec, LevelsCodec, PaletteCodec, CharacterCodec, SentencePieceCodec, IntegersCodec, TableCodec)
 }
-_OPTIONAL = {"values"}
-"""Keys that a configuration of integers may lack."""
+_OPTIONAL: dict[type[Codec], set[str]] = {IntegersCodec: {"values"}, TableCodec: {"dtypes"}}
+"""Keys that a configuration may lack."""
 
 _OWN: dict[str, type[Codec]] = {}
 
@@ -191,7 +191,7 @@ def codec_from_config(config: Any) -> Codec:
             raise InputError(f"the configuration of the {name} codec does not fit its constructor: {error}") from error
     kind = _KINDS[name]
     faults = [f"lacks {key}" for key in sorted(set(kind.config_keys) - set(values))]
-    allowed = {*kind.config_keys, *(_OPTIONAL if kind is IntegersCodec else ())}
+    allowed = {*kind.config_keys, *_OPTIONAL.get(kind, ())}
     faults += [f"has the unknown {key}" for key in sorted(set(values) - allowed)]
     if faults:
         raise InputError(f"the configuration of the {name} codec {', '.join(faults)}")

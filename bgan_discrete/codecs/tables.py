@@ -1,13 +1,13 @@
 """The codec of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bgan_discrete.codecs.arrays import ArrayCodec, Codes
 from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn, Column, column_from_config
-from bgan_discrete.codecs.fitting import check_table, fit_columns
+from bgan_discrete.codecs.fitting import FitOptions, check_table, fit_columns
 from bgan_discrete.codecs.values import Table, Value
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
@@ -22,18 +22,23 @@ class TableCodec(ArrayCodec):
 
     Args:
         columns: At least one, with different names.
+        dtypes: Types of columns in the data frame that they came from, by their names: text, or the categories of a
+            categorical one and whether they are ordered. Codes do not depend on them.
 
     Raises:
-        InputError: If there is no column, or two have one name.
+        InputError: If there is no column, two have one name, or a type is no such thing.
     """
 
     name: ClassVar[str] = "table"
     config_keys = ("columns",)
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], dtypes: Mapping[str, Any] | None = None) -> None:
         names = [column.name for column in columns]
         if not names or len(set(names)) != len(names):
             raise InputError(f"columns must be at least one, with different names, got {names}")
+        self.dtypes = dict(dtypes or {})
+        if not all(_is_dtype(dtype) for dtype in self.dtypes.values()):
+            raise InputError(f"dtypes must be text, or categories and ordered, got {self.dtypes!r:.200}")
         self.columns = tuple(columns)
         self.column_names = tuple(names)
         sizes = [column.size for column in columns]
@@ -43,30 +48,43 @@ class TableCodec(ArrayCodec):
         self.ordered = False
 
     @classmethod
-    def fit(cls, table: Table, *, bins: int | None = None, max_categories: int | None = None) -> "TableCodec":
+    def fit(
+        cls,
+        table: Table,
+        *,
+        bins: int | None = None,
+        max_categories: int | None = None,
+        column: Mapping[str, str] | None = None,
+        rare: str = "drawn",
+    ) -> "TableCodec":
         """Learn the categories of each column from a table.
 
-        A column of strings, booleans, integers or few different numbers has a category for each value, in their order;
-        missing values (None) are one more. With ``bins``, a column of more different numbers than that, also if they
-        are texts such as 2.50, is cut at their quantiles; a number of so many rows that it fills a bin, such as the
-        zeros of a column of amounts, has its own.
+        A column of strings, booleans or few different numbers has a category for each value, in their order; missing
+        values (None) are one more. A column of many different numbers, also if they are texts such as 2.50, or of dates
+        or times written in one form, is cut at their quantiles; a number of so many rows that it fills a bin, such as
+        the zeros of a column of amounts, has its own.
 
         Args:
             table: The rows.
-            bins: Quantile bins of a column of numbers, >= 2; None refuses a column of more than
-                `MAX_FLOAT_CATEGORIES` different floating-point numbers.
-            max_categories: The most categories of a column beside the missing one, >= 2: the rarest are lumped together
-                as one called "(other)", unless that would be nine tenths of the rows. None refuses a column of more
-                than `MAX_COLUMN_CATEGORIES`.
+            bins: Quantile bins of a column of more different numbers than that, >= 2; None for twice the cube root of
+                the rows, 8 .. 256, of columns with more than 20 different numbers and fewer than 10 rows for each, or
+                with more than 256.
+            max_categories: The most categories of other columns beside the missing one, >= 2: the rarest are lumped
+                together as one called "(other)". None for 256.
+            column: Of single columns, by their names, the kind: ``category``, ``integer``, ``number`` or ``date``, with
+                its own number of categories or bins where one is given, as in ``integer:32``.
+            rare: ``drawn`` to keep the values that are lumped together, with their counts, so that `decode` can draw
+                one; ``private`` to keep none.
 
         Returns:
             The codec.
 
         Raises:
             InputError: If the table has no rows, columns differ in length, an option is out of its range, or a column
-                cannot be used as it is; the message names the column and says what would help.
+                cannot be used: of mixed objects, an identifier, or one of which nine tenths would be "(other)". The
+                message names the column and says what would help.
         """
-        return cls(fit_columns(table, bins, max_categories))
+        return cls(fit_columns(table, FitOptions(bins, max_categories, column, rare)))
 
     def encode(self, data: Table) -> Codes:
         """Codes ``[N, columns]`` of a table with at least this codec's columns; errors as in `ArrayCodec.encode`."""
@@ -78,18 +96,28 @@ class TableCodec(ArrayCodec):
             codes[:, place] = column.encode(data[column.name], self.dtype)
         return codes
 
-    def decode(self, codes: Codes, ranges: bool = False) -> dict[str, list[Value]]:
+    def decode(
+        self, codes: Codes, ranges: bool = False, rng: np.random.Generator | None = None
+    ) -> dict[str, list[Value]]:
         """The table that codes ``[N, columns]`` stand for.
 
         Args:
             codes: Integers, each below its column's number of categories.
             ranges: Give bins as text such as ``[10, 25)`` rather than a number inside them.
+            rng: Dice, by which each bin is a number inside it, and "(other)" one of the values that it stands for, as
+                frequently as in the data; row after row, so that parts of a table give the rows of the whole. None for
+                the median of each bin, and for "(other)" itself.
 
         Returns:
             Column name -> values.
         """
         self.validate_codes(codes)
-        return {column.name: column.decode(codes[:, place], ranges) for place, column in enumerate(self.columns)}
+        drawn = [place for place, column in enumerate(self.columns) if column.draws]
+        uniforms = dict(zip(drawn, (rng.random((len(codes), len(drawn))) if rng else np.empty((0, 0))).T, strict=False))
+        return {
+            column.name: column.decode(codes[:, place], ranges, uniforms.get(place))
+            for place, column in enumerate(self.columns)
+        }
 
     def category_names(self) -> list[list[str]]:
         """What each code of each column stands for, in words."""
@@ -107,7 +135,8 @@ class TableCodec(ArrayCodec):
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types."""
-        return {"name": self.name, "columns": [column.to_config() for column in self.columns]}
+        dtypes = {"dtypes": self.dtypes} if self.dtypes else {}
+        return {"name": self.name, "columns": [column.to_config() for column in self.columns], **dtypes}
 
     @classmethod
     def from_config(cls, **values: Any) -> "TableCodec":
@@ -115,14 +144,25 @@ class TableCodec(ArrayCodec):
         columns = values["columns"]
         if not isinstance(columns, list):
             raise InputError(f"columns must be a list, got {columns!r}")
-        return cls([column_from_config(entry) for entry in columns])
+        dtypes = values.get("dtypes", {})
+        if not isinstance(dtypes, dict):
+            raise InputError(f"dtypes must be a dictionary, got {dtypes!r:.200}")
+        return cls([column_from_config(entry) for entry in columns], dtypes)
+
+
+def _is_dtype(dtype: Any) -> bool:
+    if isinstance(dtype, dict):
+        is_right = set(dtype) == {"categories", "ordered"} and isinstance(dtype["categories"], list)
+        return is_right and isinstance(dtype["ordered"], bool)
+    return isinstance(dtype, str) and len(dtype) <= 200
 
 
 def _description(column: Column) -> str:
     kind = (
-        f"{len(column.values)} bins"
+        f"{len(column.values)} bins" + (f" of {column.form}" if column.form else "")
         if isinstance(column, BinnedColumn)
         else str(len(column.categories) - column.has_missing)
     )
     other = f" + {column.other}" if isinstance(column, CategoryColumn) and column.other is not None else ""
-    return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "")
+    marks = f" + {', '.join(column.marks)}" if isinstance(column, BinnedColumn) and column.marks else ""
+    return kind + other + (f" + {MISSING_NAME}" if column.has_missing else "") + marks

@@ -21,6 +21,9 @@ CONFIG_HELP = "YAML file of options; flags after it win"
 NAMES = ("columns", "drop", "missing")
 """Options that are lists of names in the data, also where one is ``null``."""
 
+LISTS = tuple(f"--{name}" for name in (*NAMES, "column"))
+"""Flags that hold a list: given twice, the first would be lost without a word."""
+
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of examples; shows a default unless it is None or the help tells it."""
@@ -94,6 +97,12 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: If the command line is wrong, in one line.
         """
+        given = [word.partition("=")[0] for word in argv]
+        twice = next((flag for flag in LISTS if given.count(flag) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"{twice} is given {given.count(twice)} times: give it once, with commas between its parts"
+            )
         try:
             values = vars(self.parse_args(argv))
         except SystemExit:  # after --help, whose text is all that was asked for

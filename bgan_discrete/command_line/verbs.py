@@ -18,7 +18,7 @@ from bgan_discrete.command_line.calls import (
     section_of,
 )
 from bgan_discrete.command_line.flags import CONFIG_HELP, Parser, add_option
-from bgan_discrete.config import CODEC_OPTIONS, CONFIGS, Front, TrainingConfig
+from bgan_discrete.config import CONFIGS, Front, TrainingConfig, codec_options
 from bgan_discrete.errors import InputError
 from bgan_discrete.streams import write_product
 
@@ -344,7 +344,7 @@ def _add_evaluating(parser: Parser, kind: str | None) -> None:
     if kind is None:
         parser.add_argument_group("data", "options of the data, of one kind: bgan evaluate --kind text --help")
     else:
-        parser.add_section(section_of(kind, "data"), "data", without={*CODEC_OPTIONS} - {"missing"}, kind=kind)
+        parser.add_section(section_of(kind, "data"), "data", without={*codec_options(kind)} - {"missing"}, kind=kind)
 
 
 # report, push, completion

@@ -12,11 +12,11 @@ from bgan_discrete.config.arrays import (
     ArrayTrainingConfig,
 )
 from bgan_discrete.config.checks import check_text, shown
-from bgan_discrete.config.data import EMBEDDED, split_holdout, split_revision
+from bgan_discrete.config.data import DECODINGS, EMBEDDED, split_holdout, split_revision
 from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, ImageTrainingConfig
 from bgan_discrete.config.option import option
 from bgan_discrete.config.rounds import IN_ROUNDS, RoundsConfig
-from bgan_discrete.config.script import CODEC_OPTIONS, Front, RunConfig, ScriptConfig, Sections
+from bgan_discrete.config.script import Front, RunConfig, ScriptConfig, Sections, codec_options
 from bgan_discrete.config.text import (
     TextAlgorithmConfig,
     TextDataConfig,
@@ -48,8 +48,8 @@ CONFIGS: dict[str, type[ScriptConfig]] = {
 """All options of a training, by the kind of data."""
 
 __all__ = [
-    "CODEC_OPTIONS",
     "CONFIGS",
+    "DECODINGS",
     "EMBEDDED",
     "IN_ROUNDS",
     "RETIRED",
@@ -78,6 +78,7 @@ __all__ = [
     "TextTrainingConfig",
     "TrainingConfig",
     "check_text",
+    "codec_options",
     "folder_of_run",
     "folder_of_start",
     "load_config_values",

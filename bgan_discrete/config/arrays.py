@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from bgan_discrete.config.data import DECODINGS
 from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
@@ -27,15 +28,23 @@ class ArrayDataConfig(Section):
     drop: str | None = option(None, "columns of a table to leave out, with commas between them")
     bins: int | None = option(
         None,
-        "cut columns of more different numbers than this into so many bins of equally many rows (default: refuse)",
+        "cut columns of more different numbers than this into so many bins of equally many rows (default: by the rows)",
         low=2,
         high=65535,
     )
     max_categories: int | None = option(
         None,
-        "most categories of a column; rarer ones become '(other)' (default: refuse a column of more than 256)",
+        "most categories of a column, of which the rarest are learnt as one (default: 256)",
         low=2,
         high=65535,
+    )
+    column: str | None = option(
+        None,
+        "kinds of single columns, with commas between them, such as age=integer:32,size=number,zip=category:500: "
+        "category, integer, number or date, with a number of categories or bins if one is wanted",
+    )
+    rare: Literal["drawn", "private"] = option(
+        "drawn", "values that are learnt as one: drawn again as often as in the data, or private, written as '(other)'"
     )
     missing: str | None = option(None, "cells that mean a missing value beside the empty one, with commas between them")
     delimiter: str | None = option(
@@ -135,9 +144,11 @@ class ArrayTrainingConfig(ScriptConfig):
         num_generated=1000,
         num_evaluated=10_000,
         generating={
-            "--bin-ranges": {
-                "action": "store_true",
-                "help": "write bins as text such as [10, 25), not a number inside them",
+            "--decode": {
+                "choices": DECODINGS,
+                "default": "inside",
+                "help": "what the bins of a table's numbers become: a number drawn inside, the median, or the range as "
+                "text such as [10, 25); categories that were learnt as one are drawn too with inside, else '(other)'",
             },
             "--given": {
                 "metavar": "GIVEN",

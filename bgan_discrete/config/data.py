@@ -10,6 +10,9 @@ EMBEDDED = {
 }  # fmt: skip
 """Data sets that are a part of the package, each with its kind."""
 
+DECODINGS = ("inside", "median", "ranges")
+"""What the bins of a table's numbers become in samples."""
+
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)@(?P<revision>[\w./-]+)", re.ASCII)
 
 

@@ -17,9 +17,15 @@ from bgan_discrete.errors import InputError
 
 CODEC_OPTIONS = (
     "codec", "num_categories", "stochastic", "tokenizer", "vocabulary_size", "length", "layout", "bins",
-    "max_categories", "missing", "columns", "drop",
+    "max_categories", "rare", "missing", "columns", "drop",
 )  # fmt: skip
 """What codes mean, of any kind of data: kept by a run that starts from another."""
+
+
+def codec_options(kind: str) -> tuple[str, ...]:
+    """`CODEC_OPTIONS` of a kind of data: of arrays ``column`` too, which says elsewhere where the data are."""
+    return (*CODEC_OPTIONS, "column") if kind == "arrays" else CODEC_OPTIONS
+
 
 Sections = TypeVar("Sections", bound="ScriptConfig")
 

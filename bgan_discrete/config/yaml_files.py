@@ -13,6 +13,7 @@ from bgan_discrete.manifests import MAX_TEXT_BYTES, read_text
 RETIRED = {
     "adam_beta2": "leave it out: it is 0.99",
     "array_key": "leave it out: save that array alone, as .npy",
+    "bin_ranges": "give --decode ranges",
     "binary_threshold": "leave it out: grey values from 128 on are 1",
     "cache_dir": "leave it out: the environment variable BGAN_DISCRETE_CACHE names that folder",
     "compile": "leave it out",

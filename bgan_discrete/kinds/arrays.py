@@ -53,6 +53,7 @@ from bgan_discrete.reporting.rounds import (
 )
 from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.dtypes import frame_of
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
 from bgan_discrete.space import SampleSpace
@@ -95,6 +96,8 @@ class Arrays(Kind):
             drop=split_names(config.drop) or (),
             bins=config.bins,
             max_categories=config.max_categories,
+            column=config.column,
+            rare=config.rare,
             missing=split_names(config.missing) or (),
             delimiter=config.delimiter,
             header=config.header,
@@ -177,11 +180,13 @@ class Arrays(Kind):
             rng = torch.Generator().manual_seed(config.training.seed)
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind, rng), spread)
 
-    def decoder(self, codec: ArrayCodec, bin_ranges: bool = False) -> Callable[[np.ndarray], Any]:
-        """Bins as ranges are for tables."""
-        if bin_ranges and isinstance(codec, TableCodec):
-            return partial(codec.decode, ranges=True)
-        return super().decoder(codec, bin_ranges)
+    def decoder(
+        self, codec: ArrayCodec, decode: str = "median", rng: np.random.Generator | None = None
+    ) -> Callable[[np.ndarray], Any]:
+        """Bins are of tables."""
+        if isinstance(codec, TableCodec) and decode in ("inside", "ranges"):
+            return partial(codec.decode, ranges=decode == "ranges", rng=rng if decode == "inside" else None)
+        return super().decoder(codec, decode, rng)
 
     def given_codes(self, given: Any, codec: ArrayCodec, space: SampleSpace) -> np.ndarray:
         """Of some columns of a table, or some positions of arrays."""
@@ -213,7 +218,7 @@ class Arrays(Kind):
         codec: ArrayCodec,
         *,
         columns: int | None = None,
-        bin_ranges: bool = False,
+        decode: str = "inside",
     ) -> None:
         """Of a table .csv, .tsv, .parquet, or .npy with named fields; of an array .npy, or .csv; of either .npz."""
         assert output is not None
@@ -224,8 +229,9 @@ class Arrays(Kind):
             elif suffix == ".npz":
                 write_npz(file, parts, num_samples, {"rows": codec.decode})
             elif isinstance(codec, TableCodec):
-                possible = {column.name: column.decode(np.arange(column.size), bin_ranges) for column in codec.columns}
-                write_table_parts(file, suffix, (part.values for part in parts), num_samples, possible)
+                possible = {column.name: column.possible(decode) for column in codec.columns}
+                tables = (part.values for part in parts)
+                write_table_parts(file, suffix, tables, num_samples, possible, codec.dtypes)
             elif suffix == ".npy":
                 write_npy(file, (part.values for part in parts), num_samples)
             else:
@@ -306,13 +312,14 @@ class Arrays(Kind):
             return Words("rows of a table", "rows", tags=("tabular",))
         return Words("integer arrays", "rows", tags=("array",))
 
-    def present(self, samples: Samples, like: Any = None) -> Any:
-        """A data frame for a table, or columns where columns were given; else an array of integers or characters."""
+    def present(self, samples: Samples, like: Any = None, codec: Any = None) -> Any:
+        """A data frame for a table, or columns where columns were given; else an array of integers or characters.
+
+        The columns of the frame have the types that they had in the training data, where these had some.
+        """
         if not isinstance(samples.values, Mapping) or isinstance(like, Mapping):
             return samples.values
-        import pandas
-
-        return pandas.DataFrame(samples.values)
+        return frame_of(samples.values, codec.dtypes if isinstance(codec, TableCodec) else {})
 
 
 def numbers_of_codes(codec: TableCodec) -> list[list[float] | None]:

@@ -167,7 +167,7 @@ class Images(Kind):
         codec: ImageCodec,
         *,
         columns: int | None = None,
-        bin_ranges: bool = False,
+        decode: str = "inside",
     ) -> None:
         """One grid, an archive of arrays or a folder with one PNG a sample; a grid alone is held in memory."""
         assert output is not None
@@ -246,7 +246,7 @@ class Images(Kind):
         """With the Hub's task for images."""
         return Words("images", "images", ("unconditional-image-generation", "Unconditional image generation"))
 
-    def present(self, samples: Samples, like: Any = None) -> Any:
+    def present(self, samples: Samples, like: Any = None, codec: Any = None) -> Any:
         """Pictures of Pillow; an array for a model that was fitted on an array."""
         return samples.pil() if like is None else samples.values
 

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bgan_discrete.checks import check_choice
 from bgan_discrete.codecs import Codec
-from bgan_discrete.config import ScriptConfig
+from bgan_discrete.config import DECODINGS, ScriptConfig
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation, key_of
@@ -172,12 +173,16 @@ class Kind(ABC):
 
     # 3. Samples.
 
-    def decoder(self, codec: Any, bin_ranges: bool = False) -> Callable[[np.ndarray], Any]:
+    def decoder(
+        self, codec: Any, decode: str = "median", rng: np.random.Generator | None = None
+    ) -> Callable[[np.ndarray], Any]:
         """What makes values of codes.
 
         Args:
             codec: Of the model.
-            bin_ranges: Whether the bins of a table's numbers are given as ranges.
+            decode: Of the bins of a table's numbers: ``inside``, ``median`` or ``ranges``, see `Pipeline.generate`.
+            rng: Dice of what is drawn inside; calls that follow one another go on with them, so that parts of samples
+                become what they would be together.
 
         Returns:
             A function of codes ``[N, *event_shape]``.
@@ -185,10 +190,11 @@ class Kind(ABC):
         Raises:
             InputError: If there are no such bins.
         """
-        if bin_ranges:
-            raise InputError(f"bin_ranges is for tables; the model is one of {self.noun}")
-        decode: Callable[[np.ndarray], Any] = codec.decode
-        return decode
+        check_choice("decode", decode, DECODINGS)
+        if decode == "ranges":
+            raise InputError(f"decode 'ranges' is for tables; the model is one of {self.noun}")
+        decoding: Callable[[np.ndarray], Any] = codec.decode
+        return decoding
 
     def given_codes(self, given: Any, codec: Any, space: SampleSpace) -> np.ndarray:
         """The codes of what samples are to have.
@@ -245,7 +251,7 @@ class Kind(ABC):
         codec: Any,
         *,
         columns: int | None = None,
-        bin_ranges: bool = False,
+        decode: str = "inside",
     ) -> None:
         """Write samples, part by part, so that memory does not grow with their number.
 
@@ -255,7 +261,7 @@ class Kind(ABC):
             num_samples: Of all parts.
             codec: Of the model.
             columns: Images in a row of a grid; None for a good number.
-            bin_ranges: Whether the bins of a table's numbers are written as ranges.
+            decode: By which the values of the parts were made; see `decoder`.
         """
 
     # 4. Figures.
@@ -329,12 +335,13 @@ class Kind(ABC):
     def words(self, codec: Any) -> Words:
         """What a model card says of samples of this kind, whose model has this ``codec``."""
 
-    def present(self, samples: Samples, like: Any = None) -> Any:
+    def present(self, samples: Samples, like: Any = None, codec: Any = None) -> Any:
         """Samples in the form that data of this kind are given in: ``model.sample(16)`` returns this.
 
         Args:
             samples: Of a model.
             like: The data that the model was fitted on, if they were objects in memory.
+            codec: Of the model.
 
         Returns:
             Images, texts, an array or a table.

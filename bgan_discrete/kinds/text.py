@@ -198,7 +198,7 @@ class Text(Kind):
         codec: TextCodec,
         *,
         columns: int | None = None,
-        bin_ranges: bool = False,
+        decode: str = "inside",
     ) -> None:
         """One JSON object a line into ``*.jsonl``, else one sample a line, with `on_one_line`."""
         if output is None:

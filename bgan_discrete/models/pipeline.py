@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
-from bgan_discrete.models.sampling import beginning, change_of, check_in_rounds, class_numbers, prompt_of
+from bgan_discrete.models.sampling import beginning, change_of, check_in_rounds, class_numbers, decoding_rng, prompt_of
 from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import (
@@ -145,7 +145,7 @@ class Pipeline:
         Raises:
             InputError: As in `generate`.
         """
-        return self.kind.present(self.generate(num_samples, seed, **options), self._like)
+        return self.kind.present(self.generate(num_samples, seed, **options), self._like, self.codec)
 
     def generate(
         self,
@@ -160,7 +160,7 @@ class Pipeline:
         prompt: str = "",
         given: Any = None,
         rounds: int | None = None,
-        bin_ranges: bool = False,
+        decode: str | Callable[[np.ndarray], Any] = "inside",
         resample: int = 1,
     ) -> Samples:
         """Draw samples with their codes: one latent each, and one draw of its categories.
@@ -180,7 +180,9 @@ class Pipeline:
                 images pictures whose transparent pixels are drawn; for text a list of tokens, None where they are
                 drawn. L <= ``num_samples`` different ones are shared among the samples as labels are.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
-            bin_ranges: Give a bin of a table's numbers as text such as ``[10, 25)`` rather than a number inside it.
+            decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
+                distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
+                each bin; ``ranges`` text such as ``[10, 25)``. Or a function of codes, from `Kind.decoder`.
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator (`bgan_discrete.game.resampling.Resampler`).
 
@@ -191,7 +193,8 @@ class Pipeline:
             InputError: If a number is out of its range, or an option is not for such a model or not known to it.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
-        decode = self.kind.decoder(self.codec, bin_ranges)
+        if not callable(decode):
+            decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
         start, fixed = self._fixed(prompt, given, num_samples)
         codes = sample_codes(

@@ -1,5 +1,6 @@
 """What the options of drawing samples mean for a generator: temperature, rounds, a prompt, classes."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -92,3 +93,13 @@ def _class_number(generator: Generator, label: Any) -> int:
         return 0
     known = "" if not names else f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
     raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {shown(label)}")
+
+
+def decoding_rng(seed: int | torch.Generator) -> np.random.Generator:
+    """The dice of numbers that are drawn inside their bins: others than those of the codes, from the same seed.
+
+    Of a source of codes they follow its state, which does not change.
+    """
+    if isinstance(seed, torch.Generator):
+        return np.random.default_rng([*hashlib.blake2b(seed.get_state().numpy().tobytes()).digest()])
+    return np.random.default_rng([int(seed) % 2**64, 1])

@@ -62,8 +62,10 @@ def fit(
         scratch = tempfile.TemporaryDirectory(prefix="bgan-")
         output_dir = Path(scratch.name) / "run"
     folder = Path(output_dir)
-    # Names of columns may be a list here; on a command line they have commas between them.
-    options = {name: _joined(value) if isinstance(value, (list, tuple)) else value for name, value in options.items()}
+    # Names of columns may be a list here, and their kinds a dictionary; on a command line they are one text.
+    options = {
+        name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
+    }
     values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
     model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None, judge=judge).pipeline
@@ -73,8 +75,10 @@ def fit(
     return model
 
 
-def _joined(names: Sequence[Any]) -> str:
-    """Names as a command line has them; one that holds a comma in double quotes."""
+def _joined(names: Sequence[Any] | Mapping[Any, Any]) -> str:
+    """Names, or names with kinds, as a command line has them; one that holds a comma in double quotes."""
+    if isinstance(names, Mapping):
+        names = [f"{name}={kind}" for name, kind in names.items()]
     return ",".join(f'"{name}"' if "," in str(name) else str(name) for name in names)
 
 

@@ -15,6 +15,7 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import kept_of_batch
 from bgan_discrete.kinds.kind import GivenCodes, Samples
 from bgan_discrete.models.pipeline import Pipeline, load
+from bgan_discrete.models.sampling import decoding_rng
 from bgan_discrete.run_folder import check_output
 from bgan_discrete.runs.discriminators import give_discriminator
 from bgan_discrete.sources.arrays import split_names
@@ -36,7 +37,7 @@ def generate(
     revision: str | None = None,
     labels: str | None = None,
     columns: int | None = None,
-    bin_ranges: bool = False,
+    decode: str = "inside",
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -47,7 +48,7 @@ def generate(
 ) -> None:
     """Write samples of a saved model, as ``bgan generate`` does; most options are those of `Pipeline.generate`.
 
-    The form goes by the suffix of ``output``, as each kind's ``write`` has it; there ``columns`` and ``bin_ranges`` are
+    The form goes by the suffix of ``output``, as each kind's ``write`` has it; there ``columns`` and ``decode`` are
     used too. ``labels`` have commas between them; ``given`` may be text, as each kind's ``given_codes`` has it. Memory
     holds `PART` samples, except for a grid of images.
     """
@@ -70,14 +71,14 @@ def generate(
     give_discriminator(pipeline, model, resample)
 
     # 3. Draw and write.
-    parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, bin_ranges=bin_ranges, **options)
-    pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, bin_ranges=bin_ranges)
+    parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, decode=decode, **options)
+    pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, decode=decode)
     if output is not None:
         say(f"{num_samples} samples: {output}")
 
 
 def draw_in_parts(
-    pipeline: Pipeline, num_samples: int, seed: int, *, resample: int = 1, **options: Any
+    pipeline: Pipeline, num_samples: int, seed: int, *, resample: int = 1, decode: str = "inside", **options: Any
 ) -> Iterator[Samples]:
     """The samples that one ``pipeline.generate`` would give, `PART` at a time, with a bar on a terminal."""
     check_at_least_one(num_samples=num_samples, resample=resample)
@@ -87,6 +88,7 @@ def draw_in_parts(
     places = None if classes is None else labels_of_samples(np.arange(len(shared)), num_samples, len(shared))
     given = None if options.get("given") is None else pipeline.given_codes(options["given"])
     given_of = np.arange(0) if given is None else given.rows_of(num_samples)
+    options["decode"] = pipeline.kind.decoder(pipeline.codec, decode, decoding_rng(seed))
     # Always whole batches, so that the samples are those of one call.
     size = kept_of_batch(pipeline.generator, resample, pipeline.device, PART)
     with tqdm(total=num_samples, desc="drawing", unit=" samples", file=sys.stderr, disable=None, leave=False) as bar:

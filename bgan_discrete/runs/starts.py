@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.config import CODEC_OPTIONS, folder_of_start, load_config_values
+from bgan_discrete.config import codec_options, folder_of_start, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Generator
 from bgan_discrete.models.format import CONFIG_FILE
@@ -49,7 +49,7 @@ def find_start(config: Any) -> tuple[Path | None, Pipeline]:
         raise InputError(f"start_from must be a run, a checkpoint or a model, got {source!r}: {error}") from None
     began = folder_of_start(source)
     theirs = {} if began is None else load_config_values(RunFolder(began).config)
-    both = [name for name in CODEC_OPTIONS if name in values and name in theirs]
+    both = [name for name in codec_options(config.front.kind) if name in values and name in theirs]
     changed = [f"{name}: {theirs[name]} -> {values[name]}" for name in both if theirs[name] != values[name]]
     if changed:
         raise InputError(f"start_from keeps the codec of {source!r}, so these may not change: {'; '.join(changed)}")

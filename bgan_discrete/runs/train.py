@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bgan_discrete.config import CODEC_OPTIONS, ScriptConfig, TrainingConfig
+from bgan_discrete.config import ScriptConfig, TrainingConfig, codec_options
 from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.durable import hold_folder, make_folder
 from bgan_discrete.errors import InputError
@@ -34,6 +34,7 @@ from bgan_discrete.metrics.figure import TABLE_WIDTH
 from bgan_discrete.metrics.judges import judge_of
 from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.models.sampling import decoding_rng
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, join_processes
 from bgan_discrete.reporting import add_facts, recorded
@@ -276,7 +277,8 @@ class _Run:
         """What is done with samples while the generator trains."""
 
         def show(step: int, codes: np.ndarray) -> np.ndarray | str:
-            samples = Samples(codes, data.codec.decode(codes), shown_labels(num_classes))
+            decode = self.kind.decoder(data.codec, "inside", decoding_rng(step))
+            samples = Samples(codes, decode(codes), shown_labels(num_classes))
             return self.kind.save(samples, self.folder.samples_of(step, self.kind.suffix))
 
         return show
@@ -356,7 +358,9 @@ def _checkpoint(config: Any, folder: RunFolder) -> Path | None:
     if start != began and (start is not None or checkpoint is None):
         changes.append(f"start_from: {began} -> {start}")
     if changes:
-        fixed = {*CODEC_OPTIONS, *vars(saved.model)} & {change.partition(":")[0] for change in changes}
+        fixed = {*codec_options(config.front.kind), *vars(saved.model)} & {
+            change.partition(":")[0] for change in changes
+        }
         raise InputError(
             f"resume needs the configuration that the run began with, but changed: {'; '.join(changes)} "
             "(options of logging, samples and checkpoints may change); "

@@ -15,6 +15,7 @@ from bgan_discrete.codecs.arrays import symbols_of
 from bgan_discrete.codecs.values import Table
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.dtypes import dtypes_of
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.lines import DELIMITERS
 from bgan_discrete.sources.numpy_files import members_of, opened_arrays, unpacked
@@ -93,8 +94,12 @@ class Request:
         """The rows in the layout that was asked for, and their labels."""
         is_numbered = not isinstance(dataset, (str, os.PathLike, np.ndarray)) and has_numbers_for_rows(dataset)
         dataset = _in_memory(dataset, option)
+        if self.findings.dtypes is None and isinstance(dataset, Mapping):
+            self.findings.dtypes = dtypes_of(dataset)
         place = f"{option} {place_of(dataset)}"
         rows = self._open(dataset, option)
+        if self.findings.dtypes is None:
+            self.findings.dtypes = {}
         if isinstance(rows, np.ndarray) and (self.layout == "table" or rows.dtype.names is not None):
             rows = self._plain_table(table_of_array(rows, is_wanted=self.wants), option, place)
         elif isinstance(dataset, Mapping):

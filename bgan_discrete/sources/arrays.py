@@ -3,8 +3,10 @@
 import csv
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ from numpy.typing import NDArray
 
 from bgan_discrete.checks import check_limit, check_seed, check_share
 from bgan_discrete.codecs.arrays import ArrayCodec, IntegersCodec
-from bgan_discrete.codecs.columns import BinnedColumn
-from bgan_discrete.codecs.fitting import fit_columns
+from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
+from bgan_discrete.codecs.fitting import FitOptions, fit_columns
 from bgan_discrete.codecs.tables import TableCodec
 from bgan_discrete.codecs.values import Table, identity, one_for_each_number
 from bgan_discrete.errors import InputError
@@ -35,6 +37,8 @@ def load_array(
     drop: Sequence[str] = (),
     bins: int | None = None,
     max_categories: int | None = None,
+    column: Mapping[str, str] | str | None = None,
+    rare: str = "drawn",
     missing: Sequence[str] = (),
     delimiter: str | None = None,
     header: bool = True,
@@ -48,7 +52,10 @@ def load_array(
 ) -> ArrayData:
     """Load integers or a table, hold some rows out, and turn both parts into codes.
 
-    The codec knows the values of all rows, held out or not: what can stand in a column is no secret of the data.
+    The codec knows the categories of all rows, held out or not: what can stand in a column is no secret of the data.
+    Where bins are cut, and which numbers and lumped values are drawn, it learns from the training rows alone. A column
+    of a table of which nothing can be learnt, such as an identifier, is left out with a warning, unless ``columns`` or
+    ``column`` names it.
 
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program), a .npy, .npz, .csv, .tsv or .parquet file, an
@@ -58,8 +65,11 @@ def load_array(
             ``table``: columns with categories of their own; ``auto``: what the data are.
         columns: Names of a table's columns to take, in this order; None for all.
         drop: Names of columns to leave out.
-        bins: See `TableCodec.fit`, as of ``max_categories``.
+        bins: See `TableCodec.fit`, as of ``max_categories``, ``column`` and ``rare``.
         max_categories: The most categories of a column.
+        column: Kinds of single columns, by their names, such as ``{"age": "integer:32"}``; or as text, such as
+            ``age=integer:32``, with commas between several.
+        rare: Whether values that are lumped together are ``drawn`` or ``private``.
         missing: Texts that mean a missing value, beside the empty cell.
         delimiter: Between the cells of a CSV file, ``tab`` for a tab; None for that of its suffix.
         header: Whether the first line of a CSV file names the columns.
@@ -85,7 +95,9 @@ def load_array(
         is_table = isinstance(codec, TableCodec)
         columns = codec.column_names if is_table else columns
         request = replace(request, layout="table" if is_table else "array", columns=columns, drop=())
-    return _load(request, dataset, heldout, limit, holdout, seed, codec, bins, max_categories)
+    kinds = kinds_of_columns(column) if isinstance(column, str) else column
+    options = FitOptions(bins, max_categories, kinds, rare)
+    return _load(request, dataset, heldout, limit, holdout, seed, codec, options)
 
 
 def _load(
@@ -96,8 +108,7 @@ def _load(
     holdout: float,
     seed: int,
     codec: ArrayCodec | None,
-    bins: int | None,
-    max_categories: int | None,
+    options: FitOptions,
 ) -> ArrayData:
     findings, place = request.findings, f"dataset {place_of(dataset)}"
     rows, labels = request.read(dataset, "dataset", limit)
@@ -108,22 +119,28 @@ def _load(
         rows = _joined(rows, others, f"heldout {place_of(heldout)}", findings)
         labels = None if labels is None else _joined_column(labels, other_labels or [])
         source = repr(str(heldout)) if isinstance(heldout, (str, os.PathLike)) else "other data in memory"
+    name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else "data in memory"
+    total = len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))
+    draw = partial(draw_rows, total, count, holdout if heldout is None else None, seed, name)
+    is_asked = codec is not None or options.max_categories is not None or bool(options.column)
     if codec is None:
-        codec = _fit(rows, bins, max_categories, findings, request.drop)
+        training = None
+        with suppress(InputError):  # of too few rows, which is said after what is wrong with the columns
+            training = draw()[0].tolist()
+        codec = _fit(rows, options, training, request, place)
     elif findings.refused:
         raise next(iter(findings.refused.values()))
     codes = codec.encode(rows)
     if isinstance(codec, TableCodec) and not isinstance(rows, np.ndarray):
-        _count_values(rows, codec, codes, place, findings)
-    name = str(dataset) if isinstance(dataset, (str, os.PathLike)) else "data in memory"
-    places = draw_rows(len(codes), count, holdout if heldout is None else None, seed, name)
+        _count_values(rows, codec, codes, place, findings, is_asked)
+    places = draw()
     training, evaluated = (np.ascontiguousarray(codes[part]) for part in places)
     classes, numbers = (None, None) if labels is None else _classes(labels, str(request.label_column), place, findings)
     repeated, leaked = count_repeats(training, evaluated)
     conservation.report(findings.warnings)
     return Data(
         name=name,
-        digest=hashlib.blake2b(codec.fingerprint().encode() + codes.tobytes(), digest_size=32).hexdigest(),
+        digest=hashlib.blake2b(_fingerprint(codec).encode() + codes.tobytes(), digest_size=32).hexdigest(),
         codes=training,
         heldout_codes=evaluated,
         codec=codec,
@@ -147,28 +164,59 @@ def split_names(text: str | None, what: str = "names of columns") -> list[str] |
     return names
 
 
-def _count_values(table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings) -> None:
-    """Note different values of one code, and columns of a single value."""
+def _fingerprint(codec: ArrayCodec) -> str:
+    """Of what the codes depend on."""
+    return TableCodec(codec.columns).fingerprint() if isinstance(codec, TableCodec) else codec.fingerprint()
+
+
+def kinds_of_columns(text: str) -> dict[str, str]:
+    """The kinds of columns in one option, such as ``age=integer:32,zip=category``; InputError if a name has none."""
+    kinds: dict[str, str] = {}
+    for entry in split_names(text, "column") or []:
+        name, equals, kind = entry.rpartition("=")
+        if not equals or not name or name in kinds:
+            raise InputError(f"column must be such as age=integer:32,zip=category, each name once, got {text!r}")
+        kinds[name] = kind
+    return kinds
+
+
+def _count_values(
+    table: Table, codec: TableCodec, codes: Codes, place: str, findings: Findings, is_asked: bool
+) -> None:
+    """Note different values of one code, and columns of a single value; ``is_asked`` is that rare ones become one."""
     pairs = {
         column.name: (table[column.name], column.decode(found))
         for column, found in zip(codec.columns, codes.T, strict=True)
     }
-    asked = [column.name for column in codec.columns if isinstance(column, BinnedColumn) or column.other is not None]
-    reason = "max_categories, and bins, to which texts such as '2.50' are numbers"
-    findings.asked += conservation.merges("values", place, {name: pairs.pop(name) for name in asked}, reason)
+    binned = {column.name: pairs.pop(column.name) for column in codec.columns if isinstance(column, BinnedColumn)}
+    reason = "numbers are cut into bins, and drawn inside them"
+    findings.asked += conservation.merges("values", place, binned, reason)
+    lumping = [column for column in codec.columns if isinstance(column, CategoryColumn) and column.other is not None]
+    lumped = {column.name: pairs.pop(column.name) for column in lumping}
+    are_drawn = any(column.lumped for column in lumping)
+    reason = "the rare ones are learnt as one, and drawn as often as in the data" if are_drawn else "rare ones are one"
+    (findings.asked if is_asked else findings.warnings).extend(conservation.merges("values", place, lumped, reason))
     findings.warnings += conservation.merges("values", place, pairs, "write them alike, or as text")
     if single := [column.name for column in codec.columns if column.size == 1]:
         count = f"{len(single):,} of {len(codec.columns):,} columns of {place}"
         findings.asked.append(f"{count} hold a single value ({conservation.listed(single, len(single))})")
 
 
-def _fit(
-    rows: Rows, bins: int | None, max_categories: int | None, findings: Findings, drop: Sequence[str]
-) -> ArrayCodec:
+def _fit(rows: Rows, options: FitOptions, training: list[int] | None, request: Request, place: str) -> ArrayCodec:
     if not isinstance(rows, np.ndarray):
+        findings = request.findings
         usable = {name: one_for_each_number(values) for name, values in rows.items() if name not in findings.refused}
-        return TableCodec(fit_columns(usable, bins, max_categories, findings.refused, drop))
-    for name, value in (("bins", bins), ("max_categories", max_categories)):
+        left_out: dict[str, str] = {}
+        wanted = request.columns or ()
+        columns = fit_columns(usable, options, training, findings.refused, request.drop, left_out, wanted)
+        kept = ", unless --columns or --column names it"
+        for reason in left_out.values():
+            findings.warnings.append(f"{reason.partition('; drop it')[0]}; it is left out of {place}{kept}")
+        dtypes = findings.dtypes or {}
+        names = [column.name for column in columns if column.name in dtypes]
+        return TableCodec(columns, {name: dtypes[name] for name in names})
+    given = {"bins": options.bins, "max_categories": options.max_categories, "column": options.column or None}
+    for name, value in given.items():
         if value is not None:
             raise InputError(f"{name} is for tables, got {value} for an array; see --layout table")
     return IntegersCodec.fit(rows)

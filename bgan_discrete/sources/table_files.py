@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ import numpy as np
 from bgan_discrete.codecs.values import Table, Value
 from bgan_discrete.durable import replacing_file
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.dtypes import Dtype, frame_of, is_time
 from bgan_discrete.sources.lines import DELIMITERS
 
 TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
@@ -39,13 +40,20 @@ def write_table(table: Table, path: Path) -> None:
         write_table_parts(file, path.suffix.lower(), [table], len(next(iter(table.values()))), table)
 
 
-def write_table_parts(file: BinaryIO, suffix: str, parts: Iterable[Table], count: int, possible: Table) -> None:
+def write_table_parts(
+    file: BinaryIO,
+    suffix: str,
+    parts: Iterable[Table],
+    count: int,
+    possible: Table,
+    dtypes: Mapping[str, Dtype] | None = None,
+) -> None:
     """Write a table of ``count`` rows, part by part, as a ``.csv``, ``.tsv``, ``.parquet`` or ``.npy`` file.
 
     A missing value is an empty cell of CSV and null in parquet. The array of a ``.npy`` file is structured, with a
     field for each column: integers, floating-point numbers (missing ones are NaN), booleans, or else strings (missing
     ones are empty). The type of a column is that of all its ``possible`` values. Values that become one by this, such
-    as None and "" of CSV, are warned of.
+    as None and "" of CSV, are warned of. Columns whose ``dtypes`` are times are so in parquet too.
     """
     written = {name: (values, _as_written(values, suffix)) for name, values in possible.items()}
     advice = "such a file cannot tell them apart"
@@ -71,10 +79,13 @@ def write_table_parts(file: BinaryIO, suffix: str, parts: Iterable[Table], count
     import pyarrow
     import pyarrow.parquet
 
-    schema = pyarrow.schema([(name, pyarrow.array(values).type) for name, values in values_of.items()])
+    times = {name: dtype for name, dtype in (dtypes or {}).items() if name in possible and is_time(dtype)}
+    columns = {**values_of, **{name: frame_of({name: values_of[name]}, times)[name] for name in times}}
+    schema = pyarrow.schema([(name, pyarrow.array(values).type) for name, values in columns.items()])
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
         for part in typed:
-            writer.write_table(pyarrow.table(part, schema))
+            of_times = frame_of({name: part[name] for name in times}, times)
+            writer.write_table(pyarrow.table({**part, **{name: of_times[name] for name in times}}, schema))
 
 
 def write_npy(file: Any, parts: Iterable["np.ndarray[Any, Any]"], count: int) -> None:

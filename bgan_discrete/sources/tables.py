@@ -14,6 +14,7 @@ from bgan_discrete.codecs.arrays import check_characters
 from bgan_discrete.codecs.values import Value, check_name, number_of, option_of
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.dtypes import dtypes_of
 from bgan_discrete.sources.lines import DELIMITERS, csv_rows
 
 Columns = dict[str, list[Any]]
@@ -46,6 +47,7 @@ class Findings:
     asked: list[str] = field(default_factory=list)
     refused: dict[str, InputError] = field(default_factory=dict)
     indexes: list[str] | None = None  # columns that number the rows of the data set, once it is read
+    dtypes: dict[str, Any] | None = None  # of the data frame that the data set was, once it is read
 
 
 def read_csv(
@@ -133,6 +135,8 @@ def read_parquet(path: Path, place: str, missing: Sequence[str], is_wanted: Want
         raise InputError(f"{place} cannot be read as parquet: {one_line(error)}") from None
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows")
+    if findings.dtypes is None:
+        findings.dtypes = dtypes_of(table.slice(0, 1).to_pandas())
     return plain_columns(columns_of(frame, place), place, missing, is_wanted, findings)
 
 

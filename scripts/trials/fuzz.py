@@ -586,6 +586,8 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
             "drop": st.sampled_from([[], ["day"], ["x"], ["\ud800"]]),
             "bins": st.sampled_from([None, 2, 4, 1, 10**9]),
             "max_categories": st.sampled_from([None, 2, 9, 1]),
+            "column": st.sampled_from([None, "id=integer:4", "share=number", {"kind": "category:2"}, "=", "x"]),
+            "rare": st.sampled_from(["drawn", "private", ""]),
             "missing": st.sampled_from([(), ("a",), ("\0",)]),
             "delimiter": st.sampled_from([None, ";", " ", "\0", '"', "é", "\ud800"]),
             "header": st.booleans(),
@@ -598,6 +600,9 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
     few = st.sampled_from([{}, {"bins": 4, "layout": "table"}, {"bins": 9}])
 
     def run(example: tuple[str, list[Any], dict[str, Any]]) -> None:
+        import numpy as np
+
+        from bgan_discrete.codecs import TableCodec
         from bgan_discrete.sources import describe, load_array
 
         name, changes, chosen = example
@@ -608,6 +613,8 @@ def array_files(room: Room) -> tuple[Any, Callable[[Any], None]]:
             data = load_array(path, **chosen)
             describe(data)
             data.codec.decode(data.codes)
+            if isinstance(data.codec, TableCodec):
+                data.codec.decode(data.codes, rng=np.random.default_rng(0))
 
         attempt(room, "array_files", call)
 

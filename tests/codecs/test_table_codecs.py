@@ -269,13 +269,51 @@ def test_rare_categories_are_lumped_together() -> None:
 @pytest.mark.parametrize(
     ("table", "options", "words"),
     [
-        ({"price": [i / 7 for i in range(50)]}, {}, r"column 'price' holds 50 different .*--bins 20.*--drop price"),
-        ({"id": list(range(300))}, {}, r"column 'id' has 300 different values.*--bins 20.*--max-categories 50"),
-        ({"name": [f"n{i}" for i in range(300)]}, {"bins": 5}, r"column 'name' has 300 .*--max-categories 50"),
-        ({"x": [*(f"{i}.5" for i in range(300)), "NA"]}, {}, r"text because of 'NA': .* --missing NA; lump"),
-        ({"x": [f"{i},5" for i in range(300)]}, {}, "categories: write its decimal commas as points; lump"),
-        ({"x": [f"{i},097" for i in range(1, 300)]}, {}, "categories: take the commas out of its numbers; lump"),
-        ({"n": [*range(999)], "id": [f"n{i}" for i in range(999)]}, {}, r"; what works: --drop id --bins 20$"),
+        (
+            {"id": list(range(300))},
+            {},
+            r"column 'id' numbers the rows, of which nothing can be learnt; drop .*--drop id",
+        ),
+        (
+            {"name": [f"n{i}" for i in range(300)]},
+            {"bins": 5},
+            r"column 'name' has 300 different values in 300 rows, as i",
+        ),
+        (
+            {"name": [f"n{i % 900}" for i in range(1000)]},
+            {"max_categories": 9},
+            r"'\(other\)' would be 984 of 1,000 rows",
+        ),
+        (
+            {"x": [*(f"{i}.5" for i in range(300)), *"abcd"]},
+            {},
+            r"text because of 'a', 'b', .* --missing a,b,c,d; drop",
+        ),
+        ({"x": [f"{i},5" for i in range(300)]}, {}, "nothing can be learnt of it: write its decimal commas as points;"),
+        ({"x": [f"{i},097" for i in range(1, 300)]}, {}, "learnt of it: take the commas out of its numbers; drop"),
+        ({"n": [*range(999)], "id": [f"n{i}" for i in range(999)], "x": [1] * 999}, {}, r"; what works: --drop n,id$"),
+        ({"x": [1]}, {"column": {"y": "integer"}}, "column 'y' is not in the table, which has: x"),
+        (
+            {"x": [1]},
+            {"column": {"x": "float"}},
+            "column 'x' must be of a kind category, integer, number, date, with a",
+        ),
+        (
+            {"x": [1]},
+            {"column": {"x": "integer:1"}},
+            "with a count of 2 to 65535 such as integer:32 .*, got 'integer:1'",
+        ),
+        ({"x": ["a", 2]}, {"column": {"x": "number"}}, r"of kind number .*: it holds 'a' in row 1; .* --missing a$"),
+        ({"x": [2.5, 1]}, {"column": {"x": "integer"}}, r"cannot be of kind integer .*: it holds 2.5 in row 1$"),
+        ({"x": ["1/2/2020"]}, {"column": {"x": "date"}}, "its values read as M/D/YYYY and D/M/YYYY alike"),
+        ({"x": ["soon"]}, {"column": {"x": "date"}}, "it holds 'soon' in row 1; .* dates are such as 2024-12-31"),
+        ({"x": ["2020-01-31", "31.1.2020"]}, {"column": {"x": "date"}}, "it is written in several forms, or empty"),
+        (
+            {"x": [None]},
+            {"column": {"x": "integer"}},
+            "cannot be of kind integer: it is written in several forms, or empty",
+        ),
+        ({"x": [1]}, {"rare": "kept"}, "rare must be one of drawn, private"),
         ({"x": [math.inf], "y": [1], "z": [math.inf]}, {}, "column 'x' holds inf .*; nor can 'z' be used as they are"),
         ({"x": [1.0, math.nan]}, {}, "column 'x' holds nan in row 2; missing values are None"),
         ({"x": [math.inf]}, {}, "column 'x' holds inf in row 1"),
@@ -290,7 +328,7 @@ def test_rare_categories_are_lumped_together() -> None:
         ({"x": [1]}, {"max_categories": 1}, "max_categories must be an integer, 2"),
     ],
 )
-def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, int], words: str) -> None:
+def test_what_cannot_be_categories_is_refused_by_name(table: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         TableCodec.fit(table, **options)
 
@@ -406,7 +444,7 @@ def test_csv_has_a_line_of_names() -> None:
 
 
 def test_numbers_that_are_text_for_how_they_are_written_are_shown() -> None:
-    with pytest.raises(InputError, match=r"text because of how some are written, such as '00000'; lump"):
+    with pytest.raises(InputError, match=r"text because of how some are written, such as '00000'; drop it"):
         TableCodec.fit({"id": [f"{number:05d}" for number in range(400)]})
 
 

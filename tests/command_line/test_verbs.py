@@ -165,3 +165,18 @@ def test_the_folder_of_a_run_is_told_from_its_model(tmp_path: Path) -> None:
     (tmp_path / "model" / "codec.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"is the folder of a run; give the model in it, '.*model'"):
         call_verb(["generate", "--model", str(tmp_path)])
+
+
+def test_kinds_of_columns_mean_a_table_and_a_column_means_texts_or_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("age,text\n" + "".join(f"{n % 40},word {n % 3}\n" for n in range(90)))
+    for argv, kind in (
+        (("--column", "age=integer:5"), "arrays"),
+        (("--column=age=integer:5",), "arrays"),
+        (("--column", "text"), "text"),
+    ):
+        assert kind_of_data(Call("prepare", ("--dataset", str(path), *argv))) == kind
+    said = shown(capsys, "prepare", "--dataset", str(path), "--column", "age=integer:5")
+    assert "2 columns of categories: age 5 bins, text 3" in said

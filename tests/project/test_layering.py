@@ -40,9 +40,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_line": (("process", "flags", "completion"), ("calls",), ("verbs",)),
     "codecs": (
-        ("base", "values"),
+        ("base", "values", "dates"),
         ("binary", "levels", "palette", "arrays", "text"),
-        ("characters", "pieces", "columns"),
+        ("characters", "pieces", "columns", "column_kinds"),
+        ("cutting",),
         ("fitting",),
         ("tables",),
         ("factory",),
@@ -75,7 +76,17 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("recording",),
     ),
     "sources": (
-        ("settings", "storage", "conservation", "parquet_files", "code_store", "holdout", "arithmetic", "examples"),
+        (
+            "settings",
+            "storage",
+            "conservation",
+            "parquet_files",
+            "code_store",
+            "holdout",
+            "arithmetic",
+            "examples",
+            "dtypes",
+        ),
         ("data", "folders", "lines"),
         ("text_files", "tables", "table_files"),
         ("rows", "values"),

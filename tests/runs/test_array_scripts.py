@@ -1,6 +1,7 @@
 """Whole runs of the scripts of arrays and tables, from another directory than theirs."""
 
 import csv
+import datetime
 import html
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 import warm_start
 import yaml
 from in_process import ran, refused
@@ -23,6 +25,7 @@ from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, load_conf
 from bgan_discrete.errors import InputError
 from bgan_discrete.kinds import get_kind
 from bgan_discrete.kinds.arrays import figures_of_example
+from bgan_discrete.runs import generate as generating
 from bgan_discrete.runs.train import _measured, count_parameters
 from bgan_discrete.sources import examples
 from bgan_discrete.sources.table_files import write_table
@@ -59,14 +62,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "town, region": rng.choice(["Łódź", 'the "old" town', "a,b"], rows).tolist(),
             "rooms": [None if n == 0 else int(n) for n in rng.integers(0, 5, rows)],
             "price": rng.lognormal(5, 1, rows).round(2).tolist(),
+            "since": [f"{d:02}.{m:02}.{y}" for d, m, y in rng.integers([1, 1, 1990], [29, 13, 2024], (rows, 3))],
             "owner": [f"owner {min(int(n), 40)}" for n in rng.geometric(0.1, rows)],
         },
         folder / "flats.csv",
     )
     np.save(folder / "planes.npy", rng.integers(-1, 2, (300, 2, 3)))
     np.save(folder / "floats.npy", rng.normal(size=(300, 3)))
-    run("train_array", "--dataset", "flats.csv", "--drop", "id", "--bins", "6", "--max-categories", "9", "--output-dir",
-        "flats", *QUICK, cwd=folder)  # fmt: skip
+    run("train_array", "--dataset", "flats.csv", "--bins", "6", "--max-categories", "9", "--column", "since=date:5",
+        "--output-dir", "flats", *QUICK, cwd=folder)  # fmt: skip
     run("train_array", "--dataset", "planes.npy", "--output-dir", "planes", *QUICK, cwd=folder)
     return folder
 
@@ -108,16 +112,23 @@ def test_a_table_comes_out_with_the_names_and_values_that_went_in(place: Path) -
         )
     with (place / "a.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["town, region", "rooms", "price", "owner"]
+    assert list(rows[0]) == ["town, region", "rooms", "price", "since", "owner"]
     assert len(rows) == 40
     assert {row["town, region"] for row in rows} <= {"Łódź", 'the "old" town', "a,b"}
     assert {row["rooms"] for row in rows} <= {"", "1", "2", "3", "4"}
-    assert len({row["owner"] for row in rows} - {"(other)"}) <= 8
+    with (place / "flats.csv").open(encoding="utf-8", newline="") as file:
+        given = list(csv.DictReader(file))
+    assert {row["owner"] for row in rows} <= {row["owner"] for row in given}
+    prices = [float(row["price"]) for row in given]
+    assert all(min(prices) <= float(row["price"]) <= max(prices) for row in rows)
+    assert all(float(row["price"]) == round(float(row["price"]), 2) for row in rows)
+    days = {datetime.datetime.strptime(row["since"], "%d.%m.%Y").date() for row in rows}
+    assert len(days) > 5 and all(datetime.date(1990, 1, 1) <= day < datetime.date(2024, 1, 1) for day in days)
     table = pyarrow.parquet.read_table(place / "c.parquet").to_pydict()
     assert [str(price) for price in table["price"]] == [row["price"] for row in rows]
     assert table["rooms"] == [int(row["rooms"]) if row["rooms"] else None for row in rows]
     fields = np.load(place / "d.npy")
-    assert fields.dtype.names == ("town, region", "rooms", "price", "owner")
+    assert fields.dtype.names == ("town, region", "rooms", "price", "since", "owner")
     assert fields["price"].tolist() == table["price"]
     with np.load(place / "e.npz") as archive:
         assert archive["columns"].tolist() == list(rows[0])
@@ -125,11 +136,15 @@ def test_a_table_comes_out_with_the_names_and_values_that_went_in(place: Path) -
         made = pipeline.generate(40, seed=3)
         assert np.array_equal(archive["codes"], made.codes)
         assert made.values == table
-    run(
-        "generate_array", "--model", "flats/model", "--num-samples", "5", "--bin-ranges", "--output", "r.csv", cwd=place
-    )
-    with (place / "r.csv").open(encoding="utf-8", newline="") as file:
-        assert all(row["price"].startswith("[") for row in csv.DictReader(file))
+    common = ("generate_array", "--model", "flats/model", "--num-samples", "40", "--seed", "3")
+    for decode in ("ranges", "median"):
+        run(*common, "--decode", decode, "--output", f"{decode}.csv", cwd=place)
+    with (place / "ranges.csv").open(encoding="utf-8", newline="") as file:
+        ranges = [[*map(float, row["price"].strip("[])").split(","))] for row in csv.DictReader(file)]
+    assert all(low <= float(row["price"]) <= high for (low, high), row in zip(ranges, rows, strict=True))
+    with (place / "median.csv").open(encoding="utf-8", newline="") as file:
+        assert len({row["price"] for row in csv.DictReader(file)}) <= 6
+    assert "this option is no more: give --decode ranges" in refused(*common, "--bin-ranges", cwd=place)
 
 
 def test_an_array_comes_out_with_its_shape_and_integers(place: Path) -> None:
@@ -142,6 +157,34 @@ def test_an_array_comes_out_with_its_shape_and_integers(place: Path) -> None:
     with np.load(place / "p.npz") as archive:
         assert np.array_equal(archive["rows"], values)
         assert np.array_equal(archive["codes"], values + 1)
+
+
+def test_samples_do_not_depend_on_the_parts_that_they_are_written_in(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline.from_pretrained(place / "flats" / "model")
+    whole = pipeline.generate(50, seed=4, batch_size=7).values
+    monkeypatch.setattr(generating, "PART", 7)
+    parts = [part.values for part in generating.draw_in_parts(pipeline, 50, 4)]
+    assert len(parts) > 5
+    assert whole == {name: [value for part in parts for value in part[name]] for name in whole}
+    assert whole == pipeline.generate(50, seed=4, batch_size=7).values
+    assert whole["price"] != pipeline.generate(50, seed=5, batch_size=7).values["price"]
+    source = torch.Generator().manual_seed(4)
+    drawn = [pipeline.generate(50, source).values["price"] for _ in range(2)]
+    assert drawn[0] != drawn[1]
+
+
+def test_a_private_codec_keeps_no_rare_value(place: Path) -> None:
+    run("train_array", "--dataset", "flats.csv", "--columns", "owner,price", "--max-categories", "4", "--rare",
+        "private", "--output-dir", "private", *QUICK, "--num-samples", "0", cwd=place)  # fmt: skip
+    text = (place / "private/model/codec.json").read_text(encoding="utf-8")
+    assert text.count("owner ") == 3 and '"lumped"' not in text
+    made = Pipeline.from_pretrained(place / "private" / "model").generate(200).values
+    assert "(other)" in made["owner"]
+    words = "changed: rare: private -> drawn"
+    resumed = ("train_array", "--output-dir", "private", "--resume", "latest", "--rare", "drawn")
+    assert words in refused(*resumed, cwd=place)
 
 
 def test_the_runs_report_is_the_evaluation_of_its_model(place: Path) -> None:
@@ -174,11 +217,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: tuple[s
 
 def test_a_process_ends_with_a_code_and_one_line(place: Path) -> None:
     script = str(ROOT / "scripts/train_array.py")
-    done = warm_start.run([script, "--dataset", "flats.csv", "--output-dir", "none"], place)
+    done = warm_start.run([script, "--dataset", "flats.csv", "--column", "id=date", "--output-dir", "none"], place)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("train_array.py: error: column 'id' has 300 different values")
+    assert line.startswith("train_array.py: error: column 'id' cannot be of kind date (kinds: ")
     said = run("generate_array", "--model", "flats/model", "--num-samples", "3", "--output", "s.csv", cwd=place)
     assert said == "3 samples: s.csv\n"
 
@@ -221,8 +264,15 @@ def test_convolutions_over_planes(tmp_path: Path) -> None:
 def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
     (place / "ragged.csv").write_text("a,b\n1,2\n3\n")
     for arguments, words in (
-        (("--dataset", "flats.csv"), "column 'id' has 300 different values"),
-        (("--dataset", "flats.csv", "--drop", "id"), "column 'price' holds"),
+        (("--dataset", "flats.csv", "--column", "id=date"), "column 'id' cannot be of kind date"),
+        (("--dataset", "flats.csv", "--column", "price=integer"), "column 'price' cannot be of kind integer"),
+        (("--dataset", "flats.csv", "--column", "price"), "column must be such as age=integer:32,zip=category"),
+        (("--dataset", "flats.csv", "--column", "price=float"), "must be of a kind category, integer, number, date"),
+        (
+            ("--column", "a=integer", "--column", "b=date"),
+            "--column is given 2 times: give it once, with commas between",
+        ),
+        (("--dataset", "planes.npy", "--column", "a=integer"), "column is for tables"),
         (("--dataset", "flats.csv", "--drop", "name"), "drop 'name' is not in the table, which has: id, town, region"),
         (("--dataset", "flats.csv", "--columns", '"town, region",size'), "columns 'size' is not in the table"),
         (("--dataset", "floats.npy"), "must hold integers, got float64"),
@@ -255,7 +305,7 @@ def test_bad_input_to_generation_and_evaluation_is_one_line(place: Path) -> None
         ((*table, "--output", "x.png"), "output must end in"),
         ((*table, "--output", "absent/x.csv"), "a folder that exists"),
         ((*planes, "--output", "x.parquet"), "must end in .npy, .csv or .npz"),
-        ((*planes, "--bin-ranges", "--output", "x.npy"), "bin_ranges is for tables"),
+        ((*planes, "--decode", "ranges", "--output", "x.npy"), "decode 'ranges' is for tables"),
         (("--model", "absent"), "is not a folder"),
     ):
         assert words in refused("generate_array", *arguments, cwd=place)

@@ -225,12 +225,12 @@ def test_texts_are_written_in_parts(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("small_parts")
 def test_a_draw_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: Any, codes: Any, *options: Any) -> Any:
+    def failing(self: Any, codes: Any, **options: Any) -> Any:
         nonlocal parts
         parts += 1
         if parts == 3:
             raise NonFiniteError("no more")
-        return decode(self, codes, *options)
+        return decode(self, codes, **options)
 
     for pipeline, suffixes in ((array_model(), (".npy", ".csv")), (table_model(), (".csv", ".parquet", ".npy"))):
         model, _ = saved(pipeline, tmp_path / type(pipeline.codec).__name__)
