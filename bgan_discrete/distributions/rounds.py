@@ -249,7 +249,7 @@ class RoundsCategorical(Distribution):
 
         Args:
             fixed: Integers ``[N, *event_shape]`` in ``[0, K]``: codes that samples are to have, K elsewhere.
-            allowed: Number of a position in ``[0, P)`` -> bool ``[K]``, the codes that it may have, where none is fixed.
+            allowed: Number of a position in ``[0, P)`` -> bool ``[K]``, the codes that it may have where none is fixed.
             rng: Source of the draws.
 
         Returns:
@@ -268,7 +268,9 @@ class RoundsCategorical(Distribution):
         is_asked_P = (fixed_BP < self.num_categories).any(0)
         is_asked_P[list(allowed)] = True
         if self.network.is_causal:
-            return self._weighted_rounds(self._start(None), fixed_BP, allowed, int(self.rounds[is_asked_P].max()) + 1, rng)
+            return self._weighted_rounds(
+                self._start(None), fixed_BP, allowed, int(self.rounds[is_asked_P].max()) + 1, rng
+            )
         first = self._with_first(list(allowed))
         return first._weighted_rounds(fixed_BP, fixed_BP, allowed, len(allowed), rng)
 
@@ -364,8 +366,8 @@ class RoundsCategorical(Distribution):
     # Other latents, rounds and sharpening of the same network.
 
     def _changed(self, **changes: Any) -> "RoundsCategorical":
-        same = {"latents": self.latents, "labels": self.labels, "ranks": self.ranks, "sizes": self.sizes}
-        same["sharpening"] = self._sharpening
+        same = {"latents": self.latents, "labels": self.labels, "sizes": self.sizes, "sharpening": self._sharpening}
+        same["ranks"] = self.ranks
         changed = RoundsCategorical(self.network, space=self.space, **{**same, **changes})
         changed._checked_as, changed._precision = self._checked_as, self._precision
         return changed

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,9 +67,9 @@ class Effort:
         found = []
         if self.weighted and self.sample_size < LOW_SAMPLE_SIZE * self.weighted:
             found.append(
-                f"given: {self.weighted:,} of {self.rows:,} rows are chosen among candidates by their weight, with an "
-                f"effective sample size of {self.sample_size / self.weighted:.1f} candidates a row, and may repeat each "
-                f"other; what is given is rare for the model (mean weight {self.total_weight / self.candidates:.2g})"
+                f"given: {self.weighted:,} of {self.rows:,} rows are chosen among candidates by their weight and may "
+                f"repeat; the effective sample size is {self.sample_size / self.weighted:.1f} candidates a row, since "
+                f"what is given is rare for the model (mean weight {self.total_weight / self.candidates:.2g})"
             )
         if self.drawn:
             shares = ", ".join(f"{rule}: {count:,}" for rule, count in self.broken.items() if count)
@@ -134,10 +133,10 @@ def conditional_codes(
         offered = 0
         while offered < num_candidates and len(choices.pending):
             copies = max(1, min(len(fixed) // len(choices.pending), num_candidates - offered))
-            rows = torch.from_numpy(choices.pending).repeat_interleave(copies).to(device)
+            rows = choices.pending.repeat_interleave(copies).to(device)
             codes, log_w = distribution_of(rows).weighted(fixed[rows], allowed, rng)
             uniforms = torch.rand(len(rows), generator=rng, device=device, dtype=torch.float64)
-            choices.offer(rows.cpu().numpy(), codes.cpu(), log_w.cpu(), uniforms.log().cpu() < log_w.cpu())
+            choices.offer(rows.cpu(), codes.cpu(), log_w.cpu(), (uniforms.log() < log_w).cpu())
             offered += copies
         begun = choices.taken(rng).to(device)
 
@@ -148,16 +147,16 @@ def conditional_codes(
 class _Choices:
     """Which candidates rows take; those of a group have one condition, and may take each other's."""
 
-    def __init__(self, groups: np.ndarray, effort: Effort) -> None:
+    def __init__(self, groups: Tensor, effort: Effort) -> None:
         self.groups, self.effort = groups, effort
-        self.pending = np.arange(len(groups))
-        self.place_of = np.full(len(groups), -1)  # in the pool of all candidates
+        self.pending = torch.arange(len(groups))
+        self.place_of = torch.full((len(groups),), -1)  # in the pool of all candidates
         self.codes: list[Tensor] = []
         self.log_w: list[Tensor] = []
-        self.rows: list[np.ndarray] = []
+        self.rows: list[Tensor] = []
         effort.rows += len(groups)
 
-    def offer(self, rows: np.ndarray, codes: Tensor, log_w: Tensor, is_accepted: Tensor) -> None:
+    def offer(self, rows: Tensor, codes: Tensor, log_w: Tensor, is_accepted: Tensor) -> None:
         """Let pending rows take the accepted ones of their group, in their order."""
         start = sum(map(len, self.rows))
         self.codes.append(codes)
@@ -165,25 +164,24 @@ class _Choices:
         self.rows.append(rows)
         self.effort.candidates += len(rows)
         self.effort.total_weight += float(log_w.exp().sum())
-        accepted = np.flatnonzero(is_accepted.numpy())
-        theirs = _numbered(self.groups[rows[accepted]])
-        ours = _numbered(self.groups[self.pending])
-        _, offered, wanted = np.intersect1d(theirs, ours, assume_unique=True, return_indices=True)
-        self.place_of[self.pending[wanted]] = start + accepted[offered]
-        self.pending = np.delete(self.pending, wanted)
+        accepted = is_accepted.nonzero()[:, 0]
+        theirs, ours = _numbered(self.groups[rows[accepted]]), _numbered(self.groups[self.pending])
+        is_given, is_served = torch.isin(theirs, ours), torch.isin(ours, theirs)
+        given, served = accepted[is_given], self.pending[is_served]
+        self.place_of[served[ours[is_served].argsort()]] = start + given[theirs[is_given].argsort()]
+        self.pending = self.pending[~is_served]
 
     def taken(self, rng: torch.Generator) -> Tensor:
         """The codes of all rows; those that are pending take some by weight."""
-        codes, log_w = torch.cat(self.codes), torch.cat(self.log_w)
-        group_of = self.groups[np.concatenate(self.rows)]
-        for group in np.unique(self.groups[self.pending]):
-            rows = self.pending[self.groups[self.pending] == group]
-            pool = np.flatnonzero(group_of == group)
+        codes, log_w, group_of = torch.cat(self.codes), torch.cat(self.log_w), self.groups[torch.cat(self.rows)]
+        of_pending = self.groups[self.pending]
+        for group in of_pending.unique():
+            rows, pool = self.pending[of_pending == group], (group_of == group).nonzero()[:, 0]
             log_w_C = log_w[pool]
             if not bool((log_w_C > -torch.inf).any()):
                 raise InputError(
                     f"given must be possible together, but the model gives it probability 0 in all of {len(pool)} "
-                    f"candidates (row {rows[0] + 1})"
+                    f"candidates of sample {int(rows[0]) + 1}"
                 )
             weights = log_w_C.softmax(0)
             self.effort.weighted += len(rows)
@@ -192,22 +190,22 @@ class _Choices:
             shift = torch.rand(1, generator=rng, device=rng.device, dtype=torch.float64).cpu()
             order = torch.randperm(len(rows), generator=rng, device=rng.device).cpu()
             at = (torch.arange(len(rows)) + shift) / len(rows)
-            found = torch.searchsorted(weights.cumsum(0) / weights.sum(), at, right=True).clamp_max(len(pool) - 1)
-            self.place_of[rows[order.numpy()]] = pool[found.numpy()]
-        return codes[torch.from_numpy(self.place_of)]
+            found = torch.searchsorted(weights.cumsum(0) / weights.sum(), at, right=True)
+            self.place_of[rows[order]] = pool[found.clamp_max(len(pool) - 1)]
+        return codes[self.place_of]
 
 
-def _groups(fixed: Tensor, labels: Tensor | None) -> np.ndarray:
+def _groups(fixed: Tensor, labels: Tensor | None) -> Tensor:
     """A number for each row, the same where fixed codes and label are."""
     keys = fixed.flatten(1).long()
     keys = keys if labels is None else torch.cat([keys, labels[:, None].long()], 1)
-    return torch.unique(keys, dim=0, return_inverse=True)[1].cpu().numpy()
+    return torch.unique(keys, dim=0, return_inverse=True)[1].cpu()
 
 
-def _numbered(groups: np.ndarray) -> np.ndarray:
+def _numbered(groups: Tensor) -> Tensor:
     """Different numbers: those of the first, second, ... one of a group are the same in each call."""
-    order = np.argsort(groups, kind="stable")
-    _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
-    numbers = np.empty(len(groups), np.int64)
-    numbers[order] = np.arange(len(groups)) - np.repeat(starts, counts)
-    return groups * np.int64(2**32) + numbers
+    ordered, order = groups.sort(stable=True)
+    first = torch.searchsorted(ordered, ordered)
+    numbers = torch.empty_like(groups)
+    numbers[order] = torch.arange(len(groups)) - first
+    return groups * 2**32 + numbers

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,11 +164,11 @@ class _Reader:
             reason = str(error.msg)
             if re.search(r"(?<![<>=!])=(?!=)", source):
                 reason = "values are compared by =="
-            self._refuse(reason, None if error.offset is None else error.offset - 1)
+            raise self._refused(reason, None if error.offset is None else error.offset - 1) from None
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
-            self._refuse("it is too large")
+            raise self._refused("it is too large") from None
 
         def holds(columns: Columns, codes: NDArray[Any]) -> Booleans:
             with np.errstate(all="ignore"):
@@ -177,11 +177,11 @@ class _Reader:
 
         return holds
 
-    def _refuse(self, reason: str, offset: int | None = None) -> NoReturn:
+    def _refused(self, reason: str, offset: int | None = None) -> InputError:
         place = ""
         if offset is not None and self.places:
             place = f" at character {self.places[min(max(offset, 0), len(self.places) - 1)] + 1}"
-        raise InputError(f"constraint {self.text!r} cannot be used{place}: {reason}")
+        return InputError(f"constraint {self.text!r} cannot be used{place}: {reason}")
 
     def _with_identifiers(self) -> str:
         """The text, on one line, with an identifier in the place of each name that is none."""
@@ -222,16 +222,16 @@ class _Reader:
             return _joined([self._compared(*pair) for pair in pairs], True)
         if isinstance(node, ast.Call):
             return self._of_combinations(node)
-        self._refuse("a comparison is wanted, such as end >= start", node.col_offset)
+        raise self._refused("a comparison is wanted, such as end >= start", node.col_offset)
 
     def _compared(self, left: ast.expr, how: ast.cmpop, right: ast.expr) -> _Truth:
         if isinstance(how, (ast.Is, ast.IsNot)):
             if not isinstance(right, ast.Constant) or right.value is not None:
-                self._refuse("'is' goes with None, for a missing value", right.col_offset)
+                raise self._refused("'is' goes with None, for a missing value", right.col_offset)
             return _missing(self._term(left), isinstance(how, ast.Is))
         if isinstance(how, (ast.In, ast.NotIn)):
             if not isinstance(right, (ast.Tuple, ast.List, ast.Set)) or not right.elts:
-                self._refuse("'in' goes with a list, such as ('a', 'b')", right.col_offset)
+                raise self._refused("'in' goes with a list, such as ('a', 'b')", right.col_offset)
             any_of = _joined([self._compared(left, ast.Eq(), one) for one in right.elts], False)
             return any_of if isinstance(how, ast.In) else lambda batch: any_of(batch)[::-1]
         first, second = self._alike(left, right)
@@ -245,9 +245,7 @@ class _Reader:
             else:
                 is_known = np.array([x is not None and y is not None for x, y in zip(a, b, strict=True)], bool)
                 found = np.zeros(len(a), bool)
-                found[is_known] = [
-                    compare(str(x), str(y)) for x, y in zip(a[is_known], b[is_known], strict=True)
-                ]
+                found[is_known] = [compare(str(x), str(y)) for x, y in zip(a[is_known], b[is_known], strict=True)]
             return is_known & found, is_known & ~found
 
         return truth
@@ -257,27 +255,29 @@ class _Reader:
         terms = []
         for node, other in ((left, right), (right, left)):
             term = self._term(node)
-            is_spelt = isinstance(node, ast.Constant) and isinstance(node.value, str)
-            if is_spelt and number_of(node.value) is not None and self._term(other).is_number:
-                term = _constant(float(number_of(node.value) or 0.0))
+            spelt = number_of(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+            if spelt is not None and self._term(other).is_number:
+                term = _constant(float(spelt))
             terms.append(term)
         first, second = terms
         if first.is_number != second.is_number:
             text, number = (right, left) if first.is_number else (left, right)
-            self._refuse(f"{_shown(self, text)} is text, and {_shown(self, number)} a number", right.col_offset)
+            raise self._refused(f"{_shown(self, text)} is text, and {_shown(self, number)} a number", right.col_offset)
         return first, second
 
     def _of_combinations(self, node: ast.Call) -> _Truth:
         if not isinstance(node.func, ast.Name) or node.func.id != "combinations" or node.keywords:
-            self._refuse("the only function is combinations(column, column, ...)", node.col_offset)
+            raise self._refused("the only function is combinations(column, column, ...)", node.col_offset)
         arguments = list(node.args)
         file = None
         if arguments and isinstance(arguments[-1], ast.Constant) and isinstance(arguments[-1].value, str):
             file = arguments.pop().value  # type: ignore[attr-defined]
         names = [self._column(part) if isinstance(part, ast.Name) else None for part in arguments]
         if len(names) < 2 or None in names or len(set(names)) < len(names):
-            wanted = "combinations takes two columns or more, and perhaps a file: combinations(city, country, 'rows.csv')"
-            self._refuse(wanted, node.col_offset)
+            wanted = (
+                "combinations takes two columns or more, and perhaps a file: combinations(city, country, 'rows.csv')"
+            )
+            raise self._refused(wanted, node.col_offset)
         occurs = self.combinations([str(name) for name in names], file)
 
         def truth(batch: _Batch) -> tuple[Booleans, Booleans]:
@@ -300,19 +300,21 @@ class _Reader:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             inner, sign = self._number(node.operand), -1.0 if isinstance(node.op, ast.USub) else 1.0
             return _Term(True, lambda batch: sign * inner.values(batch))
-        self._refuse("only columns, numbers, strings and + - * / can be compared", getattr(node, "col_offset", None))
+        raise self._refused(
+            "only columns, numbers, strings and + - * / can be compared", getattr(node, "col_offset", None)
+        )
 
     def _number(self, node: ast.expr) -> _Term:
         term = self._term(node)
         if not term.is_number:
-            self._refuse(f"{_shown(self, node)} is text, and + - * / take numbers", node.col_offset)
+            raise self._refused(f"{_shown(self, node)} is text, and + - * / take numbers", node.col_offset)
         return term
 
     def _column(self, node: ast.Name) -> str:
         name = self.named.get(node.id, node.id)
         if name not in self.is_number:
             known = ", ".join([*self.is_number][:20]) + ", ..." * (len(self.is_number) > 20)
-            self._refuse(f"{name!r} is no column; there are {known}", node.col_offset)
+            raise self._refused(f"{name!r} is no column; there are {known}", node.col_offset)
         return name
 
     def _of_column(self, name: str) -> _Term:

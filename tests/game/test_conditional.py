@@ -9,6 +9,7 @@ from tabled_rounds import BITS, TabledRounds, fits
 from torch import Tensor
 
 from bgan_discrete import InputError, SampleSpace
+from bgan_discrete.game import conditional as module
 from bgan_discrete.game.conditional import Effort, conditional_codes
 
 P, K = 3, 3
@@ -143,14 +144,16 @@ def finite_law(generator: TabledRounds, fixed: Codes, candidates: int) -> dict[C
 
 
 @pytest.mark.parametrize("candidates", [1, 2, 3])
-def test_the_law_of_few_candidates_is_known_and_its_bias_bounded(candidates: int) -> None:
+def test_the_law_of_few_candidates_is_known_and_its_bias_bounded(
+    candidates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator = tabled(seed=2)
     fixed = (K, 1, K)
     law = {x: torch.tensor(0.0) for x in generator.samples()}
     law.update({x: torch.tensor(chance) for x, chance in finite_law(generator, fixed, candidates).items()})
-    # Rows of one condition share their candidates: here each is drawn alone.
-    some = [drawn(generator, fixed, {}, 1, candidates, seed) for seed in range(3000)]
-    assert fits(torch.cat(some), law)
+    # Rows of one condition share their candidates: here each has its own.
+    monkeypatch.setattr(module, "_groups", lambda fixed, labels: torch.arange(len(fixed)))
+    assert fits(drawn(generator, fixed, {}, 3000, candidates), law)
 
 
 def test_a_rare_condition_is_reported_with_its_effective_sample_size() -> None:
@@ -158,7 +161,9 @@ def test_a_rare_condition_is_reported_with_its_effective_sample_size() -> None:
     with torch.no_grad():
         generator.table[..., 1, 1] -= 12.0
     effort = Effort()
-    codes = conditional_codes(generator, torch.tensor([[K, 1, K]]).expand(200, -1), {}, rng(), num_candidates=3, effort=effort)
+    codes = conditional_codes(
+        generator, torch.tensor([[K, 1, K]]).expand(200, -1), {}, rng(), num_candidates=3, effort=effort
+    )
     assert (codes[:, 1] == 1).all()
     assert (effort.rows, effort.candidates, effort.weighted) == (200, 600, 200)
     assert 0 < effort.sample_size < 600 and effort.total_weight / 600 < 1e-3
@@ -175,7 +180,9 @@ def test_an_impossible_condition_is_refused() -> None:
     generator = tabled()
     with torch.no_grad():
         generator.table[..., 1, 1] = torch.finfo(torch.float64).min / 4
-    with pytest.raises(InputError, match=r"given must be possible together, .* probability 0 in all of 12 candidates"):
+    with pytest.raises(
+        InputError, match=r"given must be possible together, .* probability 0 in all of 12 candidates of sample 1"
+    ):
         conditional_codes(generator, torch.tensor([[K, 1, K]]).expand(3, -1), {}, rng(), num_candidates=4)
 
 
