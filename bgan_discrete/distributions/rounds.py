@@ -274,6 +274,29 @@ class RoundsCategorical(Distribution):
         first = self._with_first(list(allowed))
         return first._weighted_rounds(fixed_BP, fixed_BP, allowed, len(allowed), rng)
 
+    @torch.no_grad()
+    def log_prob_after_first(self, codes: Tensor, num_rounds: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Log-probabilities, given round 0, of the rounds after it and before ``num_rounds``; of a causal network.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``, in later rounds anything.
+            num_rounds: int64 ``[B]``.
+            labels: int64 ``[B]``; None without classes.
+
+        Returns:
+            ``[B]``, float64.
+
+        Raises:
+            InputError: If the codes have another event shape.
+        """
+        codes_BP = self._as_partial(codes)
+        is_counted = self.rounds < num_rounds[:, None]
+        codes_BP = codes_BP.masked_fill(~is_counted, 0)
+        whole = self._of_samples(codes_BP, labels)
+        before = self.rounds[:, None] < self.rounds
+        logits = whole._with_ends(whole._logits(codes_BP), codes_BP, before)
+        return (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
+
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``; S passes, or one of a causal network.
 

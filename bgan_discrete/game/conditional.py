@@ -2,14 +2,16 @@
 
     p(x | A) ~ q(x) w(x),   w(x) = the probability, along x, of what the condition A asks for
 
-Each row is offered C candidates x of q, one after the other; one is accepted with probability w(x), which is exact. A
-row that accepted none of them takes one of the candidates by its weight, from all those of the rows with the same
-condition: importance resampling. With p the mean of w, a row of a condition of its own comes to that with probability
-``(1 - p)^C``, which bounds the total variation between the law of its sample and the exact one.
+Where round 0 is given, and few beginnings are left open before the last thing that is asked, all of them are weighed,
+and the law is exact. Else each row is offered C candidates x of q, one after the other; one is accepted with probability
+w(x), which is exact. A row that accepted none of them takes one of the candidates by its weight, from all those of the
+rows with the same condition: importance resampling. With p the mean of w, a row of a condition of its own comes to that
+with probability ``(1 - p)^C``, which bounds the total variation between the law of its sample and the exact one.
 
 Letters: N samples, C candidates, P positions (the event shape, flattened), K categories.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bgan_discrete.distributions.rounds import RoundsCategorical
+from bgan_discrete.distributions.rounds import IMPOSSIBLE, RoundsCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Generator
@@ -25,6 +27,11 @@ from bgan_discrete.game.scoring import at_rest
 
 CANDIDATES = 64
 """C, of a row."""
+
+MAX_BEGINNINGS = 4096
+"""That are weighed for the rows of one condition, and not more than `CANDIDATES` for each of them."""
+
+LOGITS_AT_ONCE = 2**24
 
 LOW_SAMPLE_SIZE = 10
 """An effective sample size of the candidates, for each row that takes one by its weight, below which it is reported."""
@@ -128,33 +135,120 @@ def conditional_codes(
         return changed
 
     with at_rest(generator):
-        # 1. Candidates of all rows that have none yet; the last rows are offered several at once.
-        choices = _Choices(groups, effort)
-        offered = 0
+        # 1. Rows whose beginnings can all be weighed.
+        whole = distribution_of(torch.arange(len(fixed), device=device))
+        begun, is_begun = _among_all(whole, fixed, allowed, labels, groups, num_candidates, rng)
+        effort.rows += len(fixed)
+
+        # 2. Candidates of all others that have none yet; the last rows are offered several at once.
+        choices = _Choices(groups, (~is_begun).nonzero()[:, 0], effort)
+        wanted, offered = choices.pending, 0
         while offered < num_candidates and len(choices.pending):
-            copies = max(1, min(len(fixed) // len(choices.pending), num_candidates - offered))
+            copies = max(1, min(len(wanted) // len(choices.pending), num_candidates - offered))
             rows = choices.pending.repeat_interleave(copies).to(device)
             codes, log_w = distribution_of(rows).weighted(fixed[rows], allowed, rng)
             uniforms = torch.rand(len(rows), generator=rng, device=device, dtype=torch.float64)
             choices.offer(rows.cpu(), codes.cpu(), log_w.cpu(), (uniforms.log() < log_w).cpu())
             offered += copies
-        begun = choices.taken(rng).to(device)
+        if len(wanted):
+            begun[wanted] = choices.taken(rng)[wanted].to(begun)
 
-        # 2. What comes later in the order.
-        return distribution_of(torch.arange(len(fixed), device=device)).sample(1, rng, begun)[0].cpu()
+        # 3. What comes later in the order.
+        return whole.sample(1, rng, begun.to(device))[0].cpu()
+
+
+def _among_all(
+    distribution: RoundsCategorical,
+    fixed: Tensor,
+    allowed: Mapping[int, Tensor],
+    labels: Tensor | None,
+    groups: Tensor,
+    num_candidates: int,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Beginnings of rows, ``[N, *event_shape]`` on the CPU, and for which rows they are drawn, bool ``[N]``."""
+    begun, is_begun = fixed.cpu().clone(), torch.zeros(len(fixed), dtype=torch.bool)
+    if not distribution.network.is_causal:
+        return begun, is_begun
+    device, rows_of_groups, tables, ends = fixed.device, [], [], []
+    for group in groups.unique():
+        rows = (groups == group).nonzero()[:, 0]
+        limit = min(num_candidates * len(rows), MAX_BEGINNINGS)
+        table, num_rounds = _beginnings(distribution, fixed[rows[0]].flatten(), allowed, limit)
+        if table is not None:
+            rows_of_groups.append(rows)
+            tables.append(table)
+            ends.append(torch.full((len(table),), num_rounds, device=device))
+    if not tables:
+        return begun, is_begun
+    all_codes, all_ends = torch.cat(tables).view(-1, *distribution.event_shape), torch.cat(ends)
+    all_labels = None
+    if labels is not None:
+        of_tables = [labels[rows[0]].expand(len(table)) for rows, table in zip(rows_of_groups, tables, strict=True)]
+        all_labels = torch.cat(of_tables)
+    at_once = max(LOGITS_AT_ONCE // (fixed[0].numel() * distribution.num_categories), 1)
+    log_q = torch.cat(
+        [
+            distribution.log_prob_after_first(
+                all_codes[part], all_ends[part], None if all_labels is None else all_labels[part]
+            )
+            for part in torch.arange(len(all_codes), device=device).split(at_once)
+        ]
+    )
+    for rows, table, log_q_M in zip(rows_of_groups, tables, log_q.split([len(table) for table in tables]), strict=True):
+        if float(log_q_M.max()) < IMPOSSIBLE:
+            raise InputError(_impossible(len(table), rows))
+        taken = torch.multinomial(log_q_M.softmax(0), len(rows), replacement=True, generator=rng)
+        begun[rows] = table[taken].view(-1, *distribution.event_shape).to(begun)
+        is_begun[rows] = True
+    return begun, is_begun
+
+
+def _beginnings(
+    distribution: RoundsCategorical, fixed: Tensor, allowed: Mapping[int, Tensor], limit: int
+) -> tuple[Tensor | None, int]:
+    """All codes ``[M, P]`` that a condition allows up to the last round of which something is asked, and its end.
+
+    None where they are more than ``limit``, or not all of round 0 is fixed, whose law is that over all latents.
+    """
+    is_fixed, rounds = fixed < distribution.num_categories, distribution.rounds
+    is_asked = is_fixed.clone()
+    is_asked[list(allowed)] = True
+    num_rounds = int(rounds[is_asked].max()) + 1 if bool(is_asked.any()) else 0
+    if not bool(is_fixed[rounds == 0].all()):
+        return None, num_rounds
+    is_open = ~is_fixed & (rounds < num_rounds)
+    sizes = distribution.space.sizes or (distribution.num_categories,) * len(fixed)
+    places = is_open.nonzero()[:, 0].tolist()
+    choices = [
+        allowed[place].nonzero()[:, 0].to(fixed) if place in allowed else torch.arange(sizes[place]).to(fixed)
+        for place in places
+    ]
+    count = math.prod(map(len, choices))
+    if count > limit:
+        return None, num_rounds
+    codes = fixed.repeat(count, 1)
+    if choices:
+        codes[:, places] = torch.cartesian_prod(*choices).view(count, -1)
+    return codes, num_rounds
+
+
+def _impossible(count: int, rows: Tensor) -> str:
+    return (
+        f"given must be possible together, but the model gives it probability 0 in all of {count} candidates of sample "
+        f"{int(rows[0]) + 1}"
+    )
 
 
 class _Choices:
     """Which candidates rows take; those of a group have one condition, and may take each other's."""
 
-    def __init__(self, groups: Tensor, effort: Effort) -> None:
-        self.groups, self.effort = groups, effort
-        self.pending = torch.arange(len(groups))
+    def __init__(self, groups: Tensor, pending: Tensor, effort: Effort) -> None:
+        self.groups, self.pending, self.effort = groups, pending, effort
         self.place_of = torch.full((len(groups),), -1)  # in the pool of all candidates
         self.codes: list[Tensor] = []
         self.log_w: list[Tensor] = []
         self.rows: list[Tensor] = []
-        effort.rows += len(groups)
 
     def offer(self, rows: Tensor, codes: Tensor, log_w: Tensor, is_accepted: Tensor) -> None:
         """Let pending rows take the accepted ones of their group, in their order."""
@@ -179,10 +273,7 @@ class _Choices:
             rows, pool = self.pending[of_pending == group], (group_of == group).nonzero()[:, 0]
             log_w_C = log_w[pool]
             if not bool((log_w_C > -torch.inf).any()):
-                raise InputError(
-                    f"given must be possible together, but the model gives it probability 0 in all of {len(pool)} "
-                    f"candidates of sample {int(rows[0]) + 1}"
-                )
+                raise InputError(_impossible(len(pool), rows))
             weights = log_w_C.softmax(0)
             self.effort.weighted += len(rows)
             self.effort.sample_size += float(1 / weights.square().sum())

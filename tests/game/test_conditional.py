@@ -45,7 +45,7 @@ def conditional(law: dict[Codes, Tensor], fixed: Codes, allowed: dict[int, Tenso
 
 
 def drawn(
-    generator: TabledRounds, fixed: Codes, allowed: dict[int, Tensor], num: int, candidates: int = 400, seed: int = 0
+    generator: TabledRounds, fixed: Codes, allowed: dict[int, Tensor], num: int, candidates: int = 150, seed: int = 0
 ) -> Tensor:
     return conditional_codes(
         generator, torch.tensor([fixed]).expand(num, -1), allowed, rng(seed), num_candidates=candidates
@@ -97,7 +97,7 @@ def test_a_masked_network_sees_fixed_codes_and_draws_sets_first(fixed: Codes, po
     effort = Effort()
     num = 3000
     codes = conditional_codes(
-        generator, torch.tensor([fixed]).expand(num, -1), allowed, rng(3), num_candidates=300, effort=effort
+        generator, torch.tensor([fixed]).expand(num, -1), allowed, rng(3), num_candidates=150, effort=effort
     )
     assert fits(codes, law)
     # After a visible code the first set needs no weights: each row takes its first candidate.
@@ -107,7 +107,7 @@ def test_a_masked_network_sees_fixed_codes_and_draws_sets_first(fixed: Codes, po
 def test_what_comes_first_needs_no_weights() -> None:
     effort = Effort()
     conditional_codes(tabled(), torch.tensor([[K, K, 1]]).expand(50, -1), {}, rng(), effort=effort)
-    assert (effort.candidates, effort.weighted, effort.lines()) == (50, 0, [])
+    assert (effort.candidates, effort.weighted, effort.lines()) == (0, 0, [])
     for sizes, fixed, is_begun in (
         ((1, 1, 1), (K, K, 1), True),
         ((1, 1, 1), (1, K, 1), True),
@@ -119,6 +119,24 @@ def test_what_comes_first_needs_no_weights() -> None:
     ):
         assert tabled(sizes)(BITS).is_begun_by(torch.tensor([fixed])) == is_begun
         assert tabled(sizes, causal=False)(BITS).is_begun_by(torch.tensor([fixed]))
+
+
+def test_where_the_first_is_given_all_beginnings_are_weighed() -> None:
+    generator = tabled()
+    for fixed, num, candidates in (((K, 0, 1), 2000, 0), ((K, 0, 1), 1, 0), ((K, 0, K), 1, 1), ((0, K, K), 1, 1)):
+        effort = Effort()
+        codes = conditional_codes(generator, torch.tensor([fixed]).expand(num, -1), {}, rng(), effort=effort)
+        assert (effort.rows, effort.candidates >= candidates) == (num, True)
+        assert effort.candidates == 0 or candidates > 0
+        assert num == 1 or fits(codes, conditional(generator.law(), fixed, {}))
+    # Three beginnings are too many for two candidates.
+    effort = Effort()
+    conditional_codes(generator, torch.tensor([[K, 0, 1]]), {}, rng(), num_candidates=2, effort=effort)
+    assert effort.candidates > 0
+    with torch.no_grad():
+        generator.table[..., 1, 0] = torch.finfo(torch.float64).min / 4
+    with pytest.raises(InputError, match=r"the model gives it probability 0 in all of 3 candidates of sample 1"):
+        conditional_codes(generator, torch.tensor([[K, 0, 1]]), {}, rng())
 
 
 def finite_law(generator: TabledRounds, fixed: Codes, candidates: int) -> dict[Codes, float]:
