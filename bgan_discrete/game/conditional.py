@@ -3,10 +3,11 @@
     p(x | A) ~ q(x) w(x),   w(x) = the probability, along x, of what the condition A asks for
 
 Where round 0 is given, and few beginnings are left open before the last thing that is asked, all of them are weighed,
-and the law is exact. Else each row is offered C candidates x of q, one after the other; one is accepted with probability
-w(x), which is exact. A row that accepted none of them takes one of the candidates by its weight, from all those of the
-rows with the same condition: importance resampling. With p the mean of w, a row of a condition of its own comes to that
-with probability ``(1 - p)^C``, which bounds the total variation between the law of its sample and the exact one.
+and the law is exact. Else each row is offered C candidates x of q, one after the other, and accepts one with
+probability w(x), which is exact too. A row that accepted none takes one of the candidates by its weight, from all those
+of the rows with the same condition: importance resampling. With p the mean of w, a row of a condition of its own comes
+to that with probability ``(1 - p)^C``, which bounds the total variation between the law of its sample and the exact
+one.
 
 Letters: N samples, C candidates, P positions (the event shape, flattened), K categories.
 """
