@@ -506,28 +506,28 @@ class RoundsCategorical(Distribution):
         for s in range(num_rounds):
             positions = self._positions(s)
             logits = self._with_ends(logits_of_round(codes, s), codes)
-            fixed_BR = fixed[:, positions]
-            is_fixed = fixed_BR < self.num_categories
-            may_be_RK = torch.ones(logits.shape[1:], dtype=torch.bool, device=codes.device)
+            fixed_there = fixed[:, positions]
+            is_fixed = fixed_there < self.num_categories
+            may_be = torch.ones(logits.shape[1:], dtype=torch.bool, device=codes.device)
             for place, position in enumerate(positions.tolist()):
                 if position in allowed:
-                    may_be_RK[place] = allowed[position].to(codes.device)
+                    may_be[place] = allowed[position].to(codes.device)
 
             # 1. The probability of what is asked for; nothing of codes that were visible, which the network knew.
             log_q = torch.log_softmax(logits.double(), dim=-1)
-            of_set = torch.logsumexp(log_q.masked_fill(~may_be_RK, -math.inf), dim=-1)
-            of_set = of_set.masked_fill(may_be_RK.all(1), 0.0)
-            of_code = log_q.gather(-1, (fixed_BR * is_fixed)[..., None]).squeeze(-1) * was_hidden[:, positions]
+            of_set = torch.logsumexp(log_q.masked_fill(~may_be, -math.inf), dim=-1)
+            of_set = of_set.masked_fill(may_be.all(1), 0.0)
+            of_code = log_q.gather(-1, (fixed_there * is_fixed)[..., None]).squeeze(-1) * was_hidden[:, positions]
             if s == 0:  # the latent, which is drawn, counts where anything of this round is, and nothing is visible
                 is_random = ~is_fixed.all(1) if self.network.is_causal else was_hidden.all(1)
             log_w_B += torch.where(is_fixed, of_code, of_set).sum(1) * is_random
             is_random = is_random | (~is_fixed).any(1)
 
             # 2. The codes: those that are fixed, and draws inside the sets.
-            logits = logits.masked_fill(~may_be_RK, torch.finfo(logits.dtype).min)
+            logits = logits.masked_fill(~may_be, torch.finfo(logits.dtype).min)
             drawn = sample_categorical(logits, 1, rng)[0].long()
             drawn = torch.minimum(drawn, self._category_sizes()[positions] - 1)
-            codes = codes.index_copy(1, positions, torch.where(is_fixed, fixed_BR, drawn))
+            codes = codes.index_copy(1, positions, torch.where(is_fixed, fixed_there, drawn))
         log_w_B = log_w_B.masked_fill(log_w_B < IMPOSSIBLE, -math.inf)
         return self._shown(codes), log_w_B
 
