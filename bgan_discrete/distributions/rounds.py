@@ -275,13 +275,16 @@ class RoundsCategorical(Distribution):
         return first._weighted_rounds(fixed_BP, fixed_BP, allowed, len(allowed), rng)
 
     @torch.no_grad()
-    def log_prob_after_first(self, codes: Tensor, num_rounds: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log-probabilities, given round 0, of the rounds after it and before ``num_rounds``; of a causal network.
+    def beginning_log_prob(
+        self, codes: Tensor, num_rounds: Tensor, labels: Tensor | None = None, with_first: bool = True
+    ) -> Tensor:
+        """Log-probabilities of the first rounds of samples; of a causal network.
 
         Args:
             codes: Integers ``[B, *event_shape]``, in later rounds anything.
-            num_rounds: int64 ``[B]``.
+            num_rounds: int64 ``[B]``, how many rounds count.
             labels: int64 ``[B]``; None without classes.
+            with_first: Whether round 0 counts, as in `mixture_log_prob`; else what comes after is meant, given round 0.
 
         Returns:
             ``[B]``, float64.
@@ -295,7 +298,8 @@ class RoundsCategorical(Distribution):
         whole = self._of_samples(codes_BP, labels)
         before = self.rounds[:, None] < self.rounds
         logits = whole._with_ends(whole._logits(codes_BP), codes_BP, before)
-        return (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
+        later_B = (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
+        return later_B + self._first_log_prob(codes_BP, self.rounds == 0, labels).double() if with_first else later_B
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``; S passes, or one of a causal network.

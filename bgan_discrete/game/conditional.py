@@ -2,12 +2,12 @@
 
     p(x | A) ~ q(x) w(x),   w(x) = the probability, along x, of what the condition A asks for
 
-Where round 0 is given, and few beginnings are left open before the last thing that is asked, all of them are weighed,
-and the law is exact. Else each row is offered C candidates x of q, one after the other, and accepts one with
-probability w(x), which is exact too. A row that accepted none takes one of the candidates by its weight, from all those
-of the rows with the same condition: importance resampling. With p the mean of w, a row of a condition of its own comes
-to that with probability ``(1 - p)^C``, which bounds the total variation between the law of its sample and the exact
-one.
+Where few beginnings are left open before the last thing that is asked, all of them are weighed, and the law is exact
+(of few rows also where round 0 is open, whose law is estimated by `LATENTS` latents). Else each row is offered C
+candidates x of q, one after the other, and accepts one with probability w(x), which is exact too. A row that accepted
+none takes one of the candidates by its weight, from all those of the rows with the same condition: importance
+resampling. With p the mean of w, a row of a condition of its own comes to that with probability ``(1 - p)^C``, which
+bounds the total variation between the law of its sample and the exact one.
 
 Letters: N samples, C candidates, P positions (the event shape, flattened), K categories.
 """
@@ -31,6 +31,9 @@ CANDIDATES = 64
 
 MAX_BEGINNINGS = 4096
 """That are weighed for the rows of one condition, and not more than `CANDIDATES` for each of them."""
+
+FEW_ROWS, LATENTS = 64, 1024
+"""Up to so many rows of one condition that leaves round 0 open, its law is that over so many latents."""
 
 LOGITS_AT_ONCE = 2**24
 
@@ -138,7 +141,8 @@ def conditional_codes(
     with at_rest(generator):
         # 1. Rows whose beginnings can all be weighed.
         whole = distribution_of(torch.arange(len(fixed), device=device))
-        begun, is_begun = _among_all(whole, fixed, allowed, labels, groups, num_candidates, rng)
+        few = distribution_of(torch.arange(LATENTS, device=device) % len(fixed))
+        begun, is_begun = _among_all(few, fixed, allowed, labels, groups, num_candidates, rng)
         effort.rows += len(fixed)
 
         # 2. Candidates of all others that have none yet; the last rows are offered several at once.
@@ -171,12 +175,14 @@ def _among_all(
     begun, is_begun = fixed.cpu().clone(), torch.zeros(len(fixed), dtype=torch.bool)
     if not distribution.network.is_causal:
         return begun, is_begun
-    device, rows_of_groups, tables, ends = fixed.device, [], [], []
+    device, rows_of_groups, tables, ends, with_first = fixed.device, [], [], [], False
     for group in groups.unique():
         rows = (groups == group).nonzero()[:, 0]
         limit = min(num_candidates * len(rows), MAX_BEGINNINGS)
         table, num_rounds = _beginnings(distribution, fixed[rows[0]].flatten(), allowed, limit)
-        if table is not None:
+        is_open = bool((fixed[rows[0]].flatten()[distribution.rounds == 0] == distribution.num_categories).any())
+        if table is not None and (not is_open or len(rows) <= FEW_ROWS):
+            with_first = with_first or is_open
             rows_of_groups.append(rows)
             tables.append(table)
             ends.append(torch.full((len(table),), num_rounds, device=device))
@@ -187,11 +193,11 @@ def _among_all(
     if labels is not None:
         of_tables = [labels[rows[0]].expand(len(table)) for rows, table in zip(rows_of_groups, tables, strict=True)]
         all_labels = torch.cat(of_tables)
-    at_once = max(LOGITS_AT_ONCE // (fixed[0].numel() * distribution.num_categories), 1)
+    at_once = max(LOGITS_AT_ONCE // max(fixed[0].numel() * distribution.num_categories, LATENTS), 1)
     log_q = torch.cat(
         [
-            distribution.log_prob_after_first(
-                all_codes[part], all_ends[part], None if all_labels is None else all_labels[part]
+            distribution.beginning_log_prob(
+                all_codes[part], all_ends[part], None if all_labels is None else all_labels[part], with_first
             )
             for part in torch.arange(len(all_codes), device=device).split(at_once)
         ]
@@ -210,14 +216,12 @@ def _beginnings(
 ) -> tuple[Tensor | None, int]:
     """All codes ``[M, P]`` that a condition allows up to the last round of which something is asked, and its end.
 
-    None where they are more than ``limit``, or not all of round 0 is fixed, whose law is that over all latents.
+    None where they are more than ``limit``.
     """
     is_fixed, rounds = fixed < distribution.num_categories, distribution.rounds
     is_asked = is_fixed.clone()
     is_asked[list(allowed)] = True
     num_rounds = int(rounds[is_asked].max()) + 1 if bool(is_asked.any()) else 0
-    if not bool(is_fixed[rounds == 0].all()):
-        return None, num_rounds
     is_open = ~is_fixed & (rounds < num_rounds)
     sizes = distribution.space.sizes or (distribution.num_categories,) * len(fixed)
     places = is_open.nonzero()[:, 0].tolist()

@@ -123,12 +123,42 @@ def test_what_comes_first_needs_no_weights() -> None:
 
 def test_where_the_first_is_given_all_beginnings_are_weighed() -> None:
     generator = tabled()
-    for fixed, num, candidates in (((K, 0, 1), 2000, 0), ((K, 0, 1), 1, 0), ((K, 0, K), 1, 1), ((0, K, K), 1, 1)):
+    for fixed, num in (((K, 0, 1), 2000), ((K, 0, 1), 1), ((K, 0, K), 1), ((0, K, K), 64), ((0, K, K), 2000)):
         effort = Effort()
         codes = conditional_codes(generator, torch.tensor([fixed]).expand(num, -1), {}, rng(), effort=effort)
-        assert (effort.rows, effort.candidates >= candidates) == (num, True)
-        assert effort.candidates == 0 or candidates > 0
+        assert (effort.rows, effort.candidates == 0) == (num, num <= 64 or fixed[2] == 1)
         assert num == 1 or fits(codes, conditional(generator.law(), fixed, {}))
+
+
+def test_the_law_of_an_open_first_round_is_that_over_many_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_groups", lambda fixed, labels: torch.arange(len(fixed)))
+    monkeypatch.setattr(module, "LATENTS", 4000)
+    generator, effort = tabled(), Effort()
+    for fixed in ((K, 0, K), (0, K, K), (K, 0, 1)):
+        codes = conditional_codes(generator, torch.tensor([fixed]).expand(800, -1), {}, rng(1), effort=effort)
+        assert effort.candidates == 0 and fits(codes, conditional(generator.law(), fixed, {}))
+
+
+def test_each_class_has_its_own_beginnings() -> None:
+    generator = TabledRounds(SPACE, (1, 1, 1), ORDER, True, num_classes=2)
+    fixed = torch.tensor([[K, 0, K], [K, 1, 1]]).repeat(32, 1)
+    labels = torch.arange(2).repeat_interleave(32)
+    found = []
+    for seed in range(40):
+        effort = Effort()
+        found.append(conditional_codes(generator, fixed, {}, rng(seed), labels=labels, effort=effort))
+        assert effort.candidates == 0
+    codes = torch.stack(found)
+    for label, row in itertools.product((0, 1), range(2)):
+        law = {
+            x: torch.stack([generator.probability(x, bit, label) for bit in (0, 1)]).mean() for x in generator.samples()
+        }
+        mine = codes[:, (labels == label) & (torch.arange(64) % 2 == row)].flatten(0, 1)
+        assert fits(mine, conditional(law, tuple(fixed[row].tolist()), {}))
+
+
+def test_more_beginnings_than_candidates_are_not_weighed() -> None:
+    generator = tabled()
     # Three beginnings are too many for two candidates.
     effort = Effort()
     conditional_codes(generator, torch.tensor([[K, 0, 1]]), {}, rng(), num_candidates=2, effort=effort)
@@ -169,7 +199,8 @@ def test_the_law_of_few_candidates_is_known_and_its_bias_bounded(
     fixed = (K, 1, K)
     law = {x: torch.tensor(0.0) for x in generator.samples()}
     law.update({x: torch.tensor(chance) for x, chance in finite_law(generator, fixed, candidates).items()})
-    # Rows of one condition share their candidates: here each has its own.
+    # Rows of one condition share their candidates: here each has its own, and none may look at all beginnings.
+    monkeypatch.setattr(module, "MAX_BEGINNINGS", 0)
     monkeypatch.setattr(module, "_groups", lambda fixed, labels: torch.arange(len(fixed)))
     assert fits(drawn(generator, fixed, {}, 3000, candidates), law)
 
@@ -199,9 +230,9 @@ def test_an_impossible_condition_is_refused() -> None:
     with torch.no_grad():
         generator.table[..., 1, 1] = torch.finfo(torch.float64).min / 4
     with pytest.raises(
-        InputError, match=r"given must be possible together, .* probability 0 in all of 12 candidates of sample 1"
+        InputError, match=r"given must be possible together, .* probability 0 in all of 396 candidates of sample 1"
     ):
-        conditional_codes(generator, torch.tensor([[K, 1, K]]).expand(3, -1), {}, rng(), num_candidates=4)
+        conditional_codes(generator, torch.tensor([[K, 1, K]]).expand(99, -1), {}, rng(), num_candidates=4)
 
 
 def test_rows_of_several_conditions_and_classes_keep_their_own() -> None:
