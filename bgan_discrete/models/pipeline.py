@@ -300,7 +300,8 @@ class Pipeline:
 
     def _training_codes(self) -> np.ndarray:
         """The codes of what the model was trained on, also by the run in whose folder it is."""
-        if self.data is None:
+        data = self.data
+        if data is None:
             run = None if self._origin is None else RunFolder(folder_of_run(self._origin))
             if run is None or not run.config.is_file():
                 raise InputError(
@@ -308,8 +309,8 @@ class Pipeline:
                     "file of rows: combinations(city, country, 'rows.csv')"
                 )
             config: Any = self.kind.config_class.from_flat(load_config_values(run.config))
-            self.data = self.kind.load(config.data, self.codec)
-        codes: np.ndarray = self.data.codes
+            data = self.kind.load(config.data, self.codec)
+        codes: np.ndarray = data.codes
         return codes
 
     def given_codes(self, given: Any) -> GivenCodes:
