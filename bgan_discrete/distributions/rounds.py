@@ -299,7 +299,15 @@ class RoundsCategorical(Distribution):
         before = self.rounds[:, None] < self.rounds
         logits = whole._with_ends(whole._logits(codes_BP), codes_BP, before)
         later_B = (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
-        return later_B + self._first_log_prob(codes_BP, self.rounds == 0, labels).double() if with_first else later_B
+        if not with_first:
+            return later_B
+        log_q_NRK = torch.log_softmax(self._session()(self._start(None), 0).double(), dim=-1)
+        is_code = codes_BP[:, self._positions(0), None] == torch.arange(self.num_categories, device=codes_BP.device)
+        log_q_BN = is_code.double().flatten(1) @ log_q_NRK.flatten(1).T
+        if labels is not None and self.labels is not None:
+            log_q_BN = log_q_BN.masked_fill(labels[:, None] != self.labels, -math.inf)
+        count_B = (log_q_BN > -math.inf).sum(1)  # of the label's latents; -inf for a label that no latent has
+        return later_B + torch.logsumexp(log_q_BN, dim=1) - count_B.clamp_min(1).log()
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``; S passes, or one of a causal network.
