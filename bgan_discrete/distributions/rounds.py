@@ -302,7 +302,7 @@ class RoundsCategorical(Distribution):
         if not with_first:
             return later_B
         log_q_NRK = torch.log_softmax(self._session()(self._start(None), 0).double(), dim=-1)
-        is_code = codes_BP[:, self._positions(0), None] == torch.arange(self.num_categories, device=codes_BP.device)
+        is_code = codes_BP[:, self._positions(0), None] == torch.arange(log_q_NRK.shape[-1], device=codes_BP.device)
         log_q_BN = is_code.double().flatten(1) @ log_q_NRK.flatten(1).T
         if labels is not None and self.labels is not None:
             log_q_BN = log_q_BN.masked_fill(labels[:, None] != self.labels, -math.inf)
@@ -523,7 +523,7 @@ class RoundsCategorical(Distribution):
             may_be = torch.ones(logits.shape[1:], dtype=torch.bool, device=codes.device)
             for place, position in enumerate(positions.tolist()):
                 if position in allowed:
-                    may_be[place] = allowed[position].to(codes.device)
+                    may_be[place] = allowed[position][: logits.shape[-1]].to(codes.device)
 
             # 1. The probability of what is asked for; nothing of codes that were visible, which the network knew.
             log_q = torch.log_softmax(logits.double(), dim=-1)
