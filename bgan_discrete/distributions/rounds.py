@@ -301,9 +301,11 @@ class RoundsCategorical(Distribution):
         later_B = (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
         if not with_first:
             return later_B
-        log_q_NRK = torch.log_softmax(self._session()(self._start(None), 0).double(), dim=-1)
-        is_code = codes_BP[:, self._positions(0), None] == torch.arange(log_q_NRK.shape[-1], device=codes_BP.device)
-        log_q_BN = is_code.double().flatten(1) @ log_q_NRK.flatten(1).T
+        log_q_of_latents = torch.log_softmax(self._session()(self._start(None), 0).double(), dim=-1)
+        is_code = codes_BP[:, self._positions(0), None] == torch.arange(
+            log_q_of_latents.shape[-1], device=codes_BP.device
+        )
+        log_q_BN = is_code.double().flatten(1) @ log_q_of_latents.flatten(1).T
         if labels is not None and self.labels is not None:
             log_q_BN = log_q_BN.masked_fill(labels[:, None] != self.labels, -math.inf)
         count_B = (log_q_BN > -math.inf).sum(1)  # of the label's latents; -inf for a label that no latent has
