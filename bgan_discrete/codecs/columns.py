@@ -190,7 +190,7 @@ class BinnedColumn:
             raise InputError(f"decimals and step of column {self.name!r} must be integers, or decimals None")
         if self.form is not None:
             try:
-                self._written([*self.edges, *self.values, *of_bins])
+                self.written([*self.edges, *self.values, *of_bins])
                 are_dates = all(isinstance(number, int) for number in (*self.values, *of_bins))
             except (ValueError, OverflowError):
                 are_dates = False
@@ -240,7 +240,7 @@ class BinnedColumn:
             row = numbers.index(None)
             if self.form is not None:
                 raise InputError(
-                    f"column {self.name!r} holds dates or times such as {self._written(self.values[:1])[0]} "
+                    f"column {self.name!r} holds dates or times such as {self.written(self.values[:1])[0]} "
                     f"({self.form}), but {shown(values[row])} stands in row {row + 1}"
                     + ("; name what means a missing value by --missing" if isinstance(values[row], str) else "")
                 )
@@ -260,9 +260,9 @@ class BinnedColumn:
         """  # fmt: skip
         if uniforms is not None and self.pieces and not ranges:
             return self._drawn(np.asarray(codes, np.int64), uniforms)
-        values: list[Value] = self._written(self.values)
+        values: list[Value] = self.written(self.values)
         if ranges:
-            ends = self._written(self.edges) if self.form is not None else [f"{edge:g}" for edge in self.edges]
+            ends = self.written(self.edges) if self.form is not None else [f"{edge:g}" for edge in self.edges]
             values = [
                 f"[{low}, {high}{']' if place == len(self.values) - 1 else ')'}"
                 for place, (low, high) in enumerate(itertools.pairwise(ends))
@@ -275,9 +275,10 @@ class BinnedColumn:
         if decode != "inside" or not self.pieces:
             return self.decode(np.arange(self.size), decode == "ranges")
         numbers = {number for pieces in self.pieces for piece in pieces for number in piece[:2]}
-        return [*self._written(sorted(numbers)), *self._others]
+        return [*self.written(sorted(numbers)), *self._others]
 
-    def _written(self, numbers: Sequence[float]) -> list[Value]:
+    def written(self, numbers: Sequence[float]) -> list[Value]:
+        """Numbers as values of the column: themselves, or dates and times in its form."""
         form = self._form
         return list(numbers) if form is None else [*form.texts_of([int(number) for number in numbers])]
 
@@ -318,7 +319,7 @@ class BinnedColumn:
             units = low[place] + steps * self.step
             if not isinstance(self.values[0], int):
                 units = units.astype(float) / 10**self.decimals
-            found = self._written(units.tolist())
+            found = self.written(units.tolist())
         others = self._others
         for row in np.flatnonzero(is_other).tolist():
             found[row] = others[int(codes[row]) - len(self.values)]

@@ -152,9 +152,18 @@ class ArrayTrainingConfig(ScriptConfig):
             },
             "--given": {
                 "metavar": "GIVEN",
-                "help": "what samples are to have, of a generator in rounds: of a table values such as "
-                "sex=Female,class=e (one that holds a comma in double quotes) or a file of rows, whose empty cells are "
-                "drawn; of an array a .npy file, -1 where it is drawn; several are shared evenly among the samples",
+                "help": "what samples are to have, of a generator in rounds: of a table conditions such as "
+                "'sex=Female,age>=40,job in (farm, none)' (one that holds another comma in double quotes) or a file of "
+                "rows, whose empty cells are drawn; of an array a .npy file, -1 where it is drawn; several are shared "
+                "evenly among the samples",
+            },
+            "--constraint": {
+                "metavar": "RULE",
+                "action": "append",
+                "dest": "constraints",
+                "help": "what each row of a table must obey, such as 'end >= start' or 'combinations(city, country)', "
+                "which allows those of the training data; rows that break it are drawn anew; may be given several "
+                "times",
             },
         },
         evaluating={"--targets": {"metavar": "STR", "help": TARGETS_HELP}},

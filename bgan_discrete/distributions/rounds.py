@@ -12,7 +12,7 @@ Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,9 @@ from bgan_discrete.distributions.protocol import Distribution, RoundSession, Rou
 from bgan_discrete.distributions.sampling import as_index, check_sharpening, code_dtype, sample_categorical, sharpen
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
+
+IMPOSSIBLE = -1e30
+"""A log-probability below this is that of a code which a position cannot have."""
 
 
 class RoundsCategorical(Distribution):
@@ -209,6 +212,105 @@ class RoundsCategorical(Distribution):
             codes = kept.repeat_interleave(num_candidates, 0)
         return self._finished(codes[first]).view(-1, *self.event_shape)
 
+    def is_begun_by(self, fixed: Tensor) -> bool:
+        """Whether `sample` with these ``fixed`` codes draws the rest by its conditional law, for each of them.
+
+        So it does for a masked network, which sees them all from the first round on: its law is that of the order in
+        which they come first. A causal one sees what comes before in its order, so that there they must be its first
+        codes; and of round 0 all or nothing, since its positions have the latent in common.
+
+        Args:
+            fixed: Codes ``[B, *event_shape]``, K where they are to be drawn.
+
+        Returns:
+            Whether no weights are needed.
+
+        Raises:
+            InputError: If the codes do not fit.
+        """
+        if not self.network.is_causal:
+            return True
+        is_fixed = self._as_fixed(fixed) < self.num_categories
+        of_first = is_fixed[:, self.rounds == 0]
+        is_whole = not is_fixed.any(1).ne(of_first.all(1)).any()
+        return self._are_first(~is_fixed) and is_whole
+
+    @torch.no_grad()
+    def weighted(
+        self, fixed: Tensor, allowed: Mapping[int, Tensor] | None = None, rng: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the rounds up to the last one of which something is asked, and weigh the draws by its probability.
+
+            log w = sum over rounds of log q(codes asked for | all that was drawn before)
+
+        Codes that are asked for are set as they come up, and those of a set are drawn inside it. A draw that is taken
+        in proportion to ``w``, and drawn to its end by `sample`, follows the conditional law. A masked network sees the
+        fixed codes first, and draws positions with sets next, one a round.
+
+        Args:
+            fixed: Integers ``[N, *event_shape]`` in ``[0, K]``: codes that samples are to have, K elsewhere.
+            allowed: Number of a position in ``[0, P)`` -> bool ``[K]``, the codes that it may have where none is fixed.
+            rng: Source of the draws.
+
+        Returns:
+            Codes ``[N, *event_shape]``, K in later rounds, and log weights, float64 ``[N]``, at most 0; -inf where
+            something is asked for that cannot be. Factors that are the same for all draws with the same fixed codes are
+            left out.
+
+        Raises:
+            InputError: If the codes do not fit.
+
+        Source:
+            Likelihood weighting: Fung and Chang (1990); Shachter and Peot (1990).
+        """
+        allowed = {} if allowed is None else allowed
+        fixed_BP = self._as_fixed(fixed)
+        is_asked_P = (fixed_BP < self.num_categories).any(0)
+        is_asked_P[list(allowed)] = True
+        if self.network.is_causal:
+            return self._weighted_rounds(
+                self._start(None), fixed_BP, allowed, int(self.rounds[is_asked_P].max()) + 1, rng
+            )
+        first = self._with_first(list(allowed))
+        return first._weighted_rounds(fixed_BP, fixed_BP, allowed, len(allowed), rng)
+
+    @torch.no_grad()
+    def beginning_log_prob(
+        self, codes: Tensor, num_rounds: Tensor, labels: Tensor | None = None, with_first: bool = True
+    ) -> Tensor:
+        """Log-probabilities of the first rounds of samples; of a causal network.
+
+        Args:
+            codes: Integers ``[B, *event_shape]``, in later rounds anything.
+            num_rounds: int64 ``[B]``, how many rounds count.
+            labels: int64 ``[B]``; None without classes.
+            with_first: Whether round 0 counts, as in `mixture_log_prob`; else what comes after is meant, given round 0.
+
+        Returns:
+            ``[B]``, float64.
+
+        Raises:
+            InputError: If the codes have another event shape.
+        """
+        codes_BP = self._as_partial(codes)
+        is_counted = self.rounds < num_rounds[:, None]
+        codes_BP = codes_BP.masked_fill(~is_counted, 0)
+        whole = self._of_samples(codes_BP, labels)
+        before = self.rounds[:, None] < self.rounds
+        logits = whole._with_ends(whole._logits(codes_BP), codes_BP, before)
+        later_B = (_log_prob_of(logits.double(), codes_BP) * (is_counted & (self.rounds > 0))).sum(1)
+        if not with_first:
+            return later_B
+        log_q_of_latents = torch.log_softmax(self._session()(self._start(None), 0).double(), dim=-1)
+        is_code = codes_BP[:, self._positions(0), None] == torch.arange(
+            log_q_of_latents.shape[-1], device=codes_BP.device
+        )
+        log_q_BN = is_code.double().flatten(1) @ log_q_of_latents.flatten(1).T
+        if labels is not None and self.labels is not None:
+            log_q_BN = log_q_BN.masked_fill(labels[:, None] != self.labels, -math.inf)
+        count_B = (log_q_BN > -math.inf).sum(1)  # of the label's latents; -inf for a label that no latent has
+        return later_B + torch.logsumexp(log_q_BN, dim=1) - count_B.clamp_min(1).log()
+
     def log_prob(self, codes: Tensor) -> Tensor:
         """``log g(x_m | z_n)``, ``[M, N]``, of codes ``[M, N, *event_shape]``; S passes, or one of a causal network.
 
@@ -306,7 +408,8 @@ class RoundsCategorical(Distribution):
 
     def _changed(self, **changes: Any) -> "RoundsCategorical":
         same = {"latents": self.latents, "labels": self.labels, "sizes": self.sizes, "sharpening": self._sharpening}
-        changed = RoundsCategorical(self.network, space=self.space, ranks=self.ranks, **{**same, **changes})
+        same["ranks"] = self.ranks
+        changed = RoundsCategorical(self.network, space=self.space, **{**same, **changes})
         changed._checked_as, changed._precision = self._checked_as, self._precision
         return changed
 
@@ -339,24 +442,38 @@ class RoundsCategorical(Distribution):
         device, shape = self.latents.device, (self.batch_size, self.space.num_positions)
         if fixed is None:
             return torch.full(shape, self.num_categories, dtype=torch.long, device=device)
-        if tuple(fixed.shape) == self.event_shape:
-            fixed = fixed[None]
-        codes = self._as_partial(fixed)
+        codes = self._as_fixed(fixed[None] if tuple(fixed.shape) == self.event_shape else fixed)
         if len(codes) not in (1, self.batch_size):
             raise InputError(f"fixed must be one sample, or one for each of {self.batch_size}, got {len(codes)}")
-        limits = self._category_sizes()
-        is_free = codes == self.num_categories
-        if bool(((codes < 0) | (codes >= limits) & ~is_free).any()):
-            raise InputError(
-                f"fixed must hold codes in [0, {self.num_categories}) that their positions have, and "
-                f"{self.num_categories} where they are to be drawn"
-            )
-        if self.network.is_causal and bool((is_free[:, self.ranks.argsort()].int().diff(dim=1) < 0).any()):
+        if self.network.is_causal and not self._are_first(codes == self.num_categories):
             raise InputError(
                 "fixed codes must be the first ones of the order for a causal generator, which sees nothing else; a "
                 "masked one fills any gaps"
             )
         return codes.repeat(self.batch_size // len(codes), 1)
+
+    def _as_fixed(self, fixed: Tensor) -> Tensor:
+        """Codes ``[B, P]`` that samples are to have, K where they are to be drawn."""
+        codes = self._as_partial(fixed)
+        is_free = codes == self.num_categories
+        if bool(((codes < 0) | (codes >= self._category_sizes()) & ~is_free).any()):
+            raise InputError(
+                f"fixed must hold codes in [0, {self.num_categories}) that their positions have, and "
+                f"{self.num_categories} where they are to be drawn"
+            )
+        return codes
+
+    def _are_first(self, is_free: Tensor) -> bool:
+        """Whether no position that is not free ``[B, P]`` comes after one that is, in the order."""
+        return not bool((is_free[:, self.ranks.argsort()].int().diff(dim=1) < 0).any())
+
+    def _with_first(self, positions: Sequence[int]) -> "RoundsCategorical":
+        """The distribution that draws some positions first, one a round, and then the others in their rounds."""
+        is_first = torch.zeros_like(self.ranks, dtype=torch.bool)
+        is_first[list(positions)] = True
+        order = torch.argsort(self.ranks - len(self.ranks) * is_first)
+        left = torch.bincount(self.rounds[~is_first], minlength=self.num_rounds).tolist()
+        return self._changed(ranks=order.argsort(), sizes=[1] * len(positions) + [size for size in left if size])
 
     def _shown(self, codes: Tensor) -> Tensor:
         """Partly drawn samples as a discriminator reads them, ``[B, *event_shape]``."""
@@ -390,6 +507,47 @@ class RoundsCategorical(Distribution):
         for s in range(num_rounds):
             codes = self._with_round(codes, s, logits_of_round(codes, s), rng)
             yield codes
+
+    def _weighted_rounds(
+        self,
+        codes: Tensor,
+        fixed: Tensor,
+        allowed: Mapping[int, Tensor],
+        num_rounds: int,
+        rng: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """What `weighted` gives, of the first rounds; ``codes`` are those that are visible before round 0."""
+        log_w_B = torch.zeros(len(codes), dtype=torch.float64, device=codes.device)
+        was_hidden = codes == self.num_categories
+        is_random = torch.zeros_like(was_hidden[:, 0])  # whether something before this round was drawn
+        logits_of_round = self._session()
+        for s in range(num_rounds):
+            positions = self._positions(s)
+            logits = self._with_ends(logits_of_round(codes, s), codes)
+            fixed_there = fixed[:, positions]
+            is_fixed = fixed_there < self.num_categories
+            may_be = torch.ones(logits.shape[1:], dtype=torch.bool, device=codes.device)
+            for place, position in enumerate(positions.tolist()):
+                if position in allowed:
+                    may_be[place] = allowed[position][: logits.shape[-1]].to(codes.device)
+
+            # 1. The probability of what is asked for; nothing of codes that were visible, which the network knew.
+            log_q = torch.log_softmax(logits.double(), dim=-1)
+            of_set = torch.logsumexp(log_q.masked_fill(~may_be, -math.inf), dim=-1)
+            of_set = of_set.masked_fill(may_be.all(1), 0.0)
+            of_code = log_q.gather(-1, (fixed_there * is_fixed)[..., None]).squeeze(-1) * was_hidden[:, positions]
+            if s == 0:  # the latent, which is drawn, counts where anything of this round is, and nothing is visible
+                is_random = ~is_fixed.all(1) if self.network.is_causal else was_hidden.all(1)
+            log_w_B += torch.where(is_fixed, of_code, of_set).sum(1) * is_random
+            is_random = is_random | (~is_fixed).any(1)
+
+            # 2. The codes: those that are fixed, and draws inside the sets.
+            logits = logits.masked_fill(~may_be, torch.finfo(logits.dtype).min)
+            drawn = sample_categorical(logits, 1, rng)[0].long()
+            drawn = torch.minimum(drawn, self._category_sizes()[positions] - 1)
+            codes = codes.index_copy(1, positions, torch.where(is_fixed, fixed_there, drawn))
+        log_w_B = log_w_B.masked_fill(log_w_B < IMPOSSIBLE, -math.inf)
+        return self._shown(codes), log_w_B
 
     def _with_round(self, codes: Tensor, s: int, logits: Tensor, rng: torch.Generator | None) -> Tensor:
         """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden."""

@@ -18,8 +18,18 @@ from bgan_discrete.distributions.sampling import sample_latents
 from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.given import codes_of_array, codes_of_columns
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options, with_likelihood
+from bgan_discrete.kinds.constraints import proposed_constraints, rules_of_table
+from bgan_discrete.kinds.given import codes_of_array, given_columns
+from bgan_discrete.kinds.kind import (
+    METRICS_SEED,
+    GivenCodes,
+    Kind,
+    Samples,
+    check_file,
+    in_rounds,
+    refuse_options,
+    with_likelihood,
+)
 from bgan_discrete.kinds.sample_files import on_one_line, write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
 from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
@@ -55,6 +65,7 @@ from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.arrays import split_names
 from bgan_discrete.sources.dtypes import frame_of
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
+from bgan_discrete.sources.rules import Rule
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
 from bgan_discrete.space import SampleSpace
 
@@ -188,9 +199,23 @@ class Arrays(Kind):
             return partial(codec.decode, ranges=decode == "ranges", rng=rng if decode == "inside" else None)
         return super().decoder(codec, decode, rng)
 
-    def given_codes(self, given: Any, codec: ArrayCodec, space: SampleSpace) -> np.ndarray:
+    def given_codes(self, given: Any, codec: ArrayCodec, space: SampleSpace) -> GivenCodes:
         """Of some columns of a table, or some positions of arrays."""
-        return codes_of_columns(given, codec) if isinstance(codec, TableCodec) else codes_of_array(given, codec)
+        return (
+            given_columns(given, codec) if isinstance(codec, TableCodec) else GivenCodes(codes_of_array(given, codec))
+        )
+
+    def rules(
+        self, constraints: Sequence[Any], codec: ArrayCodec, training_codes: Callable[[], np.ndarray]
+    ) -> list[Rule]:
+        """Of the columns of a table."""
+        if not isinstance(codec, TableCodec):
+            return super().rules(constraints, codec, training_codes)
+        return rules_of_table(constraints, codec, training_codes)
+
+    def proposals(self, data: ArrayData) -> list[str]:
+        """Constraints that keep the columns which others determine."""
+        return proposed_constraints(data.codes, data.codec) if isinstance(data.codec, TableCodec) else []
 
     def save(self, samples: Samples, path: Path) -> str:
         """Rows as CSV."""

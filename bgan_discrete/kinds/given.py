@@ -1,7 +1,7 @@
 """What samples are to have, in the values of the data -> codes ``[L, *event_shape]``, K where samples are drawn."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from PIL import Image
 from bgan_discrete.codecs import ArrayCodec, ImageCodec, IntegersCodec, TableCodec, TextCodec
 from bgan_discrete.codecs.columns import Column
 from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.kinds.conditions import Condition, allowed_codes, conditions_of, exact_value
+from bgan_discrete.kinds.kind import GivenCodes
 from bgan_discrete.sources.numpy_files import opened_arrays
+from bgan_discrete.sources.rules import Rule
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES
 from bgan_discrete.sources.tables import (
     INDEX_NAME,
@@ -32,13 +34,71 @@ OPAQUE = 128
 # --- tables ---
 
 
-def codes_of_columns(given: Any, codec: TableCodec) -> np.ndarray:
-    """Of some columns of a table, in which missing cells are drawn.
+def given_columns(given: Any, codec: TableCodec) -> GivenCodes:
+    """Some columns of a table.
 
-    They are a data frame; a dictionary of columns, where a single value is that of all rows; or, as text, equations
-    such as ``sex=Female,class=e`` or the name of a file.
+    They are a data frame, or a dictionary of columns, where a single value is that of all rows, and missing cells are
+    drawn; or, as text, the name of a file of such rows, or conditions (`bgan_discrete.kinds.conditions`).
     """
-    columns = _columns(given)
+    if not isinstance(given, (str, os.PathLike)):
+        return _of_columns(_columns(given), codec)
+    text = os.fspath(given)
+    is_file = Path(text).suffix.lower() in TABLE_SUFFIXES and (Path(text).is_file() or not {*text} & {*"=<>"})
+    if is_file:
+        return _of_columns(_columns_of_file(text, "given"), codec)
+    return _of_conditions(conditions_of(text, codec), codec)
+
+
+def _columns_of_file(name: str, what: str) -> dict[str, list[Any]]:
+    findings, path, place = Findings(), Path(name), f"{what} {name!r}"
+    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+        raise InputError(f"{place} is no file")
+    if path.suffix.lower() == ".parquet":
+        return _usable(read_parquet(path, place, (), lambda name: True, findings), findings)
+    return _usable(read_csv(path, place, None, True, (), findings), findings)
+
+
+def codes_of_file(name: str, columns: Sequence[str], codec: TableCodec) -> np.ndarray:
+    """Codes ``[N, len(columns)]`` of some columns of a file of rows, for `combinations`."""
+    found = _columns_of_file(name, "combinations of")
+    missing = next((column for column in columns if column not in found), None)
+    if missing is not None:
+        raise InputError(f"combinations of {name!r} need the column {missing!r}; the file has {', '.join(found)}")
+    by_name = {column.name: column for column in codec.columns}
+    return np.stack([by_name[column].encode(found[column], np.dtype(np.int64)) for column in columns], 1)
+
+
+def _of_conditions(conditions: Sequence[Condition], codec: TableCodec) -> GivenCodes:
+    """Columns of one code are given; others have sets of codes, and values to be checked once they are decoded."""
+    codes = np.full((1, len(codec.columns)), codec.num_categories, np.int64)
+    allowed = {}
+    for place, is_allowed in allowed_codes(conditions, codec).items():
+        if is_allowed.sum() == 1:
+            codes[0, place] = is_allowed.argmax()
+        elif not is_allowed.all():
+            allowed[place] = np.pad(is_allowed, (0, codec.num_categories - len(is_allowed)))
+    exact = {one.column: [one.exact] for one in conditions if one.exact is not None}
+    return GivenCodes(codes, allowed, tuple(_rule(one, codec) for one in conditions if one.holds is not None), exact)
+
+
+def _rule(condition: Condition, codec: TableCodec) -> Rule:
+    name, holds = codec.columns[condition.column].name, condition.holds
+    assert holds is not None
+    return Rule(f"given {condition.text}", lambda columns, codes: holds(columns[name]))
+
+
+def _of_columns(columns: Mapping[str, list[Any]], codec: TableCodec) -> GivenCodes:
+    codes = _codes_of_columns(columns, codec)
+    exact: dict[int, list[Any]] = {}
+    for place, column in enumerate(codec.columns):
+        if column.name in columns:
+            values = [exact_value(column, value) for value in columns[column.name]]
+            exact |= {place: values} if any(value is not None for value in values) else {}
+    return GivenCodes(codes, exact=exact)
+
+
+def _codes_of_columns(columns: Mapping[str, list[Any]], codec: TableCodec) -> np.ndarray:
+    """Codes ``[L, columns]``, K where a column has no value."""
     known = {column.name: place for place, column in enumerate(codec.columns)}
     unknown = next((name for name in columns if name not in known), None)
     if unknown is not None:
@@ -57,8 +117,6 @@ def codes_of_columns(given: Any, codec: TableCodec) -> np.ndarray:
 def _columns(given: Any) -> dict[str, list[Any]]:
     """Columns of plain values, None where one is to be drawn."""
     findings = Findings()
-    if isinstance(given, (str, os.PathLike)):
-        return _columns_of_text(os.fspath(given), findings)
     if not isinstance(given, (Mapping, Frame)):
         raise InputError(f"given must be a dictionary or a data frame of some columns, got {given!r:.100}")
     if isinstance(given, Mapping):
@@ -69,23 +127,6 @@ def _columns(given: Any) -> dict[str, list[Any]]:
     if has_numbers_for_rows(given):
         columns.pop(INDEX_NAME)  # of some rows of a larger frame
     return _usable(plain_columns(columns, "given", (), lambda name: True, findings), findings)
-
-
-def _columns_of_text(text: str, findings: Findings) -> dict[str, list[Any]]:
-    path, what = Path(text), f"given {text!r}"
-    if path.suffix.lower() in TABLE_SUFFIXES and (path.is_file() or "=" not in text):
-        if not path.is_file():
-            raise InputError(f"{what} is no file")
-        if path.suffix.lower() == ".parquet":
-            return _usable(read_parquet(path, what, (), lambda name: True, findings), findings)
-        return _usable(read_csv(path, what, None, True, (), findings), findings)
-    columns: dict[str, list[Any]] = {}
-    for equation in split_names(text, "given") or []:
-        name, equals, value = equation.partition("=")
-        if not equals or name.strip() in columns:
-            raise InputError(f"given must be such as sex=Female,class=e, each column once, or a file, got {text!r}")
-        columns[name.strip()] = [value.strip()]
-    return columns
 
 
 def _usable(columns: dict[str, list[Any]], findings: Findings) -> dict[str, list[Any]]:

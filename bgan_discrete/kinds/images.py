@@ -16,7 +16,7 @@ from bgan_discrete.errors import InputError, visible
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.kinds.given import codes_of_images
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, in_rounds, refuse_options, with_likelihood
+from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples, in_rounds, refuse_options, with_likelihood
 from bgan_discrete.kinds.sample_files import write_npz
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.images import check_counts, evaluate_images
@@ -130,9 +130,9 @@ class Images(Kind):
         """Give the data's log-frequencies for an output bias."""
         generator.set_output_bias(torch.from_numpy(log_frequencies(data.codes, data.num_categories)))
 
-    def given_codes(self, given: Any, codec: ImageCodec, space: SampleSpace) -> np.ndarray:
+    def given_codes(self, given: Any, codec: ImageCodec, space: SampleSpace) -> GivenCodes:
         """Of pictures whose transparent pixels are drawn."""
-        return codes_of_images(given, codec, space)
+        return GivenCodes(codes_of_images(given, codec, space))
 
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """For one grid; with classes ten of each of the first ones, so that a class is a row."""

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from bgan_discrete.checks import check_choice
 from bgan_discrete.codecs import Codec
 from bgan_discrete.config import DECODINGS, ScriptConfig
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.conditional import Effort
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.metrics.figure import Evaluation, key_of
 from bgan_discrete.metrics.judges import trees_judge
@@ -29,6 +28,7 @@ from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import Words
 from bgan_discrete.reporting.rounds import DrawnRounds, lines_of_rounds
+from bgan_discrete.sources.rules import Rule
 from bgan_discrete.space import SampleSpace
 
 ROUNDS = 4
@@ -47,11 +47,13 @@ class Samples:
         values: What they stand for: images, uint8 ``[N, H, W]`` or ``[N, H, W, 3]``; N strings; an array of integers
             ``[N, *event_shape]``; or a table, column name -> N values.
         labels: The class that each was drawn of, int64 ``[N]``; None of a model without classes.
+        effort: What drawing them took, where something was asked of them.
     """
 
     codes: np.ndarray
     values: Any
     labels: np.ndarray | None = None
+    effort: Effort = dataclasses.field(default_factory=Effort)
 
     def __len__(self) -> int:
         """N."""
@@ -68,9 +70,18 @@ class GivenCodes:
 
     Attributes:
         codes: Integers ``[L, *event_shape]``, of L different ones; K where samples are drawn.
+        allowed: Number of a position -> bool ``[K]``, the codes that it may have where none is given.
+        rules: What decoded samples must obey too.
+        exact: Number of a column of a table -> L values that its codes do not tell, such as numbers in bins; None where
+            the code says all.
+        is_weighted: Whether the rest has to be drawn by weights (`bgan_discrete.game.conditional`).
     """
 
     codes: np.ndarray
+    allowed: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    exact: Mapping[int, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    is_weighted: bool = False
 
     def rows_of(self, num_samples: int) -> np.ndarray:
         """Which one each sample is to have, ``[num_samples]``: they are shared evenly, in their order.
@@ -82,9 +93,14 @@ class GivenCodes:
             raise InputError(f"given must be at most as many as num_samples = {num_samples}, got {len(self.codes)}")
         return np.arange(num_samples) * len(self.codes) // num_samples
 
-    def shared(self, num_samples: int) -> Tensor:
-        """Codes ``[num_samples, *event_shape]`` of the samples; errors as in `rows_of`."""
-        return torch.from_numpy(self.codes[self.rows_of(num_samples)])
+    def shared(self, num_samples: int) -> "GivenCodes":
+        """That of each sample, codes ``[num_samples, *event_shape]``; errors as in `rows_of`."""
+        return self.taken(self.rows_of(num_samples))
+
+    def taken(self, rows: np.ndarray) -> "GivenCodes":
+        """Some of them, which may come more than once."""
+        exact = {place: [values[row] for row in rows.tolist()] for place, values in self.exact.items()}
+        return dataclasses.replace(self, codes=self.codes[rows], exact=exact)
 
 
 class Kind(ABC):
@@ -196,8 +212,8 @@ class Kind(ABC):
         decoding: Callable[[np.ndarray], Any] = codec.decode
         return decoding
 
-    def given_codes(self, given: Any, codec: Any, space: SampleSpace) -> np.ndarray:
-        """The codes of what samples are to have.
+    def given_codes(self, given: Any, codec: Any, space: SampleSpace) -> GivenCodes:
+        """What samples are to have, in codes.
 
         Args:
             given: As a user gives it, in the values of the data, for all samples or for several; or, where the program
@@ -206,12 +222,32 @@ class Kind(ABC):
             space: Of one sample.
 
         Returns:
-            int64 ``[L, *event_shape]``, K where samples are drawn.
+            The codes, int64.
 
         Raises:
             InputError: If it has another form, or values that the codec does not know.
         """
         raise InputError(f"given is not for samples of kind {self.name}")
+
+    def rules(self, constraints: Sequence[Any], codec: Any, training_codes: Callable[[], np.ndarray]) -> list[Rule]:
+        """What every sample must obey.
+
+        Args:
+            constraints: Expressions, or functions of decoded samples.
+            codec: Of the model.
+            training_codes: Gives the codes of what the model was trained on.
+
+        Returns:
+            A rule for each.
+
+        Raises:
+            InputError: If one cannot be read, or names what there is not.
+        """
+        raise InputError(f"constraints are for tables; the model is one of {self.noun}")
+
+    def proposals(self, data: Any) -> list[str]:
+        """What the ``data`` suggest for drawing samples, a line each, after a training."""
+        return []
 
     def to_show(self, generate: Callable[..., Samples], num_classes: int | None, seed: int) -> Samples:
         """The samples of a finished model that its run shows.

@@ -23,7 +23,16 @@ from bgan_discrete.durable import replace_text, replacing_file
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.kinds.given import codes_of_tokens
-from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples, check_file, in_rounds, refuse_options, with_likelihood
+from bgan_discrete.kinds.kind import (
+    METRICS_SEED,
+    GivenCodes,
+    Kind,
+    Samples,
+    check_file,
+    in_rounds,
+    refuse_options,
+    with_likelihood,
+)
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.judges import text_judge
@@ -168,9 +177,9 @@ class Text(Kind):
         if spread is not None:
             set_logit_spread(generator, sample_latents(500, generator.latent_size, generator.latent_kind), spread)
 
-    def given_codes(self, given: Any, codec: TextCodec, space: SampleSpace) -> np.ndarray:
+    def given_codes(self, given: Any, codec: TextCodec, space: SampleSpace) -> GivenCodes:
         """Of lists of tokens."""
-        return codes_of_tokens(given, codec)
+        return GivenCodes(codes_of_tokens(given, codec))
 
     def save(self, samples: Samples, path: Path) -> str:
         """One sample a line."""

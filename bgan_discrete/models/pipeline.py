@@ -1,5 +1,6 @@
 """A trained generator with its codec: draws samples, is saved, loaded, evaluated and uploaded."""
 
+import logging
 import os
 import tempfile
 import warnings
@@ -15,7 +16,7 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.config import folder_of_run
+from bgan_discrete.config import folder_of_run, load_config_values
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.durable import (
     clean_leftovers,
@@ -26,6 +27,7 @@ from bgan_discrete.durable import (
     working_folder,
 )
 from bgan_discrete.errors import InputError, one_line
+from bgan_discrete.game.conditional import Effort, conditional_codes
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
@@ -33,7 +35,16 @@ from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
-from bgan_discrete.models.sampling import beginning, change_of, check_in_rounds, class_numbers, decoding_rng, prompt_of
+from bgan_discrete.models.obeying import joined_columns, obedient_rows, rules_to_check
+from bgan_discrete.models.sampling import (
+    beginning,
+    change_of,
+    check_in_rounds,
+    class_numbers,
+    decoding_rng,
+    needs_weights,
+    prompt_of,
+)
 from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import (
@@ -52,7 +63,10 @@ from bgan_discrete.publishing.hub import check_repo_id, find_model, names_hub_mo
 from bgan_discrete.reporting.page import write_report_page
 from bgan_discrete.reporting.rounds import OWN, sentence_of_rounds
 from bgan_discrete.run_folder import RunFolder
+from bgan_discrete.sources.rules import Rule
 from bgan_discrete.training.labels import labels_of_samples
+
+_log = logging.getLogger(__name__)
 
 
 class Pipeline:
@@ -145,7 +159,10 @@ class Pipeline:
         Raises:
             InputError: As in `generate`.
         """
-        return self.kind.present(self.generate(num_samples, seed, **options), self._like, self.codec)
+        samples = self.generate(num_samples, seed, **options)
+        for line in samples.effort.lines():
+            _log.warning("%s", line)
+        return self.kind.present(samples, self._like, self.codec)
 
     def generate(
         self,
@@ -159,6 +176,7 @@ class Pipeline:
         top_p: float | None = None,
         prompt: str = "",
         given: Any = None,
+        constraints: Sequence[str | Callable[..., Any] | Rule] = (),
         rounds: int | None = None,
         decode: str | Callable[[np.ndarray], Any] = "inside",
         resample: int = 1,
@@ -175,10 +193,15 @@ class Pipeline:
             top_k: Draw only from the so many most probable categories of a position; None for all.
             top_p: Draw only from the most probable categories that have this share of the probability, in (0, 1].
             prompt: What every sample begins with; of generators of text that are autoregressive or draw in rounds.
-            given: What samples are to have, while the rest is drawn; of generators that draw in rounds. For a table
-                some columns, in which missing cells are drawn; for arrays an array with -1 where it is drawn; for
+            given: What samples are to have, while the rest is drawn by the model's conditional law; of generators that
+                draw in rounds. For a table some columns, in which missing cells are drawn, or conditions such as
+                ``"sex=Female,age>=40,job in (farm, none)"``; for arrays an array with -1 where it is drawn; for
                 images pictures whose transparent pixels are drawn; for text a list of tokens, None where they are
-                drawn. L <= ``num_samples`` different ones are shared among the samples as labels are.
+                drawn. L <= ``num_samples`` different ones are shared among the samples as labels are. Where it does
+                not come first in a causal generator's order, see `bgan_discrete.game.conditional`.
+            constraints: What each row of a table must obey: expressions such as ``"end >= start"`` or
+                ``"combinations(city, country)"`` (`bgan_discrete.sources.rules`), or functions of a dictionary of
+                columns (arrays of N values) that give N booleans. Rows that break one are drawn anew.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
@@ -187,38 +210,117 @@ class Pipeline:
                 pipeline's discriminator (`bgan_discrete.game.resampling.Resampler`).
 
         Returns:
-            Codes, what they stand for, and their labels.
+            Codes, what they stand for, their labels, and what drawing them took.
 
         Raises:
-            InputError: If a number is out of its range, or an option is not for such a model or not known to it.
+            InputError: If a number is out of its range, or an option is not for such a model or not known to it; if
+                what is given cannot be, or the constraints refuse nearly every row.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
+        mode = "inside" if callable(decode) else decode
         if not callable(decode):
             decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
-        start, fixed = self._fixed(prompt, given, num_samples)
-        codes = sample_codes(
-            self.generator,
-            num_samples,
-            seed,
-            self.device,
-            batch_size,
-            change_of(self.generator, temperature, top_k, top_p, rounds),
-            labels=None if of_samples is None else torch.from_numpy(of_samples),
-            resampler=self._resampler(resample),
-            prompt=start,
-            fixed=fixed,
-        ).numpy()
-        return Samples(codes, decode(codes), of_samples)
+        change, resampler = change_of(self.generator, temperature, top_k, top_p, rounds), self._resampler(resample)
+        start, asked = self._asked(prompt, given, num_samples)
+        rules = rules_to_check(self.rules(constraints), () if asked is None else asked.rules, mode)
+        is_weighted = asked is not None and asked.is_weighted
+        if is_weighted and resampler is not None:
+            raise InputError(
+                f"resample must be 1 where what is given does not come first in the order of a causal generator, or "
+                f"is one of several values, got {resample}"
+            )
+        rng = seed if isinstance(seed, torch.Generator) else torch.Generator(self.device).manual_seed(seed)
+        effort = Effort()
 
-    def _fixed(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The codes of a prompt, and codes that samples in rounds are to have, by a prompt too."""
+        def draw(rows: np.ndarray) -> np.ndarray:
+            """Codes of some of the samples, which may come more than once."""
+            labels_of_rows = None if of_samples is None else torch.from_numpy(of_samples[rows])
+            fixed = None if asked is None else torch.from_numpy(asked.codes[rows])
+            if asked is not None and fixed is not None and is_weighted:
+                allowed = {place: torch.from_numpy(codes) for place, codes in asked.allowed.items()}
+                return conditional_codes(
+                    self.generator, fixed, allowed, rng, change=change, labels=labels_of_rows, effort=effort
+                ).numpy()
+            return sample_codes(
+                self.generator,
+                len(rows),
+                rng,
+                self.device,
+                batch_size,
+                change,
+                labels=labels_of_rows,
+                resampler=resampler,
+                prompt=start,
+                fixed=fixed,
+            ).numpy()
+
+        exact = {} if asked is None or mode == "ranges" else asked.exact
+        to_values: Callable[[np.ndarray], Any] = decode
+
+        def decoded(codes: np.ndarray, rows: np.ndarray) -> Any:
+            """What codes of some of the samples stand for, with the values that were given."""
+            values = to_values(codes)
+            for place, given_values in exact.items():
+                name = self.codec.column_names[place]
+                told = [given_values[row] for row in rows.tolist()]
+                values[name] = [own if one is None else one for own, one in zip(values[name], told, strict=True)]
+            return values
+
+        every = np.arange(num_samples)
+        if not rules and not is_weighted:
+            codes = draw(every)
+            return Samples(codes, decoded(codes, every), of_samples)
+        blocks = [every[first : first + batch_size] for first in range(0, num_samples, batch_size)]
+        if rules:
+            parts = [obedient_rows(draw, decoded, rules, block, effort) for block in blocks]
+            codes, values = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
+            return Samples(codes, values, of_samples, effort)
+        codes = np.concatenate([draw(block) for block in blocks])
+        return Samples(codes, decoded(codes, every), of_samples, effort)
+
+    def _asked(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, GivenCodes | None]:
+        """The codes of a prompt, and what samples in rounds are to have, by a prompt too, for each of them."""
         start = prompt_of(self.generator, self.codec, prompt)
         if given is not None and start is not None:
             raise InputError("prompt and given exclude each other: put the beginning into given")
         if start is not None and isinstance(self.generator, RoundsGenerator):
-            return None, beginning(start, self.generator.space, num_samples)
+            given, start = GivenCodes(beginning(start, self.generator.space, 1).numpy()), None
+            given = replace(given, is_weighted=needs_weights(self.generator, given))
         return start, None if given is None else self.given_codes(given).shared(num_samples)
+
+    def rules(self, constraints: Sequence[str | Callable[..., Any] | Rule]) -> list[Rule]:
+        """The rules of constraints, so that many calls of `generate` need not read them again.
+
+        Args:
+            constraints: As in `generate`.
+
+        Returns:
+            What `generate` takes as ``constraints`` too.
+
+        Raises:
+            InputError: If one cannot be read, or the model is none of tables.
+        """
+        if isinstance(constraints, str) or callable(constraints):
+            constraints = [constraints]
+        if all(isinstance(rule, Rule) for rule in constraints):
+            return [rule for rule in constraints if isinstance(rule, Rule)]
+        return self.kind.rules(constraints, self.codec, self._training_codes)
+
+    def _training_codes(self) -> np.ndarray:
+        """The codes of what the model was trained on, also by the run in whose folder it is."""
+        data = self.data
+        if data is None:
+            run = None if self._origin is None else RunFolder(folder_of_run(self._origin))
+            if run is None or not run.config.is_file():
+                raise InputError(
+                    "combinations of the training data are known to a model in the folder of its run; else name a "
+                    "file of rows: combinations(city, country, 'rows.csv')"
+                )
+            config: Any = self.kind.config_class.from_flat(load_config_values(run.config))
+            data = self.kind.load(config.data, self.codec)
+        codes: np.ndarray = data.codes
+        return codes
 
     def given_codes(self, given: Any) -> GivenCodes:
         """What samples are to have, in codes, so that many calls of `generate` need not read it again.
@@ -235,7 +337,8 @@ class Pipeline:
         if isinstance(given, GivenCodes):
             return given
         check_in_rounds(self.generator, "given")
-        return GivenCodes(self.kind.given_codes(given, self.codec, self.generator.space))
+        found = self.kind.given_codes(given, self.codec, self.generator.space)
+        return replace(found, is_weighted=needs_weights(self.generator, found))
 
     def _resampler(self, resample: int) -> Resampler | None:
         if resample == 1:

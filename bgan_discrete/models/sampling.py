@@ -11,7 +11,9 @@ from torch import Tensor
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Generator
+from bgan_discrete.kinds.kind import GivenCodes
 from bgan_discrete.models.format import shown
 from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator, cut_in_other_rounds
@@ -48,6 +50,17 @@ def change_of(
         return distribution.sharpened(temperature, top_k, top_p) if is_sharpened else distribution
 
     return change
+
+
+def needs_weights(generator: Generator, given: GivenCodes) -> bool:
+    """Whether what is given does not come first in a generator's order, so that draws of the rest need weights."""
+    if given.allowed:
+        return True
+    device = next(generator.parameters()).device
+    latents = draw_latents(generator, 1, torch.Generator(device))
+    labels = None if generator.num_classes is None else torch.zeros(1, dtype=torch.long, device=device)
+    distribution = generator(latents) if labels is None else generator(latents, labels)
+    return not distribution.is_begun_by(torch.from_numpy(given.codes).to(device))
 
 
 def prompt_of(generator: Generator, codec: Any, prompt: str) -> Tensor | None:

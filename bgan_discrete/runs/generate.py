@@ -1,7 +1,8 @@
 """Samples of a saved model into files, part by part, so that memory does not grow with their number."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from tqdm import tqdm
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.conditional import Effort
 from bgan_discrete.game.drawing import kept_of_batch
-from bgan_discrete.kinds.kind import GivenCodes, Samples
+from bgan_discrete.kinds.kind import Samples
+from bgan_discrete.models.obeying import rules_to_check
 from bgan_discrete.models.pipeline import Pipeline, load
 from bgan_discrete.models.sampling import decoding_rng
 from bgan_discrete.run_folder import check_output
@@ -43,6 +46,7 @@ def generate(
     top_p: float | None = None,
     prompt: str = "",
     given: Any = None,
+    constraints: Sequence[str] | None = None,
     rounds: int | None = None,
     resample: int = 1,
 ) -> None:
@@ -59,7 +63,7 @@ def generate(
         check_at_least_one(columns=columns)
     check_sharpening(temperature, top_k, top_p)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
-    options |= {"given": given, "rounds": rounds}
+    options |= {"given": given, "constraints": constraints or (), "rounds": rounds}
     if labels is not None:
         options["labels"] = [label.strip() for label in split_names(labels, "labels") or [""]]
 
@@ -71,10 +75,20 @@ def generate(
     give_discriminator(pipeline, model, resample)
 
     # 3. Draw and write.
+    effort = Effort()
     parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, decode=decode, **options)
+    parts = _counted(parts, effort)
     pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, decode=decode)
     if output is not None:
+        for line in effort.lines():
+            say(line)
         say(f"{num_samples} samples: {output}")
+
+
+def _counted(parts: Iterator[Samples], effort: Effort) -> Iterator[Samples]:
+    for part in parts:
+        effort.add(part.effort)
+        yield part
 
 
 def draw_in_parts(
@@ -89,14 +103,21 @@ def draw_in_parts(
     given = None if options.get("given") is None else pipeline.given_codes(options["given"])
     given_of = np.arange(0) if given is None else given.rows_of(num_samples)
     options["decode"] = pipeline.kind.decoder(pipeline.codec, decode, decoding_rng(seed))
+    constraints, of_given = pipeline.rules(options.get("constraints", ())), () if given is None else given.rules
+    rules = rules_to_check(constraints, of_given, decode)
+    options["constraints"] = constraints
+    if given is not None and decode == "ranges":
+        given = replace(given, rules=(), exact={})
     # Always whole batches, so that the samples are those of one call.
     size = kept_of_batch(pipeline.generator, resample, pipeline.device, PART)
+    if rules or (given is not None and given.is_weighted):
+        size = PART
     with tqdm(total=num_samples, desc="drawing", unit=" samples", file=sys.stderr, disable=None, leave=False) as bar:
         for start in range(0, num_samples, size):
             count = min(size, num_samples - start)
             if places is not None:
                 options["labels"] = [shared[place] for place in places[start : start + count]]
             if given is not None:
-                options["given"] = GivenCodes(given.codes[given_of[start : start + count]])
+                options["given"] = given.taken(given_of[start : start + count])
             yield pipeline.generate(count, rng, PART, resample=resample, **options)
             bar.update(count)

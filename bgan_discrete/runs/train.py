@@ -320,6 +320,8 @@ class _Run:
         write_run_card(config, folder, pipeline, lines=lines, picture=None if lines else shown)
         if lines:
             self.tell("\n".join(["samples:", *(f"    {on_one_line(line)[:WIDTH_OF_LINE]}" for line in lines)]))
+        for line in kind.proposals(data):
+            self.tell(line)
         if self.is_kept:
             self.tell(f"model:   {folder.model}\nsamples: {shown}")
         return pipeline, report

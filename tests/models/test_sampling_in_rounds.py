@@ -151,8 +151,20 @@ def test_columns_of_a_table_are_given_and_the_rest_is_drawn(rounds: int | None) 
         ({"sex": ["f"] * 2, "age": [1.0]}, r"columns of one length, at least 1, got \[1, 2\]"),
         ({}, "columns of one length, at least 1, got no column"),
         (3, "given must be a dictionary or a data frame of some columns, got 3"),
-        ("sex", "given must be such as sex=Female,class=e, each column once, or a file, got 'sex'"),
-        ("sex=f,sex=m", "each column once"),
+        ("sex", r"given must be such as sex=Female,age>=40,job in \(farm, none\), or a file, got 'sex'"),
+        ("=f", r"given must be such as .* got '=f'"),
+        ("sex=f,sex=m", "given: column 'sex' has no value with sex=f and sex=m"),
+        ("age>=40,age<30", "given: column 'age' has no value with age>=40 and age<30"),
+        ("age>1000", "given: column 'age' has no value with age>1000"),
+        ("children>2", "given: column 'children' has no value with children>2"),
+        ("sex in (f, x)", "given: column 'sex' has the value 'x' in row 1, which is none of its 2 categories"),
+        ("sex in ()", r"given must have values with commas between them in 'sex in \(\)'"),
+        ("job>=farm", "column 'job' holds text, which has no order, so that 'job>=farm' cannot be: list the values"),
+        ("age>=old", "column 'age' holds numbers, so that 'age>=old' cannot be"),
+        ("children<old", "column 'children' holds numbers, so that 'children<old' cannot be"),
+        ("age not in (3, 4)", "column 'age' is cut into bins: give ranges instead of 'age not in"),
+        ("size in (3, 4)", "given has the column 'size', which the model does not know; it has sex, age, children"),
+        ("size>3", "given has the column 'size', which the model does not know"),
         ("none.csv", r"given 'none\.csv' is no file"),
     ],
 )
@@ -280,8 +292,10 @@ def test_causal_generators_are_given_the_beginning_of_their_order() -> None:
     pipeline = text_model(CausalTransformerGenerator)
     assert all(text.startswith("ab") for text in pipeline.sample(20, prompt="ab"))
     assert all(text.startswith("b") for text in pipeline.sample(20, given=["b"] + [None] * 5))
-    with pytest.raises(InputError, match="must be the first ones of the order for a causal generator"):
-        pipeline.generate(3, given=[None] * 5 + ["b"])
+    # What comes later is given by weights.
+    assert pipeline.given_codes([None] * 5 + ["b"]).is_weighted and not pipeline.given_codes(["b"] * 6).is_weighted
+    in_order = text_model(CausalTransformerGenerator, order="left_to_right")
+    assert all(text[1] == "b" for text in in_order.sample(20, given=[None, "b", *[None] * 4]))
 
 
 def test_a_generator_of_independent_positions_is_given_nothing() -> None:

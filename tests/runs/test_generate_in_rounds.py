@@ -1,6 +1,7 @@
 """The program on generators in rounds: from a training to samples of which something is given."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,4 +115,82 @@ def test_what_cannot_be_asked_for(call: str, reason: str) -> None:
     output = ["--output", "none.csv"] if call.startswith("generate") else ["--num-samples", "40"]
     with pytest.raises(InputError, match=reason.replace(".", r"\.")):
         call_verb([*call.split(), "--device", "cpu", *output])
+    assert not Path("none.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def clients(place: Path) -> Path:
+    """A run of a causal generator, whose order is not that of the columns, on a table with rules."""
+    rng = np.random.default_rng(1)
+    start, city = rng.integers(0, 5, 300), rng.integers(0, 4, 300)
+    frame = {
+        "plan": rng.choice(["a", "b", "c"], 300),
+        "start": start,
+        "end-day": start + rng.integers(0, 3, 300),
+        "city": np.array(["Köln", "Lyon", "Bonn", "Paris"])[city],
+        "country": np.array(["DE", "FR"])[city % 2],
+    }
+    pandas.DataFrame(frame).to_csv(place / "clients.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        bgan(f"train --dataset clients.csv --output-dir clients {QUICK.replace('masked', 'causal')}")
+    return place / "clients"
+
+
+def test_a_training_proposes_constraints(clients: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = QUICK.replace("masked", "causal").replace("--max-steps 2", "--max-steps 1")
+    bgan(f"train --dataset clients.csv --output-dir again {quick}")
+    assert (
+        "in all training rows city decides country; to keep it in every sample, generate with "
+        '--constraint "combinations(city, country)"' in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("column", ["plan", "start", "end-day", "city", "country"])
+def test_rows_under_conditions_and_constraints(clients: Path, column: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {
+        "plan": "plan in (b, c)",
+        "start": "start>=3",
+        "end-day": "end-day<5",
+        "city": "city=Lyon",
+        "country": "country!=DE",
+    }
+    holds = {
+        "plan": lambda rows: rows["plan"].isin(["b", "c"]),
+        "start": lambda rows: rows["start"] >= 3,
+        "end-day": lambda rows: rows["end-day"] < 5,
+        "city": lambda rows: rows["city"] == "Lyon",
+        "country": lambda rows: rows["country"] != "DE",
+    }  # fmt: skip
+    draw = "generate --model clients/model --device cpu --num-samples 60 --output made.csv"
+    rules = ["--constraint", "end-day >= start", "--constraint", "combinations(city, country)"]
+    bgan(draw, "--given", given[column], *rules)
+    rows = pandas.read_csv("made.csv")
+    assert len(rows) == 60 and holds[column](rows).all() and (rows["end-day"] >= rows["start"]).all()
+    assert (rows["country"] == rows["city"].map({"Köln": "DE", "Bonn": "DE", "Lyon": "FR", "Paris": "FR"})).all()
+    said = capsys.readouterr().out
+    assert re.search(r"constraints: \d+ of \d+ rows \(.*%\) were refused and drawn anew \(end-day >= start: ", said)
+    assert said.endswith("60 samples: made.csv\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--given", "plan=d"), "given: column 'plan' has the value 'd' in row 1, which is none of its 3 categories"),
+        (("--given", "start>2,start<2"), "given: column 'start' has no value with start>2 and start<2"),
+        (
+            ("--constraint", "end >= start"),
+            "constraint 'end >= start' cannot be used at character 1: 'end' is no column",
+        ),
+        (("--constraint", "start > 9"), "constraints must leave some rows: 0 of "),
+        (("--constraint", "combinations(city, country, 'none.csv')"), "combinations of 'none.csv' is no file"),
+        (
+            ("--constraint", "combinations(city, country, 'people.csv')"),
+            "need the column 'city'; the file has sex, job",
+        ),
+    ],
+)
+def test_conditions_and_constraints_that_cannot_be(clients: Path, options: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(InputError, match=re.escape(reason)):
+        bgan("generate --model clients/model --device cpu --output none.csv", *options)
     assert not Path("none.csv").exists()
