@@ -180,7 +180,15 @@ class Kind(ABC):
         """Raise InputError if the networks of ``config`` do not suit the ``data``."""
 
     def algorithm(self, config: Any, space: SampleSpace) -> Any:
-        """The algorithm of a configuration, a `TrainingConfig`, with what is left open decided by the networks."""
+        """The algorithm of a configuration, with what is left open decided by the networks.
+
+        Args:
+            config: All options.
+            space: Of the data.
+
+        Returns:
+            A `TrainingConfig`.
+        """
         return dataclasses.replace(config.training, phases=config.phases)
 
     @abstractmethod

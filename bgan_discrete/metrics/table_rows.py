@@ -38,7 +38,18 @@ class TableColumns:
         return [len(names) for names in self.categories]
 
     def place_of(self, name: str, option: str = "targets") -> int:
-        """The place of a column; InputError if there is none of that name."""
+        """The place of a column.
+
+        Args:
+            name: Of the column.
+            option: What asks for it, for the message.
+
+        Returns:
+            Its number.
+
+        Raises:
+            InputError: If there is none of that name.
+        """
         if name not in self.names:
             raise InputError(f"{option}: column {name!r} is not among those compared: {', '.join(self.names)}")
         return self.names.index(name)
