@@ -212,7 +212,7 @@ class _ResidualGenerator(RoundsGenerator):
         num_logits, places = self.space.num_positions * num_categories, list(range(self.space.num_positions))
         if positions is not None:
             places = positions.tolist()
-            num_categories = max(self.sizes_of_positions[p] for p in places)
+            num_categories = max(2, *(self.sizes_of_positions[p] for p in places))  # a code needs two
             is_code = torch.arange(num_categories, device=x.device) < self.column_sizes[positions, None]
             first = self.first_rows[positions] - positions  # without the rows of hidden codes
             chosen = (first[:, None] + torch.arange(num_categories, device=x.device))[is_code]

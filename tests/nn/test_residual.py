@@ -220,3 +220,12 @@ def test_a_position_of_many_codes_takes_memory_for_its_factors_alone() -> None:
         generator = CausalMLPGenerator(SampleSpace((3,), 100_000, sizes=(100_000, 5, 3)), width=256, rounds=3)
     weights = sum(parameter.numel() for parameter in generator.parameters())
     assert weights < 100_000 * (2 * 32 + 1) + 500_000
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+@pytest.mark.usefixtures("wide")
+def test_a_position_of_a_single_code_has_it_in_every_sample(build_class) -> None:
+    generator = build(build_class, (2, 3, 2, 1), rounds=4)
+    drawn = generator(torch.randn(50, 2).double()).sample(1)[0]
+    assert not drawn[:, 3].any()
+    assert len(drawn[:, 1].unique()) == 3
