@@ -212,7 +212,7 @@ def _has_worse_pairs_than_tree(o: Outcome) -> bool:
 
 
 def _draw_in_turn(o: Outcome) -> str:
-    if o.options.get("generator") == "causal":
+    if o.options.get("generator") in ("auto", "causal"):
         return _longer(o)
     return f"take `generator causal`, which draws one column after the other, or {_longer(o)}"
 
