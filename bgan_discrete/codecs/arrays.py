@@ -17,8 +17,8 @@ from bgan_discrete.space import SampleSpace
 
 Codes = NDArray[Any]
 
-MAX_ARRAY_CATEGORIES = 65_536
-"""Of integer arrays and of a column whose rare categories were lumped together."""
+MAX_ARRAY_CATEGORIES, MOST_CATEGORIES = 65_536, 2**20
+"""Of integer arrays, and of a column of a table."""
 
 USUAL_BINS = 20
 """What errors advise."""

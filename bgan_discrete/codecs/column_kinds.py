@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bgan_discrete.codecs.arrays import MAX_ARRAY_CATEGORIES
+from bgan_discrete.codecs.arrays import MOST_CATEGORIES
 from bgan_discrete.errors import InputError
 
 KINDS = ("category", "integer", "number", "date")
@@ -37,12 +37,12 @@ def column_kinds(kinds: Mapping[str, str] | None) -> dict[str, ColumnKind]:
     """
     found = {}
     for name, text in (kinds or {}).items():
-        match = re.fullmatch(rf"({'|'.join(KINDS)})(:[0-9]{{1,5}})?", text) if isinstance(text, str) else None
+        match = re.fullmatch(rf"({'|'.join(KINDS)})(:[0-9]{{1,7}})?", text) if isinstance(text, str) else None
         count = None if match is None or match[2] is None else int(match[2][1:])
-        if match is None or (count is not None and not 2 <= count < MAX_ARRAY_CATEGORIES):
+        if match is None or (count is not None and not 2 <= count < MOST_CATEGORIES):
             raise InputError(
                 f"column {name!r} must be of a kind {', '.join(KINDS)}, with a count of 2 to "
-                f"{MAX_ARRAY_CATEGORIES - 1} such as integer:32 if one is wanted, got {text!r:.60}"
+                f"{MOST_CATEGORIES - 1} such as integer:32 if one is wanted, got {text!r:.60}"
             )
         found[str(name)] = ColumnKind(match[1], count)
     return found

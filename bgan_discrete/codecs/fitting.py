@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bgan_discrete.checks import check_choice, check_integer
-from bgan_discrete.codecs.arrays import MAX_ARRAY_CATEGORIES
+from bgan_discrete.codecs.arrays import MOST_CATEGORIES
 from bgan_discrete.codecs.column_kinds import KINDS, ColumnKind, column_kinds
 from bgan_discrete.codecs.columns import CategoryColumn, Column
 from bgan_discrete.codecs.cutting import cut_column, default_bins
@@ -79,7 +79,7 @@ class FitOptions:
         """Raise InputError for what is out of its range."""
         for name, number in (("bins", self.bins), ("max_categories", self.max_categories)):
             if number is not None:
-                check_integer(name, number, 2, MAX_ARRAY_CATEGORIES - 1)
+                check_integer(name, number, 2, MOST_CATEGORIES - 1)
         check_choice("rare", self.rare, ("drawn", "private"))
         column_kinds(self.column)
 

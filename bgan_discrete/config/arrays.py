@@ -30,13 +30,13 @@ class ArrayDataConfig(Section):
         None,
         "cut columns of more different numbers than this into so many bins of equally many rows (default: by the rows)",
         low=2,
-        high=65535,
+        high=2**20 - 1,
     )
     max_categories: int | None = option(
         None,
         "most categories of a column, of which the rarest are learnt as one (default: 256)",
         low=2,
-        high=65535,
+        high=2**20 - 1,
     )
     column: str | None = option(
         None,

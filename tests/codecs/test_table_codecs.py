@@ -301,7 +301,7 @@ def test_rare_categories_are_lumped_together() -> None:
         (
             {"x": [1]},
             {"column": {"x": "integer:1"}},
-            "with a count of 2 to 65535 such as integer:32 .*, got 'integer:1'",
+            "with a count of 2 to 1048575 such as integer:32 .*, got 'integer:1'",
         ),
         ({"x": ["a", 2]}, {"column": {"x": "number"}}, r"of kind number .*: it holds 'a' in row 1; .* --missing a$"),
         ({"x": [2.5, 1]}, {"column": {"x": "integer"}}, r"cannot be of kind integer .*: it holds 2.5 in row 1$"),

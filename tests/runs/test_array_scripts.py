@@ -278,7 +278,7 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "floats.npy"), "must hold integers, got float64"),
         (("--dataset", "ragged.csv"), "has 1 cells in line 3, but 2 columns"),
         (("--dataset", "absent.csv"), "nor an existing file"),
-        (("--bins", "1"), "bins must be between 2 and 65535"),
+        (("--bins", "1"), "bins must be between 2 and 1048575"),
         (("--holdout", "0"), "holdout must be between 0 and 1"),
         (("--limit", "30"), "at least 20 held-out rows, got 3"),
         (("--num-samples", "5"), "at least 20 samples, got 5"),
