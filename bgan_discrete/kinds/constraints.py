@@ -1,6 +1,5 @@
 """Constraints of tables: what a user gives -> rules; and columns that others determine, proposed as constraints."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,16 +8,12 @@ import numpy as np
 from bgan_discrete.codecs import TableCodec
 from bgan_discrete.codecs.columns import CategoryColumn, Column
 from bgan_discrete.kinds.given import codes_of_file
+from bgan_discrete.metrics.arrays import choose_pairs
+from bgan_discrete.metrics.dependencies import find_dependencies
 from bgan_discrete.sources.rules import Rule, numbers_of, rule_of_function, rule_of_text
 
-MAX_COLUMNS = 200
-"""Columns of a table up to which all pairs are looked at."""
-
-FEW_ROWS = 5000
-"""Looked at first: most pairs of columns are told apart by them."""
-
-MAX_CHANCE = 1e-6
-"""That a column seems to be determined by another one of all, though the two are independent."""
+LEAST_ROWS, SOME_ROWS = 100, 20_000
+"""With fewer, columns agree by chance; in so many those that others determine are looked for, then all are asked."""
 
 
 def rules_of_table(
@@ -73,42 +68,31 @@ def _name(name: str) -> str:
 
 
 def determined_columns(codes: np.ndarray, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs of columns (a, b) of which a determines b: rows that agree in a agree in b.
+    """Pairs of columns (a, b) of which a determines b: rows that agree in a agree in b, and that is no chance.
 
     For each b one a is named, that with the fewest codes; of two that determine each other, the one with a lower number
-    is said to determine the other. Pairs that would agree by chance are left out: independent columns agree in one pair
-    of rows with probability ``sum_k p_k^2``, in all of a's groups with that to the power of rows less groups.
+    is said to determine the other.
 
     Args:
         codes: Integers ``[N, columns]``.
         sizes: The number of codes of each column.
 
     Returns:
-        The pairs, by b.
+        The pairs, by b, of those that `bgan_discrete.metrics.dependencies.find_dependencies` finds in some of the rows.
     """
-    num_columns = codes.shape[1]
-    if num_columns > MAX_COLUMNS or len(codes) < 2:
+    if len(codes) < LEAST_ROWS:
         return []
-    columns = [np.ascontiguousarray(codes[:, place]).astype(np.int64) for place in range(num_columns)]
-    few = [column[:FEW_ROWS] for column in columns]
-    counts = [np.bincount(column, minlength=size) for column, size in zip(columns, sizes, strict=True)]
-    used = [int((count > 0).sum()) for count in counts]
-    agreeing = [float(((count / len(codes)) ** 2).sum()) for count in counts]
-    wanted = math.log(MAX_CHANCE / max(num_columns**2, 1))
-    found: list[tuple[int, int]] = []
-    for second in range(num_columns):
-        by = [
-            first
-            for first in range(num_columns)
-            if first != second
-            and min(used[first], used[second]) > 1
-            and (len(codes) - used[first]) * math.log(agreeing[second]) < wanted
-            and all(_determines(part[first], part[second], sizes[first]) for part in (few, columns))
-            and (first < second or not _determines(columns[second], columns[first], sizes[second]))
-        ]
-        if by:
-            found.append((min(by, key=lambda first: used[first]), second))
-    return found
+    some = codes[np.linspace(0, len(codes) - 1, min(len(codes), SOME_ROWS)).astype(np.int64)]
+    columns = np.asarray(codes, np.int64).T
+    pairs = {
+        (found.cause, found.effect)
+        for found in find_dependencies(some, sizes, choose_pairs(codes.shape[1]), most=codes.shape[1] ** 2)
+        if not found.exceptions and _determines(columns[found.cause], columns[found.effect], sizes[found.cause])
+    }
+    pairs = {(cause, effect) for cause, effect in pairs if cause < effect or (effect, cause) not in pairs}
+    used = [len(np.unique(column)) for column in columns]
+    causes = {effect: [cause for cause, other in pairs if other == effect] for _, effect in pairs}
+    return [(min(causes[effect], key=lambda cause: (used[cause], cause)), effect) for effect in sorted(causes)]
 
 
 def _determines(first: np.ndarray, second: np.ndarray, size: int) -> bool:

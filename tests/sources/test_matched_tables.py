@@ -56,7 +56,13 @@ def test_columns_of_numbers_dates_and_categories() -> None:
 def test_columns_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     rows = 300
     real = pandas.DataFrame(
-        {"id": [f"u{n}" for n in range(rows)], "x": [n * 7 % 100 for n in range(rows)], "y": ["p", "q"] * 150, "void": None, "only": 1}
+        {
+            "id": [f"u{n}" for n in range(rows)],
+            "x": [n * 7 % 100 for n in range(rows)],
+            "y": ["p", "q"] * 150,
+            "void": None,
+            "only": 1,
+        }
     )
     real.drop(columns="void").assign(void="").to_csv(tmp_path / "real.csv", index=False)
     pandas.DataFrame({"y": ["p"] * 3, "id": ["a"] * 3, "x": [1.5] * 3, "void": [""] * 3, "more": 1}).to_csv(
