@@ -187,7 +187,7 @@ class Course:
         state.generator_optimizer.state.clear()
 
     def _choose(self) -> None:
-        """Keep the best weights of the game if the other half says that they beat its start by more than the noise."""
+        """Keep the best weights of the game if the other half says that they beat its start clearly."""
         state = self._state
         verdicts = {name: self._of_the_first(partial(self._judged, 1, name)) for name in state.kept}
         state.choice = "start" if "start" in verdicts else "best" if "best" in verdicts else ""

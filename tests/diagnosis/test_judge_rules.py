@@ -53,11 +53,11 @@ def test_the_sentences_say_which_weights_are_the_model_and_by_how_much() -> None
         "The best weights of the game are the model: on data that chose nothing the judge (AUC) gave"
     )
     assert "the game 0.600 ± 0.010 and its start 0.700 ± 0.010" in said
-    assert "the gain of 0.100 is more than the noise of 0.014" in said
+    assert "the gain of 0.100 is more than twice the noise of 0.014" in said
     assert said.endswith("Training data in the place of samples have 0.500 ± 0.010.")
     said = sentences_of({**facts, "course": course(choice="start", verdicts=NOT_BETTER)})[0]
     assert said.startswith("The weights by likelihood, the start of the game, are the model")
-    assert "the gain of 0.005 is not more than the noise of 0.014" in said
+    assert "the gain of 0.005 is not more than twice the noise of 0.014" in said
     assert sentences_of({"course": course(choice="", verdicts={})}) == [
         "No judge chose: the last weights, averaged, are the model."
     ]

@@ -31,5 +31,5 @@ def test_the_choice_goes_by_the_seed_alone() -> None:
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
-def test_one_verdict_beats_another_by_more_than_both_noises() -> None:
-    assert Verdict(1.0, 0.3).beats(Verdict(1.51, 0.4)) and not Verdict(1.0, 0.3).beats(Verdict(1.49, 0.4))
+def test_one_verdict_beats_another_by_more_than_twice_both_noises() -> None:
+    assert Verdict(1.0, 0.3).beats(Verdict(2.01, 0.4)) and not Verdict(1.0, 0.3).beats(Verdict(1.99, 0.4))
