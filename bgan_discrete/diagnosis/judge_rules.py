@@ -63,8 +63,8 @@ JUDGE_RULES: tuple[Rule[Outcome], ...] = (
     ),
     Rule(
         "game_no_better", "note", ("course",), _was_not_better,
-        "The game did not improve on its start by more than twice the noise, so that the start is the model: the judge gave "
-        "it {start}, and the best of the game {best}, lower is better",
+        "The game did not improve on its start by more than twice the noise, so that the start is the model: the judge "
+        "gave it {start}, and the best of the game {best}, lower is better",
         "Give the game's time to likelihood (`phases likelihood`), or give the game more of it.",
         {"start": lambda o: _shown(o, "start"), "best": lambda o: _shown(o, "best")},
     ),

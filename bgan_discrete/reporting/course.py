@@ -54,8 +54,8 @@ def sentences_of(facts: Mapping[str, Any]) -> list[str]:
         beside = "more" if choice == "best" else "not more"
         sentences.append(
             f"The {kept} are the model: on data that chose nothing the judge ({judge}) gave the game {shown['best']} "
-            f"and its start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the noise "
-            f"of {readable(spread)}."
+            f"and its start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the "
+            f"noise of {readable(spread)}."
         )
     elif choice in shown:
         kept = "weights that a look liked best" if choice == "best" else "weights by likelihood"
