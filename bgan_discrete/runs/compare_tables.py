@@ -1,6 +1,7 @@
 """The comparison of a synthetic table with the real one, whatever made it: no model is needed."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,6 +116,12 @@ def evaluate_files(
             raise InputError(f"output must be a file such as report.json, got the folder {str(output)!r}")
     if output is not None and output == page:
         raise InputError(f"output must be a file such as report.json, got the page {str(output)!r}")
+    inputs = [os.path.realpath(table) for table in (real, synthetic, holdout) if table is not None]
+    for path in (output, page):
+        if path is not None and os.path.realpath(path) in inputs:
+            raise InputError(f"output {str(output)!r} would replace a table that is read: give another name")
+    if output is not None and page is not None and page.exists() and not output.exists():
+        raise InputError(f"output {str(output)!r} would replace {page.name}, which is no page of it: give another name")
     started = time.monotonic()
     report = compare_tables(real, synthetic, holdout, **options)
     say("\n" + report.format_table() + "\n")

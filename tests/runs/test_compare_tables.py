@@ -67,6 +67,11 @@ def test_frames_are_compared_without_a_holdout() -> None:
         (["--real", "real.csv"], "the following arguments are required: --synthetic"),
         (["--real", "none.csv", "--synthetic", "real.csv"], "real 'none.csv' is neither"),
         (["--real", "real.csv", "--synthetic", "real.csv", "--output", "a.html"], "output must be a file such as"),
+        (["--real", "real.csv", "--synthetic", "few.csv", "--output", "few.csv"], "would replace a table that is read"),
+        (
+            ["--real", "real.csv", "--synthetic", "few.csv", "--output", "own.json"],
+            "would replace own.html, which is no",
+        ),
         (["--real", "real.csv", "--synthetic", "real.csv", "--targets", "z"], "targets: column 'z' is not among"),
         (["--real", "real.csv", "--synthetic", "few.csv"], "the metrics need at least 20 samples, got 3"),
         (["--real", "real.csv", "--synthetic", "real.csv", "--model", "m"], "unrecognized arguments: --model"),
@@ -78,6 +83,8 @@ def test_what_is_wrong_is_said_in_one_line(
     monkeypatch.chdir(tmp_path)
     table(50, 0).to_csv("real.csv", index=False)
     table(3, 0).to_csv("few.csv", index=False)
+    Path("own.html").write_text("mine", encoding="utf-8")
     with pytest.raises(InputError) as error:
         call_verb(["evaluate", *arguments])
     assert message in str(error.value) and "\n" not in str(error.value)
+    assert Path("own.html").read_text(encoding="utf-8") == "mine"

@@ -78,10 +78,12 @@ def test_times_of_a_frame_are_times_in_a_parquet_file_of_samples(tmp_path: Path)
     assert pd.read_parquet(tmp_path / "r.parquet")["time"].str.startswith("[2024-").all()
 
 
-def test_values_that_a_type_does_not_allow_have_the_type_of_pandas() -> None:
+def test_values_that_a_type_does_not_allow_have_the_type_of_pandas(caplog: pytest.LogCaptureFixture) -> None:
     table: dict[str, list[Any]] = {"a": [1, None], "b": ["[1, 2)", "[2, 3]"], "c": ["S", "(other)"], "d": ["x", "y"]}
     size = {"categories": ["S"], "ordered": False}
     frame = frame_of(table, {"a": "int64", "b": "float64", "c": size, "d": "datetime64[ns]"})
+    (said,) = caplog.messages
+    assert "'a' (float64, not int64)" in said and "'d'" in said and "'c'" not in said
     assert frame["a"].dtype == float and frame["b"].tolist() == table["b"] and frame["d"].tolist() == table["d"]
     assert frame["c"].tolist() == ["S", "(other)"] and frame["c"].cat.categories.tolist() == ["S", "(other)"]
     assert dtypes_of({"x": [1, 2], "y": pd.Series(pd.Categorical([pd.Interval(0, 1)]))}) == {}
