@@ -343,6 +343,8 @@ def test_what_is_given_comes_back_as_it_was_given(ranks: tuple[int, ...], decode
 def test_constraints_see_what_is_given() -> None:
     pipeline = pipeline_of(LUMPED)
     assert set(pipeline.generate(20, given="age=33", constraints="age == 33 and plan != 'a'").values["age"]) == {33}
+    rows = pipeline.generate(20, given={"age": [5, 33]}, constraints="plan == 'b' or age == 33").values
+    assert rows["age"] == [5] * 10 + [33] * 10 and set(rows["plan"][:10]) == {"b"}
     with pytest.raises(InputError, match="constraints must leave some rows"):
         pipeline.generate(5, given="age=33", constraints="age != 33")
 
