@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 from bgan_discrete.checks import check_at_least_one, check_not_negative
+from bgan_discrete.distributions import Distribution
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.credit import Credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.game.penalties import Penalty
 from bgan_discrete.game.players import refuse_names
+from bgan_discrete.game.targets import Target
 
 
 @dataclass
@@ -24,6 +28,8 @@ class Game:
         penalty_weight: gamma, which multiplies the penalty.
         penalty_interval: The Trainer takes the penalty every so many discriminator steps, scaled by as much.
         credit: Whose F weighs a position of a draw: the sample's, its prefix's, or each alternative's.
+        target: What samples are to be besides like the data; None for nothing. One that weighs draws needs credit
+            ``"sample"``, and samples that are drawn in rounds are then played as a whole.
 
     Raises:
         InputError: If a part is given by its name, or is no such object, or a number out of its range; if the estimator
@@ -43,6 +49,16 @@ class Game:
     penalty_weight: float = 1.0
     penalty_interval: int = 4
     credit: Credit = sample_credit
+    target: Target | None = None
+
+    @property
+    def weighing(self) -> Target | None:
+        """The target, if it weighs draws; None where the data, if anything, are weighed."""
+        return self.target if self.target is not None and self.target.weighs_draws else None
+
+    def in_play(self, distribution: Distribution, rng: torch.Generator | None) -> Distribution:
+        """What a step is played with: whole samples where a target weighs them, else `Distribution.in_play`."""
+        return distribution.in_play(rng) if self.weighing is None else distribution
 
     def __post_init__(self) -> None:
         """Take a function as an estimator; refuse names, and what is no such part."""
@@ -55,6 +71,8 @@ class Game:
             is_none = what == "penalty" and part is None
             if not is_none and (not callable(part) or isinstance(part, type)):
                 raise InputError(f"{what} must be a function or an object that is called as one, got {part!r}")
+        if self.weighing is not None and self.credit is not sample_credit:
+            raise InputError("a target that weighs draws needs credit 'sample'; form 'weighted' goes with every credit")
         check_at_least_one(
             num_draws=self.num_draws,
             discriminator_draws=self.discriminator_draws,

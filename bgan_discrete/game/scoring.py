@@ -186,6 +186,7 @@ class Scorer:
     Args:
         players: Their discriminator scores, in the precision and the chunks that they run in.
         condition: ``[N, ...]``, one for each latent, as in `bgan_discrete.game.step.discriminator_step`; None for none.
+        terms: Waits for what a target adds to the log weights of the draws, ``[M, N]``; None for nothing.
 
     Examples:
         >>> from bgan_discrete import MLPDiscriminator, SampleSpace
@@ -194,14 +195,17 @@ class Scorer:
         torch.Size([5, 2])
     """
 
-    def __init__(self, players: Players, condition: Tensor | None = None) -> None:
+    def __init__(
+        self, players: Players, condition: Tensor | None = None, terms: Callable[[], Tensor] | None = None
+    ) -> None:
+        self.terms = terms
         self.discriminator = plain(players.network("discriminator"))
         self.chunk, self.condition = players.score_chunk, condition
         self.precision = players.precision
 
     @torch.no_grad()
     def draws(self, codes: Tensor) -> Tensor:
-        """Log weights ``F(x[m, n])`` of draws.
+        """Log weights of draws: ``F(x[m, n])``, and what a target adds.
 
         Args:
             codes: ``[M, N, *event_shape]``; with a condition whole draws are scored at once.
@@ -216,7 +220,8 @@ class Scorer:
         score = with_condition(self.discriminator, self.condition)
         with at_rest(self.discriminator), self.precision():
             log_w = torch.cat([checked_log_ratios(score(chunk), chunk) for chunk in samples.split(chunk_size)])
-        return rearrange(log_w, "(m n) ... -> m n ...", m=codes.shape[0])
+        log_w_MN = rearrange(log_w, "(m n) ... -> m n ...", m=codes.shape[0])
+        return log_w_MN if self.terms is None else log_w_MN + self.terms()
 
     @torch.no_grad()
     def alternatives(self, draw: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ How networks run is in `players` and `scoring`, how they move (parts of a batch,
 plays one of them. Letters: N latents in a batch, M draws of each, B samples.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -17,8 +18,21 @@ from bgan_discrete.game.penalties import checked_penalty
 from bgan_discrete.game.players import Condition, Dice, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import Scorer, as_samples, discriminate, draws_of, generate
+from bgan_discrete.game.targets import Terms
 from bgan_discrete.game.updates import Figures, Outcome, move
 from bgan_discrete.game.weights import log_ratio_diagnostics
+
+
+def log_ratios(game: Game, players: Players, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+    """F of real and of generated samples, differentiable; with a target of the shifted form the network gives G.
+
+    Arguments as in `discriminator_step`, results as of `bgan_discrete.game.scoring.discriminate`.
+    """
+    log_ratio_real, log_ratio_fake = discriminate(players, real, fake, condition)
+    target = game.weighing
+    if target is None or not target.shifts:
+        return log_ratio_real, log_ratio_fake
+    return log_ratio_real - target.shift(real), log_ratio_fake - target.shift(fake)
 
 
 def discriminator_loss(
@@ -28,7 +42,7 @@ def discriminator_loss(
 
     Arguments as in `discriminator_step`; real and fake are codes ``[B, *event_shape]``, or soft one-hots of them.
     """
-    log_ratio_real, log_ratio_fake = discriminate(players, real, fake, condition)
+    log_ratio_real, log_ratio_fake = log_ratios(game, players, real, fake, condition)
     loss = game.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     seen = {"discriminator_loss": loss.detach(), **log_ratio_diagnostics(log_ratio_real, log_ratio_fake)}
     if game.penalty is not None and penalty_scale > 0:
@@ -39,14 +53,25 @@ def discriminator_loss(
 
 
 def generator_loss(
-    game: Game, players: Players, distribution: Distribution, codes: Tensor, condition: Condition = None
-) -> Outcome:
+    game: Game, players: Players, distribution: Distribution, codes: Tensor, condition: Condition = None,
+    said: Callable[[], Terms] | None = None,
+) -> Outcome:  # fmt: skip
     """``-1/N sum_n sum_m a[m, n] log g(x[m, n] | z_n)``; no gradient flows through the advantages a.
 
-    Arguments as in `generator_step`; codes are draws ``[M, N, *event_shape]`` of the distribution.
+    Arguments as in `generator_step`; codes are draws ``[M, N, *event_shape]`` of the distribution; ``said`` waits for
+    what the programs of a target say of them, if they were asked before.
     """
-    surrogate_N, log_w_MN = game.credit(game.estimator, distribution, codes, Scorer(players, condition))
-    return Outcome(-surrogate_N.mean(), log_w_MN, distribution)
+    more: Figures = {}
+
+    def added() -> Tensor:
+        assert game.weighing is not None
+        terms = (said or game.weighing.begin(codes.flatten(0, 1)))().view(*codes.shape[:2])
+        more.update(terms.figures())
+        return game.weighing.added(terms)
+
+    score = Scorer(players, condition, None if game.weighing is None else added)
+    surrogate_N, log_w_MN = game.credit(game.estimator, distribution, codes, score)
+    return Outcome(-surrogate_N.mean(), log_w_MN, distribution, more=more)
 
 
 def discriminator_step(
@@ -73,7 +98,7 @@ def discriminator_step(
 
     def loss_of(real: Tensor, latents: Tensor, condition: Condition) -> Outcome:
         with torch.no_grad():
-            distribution = generate(players, latents, condition).in_play(rng)
+            distribution = game.in_play(generate(players, latents, condition), rng)
         real = distribution.hide(real)
         fake = as_samples(draws_of(distribution, game.discriminator_draws, latents, rng, real), real, condition)
         return discriminator_loss(game, players, real, fake, condition, penalty_scale, rng)
@@ -91,7 +116,7 @@ def generator_step(
     """
 
     def loss_of(latents: Tensor, condition: Condition) -> Outcome:
-        distribution = generate(players, latents, condition).in_play(rng)
+        distribution = game.in_play(generate(players, latents, condition), rng)
         codes = draws_of(distribution, game.num_draws, latents, rng)
         return generator_loss(game, players, distribution, codes, condition)
 
@@ -110,11 +135,13 @@ def adversarial_step(
     if players.parts > 1:
         figures = discriminator_step(game, players, real, latents, condition, penalty_scale, rng)
         return figures | generator_step(game, players, latents, condition, rng)
-    distribution = generate(players, latents, condition).in_play(rng)
+    distribution = game.in_play(generate(players, latents, condition), rng)
     real = distribution.hide(real)
     draws = draws_of(distribution, game.discriminator_draws + game.num_draws, latents, rng, real)
     fake_codes, codes = draws.split([game.discriminator_draws, game.num_draws])
     fake = as_samples(fake_codes, real, condition)
+    # Programs of a target work while the discriminator learns.
+    said = None if game.weighing is None else game.weighing.begin(codes.flatten(0, 1))
     loss_of_samples = partial(discriminator_loss, game, players, real, fake, condition, penalty_scale, rng)
-    loss_of_draws = partial(generator_loss, game, players, distribution, codes, condition)
+    loss_of_draws = partial(generator_loss, game, players, distribution, codes, condition, said)
     return move(players, "discriminator", loss_of_samples) | move(players, "generator", loss_of_draws)

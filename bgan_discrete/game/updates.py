@@ -5,7 +5,7 @@ processes average them with the last part.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -29,6 +29,7 @@ class Outcome:
     Attributes:
         loss: Scalar, differentiable.
         seen: What to report: figures, or the log weights ``[M, N]`` behind a generator's loss.
+        more: Figures beside log weights.
         distribution: The generator's output, which may explain a loss that is inf or NaN.
         share: Of the batch.
     """
@@ -37,6 +38,7 @@ class Outcome:
     seen: Figures | Tensor
     distribution: Distribution | None = None
     share: float = 1.0
+    more: Figures = field(default_factory=dict)
 
 
 def move(
@@ -90,7 +92,8 @@ def _figures(loss: Tensor, outcomes: list[Outcome], processes: Processes) -> Fig
     """What was seen in all parts of a batch: the diagnostics of its log weights, or figures weighted by the shares."""
     log_w = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, Tensor)]
     if log_w:
-        return {"generator_loss": loss, **weight_diagnostics(torch.cat(log_w, dim=1), processes)}
+        more = {name: _weighted_sum(outcomes, [o.more[name] for o in outcomes]) for name in outcomes[0].more}
+        return {"generator_loss": loss, **weight_diagnostics(torch.cat(log_w, dim=1), processes), **more}
     seen = [outcome.seen for outcome in outcomes if isinstance(outcome.seen, dict)]
     return {name: _weighted_sum(outcomes, [figures[name] for figures in seen]) for name in seen[0]}
 
