@@ -23,7 +23,7 @@ def _verdicts(o: Outcome) -> dict[str, Any]:
 
 
 def _shown(o: Outcome, name: str) -> str:
-    value, noise = _verdicts(o)[name]
+    value, noise, *_ = _verdicts(o)[name]
     return f"{value:.3f} ± {noise:.3f}"
 
 
@@ -36,7 +36,7 @@ def _is_seen_by_the_judge(o: Outcome) -> bool:
     verdicts, choice = _verdicts(o), o.facts["course"].get("choice")
     if choice not in verdicts or "floor" not in verdicts:
         return False
-    (value, noise), (floor, other) = verdicts[choice], verdicts["floor"]
+    (value, noise, *_), (floor, other, *_) = verdicts[choice], verdicts["floor"]
     return bool(value - floor > CLEARLY * math.hypot(noise, other))
 
 

@@ -18,14 +18,23 @@ class Verdict:
     Attributes:
         value: Lower is better.
         noise: Its standard error over other samples of the same model.
+        aim: Where samples are to be something besides like the data, how much they are, on average: higher is better.
+        aim_noise: Its standard error.
     """
 
     value: float
     noise: float
+    aim: float = 0.0
+    aim_noise: float = 0.0
 
     def beats(self, other: "Verdict") -> bool:
-        """Whether it is better by more than twice the noise of both: less is chance in one case of six."""
-        return other.value - self.value > 2 * math.hypot(self.noise, other.noise)
+        """Whether it is better by more than twice the noise of both: less is chance in one case of six.
+
+        Better in the judge's figure or in the aim, that is, and not worse by as much in the other one.
+        """
+        gain, noise = other.value - self.value, 2 * math.hypot(self.noise, other.noise)
+        more, aim_noise = self.aim - other.aim, 2 * math.hypot(self.aim_noise, other.aim_noise)
+        return (gain > noise and more >= -aim_noise) or (more > aim_noise and gain >= -noise)
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ def sentences_of(facts: Mapping[str, Any]) -> list[str]:
         sentences.append("The judge failed, and was not asked again.")
     if judge is None or not choice:
         return [*sentences, "No judge chose: the last weights, averaged, are the model."]
-    shown = {name: f"{readable(value)} ± {readable(noise)}" for name, (value, noise) in verdicts.items()}
+    shown = {name: f"{readable(value)} ± {readable(noise)}" for name, (value, noise, *_) in verdicts.items()}
     if "start" in shown and "best" in shown:
-        (start, noise), (best, other) = verdicts["start"], verdicts["best"]
+        (start, noise, *_), (best, other, *_) = verdicts["start"], verdicts["best"]
         spread, gain = math.hypot(noise, other), start - best
         kept = "best weights of the game" if choice == "best" else "weights by likelihood, the start of the game,"
         beside = "more" if choice == "best" else "not more"

@@ -10,10 +10,14 @@ class BatchOrder:
     """Rows of every batch, computed rather than remembered.
 
     Each epoch is a permutation of the rows; a batch that reaches the end of an epoch continues with the next one, so
-    every row is used once per epoch and every batch is full, even one that is larger than the data.
+    every row is used once per epoch and every batch is full, even one that is larger than the data. With weights, which
+    sum to 1, a row is used ``weight * num_samples`` times per epoch, rounded up or down by chance.
     """
 
-    def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, num_samples: int, batch_size: int, seed: int, weights: NDArray[np.float64] | None = None
+    ) -> None:
+        self._ends = None if weights is None else np.cumsum(weights) * num_samples
         self.num_samples = check_integer("num_samples", num_samples, 1)
         self.batch_size = check_integer("batch_size", batch_size, 1)
         self.seed = check_seed(seed)
@@ -37,4 +41,8 @@ class BatchOrder:
             # A counter-based generator: any epoch is reached at once, and epochs do not overlap.
             generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
             self._permutation, self._epoch = generator.permutation(self.num_samples), epoch
+            if self._ends is not None:  # systematic resampling
+                places = np.arange(self.num_samples) + generator.random()
+                rows = np.searchsorted(self._ends, places, side="right").clip(max=self.num_samples - 1)
+                self._permutation = rows[self._permutation]
         return self._permutation

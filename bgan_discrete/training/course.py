@@ -5,13 +5,17 @@
     game -> the judge, on one half of what is kept back: the best weights; ends where they no longer improve
     end -> the judge, on the other half: the best of the game against its start
 
+With a target that weighs draws the discriminator need not see anything for a game; the judge is asked at its start too,
+and of looks at which samples are as much like the data as there, the best is that with the highest log weights.
+
 Every look is taken by the first process, on averaged weights; the others get what it found.
 """
 
+import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +28,9 @@ from bgan_discrete.game.drawing import draw_latents, sample_codes
 from bgan_discrete.game.likelihood import log_likelihood
 from bgan_discrete.game.players import Generator, Players
 from bgan_discrete.game.rules import Game
-from bgan_discrete.game.scoring import at_rest, discriminate, draws_of, generate
+from bgan_discrete.game.scoring import at_rest, draws_of, generate
+from bgan_discrete.game.step import log_ratios
+from bgan_discrete.game.targets import Target
 from bgan_discrete.metrics.verdict import Judge, Verdict
 from bgan_discrete.training.inputs import TrainingData
 from bgan_discrete.training.phases import Phases
@@ -56,6 +62,9 @@ SEEN = 2.0
 
 FAILED = Verdict(math.nan, math.nan)
 
+PARTS = ("value", "noise", "aim", "aim_noise")
+"""Of a verdict, as a look remembers them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +82,10 @@ class Course:
     ) -> None:
         self._config, self._game, self._data, self._state = config, game, data, state
         self._players, self._judge = players, judge
+
+    @property
+    def _target(self) -> Target | None:
+        return self._game.weighing
 
     @property
     def phases(self) -> Phases:
@@ -150,20 +163,25 @@ class Course:
         verdict = self._of_the_first(measure)
         if not self.is_judged:
             return False
-        self._state.looks.append(
-            {"step": self._state.step, "phase": name, "value": verdict.value, "noise": verdict.noise}
-        )
+        self._note(verdict)
         if name == "discriminator":
             return verdict.value < -SEEN * verdict.noise
-        values = [look["value"] for look in self._state.looks if look["phase"] == name]
-        best = values.index(min(values))
-        if best == len(values) - 1:
+        looks = [look for look in self._state.looks if look["phase"] == name]
+        best = _best_of([Verdict(*(look.get(part, 0.0) for part in PARTS)) for look in looks])
+        if best == len(looks) - 1:
             self._state.keep("start" if name == "likelihood" else "best")
-        if len(values) - 1 - best < PATIENCE:
+        if len(looks) - 1 - best < PATIENCE:
             return False
         if self.phases.is_last:
             self.phases.ended_by = "patience"
         return True
+
+    def _note(self, verdict: Verdict) -> None:
+        """Remember what a look has found."""
+        found = dict(zip(PARTS, dataclasses.astuple(verdict), strict=True))
+        if self._target is None or self.phases.name != "game":
+            found = {name: found[name] for name in PARTS[:2]}
+        self._state.looks.append({"step": self._state.step, "phase": self.phases.name, **found})
 
     def _move_on(self, used: float) -> None:
         """Begin the next phase."""
@@ -172,12 +190,14 @@ class Course:
             self._end_likelihood()
         elif name == "discriminator":
             state.keep("start")  # with a discriminator that has seen it
-            last = state.looks[-1] if state.looks else None
+            last = state.looks[-1] if state.looks and self._target is None else None
             if self.is_judged and last is not None and last["phase"] == name and last["value"] >= -SEEN * last["noise"]:
                 self.phases.ended_by = "blindness"
                 return
         self.phases.advance(used)
         state.phase_steps[self.phases.name] = state.step
+        if self._target is not None and self.phases.name == "game" and self.is_judged:
+            self._note(self._of_the_first(self._judged))
 
     def _end_likelihood(self) -> None:
         """Let the generator go on from the averaged weights, the best ones where they are known."""
@@ -194,7 +214,8 @@ class Course:
         if len(verdicts) == 2 and verdicts["best"].beats(verdicts["start"]):
             state.choice = "best"
         verdicts["floor"] = self._of_the_first(self._floor)
-        state.verdicts = {name: [verdict.value, verdict.noise] for name, verdict in verdicts.items()}
+        parts = 2 if self._target is None else len(PARTS)
+        state.verdicts = {name: [*dataclasses.astuple(verdict)[:parts]] for name, verdict in verdicts.items()}
 
     # What is measured, by the first process.
 
@@ -202,13 +223,13 @@ class Course:
         """What the first process measured, in all of them; the judge is not asked again if it failed there."""
         processes, began = self._state.processes, time.monotonic()
         found = measure() if processes.is_first else FAILED
-        numbers = torch.tensor([found.value, found.noise, time.monotonic() - began], dtype=torch.float64)
-        value, noise, seconds = processes.gather(numbers)[0].tolist()
+        numbers = torch.tensor([*dataclasses.astuple(found), time.monotonic() - began], dtype=torch.float64)
+        value, noise, *aim, seconds = processes.gather(numbers)[0].tolist()
         if math.isnan(value) and found is not FAILED:
             _log.warning("a look found no number (NaN), and there are no further ones")
         self._state.judge_failed |= math.isnan(value)
         self._state.seconds_of_looks += seconds
-        return Verdict(value, noise)
+        return Verdict(value, noise, *aim)
 
     @torch.no_grad()
     def _heldout_nats(self) -> Verdict:
@@ -238,9 +259,9 @@ class Course:
                 of_rows = None if labels is None else labels[rows]
                 latents = draw_latents(generator, len(rows), rng)
                 with torch.no_grad():
-                    distribution = generate(players, latents, of_rows).in_play(rng)
+                    distribution = self._game.in_play(generate(players, latents, of_rows), rng)
                     fake = draws_of(distribution, 1, latents, rng, codes[rows])[0]
-                both = discriminate(players, distribution.hide(codes[rows]), fake, of_rows)
+                both = log_ratios(self._game, players, distribution.hide(codes[rows]), fake, of_rows)
                 real_B, fake_B = (log_ratio.detach().reshape(len(rows), -1).mean(1) for log_ratio in both)
                 losses.append(divergence.fake_term(fake_B) - divergence.real_term(real_B) - blind)
         return _mean(torch.cat(losses))
@@ -248,7 +269,15 @@ class Course:
     def _judged(self, half: int = 0, name: str | None = None) -> Verdict:
         """What the judge says of samples of the averaged weights, or of the kept ones of this ``name``."""
         generator = self._averaged() if name is None else self._state.kept_generator(name)
-        return self._ask(self._drawn(generator, self._num_samples(), half), self._data.kept_back(half)[0])
+        samples = self._drawn(generator, self._num_samples(), half)
+        return self._with_aim(self._ask(samples, self._data.kept_back(half)[0]), samples)
+
+    def _with_aim(self, verdict: Verdict, samples: Tensor) -> Verdict:
+        """The verdict, and the mean log weight that the target gives the samples."""
+        if self._target is None:
+            return verdict
+        aim = _mean(self._target.terms(samples).log_weight)
+        return dataclasses.replace(verdict, aim=aim.value, aim_noise=aim.noise)
 
     def _drawn(self, generator: Generator, count: int, half: int) -> Tensor:
         """Samples, with the labels of a half of what is kept back."""
@@ -273,7 +302,8 @@ class Course:
 
     def _floor(self) -> Verdict:
         """What the judge says of training rows in the place of the samples."""
-        return self._ask(self._data.some_learnt(self._num_samples())[0], self._data.kept_back(1)[0])
+        rows = self._data.some_learnt(self._num_samples())[0]
+        return self._with_aim(self._ask(rows, self._data.kept_back(1)[0]), rows)
 
     def _ask(self, samples: Tensor, codes: Tensor) -> Verdict:
         """What the judge says; `FAILED`, with a warning, where it raises or gives no numbers."""
@@ -296,3 +326,16 @@ class Course:
 
 def _mean(values: Tensor) -> Verdict:
     return Verdict(float(values.double().mean()), float(values.double().std() / math.sqrt(len(values))))
+
+
+def _best_of(looks: Sequence[Verdict]) -> int:
+    """The number of the best look, the first of equal ones.
+
+    With an aim that is the one with most of it, of those whose judge says nothing worse than it did at the first look.
+    """
+    values = [look.value for look in looks]
+    if not any(look.aim_noise for look in looks):
+        return values.index(min(values))
+    first = looks[0]
+    fit = [i for i, look in enumerate(looks) if look.value - first.value <= 2 * math.hypot(look.noise, first.noise)]
+    return max(fit, key=lambda i: (looks[i].aim, -i))

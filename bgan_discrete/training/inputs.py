@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
@@ -16,7 +18,7 @@ from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.parallel import Processes
 from bgan_discrete.training.batches import BatchOrder
-from bgan_discrete.training.judging import validation_rows
+from bgan_discrete.training.judging import MIN_HALF, validation_rows
 from bgan_discrete.training.labels import checked_labels
 
 RESIDENT_BYTES = 2 * 1024**3
@@ -72,7 +74,7 @@ class TrainingData:
             self.labels = self.labels.to(device)
         self.codes = _resident(codes, device)
         self.validation = validation_rows(len(codes), config.seed) if for_judge else None
-        self._learnt = None
+        self._learnt, self._like_samples = None, None
         if self.validation is not None:
             self._learnt = np.setdiff1d(np.arange(len(codes)), np.concatenate(self.validation))
         self.order = BatchOrder(self.num_learnt, config.batch_size, config.seed)
@@ -91,10 +93,31 @@ class TrainingData:
         indices = self._processes.part(self.order.indices(number))
         return self.rows(torch.from_numpy(indices if self._learnt is None else self._learnt[indices]))
 
+    @property
+    def learnt(self) -> NDArray[np.int64]:
+        """The rows that batches are made of, ascending."""
+        return np.arange(len(self.codes)) if self._learnt is None else self._learnt
+
+    def some_rows(self, count: int) -> NDArray[np.int64]:
+        """At most ``count`` of the rows of batches, or of those that are as samples are to be, evenly spaced."""
+        rows = self.learnt if self._like_samples is None else self._like_samples
+        return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+
     def some_learnt(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Codes and labels, as `batch` gives them, of at most ``count`` rows of batches, evenly spaced."""
-        places = torch.linspace(0, self.num_learnt - 1, min(count, self.num_learnt), dtype=torch.float64).long()
-        return self.rows(places if self._learnt is None else torch.from_numpy(self._learnt)[places])
+        """Codes and labels, as `batch` gives them, of `some_rows`."""
+        return self.rows(torch.from_numpy(self.some_rows(count)))
+
+    def weigh(self, weights: NDArray[np.float64]) -> None:
+        """Let batches have rows in proportion to ``weights``, one for each of `learnt`, that sum to 1."""
+        self.order = BatchOrder(self.num_learnt, self.order.batch_size, self.order.seed, weights)
+
+    def follow(self, like_samples: NDArray[np.int64], halves: Sequence[NDArray[np.int64]]) -> None:
+        """Give the judge other rows: some of the learnt ones for its floor, and halves, if they are still enough."""
+        self._like_samples = like_samples
+        if self.validation is not None:
+            count = min(map(len, halves))
+            first, second = (half[:count] for half in halves)
+            self.validation = (first, second) if count >= MIN_HALF and len(like_samples) else None
 
     def kept_back(self, half: int) -> tuple[Tensor, Tensor | None]:
         """Codes and labels, as `batch` gives them, of the first or the second ``half`` of the rows for the judge."""

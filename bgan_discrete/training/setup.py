@@ -68,6 +68,8 @@ def check_game(
     """
     if not isinstance(game, Game):
         raise InputError(f"game must be a Game, such as Game(make_estimator('rloo')), got {game!r:.100}")
+    if game.target is not None and config.continuous != "none":
+        raise InputError("a target needs draws; leave out verifier and reward with continuous")
     estimator, needed = game.estimator, credit_name(game.credit)
     if config.continuous == "none":
         if needed == "alternatives":
@@ -85,7 +87,7 @@ def check_game(
             raise InputError(
                 f"credit {needed!r} needs F of {of_what}, which {name} does not give (it gives F for: {others}){advice}"
             )
-    if generator.num_rounds > 1:
+    if generator.num_rounds > 1 and game.weighing is None:
         _check_rounds(game, discriminator)
     if estimator.couples_latents and estimator.processes != processes:
         raise InputError(

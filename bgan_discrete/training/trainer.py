@@ -1,5 +1,6 @@
 """The training loop, top to bottom."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,13 @@ from bgan_discrete.game.players import Discriminator, Generator
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.step import adversarial_step, discriminator_step
+from bgan_discrete.game.targets import Target
 from bgan_discrete.game.updates import Figures
 from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.parallel import Processes, current_processes
 from bgan_discrete.rivals.continuous import continuous_step, get_continuous_loss
+from bgan_discrete.training.aiming import aim
 from bgan_discrete.training.allocator import keep_freed_memory
 from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from bgan_discrete.training.claim import claim_folder
@@ -56,6 +59,8 @@ class Trainer:
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
+        target: What samples are to be besides like the data (`bgan_discrete.game.targets`), which is settled by the data
+            here; None for that of the game, if any.
         judge: Chooses the weights that are kept, unless `config` keeps the last ones, by codes that are kept back from
             the training (`bgan_discrete.training.judging.validation_rows`); it may also end a phase. None for no judge.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
@@ -65,6 +70,7 @@ class Trainer:
         average: The moving average of the generator, ``average.module``, which samples.
         data: The codes and labels, in the order of the batches.
         game: What both players agree on.
+        facts_of_target: What `bgan_discrete.training.aiming.aim` says of the data; empty without a target.
         state: What the next step depends on, and a checkpoint holds: step, weights, optimisers, random numbers.
 
     Raises:
@@ -82,6 +88,7 @@ class Trainer:
         output_dir: str | Path | None = None,
         labels: np.ndarray | Tensor | None = None,
         game: Game | None = None,
+        target: Target | None = None,
         judge: Judge | None = None,
         processes: Processes | None = None,
     ) -> None:
@@ -104,6 +111,11 @@ class Trainer:
         networks = (generator, discriminator)
         self.data = TrainingData(codes, labels, networks, config, self.device, processes, for_judge=is_judged)
         self.game = make_game(config, processes) if game is None else game
+        self.facts_of_target: dict[str, float] = {}
+        target = self.game.target if target is None else target
+        if target is not None:
+            target, self.facts_of_target = aim(target, self.data, config.seed)
+            self.game = dataclasses.replace(self.game, target=target)
         check_game(self.game, config, generator, discriminator, processes)
         check_labels_go_with(config, self.game, self.data.labels, isinstance(generator, RoundsGenerator))
 
