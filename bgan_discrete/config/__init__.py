@@ -17,6 +17,7 @@ from bgan_discrete.config.images import ImageDataConfig, ImageModelConfig, Image
 from bgan_discrete.config.option import option
 from bgan_discrete.config.rounds import IN_ROUNDS, RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig, Sections, codec_options
+from bgan_discrete.config.targets import TargetConfig
 from bgan_discrete.config.text import (
     TextAlgorithmConfig,
     TextDataConfig,
@@ -71,6 +72,7 @@ __all__ = [
     "RunConfig",
     "ScriptConfig",
     "Sections",
+    "TargetConfig",
     "TextAlgorithmConfig",
     "TextDataConfig",
     "TextModelConfig",

@@ -7,6 +7,7 @@ from bgan_discrete.config.data import DECODINGS
 from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
+from bgan_discrete.config.targets import TargetConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -173,13 +174,14 @@ class ArrayTrainingConfig(ScriptConfig):
     data: ArrayDataConfig = field(default_factory=ArrayDataConfig)
     model: ArrayModelConfig = field(default_factory=ArrayModelConfig)
     training: ArrayAlgorithmConfig = field(default_factory=ArrayAlgorithmConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
 
     @property
     def phases(self) -> str:
         """By default likelihood alone, which is measured to be nearer to the data, except for convolutions."""
         if self.training.phases != "auto" or self.model.generator == "conv":
             return super().phases
-        return "likelihood"
+        return self._with_target("likelihood")
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from bgan_discrete.config.option import Section, option
 from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
+from bgan_discrete.config.targets import TargetConfig
 from bgan_discrete.config.training import TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -104,11 +105,14 @@ class ImageTrainingConfig(ScriptConfig):
     data: ImageDataConfig = field(default_factory=ImageDataConfig)
     model: ImageModelConfig = field(default_factory=ImageModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
 
     @property
     def phases(self) -> str:
         """By default the game alone, of generators in rounds likelihood."""
-        return "likelihood" if self.training.phases == "auto" and self.model.generator == "masked" else super().phases
+        if self.training.phases != "auto" or self.model.generator != "masked":
+            return super().phases
+        return self._with_target("likelihood")
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""

@@ -11,6 +11,7 @@ import yaml
 
 from bgan_discrete.config.checks import shown
 from bgan_discrete.config.option import Section, option
+from bgan_discrete.config.targets import PHASES_WITH_TARGET, WITH_TARGET, TargetConfig
 from bgan_discrete.config.yaml_files import check_retired
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
@@ -127,6 +128,21 @@ class ScriptConfig:
         """The phases of the training, with ``auto`` decided; by default the game alone."""
         values: dict[str, Any] = self.to_flat()
         return str({"auto": "game"}.get(values["phases"], values["phases"]))
+
+    def _with_target(self, phases: str) -> str:
+        """Phases that begin with likelihood, as they are by default where draws are weighed by a target too."""
+        target: TargetConfig = vars(self)["target"]
+        return PHASES_WITH_TARGET if target.is_set and target.target_form != "weighted" else phases
+
+    def aimed(self: Sections) -> Sections:
+        """The configuration of a run whose draws are weighed by a target, where defaults would not go with that."""
+        values: dict[str, Any] = vars(self)
+        target, training = values["target"], values["training"]
+        if not target.is_set or target.target_form == "weighted":
+            return self
+        defaults = {entry.name: entry.default for entry in fields(training)}
+        changes = {name: value for name, value in WITH_TARGET.items() if vars(training)[name] == defaults[name]}
+        return dataclasses.replace(self, training=dataclasses.replace(training, **changes))
 
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""

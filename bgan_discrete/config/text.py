@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from bgan_discrete.config.option import Section, option, other_default
 from bgan_discrete.config.rounds import RoundsConfig
 from bgan_discrete.config.script import Front, RunConfig, ScriptConfig
+from bgan_discrete.config.targets import TargetConfig
 from bgan_discrete.config.training import CreditName, EstimatorName, PenaltyName, TrainingConfig
 from bgan_discrete.errors import InputError
 
@@ -165,6 +166,7 @@ class TextTrainingConfig(ScriptConfig):
     data: TextDataConfig = field(default_factory=TextDataConfig)
     model: TextModelConfig = field(default_factory=TextModelConfig)
     training: TextAlgorithmConfig = field(default_factory=TextAlgorithmConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
 
     @property
     def phases(self) -> str:
@@ -172,7 +174,7 @@ class TextTrainingConfig(ScriptConfig):
         generator = self.model.generator
         if self.training.phases != "auto" or generator in ("conv", "mlp"):
             return super().phases
-        return "likelihood" if generator == "masked" else "likelihood=0.85,discriminator=0.05,game"
+        return self._with_target("likelihood" if generator == "masked" else "likelihood=0.85,discriminator=0.05,game")
 
     def check(self) -> None:
         """Raise InputError for the first value that is out of range, before any work starts."""

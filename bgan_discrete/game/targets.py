@@ -21,7 +21,7 @@ from bgan_discrete.checks import check_choice
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.weights import effective_sample_size
 
-Form = Literal["additive", "weighted", "shifted"]
+Form = Literal["additive", "shifted", "anchored", "weighted"]
 
 Answers = Callable[[], Tensor]
 """Waits for numbers ``[B]``, NaN for each sample of which there is none."""
@@ -149,7 +149,8 @@ class Target:
         reward_weight: lambda, or how it is chosen.
         form: Where the terms go. ``"additive"``: to the log weights of whole samples. ``"shifted"``: likewise, but the
             discriminator's logit is ``G - lambda r + c``, and G, which is flat at the fixed point, is what weighs: so a
-            regularised discriminator costs less. ``"weighted"``: to the data, of which rows are drawn in proportion to
+            regularised discriminator costs less. ``"anchored"``: as additive, with a discriminator that knows how far
+            the generator is from its start (`bgan_discrete.game.anchored`). ``"weighted"``: to the data, of which rows are drawn in proportion to
             ``v e^(lambda r)``, whatever the generator, its rounds and the credit are.
         constant: c of the shifted form, the log of the mean ``e^(lambda r)`` of the data.
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import one_line
+from bgan_discrete.game.anchored import AnchoredDiscriminator
 from bgan_discrete.game.drawing import draw_latents, sample_codes
 from bgan_discrete.game.likelihood import log_likelihood
 from bgan_discrete.game.players import Generator, Players
@@ -32,6 +33,7 @@ from bgan_discrete.game.scoring import at_rest, draws_of, generate
 from bgan_discrete.game.step import log_ratios
 from bgan_discrete.game.targets import Target
 from bgan_discrete.metrics.verdict import Judge, Verdict
+from bgan_discrete.parallel import plain
 from bgan_discrete.training.inputs import TrainingData
 from bgan_discrete.training.phases import Phases
 from bgan_discrete.training.state import TrainingState
@@ -205,6 +207,14 @@ class Course:
         state.load_generator(state.kept_generator("start" if "start" in state.kept else ""))
         state.keep("start")
         state.generator_optimizer.state.clear()
+        self.anchor()
+
+    def anchor(self) -> None:
+        """Let an anchored discriminator go by the start of the game, where there is one."""
+        discriminator = plain(self._players.discriminator)
+        if isinstance(discriminator, AnchoredDiscriminator) and "start" in self._state.kept:
+            start: Any = self._state.kept_generator("start")
+            discriminator.begin_from(start)
 
     def _choose(self) -> None:
         """Keep the best weights of the game if the other half says that they beat its start clearly."""

@@ -2,12 +2,13 @@
 
 import inspect
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from bgan_discrete.config import TrainingConfig
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.anchored import AnchoredDiscriminator
 from bgan_discrete.game.credit import credit_name, make_credit
 from bgan_discrete.game.divergences import get_divergence
 from bgan_discrete.game.estimators import make_estimator
@@ -108,11 +109,17 @@ def _check_rounds(game: Game, discriminator: Discriminator) -> None:
         )
 
 
-def make_players(config: TrainingConfig, state: TrainingState, device: torch.device, num_positions: int) -> Players:
-    """The players of a training, as the ``dtype`` and ``gradient_accumulation_steps`` of a configuration say."""
+def make_players(
+    config: TrainingConfig, state: TrainingState, device: torch.device, num_positions: int, anchored: bool = False
+) -> Players:
+    """The players of a training, as the ``dtype`` and ``gradient_accumulation_steps`` of a configuration say.
+
+    With ``anchored`` the discriminator is an `AnchoredDiscriminator` around that of the state.
+    """
+    generator, discriminator = cast(Generator, state.generator), cast(Discriminator, state.discriminator)
     return Players(
-        state.generator,
-        state.discriminator,
+        generator,
+        AnchoredDiscriminator(discriminator, generator, config.seed) if anchored else discriminator,
         state.generator_optimizer,
         state.discriminator_optimizer,
         precision=nullcontext if config.dtype == "float32" else lambda: torch.autocast(device.type, torch.bfloat16),

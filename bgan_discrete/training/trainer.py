@@ -124,7 +124,8 @@ class Trainer:
         self.discriminator = discriminator.to(self.device).train()
         self.state = TrainingState.begin(generator, discriminator, self.game.estimator, config, self.device, processes)
         self.average = self.state.average
-        self.players = make_players(config, self.state, self.device, math.prod(self.data.event_shape))
+        is_anchored = self.game.weighing is not None and self.game.weighing.form == "anchored"
+        self.players = make_players(config, self.state, self.device, math.prod(self.data.event_shape), is_anchored)
         self._course = Course(config, self.game, self.data, self.state, self.players, judge if is_judged else None)
 
         # 5. A first look at what the networks give; which latents the steps need depends on it.
@@ -399,3 +400,4 @@ class Trainer:
             InputError: If the state belongs to other data.
         """
         self.state.load_state_dict(saved, self.data.digest, self.device)
+        self._course.anchor()
