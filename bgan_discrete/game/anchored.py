@@ -10,7 +10,7 @@ Letters: N latents, Z width of a latent, B samples, C classes.
 """
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -80,15 +80,13 @@ class AnchoredDiscriminator(Discriminator):
         with at_rest(generator):
             if labels is None or generator.num_classes is None:
                 distribution: Any = generator(latents)
-                log_prob: Tensor = distribution.mixture_log_prob(codes)
-                return log_prob
+                return cast(Tensor, distribution.mixture_log_prob(codes))
             of_class = torch.arange(generator.num_classes, device=like.device)
             distribution = generator(
                 latents.repeat(generator.num_classes, 1), of_class.repeat_interleave(len(self._latents))
             )
             of_samples = labels[torch.arange(len(codes), device=labels.device) % len(labels)]
-            log_prob = distribution.mixture_log_prob(codes, of_samples)
-            return log_prob
+            return cast(Tensor, distribution.mixture_log_prob(codes, of_samples))
 
 
 def has_exact_probabilities(generator: Generator) -> bool:

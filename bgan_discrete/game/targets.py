@@ -130,7 +130,7 @@ class Terms:
         return Terms(self.log_validity.view(shape), self.reward.view(shape))
 
     def figures(self) -> dict[str, Tensor]:
-        """Of draws ``[M, N]``: the share that is valid and that of latents without a valid draw, and the mean lambda r."""
+        """Of draws ``[M, N]``: the share of valid ones, that of latents without a valid draw, and the mean lambda r."""
         is_valid = self.log_validity > math.log(0.5)
         return {
             "valid": is_valid.float().mean(),
@@ -150,8 +150,8 @@ class Target:
         form: Where the terms go. ``"additive"``: to the log weights of whole samples. ``"shifted"``: likewise, but the
             discriminator's logit is ``G - lambda r + c``, and G, which is flat at the fixed point, is what weighs: so a
             regularised discriminator costs less. ``"anchored"``: as additive, with a discriminator that knows how far
-            the generator is from its start (`bgan_discrete.game.anchored`). ``"weighted"``: to the data, of which rows are drawn in proportion to
-            ``v e^(lambda r)``, whatever the generator, its rounds and the credit are.
+            the generator is from its start (`bgan_discrete.game.anchored`). ``"weighted"``: to the data, of which rows
+            are drawn in proportion to ``v e^(lambda r)``, whatever the generator, its rounds and the credit are.
         constant: c of the shifted form, the log of the mean ``e^(lambda r)`` of the data.
 
     Raises:

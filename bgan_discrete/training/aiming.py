@@ -24,7 +24,7 @@ FITTED = 2000
 
 
 def aim(target: Target, data: TrainingData, seed: int) -> tuple[Target, dict[str, float]]:
-    """Settle a target by the data, and let the data follow it: rows that are learnt, where it weighs them, and a judge's.
+    """Settle a target by the data, and let the data follow it: a judge's rows, and where it weighs them all others.
 
     Args:
         target: Whose programs are asked of the rows that are kept back, and of `FITTED` or of all others.

@@ -59,8 +59,8 @@ class Trainer:
         game: The whole game instead of the one that `config` names, whose estimator, divergence, penalty, numbers of
             draws and credit are then not used. To change one part of it:
             ``dataclasses.replace(make_game(config), estimator=...)``.
-        target: What samples are to be besides like the data (`bgan_discrete.game.targets`), which is settled by the data
-            here; None for that of the game, if any.
+        target: What samples are to be besides like the data (`bgan_discrete.game.targets`), settled by the data here;
+            None for that of the game, if any.
         judge: Chooses the weights that are kept, unless `config` keeps the last ones, by codes that are kept back from
             the training (`bgan_discrete.training.judging.validation_rows`); it may also end a phase. None for no judge.
         processes: Those that train together, each with its share of every batch (`bgan_discrete.parallel`); if None
