@@ -19,7 +19,7 @@ PACKAGE = ROOT / "bgan_discrete"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("checks", "durable", "manifests", "parallel", "space", "streams", "templating"),
-    ("devices", "distributions"),
+    ("devices", "distributions", "programs"),
     ("game",),
     ("rivals",),
     ("codecs",),
@@ -83,6 +83,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("page",),
         ("recording",),
     ),
+    "programs": (("functions",), ("jobs", "worker"), ("pool",), ("program",)),
     "sources": (
         (
             "settings",
@@ -112,7 +113,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
-    "errors", "checks", "durable", "manifests", "streams", "codecs", "sources", "training.batches", "imaging",
+    "errors", "checks", "durable", "manifests", "streams", "programs", "codecs", "sources", "training.batches", "imaging",
     "command_line",
     "config", "kinds.finding", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
