@@ -22,7 +22,7 @@ from bgan_discrete.config import CONFIGS, Front, TrainingConfig, codec_options
 from bgan_discrete.errors import InputError
 from bgan_discrete.streams import write_product
 
-TITLES = {"run": "run", "data": "data", "model": "networks", "training": "training"}
+TITLES = {"run": "run", "data": "data", "model": "networks", "target": "verifiers and rewards", "training": "training"}
 COMMON = {
     "dataset": "the data: a file, a folder, an id of the Hub (owner/name), or embedded: digits, arithmetic, "
     "python-docs, records, motifs, table (default: none)",

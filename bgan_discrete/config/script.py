@@ -142,7 +142,7 @@ class ScriptConfig:
             return self
         defaults = {entry.name: entry.default for entry in fields(training)}
         changes = {name: value for name, value in WITH_TARGET.items() if vars(training)[name] == defaults[name]}
-        return dataclasses.replace(self, training=dataclasses.replace(training, **changes))
+        return type(self)(**{**values, "training": dataclasses.replace(training, **changes)})
 
     def to_flat(self) -> dict[str, Any]:
         """One dictionary of all fields, in the order of the sections."""

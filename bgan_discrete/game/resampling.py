@@ -3,7 +3,8 @@
 A generator q and a discriminator's log-ratio F together say more than q alone: ``q(x) exp F(x) / beta`` is what the
 generator is trained towards, and the data's distribution where F is the true log-ratio. To sample from it, draw M from
 q and keep one, with probability ``exp F(x_m) / sum exp F``. This is exact as M grows; with M = 1 nothing changes.
-Where samples are drawn in rounds, one of M candidates is kept after every round, by F of what is drawn so far.
+Where samples are drawn in rounds, one of M candidates is kept after every round, by F of what is drawn so far. With a
+target (`bgan_discrete.game.targets`) whole samples are weighed, by ``F + lambda r + log max(v, eps)``.
 
 Letters: N samples that are kept, M draws for each, B any batch of samples.
 """
@@ -18,6 +19,7 @@ from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, check_players
 from bgan_discrete.game.scoring import at_rest
+from bgan_discrete.game.targets import Target
 
 SCORED_AT_ONCE = 256
 
@@ -28,11 +30,12 @@ class Resampler:
     Args:
         discriminator: Its `sample_log_ratio` gives ``F [B]`` of codes ``[B, *event_shape]`` and, with classes, labels
             ``[B]``. In rounds of one position its `sample_alternatives`, where it knows alternatives, are used, which
-            are by the same judge.
+            are by the same judge. None, with a target, for an F of 0.
         num_draws: M >= 1.
+        target: What samples are to be besides; None for nothing.
 
     Raises:
-        InputError: If ``num_draws`` is below 1, or the discriminator is none.
+        InputError: If ``num_draws`` is below 1, or the discriminator is none and there is no target.
 
     Source:
         Sampling importance resampling: Rubin, "The calculation of posterior distributions by data augmentation:
@@ -46,10 +49,10 @@ class Resampler:
         torch.Size([2, 4])
     """
 
-    def __init__(self, discriminator: Discriminator, num_draws: int) -> None:
+    def __init__(self, discriminator: Discriminator | None, num_draws: int, target: Target | None = None) -> None:
         check_at_least_one(num_draws=num_draws)
-        check_players(discriminator=discriminator, needed=("discriminator",))
-        self.discriminator, self.num_draws = discriminator, num_draws
+        check_players(discriminator=discriminator, needed=() if target is not None else ("discriminator",))
+        self.discriminator, self.num_draws, self.target = discriminator, num_draws, target
 
     def __call__(self, codes: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
         """Keep one of every M draws; arguments and errors as in `choose`.
@@ -77,8 +80,12 @@ class Resampler:
         """
         if len(codes) % self.num_draws:
             raise InputError(f"codes must be {self.num_draws} draws for each sample, got {len(codes)}")
-        log_w_NM = sample_log_ratios(self.discriminator, codes, labels).view(-1, self.num_draws)
-        return torch.multinomial(log_w_NM.softmax(1), 1, generator=rng)[:, 0]
+        log_w = torch.zeros(len(codes), dtype=torch.float64, device=codes.device)
+        if self.discriminator is not None:
+            log_w = sample_log_ratios(self.discriminator, codes, labels)
+        if self.target is not None:
+            log_w = log_w + self.target.terms(codes).log_weight
+        return torch.multinomial(log_w.view(-1, self.num_draws).softmax(1), 1, generator=rng)[:, 0]
 
     def draw_in_rounds(
         self, distribution: RoundsCategorical, rng: torch.Generator | None = None, fixed: Tensor | None = None
@@ -99,10 +106,15 @@ class Resampler:
             InputError: If the discriminator has not learnt to read partly drawn samples, F is not finite, or the fixed
                 codes do not fit.
         """
-        if distribution.num_rounds > 1 and not self.discriminator.partial:
+        discriminator = self.discriminator
+        if discriminator is None or self.target is not None:
+            if fixed is not None and fixed.ndim > len(distribution.event_shape):
+                fixed = fixed.repeat_interleave(self.num_draws, 0)
+            return self(distribution.sample(1, rng, fixed)[0], distribution.labels, rng)
+        if distribution.num_rounds > 1 and not discriminator.partial:
             raise InputError(
                 f"resample in {distribution.num_rounds} rounds needs a discriminator of partly drawn samples "
-                f"(partial=True), got a {type(self.discriminator).__name__} of whole ones"
+                f"(partial=True), got a {type(discriminator).__name__} of whole ones"
             )
 
         def choose(codes: Tensor, labels: Tensor | None) -> Tensor:
@@ -114,11 +126,11 @@ class Resampler:
             codes = codes.masked_fill(is_there, 0)
 
             def score(codes: Tensor, labels: Tensor | None) -> Tensor:
-                return self.discriminator.sample_alternatives(codes, labels).flatten(1, -2)[:, position]
+                return discriminator.sample_alternatives(codes, labels).flatten(1, -2)[:, position]
 
-            return _scored(self.discriminator, score, codes, labels)
+            return _scored(discriminator, score, codes, labels)
 
-        knows_alternatives = "alternatives" in self.discriminator.credits
+        knows_alternatives = "alternatives" in discriminator.credits
         return distribution.resampled(choose, self.num_draws, rng, fixed, tilt if knows_alternatives else None)
 
 

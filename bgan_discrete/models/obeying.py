@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bgan_discrete.codecs.values import Value
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.conditional import Effort
+from bgan_discrete.programs import Program
 from bgan_discrete.sources.rules import Rule
 
 MAX_DRAWS = 10_000
@@ -16,8 +18,14 @@ MAX_DRAWS = 10_000
 
 MIN_SHARE = 1e-3
 
+LEAST_VALID = 0.5
+"""What a verifier must say of a sample that is kept, more than."""
+
 AT_ONCE = 1000
 """Rows that are drawn at once where few are left."""
+
+SAMPLES = ""
+"""The one column of samples that are no table."""
 
 Columns = dict[str, list[Value]]
 
@@ -93,6 +101,39 @@ def _check_hope(
             f"constraints must leave some rows: none of {drawn_of_row:,} draws obeys all of them with what is given "
             f"for row {rows[pending[0]] + 1}"
         )
+
+
+def rule_of_verifier(verifier: str | Callable[[Any], Any]) -> Rule:
+    """The rule of a user's verifier, which is called with a batch of decoded samples (`bgan_discrete.programs`).
+
+    Raises:
+        InputError: If it cannot be imported.
+    """
+    program = Program(verifier, cache=0, name="verifier").start()
+
+    def holds(columns: Mapping[str, Sequence[Any]], codes: np.ndarray) -> np.ndarray:
+        table = pd.DataFrame(dict(columns)) if SAMPLES not in columns else None
+
+        def some(numbers: np.ndarray) -> Any:  # rows whose numbers in bins differ have the same codes
+            rows = numbers[:, 0]
+            return [columns[SAMPLES][row] for row in rows] if table is None else table.iloc[rows]
+
+        return np.asarray(program(np.arange(len(codes))[:, None], some) > LEAST_VALID)  # NaN is not
+
+    return Rule(program.text, holds)
+
+
+def as_columns(values: Any) -> Mapping[str, Sequence[Any]]:
+    """Samples as columns, of which those that are no table have one."""
+    return values if isinstance(values, Mapping) else {SAMPLES: list(values)}
+
+
+def from_columns(columns: Columns) -> Any:
+    """The samples again: a table, texts, or an array."""
+    if SAMPLES not in columns:
+        return columns
+    values = columns[SAMPLES]
+    return values if isinstance(values[0], str) else np.stack(values)  # type: ignore[arg-type]
 
 
 def rules_to_check(constraints: Sequence[Rule], given: Sequence[Rule], decode: str) -> list[Rule]:

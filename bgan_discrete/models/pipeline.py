@@ -31,11 +31,19 @@ from bgan_discrete.game.conditional import Effort, conditional_codes
 from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
+from bgan_discrete.game.targets import Target
 from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
-from bgan_discrete.models.obeying import joined_columns, obedient_rows, rules_to_check
+from bgan_discrete.models.obeying import (
+    as_columns,
+    from_columns,
+    joined_columns,
+    obedient_rows,
+    rule_of_verifier,
+    rules_to_check,
+)
 from bgan_discrete.models.sampling import (
     beginning,
     change_of,
@@ -177,6 +185,8 @@ class Pipeline:
         prompt: str = "",
         given: Any = None,
         constraints: Sequence[str | Callable[..., Any] | Rule] = (),
+        verifier: str | Callable[..., Any] | None = None,
+        reward: Target | None = None,
         rounds: int | None = None,
         decode: str | Callable[[np.ndarray], Any] = "inside",
         resample: int = 1,
@@ -202,6 +212,8 @@ class Pipeline:
             constraints: What each row of a table must obey: expressions such as ``"end >= start"`` or
                 ``"combinations(city, country)"`` (`bgan_discrete.sources.rules`), or functions of a dictionary of
                 columns (arrays of N values) that give N booleans. Rows that break one are drawn anew.
+            verifier: Says which samples are valid, as of `bgan_discrete.fit`; others are drawn anew, and counted.
+            reward: With ``resample``: what draws are weighed by besides the discriminator, if there is one.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
@@ -221,9 +233,12 @@ class Pipeline:
         if not callable(decode):
             decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
-        change, resampler = change_of(self.generator, temperature, top_k, top_p, rounds), self._resampler(resample)
+        change, resampler = (
+            change_of(self.generator, temperature, top_k, top_p, rounds),
+            self._resampler(resample, reward),
+        )
         start, asked = self._asked(prompt, given, num_samples)
-        rules = rules_to_check(self.rules(constraints), () if asked is None else asked.rules, mode)
+        rules = rules_to_check(self.rules(constraints, verifier), () if asked is None else asked.rules, mode)
         is_weighted = asked is not None and asked.is_weighted
         if is_weighted and resampler is not None:
             raise InputError(
@@ -273,9 +288,13 @@ class Pipeline:
             return Samples(codes, decoded(codes, every), of_samples)
         blocks = [every[first : first + batch_size] for first in range(0, num_samples, batch_size)]
         if rules:
-            parts = [obedient_rows(draw, decoded, rules, block, effort) for block in blocks]
-            codes, values = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
-            return Samples(codes, values, of_samples, effort)
+
+            def columns_of(codes: np.ndarray, rows: np.ndarray) -> Any:
+                return as_columns(decoded(codes, rows))
+
+            parts = [obedient_rows(draw, columns_of, rules, block, effort) for block in blocks]
+            codes, columns = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
+            return Samples(codes, from_columns(columns), of_samples, effort)
         codes = np.concatenate([draw(block) for block in blocks])
         return Samples(codes, decoded(codes, every), of_samples, effort)
 
@@ -289,18 +308,25 @@ class Pipeline:
             given = replace(given, is_weighted=needs_weights(self.generator, given))
         return start, None if given is None else self.given_codes(given).shared(num_samples)
 
-    def rules(self, constraints: Sequence[str | Callable[..., Any] | Rule]) -> list[Rule]:
-        """The rules of constraints, so that many calls of `generate` need not read them again.
+    def rules(
+        self,
+        constraints: Sequence[str | Callable[..., Any] | Rule],
+        verifier: str | Callable[..., Any] | None = None,
+    ) -> list[Rule]:
+        """The rules of constraints and of a verifier, so that many calls of `generate` need not read them again.
 
         Args:
             constraints: As in `generate`.
+            verifier: As in `generate`.
 
         Returns:
             What `generate` takes as ``constraints`` too.
 
         Raises:
-            InputError: If one cannot be read, or the model is none of tables.
+            InputError: If one cannot be read, or constraints are for a model that is none of tables.
         """
+        if verifier is not None:
+            return [*self.rules(constraints), rule_of_verifier(verifier)]
         if isinstance(constraints, str) or callable(constraints):
             constraints = [constraints]
         if all(isinstance(rule, Rule) for rule in constraints):
@@ -340,15 +366,17 @@ class Pipeline:
         found = self.kind.given_codes(given, self.codec, self.generator.space)
         return replace(found, is_weighted=needs_weights(self.generator, found))
 
-    def _resampler(self, resample: int) -> Resampler | None:
+    def _resampler(self, resample: int, reward: Target | None = None) -> Resampler | None:
         if resample == 1:
+            if reward is not None:
+                raise InputError("reward needs resample above 1: so many draws, of which one is kept, got 1")
             return None
-        if self.discriminator is None:
+        if self.discriminator is None and reward is None:
             raise InputError(
                 f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
                 "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
             )
-        return Resampler(self.discriminator, resample)
+        return Resampler(self.discriminator, resample, reward)
 
     def evaluate(
         self,

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from bgan_discrete.errors import InputError
+from bgan_discrete.kinds.aims import OwnProgram
 from bgan_discrete.kinds.finding import kind_of_dataset
 from bgan_discrete.kinds.registry import get_kind
 from bgan_discrete.metrics.verdict import Judge
 from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.programs import Program
 from bgan_discrete.runs.train import OwnJudge, train
 
 IN_MEMORY = "(in memory)"
@@ -29,6 +31,8 @@ def fit(
     output_dir: str | Path | None = None,
     progress: bool = True,
     judge: OwnJudge | Judge | None = None,
+    verifier: OwnProgram | None = None,
+    reward: OwnProgram | None = None,
     **options: Any,
 ) -> Pipeline:
     """Train a model on data of any kind.
@@ -44,6 +48,10 @@ def fit(
         judge: Says how good samples are, to choose the weights that are kept: a function of samples and data, in the
             form of the data, that gives a number of which lower is better, or that and its standard error; None for
             the judge of the kind.
+        verifier: Says which samples are valid: a function of a batch of samples (a list of texts, an array of images or
+            of rows, a data frame of a table) that gives a boolean for each, or a number in [0, 1]; or its name, as
+            ``bgan train`` takes it. No gradient passes through it (`bgan_discrete.game.targets`).
+        reward: Says how good samples are: a function likewise, which gives any numbers.
         **options: Options of ``bgan train`` for this kind, such as ``max_steps=2000``, ``max_seconds=60`` or
             ``overwrite=True``.
 
@@ -66,9 +74,18 @@ def fit(
     options = {
         name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
     }
+    own = {name: function for name, function in (("verifier", verifier), ("reward", reward)) if function is not None}
+    options |= {name: Program(function, name=name).text for name, function in own.items()}
     values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
-    model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None, judge=judge).pipeline
+    model = train(
+        config,
+        dataset=in_memory,
+        progress=progress,
+        is_kept=scratch is None,
+        judge=judge,
+        **own,
+    ).pipeline
     if model is None:
         raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
     model.remember(folder / "model", model.data, in_memory, scratch)

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,10 @@ from bgan_discrete.config import ScriptConfig, TrainingConfig, codec_options
 from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.durable import hold_folder, make_folder
 from bgan_discrete.errors import InputError
+from bgan_discrete.game.anchored import has_exact_probabilities
 from bgan_discrete.game.players import Discriminator, Generator
-from bgan_discrete.kinds.kind import Kind, Samples
+from bgan_discrete.kinds.aims import JUDGED, Aims, OwnProgram, form_of, readable_facts
+from bgan_discrete.kinds.kind import METRICS_SEED, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_config
 from bgan_discrete.kinds.sample_files import on_one_line
 from bgan_discrete.metrics.figure import TABLE_WIDTH
@@ -93,20 +95,25 @@ def train(
     progress: bool = True,
     is_kept: bool = True,
     judge: Judge | OwnJudge | None = None,
+    verifier: OwnProgram | None = None,
+    reward: OwnProgram | None = None,
 ) -> FinishedRun:
     """Train, from the data to the report, as ``bgan train`` does; `RunFolder` names what the run's folder then holds.
 
     The class of ``config`` says of which kind the data are; the files of a run that is not kept are not named. A run on
     a ``dataset`` in memory cannot be resumed. A ``judge``, or a function of decoded samples and data, takes the place
-    of that of the kind. InputError comes before
-    any training; where it diverges (NonFiniteError), the last checkpoint stays.
+    of that of the kind, and functions ``verifier`` and ``reward`` that of the named ones. InputError comes before any
+    training; where it diverges (NonFiniteError), the last checkpoint stays.
     """
+    programs = {"verifier": verifier, "reward": reward}
     options: Any = config
     with (
         join_processes(options.training.device) as processes,
         hold_run(config, processes),
+        ExitStack() as stack,
     ):
-        return _Run(options, kind_of_config(config), processes, progress, is_kept).carry_out(dataset, judge)
+        run = _Run(options, kind_of_config(config), processes, progress, is_kept, programs, stack)
+        return run.carry_out(dataset, judge)
 
 
 def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
@@ -123,9 +130,18 @@ def hold_run(config: ScriptConfig, processes: Processes) -> ExitStack:
 class _Run:
     """One run; its methods are called from top to bottom."""
 
-    def __init__(self, config: Any, kind: Kind, processes: Processes, progress: bool, is_kept: bool = True) -> None:
-        self.is_kept = is_kept
-        self.config, self.kind, self.processes, self.progress = config, kind, processes, progress
+    def __init__(
+        self,
+        config: Any,
+        kind: Kind,
+        processes: Processes,
+        progress: bool,
+        is_kept: bool,
+        programs: Mapping[str, OwnProgram | None],
+        stack: ExitStack,
+    ) -> None:
+        self.is_kept, self._programs, self._stack = is_kept, programs, stack
+        self.config, self.kind, self.processes, self.progress = config.aimed(), kind, processes, progress
         self.folder = RunFolder(Path(config.run.output_dir))
 
     def tell(self, line: str) -> None:
@@ -148,6 +164,10 @@ class _Run:
         self.tell(f"networks: {networks}")
         self.kind.start(generator, self.config, data)
         algorithm, chooser = self._judged(data, judge)
+        aims = self._stack.enter_context(
+            Aims(self.kind, data.codec, self.config.target, lambda: data.codes, **self._programs)
+        )
+        form = form_of(self.config.target.target_form, has_exact_probabilities(generator), algorithm.phases)
         trainer = Trainer(
             generator,
             discriminator,
@@ -155,11 +175,18 @@ class _Run:
             algorithm,
             output_dir=self.folder.root,
             labels=None if classes is None else classes[1],
+            target=aims.target(form),
             judge=chooser,
             processes=self.processes,
         )
-        facts = {"networks": networks, **self._begin(trainer, checkpoint)}
+        if trainer.facts_of_target:
+            self.tell(f"target:      {form}; {readable_facts(trainer.facts_of_target)}")
+            if chooser is not None and trainer.data.validation is None:
+                self.tell("judge:       too few rows that are kept back are like the target: the last weights are kept")
+                chooser = None
+        facts: dict[str, Any] = {"networks": networks, **self._begin(trainer, checkpoint)}
         facts |= {} if chooser is None else {"judge": chooser.title}
+        facts |= {"target": {"form": form, **trainer.facts_of_target}} if trainer.facts_of_target else {}
         if not self.processes.is_first:
             return FinishedRun(self.folder, trainer.train(progress=self.progress), None, None)
 
@@ -174,7 +201,7 @@ class _Run:
             )
             seconds = f"{summary.seconds:.0f} s"
             self.tell(f"stopped by {summary.stopped_by} after {summary.steps} steps; this call trained {seconds}")
-            pipeline, report = self._finish(data, trainer, facts.get("judge"), summary)
+            pipeline, report = self._finish(data, trainer, facts.get("judge"), summary, aims)
         if self.is_kept:
             self.tell(f"report:  {self.folder.page}")
         return FinishedRun(self.folder, summary, report, pipeline)
@@ -283,7 +310,9 @@ class _Run:
 
         return show
 
-    def _finish(self, data: Any, trainer: Trainer, judge: str | None, summary: TrainingSummary) -> tuple[Pipeline, Any]:
+    def _finish(
+        self, data: Any, trainer: Trainer, judge: str | None, summary: TrainingSummary, aims: Aims
+    ) -> tuple[Pipeline, Any]:
         """Model, samples, curves, figures and card; of an interrupted training the model alone."""
         kind, folder, config = self.kind, self.folder, self.config
         pipeline = Pipeline(trainer.kept_generator, data.codec, str(trainer.device))
@@ -314,13 +343,17 @@ class _Run:
             if self.progress:
                 say_evaluating(config.run.num_samples)
             report = kind.evaluate(pipeline, data, config.run.num_samples)
+            if aims.is_set:
+                codes = pipeline.generate(min(config.run.num_samples, JUDGED), METRICS_SEED).codes
+                report.figures |= aims.figures(codes, data.heldout_codes)
+                add_facts(folder.root, {"programs": aims.facts()})
             write_report(folder.report, report, data, {"training": ended, "command": sys.argv})
             self.tell("\n" + report.format_table() + "\n")
         lines = kind.lines(samples)
         write_run_card(config, folder, pipeline, lines=lines, picture=None if lines else shown)
         if lines:
             self.tell("\n".join(["samples:", *(f"    {on_one_line(line)[:WIDTH_OF_LINE]}" for line in lines)]))
-        for line in kind.proposals(data):
+        for line in [*kind.proposals(data), *aims.lines()]:
             self.tell(line)
         if self.is_kept:
             self.tell(f"model:   {folder.model}\nsamples: {shown}")

@@ -119,7 +119,7 @@ class Course:
             state.keep("start")
         if self.is_judged:
             self._choose()
-        elif self._judge is not None and "start" in state.kept:
+        elif self._judge is not None and "start" in state.kept and (self._target is None or state.judge_failed):
             state.choice = "start"  # a judge that failed accepts nothing
 
     def figures_since(self, step: int) -> dict[str, float]:

@@ -74,7 +74,8 @@ class TrainingData:
             self.labels = self.labels.to(device)
         self.codes = _resident(codes, device)
         self.validation = validation_rows(len(codes), config.seed) if for_judge else None
-        self._learnt, self._like_samples = None, None
+        self._learnt: NDArray[np.int64] | None = None
+        self._like_samples: NDArray[np.int64] | None = None
         if self.validation is not None:
             self._learnt = np.setdiff1d(np.arange(len(codes)), np.concatenate(self.validation))
         self.order = BatchOrder(self.num_learnt, config.batch_size, config.seed)
