@@ -114,8 +114,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 WITHOUT_TORCH = (
     "errors", "checks", "durable", "manifests", "streams", "programs", "codecs", "sources", "training.batches",
-    "imaging",
-    "command_line",
+    "imaging", "command_line",
     "config", "kinds.finding", "metrics.figure", "diagnosis", "reporting", "publishing.card", "publishing.hub",
 )  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
