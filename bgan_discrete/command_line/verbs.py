@@ -23,6 +23,13 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.streams import write_product
 
 TITLES = {"run": "run", "data": "data", "model": "networks", "target": "verifiers and rewards", "training": "training"}
+GENERATING = {
+    "verifier": "samples that are not valid are drawn anew: a function as in bgan train, of tables too",
+    "reward": "with --resample: a function as in bgan train, by which draws are weighed too",
+    "reward_weight": "lambda, weight of the reward, a number",
+}
+"""What flags of a training mean for samples."""
+
 COMMON = {
     "dataset": "the data: a file, a folder, an id of the Hub (owner/name), or embedded: digits, arithmetic, "
     "python-docs, records, motifs, table (default: none)",
@@ -216,6 +223,9 @@ def _add_generating(parser: Parser, kind: str | None) -> None:
     add = parser.add_argument_group("samples").add_argument
     text = "divides all logits: 1 draws from the model as it is, below 1 sharpens"
     add("--temperature", type=float, default=1.0, metavar="FLOAT", help=text)
+    for name in ("verifier", "reward", "reward_weight"):
+        entry, hint = options_of("arrays")[name]
+        add_option(parser, entry, hint, GENERATING[name])
     texts = [front.output_help if kind else f"{name}: {front.output_help}" for name, front in fronts.items()]
     add("--output", metavar="PATH", help="; ".join(texts))
     flags: dict[str, dict[str, Any]] = {}

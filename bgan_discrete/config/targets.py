@@ -1,7 +1,6 @@
 """The options of targets beyond the data: verifiers and rewards, the same for every kind of data."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +13,11 @@ PHASES_WITH_TARGET = "likelihood=0.6,discriminator=0.05,game"
 WITH_TARGET = {"credit": "sample", "estimator": "rloo", "num_draws": 8, "generator_lr": 6e-3}
 """Options of the training that are other where a target weighs draws, which are whole samples then."""
 
-FUNCTION = re.compile(r"[^\s:]+:[A-Za-z_]\w*")
-"""What names a function; other verifiers of tables are expressions."""
+
+def names_function(text: str) -> bool:
+    """Whether a text is ``module:function`` or ``file.py:function``; other verifiers of tables are expressions."""
+    place, _, name = text.strip().rpartition(":")
+    return place != "" and name.isidentifier()
 
 
 @dataclass(frozen=True)

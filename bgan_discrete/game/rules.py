@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from bgan_discrete.checks import check_at_least_one, check_not_negative
 from bgan_discrete.distributions import Distribution
@@ -11,8 +12,9 @@ from bgan_discrete.game.credit import Credit, sample_credit
 from bgan_discrete.game.divergences import DIVERGENCES, Divergence
 from bgan_discrete.game.estimators import Estimator, as_estimator, make_estimator
 from bgan_discrete.game.penalties import Penalty
-from bgan_discrete.game.players import refuse_names
-from bgan_discrete.game.targets import Target
+from bgan_discrete.game.players import Condition, Players, refuse_names
+from bgan_discrete.game.scoring import discriminate
+from bgan_discrete.game.targets import Said, Target
 
 
 @dataclass
@@ -59,6 +61,20 @@ class Game:
     def in_play(self, distribution: Distribution, rng: torch.Generator | None) -> Distribution:
         """What a step is played with: whole samples where a target weighs them, else `Distribution.in_play`."""
         return distribution.in_play(rng) if self.weighing is None else distribution
+
+    def ask(self, codes: Tensor) -> Said | None:
+        """Ask the programs of a target that weighs draws ``[M, N, *event_shape]``; None without one."""
+        return None if self.weighing is None else Said(self.weighing, codes)
+
+    def log_ratios(self, players: Players, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """F of real and of generated samples, differentiable; with a target of the shifted form the network gives G.
+
+        Arguments and results as of `bgan_discrete.game.scoring.discriminate`.
+        """
+        log_ratio_real, log_ratio_fake = discriminate(players, real, fake, condition)
+        if self.weighing is None or not self.weighing.shifts:
+            return log_ratio_real, log_ratio_fake
+        return log_ratio_real - self.weighing.shift(real), log_ratio_fake - self.weighing.shift(fake)
 
     def __post_init__(self) -> None:
         """Take a function as an estimator; refuse names, and what is no such part."""

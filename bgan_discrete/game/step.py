@@ -3,11 +3,10 @@
     z -> generator -> distribution -> M draws -> discriminator -> log weights F -> advantages -> surrogate -> step
 
 How networks run is in `players` and `scoring`, how they move (parts of a batch, the guard against inf and NaN) in
-`updates`, what both agree on in `rules`, whose F weighs what in `credit`. Where samples are drawn in rounds, a step
-plays one of them. Letters: N latents in a batch, M draws of each, B samples.
+`updates`, what both agree on in `rules`, whose F weighs what in `credit`, what samples are to be besides in `targets`.
+Where they are drawn in rounds, a step plays one of them. Letters: N latents in a batch, M draws of each, B samples.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -17,22 +16,10 @@ from bgan_discrete.distributions import Distribution
 from bgan_discrete.game.penalties import checked_penalty
 from bgan_discrete.game.players import Condition, Dice, Players
 from bgan_discrete.game.rules import Game
-from bgan_discrete.game.scoring import Scorer, as_samples, discriminate, draws_of, generate
-from bgan_discrete.game.targets import Terms
+from bgan_discrete.game.scoring import Scorer, as_samples, draws_of, generate
+from bgan_discrete.game.targets import Said
 from bgan_discrete.game.updates import Figures, Outcome, move
 from bgan_discrete.game.weights import log_ratio_diagnostics
-
-
-def log_ratios(game: Game, players: Players, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-    """F of real and of generated samples, differentiable; with a target of the shifted form the network gives G.
-
-    Arguments as in `discriminator_step`, results as of `bgan_discrete.game.scoring.discriminate`.
-    """
-    log_ratio_real, log_ratio_fake = discriminate(players, real, fake, condition)
-    target = game.weighing
-    if target is None or not target.shifts:
-        return log_ratio_real, log_ratio_fake
-    return log_ratio_real - target.shift(real), log_ratio_fake - target.shift(fake)
 
 
 def discriminator_loss(
@@ -42,7 +29,7 @@ def discriminator_loss(
 
     Arguments as in `discriminator_step`; real and fake are codes ``[B, *event_shape]``, or soft one-hots of them.
     """
-    log_ratio_real, log_ratio_fake = log_ratios(game, players, real, fake, condition)
+    log_ratio_real, log_ratio_fake = game.log_ratios(players, real, fake, condition)
     loss = game.divergence.discriminator_loss(log_ratio_real, log_ratio_fake)
     seen = {"discriminator_loss": loss.detach(), **log_ratio_diagnostics(log_ratio_real, log_ratio_fake)}
     if game.penalty is not None and penalty_scale > 0:
@@ -53,25 +40,16 @@ def discriminator_loss(
 
 
 def generator_loss(
-    game: Game, players: Players, distribution: Distribution, codes: Tensor, condition: Condition = None,
-    said: Callable[[], Terms] | None = None,
+    game: Game, players: Players, distribution: Distribution, codes: Tensor,
+    condition: Condition = None, said: Said | None = None,
 ) -> Outcome:  # fmt: skip
     """``-1/N sum_n sum_m a[m, n] log g(x[m, n] | z_n)``; no gradient flows through the advantages a.
 
-    Arguments as in `generator_step`; codes are draws ``[M, N, *event_shape]`` of the distribution; ``said`` waits for
-    what the programs of a target say of them, if they were asked before.
+    Arguments as in `generator_step`; codes are draws ``[M, N, *event_shape]``, ``said`` what a target says of them.
     """
-    more: Figures = {}
-
-    def added() -> Tensor:
-        assert game.weighing is not None
-        terms = (said or game.weighing.begin(codes.flatten(0, 1)))().view(*codes.shape[:2])
-        more.update(terms.figures())
-        return game.weighing.added(terms)
-
-    score = Scorer(players, condition, None if game.weighing is None else added)
-    surrogate_N, log_w_MN = game.credit(game.estimator, distribution, codes, score)
-    return Outcome(-surrogate_N.mean(), log_w_MN, distribution, more=more)
+    said = said or game.ask(codes)
+    surrogate_N, log_w_MN = game.credit(game.estimator, distribution, codes, Scorer(players, condition, said))
+    return Outcome(-surrogate_N.mean(), log_w_MN, distribution, more={} if said is None else said.figures)
 
 
 def discriminator_step(
@@ -111,8 +89,7 @@ def generator_step(
 ) -> Figures:
     """Move the generator's draws to the decision boundary, D = 1/2, by the policy gradient.
 
-    Arguments and errors as in `discriminator_step`; the discriminator scores the draws in eval mode, without gradients.
-    Gives the surrogate loss, the diagnostics of the weights and the gradient norm.
+    As `discriminator_step`, which scores in eval mode here; gives surrogate loss, diagnostics of the weights and norm.
     """
 
     def loss_of(latents: Tensor, condition: Condition) -> Outcome:
@@ -127,10 +104,7 @@ def adversarial_step(
     game: Game, players: Players, real: Tensor, latents: Tensor, condition: Condition = None,
     penalty_scale: float = 1.0, rng: Dice = None,
 ) -> Figures:  # fmt: skip
-    """`discriminator_step`, then `generator_step`, on the same latents; arguments, results and errors as in the two.
-
-    The generator runs once and draws for both; a batch in several parts takes the two steps one after the other.
-    """
+    """Both steps on the same latents, with one pass of the generator; arguments, results and errors as in the two."""
     players.side("generator")  # it is refused before the discriminator moves
     if players.parts > 1:
         figures = discriminator_step(game, players, real, latents, condition, penalty_scale, rng)
@@ -140,8 +114,7 @@ def adversarial_step(
     draws = draws_of(distribution, game.discriminator_draws + game.num_draws, latents, rng, real)
     fake_codes, codes = draws.split([game.discriminator_draws, game.num_draws])
     fake = as_samples(fake_codes, real, condition)
-    # Programs of a target work while the discriminator learns.
-    said = None if game.weighing is None else game.weighing.begin(codes.flatten(0, 1))
+    said = game.ask(codes)  # whose programs work while the discriminator learns
     loss_of_samples = partial(discriminator_loss, game, players, real, fake, condition, penalty_scale, rng)
     loss_of_draws = partial(generator_loss, game, players, distribution, codes, condition, said)
     return move(players, "discriminator", loss_of_samples) | move(players, "generator", loss_of_draws)

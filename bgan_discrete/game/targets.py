@@ -125,18 +125,10 @@ class Terms:
         """Both, ``[B]``."""
         return self.log_validity + self.reward
 
-    def view(self, *shape: int) -> "Terms":
-        """The same in another shape, such as ``[M, N]``."""
-        return Terms(self.log_validity.view(shape), self.reward.view(shape))
-
-    def figures(self) -> dict[str, Tensor]:
-        """Of draws ``[M, N]``: the share of valid ones, that of latents without a valid draw, and the mean lambda r."""
-        is_valid = self.log_validity > math.log(0.5)
-        return {
-            "valid": is_valid.float().mean(),
-            "without_valid": 1 - is_valid.any(0).float().mean(),
-            "weighted_reward": self.reward.mean(),
-        }
+    @property
+    def is_valid(self) -> Tensor:
+        """Which samples the verifier rather calls valid, bool ``[B]``."""
+        return self.log_validity > math.log(0.5)
 
 
 @dataclass(frozen=True)
@@ -247,3 +239,32 @@ class Target:
         known = reward[~failed]
         usual = known.mean() if len(known) else nothing.sum()
         return Terms(log_validity, self.reward_weight * torch.where(failed, usual, reward))
+
+
+class Said:
+    """What the programs of a target say of draws: asked at once, awaited when the draws are scored.
+
+    Args:
+        target: It weighs draws.
+        codes: ``[M, N, *event_shape]``.
+
+    Attributes:
+        figures: When it was awaited: the share of valid draws, ``valid``; that of latents without one,
+            ``without_valid``; and the mean lambda r, ``weighted_reward``.
+    """
+
+    def __init__(self, target: Target, codes: Tensor) -> None:
+        self._target, self._shape = target, codes.shape[:2]
+        self._wait = target.begin(codes.flatten(0, 1))
+        self.figures: dict[str, Tensor] = {}
+
+    def __call__(self) -> Tensor:
+        """Wait for what is added to the log weights, ``[M, N]``."""
+        terms = self._wait()
+        is_valid_MN = terms.is_valid.view(self._shape)
+        self.figures |= {
+            "valid": is_valid_MN.float().mean(),
+            "without_valid": 1 - is_valid_MN.any(0).float().mean(),
+            "weighted_reward": terms.reward.mean(),
+        }
+        return self._target.added(terms).view(self._shape)

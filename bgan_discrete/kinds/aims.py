@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bgan_discrete.config import TargetConfig
-from bgan_discrete.config.targets import FUNCTION
+from bgan_discrete.config.targets import names_function
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.targets import Answers, Form, Target, Wish
 from bgan_discrete.game.targets import Program as Asking
@@ -53,7 +53,7 @@ class Aims:
         kind: Kind,
         codec: Any,
         config: TargetConfig,
-        training_codes: Callable[[], np.ndarray],
+        training_codes: Callable[[], np.ndarray] = lambda: np.empty(0),
         verifier: OwnProgram | None = None,
         reward: OwnProgram | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class Aims:
         }
         self._asking: dict[str, Asking | None] = dict.fromkeys(named)
         for name, own in named.items():
-            if name == "verifier" and isinstance(own, str) and not FUNCTION.fullmatch(own.strip()):
+            if name == "verifier" and isinstance(own, str) and not names_function(own):
                 self._asking[name] = _asking_rule(kind, codec, own, training_codes)
             elif own is not None:
                 program = Program(
@@ -140,6 +140,10 @@ class Aims:
             def answers() -> Tensor:
                 values = pending.result()
                 known = values[np.isfinite(values)]
+                if len(values) and not len(known):
+                    raise InputError(
+                        f"{name} fails on all of {len(values)} samples, such as {program.failures.example}"
+                    )
                 if name == "verifier" and len(known) and not (known.min() >= 0 and known.max() <= 1):
                     wrong = known.max() if known.max() > 1 else known.min()
                     raise InputError(f"verifier must give booleans, or numbers in [0, 1], got {wrong:g}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ class Verdict:
 
     value: float
     noise: float
-    aim: float = 0.0
-    aim_noise: float = 0.0
+    aim: float = field(default=0.0, repr=False)
+    aim_noise: float = field(default=0.0, repr=False)
 
     def beats(self, other: "Verdict") -> bool:
         """Whether it is better by more than twice the noise of both: less is chance in one case of six.

@@ -112,13 +112,13 @@ def rule_of_verifier(verifier: str | Callable[[Any], Any]) -> Rule:
     program = Program(verifier, cache=0, name="verifier").start()
 
     def holds(columns: Mapping[str, Sequence[Any]], codes: np.ndarray) -> np.ndarray:
-        table = pd.DataFrame(dict(columns)) if SAMPLES not in columns else None
-
-        def some(numbers: np.ndarray) -> Any:  # rows whose numbers in bins differ have the same codes
-            rows = numbers[:, 0]
-            return [columns[SAMPLES][row] for row in rows] if table is None else table.iloc[rows]
-
-        return np.asarray(program(np.arange(len(codes))[:, None], some) > LEAST_VALID)  # NaN is not
+        samples = from_columns(columns)
+        samples = pd.DataFrame(samples) if isinstance(samples, Mapping) else samples
+        # By their numbers, since rows whose numbers in bins differ may have the same codes.
+        said = program(np.arange(len(codes))[:, None], lambda numbers: taken(samples, numbers[:, 0]))
+        if len(said) and np.isnan(said).all():
+            raise InputError(f"verifier fails on every sample, such as {program.failures.example}")
+        return np.asarray(said > LEAST_VALID)  # NaN is not
 
     return Rule(program.text, holds)
 
@@ -128,12 +128,19 @@ def as_columns(values: Any) -> Mapping[str, Sequence[Any]]:
     return values if isinstance(values, Mapping) else {SAMPLES: list(values)}
 
 
-def from_columns(columns: Columns) -> Any:
+def taken(samples: Any, rows: np.ndarray) -> Any:
+    """Some of a list of texts, of an array, or of a data frame."""
+    if isinstance(samples, list):
+        return [samples[row] for row in rows]
+    return samples.iloc[rows].reset_index(drop=True) if isinstance(samples, pd.DataFrame) else samples[rows]
+
+
+def from_columns(columns: Mapping[str, Sequence[Any]]) -> Any:
     """The samples again: a table, texts, or an array."""
     if SAMPLES not in columns:
         return columns
     values = columns[SAMPLES]
-    return values if isinstance(values[0], str) else np.stack(values)  # type: ignore[arg-type]
+    return list(values) if isinstance(values[0], str) else np.stack(values)  # type: ignore[arg-type]
 
 
 def rules_to_check(constraints: Sequence[Rule], given: Sequence[Rule], decode: str) -> list[Rule]:

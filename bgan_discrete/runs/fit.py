@@ -75,7 +75,8 @@ def fit(
         name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
     }
     own = {name: function for name, function in (("verifier", verifier), ("reward", reward)) if function is not None}
-    options |= {name: Program(function, name=name).text for name, function in own.items()}
+    for name, function in own.items():
+        options[name] = function if isinstance(function, str) else Program(function, name=name).text
     values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
     model = train(

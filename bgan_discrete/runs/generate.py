@@ -11,10 +11,12 @@ import torch
 from tqdm import tqdm
 
 from bgan_discrete.checks import check_at_least_one
+from bgan_discrete.config import TargetConfig
 from bgan_discrete.distributions.sampling import check_sharpening
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.conditional import Effort
 from bgan_discrete.game.drawing import kept_of_batch
+from bgan_discrete.kinds.aims import Aims
 from bgan_discrete.kinds.kind import Samples
 from bgan_discrete.models.obeying import rules_to_check
 from bgan_discrete.models.pipeline import Pipeline, load
@@ -47,6 +49,9 @@ def generate(
     prompt: str = "",
     given: Any = None,
     constraints: Sequence[str] | None = None,
+    verifier: str | None = None,
+    reward: str | None = None,
+    reward_weight: str = "1",
     rounds: int | None = None,
     resample: int = 1,
 ) -> None:
@@ -62,8 +67,12 @@ def generate(
     if columns is not None:
         check_at_least_one(columns=columns)
     check_sharpening(temperature, top_k, top_p)
+    if reward is None and reward_weight != "1":
+        raise InputError(f"reward_weight needs a reward; leave it out, got {reward_weight!r}")
+    if TargetConfig(reward=reward, reward_weight=reward_weight).weight[0] != "weight":
+        raise InputError(f"reward_weight must be a number where samples are drawn, got {reward_weight!r}")
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
-    options |= {"given": given, "constraints": constraints or (), "rounds": rounds}
+    options |= {"given": given, "constraints": constraints or (), "verifier": verifier, "rounds": rounds}
     if labels is not None:
         options["labels"] = [label.strip() for label in split_names(labels, "labels") or [""]]
 
@@ -72,15 +81,18 @@ def generate(
     if kind not in (None, pipeline.kind.name):
         raise InputError(f"model {str(model)!r} is one of {pipeline.kind.name}, not of {kind}")
     pipeline.kind.check_output(output, pipeline.codec)
-    give_discriminator(pipeline, model, resample)
+    give_discriminator(pipeline, model, resample, is_needed=reward is None)
 
     # 3. Draw and write.
     effort = Effort()
-    parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, decode=decode, **options)
-    parts = _counted(parts, effort)
-    pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, decode=decode)
+    with Aims(pipeline.kind, pipeline.codec, TargetConfig(reward=reward, reward_weight=reward_weight)) as aims:
+        if reward is not None:
+            options["reward"] = aims.target("additive")
+        parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, decode=decode, **options)
+        parts = _counted(parts, effort)
+        pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, decode=decode)
     if output is not None:
-        for line in effort.lines():
+        for line in [*effort.lines(), *aims.lines()]:
             say(line)
         say(f"{num_samples} samples: {output}")
 
@@ -103,7 +115,8 @@ def draw_in_parts(
     given = None if options.get("given") is None else pipeline.given_codes(options["given"])
     given_of = np.arange(0) if given is None else given.rows_of(num_samples)
     options["decode"] = pipeline.kind.decoder(pipeline.codec, decode, decoding_rng(seed))
-    constraints, of_given = pipeline.rules(options.get("constraints", ())), () if given is None else given.rules
+    constraints = pipeline.rules(options.get("constraints", ()), options.pop("verifier", None))
+    of_given = () if given is None else given.rules
     rules = rules_to_check(constraints, of_given, decode)
     options["constraints"] = constraints
     if given is not None and decode == "ranges":

@@ -47,7 +47,7 @@ def aim(target: Target, data: TrainingData, seed: int) -> tuple[Target, dict[str
     assert isinstance(settled.reward_weight, float | int)
     log_w = (terms.log_validity + settled.reward_weight * terms.reward).double()
     facts = {
-        "valid": float(terms.figures()["valid"]),
+        "valid": float(terms.is_valid.double().mean()),
         "reward": float(terms.reward.double().mean()),
         "reward_weight": float(settled.reward_weight),
         "effective_share": float(effective_sample_size(log_w[:, None])[0]) / len(rows),

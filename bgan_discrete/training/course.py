@@ -30,7 +30,6 @@ from bgan_discrete.game.likelihood import log_likelihood
 from bgan_discrete.game.players import Generator, Players
 from bgan_discrete.game.rules import Game
 from bgan_discrete.game.scoring import at_rest, draws_of, generate
-from bgan_discrete.game.step import log_ratios
 from bgan_discrete.game.targets import Target
 from bgan_discrete.metrics.verdict import Judge, Verdict
 from bgan_discrete.parallel import plain
@@ -271,7 +270,7 @@ class Course:
                 with torch.no_grad():
                     distribution = self._game.in_play(generate(players, latents, of_rows), rng)
                     fake = draws_of(distribution, 1, latents, rng, codes[rows])[0]
-                both = log_ratios(self._game, players, distribution.hide(codes[rows]), fake, of_rows)
+                both = self._game.log_ratios(players, distribution.hide(codes[rows]), fake, of_rows)
                 real_B, fake_B = (log_ratio.detach().reshape(len(rows), -1).mean(1) for log_ratio in both)
                 losses.append(divergence.fake_term(fake_B) - divergence.real_term(real_B) - blind)
         return _mean(torch.cat(losses))

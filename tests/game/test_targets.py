@@ -16,7 +16,7 @@ from bgan_discrete.game.credit import AlternativesCredit
 from bgan_discrete.game.estimators import ESTIMATORS, make_estimator
 from bgan_discrete.game.scoring import Scorer
 from bgan_discrete.game.step import adversarial_step, discriminator_loss, generator_loss
-from bgan_discrete.game.targets import LEAST_VALIDITY, Target, Wish, at_once
+from bgan_discrete.game.targets import LEAST_VALIDITY, Said, Target, Wish, at_once
 
 P, K, M = 3, 2, 2
 SAMPLES = list(itertools.product(range(K), repeat=P))
@@ -60,7 +60,7 @@ def gradients(generator: TabledRounds, game: Game, ratios: dict[Codes, float]) -
     both, aim = players(generator, TabledRatios(generator.space, ratios)), game.weighing
     assert aim is not None
     distribution = game.in_play(generator(BITS[bits]), None)
-    score = Scorer(both, None, lambda: aim.added(aim.terms(codes.flatten(0, 1)).view(M, -1)))
+    score = Scorer(both, None, lambda: aim.added(aim.terms(codes.flatten(0, 1))).view(M, -1))
     surrogate_T, log_w_MT = game.credit(game.estimator, distribution, codes, score)
     loss = generator_loss(game, both, distribution, codes)
     assert loss.loss == -surrogate_T.mean() or game.estimator.name == "reinforce"  # whose baseline has moved
@@ -125,8 +125,11 @@ def test_a_failure_costs_a_sample_its_weight_alone() -> None:
     rewards = torch.tensor([2.0, 5.0, 4.0, 6.0])
     terms = Target(at_once(lambda _: answers), at_once(lambda _: rewards), reward_weight=0.5).terms(torch.zeros(4, P))
     assert terms.log_weight.tolist() == pytest.approx([1, math.log(1e-4) + 2, 2, math.log(1e-4) + 3])  # 2 = .5 mean
-    figures = terms.view(2, 2).figures()
-    assert (figures["valid"].item(), figures["without_valid"].item()) == (0.5, 0.5)
+    said = Said(Target(at_once(lambda _: answers)), torch.zeros(2, 2, P))
+    assert torch.allclose(said(), torch.tensor([[0, math.log(1e-4)]] * 2))
+    assert {name: figure.item() for name, figure in said.figures.items()} == {
+        "valid": 0.5, "without_valid": 0.5, "weighted_reward": 0.0
+    }  # fmt: skip
 
 
 def test_wishes_choose_the_weight() -> None:

@@ -51,7 +51,8 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "config": (
         ("checks", "data", "yaml_files"),
         ("option",),
-        ("script", "training", "rounds"),
+        ("targets", "training", "rounds"),
+        ("script",),
         ("images", "text", "arrays"),
     ),
     "diagnosis": (
@@ -64,6 +65,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "kinds": (
         ("registry",),
         ("kind", "finding"),
+        ("aims",),
         ("sample_files", "conditions"),
         ("given",),
         ("constraints",),
