@@ -31,6 +31,7 @@ _HOMES = {
     "Discriminator": "game.players",
     "Game": "game.rules",
     "Players": "game.players",
+    "Target": "game.targets",
     "make_credit": "game.credit",
     "make_game": "training.setup",
     "Generator": "game.players",

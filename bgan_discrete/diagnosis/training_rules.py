@@ -25,6 +25,9 @@ BLIND_GAP, BLIND_GAP_IN_SPREADS = 1e-3, 0.05
 FEW_DRAWS_ESS, FEW_DRAWS_SPREAD, FEW_DRAWS_WANTED = 2.0, 0.5, 3.0
 MOST_USEFUL_DRAWS = 200
 COLLAPSED_ESS = 0.15
+FEW_VALID = 0.5
+"""Share of latents without a valid draw, beyond which there is a warning."""
+
 LOG_BETA_BOUND, LOG_BETA_BOUND_ALTERNATIVES, WIDE_SPREAD = 1.5, 4.0, 2.0
 DIVERGED_LOSS_GROWTH, DIVERGED_NORM_GROWTH, DIVERGED_NORM = 10.0, 100.0, 100.0
 
@@ -135,7 +138,18 @@ def _was_too_short(course: Course) -> bool:
     return is_all and bool(course.lines) and not course.windows and all_finite(course.lines)
 
 
+OF_HALF = ("discriminator_saturated", "few_draws", "ess_collapsed", "log_beta_off", "discriminator_weak")
+"""Rules that take D = 1/2 and equal weights for the aim. Where draws are weighed by a target too they do not hold: at
+the fixed point the discriminator still sees by how much samples are to differ from the data."""
+
 WINDOW_RULES: tuple[Rule[Window], ...] = (
+    Rule(
+        "few_valid", "warning", ("without_valid",), lambda w: w.now["without_valid"] > FEW_VALID,
+        "{valid:.1%} of the draws are valid, and {without_valid:.0%} of the latents have no valid draw, from which "
+        "nothing is learnt",
+        "Raise {num_draws}, give likelihood a larger share of `phases`, or let the verifier give numbers between 0 and "
+        "1, which say how nearly a sample is valid.",
+    ),
     Rule(
         "diverging", "critical", (), lambda w: bool(_grown(w)),
         "The training is diverging: {grown}",

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from bgan_discrete.diagnosis.findings import Finding, Line, Options, by_severity, findings
-from bgan_discrete.diagnosis.training_rules import COURSE_RULES, WINDOW_RULES, Course
+from bgan_discrete.diagnosis.training_rules import COURSE_RULES, OF_HALF, WINDOW_RULES, Course
 from bgan_discrete.diagnosis.windows import (
     SKIPPED_LINES,
     WINDOW_LINES,
     WINDOW_STEPS,
+    Window,
     adversarial,
     is_adversarial,
     window_ending,
@@ -37,7 +38,7 @@ def check_training(lines: Sequence[Line], options: Options) -> list[Finding]:
     if any(finding.severity == "critical" for finding in found):
         # Of a discriminator that is saturated or diverges, log beta says nothing more.
         found = [finding for finding in found if finding.key != "log_beta_off"]
-    return by_severity(found)
+    return by_severity(_that_hold(found, windows))
 
 
 def check_window(lines: Sequence[Line], options: Options) -> list[Finding]:
@@ -48,7 +49,14 @@ def check_window(lines: Sequence[Line], options: Options) -> list[Finding]:
 def _check_last(lines: Sequence[Line], options: Options) -> list[Finding]:
     found = findings(COURSE_RULES[:1], Course(lines[-1:], (), options))
     window = window_ending(lines, len(lines) - 1, options)
-    return found if window is None else found + findings(WINDOW_RULES, window)
+    return found if window is None else _that_hold(found + findings(WINDOW_RULES, window), [window])
+
+
+def _that_hold(found: list[Finding], windows: Sequence[Window]) -> list[Finding]:
+    """Without what is no illness where samples are to be other than the data."""
+    if not any(window.has("valid") for window in windows):
+        return found
+    return [finding for finding in found if finding.key not in OF_HALF]
 
 
 class HealthWatch:

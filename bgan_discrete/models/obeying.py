@@ -140,7 +140,7 @@ def from_columns(columns: Mapping[str, Sequence[Any]]) -> Any:
     if SAMPLES not in columns:
         return columns
     values = columns[SAMPLES]
-    return list(values) if isinstance(values[0], str) else np.stack(values)  # type: ignore[arg-type]
+    return list(values) if isinstance(values[0], str) else np.stack(values)
 
 
 def rules_to_check(constraints: Sequence[Rule], given: Sequence[Rule], decode: str) -> list[Rule]:

@@ -43,6 +43,15 @@ def keys(findings: list[Finding]) -> list[str]:
     return [finding.key for finding in findings]
 
 
+def test_where_a_target_weighs_draws_the_discriminator_is_not_at_one_half() -> None:
+    aimed = {"valid": 0.4, "without_valid": 0.1, "weighted_reward": 1.0}
+    far = {"d_real": 0.95, "d_fake": 0.03, "log_beta": -4.0, "ess_fraction": 0.1}
+    assert keys(check_training(lines(**far), OPTIONS)) != []
+    assert check_training(lines(**far, **aimed), OPTIONS) == []
+    assert check_window(lines(**far, **aimed), OPTIONS) == []
+    assert keys(check_training(lines(**{**aimed, "valid": 0.01, "without_valid": 0.9}), OPTIONS)) == ["few_valid"]
+
+
 def test_healthy_figures_give_no_word() -> None:
     assert check_training(lines(), OPTIONS) == []
     assert check_window(lines(), OPTIONS) == []
