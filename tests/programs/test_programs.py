@@ -23,7 +23,7 @@ from bgan_discrete.programs import Failures, Program
 from bgan_discrete.programs.functions import rows
 from bgan_discrete.programs.jobs import Pace
 
-SECONDS = 0.3
+SECONDS = 0.5
 
 
 def texts_of(codes: np.ndarray) -> list[str]:
@@ -40,7 +40,7 @@ def is_alive(process: int) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -159,8 +159,9 @@ def test_samples_of_any_kind_are_cut(processes: int) -> None:
 
 
 def test_a_batch_that_takes_too_long_is_tried_one_at_a_time() -> None:
-    with Program(faulty_programs.slow_halves, 1, seconds=4.5 * faulty_programs.DELAY) as program:
-        np.testing.assert_array_equal(program(codes_of(*range(30)), texts_of), np.arange(30) / 2)
+    with Program(faulty_programs.slow_together, 1, SECONDS) as program:
+        np.testing.assert_array_equal(program(codes_of(*range(10)), texts_of), np.arange(10) / 2)
+        assert program.usage.seconds < 2 * SECONDS
     assert program.failures.count == 0
 
 
@@ -184,8 +185,8 @@ def test_two_processes_take_half_the_time() -> None:
         pending = program.submit(codes_of(*range(100)), texts_of)
         assert time.monotonic() - started < 0.1
         pending.result()
-        least = 100 * faulty_programs.DELAY / 2
-        assert least <= time.monotonic() - started < 1.6 * least  # a busy machine; docs/results.md has the figure
+        alone = 100 * faulty_programs.DELAY
+        assert alone / 2 <= time.monotonic() - started < alone
 
 
 def test_processes_import_neither_torch_nor_the_script() -> None:
@@ -292,14 +293,18 @@ def test_what_decode_gives_must_fit() -> None:
 
 
 def test_processes_end_with_the_program() -> None:
-    program = Program(faulty_programs.process_ids, 2)
-    ids = {int(number) for number in program(codes_of(*range(20)), texts_of)}
+    program = Program(faulty_programs.process_ids, 2).start()
+    ids: set[int] = set()
+    for first in range(0, 2000, 20):  # until both had something to do
+        ids.update(program(codes_of(*range(first, first + 20)), texts_of).astype(int).tolist())
+        if len(ids) == 2:
+            break
     assert len(ids) == 2 and all(map(is_alive, ids))
-    pending = program.submit(codes_of(*range(50, 70)), texts_of)
+    pending = program.submit(codes_of(*range(2000, 2100)), texts_of)
     program.close()
     assert not any(map(is_alive, ids))
     assert refusal(pending.result) == "program was closed before it gave all numbers"
-    others = {int(number) for number in program(codes_of(*range(50, 70)), texts_of)}
+    others = {int(number) for number in program(codes_of(*range(2000, 2020)), texts_of)}
     assert not others & ids
     del program, pending
     gc.collect()  # pytest holds on to where it was refused
