@@ -37,6 +37,7 @@ from bgan_discrete.manifests import MANIFEST_FILE, read_json
 from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
 from bgan_discrete.models.obeying import joined_columns, obedient_rows, rules_to_check
 from bgan_discrete.models.sampling import (
+    COMPLETED,
     beginning,
     change_of,
     check_in_rounds,
@@ -205,7 +206,8 @@ class Pipeline:
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
-                each bin; ``ranges`` text such as ``[10, 25)``. Or a function of codes, from `Kind.decoder`.
+                each bin; ``ranges`` text such as ``[10, 25)``. Or a function of codes, from `Kind.decoder`; then
+                nothing is added to what it gives, as are otherwise new identifiers (`Kind.completion`).
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator (`bgan_discrete.game.resampling.Resampler`).
 
@@ -217,8 +219,9 @@ class Pipeline:
                 what is given cannot be, or the constraints refuse nearly every row.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
-        mode = "inside" if callable(decode) else decode
+        mode, complete = "inside" if callable(decode) else decode, None
         if not callable(decode):
+            complete = self.kind.completion(self.codec, num_samples, decoding_rng(seed, COMPLETED))
             decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
         change, resampler = change_of(self.generator, temperature, top_k, top_p, rounds), self._resampler(resample)
@@ -268,16 +271,15 @@ class Pipeline:
             return values
 
         every = np.arange(num_samples)
-        if not rules and not is_weighted:
-            codes = draw(every)
-            return Samples(codes, decoded(codes, every), of_samples)
         blocks = [every[first : first + batch_size] for first in range(0, num_samples, batch_size)]
+        values: Any
         if rules:
             parts = [obedient_rows(draw, decoded, rules, block, effort) for block in blocks]
             codes, values = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
-            return Samples(codes, values, of_samples, effort)
-        codes = np.concatenate([draw(block) for block in blocks])
-        return Samples(codes, decoded(codes, every), of_samples, effort)
+        else:
+            codes = np.concatenate([draw(block) for block in blocks]) if is_weighted else draw(every)
+            values = decoded(codes, every)
+        return Samples(codes, values if complete is None else complete(values, 0), of_samples, effort, mode)
 
     def _asked(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, GivenCodes | None]:
         """The codes of a prompt, and what samples in rounds are to have, by a prompt too, for each of them."""

@@ -42,7 +42,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "codecs": (
         ("base", "values", "dates"),
         ("binary", "levels", "palette", "arrays", "text"),
-        ("characters", "pieces", "columns", "column_kinds"),
+        ("characters", "pieces", "columns", "column_kinds", "identifiers"),
         ("cutting",),
         ("fitting",),
         ("tables",),
@@ -100,7 +100,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("text_files", "tables", "table_files"),
         ("rows", "values"),
         ("pictures", "dataset_rows", "numpy_files", "decoding"),
-        ("framing", "array_reading", "digests"),
+        ("framing", "array_reading", "digests", "column_settings"),
         ("text",),
         ("arrays", "matched_tables"),
         ("cache",),
