@@ -147,13 +147,19 @@ def fit_columns(
     raise InputError(f"{first}{nor}{works}")
 
 
-def fit_identifiers(table: Table, options: FitOptions, columns: Sequence[Column]) -> list[Identifier]:
-    """The columns of kind ``identifier``, among which and the ``columns`` that are learnt each has its place."""
+def fit_identifiers(
+    table: Table, options: FitOptions, columns: Sequence[Column], own: int | None = None
+) -> list[Identifier]:
+    """The columns of kind ``identifier``, among which and the ``columns`` that are learnt each has its place.
+
+    ``own`` is as of `bgan_discrete.codecs.identifiers.fit_identifier`.
+    """
     kinds = column_kinds(options.column)
     wanted = [name for name, kind in kinds.items() if kind.kind == IDENTIFIER]
     known = {*wanted, *(column.name for column in columns)}
     places = {name: place for place, name in enumerate(name for name in table if name in known)}
-    return [fit_identifier(name, table[name], places[name]) for name in sorted(wanted, key=lambda name: places[name])]
+    wanted.sort(key=lambda name: places[name])
+    return [fit_identifier(name, table[name], places[name], own) for name in wanted]
 
 
 def _fit_column(

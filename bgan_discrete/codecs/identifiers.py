@@ -149,13 +149,14 @@ def _permuted(place: int, count: int, key: bytes) -> int:
 Identifier = CountedIdentifier | ScatteredIdentifier
 
 
-def fit_identifier(name: str, values: Sequence[Value], place: int) -> Identifier:
+def fit_identifier(name: str, values: Sequence[Value], place: int, own: int | None = None) -> Identifier:
     """The form of a column that names the rows.
 
     Args:
         name: Of the column.
         values: Of all rows of the data, which new ones are to differ from.
         place: Among all columns of samples.
+        own: The first so many rows are of one data set, in which no value is there twice; None for all.
 
     Returns:
         The form, with what keeps new values apart from these.
@@ -163,7 +164,8 @@ def fit_identifier(name: str, values: Sequence[Value], place: int) -> Identifier
     Raises:
         InputError: If a value is missing or there twice, or they have no form that is known.
     """
-    _check_values(name, values)
+    _check_values(name, values, own)
+    values = [*dict.fromkeys(values)]
     numbers = [value for value in values if isinstance(value, int)]
     if numbers:
         return CountedIdentifier(name, place, max(numbers) + 1)
@@ -183,7 +185,7 @@ def fit_identifier(name: str, values: Sequence[Value], place: int) -> Identifier
     raise InputError(f"column {name!r} cannot be of kind identifier: {fault}; drop it ({option_of('--drop', [name])})")
 
 
-def _check_values(name: str, values: Sequence[Value]) -> None:
+def _check_values(name: str, values: Sequence[Value], own: int | None) -> None:
     """Raise InputError for values that do not name the rows."""
     kinds = {type(value) for value in values}
     rows: dict[Value, int] = {}
@@ -193,7 +195,7 @@ def _check_values(name: str, values: Sequence[Value]) -> None:
             fault, advice = f"row {row} has no value", f"fill it in, or drop it ({option_of('--drop', [name])})"
         elif type(value) not in (int, str) or len(kinds - {type(None)}) > 1:
             fault, advice = f"it holds {shown(value)} in row {row}", "identifiers are all integers or all texts"
-        elif rows.setdefault(value, row) != row:
+        elif rows.setdefault(value, row) != row and row <= (own or row):
             fault = f"{shown(value)} is in rows {rows[value]} and {row}"
             advice = f"what comes more than once is learnt, as {option_of('--column', [f'{name}=category'])}"
         if fault:

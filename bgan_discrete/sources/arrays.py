@@ -132,7 +132,7 @@ def _load(
         training = None
         with suppress(InputError):  # of too few rows, which is said after what is wrong with the columns
             training = draw()[0].tolist()
-        codec = _fit(rows, options, training, request, place)
+        codec = _fit(rows, count, options, training, request, place)
     elif findings.refused:
         raise next(iter(findings.refused.values()))
     codes = codec.encode(rows)
@@ -203,7 +203,10 @@ def _count_values(
         findings.asked.append(f"{count} hold a single value ({conservation.listed(single, len(single))})")
 
 
-def _fit(rows: Rows, options: FitOptions, training: list[int] | None, request: Request, place: str) -> ArrayCodec:
+def _fit(
+    rows: Rows, count: int, options: FitOptions, training: list[int] | None, request: Request, place: str
+) -> ArrayCodec:
+    """The codec of rows, of which the first ``count`` are not of another, held-out data set."""
     if not isinstance(rows, np.ndarray):
         findings = request.findings
         usable = {name: one_for_each_number(values) for name, values in rows.items() if name not in findings.refused}
@@ -213,13 +216,15 @@ def _fit(rows: Rows, options: FitOptions, training: list[int] | None, request: R
         for name, reason in left_out.items():
             kept = f"unless --columns or --column names it{_proposal(name, usable[name])}"
             findings.warnings.append(f"{reason.partition('; drop it')[0]}; it is left out of {place}, {kept}")
-        identifiers = fit_identifiers(usable, options, columns)
+        identifiers = fit_identifiers(usable, options, columns, count)
         if identifiers:
             named = conservation.listed([one.name for one in identifiers], len(identifiers))
             findings.asked.append(f"identifiers of {place} are not learnt, and new in samples ({named})")
-        dtypes = findings.dtypes or {}
-        names = [one.name for one in (*columns, *identifiers) if one.name in dtypes]
-        return TableCodec(columns, {name: dtypes[name] for name in names}, identifiers)
+        known = findings.dtypes or {}
+        dtypes = {column.name: known[column.name] for column in columns if column.name in known}
+        # The categories of an identifier are those of the data, which are not kept.
+        dtypes |= {one.name: known[one.name] for one in identifiers if isinstance(known.get(one.name), str)}
+        return TableCodec(columns, dtypes, identifiers)
     given = {"bins": options.bins, "max_categories": options.max_categories, "column": options.column or None}
     for name, value in given.items():
         if value is not None:

@@ -86,6 +86,22 @@ def test_they_cannot_be_given_and_are_not_judged(pipeline: Pipeline) -> None:
     assert "column 'number' numbers the real rows: it is left out" in left and "'code' has 300 different" in left
 
 
+def test_no_category_of_a_frame_is_kept() -> None:
+    codes = frame()["code"]
+    data = load_array(frame().astype({"code": "category"}), column={"code": "identifier"})
+    assert [one.name for one in data.codec.identifiers] == ["code"]
+    assert not any(code in data.codec.to_json() for code in codes)
+
+
+def test_another_data_set_may_have_the_same_identifiers() -> None:
+    other = frame()[:50].assign(number=range(500, 550))
+    data = load_array(frame(), heldout=other, column={"code": "identifier", "number": "identifier"})
+    assert [one.values(0, 1) for one in data.codec.identifiers][1] == [550]
+    repeated = other.assign(code=[*other["code"][:-1], other["code"][0]])
+    with pytest.raises(InputError, match="is in rows 1 and 50; what comes more than once is learnt"):
+        load_array(repeated, heldout=frame(), column={"code": "identifier"})
+
+
 def test_identifiers_that_are_not_asked_for_are_proposed() -> None:
     (note, *_) = load_array(frame()).notes
     assert note.endswith("unless --columns or --column names it; --column code=identifier gives samples new ones")

@@ -83,13 +83,11 @@ def test_metadata_of_sdv_are_the_settings_of_its_columns(metadata: Any, tmp_path
 def test_what_is_named_otherwise_wins_over_a_file(tmp_path: Path) -> None:
     name = saved(tmp_path, V1)
     data = load_array(
-        table(), column=f"phone=integer:9,{name},key=category:300", columns=["key", "mail", "phone"], drop=["mail"]
+        table(), column=f"phone=identifier,{name},key=category:300", columns=["key", "mail", "phone"], drop=["mail"]
     )
-    assert data.codec.column_names == ("key", "phone") and not data.codec.identifiers
-    assert load_array(table(), column=name, columns=["mail", "age"], max_categories=300).codec.column_names == (
-        "mail",
-        "age",
-    )
+    assert data.codec.column_names == ("key",) and [one.name for one in data.codec.identifiers] == ["phone"]
+    named = load_array(table(), column=name, columns=["mail", "age"], max_categories=300)
+    assert named.codec.column_names == ("mail", "age")
     assert load_array(table(), column=name, codec=data.codec).codec is data.codec
 
 
