@@ -93,14 +93,14 @@ def load_array(
     check_limit(limit)
     check_share("holdout", holdout)
     check_seed(seed)
-    request = Request(layout, columns, drop, missing, delimiter, header, key, label_column)
+    settings = column_settings(column) if codec is None else ColumnSettings()
+    request = Request(layout, columns, drop, missing, delimiter, header, key, label_column, settings)
     if codec is not None:
         is_table = isinstance(codec, TableCodec)
         columns = codec.column_names if is_table else columns
         request = replace(request, layout="table" if is_table else "array", columns=columns, drop=())
-    settings = column_settings(column) if codec is None else ColumnSettings()
     options = FitOptions(bins, max_categories, settings.kinds, rare)
-    return _load(request, dataset, heldout, limit, holdout, seed, codec, options, settings)
+    return _load(request, dataset, heldout, limit, holdout, seed, codec, options)
 
 
 def _load(
@@ -112,7 +112,6 @@ def _load(
     seed: int,
     codec: ArrayCodec | None,
     options: FitOptions,
-    settings: ColumnSettings,
 ) -> ArrayData:
     findings, place = request.findings, f"dataset {place_of(dataset)}"
     rows, labels = request.read(dataset, "dataset", limit)
@@ -128,7 +127,7 @@ def _load(
     draw = partial(draw_rows, total, count, holdout if heldout is None else None, seed, name)
     is_asked = codec is not None or options.max_categories is not None or bool(options.column)
     if codec is None:
-        _apply(settings, rows, request, place)
+        _apply_settings(rows, request, place)
         training = None
         with suppress(InputError):  # of too few rows, which is said after what is wrong with the columns
             training = draw()[0].tolist()
@@ -163,11 +162,11 @@ def _fingerprint(codec: ArrayCodec) -> str:
     return TableCodec(codec.columns).fingerprint() if isinstance(codec, TableCodec) else codec.fingerprint()
 
 
-def _apply(settings: ColumnSettings, rows: Rows, request: Request, place: str) -> None:
+def _apply_settings(rows: Rows, request: Request, place: str) -> None:
     """Leave out what a file of settings says is personal, and forget what it says of columns that are not there."""
     if isinstance(rows, np.ndarray):
         return
-    findings, asked = request.findings, request.columns or ()
+    findings, settings, asked = request.findings, request.settings, request.columns or ()
     names = {name: what for name, what in settings.left_out.items() if name in rows and name not in asked}
     if names:
         findings.warnings.append(personal_data(names, place, len(rows)))
