@@ -141,7 +141,7 @@ _KINDS: dict[str, type[Codec]] = {
     kind.name: kind
     for kind in (BinaryCodec, LevelsCodec, PaletteCodec, CharacterCodec, SentencePieceCodec, IntegersCodec, TableCodec)
 }
-_OPTIONAL: dict[type[Codec], set[str]] = {IntegersCodec: {"values"}, TableCodec: {"dtypes"}}
+_OPTIONAL: dict[type[Codec], set[str]] = {IntegersCodec: {"values"}, TableCodec: {"dtypes", "identifiers"}}
 """Keys that a configuration may lack."""
 
 _OWN: dict[str, type[Codec]] = {}

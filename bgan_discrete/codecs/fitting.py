@@ -9,10 +9,11 @@ from typing import Any
 
 from bgan_discrete.checks import check_choice, check_integer
 from bgan_discrete.codecs.arrays import MOST_CATEGORIES
-from bgan_discrete.codecs.column_kinds import KINDS, ColumnKind, column_kinds
+from bgan_discrete.codecs.column_kinds import IDENTIFIER, KINDS, ColumnKind, column_kinds
 from bgan_discrete.codecs.columns import CategoryColumn, Column
 from bgan_discrete.codecs.cutting import cut_column, default_bins
 from bgan_discrete.codecs.dates import DateForm, forms_of, mostly_dates
+from bgan_discrete.codecs.identifiers import Identifier, fit_identifier
 from bgan_discrete.codecs.values import (
     Table,
     Value,
@@ -106,7 +107,7 @@ def fit_columns(
         wanted: Columns that are asked for by name: they are learnt as far as they can be, and never left out.
 
     Returns:
-        The columns.
+        The columns, without those of kind ``identifier``.
 
     Raises:
         InputError: As of `TableCodec.fit`.
@@ -121,6 +122,8 @@ def fit_columns(
     columns: list[Column] = []
     for name, values in table.items():
         check_name(name)
+        if name in kinds and kinds[name].kind == IDENTIFIER:
+            continue
         try:
             columns.append(_fit_column(name, values, options, kinds.get(name), training, name in wanted))
         except UnusableColumnError as error:
@@ -132,6 +135,8 @@ def fit_columns(
             refused[name] = error
     if not refused and left_out and not columns:
         refused = {name: InputError(reason) for name, reason in left_out.items()}
+    if not refused and not columns:
+        raise InputError(f"all columns are of kind identifier, and nothing is left to learn: {', '.join(kinds)}")
     if not refused:
         return columns
     names = [*dropped, *(name for name in refused if name not in kinds)]
@@ -140,6 +145,21 @@ def fit_columns(
     nor = f"; nor can {named} be used as they are" if others else ""
     works = f"; what works: {option_of('--drop', names)}" if columns and len(names) > len(dropped) else ""
     raise InputError(f"{first}{nor}{works}")
+
+
+def fit_identifiers(
+    table: Table, options: FitOptions, columns: Sequence[Column], own: int | None = None
+) -> list[Identifier]:
+    """The columns of kind ``identifier``, among which and the ``columns`` that are learnt each has its place.
+
+    ``own`` is as of `bgan_discrete.codecs.identifiers.fit_identifier`.
+    """
+    kinds = column_kinds(options.column)
+    wanted = [name for name, kind in kinds.items() if kind.kind == IDENTIFIER]
+    known = {*wanted, *(column.name for column in columns)}
+    places = {name: place for place, name in enumerate(name for name in table if name in known)}
+    wanted.sort(key=lambda name: places[name])
+    return [fit_identifier(name, table[name], places[name], own) for name in wanted]
 
 
 def _fit_column(
@@ -156,14 +176,15 @@ def _fit_column(
     rows = sum(counts.values())
     numbers = _numbers_of(found) if kind is None else None
     if kind is not None and kind.kind != "category":
-        numbers = _numbers_of_kind(name, found, kind.kind, values)
+        numbers = _numbers_of_kind(name, found, kind, values)
     if numbers is not None:
         bins = (kind and kind.count) or options.bins or default_bins(rows)
         few = max(FEW_NUMBERS, min(MAX_COLUMN_CATEGORIES, rows // ROWS_OF_A_NUMBER))
         most = options.bins or min(few, options.max_categories or few) if kind is None else bins
         if len(found) - len(numbers.marks) > most and numbers.different > 1:
             is_asked = kind is not None or is_wanted
-            if not is_asked and numbers.form is None and _is_numbering(numbers.among(found), rows):
+            is_plain = numbers.form is None and not numbers.marks and rows == len(found)
+            if not is_asked and is_plain and is_numbering(numbers.among(found)):
                 raise _unusable(name, "numbers the rows, of which nothing can be learnt")
             known = numbers.among(values if training is None else [values[row] for row in training])
             return cut_column(name, known or numbers.among(found), bins, missing, numbers.form, numbers.marks)
@@ -210,10 +231,11 @@ def _unusable(name: str, fault: str) -> UnusableColumnError:
     return UnusableColumnError(f"column {name!r} {fault}; drop it ({option_of('--drop', [name])})")
 
 
-def _is_numbering(numbers: Sequence[float], rows: int) -> bool:
-    """Whether different numbers are consecutive integers, one for each of many rows."""
-    are_whole = all(isinstance(number, int) for number in numbers)
-    return rows >= IDENTIFIER_ROWS and are_whole and len(numbers) == rows == max(numbers) - min(numbers) + 1
+def is_numbering(values: Sequence[Any]) -> bool:
+    """Whether the values of many rows are consecutive integers, another one for each row."""
+    if len(values) < IDENTIFIER_ROWS or not all(type(value) is int for value in values):
+        return False
+    return len(set(values)) == len(values) == max(values) - min(values) + 1
 
 
 def _is_identifier(found: Sequence[Value], rows: int) -> bool:
@@ -281,10 +303,12 @@ def _are_marks(marks: Sequence[Value], found: Sequence[Value]) -> bool:
     return are_texts and len(marks) <= MOST_MARKS and len(found) > FEW_NUMBERS
 
 
-def _numbers_of_kind(name: str, found: Sequence[Value], kind: str, values: Sequence[Value]) -> _Numbers:
+def _numbers_of_kind(name: str, found: Sequence[Value], wanted: ColumnKind, values: Sequence[Value]) -> _Numbers:
     """The numbers of different values of a kind that was asked for; InputError for the first value of another."""
-    numbers = _numbers_of(found)
+    numbers, kind = _numbers_of(found), wanted.kind
     of_dates = kind == "date"
+    if numbers is not None and wanted.form not in (None, numbers.form) and numbers.form is not None:
+        raise InputError(f"column {name!r} cannot be of kind date:{wanted.form}: it is written as {numbers.form}")
     if numbers is not None and (numbers.form is not None) == of_dates:
         if kind != "integer":
             return numbers
@@ -292,8 +316,14 @@ def _numbers_of_kind(name: str, found: Sequence[Value], kind: str, values: Seque
             return replace(numbers, whole=True)
     texts = [value for value in found if isinstance(value, str)]
     if of_dates and len(forms := forms_of(texts) if len(texts) == len(found) and texts else []) > 1:
+        asked = next((form for form in forms if form.pattern == wanted.form), None)
+        if asked is not None:
+            return _dates(asked, texts, [])
         both = " and ".join(form.pattern for form in forms)
-        raise InputError(f"column {name!r} cannot be of kind date: its values read as {both} alike")
+        option = option_of("--column", [f"{name}=date:{forms[0].pattern}"])
+        raise InputError(
+            f"column {name!r} cannot be of kind date: its values read as {both} alike; say which: {option}"
+        )
 
     def is_right(value: Value) -> bool:
         if of_dates:

@@ -7,7 +7,8 @@ import numpy as np
 
 from bgan_discrete.codecs.arrays import ArrayCodec, Codes
 from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn, Column, column_from_config
-from bgan_discrete.codecs.fitting import FitOptions, check_table, fit_columns
+from bgan_discrete.codecs.fitting import FitOptions, check_table, fit_columns, fit_identifiers
+from bgan_discrete.codecs.identifiers import Identifier, identifier_from_config, identifier_to_config
 from bgan_discrete.codecs.values import Table, Value
 from bgan_discrete.errors import InputError
 from bgan_discrete.space import SampleSpace
@@ -24,18 +25,29 @@ class TableCodec(ArrayCodec):
         columns: At least one, with different names.
         dtypes: Types of columns in the data frame that they came from, by their names: text, or the categories of a
             categorical one and whether they are ordered. Codes do not depend on them.
+        identifiers: Columns that are not learnt, which samples have new values of; see `fit`.
 
     Raises:
-        InputError: If there is no column, two have one name, or a type is no such thing.
+        InputError: If there is no column, two have one name or place, or a type is no such thing.
     """
 
     name: ClassVar[str] = "table"
     config_keys = ("columns",)
 
-    def __init__(self, columns: Sequence[Column], dtypes: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        dtypes: Mapping[str, Any] | None = None,
+        identifiers: Sequence[Identifier] = (),
+    ) -> None:
         names = [column.name for column in columns]
-        if not names or len(set(names)) != len(names):
-            raise InputError(f"columns must be at least one, with different names, got {names}")
+        every = [*names, *(one.name for one in identifiers)]
+        if not names or len(set(every)) != len(every):
+            raise InputError(f"columns must be at least one, with different names, got {every}")
+        self.identifiers = tuple(sorted(identifiers, key=lambda one: one.place))
+        places = {one.place for one in identifiers}
+        if len(places) != len(identifiers) or not places <= {*range(len(every))}:
+            raise InputError(f"identifiers must have different places among {len(every)} columns, got {identifiers!r}")
         self.dtypes = dict(dtypes or {})
         if not all(_is_dtype(dtype) for dtype in self.dtypes.values()):
             raise InputError(f"dtypes must be text, or categories and ordered, got {self.dtypes!r:.200}")
@@ -72,7 +84,8 @@ class TableCodec(ArrayCodec):
             max_categories: The most categories of other columns beside the missing one, >= 2: the rarest are lumped
                 together as one called "(other)". None for 256.
             column: Of single columns, by their names, the kind: ``category``, ``integer``, ``number`` or ``date``, with
-                its own number of categories or bins where one is given, as in ``integer:32``.
+                its own number of categories or bins where one is given, as in ``integer:32``; or ``identifier`` of one
+                that names the rows, by another integer or text of one form in each: it has no codes.
             rare: ``drawn`` to keep the values that are lumped together, with their counts, so that `decode` can draw
                 one; ``private`` to keep none.
 
@@ -84,7 +97,9 @@ class TableCodec(ArrayCodec):
                 cannot be used: of mixed objects, an identifier, or one of which nine tenths would be "(other)". The
                 message names the column and says what would help.
         """
-        return cls(fit_columns(table, FitOptions(bins, max_categories, column, rare)))
+        options = FitOptions(bins, max_categories, column, rare)
+        columns = fit_columns(table, options)
+        return cls(columns, identifiers=fit_identifiers(table, options, columns))
 
     def encode(self, data: Table) -> Codes:
         """Codes ``[N, columns]`` of a table with at least this codec's columns; errors as in `ArrayCodec.encode`."""
@@ -119,6 +134,13 @@ class TableCodec(ArrayCodec):
             for place, column in enumerate(self.columns)
         }
 
+    def with_identifiers(self, table: Table, identifiers: Table) -> dict[str, Sequence[Value]]:
+        """The columns of a ``table`` of samples, and among them, each in its place, those of ``identifiers``."""
+        columns = list(table.items())
+        for one in self.identifiers:
+            columns.insert(one.place, (one.name, identifiers[one.name]))
+        return dict(columns)
+
     def category_names(self) -> list[list[str]]:
         """What each code of each column stands for, in words."""
         return [
@@ -131,12 +153,14 @@ class TableCodec(ArrayCodec):
         shown = ", ".join(f"{column.name} {_description(column)}" for column in self.columns[:20])
         more = f", and {len(self.columns) - 20} more" if len(self.columns) > 20 else ""
         count = f"{len(self.columns)} columns" if len(self.columns) > 1 else "1 column"
-        return f"{count} of categories: {shown}{more}"
+        names = ", ".join(one.name for one in self.identifiers)
+        return f"{count} of categories: {shown}{more}" + (f"; identifiers, new in samples: {names}" if names else "")
 
     def to_config(self) -> dict[str, Any]:
         """All that the codec is, as plain JSON types."""
         dtypes = {"dtypes": self.dtypes} if self.dtypes else {}
-        return {"name": self.name, "columns": [column.to_config() for column in self.columns], **dtypes}
+        forms = {"identifiers": [identifier_to_config(one) for one in self.identifiers]} if self.identifiers else {}
+        return {"name": self.name, "columns": [column.to_config() for column in self.columns], **dtypes, **forms}
 
     @classmethod
     def from_config(cls, **values: Any) -> "TableCodec":
@@ -147,7 +171,11 @@ class TableCodec(ArrayCodec):
         dtypes = values.get("dtypes", {})
         if not isinstance(dtypes, dict):
             raise InputError(f"dtypes must be a dictionary, got {dtypes!r:.200}")
-        return cls([column_from_config(entry) for entry in columns], dtypes)
+        forms = values.get("identifiers", [])
+        if not isinstance(forms, list):
+            raise InputError(f"identifiers must be a list, got {forms!r:.200}")
+        identifiers = [identifier_from_config(entry) for entry in forms]
+        return cls([column_from_config(entry) for entry in columns], dtypes, identifiers)
 
 
 def _is_dtype(dtype: Any) -> bool:

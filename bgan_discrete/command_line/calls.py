@@ -85,7 +85,8 @@ def kind_of_data(call: Call) -> str:
     if "column" in options:
         # Of a table it gives kinds of columns, of texts and images it names one.
         column = str(call.value("--column") or options["column"])
-        options["columns" if "=" in column else "split"] = options.pop("column")
+        is_of_table = "=" in column or column.lower().endswith(".json")
+        options["columns" if is_of_table else "split"] = options.pop("column")
     if isinstance(dataset, str):
         return finding.kind_of_dataset(dataset, options)
     kinds = finding.kinds_with(options)

@@ -333,7 +333,7 @@ def _evaluate_files(call: Call) -> int:
     output = values.pop("output")
 
     from bgan_discrete.runs.compare_tables import evaluate_files
-    from bgan_discrete.sources.arrays import split_names
+    from bgan_discrete.sources.column_settings import split_names
 
     names = {name: split_names(values.pop(name)) for name in ("columns", "drop", "missing", "targets")}
     values |= {name: found for name, found in names.items() if found is not None}

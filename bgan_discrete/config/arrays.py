@@ -42,7 +42,8 @@ class ArrayDataConfig(Section):
     column: str | None = option(
         None,
         "kinds of single columns, with commas between them, such as age=integer:32,size=number,zip=category:500: "
-        "category, integer, number or date, with a number of categories or bins if one is wanted",
+        "category, integer, number or date, with a number of categories or bins if one is wanted, or identifier, new "
+        "in each sample; or a .json file of such kinds or of SDV's metadata",
     )
     rare: Literal["drawn", "private"] = option(
         "drawn", "values that are learnt as one: drawn again as often as in the data, or private, written as '(other)'"

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
-from bgan_discrete.codecs.columns import CategoryColumn
+from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
+from bgan_discrete.codecs.identifiers import fresh_identifiers
 from bgan_discrete.codecs.values import number_of
 from bgan_discrete.config import IN_ROUNDS, ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
 from bgan_discrete.distributions.orders import ranks_by_information
@@ -62,7 +63,7 @@ from bgan_discrete.reporting.rounds import (
     rgb_of_code,
 )
 from bgan_discrete.sources import ArrayData, load_array
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.dtypes import frame_of
 from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.rules import Rule
@@ -199,6 +200,13 @@ class Arrays(Kind):
             return partial(codec.decode, ranges=decode == "ranges", rng=rng if decode == "inside" else None)
         return super().decoder(codec, decode, rng)
 
+    def completion(self, codec: ArrayCodec, num_samples: int, rng: np.random.Generator) -> Callable[[Any, int], Any]:
+        """Identifiers of the rows of a table."""
+        if not isinstance(codec, TableCodec) or not codec.identifiers:
+            return super().completion(codec, num_samples, rng)
+        fresh = fresh_identifiers(codec.identifiers, num_samples, rng)
+        return lambda table, first: codec.with_identifiers(table, fresh(first, len(next(iter(table.values())))))
+
     def given_codes(self, given: Any, codec: ArrayCodec, space: SampleSpace) -> GivenCodes:
         """Of some columns of a table, or some positions of arrays."""
         return (
@@ -254,9 +262,11 @@ class Arrays(Kind):
             elif suffix == ".npz":
                 write_npz(file, parts, num_samples, {"rows": codec.decode})
             elif isinstance(codec, TableCodec):
-                possible = {column.name: column.possible(decode) for column in codec.columns}
+                possible: Mapping[str, Sequence[Any]] = {one.name: one.possible(decode) for one in codec.columns}
+                ends = {one.name: one.ends(num_samples) for one in codec.identifiers}
+                possible = codec.with_identifiers(possible, ends)
                 tables = (part.values for part in parts)
-                write_table_parts(file, suffix, tables, num_samples, possible, codec.dtypes)
+                write_table_parts(file, suffix, tables, num_samples, possible, _dtypes(codec, decode))
             elif suffix == ".npy":
                 write_npy(file, (part.values for part in parts), num_samples)
             else:
@@ -344,7 +354,13 @@ class Arrays(Kind):
         """
         if not isinstance(samples.values, Mapping) or isinstance(like, Mapping):
             return samples.values
-        return frame_of(samples.values, codec.dtypes if isinstance(codec, TableCodec) else {})
+        return frame_of(samples.values, _dtypes(codec, samples.decode) if isinstance(codec, TableCodec) else {})
+
+
+def _dtypes(codec: TableCodec, decode: str) -> dict[str, Any]:
+    """The types of columns of samples: those of the data frame, but text where bins are written as ranges."""
+    ranges = {one.name for one in codec.columns if isinstance(one, BinnedColumn)} if decode == "ranges" else {}
+    return {name: dtype for name, dtype in codec.dtypes.items() if name not in ranges}
 
 
 def numbers_of_codes(codec: TableCodec) -> list[list[float] | None]:

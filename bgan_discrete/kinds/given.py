@@ -101,6 +101,8 @@ def _codes_of_columns(columns: Mapping[str, list[Any]], codec: TableCodec) -> np
     """Codes ``[L, columns]``, K where a column has no value."""
     known = {column.name: place for place, column in enumerate(codec.columns)}
     unknown = next((name for name in columns if name not in known), None)
+    if unknown in {one.name for one in codec.identifiers}:
+        raise InputError(f"given has the column {unknown!r}, an identifier, which is new in each sample: leave it out")
     if unknown is not None:
         names = ", ".join([*known][:20]) + ", ..." * (len(known) > 20)
         raise InputError(f"given has the column {unknown!r}, which the model does not know; it has {names}")

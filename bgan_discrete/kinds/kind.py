@@ -48,12 +48,14 @@ class Samples:
             ``[N, *event_shape]``; or a table, column name -> N values.
         labels: The class that each was drawn of, int64 ``[N]``; None of a model without classes.
         effort: What drawing them took, where something was asked of them.
+        decode: What the bins of a table's numbers have become, see `Pipeline.generate`.
     """
 
     codes: np.ndarray
     values: Any
     labels: np.ndarray | None = None
     effort: Effort = dataclasses.field(default_factory=Effort)
+    decode: str = "inside"
 
     def __len__(self) -> int:
         """N."""
@@ -219,6 +221,22 @@ class Kind(ABC):
             raise InputError(f"decode 'ranges' is for tables; the model is one of {self.noun}")
         decoding: Callable[[np.ndarray], Any] = codec.decode
         return decoding
+
+    def completion(self, codec: Any, num_samples: int, rng: np.random.Generator) -> Callable[[Any, int], Any]:
+        """What adds to decoded samples what is not learnt but new in each, such as the identifiers of a table's rows.
+
+        Args:
+            codec: Of the model.
+            num_samples: That are drawn in all, perhaps in parts.
+            rng: Dice.
+
+        Returns:
+            A function of the values of some samples and of the number of the first of them.
+
+        Raises:
+            InputError: If there are not as many new values.
+        """
+        return lambda values, first: values
 
     def given_codes(self, given: Any, codec: Any, space: SampleSpace) -> GivenCodes:
         """What samples are to have, in codes.

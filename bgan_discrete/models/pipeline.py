@@ -45,6 +45,7 @@ from bgan_discrete.models.obeying import (
     rules_to_check,
 )
 from bgan_discrete.models.sampling import (
+    COMPLETED,
     beginning,
     change_of,
     check_in_rounds,
@@ -217,7 +218,8 @@ class Pipeline:
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
-                each bin; ``ranges`` text such as ``[10, 25)``. Or a function of codes, from `Kind.decoder`.
+                each bin; ``ranges`` text such as ``[10, 25)``. Or a function of codes, from `Kind.decoder`; then
+                nothing is added to what it gives, as are otherwise new identifiers (`Kind.completion`).
             resample: Draw so many samples for each that is kept, one of them by its importance weight under the
                 pipeline's discriminator (`bgan_discrete.game.resampling.Resampler`).
 
@@ -229,8 +231,9 @@ class Pipeline:
                 what is given cannot be, or the constraints refuse nearly every row.
         """
         check_at_least_one(batch_size=batch_size, num_samples=num_samples, resample=resample)
-        mode = "inside" if callable(decode) else decode
+        mode, complete = "inside" if callable(decode) else decode, None
         if not callable(decode):
+            complete = self.kind.completion(self.codec, num_samples, decoding_rng(seed, COMPLETED))
             decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
         change, resampler = (
@@ -283,10 +286,8 @@ class Pipeline:
             return values
 
         every = np.arange(num_samples)
-        if not rules and not is_weighted:
-            codes = draw(every)
-            return Samples(codes, decoded(codes, every), of_samples)
         blocks = [every[first : first + batch_size] for first in range(0, num_samples, batch_size)]
+        values: Any
         if rules:
 
             def columns_of(codes: np.ndarray, rows: np.ndarray) -> Any:
@@ -294,9 +295,11 @@ class Pipeline:
 
             parts = [obedient_rows(draw, columns_of, rules, block, effort) for block in blocks]
             codes, columns = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
-            return Samples(codes, from_columns(columns), of_samples, effort)
-        codes = np.concatenate([draw(block) for block in blocks])
-        return Samples(codes, decoded(codes, every), of_samples, effort)
+            values = from_columns(columns)
+        else:
+            codes = np.concatenate([draw(block) for block in blocks]) if is_weighted else draw(every)
+            values = decoded(codes, every)
+        return Samples(codes, values if complete is None else complete(values, 0), of_samples, effort, mode)
 
     def _asked(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, GivenCodes | None]:
         """The codes of a prompt, and what samples in rounds are to have, by a prompt too, for each of them."""

@@ -19,6 +19,9 @@ from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator, cut_in_other_rounds
 from bgan_discrete.space import SampleSpace
 
+DRAWN_INSIDE, COMPLETED = 1, 2
+"""Streams of one seed."""
+
 
 def check_in_rounds(generator: Generator, option: str) -> None:
     """Raise InputError for an option of generators that draw in rounds, where this is none."""
@@ -108,11 +111,18 @@ def _class_number(generator: Generator, label: Any) -> int:
     raise InputError(f"labels must be numbers from 0 to {count - 1}{known}, got {shown(label)}")
 
 
-def decoding_rng(seed: int | torch.Generator) -> np.random.Generator:
-    """The dice of numbers that are drawn inside their bins: others than those of the codes, from the same seed.
+def decoding_rng(seed: int | torch.Generator, stream: int = DRAWN_INSIDE) -> np.random.Generator:
+    """The dice of what is no code: others than those of the codes, from the same seed.
 
     Of a source of codes they follow its state, which does not change.
+
+    Args:
+        seed: Of the codes, or their source.
+        stream: `DRAWN_INSIDE` for numbers inside their bins, `COMPLETED` for what is not learnt.
+
+    Returns:
+        The dice.
     """
     if isinstance(seed, torch.Generator):
-        return np.random.default_rng([*hashlib.blake2b(seed.get_state().numpy().tobytes()).digest()])
-    return np.random.default_rng([int(seed) % 2**64, 1])
+        return np.random.default_rng([*hashlib.blake2b(seed.get_state().numpy().tobytes()).digest(), stream])
+    return np.random.default_rng([int(seed) % 2**64, stream])

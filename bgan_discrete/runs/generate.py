@@ -20,10 +20,10 @@ from bgan_discrete.kinds.aims import Aims
 from bgan_discrete.kinds.kind import Samples
 from bgan_discrete.models.obeying import rules_to_check
 from bgan_discrete.models.pipeline import Pipeline, load
-from bgan_discrete.models.sampling import decoding_rng
+from bgan_discrete.models.sampling import COMPLETED, decoding_rng
 from bgan_discrete.run_folder import check_output
 from bgan_discrete.runs.discriminators import give_discriminator
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.streams import say
 from bgan_discrete.training.labels import labels_of_samples
 
@@ -114,6 +114,7 @@ def draw_in_parts(
     places = None if classes is None else labels_of_samples(np.arange(len(shared)), num_samples, len(shared))
     given = None if options.get("given") is None else pipeline.given_codes(options["given"])
     given_of = np.arange(0) if given is None else given.rows_of(num_samples)
+    complete = pipeline.kind.completion(pipeline.codec, num_samples, decoding_rng(seed, COMPLETED))
     options["decode"] = pipeline.kind.decoder(pipeline.codec, decode, decoding_rng(seed))
     constraints = pipeline.rules(options.get("constraints", ()), options.pop("verifier", None))
     of_given = () if given is None else given.rules
@@ -132,5 +133,7 @@ def draw_in_parts(
                 options["labels"] = [shared[place] for place in places[start : start + count]]
             if given is not None:
                 options["given"] = given.taken(given_of[start : start + count])
-            yield pipeline.generate(count, rng, PART, resample=resample, **options)
+            part = pipeline.generate(count, rng, PART, resample=resample, **options)
+            part.values = complete(part.values, start)
+            yield part
             bar.update(count)

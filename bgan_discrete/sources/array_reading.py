@@ -15,6 +15,7 @@ from bgan_discrete.codecs.arrays import symbols_of
 from bgan_discrete.codecs.values import Table
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
+from bgan_discrete.sources.column_settings import ColumnSettings
 from bgan_discrete.sources.dtypes import dtypes_of
 from bgan_discrete.sources.examples import NUM_ROWS, example
 from bgan_discrete.sources.lines import DELIMITERS
@@ -66,6 +67,7 @@ class Request:
     header: bool
     key: str | None
     label_column: str | None
+    settings: ColumnSettings = field(default_factory=ColumnSettings)
     findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:

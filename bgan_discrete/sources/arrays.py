@@ -1,6 +1,5 @@
 """Integer arrays and tables of a user's own -> codes, in a part to train on and a part to evaluate with."""
 
-import csv
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,14 @@ from numpy.typing import NDArray
 from bgan_discrete.checks import check_limit, check_seed, check_share
 from bgan_discrete.codecs.arrays import ArrayCodec, IntegersCodec
 from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
-from bgan_discrete.codecs.fitting import FitOptions, fit_columns
+from bgan_discrete.codecs.fitting import FitOptions, fit_columns, fit_identifiers
+from bgan_discrete.codecs.identifiers import fit_identifier
 from bgan_discrete.codecs.tables import TableCodec
-from bgan_discrete.codecs.values import Table, identity, one_for_each_number
+from bgan_discrete.codecs.values import Table, identity, one_for_each_number, option_of
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import conservation
 from bgan_discrete.sources.array_reading import Dataset, Request, Rows, place_of
+from bgan_discrete.sources.column_settings import ColumnSettings, column_settings, personal_data
 from bgan_discrete.sources.data import ArrayData, Data
 from bgan_discrete.sources.holdout import draw_rows
 from bgan_discrete.sources.storage import count_repeats
@@ -55,7 +56,8 @@ def load_array(
     The codec knows the categories of all rows, held out or not: what can stand in a column is no secret of the data.
     Where bins are cut, and which numbers and lumped values are drawn, it learns from the training rows alone. A column
     of a table of which nothing can be learnt, such as an identifier, is left out with a warning, unless ``columns`` or
-    ``column`` names it.
+    ``column`` names it. Of kind ``identifier`` it is not learnt either, but samples have new values of its form, none
+    of which any row has.
 
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program), a .npy, .npz, .csv, .tsv or .parquet file, an
@@ -68,7 +70,8 @@ def load_array(
         bins: See `TableCodec.fit`, as of ``max_categories``, ``column`` and ``rare``.
         max_categories: The most categories of a column.
         column: Kinds of single columns, by their names, such as ``{"age": "integer:32"}``; or as text, such as
-            ``age=integer:32``, with commas between several.
+            ``age=integer:32``, with commas between several; or a ``.json`` file of such a dictionary or of SDV's
+            metadata.
         rare: Whether values that are lumped together are ``drawn`` or ``private``.
         missing: Texts that mean a missing value, beside the empty cell.
         delimiter: Between the cells of a CSV file, ``tab`` for a tab; None for that of its suffix.
@@ -90,13 +93,13 @@ def load_array(
     check_limit(limit)
     check_share("holdout", holdout)
     check_seed(seed)
-    request = Request(layout, columns, drop, missing, delimiter, header, key, label_column)
+    settings = column_settings(column) if codec is None else ColumnSettings()
+    request = Request(layout, columns, drop, missing, delimiter, header, key, label_column, settings)
     if codec is not None:
         is_table = isinstance(codec, TableCodec)
         columns = codec.column_names if is_table else columns
         request = replace(request, layout="table" if is_table else "array", columns=columns, drop=())
-    kinds = kinds_of_columns(column) if isinstance(column, str) else column
-    options = FitOptions(bins, max_categories, kinds, rare)
+    options = FitOptions(bins, max_categories, settings.kinds, rare)
     return _load(request, dataset, heldout, limit, holdout, seed, codec, options)
 
 
@@ -124,10 +127,11 @@ def _load(
     draw = partial(draw_rows, total, count, holdout if heldout is None else None, seed, name)
     is_asked = codec is not None or options.max_categories is not None or bool(options.column)
     if codec is None:
+        _apply_settings(rows, request, place)
         training = None
         with suppress(InputError):  # of too few rows, which is said after what is wrong with the columns
             training = draw()[0].tolist()
-        codec = _fit(rows, options, training, request, place)
+        codec = _fit(rows, count, options, training, request, place)
     elif findings.refused:
         raise next(iter(findings.refused.values()))
     codes = codec.encode(rows)
@@ -153,31 +157,27 @@ def _load(
     )
 
 
-def split_names(text: str | None, what: str = "names of columns") -> list[str] | None:
-    """Names in one option, with commas between them, quoted as in CSV; ``what`` they are is for errors."""
-    if text is None:
-        return None
-    try:
-        (names,) = csv.reader([text], strict=True)
-    except (csv.Error, ValueError) as error:
-        raise InputError(f"{what} must be separated by commas, got {text!r}: {error}") from None
-    return names
-
-
 def _fingerprint(codec: ArrayCodec) -> str:
     """Of what the codes depend on."""
     return TableCodec(codec.columns).fingerprint() if isinstance(codec, TableCodec) else codec.fingerprint()
 
 
-def kinds_of_columns(text: str) -> dict[str, str]:
-    """The kinds of columns in one option, such as ``age=integer:32,zip=category``; InputError if a name has none."""
-    kinds: dict[str, str] = {}
-    for entry in split_names(text, "column") or []:
-        name, equals, kind = entry.rpartition("=")
-        if not equals or not name or name in kinds:
-            raise InputError(f"column must be such as age=integer:32,zip=category, each name once, got {text!r}")
-        kinds[name] = kind
-    return kinds
+def _apply_settings(rows: Rows, request: Request, place: str) -> None:
+    """Leave out what a file of settings says is personal, and forget what it says of columns that are not there."""
+    if isinstance(rows, np.ndarray):
+        return
+    findings, settings, asked = request.findings, request.settings, request.columns or ()
+    names = {name: what for name, what in settings.left_out.items() if name in rows and name not in asked}
+    if names:
+        findings.warnings.append(personal_data(names, place, len(rows)))
+        if len(names) == len(rows):
+            raise InputError(f"{place} has no other columns: {findings.warnings[-1]}")
+        for name in names:
+            del rows[name]
+            findings.refused.pop(name, None)
+    findings.asked += settings.notes
+    if lacking := [name for name in settings.lacking(rows) if request.wants(name) and name != request.label_column]:
+        findings.warnings.append(f"column names what is not in {place}: {conservation.listed(lacking, len(lacking))}")
 
 
 def _count_values(
@@ -202,24 +202,42 @@ def _count_values(
         findings.asked.append(f"{count} hold a single value ({conservation.listed(single, len(single))})")
 
 
-def _fit(rows: Rows, options: FitOptions, training: list[int] | None, request: Request, place: str) -> ArrayCodec:
+def _fit(
+    rows: Rows, count: int, options: FitOptions, training: list[int] | None, request: Request, place: str
+) -> ArrayCodec:
+    """The codec of rows, of which the first ``count`` are not of another, held-out data set."""
     if not isinstance(rows, np.ndarray):
         findings = request.findings
         usable = {name: one_for_each_number(values) for name, values in rows.items() if name not in findings.refused}
         left_out: dict[str, str] = {}
         wanted = request.columns or ()
         columns = fit_columns(usable, options, training, findings.refused, request.drop, left_out, wanted)
-        kept = ", unless --columns or --column names it"
-        for reason in left_out.values():
-            findings.warnings.append(f"{reason.partition('; drop it')[0]}; it is left out of {place}{kept}")
-        dtypes = findings.dtypes or {}
-        names = [column.name for column in columns if column.name in dtypes]
-        return TableCodec(columns, {name: dtypes[name] for name in names})
+        for name, reason in left_out.items():
+            kept = f"unless --columns or --column names it{_proposal(name, usable[name])}"
+            findings.warnings.append(f"{reason.partition('; drop it')[0]}; it is left out of {place}, {kept}")
+        identifiers = fit_identifiers(usable, options, columns, count)
+        if identifiers:
+            named = conservation.listed([one.name for one in identifiers], len(identifiers))
+            findings.asked.append(f"identifiers of {place} are not learnt, and new in samples ({named})")
+        known = findings.dtypes or {}
+        dtypes = {column.name: known[column.name] for column in columns if column.name in known}
+        # The categories of an identifier are those of the data, which are not kept.
+        dtypes |= {one.name: known[one.name] for one in identifiers if isinstance(known.get(one.name), str)}
+        return TableCodec(columns, dtypes, identifiers)
     given = {"bins": options.bins, "max_categories": options.max_categories, "column": options.column or None}
     for name, value in given.items():
         if value is not None:
             raise InputError(f"{name} is for tables, got {value} for an array; see --layout table")
     return IntegersCodec.fit(rows)
+
+
+def _proposal(name: str, values: Sequence[Any]) -> str:
+    """What gives samples new identifiers, if a column that nothing can be learnt of has such a form."""
+    try:
+        fit_identifier(name, values, 0)
+    except InputError:
+        return ""
+    return f"; {option_of('--column', [f'{name}=identifier'])} gives samples new ones"
 
 
 def _joined(rows: Rows, others: Rows, place: str, findings: Findings) -> Rows:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bgan_discrete.codecs.fitting import is_numbering
 from bgan_discrete.codecs.tables import MISSING_NAME, TableCodec
 from bgan_discrete.codecs.values import Value, identity, number_of, shown
 from bgan_discrete.errors import InputError
@@ -172,6 +173,8 @@ def _code_column(
             raise InputError(f"column {name!r} has {different:,} different values in {len(sides[0]):,} real rows")
         plain: list[list[Value]] = [[None if value is None else str(value) for value in side] for side in sides]
         return _coded(name, plain, options, None, max_categories, notes)
+    if is_numbering(sides[0]):
+        raise InputError(f"column {name!r} numbers the real rows")
     read = _date if any(isinstance(value, str) and number_of(value) is None for value in own) else number_of
     found: list[list[Value]] = []
     for option, side in zip(options, sides, strict=True):

@@ -157,9 +157,11 @@ def _load(
     for part, framer, found in zip(("train on", "judge by"), framers, (codes, heldout_codes), strict=True):
         if len(found) < 2:
             advice = "; give more, or others by --holdout FILE" if part == "judge by" and draw is not None else ""
-            short = f"dataset {name!r} has {len(found)} samples to {part}; at least 2 are needed"
+            place = opened.heldout_source if part == "judge by" and draw is None else f"dataset {name!r}"
+            short = f"{place} has {len(found)} samples to {part}; at least 2 are needed"
             raise InputError(f"{short}: {framer.lack(unit)}{advice}")
-    places = (f"dataset {name!r}", f"the held-out texts of dataset {name!r}")
+    heldout_place = f"the held-out texts of dataset {name!r}" if draw else f"the held-out {opened.heldout_source}"
+    places = (f"dataset {name!r}", heldout_place)
     notes += [note for tally, place in zip(tallies, places, strict=True) for note in tally.notes(place)]
     conservation.report(notes)
     if draw is not None and draw.by_end:

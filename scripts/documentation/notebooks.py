@@ -4,7 +4,11 @@ import json
 import re
 from typing import Any
 
-TUTORIALS = {"tutorial_images.md": "images.ipynb", "tutorial_text.md": "text.ipynb"}
+TUTORIALS = {
+    "tutorial_images.md": "images.ipynb",
+    "tutorial_text.md": "text.ipynb",
+    "tutorial_tables.md": "tables.ipynb",
+}
 """Pages of ``docs/`` and what their notebooks are called, in ``notebooks/`` next to them."""
 
 COMMAND = "!{sys.executable} "

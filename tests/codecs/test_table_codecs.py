@@ -15,7 +15,7 @@ from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, l
 from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
 from bgan_discrete.codecs.values import option_of
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.conservation import merges
 from bgan_discrete.sources.table_files import format_csv, write_table
 from bgan_discrete.sources.tables import Findings, read_csv, read_parquet, table_of_array
@@ -296,7 +296,7 @@ def test_rare_categories_are_lumped_together() -> None:
         (
             {"x": [1]},
             {"column": {"x": "float"}},
-            "column 'x' must be of a kind category, integer, number, date, with a",
+            "column 'x' must be of a kind category, integer, number, date, identifier, with a",
         ),
         (
             {"x": [1]},

@@ -29,7 +29,7 @@ from bgan_discrete.config import (
     folder_of_run,
 )
 from bgan_discrete.errors import BGANError, InputError
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.column_settings import split_names
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = (RunConfig, ImageDataConfig, ImageModelConfig, TrainingConfig)

@@ -42,7 +42,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "codecs": (
         ("base", "values", "dates"),
         ("binary", "levels", "palette", "arrays", "text"),
-        ("characters", "pieces", "columns", "column_kinds"),
+        ("characters", "pieces", "columns", "column_kinds", "identifiers"),
         ("cutting",),
         ("fitting",),
         ("tables",),
@@ -98,6 +98,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "examples",
             "dtypes",
             "rules",
+            "column_settings",
         ),
         ("data", "folders", "lines"),
         ("text_files", "tables", "table_files"),

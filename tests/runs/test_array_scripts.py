@@ -267,7 +267,10 @@ def test_bad_input_to_a_training_is_one_line(place: Path) -> None:
         (("--dataset", "flats.csv", "--column", "id=date"), "column 'id' cannot be of kind date"),
         (("--dataset", "flats.csv", "--column", "price=integer"), "column 'price' cannot be of kind integer"),
         (("--dataset", "flats.csv", "--column", "price"), "column must be such as age=integer:32,zip=category"),
-        (("--dataset", "flats.csv", "--column", "price=float"), "must be of a kind category, integer, number, date"),
+        (
+            ("--dataset", "flats.csv", "--column", "price=float"),
+            "must be of a kind category, integer, number, date, identifier",
+        ),
         (
             ("--column", "a=integer", "--column", "b=date"),
             "--column is given 2 times: give it once, with commas between",

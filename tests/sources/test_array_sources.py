@@ -17,7 +17,7 @@ from bgan_discrete import load_array
 from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources import describe, examples
-from bgan_discrete.sources.arrays import split_names
+from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.table_files import write_table
 
 TABLE: dict[str, list[Any]] = {

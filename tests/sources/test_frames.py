@@ -64,6 +64,17 @@ def test_samples_have_the_types_of_the_frame_also_after_saving(tmp_path: Path) -
         assert (samples["gone"].dropna() * 10).round(9).mod(1).eq(0).all()
 
 
+def test_ranges_are_text_and_other_columns_have_their_types(caplog: pytest.LogCaptureFixture) -> None:
+    frame = frame_of_many_types()[["whole", "real", "time", "small", "size", "flag"]]
+    data = load_array(frame)
+    caplog.clear()
+    samples = Pipeline(MLPGenerator(data.space, 4, 8), data.codec).sample(50, decode="ranges")
+    assert samples[["whole", "real", "time"]].apply(lambda column: column.str.startswith("[").all()).all()
+    for name in ("small", "size", "flag"):
+        assert samples[name].dtype == frame[name].dtype
+    assert not caplog.messages
+
+
 def test_times_of_a_frame_are_times_in_a_parquet_file_of_samples(tmp_path: Path) -> None:
     frame = frame_of_many_types()[["time", "zone", "whole"]]
     data = load_array(frame)

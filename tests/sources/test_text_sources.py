@@ -444,10 +444,15 @@ def test_what_is_lost_is_told_where_the_data_are_described(tmp_path: Path, caplo
         f"1 of 202 lines of dataset {str(path)!r} are left out ('line 201'): they are blank",
         f"1 of 201 documents of dataset {str(path)!r} change (such as 'a longer line than all others', of whose 29 "
         "tokens 20 are kept): they are longer than the length (--length)",
-        f"3 of 19 tokens of the held-out texts of dataset {str(path)!r} are left out ('x', 'y', 'z'): the vocabulary, "
-        "learnt from the training texts, lacks them (--vocabulary-size)",
+        "3 of 19 tokens of the held-out texts in memory are left out ('x', 'y', 'z'): the vocabulary, learnt "
+        "from the training texts, lacks them (--vocabulary-size)",
     )
     assert all(f"\nnote:        {note}" in describe(data) and note in caplog.text for note in data.notes)
+    other = write(tmp_path, "line xyz\n\nline of 1\n", "judged.txt")
+    note = load_text(path, codec=TextCodecOptions(length=20), heldout=other).notes[2]
+    assert note == f"1 of 3 lines of the held-out file {str(other)!r} are left out ('line 2'): they are blank"
+    with pytest.raises(InputError, match=f"file {str(other)!r} has 1 samples to judge by; at least 2"):
+        load_text(path, codec=TextCodecOptions(length=20), heldout=write(tmp_path, "line\n", "judged.txt"))
     assert "from 205 lines" in describe(data) and "--holdout" not in describe(data)
     assert "--holdout sets the share)" in describe(load_text(lines(), codec=TextCodecOptions(length=20)))
     folder = tmp_path / "shared"
