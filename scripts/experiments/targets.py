@@ -26,10 +26,11 @@ import torch
 from experiments import binding
 from torch import Tensor, nn
 
-from bgan_discrete import Discriminator, SampleSpace, Target, Trainer, TrainingConfig
+from bgan_discrete import SampleSpace, Target, Trainer, TrainingConfig
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import draw_latents
+from bgan_discrete.game.players import Discriminator
 from bgan_discrete.game.targets import at_once
 from bgan_discrete.nn import MLPDiscriminator
 from bgan_discrete.nn.residual import CausalMLPGenerator
