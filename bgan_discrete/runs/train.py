@@ -167,7 +167,8 @@ class _Run:
         aims = self._stack.enter_context(
             Aims(self.kind, data.codec, self.config.target, lambda: data.codes, **self._programs)
         )
-        form = form_of(self.config.target.target_form, has_exact_probabilities(generator), algorithm.phases)
+        begins = "likelihood" if self.config.run.start_from is not None else algorithm.phases
+        form = form_of(self.config.target.target_form, has_exact_probabilities(generator), begins)
         trainer = Trainer(
             generator,
             discriminator,

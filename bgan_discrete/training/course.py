@@ -208,6 +208,12 @@ class Course:
         state.generator_optimizer.state.clear()
         self.anchor()
 
+    def begin_here(self) -> None:
+        """Let an anchored discriminator go by the present weights, and keep them."""
+        if isinstance(plain(self._players.discriminator), AnchoredDiscriminator):
+            self._state.keep("start")
+            self.anchor()
+
     def anchor(self) -> None:
         """Let an anchored discriminator go by the start of the game, where there is one."""
         discriminator = plain(self._players.discriminator)

@@ -377,6 +377,7 @@ class Trainer:
         if isinstance(source, nn.Module):
             with fitting(f"the {type(source).__name__}"):
                 self.state.load_generator(source)
+            self._course.begin_here()
             return
         runs = Path(source) / "checkpoints"
         path = find_checkpoint(runs, "latest") if runs.is_dir() else Path(source)
@@ -388,6 +389,7 @@ class Trainer:
                 saved |= {"generator": generator, "discriminator": discriminator}
                 saved["average"] |= average
             self.state.load_weights(saved)
+        self._course.begin_here()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: tensors and plain types; all processes must call this together."""

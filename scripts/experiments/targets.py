@@ -100,7 +100,7 @@ def train(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> Any:
     table = torch.from_numpy(scores)
     powers = torch.tensor([len(binding.BASES) ** (binding.LENGTH - 1 - i) for i in range(binding.LENGTH)])
     reward = at_once(lambda codes: table[(codes.long() * powers).sum(1)])
-    target = Target(reward=reward, reward_weight=cell.weight, form=cell.method if cell.method in FORMS else "additive")  # type: ignore[arg-type]
+    target = Target(reward=reward, reward_weight=cell.weight, form=cell.method if cell.method in FORMS else "additive")
     without_game = cell.method in ("weighted", "resampling")
     config = TrainingConfig(
         estimator="rloo",
