@@ -11,7 +11,7 @@ import yaml
 
 from bgan_discrete.config.checks import shown
 from bgan_discrete.config.option import Section, option
-from bgan_discrete.config.targets import PHASES_WITH_TARGET, WITH_TARGET, TargetConfig
+from bgan_discrete.config.targets import AFTER_LIKELIHOOD, PHASES_WITH_TARGET, WITH_TARGET, TargetConfig
 from bgan_discrete.config.yaml_files import check_retired
 from bgan_discrete.durable import replace_text
 from bgan_discrete.errors import InputError
@@ -141,7 +141,8 @@ class ScriptConfig:
         if not target.is_set or target.target_form == "weighted":
             return self
         defaults = {entry.name: entry.default for entry in fields(training)}
-        changes = {name: value for name, value in WITH_TARGET.items() if vars(training)[name] == defaults[name]}
+        options = WITH_TARGET | (AFTER_LIKELIHOOD if "likelihood" in self.phases else {})
+        changes = {name: value for name, value in options.items() if vars(training)[name] == defaults[name]}
         return type(self)(**{**values, "training": dataclasses.replace(training, **changes)})
 
     def to_flat(self) -> dict[str, Any]:
