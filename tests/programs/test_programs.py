@@ -123,11 +123,12 @@ def test_only_new_samples_are_decoded_and_run() -> None:
     assert program(codes_of(3, 1, 3, 1), texts_of).tolist() == [1, 0, 1, 0]
     assert program(codes_of(1, 2), texts_of).tolist() == [0, 0]
     assert seen == ["3", "1", "2"]
-    program(codes_of(4), texts_of)  # 3 was used least lately
-    program(codes_of(1, 2), texts_of)
-    assert seen == ["3", "1", "2", "4"]
     program(codes_of(3), texts_of)
-    assert seen == ["3", "1", "2", "4", "3"]
+    program(codes_of(4), texts_of)  # 1 was used least lately
+    program(codes_of(3, 2), texts_of)
+    assert seen == ["3", "1", "2", "4"]
+    program(codes_of(1), texts_of)
+    assert seen == ["3", "1", "2", "4", "1"]
 
     seen.clear()
     forgetful = Program(function, cache=0)

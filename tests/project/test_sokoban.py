@@ -124,6 +124,25 @@ def test_the_search_finds_what_all_moves_find() -> None:
     assert sokoban.solved(np.stack(levels)).tolist() == expected
 
 
+def test_the_pushes_of_a_lone_box() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        is_floor = np.pad(rng.random((4, 5)) < 0.8, 1)
+        goal = tuple(rng.permutation(np.argwhere(is_floor))[0].tolist())
+        expected, front = {goal: 0}, [goal]
+        for row, column in front:  # it grows
+            for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                before, player = (row - down, column - right), (row - 2 * down, column - 2 * right)
+                if before not in expected and is_floor[before] and is_floor[player]:
+                    expected[before] = expected[row, column] + 1
+                    front.append(before)
+        square = {(row, column): 1 << 7 * row + column for row in range(6) for column in range(7)}
+        floor = sum(square[row, column] for row, column in np.argwhere(is_floor).tolist())
+        assert sokoban._distances(square[goal], floor, 7) == {
+            square[place]: pushes for place, pushes in expected.items()
+        }
+
+
 def test_levels_need_the_right_counts() -> None:
     level = drawn(EASY)
     wrong = [level.copy() for _ in range(4)]
