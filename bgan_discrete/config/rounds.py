@@ -27,8 +27,8 @@ class RoundsConfig(Section):
     order: OrderOption = option(
         "auto",
         "in which masked and causal draw the positions; information: by what columns tell of each other (auto: masked "
-        "coarse_to_fine on planes; both information for tables and other rows; else masked, and causal with several positions a round, interleaved, causal "
-        "left_to_right)",
+        "coarse_to_fine on planes; both information for tables and other rows; else masked, and causal with several "
+        "positions a round, interleaved, causal left_to_right)",
     )
     cut: str = option(
         "halving",

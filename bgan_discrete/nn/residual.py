@@ -236,9 +236,7 @@ class _ResidualGenerator(RoundsGenerator):
                 logits[:, places.index(p), : self.sizes_of_positions[p]] = of_column
         return logits
 
-    def _write_one(
-        self, x: Tensor, weight_VW: Tensor, place: int, seen: slice, sees_PW: Tensor | None
-    ) -> Tensor:
+    def _write_one(self, x: Tensor, weight_VW: Tensor, place: int, seen: slice, sees_PW: Tensor | None) -> Tensor:
         """Logits ``[B, V]`` of one position, by arguments as in `_write`."""
         if str(place) in self.wide:
             column = cast(_WideColumn, self.wide[str(place)])

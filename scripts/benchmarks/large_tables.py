@@ -1,4 +1,7 @@
-"""Large tables, made from a seed by a tree of columns: train on one within memory and time, sample, compare."""
+"""Large tables, made from a seed by a tree of columns: train on one within memory and time, sample, compare.
+
+Each verb of ``bgan`` runs in a process of its own, whose most memory and CPU seconds are printed, a line of JSON each.
+"""
 
 import json
 import os
@@ -16,7 +19,7 @@ from bgan_discrete.command_line import run_script
 from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.errors import BGANError
 
-COMMAND = "PYTHONPATH=scripts python -m benchmarks.large_tables"
+COMMAND = "python scripts/benchmarks/large_tables.py"
 EXAMPLES = ("--table rows --max-seconds 600 --folder large", "--table columns --rows 2000 --max-seconds 20")
 
 CELLS_AT_ONCE = 2_000_000
@@ -103,14 +106,24 @@ def timed(words: list[str], folder: Path) -> dict[str, Any]:
     }
 
 
+def likelihood_rate(run: Path, batch_size: int) -> float:
+    """Rows a second of a run's steps, the median of what it wrote; NaN if it wrote nothing."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rates = [json.loads(line).get("steps_per_second", np.nan) * batch_size for line in lines]
+    return float(np.nanmedian(rates)) if rates else float("nan")
+
+
 def main() -> int:
     """Parse, make the table, run each verb, print a line for each."""
     parser = Parser("Train on a large table, sample and compare.", EXAMPLES, COMMAND)
     parser.add_argument("--table", choices=list(TABLES), default="rows", help="what is large about it")
-    parser.add_argument("--rows", type=int, default=None, metavar="INT", help="training rows (default: the table's own)")
+    parser.add_argument(
+        "--rows", type=int, default=None, metavar="INT", help="training rows (default: the table's own)"
+    )
     parser.add_argument("--folder", type=str, default="large_tables", metavar="DIR", help="where tables and runs go")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of tree, rows and training")
     parser.add_argument("--max-seconds", type=float, default=600.0, metavar="FLOAT", help="of the training")
+    parser.add_argument("--batch-size", type=int, default=1024, metavar="INT", help="rows of a step of the training")
     parser.add_argument("--samples", type=int, default=20_000, metavar="INT", help="rows to sample and compare")
     parser.add_argument("--options", type=str, default="", metavar="WORDS", help="further options of bgan train")
     options = parser.values(sys.argv[1:])
@@ -127,15 +140,20 @@ def main() -> int:
     run = folder / "run"
     words = ["train", "--dataset", str(training), "--output-dir", str(run), "--seed", str(options["seed"])]
     words += ["--max-seconds", str(options["max_seconds"]), "--max-steps", "1000000", "--overwrite"]
+    words += ["--batch-size", str(options["batch_size"]), "--log-interval", "20"]
     if table.first is not None:
         words += ["--column", f"c0=category:{table.first}"]
     steps = {
         "train": [*words, *options["options"].split()],
-        "generate": ["generate", str(run / "model"), "-n", str(options["samples"]), "-o", str(samples)],
+        "generate": ["generate", "--model", str(run / "model"), "--num-samples", str(options["samples"])],
         "evaluate": ["evaluate", "--real", str(training), "--synthetic", str(samples), "--holdout", str(heldout)],
     }
+    steps["generate"] += ["--output", str(samples)]
+    steps["evaluate"] += ["--output", str(folder / "report.json")]
     for name, verb in steps.items():
         figures = timed(verb, folder)
+        if name == "train":
+            figures["rows_per_second"] = round(likelihood_rate(run, options["batch_size"]))
         print(json.dumps({"table": options["table"], "verb": name, **figures}), flush=True)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(json.dumps({"table": options["table"], "most_gigabytes": round(usage.ru_maxrss * 1024 / 1e9, 2)}))
