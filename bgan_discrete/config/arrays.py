@@ -73,7 +73,7 @@ class ArrayModelConfig(RoundsConfig):
         "auto",
         "masked, causal: in rounds, whose number can be chosen as samples of masked are drawn; mlp: all positions of "
         "any array or table at once; conv: likewise, along sequences or over planes of at least 8 x 8 (auto: causal, "
-        "of samples of more than 512 positions mlp)",
+        "of arrays of several axes and more than 512 positions mlp)",
     )
     discriminator: Literal["auto", "positions", "mlp", "conv"] = option(
         "auto",

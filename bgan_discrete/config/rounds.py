@@ -21,14 +21,14 @@ class RoundsConfig(Section):
     rounds: int | Literal["auto", "all"] = option(
         "auto",
         "S, rounds in which generators masked and causal draw; all: a position a round (auto: masked 4, of images "
-        "16; causal all; or as many as sizes are given as cut)",
+        "16; causal all, of rows of more than 512 positions 256; or as many as sizes are given as cut)",
         low=1,
     )
     order: OrderOption = option(
         "auto",
         "in which masked and causal draw the positions; information: by what columns tell of each other (auto: masked "
-        "coarse_to_fine on planes; both information for tables and other rows; else masked interleaved, causal "
-        "left_to_right)",
+        "coarse_to_fine on planes; both information for tables and other rows; else masked, and causal with several "
+        "positions a round, interleaved, causal left_to_right)",
     )
     cut: str = option(
         "halving",

@@ -11,6 +11,7 @@ distribution draws, hides and weighs.
 Letters: N latents, M draws, B samples, S rounds, P positions (the event shape, flattened), K categories.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -160,7 +161,7 @@ class RoundsCategorical(Distribution):
         Returns:
             S times codes ``[N, *event_shape]`` in ``[0, K]``, K where hidden.
         """
-        *earlier, codes = self._each_round(self._start(None), self.num_rounds, rng)
+        *earlier, codes = [codes.clone() for codes in self._each_round(self._start(None), self.num_rounds, rng)]
         shape = (self.batch_size, *self.event_shape)
         return [part.to(self._partial_dtype).view(shape) for part in (*earlier, self._finished(codes))]
 
@@ -391,7 +392,7 @@ class RoundsCategorical(Distribution):
             codes = self._as_partial(prefix).masked_fill(self.rounds >= numbers[:, None], self.num_categories)
         logits = self._with_ends(self._logits(codes), codes)
         shape = (self.batch_size, *self.event_shape)
-        largest = None if self.space.sizes is None else (self._category_sizes() - 1).view(self.event_shape)
+        largest = None if self.space.sizes is None else (self._category_sizes - 1).view(self.event_shape)
         return RoundCategorical(
             logits.view(*shape, self.num_categories),
             codes.to(self._partial_dtype).view(shape),
@@ -456,7 +457,7 @@ class RoundsCategorical(Distribution):
         """Codes ``[B, P]`` that samples are to have, K where they are to be drawn."""
         codes = self._as_partial(fixed)
         is_free = codes == self.num_categories
-        if bool(((codes < 0) | (codes >= self._category_sizes()) & ~is_free).any()):
+        if bool(((codes < 0) | (codes >= self._category_sizes) & ~is_free).any()):
             raise InputError(
                 f"fixed must hold codes in [0, {self.num_categories}) that their positions have, and "
                 f"{self.num_categories} where they are to be drawn"
@@ -482,6 +483,7 @@ class RoundsCategorical(Distribution):
     def _finished(self, codes_BP: Tensor) -> Tensor:
         return pad_after_end(codes_BP.to(code_dtype(self.num_categories)), self.space.end_id)
 
+    @functools.cached_property
     def _category_sizes(self) -> Tensor:
         """Categories of each position, ``[P]``."""
         sizes = self.space.sizes or (self.num_categories,) * self.space.num_positions
@@ -502,7 +504,7 @@ class RoundsCategorical(Distribution):
         return codes
 
     def _each_round(self, codes: Tensor, num_rounds: int, rng: torch.Generator | None) -> Iterator[Tensor]:
-        """The samples after each of the first rounds."""
+        """The samples after each of the first rounds, drawn in place."""
         logits_of_round = self._session()
         for s in range(num_rounds):
             codes = self._with_round(codes, s, logits_of_round(codes, s), rng)
@@ -544,18 +546,18 @@ class RoundsCategorical(Distribution):
             # 2. The codes: those that are fixed, and draws inside the sets.
             logits = logits.masked_fill(~may_be, torch.finfo(logits.dtype).min)
             drawn = sample_categorical(logits, 1, rng)[0].long()
-            drawn = torch.minimum(drawn, self._category_sizes()[positions] - 1)
+            drawn = torch.minimum(drawn, self._category_sizes[positions] - 1)
             codes = codes.index_copy(1, positions, torch.where(is_fixed, fixed_there, drawn))
         log_w_B = log_w_B.masked_fill(log_w_B < IMPOSSIBLE, -math.inf)
         return self._shown(codes), log_w_B
 
     def _with_round(self, codes: Tensor, s: int, logits: Tensor, rng: torch.Generator | None) -> Tensor:
-        """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden."""
+        """The samples with round s drawn by its logits ``[B, R, K]``, where it is hidden, in place."""
         positions = self._positions(s)
         drawn = sample_categorical(self._with_ends(logits, codes), 1, rng)[0].long()
-        drawn = torch.minimum(drawn, self._category_sizes()[positions] - 1)
+        drawn = torch.minimum(drawn, self._category_sizes[positions] - 1)
         there = codes[:, positions]
-        return codes.index_copy(1, positions, torch.where(there == self.num_categories, drawn, there))
+        return codes.index_copy_(1, positions, torch.where(there == self.num_categories, drawn, there))
 
     def _with_tilted_round(
         self,
@@ -575,8 +577,12 @@ class RoundsCategorical(Distribution):
 
     # Logits, in float32 at least, [B, P, K] or those of a round's positions [B, R, K].
 
+    @functools.cached_property
+    def _positions_of_rounds(self) -> tuple[Tensor, ...]:
+        return torch.argsort(self.rounds, stable=True).split(list(self.sizes))
+
     def _positions(self, s: int) -> Tensor:
-        return (self.rounds == s).nonzero()[:, 0]
+        return self._positions_of_rounds[s]
 
     def _session(self) -> RoundSession:
         """Logits of each round in turn, by what the network remembers of those before."""
@@ -601,7 +607,7 @@ class RoundsCategorical(Distribution):
         if self._checked_as is not None:
             check_logits(logits, self._checked_as)
         if self.space.sizes is not None:
-            limits = self._category_sizes() if positions is None else self._category_sizes()[positions]
+            limits = self._category_sizes if positions is None else self._category_sizes[positions]
             categories = torch.arange(logits.shape[-1], device=logits.device)
             logits = logits.masked_fill(categories >= limits[:, None], torch.finfo(logits.dtype).min / 2)
         return sharpen(logits, *self._sharpening) if self._sharpening != (1.0, None, None) else logits

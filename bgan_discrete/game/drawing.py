@@ -19,7 +19,10 @@ from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.scoring import at_rest
 
 SMALLER_IN_ROUNDS = 10
-"""By how much batches are smaller where samples are drawn in rounds on a CPU."""
+"""By how much batches are smaller where samples are drawn in rounds on a CPU, and each round is a pass of its own."""
+
+MOST_LOGITS = 1 << 25
+"""Of a round of one position and a batch, of samples in rounds: positions of many categories have smaller batches."""
 
 
 def draw_latents(generator: Generator, num_latents: int, rng: torch.Generator) -> Tensor:
@@ -43,7 +46,8 @@ def kept_of_batch(generator: Generator, num_draws: int, device: torch.device, ba
     """How many samples are kept of a batch, which is always drawn as a whole.
 
     Args:
-        generator: That draws; in rounds, on a CPU, a batch is smaller: few samples are not to cost a thousand passes.
+        generator: That draws; in rounds, on a CPU, a batch is smaller unless the generator draws many at little cost:
+            few samples are not to cost a thousand passes.
         num_draws: For each sample that is kept.
         device: Where the generator is.
         batch_size: Samples of a batch.
@@ -51,8 +55,10 @@ def kept_of_batch(generator: Generator, num_draws: int, device: torch.device, ba
     Returns:
         At least 1.
     """
-    if generator.num_rounds > 1 and device.type == "cpu":
-        batch_size = max(batch_size // SMALLER_IN_ROUNDS, 1)
+    if generator.num_rounds > 1:
+        if device.type == "cpu" and not generator.draws_many:
+            batch_size //= SMALLER_IN_ROUNDS
+        batch_size = min(batch_size, MOST_LOGITS // generator.space.num_categories)
     return max(batch_size // num_draws, 1)
 
 

@@ -62,6 +62,9 @@ class Generator(nn.Module, ABC):
     takes_prompt: ClassVar[bool] = False
     """Whether its distributions can continue a prompt, the beginning of a sample."""
 
+    draws_many: ClassVar[bool] = False
+    """Whether samples in rounds cost little in large batches on a CPU too, since no round is a pass of its own."""
+
     num_rounds: int = 1
     """Rounds in which samples are drawn; where there are several, the discriminator sees partly drawn samples."""
 

@@ -71,8 +71,9 @@ from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_c
 from bgan_discrete.space import SampleSpace
 
 SHOWN_ROWS = 10
-MAX_ONE_BY_ONE = 512
-"""Positions of samples that are drawn one after the other by default; with more, that takes too long."""
+MAX_ONE_BY_ONE, MANY_ROUNDS = 512, 256
+"""Positions of samples that are drawn one after the other by default, and rounds of rows of more: a causal network
+needs a unit of each layer for each round."""
 
 ROW_SIZES, PLANE_SIZES = (256, 2), (96, 3)
 """Width and depth of generators, unless others are asked for; those of planes are Transformers."""
@@ -137,6 +138,8 @@ class Arrays(Kind):
         generator: Generator
         if is_partial:
             own = {**in_rounds(model, space, _order(config, space)), "latent_kind": model.latent_kind}
+            if _has_many_rounds(config, space):
+                own["rounds"] = MANY_ROUNDS
             if model.generator == "causal" and is_sequence:
                 sizes = (sizes[0], max(sizes[1], own["rounds"]), sizes[2])
             generator = ROUNDS_GENERATORS[model.generator][not is_sequence](space, *sizes, **own)
@@ -384,7 +387,16 @@ def _generator_name(config: ArrayTrainingConfig, space: SampleSpace) -> str:
     model = config.model
     if model.generator != "auto":
         return model.generator
-    return "causal" if model.asks_for_rounds or space.num_positions <= MAX_ONE_BY_ONE else "mlp"
+    is_row = len(space.event_shape) == 1
+    return "causal" if model.asks_for_rounds or is_row or space.num_positions <= MAX_ONE_BY_ONE else "mlp"
+
+
+def _has_many_rounds(config: ArrayTrainingConfig, space: SampleSpace) -> bool:
+    """Whether a causal generator of long rows draws several positions a round, since nothing else is asked for."""
+    model = config.model
+    is_free = model.rounds == "auto" and model.cut in ("halving", "equal")
+    is_long = len(space.event_shape) == 1 and space.num_positions > MAX_ONE_BY_ONE
+    return model.generator == "causal" and is_free and is_long
 
 
 def _settled(config: ArrayTrainingConfig, space: SampleSpace) -> ArrayTrainingConfig:
@@ -410,7 +422,9 @@ def _order(config: ArrayTrainingConfig, space: SampleSpace) -> str:
         return "coarse_to_fine" if config.model.generator == "masked" else "left_to_right"
     if space.num_positions <= MAX_INFORMATION:
         return "information"
-    return "interleaved" if config.model.generator == "masked" else "left_to_right"
+    # Positions of one round are to be far apart.
+    is_spread = config.model.generator == "masked" or _has_many_rounds(config, space)
+    return "interleaved" if is_spread else "left_to_right"
 
 
 def _check_shapes(config: ArrayTrainingConfig, discriminator_name: str, space: SampleSpace) -> None:

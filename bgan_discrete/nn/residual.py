@@ -46,12 +46,12 @@ class _WideColumn(nn.Module):
         self.to_units = nn.Linear(FACTORS, width, bias=False)
         self.to_factors, self.to_logits = nn.Linear(width, FACTORS, bias=False), nn.Linear(FACTORS, size)
 
-    def read(self, codes: Tensor, may_see: Tensor | None) -> Tensor:
-        """What codes ``[B]`` add to the units, ``[B, W]``; nothing where hidden."""
+    def read(self, codes: Tensor, may_see: Tensor | None, of_units: slice) -> Tensor:
+        """What codes ``[B]`` add to some units, ``[B, U]``; nothing where hidden."""
         is_hidden = codes >= len(self.rows)
         factors = embedding(codes.masked_fill(is_hidden, 0), self.rows).masked_fill(is_hidden[:, None], 0)
-        units = cast(Tensor, self.to_units(factors))
-        return units if may_see is None else units * may_see
+        units = linear(factors, self.to_units.weight[of_units])
+        return units if may_see is None else units * may_see[of_units]
 
     def write(self, x: Tensor, seen: slice, may_see: Tensor | None) -> Tensor:
         """Logits ``[B, V]`` of some units ``[B, U]``."""
@@ -90,6 +90,7 @@ class _ResidualGenerator(RoundsGenerator):
         self.wide = nn.ModuleDict({str(p): _WideColumn(k, width, len(sizes)) for p, k in enumerate(sizes) if k > WIDE})
         self.sizes_of_positions = sizes
         sizes = tuple(0 if size > WIDE else size for size in sizes)
+        self.first_codes = [0, *accumulate(sizes[:-1])]
         num_codes, num_rows = sum(sizes), sum(sizes) + len(sizes)
         self.is_ragged = space.num_positions * space.num_categories >= MOSTLY_PADDING * sum(self.sizes_of_positions)
         # On the CPU even where the network is only measured, on a device without memory.
@@ -169,15 +170,20 @@ class _ResidualGenerator(RoundsGenerator):
         rows: Tensor,
         positions: Tensor | None = None,
         may_see_PW: Tensor | None = None,
+        units: slice = slice(None),
     ) -> Tensor:
-        """The sums ``[B, W]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default.
+        """The sums ``[B, U]`` of ``rows`` that codes ``[B, R]`` at some positions select; all positions by default.
 
-        ``may_see_PW`` says which units the code of each position may count for; the ``rows`` know it already.
+        ``may_see_PW`` says which units the code of each position may count for; the ``rows`` know it already. U are
+        some of the units, all by default.
         """
         asked: Any = slice(None) if positions is None else positions
+        rows = rows[:, units]
         # The hidden code K comes last at every position.
         places = torch.minimum(codes, self.column_sizes[asked]) + self.first_rows[asked]
         if not self.wide:
+            if places.shape[1] == 1:
+                return embedding(places[:, 0], rows)  # several times as fast
             return embedding_bag(places, rows, mode="sum")
         is_of_wide = (self.column_sizes[asked] == 0) & (codes < self.space.num_categories)
         read = embedding_bag(places, rows, mode="sum", per_sample_weights=(~is_of_wide).to(rows.dtype))
@@ -186,7 +192,7 @@ class _ResidualGenerator(RoundsGenerator):
             where = {p: row for row, p in enumerate(positions.tolist())}
         for p, column in self._wide_columns():
             if p in where:
-                read = read + column.read(codes[:, where[p]], None if may_see_PW is None else may_see_PW[p])
+                read = read + column.read(codes[:, where[p]], None if may_see_PW is None else may_see_PW[p], units)
         return read
 
     def _conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -212,6 +218,8 @@ class _ResidualGenerator(RoundsGenerator):
         num_logits, places = self.space.num_positions * num_categories, list(range(self.space.num_positions))
         if positions is not None:
             places = positions.tolist()
+            if len(places) == 1 and self.sizes_of_positions[places[0]] > 1:
+                return self._write_one(x, weight_VW, places[0], seen, sees_PW)[:, None]
             num_categories = max(2, *(self.sizes_of_positions[p] for p in places))  # a code needs two
             is_code = torch.arange(num_categories, device=x.device) < self.column_sizes[positions, None]
             first = self.first_rows[positions] - positions  # without the rows of hidden codes
@@ -227,6 +235,15 @@ class _ResidualGenerator(RoundsGenerator):
                 of_column = column.write(x, seen, None if sees_PW is None else sees_PW[p])
                 logits[:, places.index(p), : self.sizes_of_positions[p]] = of_column
         return logits
+
+    def _write_one(self, x: Tensor, weight_VW: Tensor, place: int, seen: slice, sees_PW: Tensor | None) -> Tensor:
+        """Logits ``[B, V]`` of one position, by arguments as in `_write`."""
+        if str(place) in self.wide:
+            column = cast(_WideColumn, self.wide[str(place)])
+            return column.write(x, seen, None if sees_PW is None else sees_PW[place])
+        first = self.first_codes[place]
+        codes = slice(first, first + self.sizes_of_positions[place])
+        return linear(x, weight_VW[codes], self.code_bias[codes])
 
 
 @final
@@ -297,6 +314,7 @@ class CausalMLPGenerator(_ResidualGenerator):
     """
 
     is_causal = True
+    draws_many = True
     degrees: Tensor
     unit_mask: Tensor
 
@@ -342,25 +360,34 @@ class CausalMLPGenerator(_ResidualGenerator):
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; what units give is remembered."""
-        read = self._first(latents, labels)
-        given: list[Tensor] = [torch.zeros_like(read) for _ in range(2 * len(self.blocks) + 1)]  # by each layer
+        read_BW = self._first(latents, labels)
+        # What each layer's units give so far, [W, B], so that the units of a round are next to each other.
+        layers_WB = [read_BW.new_zeros(read_BW.shape[::-1]) for _ in range(2 * len(self.blocks) + 1)]
         rows, may_see_PW = self._masked_rows(rounds), rounds[:, None] < self.degrees
         ends = torch.searchsorted(self.degrees, torch.arange(self.num_rounds).to(rounds), right=True).tolist()
+        positions = torch.argsort(rounds, stable=True).split(torch.bincount(rounds).tolist())
 
         def logits_of_round(codes: Tensor, s: int) -> Tensor:
             units = slice(ends[s - 1] if s else 0, ends[s])
             seen = slice(ends[0] if s else 0, ends[s])
             if s:
-                before = (rounds == s - 1).nonzero()[:, 0]
-                read.add_(self._read(codes[:, before], rows, before, may_see_PW))
-            x = read[:, units]
-            layers = iter(given)
+                # Units of earlier rounds are done with.
+                before, later = positions[s - 1], slice(units.start, None)
+                read_BW[:, later].add_(self._read(codes[:, before], rows, before, may_see_PW, later))
+            x = read_BW[:, units].t().contiguous()
+            layers = iter(layers_WB)
+
+            def of_units(layer: nn.Linear, x: Tensor) -> Tensor:
+                given = next(layers)
+                given[units] = gelu(x)
+                return torch.addmm(layer.bias[units, None], layer.weight[units, seen], given[seen])
+
             for module in self.blocks:
                 block = cast(_Block, module)
-                hidden = linear(_kept(next(layers), gelu(x), units)[:, seen], *_part(block.first, units, seen))
-                x = x + linear(_kept(next(layers), gelu(hidden), units)[:, seen], *_part(block.second, units, seen))
-            last = _kept(next(layers), gelu(x), units)[:, seen]
-            return self._write(last, self.to_logits.weight[:, seen], (rounds == s).nonzero()[:, 0], seen)
+                x = x + of_units(block.second, of_units(block.first, x))
+            given = next(layers)
+            given[units] = gelu(x)
+            return self._write(given[seen].t(), self.to_logits.weight[:, seen], positions[s], seen)
 
         return logits_of_round
 

@@ -20,8 +20,9 @@ TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
 
 def format_csv(table: Table, delimiter: str = ",") -> str:
     """A table as the text of a CSV file, with a line of its column names; a missing value is an empty cell."""
-    rows = [table, *zip(*table.values(), strict=True)]
-    return "".join(delimiter.join(csv_cell(value, delimiter, len(table) == 1) for value in row) + "\n" for row in rows)
+    header = [csv_cell(name, delimiter, len(table) == 1) for name in table]
+    cells = [_csv_cells(values, delimiter, len(table) == 1) for values in table.values()]
+    return "".join([delimiter.join(row) + "\n" for row in (header, *zip(*cells, strict=True))])
 
 
 def csv_cell(value: Value, delimiter: str = ",", is_alone: bool = False) -> str:
@@ -32,6 +33,17 @@ def csv_cell(value: Value, delimiter: str = ",", is_alone: bool = False) -> str:
     if any(letter in text for letter in (delimiter, '"', "\r", "\n")) or (is_alone and not text):
         return '"' + text.replace('"', '""') + '"'
     return text
+
+
+def _csv_cells(values: Sequence[Value], delimiter: str, is_alone: bool) -> list[str]:
+    """`csv_cell` of all values of a column; of texts once for each different one, and numbers need no quotes."""
+    kinds = set(map(type, values))
+    if kinds <= {str, type(None)}:
+        cell_of = {value: csv_cell(value, delimiter, is_alone) for value in set(values)}
+        return [cell_of[value] for value in values]
+    if kinds <= {int, float} and delimiter in DELIMITERS.values():
+        return list(map(str, values))
+    return [csv_cell(value, delimiter, is_alone) for value in values]
 
 
 def write_table(table: Table, path: Path) -> None:

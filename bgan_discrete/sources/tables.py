@@ -5,6 +5,7 @@ import decimal
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,12 @@ Wanted = Callable[[str], bool]
 """Whether a column of a name is to be read; the others may hold anything, and come without values."""
 
 _log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 10_000
+"""Of a CSV file, that are taken apart into columns."""
+
+MOST_DIFFERENT = 100_000
+"""Cells of a column of a CSV file that are remembered, to hold each different one once."""
 
 INDEX_NAME = "Unnamed: 0"
 """What pandas calls its index where that has no name."""
@@ -64,23 +71,44 @@ def read_csv(
     first = next(rows, [])
     if header and delimiter is None:
         _check_delimiter(first, DELIMITERS[path.suffix.lower()], place)
-    cells = [*([] if header else [first]), *rows]
-    blank = [number for number, row in enumerate(cells, 1) if not row]
+    columns, blank, count = _columns_of(rows if header else chain([first], rows))
     if blank:
         findings.warnings.append(
-            conservation.left_out("rows", place, len(cells), [f"row {blank[0]}"], len(blank), "they are blank lines")
+            conservation.left_out("rows", place, count, [f"row {blank[0]}"], len(blank), "they are blank lines")
         )
-    columns = [list(column) for column in zip(*filter(None, cells), strict=True)]
     if not columns:
         raise InputError(f"{place} has no rows")
     names = _checked_names(first, place) if header else [f"column_{number}" for number in range(len(first))]
     if header:
         _warn_of_data(names, columns, place)
     gone = {"", *missing}
-    return {
-        name: _typed([None if cell in gone else cell for cell in column])
-        for name, column in zip(names, columns, strict=True)
-    }
+    for number, cells in enumerate(columns):  # one by one: cells of a large file are to be there once
+        columns[number] = _typed([None if cell in gone else cell for cell in cells])
+    return dict(zip(names, columns, strict=True))
+
+
+def _columns_of(rows: Iterable[list[str]]) -> tuple[list[list[Any]], list[int], int]:
+    """The columns of rows, the numbers of blank ones, and how many rows there are, blank ones too.
+
+    Equal cells of a column are one object, as far as it has few different ones: memory is that of one pointer a cell.
+    """
+    columns: list[list[Any]] = []
+    known: list[dict[str, str]] = []
+    blank: list[int] = []
+    count = 0
+    remaining = iter(rows)
+    while part := list(islice(remaining, ROWS_AT_ONCE)):
+        blank += [number for number, row in enumerate(part, count + 1) if not row]
+        count += len(part)
+        of_part = list(zip(*filter(None, part), strict=True))
+        columns = columns or [[] for _ in of_part]
+        known = known or [{} for _ in of_part]
+        for column, different, cells in zip(columns, known, of_part, strict=False):
+            if len(different) <= MOST_DIFFERENT:
+                column.extend(map(different.setdefault, cells, cells))
+            else:
+                column.extend(cells)
+    return columns, blank, count
 
 
 def _check_delimiter(row: Sequence[str], usual: str, place: str) -> None:

@@ -17,7 +17,7 @@ from bgan_discrete.codecs.values import option_of
 from bgan_discrete.errors import InputError
 from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.conservation import merges
-from bgan_discrete.sources.table_files import format_csv, write_table
+from bgan_discrete.sources.table_files import csv_cell, format_csv, write_table
 from bgan_discrete.sources.tables import Findings, read_csv, read_parquet, table_of_array
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=6)
@@ -441,6 +441,27 @@ def test_a_codec_is_saved_and_loaded(tmp_path: Path) -> None:
 
 def test_csv_has_a_line_of_names() -> None:
     assert format_csv({"a": [1, None], "b,c": ["x", 'y"']}) == 'a,"b,c"\n1,x\n,"y"""\n'
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.0, -0.0, 1, 1.0, 1e300],
+        [1, True, 1.0, None],
+        ["", None, "a,b", "a\tb", 'q"', "x\ny", "x\ry", "1", 1],
+        [None, "", "a", "a,b", "", None],
+        [None, 0.5, 2],
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_cells_of_a_column_are_those_of_its_values(values: list[Any], delimiter: str) -> None:
+    alone = "".join(f"{csv_cell(value, delimiter, True)}\n" for value in ("a", *values))
+    assert format_csv({"a": values}, delimiter) == alone
+    lines = [
+        delimiter.join(csv_cell(cell, delimiter) for cell in row) + "\n"
+        for row in [("a", "b"), *zip(values, values, strict=True)]
+    ]
+    assert format_csv({"a": values, "b": values}, delimiter) == "".join(lines)
 
 
 def test_numbers_that_are_text_for_how_they_are_written_are_shown() -> None:

@@ -64,7 +64,7 @@ def test_what_is_asked_for_counts(kind: str, space: SampleSpace, generator: str)
     ("space", "options", "network"),
     [
         (SampleSpace((512,), 2), {}, CausalMLPGenerator),
-        (SampleSpace((513,), 2), {}, MLPGenerator),
+        (SampleSpace((513,), 2), {}, CausalMLPGenerator),
         (SampleSpace((513,), 2), {"rounds": 4}, CausalMLPGenerator),
         (SampleSpace((513,), 2), {"cut": "equal"}, CausalMLPGenerator),
         (SampleSpace((513,), 2), {"order": "random"}, CausalMLPGenerator),
@@ -82,8 +82,28 @@ def test_arrays_are_drawn_one_position_after_the_other_as_long_as_they_are_few(
 
 
 @pytest.mark.parametrize(
+    ("options", "rounds", "order"),
+    [
+        ({}, 256, "interleaved"),
+        ({"generator": "causal"}, 256, "interleaved"),
+        ({"order": "random"}, 256, "random"),
+        ({"rounds": "all"}, 600, "left_to_right"),
+        ({"rounds": 4}, 4, "left_to_right"),
+        ({"cut": "300,300"}, 2, "left_to_right"),
+    ],
+)
+def test_long_rows_are_drawn_in_rounds_of_positions_far_apart(options: dict[str, Any], rounds: int, order: str) -> None:
+    made, _ = networks("arrays", SampleSpace((600,), 2), **options)
+    assert (made.settings["rounds"], made.settings["order"], made.settings["width"]) == (
+        rounds,
+        order,
+        max(256, rounds),
+    )
+
+
+@pytest.mark.parametrize(
     ("generator", "num_positions", "escort"),
-    [("mlp", 6, 0.5), ("masked", 6, 1.0), ("causal", 6, 1.0), ("auto", 6, 1.0), ("auto", 600, 0.5)],
+    [("mlp", 6, 0.5), ("masked", 6, 1.0), ("causal", 6, 1.0), ("auto", 6, 1.0), ("auto", 600, 1.0)],
 )
 def test_rows_in_rounds_have_the_exact_gradient_of_alternatives(
     generator: str, num_positions: int, escort: float

@@ -16,7 +16,7 @@ import torch
 from bgan_discrete import load_array
 from bgan_discrete.codecs import IntegersCodec, TableCodec, codec_from_config, load_codec
 from bgan_discrete.errors import InputError
-from bgan_discrete.sources import describe, examples
+from bgan_discrete.sources import describe, examples, tables
 from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.table_files import write_table
 
@@ -553,6 +553,26 @@ def test_blank_lines_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert len(data.codes) == 2
     assert "2 of 4 rows of dataset" in data.notes[0] and "('row 2', ...): they are blank lines" in data.notes[0]
     assert caplog.messages[0] == data.notes[0]
+
+
+def test_rows_of_csv_are_the_same_however_many_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n\na,b\n" + "".join(f"{n},v{n % 3}\n" + "\n" * (n % 4 == 0) for n in range(50)))
+
+    def read() -> tuple[Any, list[str]]:
+        findings = tables.Findings()
+        return tables.read_csv(path, "t.csv", None, True, (), findings), findings.warnings
+
+    whole = read()
+    assert whole[0] == {"a": list(range(50)), "b": [f"v{n % 3}" for n in range(50)]}
+    assert "13 of 63 rows" in whole[1][0] and "'row 2'" in whole[1][0]
+    for rows, different in ((1, 0), (7, 2), (7, 100)):
+        monkeypatch.setattr(tables, "ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(tables, "MOST_DIFFERENT", different)
+        assert read() == whole
+    assert len({id(cell) for cell in read()[0]["b"]}) == 3, "each different cell is there once"
 
 
 def test_an_index_of_pandas_is_left_out_with_a_word_or_kept(tmp_path: Path) -> None:
