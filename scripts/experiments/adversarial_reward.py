@@ -38,8 +38,8 @@ def make_parser() -> Parser:
     parser.add_argument("--prompts", type=int, default=16, help="prompts in a step")
     parser.add_argument("--completions", type=int, default=4, help="completions of each prompt")
     parser.add_argument("--width", type=int, default=64, help="of policy and discriminator")
-    parser.add_argument("--lr", type=float, default=5e-4, help="learning rate of the policy")
-    parser.add_argument("--reward-lr", type=float, default=3e-3, help="learning rate of the discriminator")
+    parser.add_argument("--lr", type=float, default=2e-4, help="learning rate of the policy")
+    parser.add_argument("--reward-lr", type=float, default=2e-2, help="learning rate of the discriminator")
     parser.add_argument("--discriminator", choices=["ngrams", "gru"], default="ngrams", help="and the fresh critic")
     parser.add_argument("--loss", default="gan", help="a divergence, or pairwise")
     parser.add_argument("--reward", default="log_ratio", help="log_ratio, log_sigmoid or fake_term")
@@ -92,7 +92,7 @@ def make_reward(values: dict[str, Any], tokenizer: Any) -> Any:
     reader = PairReader(tokenizer, takes_ids=True)
     settings = RewardSettings(
         loss=values["loss"], reward=values["reward"], warmup=values["warmup"], lr=values["reward_lr"],
-        seed=values["seed"],
+        batch_size=16, seed=values["seed"],
     )  # fmt: skip
     stop_rule = StopRule(critic_steps=values["critic_steps"], seed=values["seed"])
 

@@ -37,7 +37,7 @@ def test_every_kind_of_tokenizer() -> None:
     codec = CharacterCodec(length=4).fit(["ab"])
     a, b = codec.tokenize(["ab"])[0].tolist()
     assert PairReader(codec).read("a", "bb") == Pair((a, b, b, 0), 3)
-    pieces = SentencePieceCodec(length=4, vocabulary_size=268).fit(["some words of a text"])
+    pieces = SentencePieceCodec(length=4, vocabulary_size=269).fit(["some words of a text"])
     pair = PairReader(pieces).read("some", " words")
     assert pieces.detokenize(torch.tensor(pair.tokens[:-1]).numpy()) == "some words"
 
