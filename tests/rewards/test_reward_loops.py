@@ -15,7 +15,7 @@ from bgan_discrete.rewards import AdversarialReward, PairReader, RewardSettings
 VERDICT_LINES = ["x a b", "x a a", "x b b"]
 
 
-def tiny(length: int = 5) -> Policy:
+def tiny(length: int) -> Policy:
     return Policy(CharacterCodec(length, vocabulary=" abx"), seed=0, width=16, depth=1)
 
 
@@ -78,7 +78,7 @@ def probability(policy: Policy, lines: list[str]) -> float:
 
 @pytest.mark.parametrize("form", ["reward", "implicit"])
 def test_both_forms_bring_the_policy_nearer_to_the_teacher(form: str) -> None:
-    policy, looks = tiny(), []
+    policy, looks = tiny(6), []  # five characters and the end
     lines = VERDICT_LINES * 12
     before = probability(policy, VERDICT_LINES)
     plan = Plan(steps=30, warmup=10, prompts=6, completions=4, lr=3e-3, every=10, refresh=10)
