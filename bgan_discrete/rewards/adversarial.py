@@ -292,7 +292,9 @@ class AdversarialReward:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; InputError if it belongs to other settings or another network."""
+        """Take over what `state_dict` gave; InputError if it is none, or of other settings or another network."""
+        if missing := set(self.state_dict()) - set(state):
+            raise InputError(f"this is no saved state of an AdversarialReward: it has no {min(missing)!r}")
         for name, value in asdict(self.settings).items():
             if state["settings"].get(name) != value:
                 raise InputError(

@@ -77,7 +77,11 @@ class PairReader:
         self.max_tokens, self.takes_ids = max_tokens, takes_ids
 
     def tokens(self, text: str) -> Tokens:
-        """The ids of a text; InputError for what is no list of them."""
+        """The ids of a text.
+
+        Raises:
+            InputError: If the tokenizer gives others than it may.
+        """
         found = self._tokenize(text)
         ids = [int(value) for value in (found["input_ids"] if isinstance(found, Mapping) else found)]
         if ids and not 0 <= min(ids) <= max(ids) < self.num_tokens:

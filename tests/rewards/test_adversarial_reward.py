@@ -196,6 +196,7 @@ def test_a_state_of_other_settings_or_of_another_network_is_refused(tmp_path: Pa
     assert refusal(lambda: other.load(tmp_path)) == "lr must be 0.01, as in the saved state, got 0.02"
     wider = AdversarialReward(reader(), TokenGRU(8, width=7), RewardSettings(lr=0.01))
     assert "discriminator is not that of the saved state" in refusal(lambda: wider.load(tmp_path))
+    assert "no saved state of an AdversarialReward: it has no 'calls'" in refusal(lambda: other.load_state_dict({}))
 
 
 def test_nothing_is_learnt_from_held_out_prompts_and_one_completion_of_each_is_kept() -> None:
