@@ -73,6 +73,7 @@ _HOMES = {
     "fit": "runs.fit",
     "load": "models.pipeline",
     "compare_tables": "runs.compare_tables",
+    "AdversarialReward": "rewards",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

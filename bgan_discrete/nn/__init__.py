@@ -14,6 +14,7 @@ from bgan_discrete.nn.sequences import (
     TransformerGenerator,
 )
 from bgan_discrete.nn.start import set_logit_spread
+from bgan_discrete.nn.tokens import TokenGRU, TokenNgrams, TokenTransformer
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 from bgan_discrete.nn.unet import MaskedConvGenerator
 from bgan_discrete.nn.vectors import MLPDiscriminator, MLPGenerator
@@ -37,6 +38,9 @@ __all__ = [
     "MLPGenerator",
     "MLPSequenceGenerator",
     "RoundsGenerator",
+    "TokenGRU",
+    "TokenNgrams",
+    "TokenTransformer",
     "TransformerGenerator",
     "default_encoding",
     "set_logit_spread",

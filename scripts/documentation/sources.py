@@ -12,7 +12,14 @@ import griffe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = "bgan_discrete"
-PROMISED = (PACKAGE, f"{PACKAGE}.codecs", f"{PACKAGE}.sources", f"{PACKAGE}.nn", f"{PACKAGE}.metrics")
+PROMISED = (
+    PACKAGE,
+    f"{PACKAGE}.codecs",
+    f"{PACKAGE}.sources",
+    f"{PACKAGE}.nn",
+    f"{PACKAGE}.metrics",
+    f"{PACKAGE}.rewards",
+)
 """Packages whose exports are the public interface, which only changes on purpose."""
 
 Entry = griffe.Class | griffe.Function | griffe.Attribute

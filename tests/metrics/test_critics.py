@@ -9,6 +9,7 @@ import torch
 from bgan_discrete.errors import InputError, NonFiniteError
 from bgan_discrete.metrics import critics
 from bgan_discrete.metrics.critics import critic_divergence
+from bgan_discrete.metrics.verdict import Verdict
 from bgan_discrete.nn import MLPDiscriminator
 from bgan_discrete.space import SampleSpace
 
@@ -132,11 +133,11 @@ def test_the_best_moment_is_kept_and_no_later_one(monkeypatch: pytest.MonkeyPatc
     figures = iter([0.1, math.nan, 0.3, 0.2, math.inf, 0.25])
     moments: list[tuple[int, float]] = []
 
-    def judge(network: Counter, parts: object, part: int, value: object) -> float:
+    def judge(network: Counter, parts: object, part: int, kind: str) -> Verdict:
         moments.append((part, float(network.steps.detach())))
         with torch.no_grad():
             network.steps += 1
-        return next(figures) if part == 1 else -7.0
+        return Verdict(next(figures) if part == 1 else -7.0, 0.0)
 
     monkeypatch.setattr(critics, "_judge", judge)
     monkeypatch.setattr(critics, "CHECKS", 5)

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("metrics",),
     ("config", "diagnosis", "publishing"),
     ("training",),
-    ("run_folder",),
+    ("run_folder", "rewards"),
     ("reporting",),
     ("kinds",),
     ("models",),
@@ -79,6 +79,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("train",),
         ("fit",),
     ),
+    "rewards": (("pairs", "figures"), ("stop_rule",), ("adversarial",), ("callback",)),
     "reporting": (
         ("record", "neighbours", "charts", "rounds", "course", "table_parts"),
         ("pictures",),
