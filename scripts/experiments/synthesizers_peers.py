@@ -125,7 +125,7 @@ def fit_arf(task: Task) -> Sampler:
 def fit_synthpop(task: Task) -> Sampler:
     """Trees, one column after the other, as R's synthpop has by default; Nowok et al. (2016)."""
     # What pandas has renamed since the package was written.
-    pd.Series.iteritems = pd.Series.items  # type: ignore[attr-defined]
+    pd.Series.iteritems = pd.Series.items
     rows = task.rows.astype(dict.fromkeys(task.discrete, str)).astype(dict.fromkeys(task.discrete, "category"))
     kinds = {
         name: "category" if name in task.discrete else "int" if rows[name].dtype.kind in "iu" else "float"

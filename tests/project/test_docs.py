@@ -221,7 +221,7 @@ def options() -> dict[str, set[str]]:
     """The flags of each script."""
     found = {}
     scripts = ROOT / "scripts"
-    tables = [scripts / f"experiments/{name}.py" for name in ("rounds", "finishers", "defaults")]
+    tables = [scripts / f"experiments/{name}.py" for name in ("rounds", "finishers", "defaults", "synthesizers")]
     for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py"), *tables]):
         name = path.relative_to(scripts).with_suffix("").as_posix()
         found[name] = _flags(str(path))
