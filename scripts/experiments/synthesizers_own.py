@@ -126,7 +126,8 @@ OPTIONS: dict[str, dict[str, Any]] = {"game": FINISHED}
 def _trained(task: Task) -> tuple[Pipeline, float, dict[str, Any]]:
     """The model, the CPU seconds of its training, and its last checkpoint."""
     clock: Any = SimpleNamespace(monotonic=time.process_time)
-    stopping.time = course.time = clock
+    for module in (stopping, course):
+        vars(module)["time"] = clock
     run = train(task.config, progress=False)
     assert run.pipeline is not None
     saved = load_checkpoint(find_checkpoint(run.folder.checkpoints, "latest"), torch.device("cpu"))

@@ -269,13 +269,14 @@ def test_the_game_is_set_against_likelihood_at_the_same_budget() -> None:
     figures = {"trees": 0.6, "perceptron": 0.55, "predictions": 0.9, "for class": 0.9}
     record: dict[str, Any] = {
         "cell": "nursery/default/0", "budget": "120 CPU s", "fit": 119.0, "sample": 1.0, "figures": figures,
-        "references": {"floor": {**figures, "for class": 0.95}}, "progress": {},
+        "references": {"floor": {**figures, "for class": 0.95}, "Chow-Liu tree": {"trees": 0.8}}, "progress": {},
     }  # fmt: skip
     progress = {"rows of": "game", "choice": "start", "verdicts": {"start": [0.51, 0.01], "best": [0.53, 0.02]}}
     game = {**record, "cell": "nursery/game/0", "figures": {**figures, "trees": 0.7}, "progress": progress}
     shown = report.render([record, game])
     line = "| nursery/0 | 120 CPU s | game | start | 0.510 ± 0.010 | 0.530 ± 0.020 | 0.600 | 0.700 | 0.550 | 0.550 |"
     assert line in shown
+    assert "| Chow-Liu tree |  |  |  | 0.800 | 0.400 |  |" in shown
     assert "- default, 120 CPU s, real rows' AUC less synthetic rows': class +0.050" in shown
     assert "## The game" not in report.render([record, {**game, "budget": "60 CPU s"}])
 
