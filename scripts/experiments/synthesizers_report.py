@@ -68,7 +68,7 @@ def _figures(found: Sequence[Mapping[str, float]]) -> list[str]:
     cells = []
     for key in COLUMNS:
         if key == "score":
-            values = [2 * (1 - max(figures["trees"], 0.5)) for figures in found]
+            values = [2 * (1 - max(figures["trees"], 0.5)) for figures in found if "trees" in figures]
         else:
             values = [figures[key] for figures in found if key in figures]
         cells.append(mean_of(values) if values else "")

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from pages import ROOT, shorten_evaluations
 
+from bgan_discrete.metrics import predictions
 from bgan_discrete.metrics.figure import Figure
 
 synthesizers: Any = importlib.import_module("experiments.synthesizers")
@@ -47,7 +48,7 @@ def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "tables"
     folder.mkdir(parents=True)
     people(300, 0).to_csv(folder / "nursery_train.csv", index=False)
-    people(60, 1).to_csv(folder / "nursery_test.csv", index=False)
+    people(120, 1).to_csv(folder / "nursery_test.csv", index=False)
     return folder.parent
 
 
@@ -73,6 +74,7 @@ def test_a_peers_rows_are_made_once_measured_and_reported(
 ) -> None:
     stub(tmp_path, monkeypatch, "pass")
     shorten_evaluations(monkeypatch)
+    monkeypatch.setattr(predictions, "LEAST_ROWS", 10**6)  # so that nothing is predicted
     results, cache = tmp_path / "results.jsonl", tmp_path / "cache"
     arguments = [f"--{name}={path}" for name, path in (("data", data), ("cache", cache), ("results", results))]
     arguments += ["--cells", "nursery/arf/1", "--seconds", "5", "--peers-python", sys.executable]
@@ -209,6 +211,21 @@ def test_own_methods_write_rows_within_the_budget(
         assert codes["other"] > 40, "columns are drawn apart"
     if method == "chow_liu":
         assert (rows["class"].eq("priority") == (rows["age"] > 40)).mean() > 0.95
+
+
+@pytest.mark.parametrize("is_played", [True, False])
+def test_the_rows_of_a_game_are_those_of_its_best_weights(is_played: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    pipeline = SimpleNamespace(generator=SimpleNamespace(load_state_dict=loaded.append), generate=lambda count, seed: 7)
+    kept = {"start": {"generator": "start's"}, **({"best": {"generator": "best's"}} if is_played else {})}
+    monkeypatch.setattr(own, "_trained", lambda task: (pipeline, 1.5, {"kept": kept}))
+    task = own.Task(SimpleNamespace(training=SimpleNamespace(seed=0)), None, 0.0)
+    sample, seconds = own.fit_game(task)
+    assert (sample(3), seconds, loaded) == (7, 1.5, ["best's"] if is_played else [])
+    assert task.progress["rows of"] == ("game" if is_played else "model")
+    loaded.clear()
+    own.fit_default(task)
+    assert not loaded
 
 
 def test_a_budget_must_leave_time_to_train(tmp_path: Path, data: Path) -> None:
