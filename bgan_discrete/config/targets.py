@@ -10,7 +10,7 @@ from bgan_discrete.errors import InputError
 PHASES_WITH_TARGET = "likelihood=0.6,discriminator=0.05,game"
 """Where samples are to be something besides like the data, the game has more to do."""
 
-WITH_TARGET = {"credit": "sample", "estimator": "rloo", "num_draws": 8}
+WITH_TARGET = {"credit": "sample", "estimator": "rloo", "num_draws": 4}
 """Options of the training that are other where a target weighs draws, which are whole samples then."""
 
 AFTER_LIKELIHOOD = {"generator_lr": 6e-3}
