@@ -68,9 +68,20 @@ class AnchoredDiscriminator(Discriminator):
         log_ratio: Tensor = self.network(samples) if labels is None else self.network(samples, labels)
         if samples.is_floating_point():
             return log_ratio
-        generator, start = self._players
-        since = self._log_prob(start, samples, labels) - self._log_prob(generator, samples, labels)
-        return log_ratio + since.to(log_ratio.dtype)
+        return log_ratio + self.since_start(self._players[0], samples, labels).to(log_ratio.dtype)
+
+    def since_start(self, generator: Generator, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``log q_start(x) - log q(x)``, ``[B]``.
+
+        Args:
+            generator: q, such as averaged weights of the one that moves.
+            codes: ``[B, *event_shape]``.
+            labels: As of `Discriminator`.
+
+        Returns:
+            The log-ratios, without gradients.
+        """
+        return self._log_prob(self._players[1], codes, labels) - self._log_prob(generator, codes, labels)
 
     @torch.no_grad()
     def _log_prob(self, generator: Generator, codes: Tensor, labels: Tensor | None) -> Tensor:

@@ -27,13 +27,16 @@ class Verdict:
     aim: float = field(default=0.0, repr=False)
     aim_noise: float = field(default=0.0, repr=False)
 
-    def beats(self, other: "Verdict") -> bool:
+    def beats(self, other: "Verdict", by_aim: bool = False) -> bool:
         """Whether it is better by more than twice the noise of both: less is chance in one case of six.
 
-        Better in the judge's figure or in the aim, that is, and not worse by as much in the other one.
+        Better in the judge's figure or in the aim, that is, and not worse by as much in the other one; or ``by_aim``
+        alone, where that says how far samples are from the data too.
         """
         gain, noise = other.value - self.value, 2 * math.hypot(self.noise, other.noise)
         more, aim_noise = self.aim - other.aim, 2 * math.hypot(self.aim_noise, other.aim_noise)
+        if by_aim:
+            return more > aim_noise
         return (gain > noise and more >= -aim_noise) or (more > aim_noise and gain >= -noise)
 
 

@@ -48,21 +48,32 @@ def sentences_of(facts: Mapping[str, Any]) -> list[str]:
         return [*sentences, "No judge chose: the last weights, averaged, are the model."]
     shown = {name: f"{readable(value)} ± {readable(noise)}" for name, (value, noise, *_) in verdicts.items()}
     if "start" in shown and "best" in shown:
-        (start, noise, *_), (best, other, *_) = verdicts["start"], verdicts["best"]
-        spread, gain = math.hypot(noise, other), start - best
-        kept = "best weights of the game" if choice == "best" else "weights by likelihood, the start of the game,"
-        beside = "more" if choice == "best" else "not more"
-        sentences.append(
-            f"The {kept} are the model: on data that chose nothing the judge ({judge}) gave the game {shown['best']} "
-            f"and its start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the "
-            f"noise of {readable(spread)}."
-        )
+        sentences.append(_sentence_of_game(str(judge), choice, verdicts, shown))
     elif choice in shown:
         kept = "weights that a look liked best" if choice == "best" else "weights by likelihood"
         sentences.append(f"The {kept} are the model; the judge ({judge}) gives them {shown[choice]}, lower is better.")
     if "floor" in shown:
         sentences.append(f"Training data in the place of samples have {shown['floor']}.")
     return sentences
+
+
+def _sentence_of_game(judge: str, choice: str, verdicts: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+    """Whether the game is kept, and why: by its target, where there is one, else by the judge."""
+    (start, noise, *of_start), (best, other, *of_best) = verdicts["start"], verdicts["best"]
+    kept = "best weights of the game" if choice == "best" else "weights by likelihood, the start of the game,"
+    if of_start:
+        gained, spread = of_best[0] - of_start[0], math.hypot(of_best[1], of_start[1])
+        return (
+            f"The {kept} are the model: by the target the game gained {readable(gained)} ± {readable(spread)} nats; the "
+            f"judge ({judge}) gave it {shown['best']}, and its start {shown['start']}, lower is better."
+        )
+    spread, gain = math.hypot(noise, other), start - best
+    beside = "more" if choice == "best" else "not more"
+    return (
+        f"The {kept} are the model: on data that chose nothing the judge ({judge}) gave the game {shown['best']} and its "
+        f"start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the noise of "
+        f"{readable(spread)}."
+    )
 
 
 def _found(looks: list[dict[str, Any]], phase: str) -> str:

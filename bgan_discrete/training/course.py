@@ -6,7 +6,8 @@
     end -> the judge, on the other half: the best of the game against its start
 
 With a target that weighs draws the discriminator need not see anything for a game; the judge is asked at its start too,
-and of looks at which samples are as much like the data as there, the best is that with the highest log weights.
+and of looks at which samples are as much like the data as there, the best is that with the highest log weights. In an
+anchored game the divergence from the start is known, which is taken off the log weights; then they alone decide.
 
 Every look is taken by the first process, on averaged weights; the others get what it found.
 """
@@ -168,7 +169,8 @@ class Course:
         if name == "discriminator":
             return verdict.value < -SEEN * verdict.noise
         looks = [look for look in self._state.looks if look["phase"] == name]
-        best = _best_of([Verdict(*(look.get(part, 0.0) for part in PARTS)) for look in looks])
+        verdicts = [Verdict(*(look.get(part, 0.0) for part in PARTS)) for look in looks]
+        best = _best_of(verdicts, by_aim=self._anchored is not None)
         if best == len(looks) - 1:
             self._state.keep("start" if name == "likelihood" else "best")
         if len(looks) - 1 - best < PATIENCE:
@@ -208,25 +210,30 @@ class Course:
         state.generator_optimizer.state.clear()
         self.anchor()
 
+    @property
+    def _anchored(self) -> AnchoredDiscriminator | None:
+        """The discriminator, if it is one."""
+        discriminator = plain(self._players.discriminator)
+        return discriminator if isinstance(discriminator, AnchoredDiscriminator) else None
+
     def begin_here(self) -> None:
         """Let an anchored discriminator go by the present weights, and keep them."""
-        if isinstance(plain(self._players.discriminator), AnchoredDiscriminator):
+        if self._anchored is not None:
             self._state.keep("start")
             self.anchor()
 
     def anchor(self) -> None:
         """Let an anchored discriminator go by the start of the game, where there is one."""
-        discriminator = plain(self._players.discriminator)
-        if isinstance(discriminator, AnchoredDiscriminator) and "start" in self._state.kept:
+        if self._anchored is not None and "start" in self._state.kept:
             start: Any = self._state.kept_generator("start")
-            discriminator.begin_from(start)
+            self._anchored.begin_from(start)
 
     def _choose(self) -> None:
         """Keep the best weights of the game if the other half says that they beat its start clearly."""
         state = self._state
         verdicts = {name: self._of_the_first(partial(self._judged, 1, name)) for name in state.kept}
         state.choice = "start" if "start" in verdicts else "best" if "best" in verdicts else ""
-        if len(verdicts) == 2 and verdicts["best"].beats(verdicts["start"]):
+        if len(verdicts) == 2 and verdicts["best"].beats(verdicts["start"], by_aim=self._anchored is not None):
             state.choice = "best"
         verdicts["floor"] = self._of_the_first(self._floor)
         parts = 2 if self._target is None else len(PARTS)
@@ -285,13 +292,23 @@ class Course:
         """What the judge says of samples of the averaged weights, or of the kept ones of this ``name``."""
         generator = self._averaged() if name is None else self._state.kept_generator(name)
         samples = self._drawn(generator, self._num_samples(), half)
-        return self._with_aim(self._ask(samples, self._data.kept_back(half)[0]), samples)
+        return self._with_aim(self._ask(samples, self._data.kept_back(half)[0]), samples, generator)
 
-    def _with_aim(self, verdict: Verdict, samples: Tensor) -> Verdict:
-        """The verdict, and the mean log weight that the target gives the samples."""
+    def _with_aim(self, verdict: Verdict, samples: Tensor, generator: Generator | None = None) -> Verdict:
+        """The verdict, and the mean log weight that the target gives the samples.
+
+        Of an anchored game it is less by the divergence from the start: minus the divergence from the target that the
+        start has, but for a constant.
+        """
         if self._target is None:
             return verdict
-        aim = _mean(self._target.terms(samples).log_weight)
+        samples = samples.to(self._data.kept_back(0)[0].device)
+        log_w = self._target.terms(samples).log_weight
+        anchored = self._anchored
+        if anchored is not None and generator is not None and self._data.labels is None:
+            parts = [anchored.since_start(generator, part) for part in samples.split(self._config.batch_size)]
+            log_w = log_w + torch.cat(parts)
+        aim = _mean(log_w)
         return dataclasses.replace(verdict, aim=aim.value, aim_noise=aim.noise)
 
     def _drawn(self, generator: Generator, count: int, half: int) -> Tensor:
@@ -343,14 +360,19 @@ def _mean(values: Tensor) -> Verdict:
     return Verdict(float(values.double().mean()), float(values.double().std() / math.sqrt(len(values))))
 
 
-def _best_of(looks: Sequence[Verdict]) -> int:
+def _best_of(looks: Sequence[Verdict], by_aim: bool = False) -> int:
     """The number of the best look, the first of equal ones.
 
-    With an aim that is the one with most of it, of those whose judge says nothing worse than it did at the first look.
+    With an aim that is the one with most of it; not only ``by_aim``, of those whose judge says nothing worse than it
+    did at the first look.
     """
     values = [look.value for look in looks]
     if not any(look.aim_noise for look in looks):
         return values.index(min(values))
     first = looks[0]
-    fit = [i for i, look in enumerate(looks) if look.value - first.value <= 2 * math.hypot(look.noise, first.noise)]
+    fit = [
+        i
+        for i, look in enumerate(looks)
+        if by_aim or look.value - first.value <= 2 * math.hypot(look.noise, first.noise)
+    ]
     return max(fit, key=lambda i: (looks[i].aim, -i))
