@@ -237,6 +237,9 @@ def test_conditions_choose_rows() -> None:
     rows = people(200, 0)
     chosen = measures.rows_of("town=Lyon,age>=40", rows)
     assert chosen.equals(rows[(rows["town"] == "Lyon") & (rows["age"] >= 40)])
+    border = pd.DataFrame({"age": [39, 40, 41]})
+    assert measures.rows_of("age>=40", border)["age"].tolist() == [40, 41]
+    assert measures.rows_of("age<40", border)["age"].tolist() == [39]
     assert measures.rows_of("pay<50", rows).equals(rows[rows["pay"] < 50])
     assert all(len(dataset.conditions) == 5 for dataset in synthesizers.DATA_SETS.values())
 
@@ -248,6 +251,17 @@ def test_rows_with_a_condition_are_told_apart_where_they_differ() -> None:
     assert abs(floor - 0.5) < 0.15
     shuffled = like.assign(pay=like["pay"].to_numpy()[::-1].copy())
     assert measures.told_by_trees(real, shuffled, unseen, ["?"], 0)[0] > auc + 0.1
+
+
+def test_the_perceptron_tells_samples_and_then_training_rows_from_held_out_ones(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("training.csv", "samples.csv", "heldout.csv")]
+    for seed, file in enumerate(files):
+        rows = people(500, seed)
+        if "samples" in file:
+            rows["class"] = rows["class"].map({"priority": "other", "other": "priority"})
+        rows.to_csv(file, index=False)
+    auc, floor = measures._perceptron(files, ["?"], 0)
+    assert auc > 0.7 > floor
 
 
 def test_conditions_are_drawn_from_the_model_of_the_default(
