@@ -22,6 +22,7 @@ EXAMPLES = (
     "--loop own --steps 60",
     "--loop grpo --data ../data/captions --results runs/reward",
 )
+DISCRIMINATORS = ("ngrams", "gru", "ngrams+gru")
 LOOPS = ("own", "implicit", "grpo", "rloo")
 
 
@@ -40,7 +41,7 @@ def make_parser() -> Parser:
     parser.add_argument("--width", type=int, default=64, help="of policy and discriminator")
     parser.add_argument("--lr", type=float, default=2e-4, help="learning rate of the policy")
     parser.add_argument("--reward-lr", type=float, default=2e-2, help="learning rate of the discriminator")
-    parser.add_argument("--discriminator", choices=["ngrams", "gru"], default="ngrams", help="and the fresh critic")
+    parser.add_argument("--discriminator", choices=DISCRIMINATORS, default="ngrams+gru", help="whose F are added")
     parser.add_argument("--loss", default="gan", help="a divergence, or pairwise")
     parser.add_argument("--reward", default="log_ratio", help="log_ratio, log_sigmoid or fake_term")
     parser.add_argument("--estimator", default="rloo", help="advantages within a group, for our own loop")
@@ -85,6 +86,7 @@ def main() -> int:
 def make_reward(values: dict[str, Any], tokenizer: Any) -> Any:
     """The reward by the options; it reads the policy's own ids."""
     import torch
+    from experiments.reward_own import Sum
 
     from bgan_discrete.nn.tokens import TokenGRU, TokenNgrams
     from bgan_discrete.rewards import AdversarialReward, PairReader, RewardSettings, StopRule
@@ -96,13 +98,11 @@ def make_reward(values: dict[str, Any], tokenizer: Any) -> Any:
     )  # fmt: skip
     stop_rule = StopRule(critic_steps=values["critic_steps"], seed=values["seed"])
 
-    def make() -> torch.nn.Module:
-        if values["discriminator"] == "ngrams":
-            return TokenNgrams(reader.num_tokens)
-        return TokenGRU(reader.num_tokens, values["width"])
-
     torch.manual_seed(values["seed"])
-    return AdversarialReward(reader, make(), settings, stop_rule, make)
+    parts = {"ngrams": TokenNgrams(reader.num_tokens), "gru": TokenGRU(reader.num_tokens, values["width"])}
+    names = values["discriminator"].split("+")
+    discriminator = Sum([parts[name] for name in names])
+    return AdversarialReward(reader, discriminator, settings, stop_rule, lambda: TokenNgrams(reader.num_tokens))
 
 
 def train_own(values: dict[str, Any], lines: Any, course: Any, plan: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from experiments.reward_lines import split_line
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 from bgan_discrete.codecs.text import TextCodec
@@ -102,6 +102,18 @@ class Policy:
         rows = zip(drawn.codes.tolist(), drawn.starts.tolist(), stops.tolist(), strict=True)
         texts = [line[len(prompt) :] for line, prompt in zip(lines, prompts, strict=True)]
         return texts, [codes[start:stop] for codes, start, stop in rows]
+
+
+class Sum(nn.Module):
+    """A discriminator whose F is the sum of others': one that learns n-grams soon, and one that sees lengths."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """See `bgan_discrete.nn.TokenGRU`."""
+        return torch.stack([network(ids, mask) for network in self.networks]).sum(0)
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
