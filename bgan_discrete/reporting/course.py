@@ -64,15 +64,15 @@ def _sentence_of_game(judge: str, choice: str, verdicts: Mapping[str, Any], show
     if of_start:
         gained, spread = of_best[0] - of_start[0], math.hypot(of_best[1], of_start[1])
         return (
-            f"The {kept} are the model: by the target the game gained {readable(gained)} ± {readable(spread)} nats; the "
-            f"judge ({judge}) gave it {shown['best']}, and its start {shown['start']}, lower is better."
+            f"The {kept} are the model: by the target the game gained {readable(gained)} ± {readable(spread)} nats; "
+            f"the judge ({judge}) gave it {shown['best']}, and its start {shown['start']}, lower is better."
         )
     spread, gain = math.hypot(noise, other), start - best
     beside = "more" if choice == "best" else "not more"
     return (
-        f"The {kept} are the model: on data that chose nothing the judge ({judge}) gave the game {shown['best']} and its "
-        f"start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the noise of "
-        f"{readable(spread)}."
+        f"The {kept} are the model: on data that chose nothing the judge ({judge}) gave the game {shown['best']} "
+        f"and its start {shown['start']}, lower is better; the gain of {readable(gain)} is {beside} than twice the "
+        f"noise of {readable(spread)}."
     )
 
 
