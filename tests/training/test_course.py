@@ -14,6 +14,7 @@ from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.metrics.verdict import Judge, Verdict
 from bgan_discrete.training import course, judging
 from bgan_discrete.training.checkpoint import load_checkpoint
+from bgan_discrete.training.course import _best_of
 from bgan_discrete.training.judging import validation_rows
 from bgan_discrete.training.phases import FINAL_LR_SHARE, FINISH_LR, LIKELIHOOD_LR, Phases
 from bgan_discrete.training.run_log import read_metrics
@@ -401,3 +402,14 @@ def test_a_judge_sees_fewer_samples_where_drawing_takes_long(
     resumed._course._judged()
     assert drawn[-1] == seen
     assert drawn.count(50) == (budget is not None), "nor again after a resume"
+
+
+def test_with_an_aim_the_best_look_has_most_of_it_and_is_no_farther_from_the_data() -> None:
+    looks = [Verdict(0.5, 0.01, -4.0, 0.1), Verdict(0.6, 0.01, -1.0, 0.1), Verdict(0.51, 0.01, -2.0, 0.1)]
+    assert _best_of([Verdict(look.value, look.noise) for look in looks]) == 0
+    assert _best_of(looks) == 2  # the second is farther from the data than the start
+    assert _best_of(looks, by_aim=True) == 1  # where the aim says how far that is
+    assert looks[2].beats(looks[0])
+    assert not looks[1].beats(looks[0])
+    assert looks[1].beats(looks[0], by_aim=True)
+    assert not looks[0].beats(looks[2], by_aim=True)
