@@ -24,7 +24,7 @@ from bgan_discrete.game.divergences import DIVERGENCES, get_divergence
 from bgan_discrete.game.scoring import at_rest
 from bgan_discrete.game.weights import at_least_float32
 from bgan_discrete.metrics.verdict import Verdict
-from bgan_discrete.nn.tokens import TokenGRU
+from bgan_discrete.nn.tokens import TokenGRU, TokenNgrams
 from bgan_discrete.parallel import current_processes
 from bgan_discrete.rewards.figures import WINDOW, call_figures, length_findings
 from bgan_discrete.rewards.pairs import Pair, PairReader, padded, text_of
@@ -118,7 +118,7 @@ class AdversarialReward:
         discriminator: Ids ``[B, L]`` and mask ``[B, L]`` -> F ``[B]``; a `TokenGRU` if None. It stays on its device.
         settings: How it learns, and what of it is the reward.
         stop_rule: When to stop; by default a new one.
-        make_critic: Makes an untrained network for `check`, of the same form; a `TokenGRU` if None.
+        make_critic: Makes an untrained network for `check`, of the same form; a `TokenNgrams` if None.
 
     Attributes:
         calls: In which the discriminator learnt.
@@ -158,7 +158,7 @@ class AdversarialReward:
             raise InputError(f"discriminator must be a module of ids and mask, got {discriminator!r:.100}")
         self.discriminator = discriminator
         self.optimizer = torch.optim.Adam(discriminator.parameters(), self.settings.lr)
-        self.make_critic = make_critic or (lambda: TokenGRU(self.reader.num_tokens))
+        self.make_critic = make_critic or (lambda: TokenNgrams(self.reader.num_tokens))
         self.calls = 0
         self.history: list[dict[str, float]] = []
         self._held_out: list[tuple[Pair, Pair]] = []

@@ -10,7 +10,7 @@ from refusals import refusal
 
 from bgan_discrete import InputError
 from bgan_discrete.codecs import CharacterCodec, SentencePieceCodec
-from bgan_discrete.nn.tokens import TokenGRU, TokenTransformer, framed_tokens
+from bgan_discrete.nn.tokens import TokenGRU, TokenNgrams, TokenTransformer, framed_tokens
 from bgan_discrete.rewards.pairs import Pair, PairReader, padded, text_of
 
 
@@ -106,3 +106,22 @@ def test_a_transformer_says_what_is_too_long() -> None:
     with pytest.raises(InputError, match="at most max_tokens = 2 tokens, got 3"):
         TokenTransformer(5, 2, 8, 1, 2)(*padded([Pair((1, 2, 3), 1)]))
     assert "multiple of heads" in refusal(lambda: TokenTransformer(5, 2, 9, 1, 2))
+
+
+def test_ngrams_are_added_up_and_the_end_is_among_them() -> None:
+    """Every n-gram of the tokens and their end has its score, whatever comes before the start."""
+    network = TokenNgrams(9, order=2, num_scores=2**12)
+    pairs = [Pair((1, 2, 1), 1), Pair((2,), 1), Pair((), 0)]
+    with torch.no_grad():
+        network.scores.normal_(generator=torch.Generator().manual_seed(0))
+        network(*padded(pairs))
+        unigrams = {(token,): float(network(*padded([Pair((token,), 1)]))) for token in range(9)}
+        network.scores[1] = 0
+        of_end = float(network(*padded([Pair((), 0)])))
+        alone = {token: float(network(*padded([Pair((token,), 1)]))) - of_end for token in range(9)}
+        assert float(network(*padded(pairs))[0]) == pytest.approx(2 * alone[1] + alone[2] + of_end, abs=1e-5)
+    assert len(set(unigrams.values())) == 9
+    network.zero_grad()
+    network(*padded(pairs[:1])).sum().backward()
+    touched = (network.scores.grad > 0).sum(1).tolist()  # type: ignore[operator]
+    assert touched == [3, 4], "1, 2 and the end; start-1, 1-2, 2-1 and 1-end"
