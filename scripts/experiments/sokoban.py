@@ -47,6 +47,11 @@ def solved(levels: NDArray[np.integer], limit: int = LIMIT) -> NDArray[np.bool_]
     return won
 
 
+def won(levels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """`solved` with a limit that suits a training, which asks of many levels that cannot be won."""
+    return solved(levels, 2000)
+
+
 def search(level: NDArray[np.integer], limit: int = LIMIT) -> tuple[bool | None, int]:
     """Look for pushes that bring all boxes to goals.
 
