@@ -296,6 +296,29 @@ def test_conditions_are_drawn_from_the_model_of_the_default(
     assert "| nursery | 5 CPU s | town=Lyon |" in report.render([record])
 
 
+def test_sdmetrics_is_given_missing_values_as_the_training_rows_have_them(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = synthesizers.Laboratory(data, tmp_path / "cache", 5.0, "python")
+    monkeypatch.setitem(synthesizers.DATA_SETS, "nursery", synthesizers.DataSet((), missing="?"))
+    rows = laboratory.folder(synthesizers.Cell("nursery", "default", 0)) / "synthetic.csv"
+    rows.parent.mkdir(parents=True)
+    people(50, 3).replace("?", "").to_csv(rows, index=False)
+    monkeypatch.setattr(laboratory, "synthesize", lambda cell: (rows, {}))
+    monkeypatch.setattr(synthesizers, "measure", lambda *tables: ({"shapes": 0.9, "trends": 0.8}, {}))
+    compared: list[pd.DataFrame] = []
+
+    def call(command: list[str]) -> dict[str, Any]:
+        compared.append(pd.read_csv(command[-1], keep_default_na=False))
+        return {"shapes": 0.91, "trends": 0.82, "versions": {}}
+
+    monkeypatch.setattr(laboratory, "_call", call)
+    record = laboratory.measure(synthesizers.Cell("nursery", "agreement", 0))
+    assert compared[0].equals(people(50, 3))
+    shown = "shapes, ours 0.9000, trends, ours 0.8000, shapes, sdmetrics 0.9100, trends, sdmetrics 0.8200"
+    assert f"- nursery, 5 CPU s: {shown}" in report.render([record])
+
+
 def test_the_game_is_set_against_likelihood_at_the_same_budget() -> None:
     figures = {"trees": 0.6, "perceptron": 0.55, "predictions": 0.9, "for class": 0.9}
     record: dict[str, Any] = {
