@@ -59,11 +59,26 @@ class Game:
         return self.target if self.target is not None and self.target.weighs_draws else None
 
     def in_play(self, distribution: Distribution, rng: torch.Generator | None) -> Distribution:
-        """What a step is played with: whole samples where a target weighs them, else `Distribution.in_play`."""
+        """What a step is played with: whole samples where a target weighs them, else `Distribution.in_play`.
+
+        Args:
+            distribution: What the generator gave.
+            rng: Source of a round.
+
+        Returns:
+            The distribution to draw from.
+        """
         return distribution.in_play(rng) if self.weighing is None else distribution
 
     def ask(self, codes: Tensor) -> Said | None:
-        """Ask the programs of a target that weighs draws ``[M, N, *event_shape]``; None without one."""
+        """Ask the programs of a target that weighs draws.
+
+        Args:
+            codes: The draws, ``[M, N, *event_shape]``.
+
+        Returns:
+            What will have their answers; None without such a target.
+        """
         return None if self.weighing is None else Said(self.weighing, codes)
 
     def log_ratios(self, players: Players, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def generator_step(
 ) -> Figures:
     """Move the generator's draws to the decision boundary, D = 1/2, by the policy gradient.
 
-    As `discriminator_step`, which scores in eval mode here; gives surrogate loss, diagnostics of the weights and norm.
+    Arguments and errors as in `discriminator_step`; draws are scored in eval mode. Gives loss, diagnostics and norm.
     """
 
     def loss_of(latents: Tensor, condition: Condition) -> Outcome:

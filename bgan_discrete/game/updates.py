@@ -29,9 +29,9 @@ class Outcome:
     Attributes:
         loss: Scalar, differentiable.
         seen: What to report: figures, or the log weights ``[M, N]`` behind a generator's loss.
-        more: Figures beside log weights.
         distribution: The generator's output, which may explain a loss that is inf or NaN.
         share: Of the batch.
+        more: Figures beside log weights.
     """
 
     loss: Tensor

@@ -136,11 +136,11 @@ class _Run:
         kind: Kind,
         processes: Processes,
         progress: bool,
-        is_kept: bool,
-        programs: Mapping[str, OwnProgram | None],
-        stack: ExitStack,
+        is_kept: bool = True,
+        programs: Mapping[str, OwnProgram | None] | None = None,
+        stack: ExitStack | None = None,
     ) -> None:
-        self.is_kept, self._programs, self._stack = is_kept, programs, stack
+        self.is_kept, self._programs, self._stack = is_kept, programs or {}, stack or ExitStack()
         self.config, self.kind, self.processes, self.progress = config.aimed(), kind, processes, progress
         self.folder = RunFolder(Path(config.run.output_dir))
 

@@ -112,7 +112,7 @@ class Trainer:
         self.data = TrainingData(codes, labels, networks, config, self.device, processes, for_judge=is_judged)
         self.game = make_game(config, processes) if game is None else game
         self.facts_of_target: dict[str, float] = {}
-        target = self.game.target if target is None else target
+        target = self.game.target if target is None and isinstance(self.game, Game) else target
         if target is not None:
             target, self.facts_of_target = aim(target, self.data, config.seed)
             self.game = dataclasses.replace(self.game, target=target)

@@ -179,7 +179,7 @@ def test_what_the_model_gives_no_probability_is_refused() -> None:
 
 def test_given_values_that_come_later_and_resampling_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = pipeline_of()
-    monkeypatch.setattr(pipeline, "_resampler", lambda resample: object() if resample > 1 else None)
+    monkeypatch.setattr(pipeline, "_resampler", lambda resample, _: object() if resample > 1 else None)
     with pytest.raises(InputError, match=r"resample must be 1 where what is given does not come first .* got 4"):
         pipeline.generate(5, given="town=Lyon", resample=4)
 

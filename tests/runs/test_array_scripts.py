@@ -383,7 +383,7 @@ def test_the_size_of_networks_is_known_before_they_are_built(monkeypatch: pytest
         networks = ARRAYS.networks(config, space)
         sizes = count_parameters(("generator", networks[0]), ("discriminator", networks[1]))
         assert _measured(ARRAYS, config, space) == sizes
-    words = r"networks of 60,001 categories at 6,000 positions would have generator 92,\d+,\d+,\d+, .* GiB of memory"
+    words = r"networks of 60,001 categories at 6,000 positions would have generator 23,\d+,\d+,\d+, .* GiB of memory"
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
     with pytest.raises(InputError, match=words):
         _measured(ARRAYS, ArrayTrainingConfig(), SampleSpace((6000,), 60001))

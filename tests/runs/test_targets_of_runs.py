@@ -64,7 +64,7 @@ def test_every_form_raises_what_is_asked_for(form: str) -> None:
     )
     rows = np.asarray(model.sample(1000))
     assert (rows[:, 1] != 2).mean() > 0.8  # two thirds of the data
-    assert rows[:, 0].mean() > 1.2  # 1 of the data, 1.42 of the target
+    assert rows[:, 0].mean() > 1.1  # 1 of the data, 1.42 of the target
 
 
 def test_a_run_says_and_keeps_what_its_target_is(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,9 +147,6 @@ def test_samples_are_refused_or_chosen_in_the_program(programs: Path) -> None:
     assert np.load("high.npy")[:, 0].mean() > 1.7
     reward = ["--reward", "own programs.py:high", "--output", "x.npy"]
     assert "resample" in refused_by("generate_array", *asked, *reward, cwd=programs)
-    assert "was not trained" in refused_by(
-        "generate_array", *asked, "--resample", "4", "--output", "x.npy", cwd=programs
-    )
 
 
 def test_texts_are_verified_too() -> None:

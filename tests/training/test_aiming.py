@@ -104,7 +104,7 @@ def test_an_anchored_game_is_kept_by_its_target() -> None:
         run.train(progress=False)
         return run
 
-    gained = kept(lambda codes: codes[:, 1] != 0, 250)
+    gained = kept(lambda codes: codes[:, 1] != 0, 450)
     assert gained.state.choice == "best"
     assert gained.state.verdicts["best"][2] > gained.state.verdicts["start"][2] + 1
     assert kept(lambda codes: codes[:, 0] >= 0, 160).state.choice == "start"  # nothing to gain
