@@ -51,7 +51,10 @@ def of_run(folder: str, **options: Any) -> Any:
     return CONFIGS["arrays"].from_flat({"dataset": "codes.npy", "output_dir": folder, **RUN, **options})
 
 
-@pytest.mark.parametrize("form", ["additive", "shifted", "anchored", "weighted"])
+OTHER_FORMS = [pytest.param(form, marks=pytest.mark.long) for form in ("additive", "shifted")]
+
+
+@pytest.mark.parametrize("form", ["anchored", "weighted", *OTHER_FORMS])
 def test_every_form_raises_what_is_asked_for(form: str) -> None:
     model = bgan_discrete.fit(
         CODES,

@@ -400,8 +400,8 @@ def test_columns_left_out_without_a_word_are_found(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(fitting, "IDENTIFIER_SHARE", 0.3)
     of_columns = array_sources._fit
 
-    def silent(rows: Any, options: Any, training: Any, request: Any, *others: Any) -> Any:
-        codec = of_columns(rows, options, training, request, *others)
+    def silent(rows: Any, count: int, options: Any, training: Any, request: Any, place: str) -> Any:
+        codec = of_columns(rows, count, options, training, request, place)
         request.findings.warnings.clear()
         return codec
 
