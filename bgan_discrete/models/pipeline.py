@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
-from bgan_discrete.config import folder_of_run, load_config_values
+from bgan_discrete.config import TargetConfig, folder_of_run, load_config_values
 from bgan_discrete.devices import resolve_device
 from bgan_discrete.durable import (
     clean_leftovers,
@@ -32,6 +32,7 @@ from bgan_discrete.game.drawing import sample_codes
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.targets import Target
+from bgan_discrete.kinds.aims import Aims
 from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
 from bgan_discrete.manifests import MANIFEST_FILE, read_json
@@ -187,7 +188,7 @@ class Pipeline:
         given: Any = None,
         constraints: Sequence[str | Callable[..., Any] | Rule] = (),
         verifier: str | Callable[..., Any] | None = None,
-        reward: Target | None = None,
+        reward: str | Callable[..., Any] | Target | None = None,
         rounds: int | None = None,
         decode: str | Callable[[np.ndarray], Any] = "inside",
         resample: int = 1,
@@ -214,7 +215,8 @@ class Pipeline:
                 ``"combinations(city, country)"`` (`bgan_discrete.sources.rules`), or functions of a dictionary of
                 columns (arrays of N values) that give N booleans. Rows that break one are drawn anew.
             verifier: Says which samples are valid, as of `bgan_discrete.fit`; others are drawn anew, and counted.
-            reward: With ``resample``: what draws are weighed by besides the discriminator, if there is one.
+            reward: With ``resample``: what draws are weighed by besides the discriminator, if there is one: a function as
+                of `bgan_discrete.fit`, by ``e^r``; or a `bgan_discrete.Target`.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
@@ -369,7 +371,7 @@ class Pipeline:
         found = self.kind.given_codes(given, self.codec, self.generator.space)
         return replace(found, is_weighted=needs_weights(self.generator, found))
 
-    def _resampler(self, resample: int, reward: Target | None = None) -> Resampler | None:
+    def _resampler(self, resample: int, reward: str | Callable[..., Any] | Target | None = None) -> Resampler | None:
         if resample == 1:
             if reward is not None:
                 raise InputError("reward needs resample above 1: so many draws, of which one is kept, got 1")
@@ -379,6 +381,8 @@ class Pipeline:
                 f"resample {resample} needs a discriminator to weigh the draws by: give the pipeline one, as "
                 "Pipeline(..., discriminator=...) or pipeline.discriminator = ..."
             )
+        if reward is not None and not isinstance(reward, Target):
+            reward = Aims(self.kind, self.codec, TargetConfig(), reward=reward).target("additive")
         return Resampler(self.discriminator, resample, reward)
 
     def evaluate(

@@ -141,6 +141,8 @@ def test_a_table_is_verified_by_an_expression_or_a_frame() -> None:
 
 def test_samples_are_refused_or_chosen_in_the_program(programs: Path) -> None:
     train(of_run("run", num_samples=0, phases="likelihood"), progress=False)
+    model = bgan_discrete.load("run/model")
+    assert np.asarray(model.sample(300, resample=16, reward=lambda rows: rows[:, 0] * 3.0))[:, 0].mean() > 1.7
     asked = ["--model", "run/model", "--num-samples", "300"]
     done = ran("generate_array", *asked, "--verifier", "own programs.py:even", "--output", "even.npy", cwd=programs)
     assert "refused and drawn anew" in done.stdout + done.stderr
