@@ -215,8 +215,8 @@ class Pipeline:
                 ``"combinations(city, country)"`` (`bgan_discrete.sources.rules`), or functions of a dictionary of
                 columns (arrays of N values) that give N booleans. Rows that break one are drawn anew.
             verifier: Says which samples are valid, as of `bgan_discrete.fit`; others are drawn anew, and counted.
-            reward: With ``resample``: what draws are weighed by besides the discriminator, if there is one: a function as
-                of `bgan_discrete.fit`, by ``e^r``; or a `bgan_discrete.Target`.
+            reward: With ``resample``: what draws are weighed by besides the discriminator, if there is one: a function
+                as of `bgan_discrete.fit`, by ``e^r``; or a `bgan_discrete.Target`.
             rounds: Draw in so many rounds rather than those of the training; of masked generators.
             decode: What bins of a table's numbers become: ``inside`` a number drawn inside, as the training data are
                 distributed there, and of categories that were learnt as one any of them; ``median`` the same number for
