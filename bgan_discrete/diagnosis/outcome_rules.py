@@ -104,9 +104,21 @@ class Outcome:
         return "" if self.has("failure") else str((self.facts.get("training") or {}).get("stopped_by", ""))
 
 
+OF_DATA = (
+    "mode_collapse", "no_better_than_baseline", "told_apart", "worse_than_tree", "entropy_low", "far_from_data",
+    "membership",
+)  # fmt: skip
+"""Rules that compare samples with data, which says nothing where samples are to be other than the data."""
+
+ALIKE = 0.95
+"""Effective share of the data in a target's proportion, from which on its samples are to be like the data."""
+
+
 def check_outcome(outcome: Outcome) -> list[Finding]:
     """What is wrong with how a run ended, with its figures and samples, the worst first; one finding for one fault."""
     found = {finding.key: finding for finding in reversed(findings(OUTCOME_RULES, outcome))}
+    if (outcome.facts.get("target") or {}).get("effective_share", 1.0) < ALIKE:
+        found = {key: finding for key, finding in found.items() if key not in OF_DATA}
     kept = [finding for key, finding in found.items() if not found.keys() & set(SAID_BY.get(key, ()))]
     return by_severity(list(reversed(kept)))
 

@@ -52,6 +52,17 @@ def test_where_a_target_weighs_draws_the_discriminator_is_not_at_one_half() -> N
     assert keys(check_training(lines(**{**aimed, "valid": 0.01, "without_valid": 0.9}), OPTIONS)) == ["few_valid"]
 
 
+def test_samples_that_are_to_differ_from_the_data_are_not_blamed_for_it() -> None:
+    auc = Figure("AUC of boosted trees", 0.9, "half", 0.5, {"independent": 0.95}, count=4000)
+
+    def found(**facts: Any) -> set[str]:
+        outcome = Outcome({"auc_of_boosted_trees": auc}, facts, OPTIONS)
+        return set(keys(check_outcome(outcome))) - {"unfinished"}
+
+    assert found() == found(target={"effective_share": 0.99}) != set()
+    assert found(target={"effective_share": 0.4}) == set()
+
+
 def test_healthy_figures_give_no_word() -> None:
     assert check_training(lines(), OPTIONS) == []
     assert check_window(lines(), OPTIONS) == []
