@@ -59,7 +59,7 @@ class DateForm:
         """Refuse what no date is written by."""
         zone = _ZONE.search(self.pattern)
         bare = self.pattern[: zone.start()] if zone else self.pattern
-        if bare not in {*_all_patterns(), *_TIMES}:
+        if bare not in _known_patterns():
             raise InputError(f"the form of a date must be such as YYYY-MM-DD or DD.MM.YYYY hh:mm, got {bare!r:.60}")
 
     def number_of(self, text: str) -> int | None:
@@ -202,6 +202,12 @@ def _all_patterns() -> tuple[str, ...]:
 
 
 @functools.cache
+def _known_patterns() -> frozenset[str]:
+    """Of dates, times and both, without zones."""
+    return frozenset((*_all_patterns(), *_TIMES))
+
+
+@functools.cache
 def _tokens_of(pattern: str) -> tuple[str, ...]:
     zone = _ZONE.search(pattern)
     bare = pattern[: zone.start()] if zone else pattern
@@ -244,6 +250,7 @@ def forms_of(texts: Sequence[str]) -> list[DateForm]:
     elif zone is not None:
         patterns = tuple(f"{pattern}{zone[0]}" for pattern in patterns)
     forms = [DateForm(pattern) for pattern in patterns] if len(first) <= MOST_CHARACTERS else []
+    forms = [form for form in forms if form.number_of(first) is not None]  # of most texts nothing is left
     forms = [form for form in forms if _are_all(form, texts[:FIRST])]
     found: list[DateForm] = []
     for form in sorted(forms, key=lambda form: "[" in form.pattern or min(form._widths) == 1):
