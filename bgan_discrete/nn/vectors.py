@@ -21,6 +21,9 @@ from bgan_discrete.space import SampleSpace
 
 LEAK = 0.2
 
+FEW_CODES = 16
+"""One-hots of all codes in a product are quicker than sums of rows up to so many codes a position, forth and back."""
+
 
 def _hidden_layers(inputs: int, width: int, depth: int) -> nn.Sequential:
     check_at_least_one(width=width, depth=depth)
@@ -193,7 +196,7 @@ class MLPDiscriminator(Discriminator):
         return log_ratios.unflatten(1, (*self.space.event_shape, num_categories))
 
     def _first_sums(self, codes: Tensor) -> Tensor:
-        """What the first layer gives, ``[B, W]``; of integer codes of columns without their one-hots."""
+        """What the first layer gives, ``[B, W]``; of integer codes of columns of many codes without their one-hots."""
         first = cast(nn.Linear, self.hidden[0])
         if self.space.sizes is None or codes.is_floating_point():
             return cast(Tensor, first(self._features(codes)))
@@ -202,6 +205,8 @@ class MLPDiscriminator(Discriminator):
         rows = index_BP + self.first_inputs
         if self.partial:
             rows = torch.where(index_BP == self.space.num_categories, len(self.possible) + places, rows)
+        if first.in_features <= FEW_CODES * len(places):
+            return cast(Tensor, first(first.weight.new_zeros(len(rows), first.in_features).scatter_(1, rows, 1.0)))
         return embedding_bag(rows, first.weight.t().contiguous(), mode="sum") + first.bias
 
     def _features(self, codes: Tensor) -> Tensor:

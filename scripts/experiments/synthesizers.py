@@ -34,6 +34,7 @@ import pandas as pd
 import torch
 from experiments import rounds, synthesizers_report
 from experiments.synthesizers_measures import measure, read_table, rows_of, told_by_trees
+from experiments.synthesizers_own import VARIANTS
 
 from bgan_discrete import __version__, load
 from bgan_discrete.command_line import run_script
@@ -85,7 +86,7 @@ DATA_SETS: dict[str, DataSet] = {
     ),
 }
 
-OWN = ("default", "game", "chow_liu", "independent")
+OWN = ("default", "game", "chow_liu", "independent", *VARIANTS)
 PEERS = ("ctgan", "tvae", "copula", "arf", "synthpop")
 OF_DEFAULT = ("conditions", "agreement")
 

@@ -112,14 +112,23 @@ def fit_independent(task: Task) -> tuple[Sampler, float]:
     return sample, 0.0
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "batch_256": {"batch_size": 256},
+    "bins_128": {"bins": 128},
+    "bins_256": {"bins": 256},
+    "bins_256_batch_256": {"bins": 256, "batch_size": 256},
+}
+"""What the defaults were chosen among."""
+
 METHODS: dict[str, Callable[[Task], tuple[Sampler, float]]] = {
     "default": fit_default,
+    **dict.fromkeys(VARIANTS, fit_default),
     "game": fit_game,
     "chow_liu": fit_chow_liu,
     "independent": fit_independent,
 }
 
-OPTIONS: dict[str, dict[str, Any]] = {"game": FINISHED}
+OPTIONS: dict[str, dict[str, Any]] = {"game": FINISHED, **VARIANTS}
 """Of a training, where a method has some."""
 
 
