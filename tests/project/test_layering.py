@@ -72,7 +72,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("images", "text"),
         ("arrays",),
     ),
-    "models": (("format",), ("sampling", "obeying"), ("pipeline",)),
+    "models": (("format",), ("sampling", "obeying"), ("drawing", "saving"), ("pipeline",)),
     "runs": (
         ("model_card", "starts", "discriminators", "rounds"),
         ("evaluate", "generate", "compare_tables"),
