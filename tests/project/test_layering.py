@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "command_line": (("process", "flags", "completion"), ("calls",), ("verbs",)),
+    "command_line": (("process", "flags", "completion", "examples"), ("calls",), ("verbs",)),
     "codecs": (
         ("base", "values", "dates"),
         ("binary", "levels", "palette", "arrays", "text"),
