@@ -66,9 +66,13 @@ class Effort:
 
     def add(self, other: "Effort") -> None:
         """Count what another one counted too."""
-        for name, value in vars(other).items():
-            if name != "broken":
-                setattr(self, name, getattr(self, name) + value)
+        self.rows += other.rows
+        self.candidates += other.candidates
+        self.total_weight += other.total_weight
+        self.weighted += other.weighted
+        self.sample_size += other.sample_size
+        self.drawn += other.drawn
+        self.refused += other.refused
         for rule, count in other.broken.items():
             self.broken[rule] = self.broken.get(rule, 0) + count
 

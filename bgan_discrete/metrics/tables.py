@@ -298,9 +298,11 @@ class _Table:
     def _keep_scores(
         self, name: str, target: predictions.Target, scores: Mapping[str, Sequence[predictions.Score]], count: int
     ) -> None:
-        for what in ("auc", "accuracy"):
-            means = {side: float(np.mean([getattr(score, what) for score in own])) for side, own in scores.items()}
-            title = f"{'AUC' if what == 'auc' else 'accuracy'} for {name}, learnt from samples"
+        aucs = {side: [score.auc for score in own] for side, own in scores.items()}
+        accuracies = {side: [score.accuracy for score in own] for side, own in scores.items()}
+        for what, values in (("AUC", aucs), ("accuracy", accuracies)):
+            means = {side: float(np.mean(own)) for side, own in values.items()}
+            title = f"{what} for {name}, learnt from samples"
             value, floor = means.pop("samples"), means.pop("real")
             self.figures[key_of(title)] = Figure(title, value, "higher", floor, means, count)
         self.facts["predictions"].append(
@@ -312,8 +314,8 @@ class _Table:
                 "models": [
                     {
                         "name": model,
-                        "auc": {side: own[number].auc for side, own in scores.items()},
-                        "accuracy": {side: own[number].accuracy for side, own in scores.items()},
+                        "auc": {side: own[number] for side, own in aucs.items()},
+                        "accuracy": {side: own[number] for side, own in accuracies.items()},
                     }
                     for number, model in enumerate(predictions.model_names())
                 ],
