@@ -51,6 +51,13 @@ def check_limit(limit: Any) -> None:
         check_integer("limit", limit, 1)
 
 
+def check_split(limit: Any, holdout: Any, seed: Any) -> None:
+    """Raise InputError unless the limit, the share of held-out rows and its seed can be used."""
+    check_limit(limit)
+    check_share("holdout", holdout)
+    check_seed(seed)
+
+
 def check_share(name: str, value: Any) -> None:
     """Raise InputError for what is no number between 0 and 1, exclusive."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:

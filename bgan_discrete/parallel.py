@@ -193,7 +193,7 @@ def join_processes(device: str, timeout: float | None = None) -> Iterator[Proces
 
 
 def _is_about_others(error: RuntimeError) -> bool:
-    if isinstance(error, getattr(dist, "DistError", ())):
+    if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()
     return any(word in text for word in ("gloo", "nccl", "timed out", "connection", "process group"))

@@ -58,7 +58,7 @@ def _ended_by_signals() -> Iterator[None]:
         os._exit(_complain(f"ended by {signal.Signals(number).name}", 128 + number))
 
     alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
-    found = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if alone]
+    found = [signal.Signals.__members__.get(name) for name in ("SIGTERM", "SIGHUP") if alone]
     numbers = [number for number in found if number and signal.getsignal(number) is signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, end)

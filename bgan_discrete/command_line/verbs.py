@@ -17,6 +17,7 @@ from bgan_discrete.command_line.calls import (
     parse_training,
     section_of,
 )
+from bgan_discrete.command_line.examples import EXAMPLES
 from bgan_discrete.command_line.flags import CONFIG_HELP, Parser, add_option
 from bgan_discrete.config import CONFIGS, Front, TrainingConfig, codec_options
 from bgan_discrete.errors import InputError
@@ -419,96 +420,33 @@ def _add_completing(parser: Parser, _: str | None) -> None:
 
 
 VERBS = {
-    "train": Verb(
-        "Train a boundary-seeking GAN on images, text or arrays.",
-        _train,
-        _add_training,
-        {
-            "images": (
-                "--dataset digits --output-dir runs/digits",
-                "--dataset photos/ --resize 32 --codec palette --num-categories 16 --output-dir runs/photos",
-                "--output-dir runs/digits --resume latest",
-            ),
-            "text": (
-                "--dataset lines.txt --length 32 --layout window --output-dir runs/lines",
-                "--dataset lines.txt --tokenizer sentencepiece --length 16 --generator gru --output-dir runs/pieces",
-                "--output-dir runs/lines --resume latest",
-            ),
-            "arrays": (
-                "--dataset customers.csv --drop id --bins 20 --output-dir runs/customers",
-                "--dataset codes.npy --output-dir runs/codes",
-                "--output-dir runs/customers --resume latest",
-            ),
-        },
-    ),
+    "train": Verb("Train a boundary-seeking GAN on images, text or arrays.", _train, _add_training, EXAMPLES["train"]),
     "prepare": Verb(
-        "Read, encode and cache a data set, and say what is in it.",
-        _prepare,
-        _add_data,
-        {
-            "images": ("--dataset digits", "--dataset photos/ --resize 32 --codec palette --num-categories 16"),
-            "text": ("--dataset lines.txt --length 32",),
-            "arrays": ("--dataset customers.csv --drop id --bins 20",),
-        },
+        "Read, encode and cache a data set, and say what is in it.", _prepare, _add_data, EXAMPLES["prepare"]
     ),
-    "generate": Verb(
-        "Draw samples from a trained model.",
-        _generate,
-        _add_generating,
-        {
-            "images": (
-                "--model runs/digits/model --num-samples 64 --seed 0 --output grid.png",
-                "--model runs/digits/model --num-samples 5000 --output samples.npz",
-                "--model runs/digits/model --num-samples 20 --output pictures",
-                "--model runs/classes/model --labels 3,7 --num-samples 20 --output grid.png",
-            ),
-            "text": (
-                "--model runs/lines/model --num-samples 20 --seed 0",
-                "--model runs/lines/model --num-samples 1000 --temperature 0.8 --output samples.txt",
-                "--model runs/pieces/model --prompt 'a man' --top-p 0.9 --output samples.jsonl",
-            ),
-            "arrays": (
-                "--model runs/customers/model --num-samples 1000 --output samples.csv",
-                "--model runs/codes/model --num-samples 1000 --output samples.npy",
-                "--model runs/rounds/model --rounds 4 --given 'sex=Female,class=e' --output samples.csv",
-            ),
-        },
-    ),
+    "generate": Verb("Draw samples from a trained model.", _generate, _add_generating, EXAMPLES["generate"]),
     "evaluate": Verb(
         "Compare samples of a trained model with held-out data: each figure with its floor and a baseline.",
         _evaluate,
         _add_evaluating,
-        {
-            "images": ("--model runs/digits/model --output report.json",),
-            "text": (
-                "--model runs/lines/model --num-samples 10000 --output report.json",
-                "--model runs/gru/model --against runs/likelihood/model --sweep-temperature --output sweep.json",
-            ),
-            "arrays": ("--model runs/customers/model --output report.json",),
-        },
+        EXAMPLES["evaluate"],
     ),
     "report": Verb(
         "Write the report of a run, finished or not, or a comparison of several runs, as one HTML file.",
         _report,
         _add_reporting,
-        {"": ("runs/digits", "runs/digits runs/mnist --output comparison.html")},
+        EXAMPLES["report"],
     ),
     "push": Verb(
         "Upload a trained model with its card to the Hugging Face Hub (token: HF_TOKEN or 'hf auth login').",
         _push,
         _add_pushing,
-        {"": ("--model runs/digits/model --repo-id owner/digits --private",)},
+        EXAMPLES["push"],
     ),
     "completion": Verb(
         "Print the script that completes the words of this program in a shell.",
         _complete,
         _add_completing,
-        {
-            "": (
-                "bash > ~/.local/share/bash-completion/completions/bgan",
-                "zsh > ~/.zfunc/_bgan",
-                "fish > ~/.config/fish/completions/bgan.fish",
-            )
-        },
+        EXAMPLES["completion"],
     ),
 }

@@ -15,7 +15,6 @@ Letters: N samples, C candidates, P positions (the event shape, flattened), K ca
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,9 +66,13 @@ class Effort:
 
     def add(self, other: "Effort") -> None:
         """Count what another one counted too."""
-        for name, value in vars(other).items():
-            if name != "broken":
-                setattr(self, name, getattr(self, name) + value)
+        self.rows += other.rows
+        self.candidates += other.candidates
+        self.total_weight += other.total_weight
+        self.weighted += other.weighted
+        self.sample_size += other.sample_size
+        self.drawn += other.drawn
+        self.refused += other.refused
         for rule, count in other.broken.items():
             self.broken[rule] = self.broken.get(rule, 0) + count
 
@@ -98,7 +101,7 @@ def conditional_codes(
     allowed: Mapping[int, Tensor],
     rng: torch.Generator,
     *,
-    change: Callable[[Any], Any] | None = None,
+    change: Callable[[RoundsCategorical], RoundsCategorical] | None = None,
     labels: Tensor | None = None,
     num_candidates: int = CANDIDATES,
     effort: Effort | None = None,
@@ -127,16 +130,14 @@ def conditional_codes(
         computing" (2001), chapter 2.
     """
     effort = Effort() if effort is None else effort
-    device = rng.device
+    device, groups = rng.device, _groups(fixed, labels)
     fixed, labels = fixed.to(device), None if labels is None else labels.to(device)
-    groups = _groups(fixed, labels)
 
     def distribution_of(rows: Tensor) -> RoundsCategorical:
         latents = draw_latents(generator, len(rows), rng)
-        made = generator(latents) if labels is None else generator(latents, labels[rows])
+        made: RoundsCategorical = generator(latents) if labels is None else generator(latents, labels[rows])
         made.check_finite(type(generator).__name__)
-        changed: RoundsCategorical = made if change is None else change(made)
-        return changed
+        return made if change is None else change(made)
 
     with at_rest(generator):
         # 1. Rows whose beginnings can all be weighed.
@@ -145,17 +146,11 @@ def conditional_codes(
         begun, is_begun = _among_all(few, fixed, allowed, labels, groups, num_candidates, rng)
         effort.rows += len(fixed)
 
-        # 2. Candidates of all others that have none yet; the last rows are offered several at once.
-        choices = _Choices(groups, (~is_begun).nonzero()[:, 0], effort)
-        wanted, offered = choices.pending, 0
-        while offered < num_candidates and len(choices.pending):
-            copies = max(1, min(len(wanted) // len(choices.pending), num_candidates - offered))
-            rows = choices.pending.repeat_interleave(copies).to(device)
-            codes, log_w = distribution_of(rows).weighted(fixed[rows], allowed, rng)
-            uniforms = torch.rand(len(rows), generator=rng, device=device, dtype=torch.float64)
-            choices.offer(rows.cpu(), codes.cpu(), log_w.cpu(), (uniforms.log() < log_w).cpu())
-            offered += copies
+        # 2. Candidates of all others.
+        wanted = (~is_begun).nonzero()[:, 0]
         if len(wanted):
+            choices = _Choices(groups, wanted, effort)
+            _offer_candidates(choices, distribution_of, fixed, allowed, num_candidates, rng)
             begun[wanted] = choices.taken(rng)[wanted].to(begun)
 
         # 3. What comes later in the order.
@@ -289,6 +284,25 @@ class _Choices:
             found = torch.searchsorted(weights.cumsum(0) / weights.sum(), at, right=True)
             self.place_of[rows[order]] = pool[found.clamp_max(len(pool) - 1)]
         return codes[self.place_of]
+
+
+def _offer_candidates(
+    choices: _Choices,
+    distribution_of: Callable[[Tensor], RoundsCategorical],
+    fixed: Tensor,
+    allowed: Mapping[int, Tensor],
+    num_candidates: int,
+    rng: torch.Generator,
+) -> None:
+    """Draw candidates of the rows that have none yet; the last rows are offered several at once."""
+    count, offered, device = len(choices.pending), 0, rng.device
+    while offered < num_candidates and len(choices.pending):
+        copies = max(1, min(count // len(choices.pending), num_candidates - offered))
+        rows = choices.pending.repeat_interleave(copies).to(device)
+        codes, log_w = distribution_of(rows).weighted(fixed[rows], allowed, rng)
+        uniforms = torch.rand(len(rows), generator=rng, device=device, dtype=torch.float64)
+        choices.offer(rows.cpu(), codes.cpu(), log_w.cpu(), (uniforms.log() < log_w).cpu())
+        offered += copies
 
 
 def _groups(fixed: Tensor, labels: Tensor | None) -> Tensor:

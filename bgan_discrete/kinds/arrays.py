@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bgan_discrete.codecs import ArrayCodec, IntegersCodec, TableCodec
-from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
+from bgan_discrete.codecs.columns import BinnedColumn
 from bgan_discrete.codecs.identifiers import fresh_identifiers
 from bgan_discrete.codecs.values import number_of
 from bgan_discrete.config import IN_ROUNDS, ArrayAlgorithmConfig, ArrayDataConfig, ArrayTrainingConfig, split_holdout
@@ -33,7 +33,8 @@ from bgan_discrete.kinds.kind import (
 )
 from bgan_discrete.kinds.sample_files import on_one_line, write_npz
 from bgan_discrete.kinds.text import ABSENT_LOG_FREQUENCY, ESCORT, LOGIT_SPREAD
-from bgan_discrete.metrics.arrays import Entry, Extra, check_row_counts, evaluate_array, kmer_divergence
+from bgan_discrete.metrics.arrays import check_row_counts, evaluate_array
+from bgan_discrete.metrics.examples import figures_of_example
 from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.marginals import category_counts, log_frequencies
 from bgan_discrete.metrics.table_rows import TableColumns, rows_of_codes
@@ -65,7 +66,6 @@ from bgan_discrete.reporting.rounds import (
 from bgan_discrete.sources import ArrayData, load_array
 from bgan_discrete.sources.column_settings import split_names
 from bgan_discrete.sources.dtypes import frame_of
-from bgan_discrete.sources.examples import SEQUENCE_LENGTH, VALUES_OF_RULES, broken_rules, motif_places
 from bgan_discrete.sources.rules import Rule
 from bgan_discrete.sources.table_files import TABLE_SUFFIXES, csv_cell, format_csv, write_npy, write_table_parts
 from bgan_discrete.space import SampleSpace
@@ -83,8 +83,6 @@ MAX_INFORMATION = 200
 
 MAX_POSITION_WEIGHTS = 8_000_000
 """The discriminator ``positions`` is the default up to this many weights of its first layer, P (P K) W."""
-
-KMER = 4
 
 ROUNDS_GENERATORS: dict[str, tuple[Callable[..., RoundsGenerator], Callable[..., RoundsGenerator]]] = {
     "masked": (MaskedMLPGenerator, MaskedTransformerGenerator),
@@ -457,45 +455,3 @@ def _row_as_line(row: Any) -> str:
     """A single row as a line of CSV without the names of its columns."""
     names = format_csv({name: [] for name in row}) if isinstance(row, Mapping) else ""
     return rows_as_csv(row).removeprefix(names).removesuffix("\n")
-
-
-def figures_of_example(data: ArrayData) -> Extra | None:
-    """What only the examples can be judged by, because a program made them; None for other data.
-
-    None too where columns, bins or other rows make the examples something else.
-    """
-    codec = data.codec
-    if data.name == "table" and isinstance(codec, TableCodec):
-        columns = {column.name: column for column in codec.columns if isinstance(column, CategoryColumn)}
-        if not all(
-            name in columns and columns[name].other is None and set(columns[name].categories) <= values
-            for name, values in VALUES_OF_RULES.items()
-        ):
-            return None
-
-        def rules(codes: np.ndarray) -> dict[str, Entry]:
-            broken = broken_rules(codec.decode(codes))
-            return {f"rows that break: {rule}": (share, "lower") for rule, share in broken.items()}
-
-        return rules
-    is_motifs = isinstance(codec, IntegersCodec) and codec.describe() == f"{SEQUENCE_LENGTH} integers from 0 to 3"
-    if data.name != "motifs" or not is_motifs:
-        return None
-    places = _shares_of_places(data.codes)
-
-    def motif(codes: np.ndarray) -> dict[str, Entry]:
-        found = _shares_of_places(codes)
-        return {
-            "share of sequences with the motif": (float((motif_places(codes) >= 0).mean()), "floor"),
-            "places of the motif, total variation": (0.5 * float(np.abs(found - places).sum()), "lower"),
-            f"{KMER}-mers, divergence (bits)": (kmer_divergence(codes, data.codes, KMER, data.num_categories), "lower"),
-        }
-
-    return motif
-
-
-def _shares_of_places(codes: np.ndarray) -> np.ndarray:
-    """How often the motif begins at each position, among the sequences that have it; zeros where none has."""
-    places = motif_places(codes)
-    counts = np.bincount(places[places >= 0], minlength=codes.shape[1])
-    return counts / max(counts.sum(), 1)

@@ -183,14 +183,15 @@ def _of_parquet(path: Path) -> str:
 
 def _holds_pictures(column: Any) -> bool:
     """Whether a column of a parquet file holds encoded pictures, or rows of pixels."""
-    from pyarrow import types
+    from pyarrow import BaseExtensionType, types
 
     if types.is_struct(column):
         return any(column.field(number).name == "bytes" for number in range(column.num_fields))
     is_list = types.is_list(column) or types.is_large_list(column) or types.is_fixed_size_list(column)
     if is_list and types.is_nested(column.value_type):
         return True
-    return getattr(column, "extension_name", "").startswith("datasets.features.features.Array")
+    is_extension = isinstance(column, BaseExtensionType)
+    return is_extension and column.extension_name.startswith("datasets.features.features.Array")
 
 
 def _of_folder(folder: Path) -> str:

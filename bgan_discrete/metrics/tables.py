@@ -22,6 +22,7 @@ from bgan_discrete.metrics.arrays import (
     INDEPENDENT,
     LEAST_AUC_ROWS,
     Extra,
+    Sides,
     choose_pairs,
     compare_rows,
     draw_sides,
@@ -93,51 +94,29 @@ def evaluate_table(
     """
     places = None if targets is None else [columns.place_of(name) for name in targets]
     known = spread(training, MAX_TRAINING)
-    sides = draw_sides(samples.codes, known.codes, heldout.codes, space, seed)
+    codes = (samples.codes, known.codes, heldout.codes)
+    sides = draw_sides(*codes, space, seed)
+    has_trees = not columns.as_written
     evaluation = compare_rows(
-        samples.codes,
-        known.codes,
-        heldout.codes,
-        space,
-        sides,
-        columns.names,
-        columns.categories,
-        extra=extra,
-        seed=seed,
-        has_trees=not columns.as_written,
+        *codes, space, sides, columns.names, columns.categories, extra=extra, seed=seed, has_trees=has_trees
     )
-    rng = np.random.default_rng(seed)
-    block = slice(0, sides.size)
-    models = {name: with_values(codes[block], known, rng) for name, codes in sides.models.items()}
-    table = _Table(
-        samples.take(block), known, heldout.take(sides.heldout), known.take(sides.others), models, columns, seed
-    )
-    if columns.as_written:
-        table.add_as_written()
-    if columns.as_written or len(known) < len(training):
-        table.count_copies(evaluation, training)
     if len(known) < len(training):
         evaluation.facts["num_training"] = len(training)
         evaluation.notes.append(
             f"Of {len(training):,} training rows {len(known):,}, evenly spaced, are compared; copies "
             "are looked for among all."
         )
-    table.add_trends()
-    table.add_dependencies()
-    table.add_predictions(places)
-    table.add_privacy(is_unseen)
-    evaluation.figures |= table.figures
-    evaluation.notes += table.notes
     if not is_unseen:
         evaluation.method += (
             " Training and held-out rows are two halves of the real rows; the samples' maker knew both."
         )
-    evaluation.facts["table"] = {
-        "columns": column_profiles(table.samples, table.real, known, columns),
-        "pairs": pair_profiles(table.samples, table.real, known, columns, table.pairs),
-        "as_written": columns.as_written,
-        **table.facts,
-    }
+    table = _Table(samples, known, heldout, sides, columns, seed)
+    if columns.as_written or len(known) < len(training):
+        table.count_copies(evaluation, training)
+    table.add_all(places, is_unseen)
+    evaluation.figures |= table.figures
+    evaluation.notes += table.notes
+    evaluation.facts["table"] = table.facts_of_page()
     return evaluation
 
 
@@ -148,14 +127,16 @@ class _Table:
         self,
         samples: TableRows,
         training: TableRows,
-        real: TableRows,
-        others: TableRows,
-        models: Mapping[str, TableRows],
+        heldout: TableRows,
+        sides: Sides,
         columns: TableColumns,
         seed: int,
     ) -> None:
-        self.samples, self.training, self.real, self.others = samples, training, real, others
-        self.models, self.columns, self.seed = models, columns, seed
+        rng, block = np.random.default_rng(seed), slice(0, sides.size)
+        self.models = {name: with_values(codes[block], training, rng) for name, codes in sides.models.items()}
+        self.samples, self.training = samples.take(block), training
+        self.real, self.others = heldout.take(sides.heldout), training.take(sides.others)
+        self.columns, self.seed = columns, seed
         self.pairs = choose_pairs(len(columns.names))
         self.figures: dict[str, Figure] = {}
         self.notes: list[str] = []
@@ -168,6 +149,24 @@ class _Table:
         least = measure(floor) if isinstance(floor, TableRows) else floor
         count = count or len(self.samples)
         self.figures[key_of(title)] = Figure(title, measure(self.samples), direction, least, baselines, count)
+
+    def add_all(self, places: Sequence[int] | None, is_unseen: bool) -> None:
+        """All figures; ``places`` are the columns to predict, None for a choice of them."""
+        if self.columns.as_written:
+            self.add_as_written()
+        self.add_trends()
+        self.add_dependencies()
+        self.add_predictions(places)
+        self.add_privacy(is_unseen)
+
+    def facts_of_page(self) -> dict[str, Any]:
+        """What a page draws."""
+        return {
+            "columns": column_profiles(self.samples, self.real, self.training, self.columns),
+            "pairs": pair_profiles(self.samples, self.real, self.training, self.columns, self.pairs),
+            "as_written": self.columns.as_written,
+            **self.facts,
+        }
 
     def add_as_written(self) -> None:
         """Trees that read numbers as they are written, and values that are not in the training rows."""
@@ -299,9 +298,11 @@ class _Table:
     def _keep_scores(
         self, name: str, target: predictions.Target, scores: Mapping[str, Sequence[predictions.Score]], count: int
     ) -> None:
-        for what in ("auc", "accuracy"):
-            means = {side: float(np.mean([getattr(score, what) for score in own])) for side, own in scores.items()}
-            title = f"{'AUC' if what == 'auc' else 'accuracy'} for {name}, learnt from samples"
+        aucs = {side: [score.auc for score in own] for side, own in scores.items()}
+        accuracies = {side: [score.accuracy for score in own] for side, own in scores.items()}
+        for what, values in (("AUC", aucs), ("accuracy", accuracies)):
+            means = {side: float(np.mean(own)) for side, own in values.items()}
+            title = f"{what} for {name}, learnt from samples"
             value, floor = means.pop("samples"), means.pop("real")
             self.figures[key_of(title)] = Figure(title, value, "higher", floor, means, count)
         self.facts["predictions"].append(
@@ -313,8 +314,8 @@ class _Table:
                 "models": [
                     {
                         "name": model,
-                        "auc": {side: own[number].auc for side, own in scores.items()},
-                        "accuracy": {side: own[number].accuracy for side, own in scores.items()},
+                        "auc": {side: own[number] for side, own in aucs.items()},
+                        "accuracy": {side: own[number] for side, own in accuracies.items()},
                     }
                     for number, model in enumerate(predictions.model_names())
                 ],

@@ -3,9 +3,7 @@
 import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,37 +12,19 @@ import numpy as np
 import torch
 from typing_extensions import Self
 
-from bgan_discrete import __version__
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.config import TargetConfig, folder_of_run, load_config_values
 from bgan_discrete.devices import resolve_device
-from bgan_discrete.durable import (
-    clean_leftovers,
-    keep_permissions,
-    make_folder,
-    storage_error,
-    sync_folder,
-    working_folder,
-)
-from bgan_discrete.errors import InputError, one_line
-from bgan_discrete.game.conditional import Effort, conditional_codes
-from bgan_discrete.game.drawing import sample_codes
+from bgan_discrete.errors import InputError
 from bgan_discrete.game.players import Discriminator, Generator, check_players
 from bgan_discrete.game.resampling import Resampler
 from bgan_discrete.game.targets import Target
 from bgan_discrete.kinds.aims import Aims
 from bgan_discrete.kinds.kind import METRICS_SEED, GivenCodes, Kind, Samples
 from bgan_discrete.kinds.registry import kind_of_codec
-from bgan_discrete.manifests import MANIFEST_FILE, read_json
-from bgan_discrete.models.format import FORMAT, MODEL_FILES, check_own, model_content, read_model, write_model
-from bgan_discrete.models.obeying import (
-    as_columns,
-    from_columns,
-    joined_columns,
-    obedient_rows,
-    rule_of_verifier,
-    rules_to_check,
-)
+from bgan_discrete.models.drawing import Drawing
+from bgan_discrete.models.format import FORMAT, MODEL_FILES, read_model
+from bgan_discrete.models.obeying import rule_of_verifier, rules_to_check
 from bgan_discrete.models.sampling import (
     COMPLETED,
     beginning,
@@ -55,23 +35,15 @@ from bgan_discrete.models.sampling import (
     needs_weights,
     prompt_of,
 )
+from bgan_discrete.models.saving import save_model
 from bgan_discrete.nn import ContinuousConvGenerator
 from bgan_discrete.nn.rounds import RoundsGenerator
 from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
-    ModelFacts,
-    existing_card,
-    existing_picture,
-    pointed_at,
-    remove_card,
-    render_card,
-    write_card,
 )
-from bgan_discrete.publishing.card import Samples as CardSamples
-from bgan_discrete.publishing.hub import check_repo_id, find_model, names_hub_model, push_folder
+from bgan_discrete.publishing.hub import find_model, names_hub_model, push_folder
 from bgan_discrete.reporting.page import write_report_page
-from bgan_discrete.reporting.rounds import OWN, sentence_of_rounds
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.sources.rules import Rule
 from bgan_discrete.training.labels import labels_of_samples
@@ -238,70 +210,23 @@ class Pipeline:
             complete = self.kind.completion(self.codec, num_samples, decoding_rng(seed, COMPLETED))
             decode = self.kind.decoder(self.codec, decode, decoding_rng(seed))
         of_samples = labels_of_samples(class_numbers(self.generator, labels), num_samples, self.num_classes)
-        change, resampler = (
-            change_of(self.generator, temperature, top_k, top_p, rounds),
-            self._resampler(resample, reward),
-        )
+        change = change_of(self.generator, temperature, top_k, top_p, rounds)
+        resampler = self._resampler(resample, reward)
         start, asked = self._asked(prompt, given, num_samples)
         rules = rules_to_check(self.rules(constraints, verifier), () if asked is None else asked.rules, mode)
-        is_weighted = asked is not None and asked.is_weighted
-        if is_weighted and resampler is not None:
+        if asked is not None and asked.is_weighted and resampler is not None:
             raise InputError(
                 f"resample must be 1 where what is given does not come first in the order of a causal generator, or "
                 f"is one of several values, got {resample}"
             )
         rng = seed if isinstance(seed, torch.Generator) else torch.Generator(self.device).manual_seed(seed)
-        effort = Effort()
-
-        def draw(rows: np.ndarray) -> np.ndarray:
-            """Codes of some of the samples, which may come more than once."""
-            labels_of_rows = None if of_samples is None else torch.from_numpy(of_samples[rows])
-            fixed = None if asked is None else torch.from_numpy(asked.codes[rows])
-            if asked is not None and fixed is not None and is_weighted:
-                allowed = {place: torch.from_numpy(codes) for place, codes in asked.allowed.items()}
-                return conditional_codes(
-                    self.generator, fixed, allowed, rng, change=change, labels=labels_of_rows, effort=effort
-                ).numpy()
-            return sample_codes(
-                self.generator,
-                len(rows),
-                rng,
-                self.device,
-                batch_size,
-                change,
-                labels=labels_of_rows,
-                resampler=resampler,
-                prompt=start,
-                fixed=fixed,
-            ).numpy()
-
-        exact = {} if asked is None or mode == "ranges" else asked.exact
-        to_values: Callable[[np.ndarray], Any] = decode
-
-        def decoded(codes: np.ndarray, rows: np.ndarray) -> Any:
-            """What codes of some of the samples stand for, with the values that were given."""
-            values = to_values(codes)
-            for place, given_values in exact.items():
-                name = self.codec.column_names[place]
-                told = [given_values[row] for row in rows.tolist()]
-                values[name] = [own if one is None else one for own, one in zip(values[name], told, strict=True)]
-            return values
-
-        every = np.arange(num_samples)
-        blocks = [every[first : first + batch_size] for first in range(0, num_samples, batch_size)]
-        values: Any
-        if rules:
-
-            def columns_of(codes: np.ndarray, rows: np.ndarray) -> Any:
-                return as_columns(decoded(codes, rows))
-
-            parts = [obedient_rows(draw, columns_of, rules, block, effort) for block in blocks]
-            codes, columns = np.concatenate([part for part, _ in parts]), joined_columns([part for _, part in parts])
-            values = from_columns(columns)
-        else:
-            codes = np.concatenate([draw(block) for block in blocks]) if is_weighted else draw(every)
-            values = decoded(codes, every)
-        return Samples(codes, values if complete is None else complete(values, 0), of_samples, effort, mode)
+        of_columns = {} if asked is None or mode == "ranges" else asked.exact
+        exact = {self.codec.column_names[place]: values for place, values in of_columns.items()}
+        drawing = Drawing(
+            self.generator, decode, rng, self.device, batch_size, change, resampler, start, of_samples, asked, exact
+        )
+        codes, values = drawing.samples(num_samples, rules)
+        return Samples(codes, values if complete is None else complete(values, 0), of_samples, drawing.effort, mode)
 
     def _asked(self, prompt: str, given: Any, num_samples: int) -> tuple[torch.Tensor | None, GivenCodes | None]:
         """The codes of a prompt, and what samples in rounds are to have, by a prompt too, for each of them."""
@@ -466,31 +391,7 @@ class Pipeline:
                 Nothing has been written then.
             StorageError: If the folder or a file in it cannot be written.
         """
-        reference = None if repo_id is None else check_repo_id(repo_id)
-        folder = Path(folder)
-        tensors, config = model_content(self.generator)
-        check_own(folder)
-        try:
-            make_folder(folder)
-            clean_leftovers(folder)
-            with working_folder(folder) as working:
-                write_model(working, tensors, config, self.codec.to_json())
-                for file in MODEL_FILES:
-                    keep_permissions(folder / file, working / file)
-                sync_folder(working)
-                card, picture = self._card(working, reference or folder.resolve().name)
-                with suppress(OSError):
-                    remove_card(folder)
-                # The configuration first: it asks for a manifest of these files, and one that is there is another's.
-                for file in MODEL_FILES:
-                    (working / file).replace(folder / file)
-                    sync_folder(folder)
-        except OSError as error:
-            raise storage_error(f"model {str(folder)!r}", error) from None
-        try:
-            write_card(folder, card, picture)
-        except OSError as error:
-            warnings.warn(f"the model is saved, its card is not: {one_line(error)}", stacklevel=2)
+        save_model(Path(folder), repo_id, self.kind, self.generator, self.codec, self._origin)
 
     save_pretrained = save
 
@@ -537,17 +438,6 @@ class Pipeline:
                 revision=revision,
                 create_pr=create_pr,
             )
-
-    def _card(self, working: Path, reference: str) -> tuple[str, bytes | None]:
-        """The card of the model whose files have just been written: its own if it is the one that was loaded."""
-        origin = self._origin
-        if origin is not None:
-            with suppress(OSError, ValueError, LookupError, TypeError):
-                same = read_json(origin / MANIFEST_FILE)["files"] == read_json(working / MANIFEST_FILE)["files"]
-                known = existing_card(origin) if same else None
-                if known is not None:
-                    return pointed_at(known, reference), existing_picture(origin, known)
-        return render_card(model_facts(self), None, CardSamples(), reference), None
 
     @classmethod
     def from_pretrained(
@@ -602,26 +492,3 @@ def load(
         The pipeline.
     """
     return Pipeline.from_pretrained(model, device, revision=revision, token=token)
-
-
-def _sentence_of_rounds(generator: Generator) -> str:
-    """How a generator draws in rounds; nothing of others."""
-    if not isinstance(generator, RoundsGenerator) or generator.num_rounds == 1:
-        return ""
-    order, cut = (generator.settings.get(name, OWN) for name in ("order", "cut"))
-    return sentence_of_rounds(order, cut, generator.sizes)
-
-
-def model_facts(pipeline: Pipeline) -> ModelFacts:
-    """What a model card says of a model, whatever its training."""
-    codec = pipeline.codec
-    return ModelFacts(
-        words=pipeline.kind.words(codec),
-        generator=type(pipeline.generator).__name__,
-        parameters=sum(parameter.numel() for parameter in pipeline.generator.parameters()),
-        sample=pipeline.generator.space.event_shape,
-        categories=codec.num_categories,
-        codec=codec.describe(),
-        version=__version__,
-        rounds=_sentence_of_rounds(pipeline.generator),
-    )

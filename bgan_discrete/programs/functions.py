@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import math
+import os
 import signal
 import sys
 import threading
@@ -88,12 +89,14 @@ def load_function(text: str, argument: str) -> Function:
         ) from None
     except (Exception, SystemExit) as error:
         raise _import_failed(text, argument, error) from None
-    if not hasattr(module, name):
+    try:
+        function = getattr(module, name)
+    except AttributeError:
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise InputError(
             f"{argument} must name a function of {place}, got {text!r}; it has {', '.join(functions[:10]) or 'none'}"
-        )
-    return checked_function(getattr(module, name), argument, text)
+        ) from None
+    return checked_function(function, argument, text)
 
 
 def checked_function(function: Any, argument: str, text: str | None = None) -> Function:
@@ -133,9 +136,14 @@ def _search_last(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
+def _is_frame(samples: Any) -> bool:
+    """Whether a batch is a data frame of pandas, or a column of one; pandas is not imported for that."""
+    return hasattr(samples, "iloc")
+
+
 def rows(samples: Any, start: int, stop: int) -> Any:
     """Some of a batch: of a list, of an array, or of a data frame, whose rows are numbered from 0 again."""
-    if hasattr(samples, "iloc"):
+    if _is_frame(samples):
         return samples.iloc[start:stop].reset_index(drop=True)
     return samples[start:stop]
 
@@ -211,7 +219,7 @@ def _shortened(value: Any, length: int = 200) -> str:
 def shown_sample(samples: Any, place: int) -> str:
     """One of a batch on one line of about 200 characters."""
     one = rows(samples, place, place + 1)
-    return _shortened(one.to_dict("records")[0] if hasattr(one, "iloc") and one.ndim == 2 else next(iter(one)))
+    return _shortened(one.to_dict("records")[0] if _is_frame(one) and one.ndim == 2 else next(iter(one)))
 
 
 def too_long(seconds: float) -> str:
@@ -226,7 +234,7 @@ def timer(seconds: float) -> Iterator[None]:
     This needs the main thread of a POSIX system whose alarm nobody else uses; elsewhere, and while a function is inside
     of a library written in another language, a call can take as long as it likes.
     """
-    can_ring = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    can_ring = os.name == "posix" and threading.current_thread() is threading.main_thread()
     if (
         not can_ring
         or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL

@@ -273,8 +273,7 @@ def _unreachable(error: Exception) -> str:
 
 
 def _refusal(error: Any) -> str:
-    said = getattr(error, "server_message", None)
-    response = getattr(error, "response", None)
+    said, response = error.server_message, error.response
     status = None if response is None else response.status_code
     hint = "; is the token right, and may it write there? (hf auth login, or HF_TOKEN)" if status in (401, 403) else ""
     return (f"{status} {one_line(ValueError(said))}" if said and status else one_line(error)) + hint

@@ -17,7 +17,7 @@ from bgan_discrete.metrics.figure import Evaluation
 from bgan_discrete.metrics.table_rows import TableColumns, TableRows
 from bgan_discrete.metrics.tables import evaluate_table
 from bgan_discrete.reporting.page import write_evaluation_page
-from bgan_discrete.sources.matched_tables import MAX_CATEGORIES, match_tables
+from bgan_discrete.sources.matched_tables import MAX_CATEGORIES, MatchedTables, match_tables
 from bgan_discrete.space import SampleSpace
 from bgan_discrete.streams import say, write_product
 
@@ -46,8 +46,7 @@ def compare_tables(
     for the floor; then no figure can say whether samples tell training rows from others.
 
     Args:
-        real: The rows that the synthetic ones were made from: a file (.csv, .tsv, .parquet, .npy), a data frame or a
-            dictionary of columns.
+        real: The real rows: a file (.csv, .tsv, .parquet, .npy), a data frame or a dictionary of columns.
         synthetic: The rows to judge, likewise.
         holdout: Real rows that were kept from what made the synthetic ones, likewise; None for none.
         targets: Columns that models learn to predict; None for the last one, and two that others tell most of.
@@ -85,20 +84,24 @@ def compare_tables(
         delimiter=delimiter,
         header=header,
     )
+    return _evaluation(tables, targets, seed)
+
+
+def _evaluation(tables: MatchedTables, targets: Sequence[str] | None, seed: int) -> Evaluation:
+    """The figures of the synthetic rows, with halves of the real ones where none are held out."""
     rng = np.random.default_rng(seed)
     known = TableColumns(tables.names, tables.categories, tables.is_number, as_written=True, is_date=tables.is_date)
     rows = [TableRows(codes, values) for codes, values in zip(tables.codes, tables.values, strict=True)]
     # The rows of a file may be sorted, and blocks of them are compared.
     rows = [side.take(rng.permutation(len(side))) for side in rows]
     training, samples, *others = rows
+    is_unseen = bool(others)
     if not others:
         middle = (len(training) + 1) // 2
         others, training = [training.take(slice(middle, None))], training.take(slice(0, middle))
     sizes = tuple(known.sizes)
     space = SampleSpace((len(sizes),), max(2, *sizes), sizes)
-    report = evaluate_table(
-        samples, training, others[0], known, space, targets=targets, is_unseen=holdout is not None, seed=seed
-    )
+    report = evaluate_table(samples, training, others[0], known, space, targets=targets, is_unseen=is_unseen, seed=seed)
     report.notes += tables.notes
     return report
 

@@ -70,27 +70,27 @@ def fit(
         scratch = tempfile.TemporaryDirectory(prefix="bgan-")
         output_dir = Path(scratch.name) / "run"
     folder = Path(output_dir)
-    # Names of columns may be a list here, and their kinds a dictionary; on a command line they are one text.
-    options = {
-        name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
-    }
     own = {name: function for name, function in (("verifier", verifier), ("reward", reward)) if function is not None}
-    for name, function in own.items():
-        options[name] = function if isinstance(function, str) else Program(function, name=name).text
-    values = {**options, "dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
+    values = {**_flat(options), **{name: _text_of(name, function) for name, function in own.items()}}
+    values |= {"dataset": IN_MEMORY if named is None else named, "output_dir": str(folder)}
     config = get_kind(kind).config_class.from_flat(values)
-    model = train(
-        config,
-        dataset=in_memory,
-        progress=progress,
-        is_kept=scratch is None,
-        judge=judge,
-        **own,
-    ).pipeline
+    model = train(config, dataset=in_memory, progress=progress, is_kept=scratch is None, judge=judge, **own).pipeline
     if model is None:
         raise InputError("fit returns a model in the first process only: call it from one process, or use the Trainer")
     model.remember(folder / "model", model.data, in_memory, scratch)
     return model
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as on a command line: there lists of columns, and columns with their kinds, are one text."""
+    return {
+        name: _joined(value) if isinstance(value, (list, tuple, Mapping)) else value for name, value in options.items()
+    }
+
+
+def _text_of(name: str, function: OwnProgram) -> str:
+    """The name by which a command line would have a user's function."""
+    return function if isinstance(function, str) else Program(function, name=name).text
 
 
 def _joined(names: Sequence[Any] | Mapping[Any, Any]) -> str:

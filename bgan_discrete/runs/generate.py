@@ -67,10 +67,7 @@ def generate(
     if columns is not None:
         check_at_least_one(columns=columns)
     check_sharpening(temperature, top_k, top_p)
-    if reward is None and reward_weight != "1":
-        raise InputError(f"reward_weight needs a reward; leave it out, got {reward_weight!r}")
-    if TargetConfig(reward=reward, reward_weight=reward_weight).weight[0] != "weight":
-        raise InputError(f"reward_weight must be a number where samples are drawn, got {reward_weight!r}")
+    target = _checked_target(reward, reward_weight)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "prompt": prompt}
     options |= {"given": given, "constraints": constraints or (), "verifier": verifier, "rounds": rounds}
     if labels is not None:
@@ -85,16 +82,25 @@ def generate(
 
     # 3. Draw and write.
     effort = Effort()
-    with Aims(pipeline.kind, pipeline.codec, TargetConfig(reward=reward, reward_weight=reward_weight)) as aims:
+    with Aims(pipeline.kind, pipeline.codec, target) as aims:
         if reward is not None:
             options["reward"] = aims.target("additive")
         parts = draw_in_parts(pipeline, num_samples, seed, resample=resample, decode=decode, **options)
         parts = _counted(parts, effort)
         pipeline.kind.write(parts, output, num_samples, pipeline.codec, columns=columns, decode=decode)
     if output is not None:
-        for line in [*effort.lines(), *aims.lines()]:
+        for line in (*effort.lines(), *aims.lines(), f"{num_samples} samples: {output}"):
             say(line)
-        say(f"{num_samples} samples: {output}")
+
+
+def _checked_target(reward: str | None, reward_weight: str) -> TargetConfig:
+    """What draws are weighed by, whose weight is a number here: there are no data to choose it by."""
+    if reward is None and reward_weight != "1":
+        raise InputError(f"reward_weight needs a reward; leave it out, got {reward_weight!r}")
+    target = TargetConfig(reward=reward, reward_weight=reward_weight)
+    if target.weight[0] != "weight":
+        raise InputError(f"reward_weight must be a number where samples are drawn, got {reward_weight!r}")
+    return target
 
 
 def _counted(parts: Iterator[Samples], effort: Effort) -> Iterator[Samples]:

@@ -11,7 +11,8 @@ from bgan_discrete.diagnosis import Outcome, check_outcome
 from bgan_discrete.errors import one_line
 from bgan_discrete.manifests import MAX_TEXT_BYTES, read_json
 from bgan_discrete.metrics.figure import figures_of
-from bgan_discrete.models.pipeline import Pipeline, load, model_facts
+from bgan_discrete.models.pipeline import Pipeline, load
+from bgan_discrete.models.saving import model_facts
 from bgan_discrete.publishing.card import (
     RunFacts,
     Samples,
@@ -51,7 +52,8 @@ def write_run_card(
     """Put the card of a finished run into its model's folder; whatever is wrong with it is said and stops nothing."""
     try:
         samples = Samples(lines, None if picture is None else picture.read_bytes())
-        card = render_card(model_facts(pipeline), run_facts(config, folder, pipeline), samples, folder.model.name)
+        facts = model_facts(pipeline.kind, pipeline.generator, pipeline.codec)
+        card = render_card(facts, run_facts(config, folder, pipeline), samples, folder.model.name)
         if not write_card(folder.model, card, samples.picture):
             say(f"card:    {folder.model / 'README.md'} was written or edited by somebody, and stays as it is")
     except Exception as error:

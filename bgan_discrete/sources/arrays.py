@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bgan_discrete.checks import check_limit, check_seed, check_share
+from bgan_discrete.checks import check_split
 from bgan_discrete.codecs.arrays import ArrayCodec, IntegersCodec
 from bgan_discrete.codecs.columns import BinnedColumn, CategoryColumn
 from bgan_discrete.codecs.fitting import FitOptions, fit_columns, fit_identifiers
@@ -53,25 +53,20 @@ def load_array(
 ) -> ArrayData:
     """Load integers or a table, hold some rows out, and turn both parts into codes.
 
-    The codec knows the categories of all rows, held out or not: what can stand in a column is no secret of the data.
-    Where bins are cut, and which numbers and lumped values are drawn, it learns from the training rows alone. A column
-    of a table of which nothing can be learnt, such as an identifier, is left out with a warning, unless ``columns`` or
-    ``column`` names it. Of kind ``identifier`` it is not learnt either, but samples have new values of its form, none
-    of which any row has.
+    The codec knows the categories of all rows, held out or not; where bins are cut, and which numbers and lumped values
+    are drawn, it learns from the training rows alone. A column of which nothing can be learnt is left out with a
+    warning, unless ``columns`` or ``column`` names it; of kind ``identifier``, samples have new values of its form.
 
     Args:
         dataset: ``records``, ``motifs`` or ``table`` (made by a program), a .npy, .npz, .csv, .tsv or .parquet file, an
-            array, a tensor, lists in a list, a dictionary of columns or a data frame. An index that numbers the rows,
-            as pandas writes it, is left out unless ``columns`` names it.
+            array, a tensor, lists in a list, a dictionary of columns or a data frame.
         layout: ``array``: integers or single characters ``[samples, ...]``, a category for each value that occurs;
             ``table``: columns with categories of their own; ``auto``: what the data are.
-        columns: Names of a table's columns to take, in this order; None for all.
+        columns: Names of a table's columns to take, in this order; None for all but an index of row numbers.
         drop: Names of columns to leave out.
         bins: See `TableCodec.fit`, as of ``max_categories``, ``column`` and ``rare``.
         max_categories: The most categories of a column.
-        column: Kinds of single columns, by their names, such as ``{"age": "integer:32"}``; or as text, such as
-            ``age=integer:32``, with commas between several; or a ``.json`` file of such a dictionary or of SDV's
-            metadata.
+        column: Kinds of single columns, such as ``{"age": "integer:32"}``, or all else that `column_settings` reads.
         rare: Whether values that are lumped together are ``drawn`` or ``private``.
         missing: Texts that mean a missing value, beside the empty cell.
         delimiter: Between the cells of a CSV file, ``tab`` for a tab; None for that of its suffix.
@@ -90,29 +85,27 @@ def load_array(
     Raises:
         InputError: If an argument or the data cannot be used; the message names file, row and column.
     """
-    check_limit(limit)
-    check_share("holdout", holdout)
-    check_seed(seed)
+    check_split(limit, holdout, seed)
     settings = column_settings(column) if codec is None else ColumnSettings()
     request = Request(layout, columns, drop, missing, delimiter, header, key, label_column, settings)
-    if codec is not None:
-        is_table = isinstance(codec, TableCodec)
-        columns = codec.column_names if is_table else columns
-        request = replace(request, layout="table" if is_table else "array", columns=columns, drop=())
     options = FitOptions(bins, max_categories, settings.kinds, rare)
-    return _load(request, dataset, heldout, limit, holdout, seed, codec, options)
+    return _load(request, options, dataset, heldout, limit, holdout, seed, codec)
 
 
 def _load(
     request: Request,
+    options: FitOptions,
     dataset: Dataset,
     heldout: Dataset | None,
     limit: int | None,
     holdout: float,
     seed: int,
     codec: ArrayCodec | None,
-    options: FitOptions,
 ) -> ArrayData:
+    if isinstance(codec, TableCodec):
+        request = replace(request, layout="table", columns=codec.column_names, drop=())
+    elif codec is not None:
+        request = replace(request, layout="array", drop=())
     findings, place = request.findings, f"dataset {place_of(dataset)}"
     rows, labels = request.read(dataset, "dataset", limit)
     count = len(rows) if isinstance(rows, np.ndarray) else len(next(iter(rows.values())))

@@ -119,14 +119,19 @@ def match_tables(
             notes.append(f"{str(error).partition(': ')[0]}: it is left out")
     if not coded:
         raise InputError(f"real and synthetic have no usable column in common: {'; '.join(notes)}")
-    parts = range(len(tables))
+    return _stacked(coded, len(tables), notes)
+
+
+def _stacked(coded: dict[str, _Coded], num_tables: int, notes: list[str]) -> MatchedTables:
+    """The columns of each table side by side."""
+    tables = range(num_tables)
     return MatchedTables(
         tuple(coded),
         tuple(column.categories for column in coded.values()),
         tuple(column.is_number for column in coded.values()),
         tuple(column.is_date for column in coded.values()),
-        tuple(np.stack([column.codes[part] for column in coded.values()], axis=1) for part in parts),
-        tuple(np.stack([column.values[part] for column in coded.values()], axis=1) for part in parts),
+        tuple(np.stack([column.codes[table] for column in coded.values()], axis=1) for table in tables),
+        tuple(np.stack([column.values[table] for column in coded.values()], axis=1) for table in tables),
         tuple(notes),
     )
 

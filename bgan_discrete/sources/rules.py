@@ -300,9 +300,7 @@ class _Reader:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             inner, sign = self._number(node.operand), -1.0 if isinstance(node.op, ast.USub) else 1.0
             return _Term(True, lambda batch: sign * inner.values(batch))
-        raise self._refused(
-            "only columns, numbers, strings and + - * / can be compared", getattr(node, "col_offset", None)
-        )
+        raise self._refused("only columns, numbers, strings and + - * / can be compared", node.col_offset)
 
     def _number(self, node: ast.expr) -> _Term:
         term = self._term(node)

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bgan_discrete.checks import check_choice, check_limit, check_seed, check_share
+from bgan_discrete.checks import check_choice, check_split
 from bgan_discrete.codecs import TextCodec, TextCodecOptions
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.sources import conservation
@@ -195,9 +195,7 @@ def _check(unit: str, layout: str, limit: int | None, holdout: float, seed: int,
     check_choice("layout", layout, LAYOUTS)
     if unit == "text" and layout == "pad":
         raise InputError("unit 'text' needs layout 'window': a whole text is longer than a sample")
-    check_limit(limit)
-    check_share("holdout", holdout)
-    check_seed(seed)
+    check_split(limit, holdout, seed)
     if ends != (layout == "pad"):
         raise InputError(
             f"layout must be {'pad' if ends else 'window'} with a codec whose samples "

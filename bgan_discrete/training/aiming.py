@@ -67,7 +67,8 @@ def _ask(target: Target, data: TrainingData, rows: NDArray[np.int64]) -> Terms:
     """What the programs say of rows, on the CPU."""
     asked = [target.begin(data.rows(part)[0]) for part in torch.from_numpy(rows).split(ASKED_AT_ONCE)]
     said = [wait() for wait in asked]
-    return Terms(*(torch.cat([getattr(part, name) for part in said]).cpu() for name in ("log_validity", "reward")))
+    log_validity = torch.cat([terms.log_validity for terms in said]).cpu()
+    return Terms(log_validity, torch.cat([terms.reward for terms in said]).cpu())
 
 
 def _thinned(log_w: Tensor, dice: np.random.Generator) -> NDArray[np.bool_]:

@@ -158,7 +158,7 @@ class TrainingData:
 
 def _check_codes(codes: np.ndarray | Tensor, num_categories: int) -> None:
     """Raise InputError for anything but codes ``[samples, *event_shape]`` of K categories."""
-    kind = str(getattr(codes, "dtype", type(codes).__name__)).removeprefix("torch.")
+    kind = str(codes.dtype if isinstance(codes, (np.ndarray, Tensor)) else type(codes).__name__).removeprefix("torch.")
     if kind not in CODE_DTYPES:
         raise InputError(
             f"codes must be an integer array ({', '.join(CODE_DTYPES)}), got {kind}"

@@ -68,8 +68,9 @@ class Ending:
             self._caught.append(signal.Signals(number))
 
         watched = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-            watched.append(signal.SIGHUP)
+        hangup = signal.Signals.__members__.get("SIGHUP")
+        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # as under nohup
+            watched.append(hangup)
         before = {number: signal.signal(number, handle) for number in watched}
         try:
             yield

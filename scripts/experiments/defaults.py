@@ -27,6 +27,7 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from experiments import rounds
+from experiments.cells import Cell, read_records, run_cells
 from experiments.laboratory import Table
 from experiments.rounds_data import Figures, ImageFigures, LevelFigures, TableFigures, TextFigures
 from experiments.rounds_report import mean_of
@@ -165,20 +166,6 @@ for _generator, _width, _depth, _batch in (
     )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run."""
-
-    data: str
-    variant: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """``data set/variant/seed``."""
-        return f"{self.data}/{self.variant}/{self.seed}"
-
-
 CELLS: tuple[Cell, ...] = tuple(
     Cell(data, name, seed)
     for data in DATA_SETS
@@ -215,7 +202,7 @@ class Laboratory:
             "output_dir": str(folder), "num_samples": 0, "seed": cell.seed, "max_seconds": self.seconds,
             "max_steps": 10**6, "sample_interval": 0, "checkpoint_interval": 0, "threads": self.threads,
         }  # fmt: skip
-        return dataset.config.from_flat({**of_data, **own, **VARIANTS[cell.variant].options})
+        return dataset.config.from_flat({**of_data, **own, **VARIANTS[cell.method].options})
 
     def measure(self, cell: Cell) -> dict[str, Any]:
         """The record of a cell."""
@@ -242,7 +229,7 @@ class Laboratory:
             "cell": cell.name,
             "budget": self.budget(cell),
             "seconds": self.seconds,
-            "options": dict(VARIANTS[cell.variant].options),
+            "options": dict(VARIANTS[cell.method].options),
             "generator": config.to_flat()["generator"],
             "phases": config.phases,
             "steps": facts["training"]["steps"],
@@ -356,9 +343,9 @@ def main() -> int:
         print("\n".join(cell.name for cell in CELLS))
     if values["cells"]:
         laboratory = Laboratory(Path(values["data"]), values["seconds"], values["threads"])
-        rounds.run_cells(values["cells"], laboratory, results, CELLS)
+        run_cells(values["cells"], laboratory, results, CELLS)
     if values["report"]:
-        print(render(rounds.read_records(results)))
+        print(render(read_records(results)))
     return 0
 
 

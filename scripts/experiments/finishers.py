@@ -27,6 +27,7 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from experiments import rounds
+from experiments.cells import Cell, read_records, run_cells
 from experiments.finishers_game import Finish, Task, by_play, plays_rounds
 from experiments.finishers_generations import Generations, by_generations
 from experiments.finishers_implicit import Implicit, by_implicit
@@ -93,20 +94,6 @@ FINISHERS: dict[str, Finisher] = {
 """The game with each estimator that can be played in rounds, and three others."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One line of the results; the finisher may be ``start`` or ``twin``."""
-
-    setup: str
-    finisher: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """``data set/finisher/seed``."""
-        return f"{self.setup}/{self.finisher}/{self.seed}"
-
-
 CELLS: tuple[Cell, ...] = tuple(
     Cell(setup, finisher, seed)
     for setup in SETUPS
@@ -129,27 +116,27 @@ class Laboratory:
 
     def total(self, cell: Cell) -> float:
         """Of all trainings behind a cell."""
-        return self.spending.start + (0 if cell.finisher == "start" else self.spending.own)
+        return self.spending.start + (0 if cell.method == "start" else self.spending.own)
 
     def budget(self, cell: Cell) -> str:
         """``60 s`` of likelihood, or ``60 + 60 s`` with a finisher."""
         unit = "steps" if self.spending.in_steps else "s"
-        if cell.finisher in FINISHERS:
+        if cell.method in FINISHERS:
             return f"{self.spending.start:g} + {self.spending.own:g} {unit}"
         return f"{self.total(cell):g} {unit}"
 
     def by_likelihood(self, cell: Cell, amount: float) -> dict[str, Any]:
         """Weights after so much of likelihood, and facts of the training."""
-        setup, laboratory = SETUPS[cell.setup], copy.copy(self.rounds)
+        setup, laboratory = SETUPS[cell.data], copy.copy(self.rounds)
         laboratory.spending = replace(self.spending, own=amount)
         wanted = rounds.Cell(setup.data, setup.training, setup.rounds, 1, cell.seed)
         return laboratory.trained(wanted, setup.training)
 
     def trained(self, cell: Cell) -> dict[str, Any]:
         """The weights of a cell, and facts of its last training."""
-        if cell.finisher not in FINISHERS:
+        if cell.method not in FINISHERS:
             return self.by_likelihood(cell, self.total(cell))
-        setup, finisher = SETUPS[cell.setup], FINISHERS[cell.finisher]
+        setup, finisher = SETUPS[cell.data], FINISHERS[cell.method]
         start, data = self.by_likelihood(cell, self.spending.start), self.rounds.data(setup.data)
         network = TRAININGS[setup.training].network
         torch.manual_seed(cell.seed)
@@ -160,9 +147,9 @@ class Laboratory:
 
     def measure(self, cell: Cell) -> dict[str, Any]:
         """The record of a cell."""
-        setup, measure = SETUPS[cell.setup], self.rounds.figures(SETUPS[cell.setup].data)
+        setup, measure = SETUPS[cell.data], self.rounds.figures(SETUPS[cell.data].data)
         plan = TRAININGS[setup.training]
-        settings = asdict(FINISHERS[cell.finisher].settings if cell.finisher in FINISHERS else plan)
+        settings = asdict(FINISHERS[cell.method].settings if cell.method in FINISHERS else plan)
         record: dict[str, Any] = {
             "cell": cell.name,
             "budget": self.budget(cell),
@@ -268,9 +255,9 @@ def main() -> int:
         print("\n".join(cell.name for cell in CELLS))
     if values["cells"]:
         laboratory = Laboratory(Path(values["data"]), Path(values["cache"]), spending)
-        rounds.run_cells(values["cells"], laboratory, results, CELLS)
+        run_cells(values["cells"], laboratory, results, CELLS)
     if values["report"]:
-        print(render(rounds.read_records(results)))
+        print(render(read_records(results)))
     return 0
 
 

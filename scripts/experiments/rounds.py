@@ -9,7 +9,6 @@ cache folder: cells that differ in the sampling share one, and so do all S of a 
 are CPU seconds of this process, which has one thread, so that a busy machine changes a figure little; or steps.
 """
 
-import fnmatch
 import functools
 import hashlib
 import json
@@ -27,6 +26,7 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from experiments import rounds_report, rounds_speed
+from experiments.cells import append_record, read_records, run_cells
 from experiments.rounds_data import DATA_SETS, Figures
 from experiments.rounds_training import (
     LATENT_SIZE,
@@ -304,53 +304,6 @@ def negative_log_prob(generator: Generator, codes: np.ndarray, among: Tensor | N
     return -float(log_prob.mean())
 
 
-def key_of(record: Mapping[str, Any]) -> tuple[str, str]:
-    """What a record is of; a later one of the same key takes the place of an earlier one."""
-    return record["cell"], record["budget"]
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a results file; of several of one key the last."""
-    if not path.is_file():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return list({key_of(record): record for record in lines}.values())
-
-
-def append_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Add a line at once, so that several processes can share a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, allow_nan=False) + "\n")
-
-
-def run_cells(patterns: Sequence[str], laboratory: Any, results: Path, cells: Sequence[Any] = CELLS) -> None:
-    """Measure the cells that a pattern matches and that are not in the results file yet.
-
-    Args:
-        patterns: Globs of the names of cells.
-        laboratory: Its ``budget`` and ``measure`` are asked of a cell.
-        results: The results file.
-        cells: All that there are; each has a ``name``.
-
-    Raises:
-        InputError: If a pattern matches none.
-    """
-    for pattern in patterns:
-        if not any(fnmatch.fnmatch(cell.name, pattern) for cell in cells):
-            raise InputError(f"cells must match names such as {cells[0].name} (see --list), got {pattern!r}")
-    chosen = [cell for cell in cells if any(fnmatch.fnmatch(cell.name, pattern) for pattern in patterns)]
-    done = {key_of(record) for record in read_records(results)}
-    wanted = [cell for cell in chosen if (cell.name, laboratory.budget(cell)) not in done]
-    if len(wanted) < len(chosen):
-        print(f"{len(chosen) - len(wanted)} of {len(chosen)} cells are there already", flush=True)
-    for number, cell in enumerate(wanted, 1):
-        record = laboratory.measure(cell)
-        append_record(results, record)
-        shown = record.get("failed") or ", ".join(f"{name} {value:g}" for name, value in record["figures"].items())
-        print(f"cell {number} of {len(wanted)}: {cell.name}, {record['budget']}: {shown}", flush=True)
-
-
 def make_parser(description: str, examples: Sequence[str], command: str, form: str, results: Path) -> Parser:
     """The flags of a table of cells.
 
@@ -398,7 +351,8 @@ def main() -> int:
     if values["list"]:
         print("\n".join(cell.name for cell in CELLS))
     if values["cells"]:
-        run_cells(values["cells"], Laboratory(Path(values["data"]), Path(values["cache"]), spending), results)
+        laboratory = Laboratory(Path(values["data"]), Path(values["cache"]), spending)
+        run_cells(values["cells"], laboratory, results, CELLS)
     if values["speed"]:
         append_record(results, rounds_speed.measure(Path(values["data"])))
     if values["report"]:

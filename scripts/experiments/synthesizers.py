@@ -32,7 +32,8 @@ if __name__ == "__main__":
 import numpy as np
 import pandas as pd
 import torch
-from experiments import rounds, synthesizers_report
+from experiments import synthesizers_report
+from experiments.cells import Cell, read_records, run_cells
 from experiments.synthesizers_measures import measure, read_table, rows_of, told_by_trees
 from experiments.synthesizers_own import VARIANTS
 
@@ -89,20 +90,6 @@ DATA_SETS: dict[str, DataSet] = {
 OWN = ("default", "game", "chow_liu", "independent", *VARIANTS)
 PEERS = ("ctgan", "tvae", "copula", "arf", "synthpop")
 OF_DEFAULT = ("conditions", "agreement")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Rows of one method, or figures of those of ``default``."""
-
-    data: str
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """``data set/method/seed``."""
-        return f"{self.data}/{self.method}/{self.seed}"
 
 
 CELLS: tuple[Cell, ...] = tuple(
@@ -272,11 +259,9 @@ def main() -> int:
         print("\n".join(cell.name for cell in CELLS))
     if values["cells"]:
         folders = Path(values["data"]), Path(values["cache"])
-        rounds.run_cells(
-            values["cells"], Laboratory(*folders, values["seconds"], values["peers_python"]), results, CELLS
-        )
+        run_cells(values["cells"], Laboratory(*folders, values["seconds"], values["peers_python"]), results, CELLS)
     if values["report"]:
-        print(synthesizers_report.render(rounds.read_records(results)))
+        print(synthesizers_report.render(read_records(results)))
     return 0
 
 

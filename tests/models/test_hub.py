@@ -24,7 +24,7 @@ from bgan_discrete import ConvGenerator, InputError, Pipeline
 from bgan_discrete.codecs import LevelsCodec
 from bgan_discrete.manifests import render_manifest
 from bgan_discrete.models.format import FORMAT
-from bgan_discrete.models.pipeline import model_facts
+from bgan_discrete.models.saving import model_facts
 from bgan_discrete.publishing.card import CARD_FILE, Samples, is_as_written, render_card, sealed, write_card
 from bgan_discrete.publishing.hub import names_hub_model
 from bgan_discrete.space import SampleSpace
@@ -88,7 +88,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = root / "run" / "model"
     pipeline = small_pipeline()
     pipeline.save_pretrained(model)
-    card = render_card(model_facts(pipeline), None, Samples(picture=b"a picture"), "model")
+    facts = model_facts(pipeline.kind, pipeline.generator, pipeline.codec)
+    card = render_card(facts, None, Samples(picture=b"a picture"), "model")
     assert write_card(model, card, b"a picture")
     for other in ("run/metrics.jsonl", "run/checkpoints/step-1/state.pt", "run/model/notes.txt", "run/model/.secret"):
         (root / other).parent.mkdir(parents=True, exist_ok=True)

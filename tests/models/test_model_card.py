@@ -16,10 +16,11 @@ from bgan_discrete import ConvGenerator, InputError, MLPGenerator, Pipeline
 from bgan_discrete.codecs import IntegersCodec, LevelsCodec
 from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextTrainingConfig
 from bgan_discrete.imaging import save_png
-from bgan_discrete.models.pipeline import model_facts
+from bgan_discrete.models.saving import model_facts
 from bgan_discrete.publishing.card import (
     CARD_FILE,
     PICTURE_FILE,
+    ModelFacts,
     Samples,
     fenced,
     is_as_written,
@@ -46,6 +47,11 @@ HOSTILE = (
 def small_pipeline() -> Pipeline:
     torch.manual_seed(0)
     return Pipeline(ConvGenerator(SampleSpace((8, 9), 5, ordered=True), latent_size=4, width=8), LevelsCodec(5))
+
+
+def small_facts() -> ModelFacts:
+    pipeline = small_pipeline()
+    return model_facts(pipeline.kind, pipeline.generator, pipeline.codec)
 
 
 def metadata(card: str) -> dict[str, object]:
@@ -163,14 +169,14 @@ def test_a_card_that_cannot_be_made_stops_no_training(
     options = {**SMALL, "dataset": "table", "limit": 400, "output_dir": str(tmp_path / "run")}
     assert train(ArrayTrainingConfig.from_flat(options)).report is not None
     assert "card:    could not be written: no space left" in capsys.readouterr().out
-    monkeypatch.setattr("bgan_discrete.models.pipeline.write_card", fail)
+    monkeypatch.setattr("bgan_discrete.models.saving.write_card", fail)
     with pytest.warns(UserWarning, match="the model is saved, its card is not: no space left"):
         small_pipeline().save_pretrained(tmp_path / "model")
     assert isinstance(bgan_discrete.load(tmp_path / "model"), Pipeline)
 
 
 def test_samples_can_hold_anything() -> None:
-    card = render_card(model_facts(small_pipeline()), None, Samples(lines=HOSTILE), "model")
+    card = render_card(small_facts(), None, Samples(lines=HOSTILE), "model")
     assert is_as_written(card)
     assert set(metadata(card)) == {"library_name", "pipeline_tag", "tags"}
     page = markdown(card.split("\n---\n", 1)[1], extensions=["fenced_code", "tables"])
@@ -188,7 +194,7 @@ def test_samples_can_hold_anything() -> None:
 
 
 def test_a_picture_goes_with_the_card_that_shows_it(tmp_path: Path) -> None:
-    facts = model_facts(small_pipeline())
+    facts = small_facts()
     assert write_card(tmp_path, render_card(facts, None, Samples(picture=b"PNG"), "model"), b"PNG")
     assert (tmp_path / PICTURE_FILE).read_bytes() == b"PNG"
     assert write_card(tmp_path, render_card(facts, None, Samples(), "model"), None)
@@ -199,7 +205,7 @@ def test_a_picture_goes_with_the_card_that_shows_it(tmp_path: Path) -> None:
 
 
 def test_a_licence_and_another_name_are_put_in_place() -> None:
-    card = render_card(model_facts(small_pipeline()), None, Samples(), 'a "name"')
+    card = render_card(small_facts(), None, Samples(), 'a "name"')
     assert 'load("a \\"name\\"")' in card
     licensed = with_license(pointed_at(card, "me/x"), "mit")
     assert is_as_written(licensed)

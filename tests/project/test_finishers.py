@@ -17,6 +17,7 @@ from bgan_discrete.game.likelihood import likelihood_step
 from bgan_discrete.metrics.verdict import Verdict
 from bgan_discrete.nn.residual import CausalMLPGenerator, MaskedMLPGenerator
 
+cells: Any = importlib.import_module("experiments.cells")
 finishers: Any = importlib.import_module("experiments.finishers")
 finishers_game: Any = importlib.import_module("experiments.finishers_game")
 generations: Any = importlib.import_module("experiments.finishers_generations")
@@ -204,10 +205,10 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(data_dir: Path, *cells: str) -> list[dict[str, Any]]:
+def run(data_dir: Path, *names: str) -> list[dict[str, Any]]:
     laboratory = finishers.Laboratory(data_dir, data_dir / "cache", rounds.Spending(4, 2, in_steps=True))
-    rounds.run_cells(cells, laboratory, data_dir / "results.jsonl", finishers.CELLS)
-    records: list[dict[str, Any]] = rounds.read_records(data_dir / "results.jsonl")
+    cells.run_cells(names, laboratory, data_dir / "results.jsonl", finishers.CELLS)
+    records: list[dict[str, Any]] = cells.read_records(data_dir / "results.jsonl")
     return records
 
 

@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "command_line": (("process", "flags", "completion"), ("calls",), ("verbs",)),
+    "command_line": (("process", "flags", "completion", "examples"), ("calls",), ("verbs",)),
     "codecs": (
         ("base", "values", "dates"),
         ("binary", "levels", "palette", "arrays", "text"),
@@ -72,7 +72,7 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("images", "text"),
         ("arrays",),
     ),
-    "models": (("format",), ("sampling", "obeying"), ("pipeline",)),
+    "models": (("format",), ("sampling", "obeying"), ("drawing", "saving"), ("pipeline",)),
     "runs": (
         ("model_card", "starts", "discriminators", "rounds"),
         ("evaluate", "generate", "compare_tables"),

@@ -12,6 +12,7 @@ import torch
 
 from bgan_discrete.errors import InputError
 
+cells: Any = importlib.import_module("experiments.cells")
 rounds: Any = importlib.import_module("experiments.rounds")
 rounds_data: Any = importlib.import_module("experiments.rounds_data")
 rounds_report: Any = importlib.import_module("experiments.rounds_report")
@@ -36,9 +37,9 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(data_dir: Path, name: str, cells: list[str]) -> list[dict[str, Any]]:
+def run(data_dir: Path, name: str, names: list[str]) -> list[dict[str, Any]]:
     laboratory = rounds.Laboratory(data_dir, data_dir / name, rounds.Spending(4, 3, in_steps=True))
-    rounds.run_cells(cells, laboratory, data_dir / f"{name}.jsonl")
+    cells.run_cells(names, laboratory, data_dir / f"{name}.jsonl", rounds.CELLS)
     return [json.loads(line) for line in (data_dir / f"{name}.jsonl").read_text().splitlines()]
 
 
@@ -60,14 +61,14 @@ def test_cells_are_measured_once_share_trainings_and_repeat(data_dir: Path, caps
     again = run(data_dir, "second", CELLS[:2])
     assert [record["figures"] for record in again] == [by_name[record["cell"]]["figures"] for record in again]
 
-    text = rounds_report.render(rounds.read_records(data_dir / "first.jsonl"))
+    text = rounds_report.render(cells.read_records(data_dir / "first.jsonl"))
     assert "| floor |" in text and "| game | 2 | C = 4 | 3 + 4 steps | 4 | 0 |" in text and "20 samples" in text
 
 
 def test_unknown_cells_are_refused(data_dir: Path) -> None:
     laboratory = rounds.Laboratory(data_dir, data_dir / "cache", rounds.Spending(1, 1))
     with pytest.raises(InputError, match=r"cells must match names such as captions/.* \(see --list\), got 'mars/\*'"):
-        rounds.run_cells(["mars/*"], laboratory, data_dir / "results.jsonl")
+        cells.run_cells(["mars/*"], laboratory, data_dir / "results.jsonl", rounds.CELLS)
 
 
 def record(training: str, seed: int, auc: float, **others: Any) -> dict[str, Any]:
@@ -93,9 +94,9 @@ def test_the_report_compares_the_game_with_its_twin_by_the_spread_of_seeds(shift
 def test_a_later_record_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     for auc in (0.9, 0.8):
-        rounds.append_record(path, record("game", 0, auc))
-    rounds.append_record(path, record("game", 0, 0.7, budget="60 s"))
-    assert [kept["figures"]["AUC"] for kept in rounds.read_records(path)] == [0.8, 0.7]
+        cells.append_record(path, record("game", 0, auc))
+    cells.append_record(path, record("game", 0, 0.7, budget="60 s"))
+    assert [kept["figures"]["AUC"] for kept in cells.read_records(path)] == [0.8, 0.7]
 
 
 def test_a_budget_of_seconds_is_of_this_process_s_own_time() -> None:

@@ -18,7 +18,8 @@ from bgan_discrete.config import ArrayTrainingConfig, ImageTrainingConfig, TextT
 from bgan_discrete.kinds.arrays import Arrays
 from bgan_discrete.kinds.images import Images
 from bgan_discrete.kinds.text import Text
-from bgan_discrete.models.pipeline import Pipeline, model_facts
+from bgan_discrete.models.pipeline import Pipeline
+from bgan_discrete.models.saving import model_facts
 from bgan_discrete.nn import ConvDiscriminator
 from bgan_discrete.nn.transformers import CausalTransformerGenerator, MaskedTransformerGenerator
 from bgan_discrete.publishing.card import Samples, render_card
@@ -200,7 +201,9 @@ def test_of_a_long_sample_the_beginning_is_shown() -> None:
 def test_a_card_names_the_rounds_of_a_generator_that_draws_in_several() -> None:
     def card(rounds: int) -> str:
         network = generator(SampleSpace((4, 4), 5, ordered=True), rounds=rounds, order="interleaved")
-        return render_card(model_facts(Pipeline(network, LevelsCodec(5))), None, Samples(), "model")
+        pipeline = Pipeline(network, LevelsCodec(5))
+        facts = model_facts(pipeline.kind, pipeline.generator, pipeline.codec)
+        return render_card(facts, None, Samples(), "model")
 
     sentence = "It draws a sample in 3 rounds of 4, 4 and 8 positions, order interleaved, cut halving."
     assert sentence in card(3)

@@ -24,7 +24,7 @@ from bgan_discrete.codecs import IntegersCodec, TableCodec
 from bgan_discrete.config import ArrayDataConfig, ArrayTrainingConfig, load_config_values
 from bgan_discrete.errors import InputError
 from bgan_discrete.kinds import get_kind
-from bgan_discrete.kinds.arrays import figures_of_example
+from bgan_discrete.metrics.examples import figures_of_example
 from bgan_discrete.runs import generate as generating
 from bgan_discrete.runs.train import _measured, count_parameters
 from bgan_discrete.sources import examples
