@@ -1,4 +1,4 @@
-"""The phases of a training, each a share of its budget, and the learning rates in each."""
+"""The phases of a training, each a share of its budget, and the learning rates and weight decay in each."""
 
 import math
 from dataclasses import dataclass
@@ -18,6 +18,12 @@ LIKELIHOOD_LR = 2e-3
 
 LIKELIHOOD_BETA1 = 0.9
 """Adam's decay of the mean there, at least."""
+
+FORGETTING = 4, 1600
+"""Epochs, and steps at least, in which decoupled weight decay brings weights there to 1/e if no gradient holds them.
+
+What is seen often is then not learnt by heart; of large data, seen a few times, next to nothing is lost.
+"""
 
 FINISH_LR = {"generator": 0.05, "discriminator": 0.5}
 """Shares of the learning rates in a game after likelihood, whose work large steps would undo."""
@@ -82,8 +88,8 @@ class Phases:
         if not self.is_last:
             self.name, self.began = names[names.index(self.name) + 1], used
 
-    def rates(self, config: TrainingConfig, used: float) -> dict[str, dict[str, Any]]:
-        """Learning rate and Adam's betas of the next step, of each player.
+    def rates(self, config: TrainingConfig, used: float, num_learnt: int) -> dict[str, dict[str, Any]]:
+        """Learning rate, Adam's betas and weight decay of the next step, of each player.
 
         A linear decay is constant for half of a phase, and ends with it. The discriminator alone learns at its rate.
         """
@@ -97,4 +103,10 @@ class Phases:
         elif self.name == "likelihood":
             rates["generator"], least = LIKELIHOOD_LR, LIKELIHOOD_BETA1
         betas = (max(config.adam_beta1, least), ADAM_BETA2)
-        return {who: {"lr": rate * scale, "betas": betas} for who, rate in rates.items()}
+        found = {who: {"lr": rate * scale, "betas": betas, "weight_decay": 0.0} for who, rate in rates.items()}
+        if self.name == "likelihood":
+            epochs, steps = FORGETTING
+            found["generator"]["weight_decay"] = 1 / (
+                LIKELIHOOD_LR * max(epochs * num_learnt / config.batch_size, steps)
+            )
+        return found

@@ -121,10 +121,8 @@ class TrainingState:
             generator=generator,
             discriminator=discriminator,
             average=MovingAverage(generator, config.ema_decay),
-            generator_optimizer=torch.optim.Adam(generator.parameters(), config.generator_lr, betas, fused=True),
-            discriminator_optimizer=torch.optim.Adam(
-                discriminator.parameters(), config.discriminator_lr, betas, fused=True
-            ),
+            generator_optimizer=_adam(generator, config.generator_lr, betas),
+            discriminator_optimizer=_adam(discriminator, config.discriminator_lr, betas),
             estimator=estimator,
             streams=RandomStreams(config.seed, processes.rank, device),
             processes=processes,
@@ -279,6 +277,11 @@ def fitting(source: str) -> Iterator[None]:
         yield
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{source} does not fit this configuration: {one_line(error)}") from None
+
+
+def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    """Adam; the steps set its rate, betas and decoupled weight decay."""
+    return torch.optim.AdamW(network.parameters(), rate, betas, weight_decay=0.0, fused=True)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

@@ -257,7 +257,8 @@ class Trainer:
 
     def _set_learning_rates(self) -> None:
         state = self.state
-        rates = state.phases.rates(self.config, used_share(self.config, state.step, state.seconds))
+        used = used_share(self.config, state.step, state.seconds)
+        rates = state.phases.rates(self.config, used, self.data.num_learnt)
         optimizers = {"generator": state.generator_optimizer, "discriminator": state.discriminator_optimizer}
         for who, optimizer in optimizers.items():
             for group in optimizer.param_groups:
