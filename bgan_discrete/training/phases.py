@@ -22,7 +22,7 @@ LIKELIHOOD_BETA1 = 0.9
 FORGETTING = 4, 1600
 """Epochs, and steps at least, in which decoupled weight decay brings weights there to 1/e if no gradient holds them.
 
-What is seen often is then not learnt by heart; of large data, seen a few times, next to nothing is lost.
+It grows to that in as many steps: what is seen often is not learnt by heart, and what is seen once or twice not slowed.
 """
 
 FINISH_LR = {"generator": 0.05, "discriminator": 0.5}
@@ -88,7 +88,7 @@ class Phases:
         if not self.is_last:
             self.name, self.began = names[names.index(self.name) + 1], used
 
-    def rates(self, config: TrainingConfig, used: float, num_learnt: int) -> dict[str, dict[str, Any]]:
+    def rates(self, config: TrainingConfig, used: float, step: int, num_learnt: int) -> dict[str, dict[str, Any]]:
         """Learning rate, Adam's betas and weight decay of the next step, of each player.
 
         A linear decay is constant for half of a phase, and ends with it. The discriminator alone learns at its rate.
@@ -106,7 +106,6 @@ class Phases:
         found = {who: {"lr": rate * scale, "betas": betas, "weight_decay": 0.0} for who, rate in rates.items()}
         if self.name == "likelihood":
             epochs, steps = FORGETTING
-            found["generator"]["weight_decay"] = 1 / (
-                LIKELIHOOD_LR * max(epochs * num_learnt / config.batch_size, steps)
-            )
+            lifetime = max(epochs * num_learnt / config.batch_size, steps)
+            found["generator"]["weight_decay"] = min(step / lifetime, 1.0) / (LIKELIHOOD_LR * lifetime)
         return found

@@ -258,7 +258,7 @@ class Trainer:
     def _set_learning_rates(self) -> None:
         state = self.state
         used = used_share(self.config, state.step, state.seconds)
-        rates = state.phases.rates(self.config, used, self.data.num_learnt)
+        rates = state.phases.rates(self.config, used, state.step, self.data.num_learnt)
         optimizers = {"generator": state.generator_optimizer, "discriminator": state.discriminator_optimizer}
         for who, optimizer in optimizers.items():
             for group in optimizer.param_groups:

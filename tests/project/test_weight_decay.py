@@ -23,7 +23,7 @@ def test_cells_of_a_file_are_run_with_their_lifetimes(
     arguments = ["--cells", "pairs/4_500/0", "--steps", "110", "--files", str(file)]
     monkeypatch.setattr(sys, "argv", ["weight_decay.py", *arguments, "--results", str(results), "--report"])
     assert experiment.main() == 0
-    assert phases.FORGETTING == usual
+    assert usual == phases.FORGETTING
     (record,) = experiment.read_records(results)
     assert record["cell"] == "pairs/4_500/0"
     assert record["figures"]["nats"] == pytest.approx(2 * np.log(3), abs=0.05)

@@ -121,24 +121,27 @@ def test_phases_that_cannot_be_are_refused(phases: str, reason: str) -> None:
 def test_rates_of_each_phase() -> None:
     config = TrainingConfig(generator_lr=1e-2, discriminator_lr=1e-3, phases=PHASES, adam_beta1=0.0)
     phases = Phases.of(config)
-    assert phases.rates(config, 0.2, 64_000)["generator"] == {
+    assert phases.rates(config, 0.2, 9000, 64_000)["generator"] == {
         "lr": LIKELIHOOD_LR, "betas": (0.9, 0.99), "weight_decay": pytest.approx(1 / (LIKELIHOOD_LR * 4_000))
     }  # fmt: skip
-    assert phases.rates(config, 0.2, 64)["generator"]["weight_decay"] == pytest.approx(1 / (LIKELIHOOD_LR * 1600))
-    assert phases.rates(config, 0.3, 64_000)["generator"]["lr"] == pytest.approx(LIKELIHOOD_LR / 2)
+    assert phases.rates(config, 0.2, 9000, 64)["generator"]["weight_decay"] == pytest.approx(1 / (LIKELIHOOD_LR * 1600))
+    assert phases.rates(config, 0.2, 400, 64)["generator"]["weight_decay"] == pytest.approx(1 / (LIKELIHOOD_LR * 6400))
+    assert phases.rates(config, 0.3, 9000, 64_000)["generator"]["lr"] == pytest.approx(LIKELIHOOD_LR / 2)
     phases.advance(0.4)
     assert phases.end == pytest.approx(0.6)
-    assert phases.rates(config, 0.59, 64_000)["discriminator"]["lr"] == pytest.approx(1e-3 * FINISH_LR["discriminator"])
+    assert phases.rates(config, 0.59, 9000, 64_000)["discriminator"]["lr"] == pytest.approx(
+        1e-3 * FINISH_LR["discriminator"]
+    )
     phases.advance(0.5)  # the discriminator saw early
     assert (phases.name, phases.end) == ("game", 1.0)
-    rates = phases.rates(config, 0.5, 64_000)
+    rates = phases.rates(config, 0.5, 9000, 64_000)
     assert rates["generator"] == {
         "lr": pytest.approx(1e-2 * FINISH_LR["generator"]), "betas": (0.5, 0.99), "weight_decay": 0
     }  # fmt: skip
     least = pytest.approx(1e-2 * FINISH_LR["generator"] * FINAL_LR_SHARE)
-    assert phases.rates(config, 1.0, 64_000)["generator"]["lr"] == least
+    assert phases.rates(config, 1.0, 9000, 64_000)["generator"]["lr"] == least
     alone = Phases.of(replace(config, phases="game"))
-    assert alone.rates(config, 0.0, 64_000)["generator"] == {"lr": 1e-2, "betas": (0.0, 0.99), "weight_decay": 0}
+    assert alone.rates(config, 0.0, 9000, 64_000)["generator"] == {"lr": 1e-2, "betas": (0.0, 0.99), "weight_decay": 0}
 
 
 def test_the_judge_sees_data_that_no_step_learns_from(sees: None) -> None:
