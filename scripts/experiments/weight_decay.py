@@ -35,7 +35,7 @@ from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
 COMMAND = "python scripts/experiments/weight_decay.py"
 EXAMPLES = ("--cells 'adult/*/0' --steps 4000", "--report")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "laboratory" / "weight_decay.jsonl"
-LIFETIMES = {"none": (1e9, 0), "4_500": (4, 500), "8_500": (8, 500), "4_1600": (4, 1600)}
+LIFETIMES = {"none": (1e9, 0), "4_500": (4, 500), "4_1600": (4, 1600)}
 SEEDS = 3
 
 
