@@ -40,7 +40,7 @@ def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int, is_
             f"{str(run.config)!r} is not of a run that trains such a model, and resample needs one: {one_line(error)}"
         ) from None
     reason = _of_no_use(config, pipeline)
-    if not is_needed and (reason or config.phases == "likelihood"):
+    if reason and not is_needed:
         return
     if reason:
         raise InputError(f"resample {resample} needs a discriminator of samples and data, and that of the run {reason}")
@@ -70,6 +70,8 @@ def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int, is_
 
 def _of_no_use(config: Any, pipeline: Pipeline) -> str:
     """Why the discriminator of a run cannot weigh samples of its model; empty if it can."""
+    if config.phases == "likelihood":
+        return "was never trained (phases likelihood): train with phases such as likelihood=0.8,discriminator"
     form = form_of(config.target.target_form, has_exact_probabilities(pipeline.generator), config.phases)
     if config.target.is_set and form in ("shifted", "anchored"):
         return f"gives only a part of F (target_form {form}); draw without"

@@ -199,11 +199,12 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bgan_discrete.metrics.arrays.CRITIC_STEPS", 30)
     np.save("rows.npy", np.random.default_rng(0).integers(0, 3, (200, 6)))
+    quick = {**QUICK, "phases": "likelihood=0.5,discriminator"}
     text = {"layout": "window", "length": 8, "generator_width": 8, "discriminator_width": 8, "latent_size": 4}
-    train(TextTrainingConfig.from_flat({**QUICK, **text, "output_dir": "text"}))
+    train(TextTrainingConfig.from_flat({**quick, **text, "output_dir": "text"}))
     prefix = {"credit": "prefix", "estimator": "rloo", "generator": "gru"}
-    train(TextTrainingConfig.from_flat({**QUICK, **text, **prefix, "output_dir": "gru"}))
-    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "rows"}))
+    train(TextTrainingConfig.from_flat({**quick, **text, **prefix, "output_dir": "gru"}))
+    train(ArrayTrainingConfig.from_flat({**quick, "dataset": "rows.npy", "output_dir": "rows"}))
     small = {"generator_width": 8, "discriminator_width": 8, "conditional": True}
     train(ImageTrainingConfig.from_flat({**QUICK, **small, "output_dir": "images"}))
     for run in ("text", "gru"):
@@ -222,6 +223,9 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     assert '"resample": 2' in Path("t.json").read_text(encoding="utf-8")
     assert report.figures
     evaluate("rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2)
+    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "likely"}))
+    with pytest.raises(InputError, match="that of the run was never trained"):
+        generate("likely/model", 3, Path("none.npy"), device="cpu", resample=2)
     # A model that left its run, and a run whose discriminator is another.
     bgan_discrete.load("rows/model").save_pretrained("alone/model")
     with pytest.raises(InputError, match=r"give as model the 'model' folder in the folder of its run; 'alone' has no"):
@@ -233,7 +237,7 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match=r"holds no discriminator of model 'rows/model': .*size mismatch"):
         generate("rows/model", 3, Path("none.npy"), device="cpu", resample=2)
     config.write_text(options, encoding="utf-8")
-    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "other", "seed": 1}))
+    train(ArrayTrainingConfig.from_flat({**quick, "dataset": "rows.npy", "output_dir": "other", "seed": 1}))
     Path("other/model").rename("other/first")
     Path("rows/model").rename("other/model")
     with pytest.raises(
