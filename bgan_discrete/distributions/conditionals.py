@@ -73,6 +73,13 @@ class Conditionals:
         return torch.argsort(self.rounds, stable=True).split(list(self.sizes))
 
     @functools.cached_property
+    def _fewest(self) -> list[int]:
+        """The smallest number of categories among the positions of each round."""
+        space = self.partly.space
+        sizes = space.sizes or (space.num_categories,) * space.num_positions
+        return [min(sizes[p] for p in positions.tolist()) for positions in self.positions]
+
+    @functools.cached_property
     def _end_id(self) -> int | None:
         """The category after which padding is certain: of samples that are drawn from left to right."""
         is_from_left = bool((self.ranks[1:] > self.ranks[:-1]).all())
@@ -110,7 +117,7 @@ class Conditionals:
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.checked_as is not None:
             check_logits(logits, self.checked_as)
-        if self.partly.space.sizes is not None:
+        if self.partly.space.sizes is not None and (s is None or logits.shape[-1] > self._fewest[s]):
             largest = self.partly.largest if s is None else self.partly.largest[self.positions[s]]
             categories = torch.arange(logits.shape[-1], device=logits.device)
             logits = logits.masked_fill(categories > largest[:, None], torch.finfo(logits.dtype).min / 2)
