@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from bgan_discrete.distributions.rounds import IMPOSSIBLE, RoundsCategorical
+from bgan_discrete.distributions.asked import IMPOSSIBLE, beginning_log_prob, weighted
+from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.errors import InputError
 from bgan_discrete.game.drawing import draw_latents
 from bgan_discrete.game.players import Generator
@@ -111,7 +112,7 @@ def conditional_codes(
     Args:
         generator: That draws in rounds.
         fixed: Integers ``[N, *event_shape]``, K where samples are drawn; all N are drawn at once.
-        allowed: As in `bgan_discrete.distributions.rounds.RoundsCategorical.weighted`.
+        allowed: As in `bgan_discrete.distributions.asked.weighted`.
         rng: Source of the draws, on the device of the generator.
         change: See `bgan_discrete.game.drawing.sample_codes`.
         labels: Integers ``[N]``; None without classes.
@@ -191,8 +192,12 @@ def _among_all(
     at_once = max(LOGITS_AT_ONCE // max(fixed[0].numel() * distribution.num_categories, LATENTS), 1)
     log_q = torch.cat(
         [
-            distribution.beginning_log_prob(
-                all_codes[part], all_ends[part], None if all_labels is None else all_labels[part], with_first
+            beginning_log_prob(
+                distribution,
+                all_codes[part],
+                all_ends[part],
+                None if all_labels is None else all_labels[part],
+                with_first,
             )
             for part in torch.arange(len(all_codes), device=device).split(at_once)
         ]
@@ -299,7 +304,7 @@ def _offer_candidates(
     while offered < num_candidates and len(choices.pending):
         copies = max(1, min(count // len(choices.pending), num_candidates - offered))
         rows = choices.pending.repeat_interleave(copies).to(device)
-        codes, log_w = distribution_of(rows).weighted(fixed[rows], allowed, rng)
+        codes, log_w = weighted(distribution_of(rows), fixed[rows], allowed, rng)
         uniforms = torch.rand(len(rows), generator=rng, device=device, dtype=torch.float64)
         choices.offer(rows.cpu(), codes.cpu(), log_w.cpu(), (uniforms.log() < log_w).cpu())
         offered += copies

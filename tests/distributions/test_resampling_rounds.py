@@ -10,6 +10,7 @@ from torch import Tensor
 
 import bgan_discrete.distributions.rounds as rounds_module
 from bgan_discrete import AlternativesDiscriminator, InputError, MLPDiscriminator, SampleSpace
+from bgan_discrete.distributions.orders import round_numbers
 from bgan_discrete.distributions.rounds import RoundsCategorical
 from bgan_discrete.game.players import Discriminator
 from bgan_discrete.game.resampling import Resampler
@@ -89,7 +90,7 @@ def candidates_of(generator: Tabular, state: tuple[int, ...], positions: list[in
 
 def law(generator: Tabular, judge: Table, num_candidates: int) -> dict[tuple[int, ...], float]:
     """Of what is kept: over all tuples of candidates of every round, each by its probability."""
-    rounds = rounds_module.round_numbers(generator.ranks, generator.sizes).tolist()
+    rounds = round_numbers(generator.ranks, generator.sizes).tolist()
     states = {(HIDDEN,) * 3: 1.0}
     for s in range(generator.num_rounds):
         after: dict[tuple[int, ...], float] = {}

@@ -62,6 +62,14 @@ ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("training_rules", "judge_rules"),
         ("watch",),
     ),
+    "distributions": (
+        ("protocol", "sampling", "endings", "orders"),
+        ("factorized", "vocabulary", "hiding", "partly_drawn"),
+        ("columns", "sequence", "autoregressive", "one_round"),
+        ("conditionals",),
+        ("rounds",),
+        ("asked",),
+    ),
     "kinds": (
         ("registry",),
         ("kind", "finding"),
