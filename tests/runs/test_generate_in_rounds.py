@@ -17,7 +17,8 @@ from bgan_discrete.command_line.verbs import call_verb
 from bgan_discrete.nn import MaskedTransformerGenerator
 
 QUICK = "--max-steps 2 --batch-size 8 --num-draws 2 --generator-width 8 --generator-depth 1 --discriminator-width 8 "
-QUICK += "--latent-size 4 --sample-interval 0 --threads 1 --device cpu --num-samples 0 --generator masked --phases likelihood=0.5,discriminator"
+QUICK += "--latent-size 4 --sample-interval 0 --threads 1 --device cpu --num-samples 0 --generator masked "
+QUICK += "--phases likelihood=0.5,discriminator"
 
 
 def bgan(*words: str) -> None:
