@@ -30,6 +30,8 @@ class SampleSpace:
         end_id: The category that ends a sequence, and the padding behind it; None where all samples are full.
         ordered: Codes are a scale, such as grey levels, not names.
         class_names: Of the classes that samples may have, in their order; None where they have numbers or none.
+        scales: Of each position, in C order, how many of its first codes are a scale, as the bins of a number are in a
+            column of a table; None where there are no such positions.
 
     Raises:
         InputError: If a value is out of its range or the values do not fit together.
@@ -46,6 +48,7 @@ class SampleSpace:
     end_id: int | None = None
     ordered: bool = False
     class_names: tuple[str, ...] | None = None
+    scales: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Take lists as tuples, and what NumPy gives as plain values; check what depends on nothing else."""
@@ -75,23 +78,39 @@ class SampleSpace:
             if not names or len(set(names)) != len(names):
                 raise InputError(f"class_names must be different ones, got {len(names)}, {len(set(names))} different")
             object.__setattr__(self, "class_names", names)
+        object.__setattr__(self, "scales", self._checked_scales())
 
     def _checked_sizes(self) -> tuple[int, ...] | None:
         """The sizes as plain numbers; None where all of them are K."""
         if self.sizes is None:
             return None
-        sizes = _integers("sizes", self.sizes, "flat, in C order, and of integers")
-        if len(sizes) != self.num_positions:
-            raise InputError(
-                f"sizes must be one for each of the {self.num_positions} positions of {tuple(self.event_shape)}, got "
-                f"{len(sizes)}"
-            )
+        sizes = self._of_positions("sizes", self.sizes)
         if min(sizes) < 1 or max(sizes) > self.num_categories:
             raise InputError(
                 f"sizes must be at least 1 and at most num_categories = {self.num_categories}, got {min(sizes)} to "
                 f"{max(sizes)}"
             )
         return None if min(sizes) == self.num_categories else sizes
+
+    def _checked_scales(self) -> tuple[int, ...] | None:
+        """The lengths of scales as plain numbers; None where all of them are 0."""
+        if self.scales is None:
+            return None
+        scales = self._of_positions("scales", self.scales)
+        sizes = self.sizes or (self.num_categories,) * self.num_positions
+        for length, size in zip(scales, sizes, strict=True):
+            if not 0 <= length <= size:
+                raise InputError(f"scales must be at least 0 and at most the sizes, got {length} of {size} categories")
+        return scales if any(scales) else None
+
+    def _of_positions(self, name: str, values: Iterable[Any]) -> tuple[int, ...]:
+        numbers = _integers(name, values, "flat, in C order, and of integers")
+        if len(numbers) != self.num_positions:
+            raise InputError(
+                f"{name} must be one for each of the {self.num_positions} positions of {tuple(self.event_shape)}, got "
+                f"{len(numbers)}"
+            )
+        return numbers
 
     @property
     def num_positions(self) -> int:
@@ -122,12 +141,12 @@ class SampleSpace:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SampleSpace":
-        """Build a space from what `to_dict` gave.
+        """Build a space from what `to_dict` gave, with or without ``scales``.
 
         Raises:
             InputError: If a name is missing or unknown, or a value is out of its range.
         """
-        names = [field.name for field in fields(cls)]
+        names, values = [field.name for field in fields(cls)], {"scales": None, **values}
         if set(values) != set(names):
             raise InputError(f"a sample space must have exactly {', '.join(names)}, got {_shown(', '.join(values))}")
         tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

@@ -51,6 +51,8 @@ def test_a_space_is_plain_numbers_whatever_it_is_made_of() -> None:
         ({"sizes": (5, -1)}, "at least 1 and at most num_categories = 4, got -1 to 5"),
         ({"sizes": (4, 4, 4)}, "one for each of the 2 positions"),
         ({"sizes": (4, 2.5)}, r"sizes must be flat, in C order, and of integers, got \(4, 2\.5\)"),
+        ({"scales": (5, 0)}, "scales must be at least 0 and at most the sizes, got 5 of 4 categories"),
+        ({"scales": (1, 2, 3)}, "scales must be one for each of the 2 positions"),
         ({"sizes": [[3, 3]]}, r"sizes must be flat, in C order, and of integers, got \[\[3, 3\]\]"),
         ({"ordered": 1}, "ordered must be True or False, got 1"),
         ({"class_names": ()}, "class_names must be different ones, got 0"),
@@ -84,8 +86,8 @@ def test_data_and_codec_say_the_same_space() -> None:
     assert digits.space == LevelsCodec(17).space_of((8, 8), digits.class_names)
     assert digits.space.ordered and digits.space.class_names == tuple("0123456789")
     table = load_array({"a": [1, 2, 3] * 9, "b": ["x", "y", "y"] * 9})
-    assert table.space == table.codec.space == SampleSpace((2,), 3, sizes=(3, 2))
-    assert TableCodec.fit({"a": [1, 2], "b": [2, 3]}).space == SampleSpace((2,), 2)
+    assert table.space == table.codec.space == SampleSpace((2,), 3, sizes=(3, 2), scales=(3, 0))
+    assert TableCodec.fit({"a": ["10", "9"], "b": [2, None]}).space == SampleSpace((2,), 2, scales=(2, 1))
     assert IntegersCodec((2, 3), 5).space == SampleSpace((2, 3), 5)
     text = CharacterCodec(6, vocabulary="abc")
     assert text.space == SampleSpace((6,), text.num_categories, end_id=0)

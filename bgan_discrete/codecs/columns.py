@@ -74,6 +74,17 @@ class CategoryColumn:
         return len(self.categories) + (self.other is not None)
 
     @property
+    def scale(self) -> int:
+        """How many of the first codes are a scale: categories that are ascending numbers, also as texts."""
+        numbers: list[float] = []
+        for value in self.categories:
+            number = number_of(value) if isinstance(value, str) else value
+            if number is None or isinstance(number, bool) or (numbers and number <= numbers[-1]):
+                break
+            numbers.append(number)
+        return len(numbers)
+
+    @property
     def has_missing(self) -> bool:
         """Whether there is a code for missing values."""
         return None in self.categories
@@ -205,6 +216,11 @@ class BinnedColumn:
     def size(self) -> int:
         """The number of codes."""
         return len(self.values) + self.has_missing + len(self.marks)
+
+    @property
+    def scale(self) -> int:
+        """How many of the first codes are a scale: the bins."""
+        return len(self.values)
 
     @property
     def _others(self) -> list[Value]:

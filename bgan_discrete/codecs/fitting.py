@@ -193,7 +193,8 @@ def _fit_column(
         raise _unusable(name, fault + _advice(found))
     most = (kind and kind.count) or options.max_categories or MAX_COLUMN_CATEGORIES
     if numbers is not None or len(found) <= most:
-        return CategoryColumn(name, (*found, *([None] if missing else [])))
+        ordered = found if numbers is None else sorted(found, key=numbers.order)
+        return CategoryColumn(name, (*ordered, *([None] if missing else [])))
     return _lump(name, values, found, counts, most, missing, options.rare, training)
 
 
@@ -261,6 +262,11 @@ class _Numbers:
     form: str | None = None
     marks: tuple[str, ...] = ()
     whole: bool = False
+
+    def order(self, value: Value) -> tuple[bool, Any]:
+        """By what values are sorted: their numbers, and behind them the marks, which are texts."""
+        number = self.texts.get(value) if isinstance(value, str) else value
+        return number is None, value if number is None else number
 
     def among(self, values: Iterable[Value]) -> list[Any]:
         """The numbers among some values of the column."""

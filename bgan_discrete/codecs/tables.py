@@ -56,7 +56,8 @@ class TableCodec(ArrayCodec):
         sizes = [column.size for column in columns]
         # One value alone is no choice, but a code needs two.
         self.num_categories = max(2, *sizes)
-        self.space = SampleSpace((len(names),), self.num_categories, tuple(sizes))
+        scales = tuple(column.scale for column in columns)
+        self.space = SampleSpace((len(names),), self.num_categories, tuple(sizes), scales=scales)
         self.ordered = False
 
     @classmethod

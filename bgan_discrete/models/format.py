@@ -93,6 +93,7 @@ SPACE_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "null or a list of strings",
         lambda value: value is None or _is_list(value, lambda name: isinstance(name, str)),
     ),
+    "scales": ("null or a list of integers", lambda value: value is None or _is_list(value, _is_integer)),
 }
 """What the space in a saved model's settings must hold; whether it is one, `SampleSpace` says after that."""
 
@@ -258,10 +259,11 @@ def _check_settings(name: str, settings: dict[str, Any], named: str) -> None:
         if key == "space":
             if not isinstance(value, dict):
                 raise refuse(key, "a sample space", value)
-            _check_names(value, set(SPACE_RULES), "a sample space", named)
+            space = {"scales": None, **value}  # of which earlier versions did not know
+            _check_names(space, set(SPACE_RULES), "a sample space", named)
             for part, (rule, fits) in SPACE_RULES.items():
-                if not fits(value[part]):
-                    raise refuse(part, rule, value[part])
+                if not fits(space[part]):
+                    raise refuse(part, rule, space[part])
         elif key in SETTING_RANGES:
             low, high = SETTING_RANGES[key]
             is_absent = key == "num_classes" and value is None

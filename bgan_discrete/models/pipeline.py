@@ -79,14 +79,14 @@ class Pipeline:
     ) -> None:
         check_players(generator, discriminator)
         self.kind = kind_of_codec(codec)
-        difference = generator.space.difference(
-            codec.space_of(generator.space.event_shape, generator.space.class_names)
-        )
-        if difference is not None:
+        space = codec.space_of(generator.space.event_shape, generator.space.class_names)
+        if generator.space.scales is None:  # a generator need not know of them
+            space = replace(space, scales=None)
+        if (difference := generator.space.difference(space)) is not None:
             raise InputError(f"generator and codec must be of the same space, got {difference}")
         if discriminator is not None and not isinstance(generator, ContinuousConvGenerator):
             # Whose numbers are read as a scale, and how classes are called, a discriminator need not know.
-            ignored: dict[str, Any] = {"ordered": False, "class_names": None}
+            ignored: dict[str, Any] = {"ordered": False, "class_names": None, "scales": None}
             if isinstance(generator, RoundsGenerator):  # there padding is a category like the others
                 ignored["end_id"] = None
             ours, theirs = (replace(x.space, **ignored) for x in (generator, discriminator))

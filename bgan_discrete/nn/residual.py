@@ -4,10 +4,11 @@ Letters: B samples, P positions, R those of a round, K categories, V pairs of a 
 W units, J factors.
 """
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any, cast, final
 
 import torch
@@ -23,6 +24,9 @@ from bgan_discrete.space import SampleSpace
 
 WIDE, FACTORS = 1024, 32
 """What is learnt of the codes of a position that has more than so many is a product with so many factors."""
+
+SMOOTH, SMOOTH_FROM = 16, 8
+"""Smooth functions of the codes of a scale, of scales of at least so many codes."""
 
 MOSTLY_PADDING = 2
 """Log-probabilities are computed position by position where padding would make so many times more logits."""
@@ -58,6 +62,54 @@ class _WideColumn(nn.Module):
         return cast(
             Tensor, self.to_logits(linear(x if may_see is None else x * may_see, self.to_factors.weight[:, seen]))
         )
+
+
+class _Scales(nn.Module):
+    """What codes of a scale share with their neighbours, in their rows and in the weights of their logits.
+
+    Of a code k of K, each of the smooth functions ``cos(pi j (k + 1/2) / K) / sqrt(1 + j)`` has a row and weights at
+    every position, which all codes there have in common: what is learnt of one is learnt of those near to it too.
+
+    Args:
+        lengths: Codes of the scale of each position, 0 where there is none.
+        first_rows: The first row of each position.
+        first_codes: The first logit of each position.
+        width: W.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], first_rows: Sequence[int], first_codes: Sequence[int], width: int
+    ) -> None:
+        super().__init__()
+        positions = [p for p, length in enumerate(lengths) if length >= SMOOTH_FROM]
+        positions.sort(key=lambda p: (lengths[p], p))  # those of one length are multiplied together
+        of_lengths = [(length, len([*same])) for length, same in groupby(positions, key=lambda p: lengths[p])]
+        self.groups = [(length, count, count * SMOOTH) for length, count in of_lengths]
+        for length, _ in of_lengths:
+            code = torch.arange(length, device="cpu")[:, None] + 0.5
+            order = torch.arange(SMOOTH, device="cpu")
+            basis = torch.cos(math.pi * order * code / length) / (1 + order).sqrt()
+            self.register_buffer(f"basis_{length}", basis.to(torch.get_default_dtype()), persistent=False)
+        for name, firsts in (("row_places", first_rows), ("code_places", first_codes)):
+            places = [place for p in positions for place in range(firsts[p], firsts[p] + lengths[p])]
+            self.register_buffer(name, torch.tensor(places, dtype=torch.long, device="cpu"), persistent=False)
+        self.rows = nn.Parameter(torch.randn(len(positions) * SMOOTH, width) * 0.3 * len(lengths) ** -0.5)
+        self.weights = nn.Parameter(torch.zeros(len(positions) * SMOOTH, width))
+
+    def to_rows(self, rows: Tensor) -> Tensor:
+        """The rows of all codes ``[., W]``, with what scales add."""
+        return rows.index_add(0, cast(Tensor, self.row_places), self._of_codes(self.rows))
+
+    def to_weights(self, weight_VU: Tensor, units: slice) -> Tensor:
+        """The weights ``[V, U]`` of the logits on some units, with what scales add."""
+        return weight_VU.index_add(0, cast(Tensor, self.code_places), self._of_codes(self.weights[:, units]))
+
+    def _of_codes(self, functions: Tensor) -> Tensor:
+        """Of all codes of scales, what their functions ``[., U]`` add up to."""
+        parts = functions.split([size for *_, size in self.groups])
+        bases = [self.get_buffer(f"basis_{length}") for length, *_ in self.groups]
+        pairs = zip(parts, bases, strict=True)
+        return torch.cat([(basis @ part.unflatten(0, (-1, SMOOTH))).flatten(0, 1) for part, basis in pairs])
 
 
 class _ResidualGenerator(RoundsGenerator):
@@ -106,6 +158,10 @@ class _ResidualGenerator(RoundsGenerator):
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
         self.rows = nn.Parameter(torch.randn(num_rows, width) * len(sizes) ** -0.5)
+        lengths = [min(length, size) for length, size in zip(space.scales or (0,) * len(sizes), sizes, strict=True)]
+        self.scales = None
+        if max(lengths) >= SMOOTH_FROM:
+            self.scales = _Scales(lengths, self.first_rows.tolist(), self.first_codes, width)
         self.start = nn.Parameter(torch.zeros(width))
         self.project_latent = nn.Linear(latent_size, width, bias=False)
         self.embed_label = None if num_classes is None else nn.Embedding(num_classes, width)
@@ -158,8 +214,17 @@ class _ResidualGenerator(RoundsGenerator):
 
     def _weight(self, sees_PW: Tensor | None) -> Tensor:
         """The weights ``[V, W]`` of the logits, 0 for units that their position does not see."""
-        weight: Tensor = self.to_logits.weight
+        weight = self._output_weight()
         return weight if sees_PW is None else weight * sees_PW[self.possible // self.space.num_categories]
+
+    def _output_weight(self, units: slice = slice(None)) -> Tensor:
+        """The weights ``[V, U]`` of all logits on some units."""
+        weight: Tensor = self.to_logits.weight[:, units]
+        return weight if self.scales is None else self.scales.to_weights(weight, units)
+
+    def _input_rows(self) -> Tensor:
+        """The rows of all codes."""
+        return self.rows if self.scales is None else self.scales.to_rows(self.rows)
 
     def _wide_columns(self) -> list[tuple[int, _WideColumn]]:
         return [(int(p), cast(_WideColumn, column)) for p, column in self.wide.items()]
@@ -289,7 +354,7 @@ class MaskedMLPGenerator(_ResidualGenerator):
         of_latent, of_label = self._conditions(latents, labels)
         # The latent takes part in every pass, times 0 where it does not count: then so do its parameters.
         is_blank = (codes == self.space.num_categories).all(1, keepdim=True)
-        x = self._read(codes, self.rows) + of_label + of_latent * is_blank
+        x = self._read(codes, self._input_rows()) + of_label + of_latent * is_blank
         for module, norm in zip(self.blocks, self.norms, strict=False):
             block = cast(_Block, module)
             x = x + block.second(gelu(block.first(norm(x))))
@@ -356,7 +421,7 @@ class CausalMLPGenerator(_ResidualGenerator):
         for module in self.blocks:
             block = cast(_Block, module)
             x = x + linear(gelu(linear(gelu(x), *_part(block.first, units, units))), *_part(block.second, units, units))
-        return self._write(gelu(x), self.to_logits.weight[:, units], (rounds == 0).nonzero()[:, 0], units)
+        return self._write(gelu(x), self._output_weight(units), (rounds == 0).nonzero()[:, 0], units)
 
     def session(self, latents: Tensor, labels: Tensor | None, rounds: Tensor) -> RoundSession:
         """See `bgan_discrete.distributions.protocol.RoundsNetwork`; what units give is remembered."""
@@ -364,6 +429,7 @@ class CausalMLPGenerator(_ResidualGenerator):
         # What each layer's units give so far, [W, B], so that the units of a round are next to each other.
         layers_WB = [read_BW.new_zeros(read_BW.shape[::-1]) for _ in range(2 * len(self.blocks) + 1)]
         rows, may_see_PW = self._masked_rows(rounds), rounds[:, None] < self.degrees
+        weight = self._output_weight()
         ends = torch.searchsorted(self.degrees, torch.arange(self.num_rounds).to(rounds), right=True).tolist()
         positions = torch.argsort(rounds, stable=True).split(torch.bincount(rounds).tolist())
 
@@ -387,7 +453,7 @@ class CausalMLPGenerator(_ResidualGenerator):
                 x = x + of_units(block.second, of_units(block.first, x))
             given = next(layers)
             given[units] = gelu(x)
-            return self._write(given[seen].t(), self.to_logits.weight[:, seen], positions[s], seen)
+            return self._write(given[seen].t(), weight[:, seen], positions[s], seen)
 
         return logits_of_round
 
@@ -398,7 +464,7 @@ class CausalMLPGenerator(_ResidualGenerator):
 
     def _masked_rows(self, rounds: Tensor) -> Tensor:
         """The rows of codes, 0 at units that do not see their round."""
-        return self.rows * (rounds[self.row_positions, None] < self.degrees)
+        return self._input_rows() * (rounds[self.row_positions, None] < self.degrees)
 
 
 def _exact(logits: Tensor) -> Tensor:

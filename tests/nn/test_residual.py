@@ -17,12 +17,14 @@ SIZES = [None, (2, 3, 2, 1)]
 SHAPES = [(7,), (3, 2), (2, 3, 2)]
 
 
-@pytest.fixture(params=[1024, 2], ids=["narrow", "wide"])
+@pytest.fixture(params=[(1024, 8), (2, 8), (1024, 2)], ids=["narrow", "wide", "scales"])
 def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """From how many codes on a position's rows and weights are products of factors."""
-    monkeypatch.setattr(residual, "WIDE", request.param)
+    """From how many codes on a position's rows and weights are products of factors, or those of a scale have more."""
+    wide_from, smooth_from = request.param
+    monkeypatch.setattr(residual, "WIDE", wide_from)
     monkeypatch.setattr(residual, "FACTORS", 3)
-    return int(request.param)
+    monkeypatch.setattr(residual, "SMOOTH_FROM", smooth_from)
+    return int(wide_from)
 
 
 def any_weights(generator: torch.nn.Module) -> None:
@@ -34,8 +36,9 @@ def any_weights(generator: torch.nn.Module) -> None:
 
 def build(build_class: type, sizes: tuple[int, ...] | None, rounds: int, order: str = "random", **settings):
     generator = build_class(
-        SampleSpace((4,), 3, sizes=sizes), latent_size=2, width=9, depth=2, rounds=rounds, order=order, **settings
+        SampleSpace((4,), 3, sizes, scales=(2, 3, 0, 0)), 2, width=9, depth=2, rounds=rounds, order=order, **settings
     ).double()
+    assert (generator.scales is None) == (residual.SMOOTH_FROM > 3 or (residual.WIDE == 2 and sizes is None))
     any_weights(generator)
     return generator
 
@@ -195,9 +198,10 @@ def test_a_causal_network_needs_a_unit_for_each_round_and_manages_with_it() -> N
 @pytest.mark.usefixtures("wide")
 def test_log_probabilities_without_padding_are_those_with_it(build_class) -> None:
     sizes = (2, 30, 2, 1)
-    generator = build_class(SampleSpace((4,), 30, sizes=sizes), latent_size=2, width=9, depth=2, rounds=2).double()
+    space = SampleSpace((4,), 30, sizes=sizes, scales=(0, 28, 0, 0))
+    generator = build_class(space, latent_size=2, width=9, depth=2, rounds=2).double()
     any_weights(generator)
-    assert generator.is_ragged
+    assert generator.is_ragged and (generator.scales is None) == (residual.WIDE == 2)
     assert not build_class(SampleSpace((4,), 30, sizes=(30, 30, 30, 1)), 2, 9, 2, rounds=2).is_ragged
     codes, latents, weights = all_samples((2, 3, 2, 1)), torch.randn(12, 2).double(), torch.randn(12, 4).double()
     codes[:, 1] *= 14
@@ -226,6 +230,22 @@ def test_a_position_of_many_codes_takes_memory_for_its_factors_alone() -> None:
 @pytest.mark.usefixtures("wide")
 def test_a_position_of_a_single_code_has_it_in_every_sample(build_class) -> None:
     generator = build(build_class, (2, 3, 2, 1), rounds=4)
-    drawn = generator(torch.randn(50, 2).double()).sample(1)[0]
+    drawn = generator(torch.randn(50, 2).double()).sample(100).flatten(0, 1)
     assert not drawn[:, 3].any()
     assert len(drawn[:, 1].unique()) == 3
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+def test_what_is_learnt_of_a_code_of_a_scale_is_learnt_of_its_neighbours(build_class) -> None:
+    generator = build_class(SampleSpace((2,), 40, sizes=(40, 5), scales=(30, 5)), 2, 16, 1, rounds=2)
+    rows, codes = (generator.first_rows.tolist(), generator.first_codes)
+    assert [tuple(places[::29].tolist()) for places in (generator.scales.row_places, generator.scales.code_places)] == [
+        (rows[0], rows[0] + 29), (codes[0], codes[0] + 29)
+    ]  # fmt: skip
+    optimizer = torch.optim.SGD(generator.scales.parameters(), 1.0)
+    before = generator._output_weight().detach()
+    generator._output_weight()[12].sum().backward()
+    optimizer.step()
+    moved = (generator._output_weight() - before).detach()[:, 0]
+    assert moved[12] == moved.min() and (moved[11] < 0.5 * moved[12]) and (moved[13] < 0.5 * moved[12])
+    assert not moved[30:].any() and moved[:30].abs()[[0, 5, 25]].max() < 0.5 * moved[12].abs()
