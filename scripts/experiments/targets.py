@@ -1,11 +1,14 @@
 """Targets on enumerable truth: all sequences of eight bases, a Markov chain as the data, an assay as the reward.
 
-    python scripts/experiments/targets.py --scores FILE --cells '*/*' --steps 4000
+    python scripts/experiments/targets.py --scores FILE --cells '*/*'
 
 The generator sees samples of the chain p and the scores r of its own draws; its target is ``p e^(lambda r) / Z``. A
 cell is ``METHOD/LAMBDA``: the game in one of its forms; a game whose discriminator knows nothing, which is reward
 maximisation; and the likelihood that all begin with, resampled by the reward. All laws are exact: q of all 65,536
-sequences.
+sequences. An anchored game is also measured with as many candidates, of which its own log weights choose one.
+
+One setting serves every lambda. The rate of the generator counts most: with the known ratio as the discriminator, and
+200 steps of 2,048 draws at lambda = 0.5, the divergence falls to 0.184 at 3e-4 and to 0.040 at 1e-2.
 """
 
 import argparse
@@ -39,6 +42,9 @@ FORMS = ("anchored", "additive", "shifted", "weighted")
 METHODS = (*FORMS, "reward", "resampling")
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 ROWS, CANDIDATES, NUM_LATENTS = 100_000, 16, 1024
+LIKELIHOOD, ALONE = 0.4, 0.01
+"""Shares of the steps: of likelihood, which learns rows by heart in more steps, and of the discriminator alone."""
+
 SPACE = SampleSpace((binding.LENGTH,), len(binding.BASES))
 
 
@@ -88,8 +94,8 @@ def law(generator: Any) -> np.ndarray:
     return torch.cat(parts).double().numpy()
 
 
-def train(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> Any:
-    """The generator of a cell."""
+def train(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> Trainer:
+    """The training of a cell, at its end."""
     torch.manual_seed(seed)
     generator = CausalMLPGenerator(
         SPACE, 2, 256, 2, rounds=binding.LENGTH, order="left_to_right", cut="equal"
@@ -104,11 +110,11 @@ def train(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> Any:
     without_game = cell.method in ("weighted", "resampling")
     config = TrainingConfig(
         estimator="rloo",
-        num_draws=16,
+        num_draws=8,
         batch_size=128,
-        phases="likelihood" if without_game else "likelihood=0.5,discriminator=0.02,game",
+        phases="likelihood" if without_game else f"likelihood={LIKELIHOOD},discriminator={ALONE},game",
         penalty="none",
-        generator_lr=6e-3,
+        generator_lr=0.12,  # of which a game after likelihood takes a twentieth
         ema_decay=0.995,
         max_steps=steps,
         keep="last",
@@ -120,19 +126,38 @@ def train(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> Any:
     is_aimed = cell.method != "resampling"
     trainer = Trainer(generator, discriminator, codes, config, target=target if is_aimed else None)
     trainer.train(progress=False)
-    return trainer.kept_generator
+    return trainer
+
+
+def log_weights(trainer: Trainer, log_reward: np.ndarray) -> np.ndarray:
+    """The log weights ``[65536]`` that an anchored game gives samples of its model."""
+    anchored, codes = trainer.players.discriminator, torch.from_numpy(binding.all_codes())
+    with torch.no_grad():
+        parts = [
+            anchored.network(part) + anchored.since_start(trainer.kept_generator, part) for part in codes.split(4096)
+        ]
+    return torch.cat(parts).double().numpy() + log_reward
+
+
+def resampled(log_q: np.ndarray, log_weight: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The law of one of `CANDIDATES`, its divergence from the target, and the error of that."""
+    laws = [binding.resampled_law(log_q, log_weight, CANDIDATES, seed=s) for s in range(3)]
+    divergences = [binding.divergence(one, wanted) for one in laws]
+    return laws[0], divergences[0], float(np.std(divergences))
 
 
 def measure(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
     """Train a cell; its record."""
     began = time.process_time()
-    log_q = law(train(cell, scores, steps, seed))
+    trainer = train(cell, scores, steps, seed)
     seconds = time.process_time() - began
-    wanted, error = binding.target_log_prob(scores, cell.weight), 0.0
+    log_q, wanted = law(trainer.kept_generator), binding.target_log_prob(scores, cell.weight)
+    error, of_candidates = 0.0, {}
     if cell.method == "resampling":
-        laws = [binding.resampled_law(log_q, cell.weight * scores, CANDIDATES, seed=s) for s in range(3)]
-        divergences = [binding.divergence(one, wanted) for one in laws]
-        log_q, error = laws[0], float(np.std(divergences))
+        log_q, _, error = resampled(log_q, cell.weight * scores, wanted)
+    if cell.method == "anchored":
+        _, kl, kl_error = resampled(log_q, log_weights(trainer, cell.weight * scores), wanted)
+        of_candidates = {"kl_of_candidates": kl, "kl_of_candidates_error": kl_error}
     q = np.exp(log_q)
     return {
         "cell": cell.name,
@@ -140,6 +165,7 @@ def measure(cell: Cell, scores: np.ndarray, steps: int, seed: int) -> dict[str, 
         "steps": steps,
         "kl": binding.divergence(log_q, wanted),
         "kl_error": error,
+        **of_candidates,
         "kl_of_data": binding.divergence(binding.chain_log_prob(), wanted),
         "mean_reward": float(q @ scores),
         "mean_reward_of_target": float(np.exp(wanted) @ scores),
@@ -155,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, required=True, help="the assay, as `binding.load_scores` reads it")
     parser.add_argument("--cells", nargs="+", default=["*"], help="which, such as 'anchored/*' or '*/0.5'")
-    parser.add_argument("--steps", type=int, default=4000, help="of each training, half of them by likelihood")
+    parser.add_argument("--steps", type=int, default=4000, help="of each training")
     parser.add_argument("--seed", type=int, default=0, help="of all chance")
     parser.add_argument("--records", type=Path, default=Path("docs/laboratory/targets.jsonl"), help="where they go")
     options = parser.parse_args()
