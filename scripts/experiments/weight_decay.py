@@ -3,9 +3,10 @@
     python scripts/experiments/weight_decay.py --cells 'adult/*/0' 'captions/*/0' --steps 4000 --files some.csv
 
 A cell is ``data set/lifetime/seed``; a lifetime is ``none``, or epochs and steps of which the more count, in which
-weights that no gradient holds fall to 1/e. The data sets are those of `defaults.py`, and files of rows, by their names.
-Each run is the training program's, by likelihood alone, with that many steps; its figures are the fewest nats of the
-rows that are kept back, the step at which they were found and the nats of the last look. Seconds are of the CPU.
+weights that no gradient holds fall to 1/e; ``flat`` is without what codes of a scale share. The data sets are those of
+`defaults.py`, and files of rows, by their names. Each run is the training program's, by likelihood alone, with that
+many steps; its figures are the fewest nats of the rows that are kept back, the step at which they were found and the
+nats of the last look. Seconds are of the CPU.
 """
 
 import sys
@@ -28,6 +29,7 @@ from bgan_discrete.command_line import run_script
 from bgan_discrete.command_line.flags import Parser
 from bgan_discrete.config import ArrayTrainingConfig
 from bgan_discrete.errors import InputError
+from bgan_discrete.nn import residual
 from bgan_discrete.runs.train import train
 from bgan_discrete.training import phases
 from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
@@ -35,7 +37,7 @@ from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
 COMMAND = "python scripts/experiments/weight_decay.py"
 EXAMPLES = ("--cells 'adult/*/0' --steps 4000", "--report")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "laboratory" / "weight_decay.jsonl"
-LIFETIMES = {"none": (1e9, 0), "4_500": (4, 500), "4_1600": (4, 1600)}
+LIFETIMES = {"none": (1e9, 0), "4_500": (4, 500), "4_1600": (4, 1600), "4_1600_flat": (4, 1600)}
 SEEDS = 3
 
 
@@ -61,14 +63,16 @@ class Laboratory:
             "num_samples": 0, "seed": cell.seed, "max_steps": self.steps, "threads": 1, "phases": "likelihood",
             "sample_interval": 0, "checkpoint_interval": 0,
         }  # fmt: skip
-        began, usual = time.process_time(), phases.FORGETTING
+        began, usual = time.process_time(), (phases.FORGETTING, residual.SMOOTH_FROM)
         try:
             phases.FORGETTING = LIFETIMES[cell.method]  # type: ignore[assignment]
+            if cell.method.endswith("flat"):
+                residual.SMOOTH_FROM = sys.maxsize
             with tempfile.TemporaryDirectory() as folder:
                 run = train(self._config(cell.data, {**own, "output_dir": f"{folder}/run"}), progress=False)
                 saved = load_checkpoint(find_checkpoint(run.folder.checkpoints, "latest"), torch.device("cpu"))
         finally:
-            phases.FORGETTING = usual
+            phases.FORGETTING, residual.SMOOTH_FROM = usual
         looks = saved["course"]["looks"]
         if not looks:
             raise InputError(f"steps must be enough for a look at rows that are kept back, got {self.steps}")
