@@ -1,7 +1,7 @@
 """Show-pieces of verifiers: likelihood alone against a game with a verifier, at equal CPU seconds.
 
     python scripts/experiments/showpieces.py --cells 'levels/*/0' --seconds 1200
-    python scripts/experiments/showpieces.py --cells 'equations/*/0' 'expressions/*/0' --seconds 240
+    python scripts/experiments/showpieces.py --cells 'equations/*/0' 'expressions/*/0' --seconds 180
     python scripts/experiments/showpieces.py --report --picture docs/winnable.png
 
 A cell is ``task/method/seed``. ``levels`` are Sokoban levels that a search can win, ``equations`` true sums and
@@ -47,11 +47,12 @@ from bgan_discrete.errors import InputError
 from bgan_discrete.imaging import image_grid, save_png
 from bgan_discrete.run_folder import RunFolder
 from bgan_discrete.runs.train import FinishedRun, train
+from bgan_discrete.sources.arithmetic import EQUATION_LENGTH
 from bgan_discrete.training import course, stopping
 from bgan_discrete.training.allocator import keep_freed_memory
 
 COMMAND = "python scripts/experiments/showpieces.py"
-EXAMPLES = ("--cells 'levels/*/0' --seconds 1200", "--cells 'equations/game/0' --seconds 240", "--report")
+EXAMPLES = ("--cells 'levels/*/0' --seconds 1200", "--cells 'equations/game/0' --seconds 180", "--report")
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "docs" / "laboratory" / "showpieces.jsonl"
 SEEDS = 3
@@ -80,9 +81,8 @@ class Task:
         verifier: A function of this folder, by the name of its file.
         quality: The name of a divergence from held-out data, among the figures of the kind of data.
         common: Options of both methods.
-        game: Options of the game besides the verifier.
-        start: Share of the game's budget for a training by likelihood of its own, from whose model the game starts; 0
-            if the phases of one training do that.
+        start: Share of a game's budget for a training by likelihood, with its own batches, from which the game starts.
+        game: Options of the game besides the verifier and those of `GAME`.
     """
 
     config: type[ScriptConfig]
@@ -90,25 +90,32 @@ class Task:
     verifier: str
     quality: str
     common: Options = field(default_factory=dict)
+    start: float = 0.6
     game: Options = field(default_factory=dict)
-    start: float = 0.0
 
+
+GAME: dict[str, Any] = {
+    "phases": "game", "num_draws": 4, "generator_lr": 3e-4, "discriminator_lr": 1e-3, "adam_beta1": 0.5,
+    "ema_decay": 0.98,
+}  # fmt: skip
+"""The library's own rates in a game after likelihood, but an average that follows a game of few steps."""
 
 TASKS: dict[str, Task] = {
-    # Small batches of few draws: a step draws whole levels, sign by sign, and many steps do more than large ones.
+    # A step draws whole levels, sign by sign: small batches, of which there are many.
     "levels": Task(
         ArrayTrainingConfig,
         {"dataset": "{data}/sokoban/train.npy", "holdout": "{data}/sokoban/test.npy"},
         "sokoban.py:won",
         "JSD of 3x3",
-        game={
-            "phases": "game", "batch_size": 16, "num_draws": 4, "generator_lr": 2e-4, "discriminator_lr": 5e-4,
-            "adam_beta1": 0.5, "ema_decay": 0.98, "program_processes": 1,
-        },
         start=0.5,
+        game={"batch_size": 16, "generator_lr": 2e-4, "discriminator_lr": 5e-4, "program_processes": 1},
     ),
     "equations": Task(
-        TextTrainingConfig, {"dataset": "arithmetic"}, "verifiers.py:equations_true", "JSD-4", {"generator": "causal"}
+        TextTrainingConfig,
+        {"dataset": "arithmetic", "length": EQUATION_LENGTH},
+        "verifiers.py:equations_true",
+        "JSD-4",
+        {"generator": "causal"},
     ),
     "expressions": Task(
         TextTrainingConfig,
@@ -117,7 +124,7 @@ TASKS: dict[str, Task] = {
         "JSD-4",
         {"generator": "causal"},
     ),
-}  # fmt: skip
+}
 
 CELLS = tuple(Cell(task, method, seed) for task in TASKS for method in METHODS for seed in range(SEEDS))
 
@@ -221,10 +228,10 @@ class Laboratory:
     def _own(self, cell: Cell) -> dict[str, Any]:
         """Options of a cell's last training that are its method's."""
         task = TASKS[cell.data]
-        return {**task.game, "verifier": task.verifier} if cell.method == "game" else {"phases": "likelihood"}
+        return {**GAME, **task.game, "verifier": task.verifier} if cell.method == "game" else {"phases": "likelihood"}
 
     def _trained(self, cell: Cell, folder: Path, began: float) -> list[FinishedRun]:
-        """One training, or of a game that needs it two; the last one has what is left of the budget."""
+        """One training, of a game two; the last one has what is left of the budget."""
         task, own, runs = TASKS[cell.data], self._own(cell), []
         if cell.data == "expressions":
             folder.mkdir(parents=True, exist_ok=True)
@@ -233,15 +240,13 @@ class Laboratory:
         whole = self.seconds * (1 - CHOOSING)
         if cell.method == "game":
             own["verifier"] = str(HERE / task.verifier)
-            if task.start:
-                seconds = whole * task.start
-                config = self.config(cell, folder, "start", seconds, {"phases": "likelihood"})
-                runs.append(train(config, progress=False))
-                own["start_from"] = str(runs[0].folder.model)
+            config = self.config(cell, folder, "start", whole * task.start, {"phases": "likelihood"})
+            runs.append(_to_its_end(train(config, progress=False)))
+            own["start_from"] = str(runs[0].folder.model)
         left = whole - (self.clock.now() - began)
         if left <= 0:
             raise InputError(f"seconds must be more for {cell.name}, whose start took them all, got {self.seconds:g}")
-        return [*runs, train(self.config(cell, folder, "run", left, own), progress=False)]
+        return [*runs, _to_its_end(train(self.config(cell, folder, "run", left, own), progress=False))]
 
     def _measured(self, cell: Cell, run: FinishedRun, folder: Path) -> dict[str, Any]:
         """Figures of the model, with what they are compared with, and the first samples."""
@@ -290,6 +295,12 @@ class Laboratory:
             "shown": [_as_text(sample) for sample in shown],
             "is valid": is_valid[: len(shown)].tolist(),
         }
+
+
+def _to_its_end(run: FinishedRun) -> FinishedRun:
+    if run.exit_code:
+        raise SystemExit(run.exit_code)  # an interrupted training is no result
+    return run
 
 
 def _verifier(cell: Cell) -> Any:
@@ -373,11 +384,7 @@ def _shown(title: str, value: float) -> str:
 
 def _steps(record: Record) -> list[int]:
     """Of likelihood, and of what came after it."""
-    trainings = record["trainings"]
-    if len(trainings) > 1:
-        return [training["steps"] for training in trainings]
-    began = trainings[0]["phase_steps"].get("game")
-    return [trainings[0]["steps"]] if began is None else [began, trainings[0]["steps"] - began]
+    return [training["steps"] for training in record["trainings"]]
 
 
 def _choice(training: Record) -> str:
@@ -440,7 +447,7 @@ def main() -> int:
     """Run cells, render the report, draw the picture."""
     parser = Parser("Likelihood against a game with a verifier, on levels and texts.", EXAMPLES, COMMAND)
     parser.add_argument("--cells", nargs="+", default=[], metavar="PATTERN", help="task/method/seed, globs")
-    parser.add_argument("--seconds", type=float, default=240.0, help="CPU seconds of a cell (default: 240)")
+    parser.add_argument("--seconds", type=float, default=180.0, help="CPU seconds of a cell (default: 180)")
     parser.add_argument("--count", type=int, default=1000, help="samples that are measured (default: 1000)")
     parser.add_argument("--report", action="store_true", help="print all results as tables")
     parser.add_argument("--picture", default=None, metavar="PNG", help="draw the levels of the results, into a file")
