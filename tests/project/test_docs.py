@@ -221,7 +221,8 @@ def options() -> dict[str, set[str]]:
     """The flags of each script."""
     found = {}
     scripts = ROOT / "scripts"
-    names = ("rounds", "finishers", "defaults", "adversarial_reward", "synthesizers", "targets", "weight_decay")
+    names = ("rounds", "finishers", "defaults", "adversarial_reward", "synthesizers", "targets", "showpieces")
+    names += ("weight_decay",)
     tables = [scripts / "benchmarks/large_tables.py", *(scripts / f"experiments/{name}.py" for name in names)]
     for path in sorted([*scripts.glob("*.py"), *(scripts / "trials").glob("*.py"), *tables]):
         name = path.relative_to(scripts).with_suffix("").as_posix()
