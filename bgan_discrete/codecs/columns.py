@@ -79,7 +79,7 @@ class CategoryColumn:
         numbers: list[float] = []
         for value in self.categories:
             number = number_of(value) if isinstance(value, str) else value
-            if number is None or isinstance(number, bool) or (numbers and number <= numbers[-1]):
+            if number is None or isinstance(number, bool) or (numbers and number < numbers[-1]):
                 break
             numbers.append(number)
         return len(numbers)

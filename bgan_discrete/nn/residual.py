@@ -109,7 +109,8 @@ class _Scales(nn.Module):
         parts = functions.split([size for *_, size in self.groups])
         bases = [self.get_buffer(f"basis_{length}") for length, *_ in self.groups]
         pairs = zip(parts, bases, strict=True)
-        return torch.cat([(basis @ part.unflatten(0, (-1, SMOOTH))).flatten(0, 1) for part, basis in pairs])
+        with torch.autocast(functions.device.type, enabled=False):  # weights, in their own precision
+            return torch.cat([(basis @ part.unflatten(0, (-1, SMOOTH))).flatten(0, 1) for part, basis in pairs])
 
 
 class _ResidualGenerator(RoundsGenerator):

@@ -7,6 +7,7 @@ import torch
 
 from bgan_discrete.checks import check_at_least_one
 from bgan_discrete.config import folder_of_run, load_config_values
+from bgan_discrete.config.training import shares_of_phases
 from bgan_discrete.errors import InputError, one_line
 from bgan_discrete.game.anchored import has_exact_probabilities
 from bgan_discrete.kinds.aims import form_of
@@ -70,7 +71,7 @@ def give_discriminator(pipeline: Pipeline, model: str | Path, resample: int, is_
 
 def _of_no_use(config: Any, pipeline: Pipeline) -> str:
     """Why the discriminator of a run cannot weigh samples of its model; empty if it can."""
-    if config.phases == "likelihood":
+    if [*shares_of_phases(config.phases)] == ["likelihood"]:
         return "was never trained (phases likelihood): train with phases such as likelihood=0.8,discriminator"
     form = form_of(config.target.target_form, has_exact_probabilities(pipeline.generator), config.phases)
     if config.target.is_set and form in ("shifted", "anchored"):

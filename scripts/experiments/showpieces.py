@@ -2,7 +2,7 @@
 
     python scripts/experiments/showpieces.py --cells 'levels/*/0' --seconds 1200
     python scripts/experiments/showpieces.py --cells 'equations/*/0' 'expressions/*/0' --seconds 180
-    python scripts/experiments/showpieces.py --report --picture docs/winnable.png
+    python scripts/experiments/showpieces.py --report --picture docs/showpieces.png
 
 A cell is ``task/method/seed``. ``levels`` are Sokoban levels that a search can win, ``equations`` true sums and
 differences of two-digit numbers, ``expressions`` arithmetic expressions of a grammar, with brackets. ``game`` gives the

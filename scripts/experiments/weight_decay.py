@@ -37,7 +37,7 @@ from bgan_discrete.training.checkpoint import find_checkpoint, load_checkpoint
 COMMAND = "python scripts/experiments/weight_decay.py"
 EXAMPLES = ("--cells 'adult/*/0' --steps 4000", "--report")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "laboratory" / "weight_decay.jsonl"
-LIFETIMES = {"none": (1e9, 0), "4_500": (4, 500), "4_1600": (4, 1600), "4_1600_flat": (4, 1600)}
+LIFETIMES = {"none": (1e9, 0), "4_1600": (4, 1600), "4_1600_flat": (4, 1600)}
 SEEDS = 3
 
 
@@ -120,15 +120,18 @@ def main() -> int:
     parser.add_argument("--cells", nargs="+", default=[], metavar="PATTERN", help="data set/lifetime/seed, globs")
     parser.add_argument("--steps", type=int, default=4000, help="of a training (default: 4000)")
     parser.add_argument("--files", nargs="+", default=[], metavar="CSV", help="further data sets")
+    parser.add_argument("--list", action="store_true", help="print the names of all cells")
     parser.add_argument("--report", action="store_true", help="print all results as a table")
     parser.add_argument("--data", default="../shared/data", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--results", default=str(RESULTS), help="the results file (default: docs/laboratory/)")
     values: Mapping[str, Any] = parser.values(sys.argv[1:])
     files, results = [Path(name) for name in values["files"]], Path(values["results"])
     torch.set_num_threads(1)
+    names = [*DATA_SETS, *(file.stem for file in files)]
+    cells = [Cell(name, method, seed) for name in names for method in LIFETIMES for seed in range(SEEDS)]
+    if values["list"]:
+        print("\n".join(cell.name for cell in cells))
     if values["cells"]:
-        names = [*DATA_SETS, *(file.stem for file in files)]
-        cells = [Cell(name, method, seed) for name in names for method in LIFETIMES for seed in range(SEEDS)]
         run_cells(values["cells"], Laboratory(Path(values["data"]), files, values["steps"]), results, cells)
     if values["report"]:
         print(render(read_records(results)))

@@ -223,7 +223,11 @@ def test_the_scripts_find_the_discriminator_of_a_run(tmp_path: Path, monkeypatch
     assert '"resample": 2' in Path("t.json").read_text(encoding="utf-8")
     assert report.figures
     evaluate("rows/model", ArrayDataConfig(dataset="rows.npy"), 20, Path("r.json"), device="cpu", resample=2)
-    train(ArrayTrainingConfig.from_flat({**QUICK, "dataset": "rows.npy", "output_dir": "likely"}))
+    train(
+        ArrayTrainingConfig.from_flat(
+            {**QUICK, "dataset": "rows.npy", "output_dir": "likely", "phases": "likelihood=1"}
+        )
+    )
     with pytest.raises(InputError, match="that of the run was never trained"):
         generate("likely/model", 3, Path("none.npy"), device="cpu", resample=2)
     # A model that left its run, and a run whose discriminator is another.

@@ -249,3 +249,12 @@ def test_what_is_learnt_of_a_code_of_a_scale_is_learnt_of_its_neighbours(build_c
     moved = (generator._output_weight() - before).detach()[:, 0]
     assert moved[12] == moved.min() and (moved[11] < 0.5 * moved[12]) and (moved[13] < 0.5 * moved[12])
     assert not moved[30:].any() and moved[:30].abs()[[0, 5, 25]].max() < 0.5 * moved[12].abs()
+
+
+@pytest.mark.parametrize("build_class", BOTH)
+def test_scales_work_under_autocast(build_class) -> None:
+    generator = build_class(SampleSpace((2,), 40, sizes=(40, 5), scales=(30, 5)), 2, 16, 1, rounds=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = -generator(torch.randn(4, 2)).estimated_log_prob(torch.zeros(4, 2, dtype=torch.uint8)).mean()
+    loss.backward()
+    assert generator.scales.weights.grad.dtype == torch.float32
