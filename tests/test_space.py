@@ -88,6 +88,8 @@ def test_data_and_codec_say_the_same_space() -> None:
     table = load_array({"a": [1, 2, 3] * 9, "b": ["x", "y", "y"] * 9})
     assert table.space == table.codec.space == SampleSpace((2,), 3, sizes=(3, 2), scales=(3, 0))
     assert TableCodec.fit({"a": ["10", "9"], "b": [2, None]}).space == SampleSpace((2,), 2, scales=(2, 1))
+    spelt = TableCodec.fit({"a": ["1", "1.0", "10", "9", None] * 3, "b": [-3, -10, 2.5, 2, 7] * 3})
+    assert spelt.space.scales == (4, 5) and spelt.columns[0].categories[2:] == ("9", "10", None)  # type: ignore[union-attr]
     assert IntegersCodec((2, 3), 5).space == SampleSpace((2, 3), 5)
     text = CharacterCodec(6, vocabulary="abc")
     assert text.space == SampleSpace((6,), text.num_categories, end_id=0)

@@ -258,3 +258,17 @@ def test_scales_work_under_autocast(build_class) -> None:
         loss = -generator(torch.randn(4, 2)).estimated_log_prob(torch.zeros(4, 2, dtype=torch.uint8)).mean()
     loss.backward()
     assert generator.scales.weights.grad.dtype == torch.float32
+
+
+def test_scales_of_several_lengths_each_have_their_own_place() -> None:
+    lengths = (30, 0, 9, 30)
+    generator = CausalMLPGenerator(SampleSpace((4,), 30, sizes=(30, 4, 12, 30), scales=lengths), 2, 16, 1, rounds=4)
+    scales, firsts = generator.scales, generator.first_codes
+    of_length = sorted((p for p in range(4) if lengths[p]), key=lambda p: lengths[p])
+    with torch.no_grad():
+        for row, p in enumerate(of_length):  # one function, the constant one, for each position
+            scales.weights[row * residual.SMOOTH] = p + 1.0
+        added = scales.to_weights(torch.zeros(sum(generator.sizes_of_positions), 1), slice(0, 1))[:, 0]
+    for p, length in enumerate(lengths):
+        of_position = added[firsts[p] : firsts[p] + generator.sizes_of_positions[p]]
+        assert of_position.tolist() == [p + 1.0] * length + [0.0] * (len(of_position) - length)
